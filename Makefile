@@ -1,0 +1,44 @@
+# Every target sets up its own .venv; `uv` makes that faster when it is on the PATH.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ifneq ($(shell command -v uv 2>/dev/null),)
+INSTALL = uv pip install -q -p $(BIN)/python -c constraints.txt
+else
+INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+endif
+
+.PHONY: demo test check lint unit bench clean
+
+demo: $(VENV)/.base
+	$(BIN)/floorline demo
+
+test: lint unit
+
+check: lint
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/.dev
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[dev]'
+	touch $@ $(VENV)/.base

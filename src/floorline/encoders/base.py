@@ -1,0 +1,51 @@
+"""What an encoder is: a prompt in, features out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Prompt = str | Sequence[Mapping[str, Any]]
+"""A text, or OpenAI chat messages (``[{"role": ..., "content": ...}, ...]``)."""
+
+
+class SparseFeatures(NamedTuple):
+    """Features given by their non-zero entries.
+
+    ``indices`` (nnz,) int32, strictly increasing; ``values`` (nnz,) float32; ``dim`` the length of
+    the vector they belong to.
+    """
+
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    dim: int
+
+
+Features = NDArray[np.float32] | SparseFeatures
+"""Features of one request: a dense (dim,) float32 vector or its sparse form."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns prompts into features; deterministic, and told apart by its fingerprint."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the feature vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Name and parameters; a snapshot refuses features of another fingerprint."""
+        ...
+
+    def encode(self, prompt: Prompt) -> Features:
+        """Encode one prompt."""
+        ...
+
+    def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """Encode many prompts as a dense (n, dim) float32 matrix."""
+        ...

@@ -1,0 +1,1 @@
+"""Features -> estimated quality and cost, with uncertainty."""

@@ -1,0 +1,124 @@
+"""Snapshots that cannot forget anything: every attribute whose name ends in ``_`` is state.
+
+The convention is scikit-learn's: a constructor takes hyper-parameters and what is learned ends in
+an underscore. Here it is also the definition of a checkpoint, so prices, queues or budgets cannot
+be left out of one: what is not under such a name must never change after construction (a test
+watches that for every policy and estimator).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from floorline.errors import SnapshotMismatch
+
+State = dict[str, Any]
+"""A nested mapping of JSON-like scalars and NumPy arrays."""
+
+
+class Stateful:
+    """Mixin: ``snapshot`` and ``restore`` over all attributes whose name ends in ``_``."""
+
+    def snapshot(self) -> State:
+        """Copy the whole state; later learning does not reach into the copy."""
+        return {name: _copy_out(getattr(self, name)) for name in self._state_names()}
+
+    def restore(self, state: State) -> None:
+        """Take over a state made by ``snapshot`` of an object built the same way.
+
+        Raises
+        ------
+        SnapshotMismatch
+            If the state has other fields than this object.
+        """
+        names = self._state_names()
+        if set(names) != set(state):
+            odd = ", ".join(sorted(set(names) ^ set(state)))
+            raise SnapshotMismatch(
+                f"snapshot does not fit {type(self).__name__}: fields differ ({odd}); "
+                "restore into an object built with the same arguments"
+            )
+        for name in names:
+            setattr(self, name, _copy_in(getattr(self, name), state[name]))
+
+    def _state_names(self) -> list[str]:
+        return sorted(n for n in vars(self) if n.endswith("_") and not n.endswith("__"))
+
+
+def _copy_out(value: Any) -> Any:
+    if isinstance(value, Stateful):
+        return value.snapshot()
+    if isinstance(value, dict) and any(isinstance(v, Stateful) for v in value.values()):
+        return {key: _copy_out(v) for key, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return copy.deepcopy(value)
+
+
+def _copy_in(current: Any, state: Any) -> Any:
+    if isinstance(current, Stateful):
+        current.restore(state)
+        return current
+    if isinstance(current, dict) and any(isinstance(v, Stateful) for v in current.values()):
+        if set(current) != set(state):
+            odd = ", ".join(sorted(set(map(str, current)) ^ set(map(str, state))))
+            raise SnapshotMismatch(f"snapshot does not fit: entries differ ({odd})")
+        for key, part in current.items():
+            part.restore(state[key])
+        return current
+    return _copy_out(state)
+
+
+_ARRAY = 1
+
+
+def _enc_hook(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        body = msgspec.msgpack.encode(
+            (value.dtype.str, list(value.shape), np.ascontiguousarray(value).tobytes())
+        )
+        return msgspec.msgpack.Ext(_ARRAY, body)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(f"cannot put a {type(value).__name__} into a snapshot")
+
+
+def _ext_hook(code: int, data: memoryview) -> Any:
+    if code != _ARRAY:
+        raise SnapshotMismatch(f"snapshot holds an unknown extension type {code}")
+    dtype, shape, raw = msgspec.msgpack.decode(data, type=tuple[str, list[int], bytes])
+    return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_enc_hook)
+_decoder = msgspec.msgpack.Decoder(ext_hook=_ext_hook, strict=True)
+
+
+def pack(state: Any) -> bytes:
+    """Encode a state as MessagePack; arrays keep dtype, shape and every bit.
+
+    Examples
+    --------
+    >>> state = {"queue_": 0.5, "weights_": np.arange(3.0)}
+    >>> unpack(pack(state))["weights_"].tolist()
+    [0.0, 1.0, 2.0]
+    """
+    return _encoder.encode(state)
+
+
+def unpack(data: bytes) -> Any:
+    """Decode what ``pack`` wrote.
+
+    Raises
+    ------
+    SnapshotMismatch
+        If the bytes are truncated or not a snapshot.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise SnapshotMismatch(f"snapshot cannot be read: {error}") from error
