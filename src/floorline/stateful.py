@@ -87,7 +87,8 @@ def _enc_hook(value: Any) -> Any:
     raise NotImplementedError(f"cannot put a {type(value).__name__} into a snapshot")
 
 
-def _ext_hook(code: int, data: memoryview) -> Any:
+def array_from_ext(code: int, data: memoryview) -> Any:
+    """Decode the extension type under which ``pack`` writes arrays."""
     if code != _ARRAY:
         raise SnapshotMismatch(f"snapshot holds an unknown extension type {code}")
     dtype, shape, raw = msgspec.msgpack.decode(data, type=tuple[str, list[int], bytes])
@@ -95,7 +96,7 @@ def _ext_hook(code: int, data: memoryview) -> Any:
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_enc_hook)
-_decoder = msgspec.msgpack.Decoder(ext_hook=_ext_hook, strict=True)
+_decoder = msgspec.msgpack.Decoder(ext_hook=array_from_ext, strict=True)
 
 
 def pack(state: Any) -> bytes:

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.features import Features, SparseFeatures
+
+__all__ = ["Encoder", "Features", "Prompt", "SparseFeatures"]
+
 Prompt = str | Sequence[Mapping[str, Any]]
 """A text, or OpenAI chat messages (``[{"role": ..., "content": ...}, ...]``)."""
-
-
-class SparseFeatures(NamedTuple):
-    """Features given by their non-zero entries.
-
-    ``indices`` (nnz,) int32, strictly increasing; ``values`` (nnz,) float32; ``dim`` the length of
-    the vector they belong to.
-    """
-
-    indices: NDArray[np.int32]
-    values: NDArray[np.float32]
-    dim: int
-
-
-Features = NDArray[np.float32] | SparseFeatures
-"""Features of one request: a dense (dim,) float32 vector or its sparse form."""
 
 
 @runtime_checkable

@@ -1,0 +1,118 @@
+"""What was promised: a floor on mean satisfaction, and optionally budgets and a latency ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from floorline.errors import InvalidInput, check_number
+from floorline.zoo import Zoo
+
+_FLOOR_FIX = "give the share of satisfied requests as a number from 0 to 1"
+
+
+def check_floor(field: str, value: float) -> float:
+    """Return a floor as float if it lies in [0, 1]; InvalidInput otherwise."""
+    return check_number(field, value, low=0.0, high=1.0, fix=_FLOOR_FIX)
+
+
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Most that may be spent, in the zoo's cost unit.
+
+    ``total`` bounds all models together, ``per_model`` single ones. ``period`` (seconds) renews
+    both at every multiple of it in event time; None means once and for all.
+
+    Examples
+    --------
+    >>> Budget(total=10.0, per_model={"large": 4.0}).total
+    10.0
+    """
+
+    total: float | None = None
+    per_model: Mapping[str, float] = {}
+    period: float | None = None
+    v: int = 1
+
+    def __post_init__(self) -> None:
+        if self.total is not None:
+            check_number("Budget.total", self.total, low=0.0, fix="give an amount of 0 or more")
+        for name, amount in self.per_model.items():
+            check_number(
+                f"Budget.per_model[{name!r}]", amount, low=0.0, fix="give an amount of 0 or more"
+            )
+        if self.period is not None and not check_number(
+            "Budget.period", self.period, low=0.0, fix="give a number of seconds above 0, or None"
+        ):
+            raise InvalidInput(
+                "Budget.period", self.period, "give a number of seconds above 0, or None"
+            )
+
+
+class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A promise on a stream of requests.
+
+    Parameters
+    ----------
+    name
+        How requests call it.
+    floor
+        τ in [0, 1]: the long-run mean satisfaction to keep.
+    budget
+        Most that may be spent; None for no bound.
+    confidence
+        Of the interval that ``Router.status`` gives, in (0, 1).
+    window
+        Number of latest labels over which the status also states the mean; None for all.
+    max_latency
+        Seconds; models whose mean latency so far is above it are passed over.
+    models
+        Names that may serve; None for the whole zoo.
+
+    Examples
+    --------
+    >>> SLA("gold", floor=0.9).floor
+    0.9
+    >>> SLA("gold", floor=1.2)
+    Traceback (most recent call last):
+    ...
+    floorline.errors.InvalidInput: SLA.floor of 'gold' is 1.2: give the share of satisfied ...
+    """
+
+    name: str
+    floor: float
+    budget: Budget | None = None
+    confidence: float = 0.95
+    window: int | None = None
+    max_latency: float | None = None
+    models: tuple[str, ...] | None = None
+    v: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise InvalidInput("SLA.name", self.name, "give a name that is not empty")
+        check_floor(f"SLA.floor of {self.name!r}", self.floor)
+        fix = "give a number above 0 and below 1, such as 0.95"
+        if not 0.0 < check_number("SLA.confidence", self.confidence, fix=fix) < 1.0:
+            raise InvalidInput("SLA.confidence", self.confidence, fix)
+        if self.window is not None:
+            check_number("SLA.window", self.window, low=1, fix="give a number of labels, or None")
+        if self.max_latency is not None:
+            check_number(
+                "SLA.max_latency", self.max_latency, low=0.0, fix="give seconds of 0 or more"
+            )
+        if self.models is not None and not self.models:
+            raise InvalidInput("SLA.models", (), "name at least one model, or None for all")
+
+    def check_against(self, zoo: Zoo) -> None:
+        """Raise InvalidInput if the SLA names a model that the zoo lacks."""
+        named = [("SLA.models", name) for name in self.models or ()]
+        if self.budget is not None:
+            named += [("Budget.per_model", name) for name in self.budget.per_model]
+        for field, name in named:
+            if name not in zoo:
+                raise InvalidInput(
+                    f"{field} of SLA {self.name!r}",
+                    name,
+                    "name a model of the zoo: " + ", ".join(zoo.names),
+                )

@@ -1,0 +1,192 @@
+"""Models and what they charge: the zoo a router chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.errors import InvalidInput, check_number, check_one_of
+
+_PRICE_FIX = "give a price of 0 or more"
+COST_UNITS = ("USD", "J")
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model that can serve a request.
+
+    Parameters
+    ----------
+    name
+        How decisions call it; unique in its zoo.
+    input_price, output_price
+        Cost unit (USD, or J for energy) per million input and output tokens.
+    call_price
+        Cost of a call beside its tokens; also the whole typical cost of a call where tokens are
+        not counted, as in most routing tables.
+    typical_output_tokens
+        Expected answer length before any answer was seen.
+    endpoint
+        Where the provider answers; empty for a model that only exists in a table.
+    context_window
+        Most tokens a request may have; None for no limit.
+    capabilities
+        What it can do beside text, such as ``{"tools", "vision", "json"}``.
+
+    Examples
+    --------
+    >>> Model("small", input_price=0.15, output_price=0.60).name
+    'small'
+    >>> Model("small", input_price=-1)
+    Traceback (most recent call last):
+    ...
+    floorline.errors.InvalidInput: Model.input_price of 'small' is -1: give a price of 0 or more
+    """
+
+    name: str
+    input_price: float = 0.0
+    output_price: float = 0.0
+    call_price: float = 0.0
+    typical_output_tokens: float = 256.0
+    endpoint: str = ""
+    context_window: int | None = None
+    capabilities: frozenset[str] = frozenset()
+    v: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise InvalidInput("Model.name", self.name, "give a name that is not empty")
+        for field in ("input_price", "output_price", "call_price"):
+            where = f"Model.{field} of {self.name!r}"
+            check_number(where, getattr(self, field), low=0.0, fix=_PRICE_FIX)
+        check_number(
+            f"Model.typical_output_tokens of {self.name!r}",
+            self.typical_output_tokens,
+            low=1.0,
+            fix="give a number of tokens of 1 or more",
+        )
+        if self.context_window is not None:
+            check_number(
+                f"Model.context_window of {self.name!r}",
+                self.context_window,
+                low=1,
+                fix="give a number of tokens of 1 or more, or None for no limit",
+            )
+
+
+class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """The models that can serve now, in a fixed order; arrays over models follow that order.
+
+    Examples
+    --------
+    >>> zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=20.0)], cost_unit="J")
+    >>> zoo.names, zoo.index("large"), len(zoo)
+    (('small', 'large'), 1, 2)
+    >>> zoo.without("small").names
+    ('large',)
+    """
+
+    models: Sequence[Model]
+    cost_unit: str = "USD"
+    v: int = 1
+
+    def __post_init__(self) -> None:
+        models = tuple(self.models)
+        msgspec.structs.force_setattr(self, "models", models)
+        if not models:
+            raise InvalidInput("Zoo.models", [], "give at least one model")
+        seen: set[str] = set()
+        for position, model in enumerate(models):
+            if not isinstance(model, Model):
+                raise InvalidInput(f"Zoo.models[{position}]", model, "give a floorline.Model")
+            if model.name in seen:
+                raise InvalidInput(
+                    f"Zoo.models[{position}].name", model.name, "give every model its own name"
+                )
+            seen.add(model.name)
+        check_one_of("Zoo.cost_unit", self.cost_unit, COST_UNITS)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names in zoo order."""
+        return tuple(model.name for model in self.models)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {name: position for position, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._positions
+
+    def index(self, name: str) -> int:
+        """Position of a model.
+
+        Raises
+        ------
+        InvalidInput
+            If the zoo has no such model.
+        """
+        try:
+            return self._positions[name]
+        except KeyError:
+            raise InvalidInput(
+                "model", name, "name a model of the zoo: " + ", ".join(self.names)
+            ) from None
+
+    def with_model(self, model: Model) -> Zoo:
+        """Return a zoo with one more model, or with new prices for one it has."""
+        kept = [model if m.name == model.name else m for m in self.models]
+        if model.name not in self:
+            kept.append(model)
+        return Zoo(kept, self.cost_unit)
+
+    def without(self, name: str) -> Zoo:
+        """Return a zoo that lacks a model."""
+        self.index(name)
+        return Zoo([m for m in self.models if m.name != name], self.cost_unit)
+
+    @cached_property
+    def typical_costs(self) -> NDArray[np.float64]:
+        """(M,) list price of a call with 256 input tokens and a typical answer."""
+        return np.array(
+            [
+                m.call_price
+                + (256.0 * m.input_price + m.typical_output_tokens * m.output_price) / 1e6
+                for m in self.models
+            ]
+        )
+
+    def able(
+        self, *, tokens: int = 0, needs: Iterable[str] = (), exclude: Iterable[str] = ()
+    ) -> NDArray[np.bool_] | None:
+        """Mask (M,) of models that can serve a request; None when all can.
+
+        Raises
+        ------
+        InvalidInput
+            If no model can.
+        """
+        wanted, barred = frozenset(needs), frozenset(exclude)
+        mask = np.array(
+            [
+                m.name not in barred
+                and wanted <= m.capabilities
+                and (m.context_window is None or tokens <= m.context_window)
+                for m in self.models
+            ]
+        )
+        if mask.all():
+            return None
+        if not mask.any():
+            raise InvalidInput(
+                "request",
+                {"tokens": tokens, "needs": sorted(wanted), "exclude": sorted(barred)},
+                "no model of the zoo can serve it; ask for less or add a model that can",
+            )
+        return mask
