@@ -1,1 +1,5 @@
 """Tables of what every model scored and cost on every prompt, and loaders of public formats."""
+
+from floorline.datasets.table import RoutingTable
+
+__all__ = ["RoutingTable"]

@@ -1,0 +1,371 @@
+"""What every model scored and cost on every prompt: the one form all routing data takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from floorline.datasets import table_file
+from floorline.datasets.summary import Summary, summarise
+from floorline.datasets.table_checks import as_array, check_cells, check_models, check_texts
+from floorline.errors import InvalidInput, check_number, check_one_of
+
+COST_UNITS = ("USD", "J")
+"""US dollars or joules."""
+
+
+@dataclass(frozen=True, eq=False)
+class RoutingTable:
+    """N prompts × M models of quality and cost; immutable, its arrays read-only.
+
+    Parameters
+    ----------
+    prompts
+        N texts.
+    models
+        M distinct names.
+    quality
+        (N, M) float32 in [0, 1]; NaN marks a gap (the model was never scored on this prompt).
+    cost
+        (N, M) float64 ≥ 0 in ``cost_unit`` per request; NaN only where quality is a gap too.
+    cost_unit
+        "USD" or "J".
+    task
+        N names of what the prompts ask for; one name for all of them if not given.
+    split
+        N of "", "train", "test"; all "" if not given.
+    tokens_in
+        (N,) float32 tokens of the prompt, NaN if unknown.
+    tokens_out
+        (N, M) float32 tokens of the response, NaN if unknown.
+    latency
+        (N, M) float32 seconds, NaN if unknown.
+    name, source
+        What the table is called, and where it came from.
+    simulated
+        True if no model ever answered these prompts.
+
+    Raises
+    ------
+    InvalidInput
+        If shapes disagree, a model is named twice or the table is empty.
+    DataError
+        If a cell is negative, infinite, out of range or missing; names its row and column.
+
+    Examples
+    --------
+    >>> table = RoutingTable(
+    ...     ["2 + 2?", "Prove Fermat."], ("small", "large"),
+    ...     quality=[[1, 1], [0, np.nan]], cost=[[1e-5, 1e-3], [1e-5, np.nan]])
+    >>> len(table), table.mean_quality.tolist(), table.mask.tolist()
+    (2, [0.5, 1.0], [[True, True], [True, False]])
+    """
+
+    prompts: list[str]
+    models: tuple[str, ...]
+    quality: NDArray[np.float32]
+    cost: NDArray[np.float64]
+    cost_unit: str = "USD"
+    task: list[str] = None  # type: ignore[assignment]
+    split: list[str] = None  # type: ignore[assignment]
+    tokens_in: NDArray[np.float32] | None = None
+    tokens_out: NDArray[np.float32] | None = None
+    latency: NDArray[np.float32] | None = None
+    name: str = "table"
+    simulated: bool = False
+    source: str = ""
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        models: Sequence[str],
+        quality: ArrayLike,
+        cost: ArrayLike,
+        cost_unit: str = "USD",
+        task: Sequence[str] | None = None,
+        split: Sequence[str] | None = None,
+        tokens_in: ArrayLike | None = None,
+        tokens_out: ArrayLike | None = None,
+        latency: ArrayLike | None = None,
+        name: str = "table",
+        simulated: bool = False,
+        source: str = "",
+    ) -> None:
+        rows = len(prompts)
+        if rows == 0:
+            raise InvalidInput("RoutingTable.prompts", [], "a table needs at least one prompt")
+        names = check_models(models)
+        shape = (rows, len(names))
+        check_one_of("RoutingTable.cost_unit", cost_unit, COST_UNITS)
+        if not isinstance(name, str) or not name:
+            raise InvalidInput("RoutingTable.name", name, "give the table a name")
+        values: dict[str, Any] = {
+            "prompts": check_texts("prompts", prompts, rows),
+            "models": names,
+            "quality": as_array("RoutingTable.quality", quality, np.float32, shape),
+            "cost": as_array("RoutingTable.cost", cost, np.float64, shape),
+            "cost_unit": cost_unit,
+            "task": check_texts("task", [name] * rows if task is None else task, rows),
+            "split": check_texts("split", [""] * rows if split is None else split, rows),
+            "name": name,
+            "simulated": bool(simulated),
+            "source": source,
+        }
+        optional = (("tokens_in", tokens_in, shape[:1]), ("tokens_out", tokens_out, shape))
+        for field, given, size in (*optional, ("latency", latency, shape)):
+            values[field] = (
+                None
+                if given is None
+                else as_array(f"RoutingTable.{field}", given, np.float32, size)
+            )
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
+        self._check()
+
+    def _check(self) -> None:
+        for part in sorted(set(self.split)):
+            check_one_of("RoutingTable.split", part, ("", "train", "test"))
+        where = f"table {self.name!r}"
+        gaps = np.isnan(self.quality)
+        check_cells(where, self.quality, self.models, high=1, what="score")
+        check_cells(where, self.cost, self.models, what=f"cost in {self.cost_unit}", gaps=gaps)
+        if self.tokens_in is not None:
+            check_cells(where, self.tokens_in[:, None], ["tokens_in"], what="input tokens")
+        if self.tokens_out is not None:
+            check_cells(where, self.tokens_out, self.models, what="output tokens")
+        if self.latency is not None:
+            check_cells(where, self.latency, self.models, what="latency in s")
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __repr__(self) -> str:
+        kind = ", simulated" if self.simulated else ""
+        return f"RoutingTable({self.name!r}, {len(self):,} × {len(self.models)}{kind})"
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(N, M), True where a score exists."""
+        known = ~np.isnan(self.quality)
+        known.setflags(write=False)
+        return known
+
+    @cached_property
+    def mean_quality(self) -> NDArray[np.float64]:
+        """(M,) mean score of each model over the prompts it was scored on; NaN if none."""
+        return _masked_mean(self.quality, self.mask)
+
+    @cached_property
+    def mean_cost(self) -> NDArray[np.float64]:
+        """(M,) mean cost of each model, in ``cost_unit``, over the same prompts."""
+        return _masked_mean(self.cost, self.mask)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hex, of everything but the name and source."""
+        state = hashlib.sha256()
+        for texts in (self.models, (self.cost_unit,), self.prompts, self.task, self.split):
+            for text in (str(len(texts)), *texts):
+                raw = text.encode()
+                state.update(len(raw).to_bytes(8, "little") + raw)
+        for array in (self.quality, self.cost, self.tokens_in, self.tokens_out, self.latency):
+            if array is None:
+                state.update(b"none")
+                continue
+            state.update(f"{array.dtype.str}{array.shape}".encode())
+            # A NaN has many bit patterns and a zero two; each must count as one value.
+            same = np.where(np.isnan(array), np.nan, array + 0.0)
+            state.update(same.astype(array.dtype).tobytes())
+        state.update(b"simulated" if self.simulated else b"measured")
+        return state.hexdigest()
+
+    def take(self, rows: ArrayLike) -> Self:
+        """Return the table of these rows: indices in the order given, or a (N,) bool mask.
+
+        Raises
+        ------
+        InvalidInput
+            If no row is left or an index lies outside the table.
+        """
+        index = np.asarray(rows)
+        if index.ndim == 1 and index.dtype == np.bool_ and len(index) == len(self):
+            index = np.flatnonzero(index)
+        usable = index.ndim == 1 and index.dtype.kind in "iu" and index.size > 0
+        if not usable or index.min() < -len(self) or index.max() >= len(self):
+            raise InvalidInput(
+                "rows",
+                rows,
+                f"give indices below {len(self)} or a mask; at least one row must stay",
+            )
+        picks = index.tolist()
+        return replace(
+            self,
+            prompts=[self.prompts[i] for i in picks],
+            task=[self.task[i] for i in picks],
+            split=[self.split[i] for i in picks],
+            **{field: array[index] for field, array in self._arrays().items()},
+        )
+
+    def select_models(self, names: Sequence[str]) -> Self:
+        """Return the table of these models, in this order.
+
+        Raises
+        ------
+        InvalidInput
+            If a model is not in the table or named twice.
+        """
+        for name in names:
+            check_one_of("model", name, self.models)
+        columns = [self.models.index(name) for name in check_models(names)]
+        arrays = {
+            field: array[:, columns] for field, array in self._arrays().items() if array.ndim == 2
+        }
+        return replace(self, models=tuple(names), **arrays)
+
+    def complete(self) -> tuple[Self, int]:
+        """Return the rows without gaps, and how many rows that drops.
+
+        Raises
+        ------
+        InvalidInput
+            If every row has a gap.
+        """
+        whole = self.mask.all(axis=1)
+        dropped = int((~whole).sum())
+        return (self.take(whole), dropped) if dropped else (self, 0)
+
+    def split_rows(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
+        """Divide the rows at random into (history, rest), each task in the same proportion.
+
+        Parameters
+        ----------
+        fraction
+            Share of the rows that goes to the history, between 0 and 1; both parts get a row.
+        seed
+            The same seed gives the same parts.
+
+        Raises
+        ------
+        InvalidInput
+            If the fraction is not within (0, 1) or there are fewer than two rows.
+        """
+        fix = "give a fraction between 0 and 1, both excluded"
+        check_number("fraction", fraction, low=0, high=1, fix=fix)
+        if fraction in (0, 1):
+            raise InvalidInput("fraction", fraction, fix)
+        if len(self) < 2:
+            raise InvalidInput("rows", len(self), "it takes two rows to make two parts")
+        rng = np.random.default_rng(seed)
+        shuffled = rng.permutation(len(self))
+        tasks = np.unique(np.array(self.task, dtype=object), return_inverse=True)[1]
+        by_task = shuffled[np.argsort(tasks[shuffled], kind="stable")]
+        # Steps of the cumulative count spread the history evenly along the rows sorted by task.
+        wanted = np.clip(round(fraction * len(self)), 1, len(self) - 1)
+        steps = np.arange(len(self) + 1) * wanted // len(self)
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[by_task] = np.diff(steps) > 0
+        return self.take(chosen), self.take(~chosen)
+
+    @classmethod
+    def concat(cls, tables: Sequence[RoutingTable], name: str | None = None) -> Self:
+        """Stack tables of the same models and cost unit; what one of them lacks is dropped.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no table, or models or cost units differ.
+        """
+        if not tables:
+            raise InvalidInput("tables", [], "give at least one table")
+        first = tables[0]
+        for table in tables:
+            if table.models != first.models:
+                raise InvalidInput("models", table.models, f"all tables need {first.models}")
+            if table.cost_unit != first.cost_unit:
+                raise InvalidInput("cost_unit", table.cost_unit, f"all need {first.cost_unit}")
+        arrays: dict[str, Any] = {
+            field: np.concatenate([table._arrays()[field] for table in tables])
+            for field in first._arrays()
+            if all(field in table._arrays() for table in tables)
+        }
+        names = list(dict.fromkeys(table.name for table in tables))
+        return cls(
+            prompts=[text for table in tables for text in table.prompts],
+            models=first.models,
+            cost_unit=first.cost_unit,
+            task=[text for table in tables for text in table.task],
+            split=[text for table in tables for text in table.split],
+            name=name or "+".join(names),
+            simulated=any(table.simulated for table in tables),
+            source="; ".join(dict.fromkeys(t.source for t in tables if t.source)),
+            **arrays,
+        )
+
+    def describe(self) -> Summary:
+        """Summarise each model and each task, in a form that prints and that turns into JSON."""
+        return summarise(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the table to one Parquet file.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be written.
+        """
+        table_file.write(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a table that ``save`` wrote, exact to the last bit.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, truncated, of another schema or altered.
+        """
+        values, digest = table_file.read(Path(path))
+        table = cls(**values)
+        if table.digest != digest:
+            raise table_file.altered(Path(path))
+        return table
+
+    def _arrays(self) -> dict[str, Any]:
+        names = ("quality", "cost", "tokens_in", "tokens_out", "latency")
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+
+def mixed(tables: Sequence[RoutingTable], name: str | None = None) -> RoutingTable:
+    """Mix tables into one over the models they share, in the order of the first.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no table, they share no model, or their cost units differ.
+    """
+    if not tables:
+        raise InvalidInput("tables", [], "give at least one table")
+    shared = [m for m in tables[0].models if all(m in table.models for table in tables)]
+    if not shared:
+        raise InvalidInput("tables", [t.name for t in tables], "these tables share no model")
+    return RoutingTable.concat([table.select_models(shared) for table in tables], name)
+
+
+def _masked_mean(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    total = np.where(mask, values, 0).sum(axis=0, dtype=np.float64)
+    count = mask.sum(axis=0)
+    mean = np.full(values.shape[1], np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    mean.setflags(write=False)
+    return mean
+
+
+FIELDS = tuple(field.name for field in fields(RoutingTable))
+"""Names of everything a table holds."""
