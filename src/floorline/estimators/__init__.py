@@ -1,1 +1,15 @@
 """Features -> estimated quality and cost, with uncertainty."""
+
+from floorline.estimators.base import QualityEstimator
+from floorline.estimators.cost import CostEstimator
+from floorline.estimators.logistic import OnlineLogistic
+from floorline.estimators.neighbours import NearestNeighbours
+from floorline.estimators.running_mean import RunningMean
+
+__all__ = [
+    "CostEstimator",
+    "NearestNeighbours",
+    "OnlineLogistic",
+    "QualityEstimator",
+    "RunningMean",
+]

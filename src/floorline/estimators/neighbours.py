@@ -1,0 +1,193 @@
+"""Nearest neighbours in a labelled history, by an approximate index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from usearch.index import Index
+
+from floorline.errors import InvalidInput, check_number
+from floorline.estimators.base import check_label
+from floorline.features import Features, SparseFeatures, is_finite
+from floorline.stateful import State, Stateful
+
+
+class NearestNeighbours(Stateful):
+    """Mean label of the k most similar requests seen, per model.
+
+    Cosine similarity through an HNSW graph (usearch). The history is the state and the graph is
+    rebuilt from it, by the same insertions in the same order, so that a restored estimator answers
+    as the saved one did. Labels of one request given one model at a time, one after the other,
+    share one entry.
+
+    Parameters
+    ----------
+    dim
+        Length d of the feature vectors.
+    models
+        Names, M of them.
+    k
+        Number of neighbours.
+    capacity
+        Most requests kept; when full, the older half is forgotten.
+    shrink
+        Number of labels the model's overall mean is worth against the neighbours'.
+
+    Examples
+    --------
+    >>> estimator = NearestNeighbours(2, ["small"], k=2, shrink=0.0)
+    >>> east, north = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    >>> for x, y in ((east, 1.0), (east * 2, 1.0), (north, 0.0), (north * 2, 0.0)):
+    ...     estimator.learn_one(x, 0, y)
+    >>> estimator.predict_one(east).tolist(), estimator.predict_one(north).tolist()
+    ([1.0], [0.0])
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        models: Sequence[str],
+        *,
+        k: int = 5,
+        capacity: int = 100_000,
+        shrink: float = 1.0,
+        prior: float = 0.5,
+    ) -> None:
+        self.dim = int(check_number("NearestNeighbours.dim", dim, low=1, fix="give 1 or more"))
+        self.k = int(check_number("NearestNeighbours.k", k, low=1, fix="give 1 or more"))
+        self.capacity = int(
+            check_number("NearestNeighbours.capacity", capacity, low=2, fix="give 2 or more")
+        )
+        self.shrink = check_number(
+            "NearestNeighbours.shrink", shrink, low=0.0, fix="give 0 or more"
+        )
+        self.prior = prior
+        self.models_ = list(models)
+        self.size_ = 0
+        self.features_ = np.zeros((0, self.dim), dtype=np.float32)
+        self.labels_ = np.zeros((0, len(self.models_)), dtype=np.float32)
+        self._index = self._new_index()
+
+    def predict_one(self, x: Features) -> NDArray[np.float64]:
+        """(M,) mean labels of the neighbours, shrunk to the models' overall means."""
+        return self._summary(x)[0]
+
+    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
+        """(M,) standard errors of these means."""
+        mean, count = self._summary(x)
+        return np.asarray(np.sqrt(np.maximum(mean * (1.0 - mean), 0.01) / (count + 1.0)))
+
+    def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
+        """Add one label; ``weight`` 0 leaves it out, any other counts fully."""
+        check_label(x, y, weight)
+        if weight == 0.0:
+            return
+        dense = self._dense(x)
+        if self.size_ == 0 or not np.array_equal(self.features_[self.size_ - 1], dense):
+            self._append(dense[None, :], np.full((1, len(self.models_)), np.nan, np.float32))
+        self.labels_[self.size_ - 1, model] = y
+
+    def learn_many(self, x: NDArray[np.float32], labels: NDArray[np.floating]) -> None:
+        """Add a history: features (n, d) and labels (n, M) in [0, 1], NaN where unknown.
+
+        Raises
+        ------
+        InvalidInput
+            If the shapes do not fit or a feature is not finite.
+        """
+        x = np.asarray(x, dtype=np.float32)
+        labels = np.asarray(labels, dtype=np.float32)
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise InvalidInput("history.features.shape", x.shape, f"give (n, {self.dim})")
+        if labels.shape != (len(x), len(self.models_)):
+            fix = f"give ({len(x)}, {len(self.models_)}), a row a request, a column a model"
+            raise InvalidInput("history.labels.shape", labels.shape, fix)
+        if not np.isfinite(x).all():
+            raise InvalidInput("features", "holding NaN or infinity", "give finite features")
+        self._append(x, labels)
+
+    def neighbours_one(self, x: Features) -> NDArray[np.int64]:
+        """(≤ k,) positions of the neighbours in the history, nearest first."""
+        if self.size_ == 0:
+            return np.zeros(0, dtype=np.int64)
+        if not is_finite(x):
+            raise InvalidInput("features", "holding NaN or infinity", "give finite features")
+        found = self._index.search(self._dense(x), min(self.k, self.size_), threads=1)
+        return np.asarray(found.keys, dtype=np.int64)
+
+    def set_models(self, names: Sequence[str]) -> None:
+        """Keep known models' labels; new ones have none yet."""
+        kept = np.full((len(self.labels_), len(names)), np.nan, dtype=np.float32)
+        for column, name in enumerate(names):
+            if name in self.models_:
+                kept[:, column] = self.labels_[:, self.models_.index(name)]
+        self.labels_ = kept
+        self.models_ = list(names)
+
+    def snapshot(self) -> State:
+        """Copy the history, without its spare room."""
+        state = super().snapshot()
+        state["features_"] = state["features_"][: self.size_]
+        state["labels_"] = state["labels_"][: self.size_]
+        return state
+
+    def restore(self, state: State) -> None:
+        """Take over a history and rebuild the index."""
+        super().restore(state)
+        self._index = self._new_index()
+        self._insert(0)
+
+    def _summary(self, x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        near = self.labels_[self.neighbours_one(x)].astype(np.float64)
+        known = ~np.isnan(near)
+        count = known.sum(axis=0).astype(np.float64)
+        total = np.where(known, near, 0.0).sum(axis=0)
+        strength = np.maximum(self.shrink, np.where(count > 0, 0.0, 1.0))
+        return (total + strength * self._overall()) / (count + strength), count
+
+    def _overall(self) -> NDArray[np.float64]:
+        labels = self.labels_[max(0, self.size_ - 2000) : self.size_]
+        known = ~np.isnan(labels)
+        total = np.where(known, labels, 0.0).sum(axis=0, dtype=np.float64)
+        return np.asarray((total + 2.0 * self.prior) / (known.sum(axis=0) + 2.0))
+
+    def _append(self, x: NDArray[np.float32], labels: NDArray[np.float32]) -> None:
+        if self.size_ + len(x) > self.capacity:
+            keep = max(0, min(self.capacity // 2, self.capacity - len(x)))
+            start = self.size_ - min(keep, self.size_)
+            self.features_ = self.features_[start : self.size_].copy()
+            self.labels_ = self.labels_[start : self.size_].copy()
+            self.size_ = len(self.features_)
+            x, labels = x[-self.capacity :], labels[-self.capacity :]
+            self._index = self._new_index()
+            self._insert(0)
+        first, self.size_ = self.size_, self.size_ + len(x)
+        if self.size_ > len(self.features_):
+            room = max(64, 2 * self.size_) - len(self.features_)
+            self.features_ = np.concatenate(
+                [self.features_, np.zeros((room, self.dim), dtype=np.float32)]
+            )
+            self.labels_ = np.concatenate(
+                [self.labels_, np.full((room, len(self.models_)), np.nan, dtype=np.float32)]
+            )
+        self.features_[first : self.size_] = x
+        self.labels_[first : self.size_] = labels
+        self._insert(first)
+
+    def _insert(self, first: int) -> None:
+        if self.size_ > first:
+            keys = np.arange(first, self.size_, dtype=np.uint64)
+            # One thread: the graph depends on the order of insertion.
+            self._index.add(keys, self.features_[first : self.size_], threads=1)
+
+    def _new_index(self) -> Index:
+        return Index(ndim=self.dim, metric="cos", dtype="f32")
+
+    def _dense(self, x: Features) -> NDArray[np.float32]:
+        if isinstance(x, SparseFeatures):
+            dense = np.zeros(self.dim, dtype=np.float32)
+            dense[x.indices] = x.values
+            return dense
+        return x

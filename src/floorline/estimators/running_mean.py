@@ -1,0 +1,64 @@
+"""The honest null: each model's mean so far, whatever the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.estimators.base import carry_over, check_label
+from floorline.features import Features
+from floorline.stateful import Stateful
+
+
+class RunningMean(Stateful):
+    """Mean label per model with a Beta prior; looks at no prompt.
+
+    Parameters
+    ----------
+    dim
+        Ignored; there so that every estimator is built alike.
+    models
+        Names, M of them.
+    prior, prior_weight
+        Mean and number of labels of the prior.
+
+    Examples
+    --------
+    >>> estimator = RunningMean(3, ["small", "large"], prior=0.5, prior_weight=2)
+    >>> for y in (1.0, 1.0, 0.0):
+    ...     estimator.learn_one(np.zeros(3, np.float32), 1, y)
+    >>> estimator.predict_one(np.zeros(3, np.float32)).tolist()
+    [0.5, 0.6]
+    """
+
+    def __init__(
+        self, dim: int, models: Sequence[str], *, prior: float = 0.5, prior_weight: float = 2.0
+    ) -> None:
+        self.prior = prior
+        self.prior_weight = prior_weight
+        self.models_ = list(models)
+        self.weight_ = np.full(len(self.models_), prior_weight)
+        self.sum_ = np.full(len(self.models_), prior * prior_weight)
+
+    def predict_one(self, x: Features) -> NDArray[np.float64]:
+        """(M,) means."""
+        return np.asarray(self.sum_ / self.weight_)
+
+    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
+        """(M,) standard deviations of the Beta posteriors."""
+        mean = self.sum_ / self.weight_
+        return np.asarray(np.sqrt(mean * (1.0 - mean) / (self.weight_ + 1.0)))
+
+    def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
+        """Add one label of one model."""
+        check_label(x, y, weight)
+        self.weight_[model] += weight
+        self.sum_[model] += weight * y
+
+    def set_models(self, names: Sequence[str]) -> None:
+        """Keep known models' means; new ones start at the prior."""
+        self.weight_ = carry_over(self.models_, names, self.weight_, self.prior_weight)
+        self.sum_ = carry_over(self.models_, names, self.sum_, self.prior * self.prior_weight)
+        self.models_ = list(names)
