@@ -1,0 +1,245 @@
+"""The simulated zoo: prompts, models and outcomes from a known law, made anew from a seed.
+
+Model m satisfies a prompt of family f and difficulty d with probability
+sigmoid(sharpness_m · (ability_{m,f} − d)): the two-parameter logistic model of item response
+theory (Birnbaum 1968). No model has ever answered any of these prompts, and every table says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from floorline.datasets.simulated_models import MODELS, SimulatedModel, list_prices
+from floorline.datasets.simulated_prompts import make_prompts
+from floorline.datasets.simulated_vocabulary import FAMILIES
+from floorline.datasets.table import RoutingTable
+from floorline.errors import InvalidInput, check_one_of
+
+__all__ = ["MODELS", "SimulatedAnswer", "SimulatedModel", "SimulatedZoo", "list_prices", "simulate"]
+
+_SPREAD = 0.35
+_CHARACTERS_PER_TOKEN = 4.2
+
+
+@dataclass(frozen=True)
+class SimulatedAnswer:
+    """One drawn answer; ``cost`` in USD, ``latency`` in seconds, both of this call."""
+
+    model: str
+    satisfied: bool
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    latency: float
+
+
+class SimulatedZoo:
+    """Simulated prompts and models whose true probabilities are known.
+
+    Parameters
+    ----------
+    n
+        Number of prompts.
+    seed
+        The same seed gives the same prompts and outcomes; a model's column does not depend on
+        which other models are there.
+    models
+        Names out of ``MODELS`` or models of your own; all of ``MODELS`` if not given.
+
+    Raises
+    ------
+    InvalidInput
+        If n or seed is not a fitting integer, or a model is unknown or named twice.
+
+    Examples
+    --------
+    >>> zoo = SimulatedZoo(200, seed=7, models=["sim-nano", "sim-titan"])
+    >>> zoo.probabilities.shape
+    (200, 2)
+    >>> zoo.draw(zoo.prompts[0], "sim-titan", np.random.default_rng(0)).model
+    'sim-titan'
+    """
+
+    def __init__(
+        self, n: int = 10_000, seed: int = 0, models: Sequence[str | SimulatedModel] | None = None
+    ) -> None:
+        for field, value, least in (("n", n, 1), ("seed", seed, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidInput(field, value, f"give a whole number of at least {least}")
+        self.seed = seed
+        self.models = _choose(models)
+        made = make_prompts(n, seed)
+        self.prompts = made.texts
+        self.family = made.family
+        self.difficulty = made.difficulty
+        self.tasks = [FAMILIES[f].name for f in made.family.tolist()]
+        self._column = {model.name: m for m, model in enumerate(self.models)}
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(N, M) true probability that the model satisfies the prompt."""
+        columns = [_law(model, self.family, self.difficulty) for model in self.models]
+        truth = np.stack(columns, axis=1)
+        truth.setflags(write=False)
+        return truth
+
+    @cached_property
+    def tokens_in(self) -> NDArray[np.int64]:
+        """(N,) input tokens."""
+        return np.array([_count_tokens(text) for text in self.prompts])
+
+    def table(self) -> RoutingTable:
+        """Draw every model's outcome on every prompt, once; always the same for one seed."""
+        shape = (len(self.prompts), len(self.models))
+        quality = np.empty(shape, dtype=np.float32)
+        tokens = np.empty(shape)
+        cost = np.empty(shape)
+        latency = np.empty(shape)
+        for m, model in enumerate(self.models):
+            salt = int.from_bytes(hashlib.sha256(model.name.encode()).digest()[:4], "big")
+            rng = np.random.default_rng([self.seed, 2, salt])
+            quality[:, m] = rng.random(shape[0]) < self.probabilities[:, m]
+            tokens[:, m] = _reply_tokens(model, self.family, self.difficulty, rng)
+            cost[:, m] = _cost(model, self.tokens_in, tokens[:, m])
+            latency[:, m] = _latency(model, tokens[:, m], rng)
+        return RoutingTable(
+            self.prompts,
+            [model.name for model in self.models],
+            quality,
+            cost,
+            task=self.tasks,
+            tokens_in=self.tokens_in,
+            tokens_out=tokens,
+            latency=latency,
+            name="simulated",
+            simulated=True,
+            source=f"floorline simulated zoo, n={shape[0]}, seed={self.seed}",
+        )
+
+    def probability(self, prompt: str, model: str) -> float:
+        """Return the true probability that ``model`` satisfies ``prompt``.
+
+        A text that occurs more than once counts as its first occurrence. A prompt that is not one
+        of this zoo's counts as small talk, its difficulty drawn from its text, so that every text
+        has a probability and always the same one.
+
+        Raises
+        ------
+        InvalidInput
+            If the model is not in the zoo.
+        """
+        family, difficulty = self._place(prompt)
+        return float(_law(self._model(model), family, difficulty)[0])
+
+    def draw(self, prompt: str, model: str, rng: np.random.Generator) -> SimulatedAnswer:
+        """Let ``model`` answer ``prompt`` once, as a provider would.
+
+        Raises
+        ------
+        InvalidInput
+            If the model is not in the zoo.
+        """
+        family, difficulty = self._place(prompt)
+        spec = self._model(model)
+        satisfied = rng.random() < _law(spec, family, difficulty)[0]
+        tokens_in = _count_tokens(prompt)
+        tokens_out = _reply_tokens(spec, family, difficulty, rng)
+        return SimulatedAnswer(
+            model=model,
+            satisfied=bool(satisfied),
+            tokens_in=tokens_in,
+            tokens_out=int(tokens_out[0]),
+            cost=float(_cost(spec, np.array([tokens_in]), tokens_out)[0]),
+            latency=float(_latency(spec, tokens_out, rng)[0]),
+        )
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {text: row for row, text in reversed(list(enumerate(self.prompts)))}
+
+    def _place(self, prompt: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        row = self._row.get(prompt)
+        if row is not None:
+            return self.family[row : row + 1], self.difficulty[row : row + 1]
+        chat = [f.name for f in FAMILIES].index("chat")
+        digest = hashlib.sha256(prompt.encode(errors="replace")).digest()
+        chance = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        return np.array([chat]), chance.standard_normal(1)
+
+    def _model(self, name: str) -> SimulatedModel:
+        check_one_of("model", name, self._column)
+        return self.models[self._column[name]]
+
+
+def simulate(
+    n: int = 10_000, seed: int = 0, models: Sequence[str | SimulatedModel] | None = None
+) -> RoutingTable:
+    """Return the routing table of a ``SimulatedZoo`` of these arguments.
+
+    Examples
+    --------
+    >>> table = simulate(1000, seed=0)
+    >>> table
+    RoutingTable('simulated', 1,000 × 8, simulated)
+    >>> bool(table.mean_quality[0] < table.mean_quality[-1])
+    True
+    """
+    return SimulatedZoo(n, seed, models).table()
+
+
+def _choose(models: Sequence[str | SimulatedModel] | None) -> tuple[SimulatedModel, ...]:
+    if models is None:
+        return MODELS
+    known = {model.name: model for model in MODELS}
+    chosen = []
+    for model in models:
+        if isinstance(model, str):
+            check_one_of("model", model, known)
+            model = known[model]
+        chosen.append(model)
+    names = [model.name for model in chosen]
+    if not chosen or len(set(names)) < len(names):
+        raise InvalidInput("models", names, "name at least one model, and none twice")
+    return tuple(chosen)
+
+
+def _law(
+    model: SimulatedModel, family: NDArray[np.intp], difficulty: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    chance: NDArray[np.float64] = expit(model.sharpness * (model.ability()[family] - difficulty))
+    return chance
+
+
+def _count_tokens(text: str) -> int:
+    return 8 + round(len(text) / _CHARACTERS_PER_TOKEN)
+
+
+def _reply_tokens(
+    model: SimulatedModel,
+    family: NDArray[np.intp],
+    difficulty: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    usual = np.array([f.reply for f in FAMILIES])[family] * model.verbosity
+    stretch = np.exp(_SPREAD * rng.standard_normal(len(family)) + 0.15 * difficulty)
+    return np.maximum(1, np.rint(usual * stretch))
+
+
+def _cost(
+    model: SimulatedModel, tokens_in: NDArray[np.int64], tokens_out: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return (tokens_in * model.input_price + tokens_out * model.output_price) / 1e6
+
+
+def _latency(
+    model: SimulatedModel, tokens_out: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    steady = model.first_token + tokens_out / model.tokens_per_second
+    return steady * np.exp(0.2 * rng.standard_normal(len(tokens_out)))
