@@ -1,1 +1,20 @@
 """Route each LLM request to the cheapest model that keeps a promised floor on quality."""
+
+from floorline.events import Decision, Feedback, Outcome
+from floorline.router import Router, Status
+from floorline.sla import SLA, Budget
+from floorline.version import __version__
+from floorline.zoo import Model, Zoo
+
+__all__ = [
+    "SLA",
+    "Budget",
+    "Decision",
+    "Feedback",
+    "Model",
+    "Outcome",
+    "Router",
+    "Status",
+    "Zoo",
+    "__version__",
+]

@@ -3,7 +3,8 @@
 The convention is scikit-learn's: a constructor takes hyper-parameters and what is learned ends in
 an underscore. Here it is also the definition of a checkpoint, so prices, queues or budgets cannot
 be left out of one: what is not under such a name must never change after construction (a test
-watches that for every policy and estimator).
+watches that for every policy and estimator), save caches under names that begin with one, which
+``restore`` rebuilds from the state.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Stateful:
 
     def snapshot(self) -> State:
         """Copy the whole state; later learning does not reach into the copy."""
-        return {name: _copy_out(getattr(self, name)) for name in self._state_names()}
+        return {name: copy_out(getattr(self, name)) for name in self._state_names()}
 
     def restore(self, state: State) -> None:
         """Take over a state made by ``snapshot`` of an object built the same way.
@@ -43,23 +44,25 @@ class Stateful:
                 "restore into an object built with the same arguments"
             )
         for name in names:
-            setattr(self, name, _copy_in(getattr(self, name), state[name]))
+            setattr(self, name, copy_in(getattr(self, name), state[name]))
 
     def _state_names(self) -> list[str]:
         return sorted(n for n in vars(self) if n.endswith("_") and not n.endswith("__"))
 
 
-def _copy_out(value: Any) -> Any:
+def copy_out(value: Any) -> Any:
+    """Copy one piece of state; parts that are ``Stateful`` become nested states."""
     if isinstance(value, Stateful):
         return value.snapshot()
     if isinstance(value, dict) and any(isinstance(v, Stateful) for v in value.values()):
-        return {key: _copy_out(v) for key, v in value.items()}
+        return {key: copy_out(v) for key, v in value.items()}
     if isinstance(value, np.ndarray):
         return value.copy()
     return copy.deepcopy(value)
 
 
-def _copy_in(current: Any, state: Any) -> Any:
+def copy_in(current: Any, state: Any) -> Any:
+    """Return what an attribute that is ``current`` becomes when it takes over ``state``."""
     if isinstance(current, Stateful):
         current.restore(state)
         return current
@@ -70,7 +73,7 @@ def _copy_in(current: Any, state: Any) -> Any:
         for key, part in current.items():
             part.restore(state[key])
         return current
-    return _copy_out(state)
+    return copy_out(state)
 
 
 _ARRAY = 1

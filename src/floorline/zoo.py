@@ -162,6 +162,11 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             ]
         )
 
+    @cached_property
+    def limited(self) -> bool:
+        """Whether some model has a context window, so that prompts' lengths matter."""
+        return any(m.context_window is not None for m in self.models)
+
     def able(
         self, *, tokens: int = 0, needs: Iterable[str] = (), exclude: Iterable[str] = ()
     ) -> NDArray[np.bool_] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +61,9 @@ def check_label(x: Features, y: float, weight: float) -> None:
 def carry_over(
     old: Sequence[str],
     new: Sequence[str],
-    rows: NDArray[np.floating],
-    fresh: float | NDArray[np.floating],
-) -> NDArray[np.floating]:
+    rows: NDArray[Any],
+    fresh: float | NDArray[Any],
+) -> NDArray[Any]:
     """Rows of per-model state (M, ...) for a new list of models.
 
     ``fresh`` fills the rows of models that were not there before.

@@ -88,7 +88,7 @@ class CostEstimator(Stateful):
     ...     estimator.learn_one(0, cost=3.0, input_tokens=50)
     ...     estimator.learn_one(1, cost=9.0, input_tokens=50)
     >>> estimator.predict_one(50).round(1).tolist()
-    [3.0, 8.9]
+    [3.0, 9.0]
     """
 
     def __init__(self, zoo: Zoo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,8 +100,7 @@ class OnlineLogistic(Stateful):
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) calibrated probabilities."""
         platt = self.platt_
-        logits = platt[:, 0] * self._scores(x) + platt[:, 1]
-        return _sigmoid(logits)
+        return _sigmoid(platt[:, 0] * self._scores(x) + platt[:, 1])
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) standard errors by the delta method from diagonal information."""
@@ -112,7 +112,7 @@ class OnlineLogistic(Stateful):
         p = self.predict_one(x)
         variance = slope**2 * self.rate**2 * spread + 1.0 / self.information_[:, 1]
         # A probability cannot be off by more than 1/2 on average over [0, 1].
-        return np.minimum(0.5, p * (1.0 - p) * np.sqrt(variance))
+        return np.asarray(np.minimum(0.5, p * (1.0 - p) * np.sqrt(variance)))
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Learn one label of one model; ``weight`` multiplies its gradient."""
@@ -122,7 +122,7 @@ class OnlineLogistic(Stateful):
         slope, intercept = self.platt_[model].tolist()
         error = weight * (float(_sigmoid_scalar(slope * score + intercept)) - y)
         if isinstance(x, SparseFeatures):
-            at: NDArray[np.int32] | slice = x.indices
+            at: Any = x.indices
             values = x.values
         else:
             at, values = slice(None), x
@@ -172,7 +172,7 @@ class OnlineLogistic(Stateful):
 
 
 def _sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    bounded = np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT)
+    bounded = np.minimum(np.maximum(logits, -_MAX_LOGIT), _MAX_LOGIT)
     return np.asarray(1.0 / (1.0 + np.exp(-bounded)), dtype=np.float64)
 
 

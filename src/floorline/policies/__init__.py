@@ -1,1 +1,96 @@
 """One file per router: each a small composition of estimator, multipliers and exploration."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from floorline.errors import InvalidInput
+from floorline.policies.base import Choice, History, Policy, Request
+from floorline.policies.baselines import BestFixed, Cheapest, Random, StaticMix
+from floorline.policies.carrot import Carrot, RouteLlm
+from floorline.policies.mess_plus import MessPlus
+from floorline.policies.oracle import Oracle
+
+POLICIES: dict[str, type[Policy]] = {
+    policy.name: policy
+    for policy in (MessPlus, Random, Cheapest, BestFixed, StaticMix, Carrot, RouteLlm, Oracle)
+}
+"""Every built-in policy by name."""
+
+REFERENCE_POINTS = (
+    "random",
+    "cheapest",
+    "best_fixed",
+    "static_mix",
+    "carrot",
+    "routellm",
+    "oracle",
+)
+"""What every result table carries beside the policies under test."""
+
+
+def policy_class(name: str) -> type[Policy]:
+    """Find a policy by its name, or by ``module:Class`` for one of your own.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such policy.
+
+    Examples
+    --------
+    >>> policy_class("mess_plus") is policy_class("floorline.policies.mess_plus:MessPlus")
+    True
+    """
+    if name in POLICIES:
+        return POLICIES[name]
+    fix = f"choose one of {', '.join(POLICIES)}, or give module:Class of your own"
+    module_name, colon, class_name = name.partition(":")
+    if not colon:
+        raise InvalidInput("policy", name, fix)
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise InvalidInput("policy", name, f"{fix} ({error})") from error
+    if not (inspect.isclass(found) and issubclass(found, Policy)):
+        raise InvalidInput("policy", name, "give a subclass of floorline.policies.Policy")
+    return found
+
+
+def make_policy(name: str, **parameters: Any) -> Policy:
+    """Build a policy by name.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such policy, or it has no such parameter.
+
+    Examples
+    --------
+    >>> make_policy("mess_plus", V=1e-3).V
+    0.001
+    """
+    kind = policy_class(name)
+    known = inspect.signature(kind).parameters
+    for parameter in parameters:
+        if parameter not in known:
+            choices = ", ".join(known) or "none"
+            raise InvalidInput(f"parameter of {name}", parameter, f"choose one of: {choices}")
+    try:
+        return kind(**parameters)
+    except TypeError as error:
+        raise InvalidInput(f"parameters of {name}", parameters, str(error)) from error
+
+
+__all__ = [
+    "POLICIES",
+    "REFERENCE_POINTS",
+    "Choice",
+    "History",
+    "Policy",
+    "Request",
+    "make_policy",
+    "policy_class",
+]

@@ -1,0 +1,229 @@
+"""The state of a router: a deterministic fold over its events.
+
+Serving, replay and recovery all go through ``Fold.apply``; there is no other way to change state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from floorline.errors import SnapshotMismatch, UnknownDecision
+from floorline.events import (
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    SlaChange,
+    ZooChange,
+    decode_event,
+    encode_event,
+)
+from floorline.ledger import Ledger
+from floorline.policies import Policy
+from floorline.sla import SLA
+from floorline.stateful import State, Stateful, copy_in, copy_out
+from floorline.zoo import Zoo
+
+_E = TypeVar("_E", Decision, ZooChange, SlaChange)
+
+
+class Record(msgspec.Struct):
+    """A decision that may still get outcomes and feedback, and what it got so far.
+
+    ``reserved`` maps models whose call is not settled to their expected cost, ``scores`` judged
+    models to their latest score.
+    """
+
+    decision: Decision
+    reserved: dict[str, float]
+    scores: dict[str, float]
+
+
+class Fold(Stateful):
+    """Everything a router knows, as a function of the events so far.
+
+    Parameters
+    ----------
+    policy
+        Started by the fold; do not share it between folds.
+    zoo, slas, dim
+        Models, promises and length of the feature vectors at the beginning.
+    memory
+        Number of decisions that are remembered for late outcomes and feedback.
+    """
+
+    def __init__(
+        self, policy: Policy, zoo: Zoo, slas: Iterable[SLA], dim: int, *, memory: int
+    ) -> None:
+        self.memory = memory
+        self.dim = dim
+        self.events_ = 0
+        self.decisions_ = 0
+        self.zoo_ = zoo
+        self.slas_ = {sla.name: sla for sla in slas}
+        self.ledgers_ = {name: Ledger() for name in self.slas_}
+        self.records_: dict[str, Record] = {}
+        # Per model: number of outcomes with a latency, and their sum in seconds.
+        self.latency_: dict[str, list[float]] = {}
+        self.policy_ = policy
+        policy.start(zoo, self.slas_, dim)
+
+    def apply(self, event: Event) -> bool:
+        """Fold one event; False if it changed nothing (a repetition of what is known).
+
+        Raises
+        ------
+        UnknownDecision
+            If it belongs to a decision that never was or was forgotten; nothing changes then.
+        """
+        if isinstance(event, Decision):
+            changed = self._decision(event)
+        elif isinstance(event, Outcome):
+            changed = self._outcome(event)
+        elif isinstance(event, Feedback):
+            changed = self._feedback(event)
+        elif isinstance(event, ZooChange):
+            self.zoo_ = event.zoo
+            self.policy_.on_zoo(event.zoo)
+            changed = True
+        else:
+            changed = self._sla(event)
+        self.events_ += 1
+        return changed
+
+    def record(self, decision: str) -> Record:
+        """Return what is remembered of a decision.
+
+        Raises
+        ------
+        UnknownDecision
+            If nothing is.
+        """
+        try:
+            return self.records_[decision]
+        except KeyError:
+            raise UnknownDecision(
+                f"decision {decision!r} is unknown: give the id of one of the last "
+                f"{self.memory} decisions"
+            ) from None
+
+    def mean_latency(self, model: str) -> float:
+        """Mean latency of a model in seconds; 0 while none was seen."""
+        count, total = self.latency_.get(model, (0.0, 0.0))
+        return total / count if count else 0.0
+
+    def _decision(self, event: Decision) -> bool:
+        if event.id in self.records_:
+            return False
+        ledger = self.ledgers_[event.sla]
+        ledger.renew(self.slas_[event.sla], event.at)
+        ledger.requests_ += 1
+        ledger.explored_ += event.explored
+        reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
+        for name, expected in reserved.items():
+            ledger.reserve(name, expected)
+        self.decisions_ = event.seq
+        self.records_[event.id] = Record(event, reserved, {})
+        if len(self.records_) > self.memory:
+            self._forget(next(iter(self.records_)))
+        self.policy_.on_decision(event)
+        return True
+
+    def _forget(self, decision: str) -> None:
+        record = self.records_.pop(decision)
+        ledger = self.ledgers_.get(record.decision.sla)
+        if ledger is not None:
+            # The calls were made all the same: their estimates stay charged.
+            for name, expected in record.reserved.items():
+                ledger.settle(name, reserved=expected, real=expected)
+
+    def _outcome(self, event: Outcome) -> bool:
+        record = self.record(event.decision)
+        expected = record.reserved.pop(event.model, None)
+        if expected is None:
+            return False
+        ledger = self.ledgers_.get(record.decision.sla)
+        if ledger is not None:
+            ledger.settle(event.model, reserved=expected, real=event.cost)
+        if event.latency is not None:
+            count, total = self.latency_.get(event.model, (0.0, 0.0))
+            self.latency_[event.model] = [count + 1.0, total + event.latency]
+        if event.model in self.zoo_:
+            self.policy_.on_outcome(record.decision, self.zoo_.index(event.model), event)
+        return True
+
+    def _feedback(self, event: Feedback) -> bool:
+        record = self.record(event.decision)
+        decision, previous = record.decision, record.scores.get(event.model)
+        score = float(event.score)
+        if previous == score:
+            return False
+        record.scores[event.model] = score
+        sla = self.slas_.get(decision.sla)
+        if sla is None:
+            return False
+        if event.model == decision.model:
+            self.ledgers_[decision.sla].label(score, previous, sla.window)
+        if event.model in self.zoo_:
+            self.policy_.on_feedback(decision, self.zoo_.index(event.model), event, previous)
+        return True
+
+    def _sla(self, event: SlaChange) -> bool:
+        name = event.sla.name
+        if event.removed:
+            if self.slas_.pop(name, None) is None:
+                return False
+            del self.ledgers_[name]
+        else:
+            self.slas_[name] = event.sla
+            self.ledgers_.setdefault(name, Ledger())
+        self.policy_.on_slas(self.slas_)
+        return True
+
+    def snapshot(self) -> State:
+        """Copy the whole state, events in their serialised form."""
+        state = {name: copy_out(getattr(self, name)) for name in self._plain_names()}
+        state["zoo_"] = encode_event(ZooChange(zoo=self.zoo_))
+        state["slas_"] = [encode_event(SlaChange(sla=sla)) for sla in self.slas_.values()]
+        state["records_"] = [
+            [encode_event(record.decision), dict(record.reserved), dict(record.scores)]
+            for record in self.records_.values()
+        ]
+        return state
+
+    def restore(self, state: State) -> None:
+        """Take over a state; the policy is started anew for the models and SLAs of that state.
+
+        Raises
+        ------
+        SnapshotMismatch
+            If the state is not one of a fold with this policy.
+        """
+        names = set(self._state_names())
+        if names != set(state):
+            odd = ", ".join(sorted(names ^ set(state)))
+            raise SnapshotMismatch(f"snapshot does not fit a router: fields differ ({odd})")
+        self.zoo_ = _decode(state["zoo_"], ZooChange).zoo
+        changes = [_decode(data, SlaChange) for data in state["slas_"]]
+        self.slas_ = {change.sla.name: change.sla for change in changes}
+        self.ledgers_ = {name: Ledger() for name in self.slas_}
+        self.policy_.start(self.zoo_, self.slas_, self.dim)
+        for name in self._plain_names():
+            setattr(self, name, copy_in(getattr(self, name), state[name]))
+        self.records_ = {}
+        for data, reserved, scores in state["records_"]:
+            decision = _decode(data, Decision)
+            self.records_[decision.id] = Record(decision, dict(reserved), dict(scores))
+
+    def _plain_names(self) -> list[str]:
+        return [n for n in self._state_names() if n not in ("zoo_", "slas_", "records_")]
+
+
+def _decode(data: bytes, kind: type[_E]) -> _E:
+    event = decode_event(data)
+    if not isinstance(event, kind):
+        raise SnapshotMismatch(f"snapshot holds a {type(event).__name__}, not a {kind.__name__}")
+    return event

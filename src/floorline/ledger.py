@@ -1,0 +1,106 @@
+"""What each SLA has spent: estimates while a call runs, the real cost once it is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.sla import SLA
+from floorline.stateful import Stateful
+from floorline.zoo import Zoo
+
+
+class Ledger(Stateful):
+    """Spending and satisfaction under one SLA.
+
+    A decision *reserves* its expected cost; its outcome *settles* the reservation at the real
+    cost, whatever was expected. What was reserved for calls whose outcome never came stays charged
+    at the estimate.
+
+    Examples
+    --------
+    >>> ledger = Ledger()
+    >>> ledger.reserve("large", 5.0)
+    >>> ledger.settle("large", reserved=5.0, real=7.5)
+    >>> ledger.spent_, ledger.reserved_
+    ({'large': 7.5}, {})
+    """
+
+    def __init__(self) -> None:
+        self.requests_ = 0
+        self.explored_ = 0
+        self.spent_: dict[str, float] = {}
+        self.reserved_: dict[str, float] = {}
+        self.open_calls_: dict[str, int] = {}
+        self.lifetime_spend_ = 0.0
+        self.period_ = 0
+        self.labels_ = 0
+        self.satisfied_ = 0.0
+        self.recent_: list[float] = []
+
+    def reserve(self, model: str, expected: float) -> None:
+        """Charge the expected cost of a call that starts."""
+        self.reserved_[model] = self.reserved_.get(model, 0.0) + expected
+        self.open_calls_[model] = self.open_calls_.get(model, 0) + 1
+
+    def settle(self, model: str, *, reserved: float, real: float) -> None:
+        """Replace a reservation by the real cost."""
+        self.open_calls_[model] -= 1
+        if self.open_calls_[model]:
+            self.reserved_[model] -= reserved
+        else:
+            # Nothing open: exactly nothing reserved, whatever rounding left over.
+            del self.reserved_[model], self.open_calls_[model]
+        self.spent_[model] = self.spent_.get(model, 0.0) + real
+        self.lifetime_spend_ += real
+
+    def label(self, score: float, previous: float | None, window: int | None) -> None:
+        """Count the served model's label; a correction replaces the score it corrects."""
+        if previous is not None:
+            self.satisfied_ += score - previous
+            return
+        self.labels_ += 1
+        self.satisfied_ += score
+        if window is not None:
+            self.recent_ = [*self.recent_[-(window - 1) :], score] if window > 1 else [score]
+
+    def renew(self, sla: SLA, at: float) -> None:
+        """Start a new budget period if event time has reached it."""
+        period = self._period(sla, at)
+        if period > self.period_:
+            self.period_ = period
+            self.spent_ = {}
+
+    def affordable(
+        self, sla: SLA, zoo: Zoo, cost: NDArray[np.float64], at: float
+    ) -> NDArray[np.bool_]:
+        """Mask (M,) of models whose expected cost (M,) still fits into the budget at time ``at``.
+
+        A total must also hold what other models of the same decision cost, so a policy that calls
+        several should look at ``left`` itself.
+        """
+        return np.asarray(cost <= self.left(sla, zoo, at))
+
+    def left(self, sla: SLA, zoo: Zoo, at: float) -> NDArray[np.float64]:
+        """(M,) what each model may still spend at time ``at``; infinity without a budget."""
+        left = np.full(len(zoo), np.inf)
+        budget = sla.budget
+        if budget is None:
+            return left
+        spent = self.spent_ if self._period(sla, at) <= self.period_ else {}
+        if budget.total is not None:
+            left[:] = budget.total - sum(spent.values()) - sum(self.reserved_.values())
+        for name, amount in budget.per_model.items():
+            if name in zoo:
+                used = spent.get(name, 0.0) + self.reserved_.get(name, 0.0)
+                position = zoo.index(name)
+                left[position] = min(left[position], amount - used)
+        return left
+
+    @staticmethod
+    def _period(sla: SLA, at: float) -> int:
+        if sla.budget is None or sla.budget.period is None:
+            return 0
+        return math.floor(at / sla.budget.period)

@@ -1,0 +1,84 @@
+"""What every estimating policy has: q̂ and ĉ, fed by the same events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.estimators import CostEstimator, QualityEstimator
+from floorline.events import Decision, Feedback, Outcome
+from floorline.policies.base import History, Policy
+from floorline.sla import SLA
+from floorline.zoo import Zoo
+
+
+class MakeEstimator(Protocol):
+    """Builds a quality estimator for features of length ``dim`` and these models."""
+
+    def __call__(self, dim: int, models: Sequence[str]) -> QualityEstimator:
+        """Build it."""
+        ...
+
+
+class EstimatingPolicy(Policy):
+    """Base of policies that estimate quality and cost.
+
+    Parameters
+    ----------
+    estimator
+        Builds the quality estimator.
+    """
+
+    quality_: QualityEstimator
+    cost_: CostEstimator
+
+    def __init__(self, *, estimator: MakeEstimator) -> None:
+        self.estimator = estimator
+
+    def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
+        """Begin with an untrained estimator and list prices."""
+        self.quality_ = self.estimator(dim, zoo.names)
+        self.cost_ = CostEstimator(zoo)
+
+    def trains_on(self, decision: Decision) -> bool:
+        """Whether labels of this decision train the estimator."""
+        return True
+
+    def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
+        """Learn the real cost of a call that did not fail."""
+        if outcome.error is None:
+            self.cost_.learn_one(
+                model,
+                cost=outcome.cost,
+                input_tokens=decision.input_tokens,
+                output_tokens=outcome.output_tokens,
+            )
+
+    def on_feedback(
+        self, decision: Decision, model: int, feedback: Feedback, previous: float | None
+    ) -> None:
+        """Train the estimator on the label."""
+        if self.trains_on(decision):
+            self.quality_.learn_one(decision.features, model, float(feedback.score))
+
+    def on_zoo(self, zoo: Zoo) -> None:
+        """Keep what was learned of models that stay."""
+        self.quality_.set_models(zoo.names)
+        self.cost_.set_zoo(zoo)
+
+    def expected_cost(self, input_tokens: int) -> NDArray[np.float64]:
+        """(M,) estimate ĉ for a prompt of this length."""
+        return self.cost_.predict_one(input_tokens)
+
+    def warm_start(self, history: History) -> None:
+        """Learn every label and cost of a history, in its order."""
+        for row, x in enumerate(history.features):
+            tokens = int(history.input_tokens[row])
+            for model in np.flatnonzero(~np.isnan(history.quality[row])):
+                self.quality_.learn_one(x, int(model), float(history.quality[row, model]))
+            for model in np.flatnonzero(~np.isnan(history.cost[row])):
+                cost = float(history.cost[row, model])
+                self.cost_.learn_one(int(model), cost=cost, input_tokens=tokens)

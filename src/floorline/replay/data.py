@@ -1,0 +1,68 @@
+"""A routing table made ready to replay: features, labels, costs and the zoo they belong to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.datasets import RoutingTable
+from floorline.encoders.base import Encoder
+from floorline.zoo import Model, Zoo
+
+
+class ReplayData(NamedTuple):
+    """Arrays over N requests and M models.
+
+    ``features`` (N, d), ``quality`` and ``cost`` (N, M) with NaN for gaps, ``input_tokens`` (N,),
+    ``output_tokens`` and ``latency`` (N, M) or None; ``encoder`` is the fingerprint.
+    """
+
+    name: str
+    zoo: Zoo
+    features: NDArray[np.float32]
+    quality: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    input_tokens: NDArray[np.int64]
+    output_tokens: NDArray[np.float32] | None
+    latency: NDArray[np.float32] | None
+    encoder: str
+    simulated: bool
+
+    def __len__(self) -> int:  # type: ignore[override]
+        return len(self.quality)
+
+
+def prepare(table: RoutingTable, encoder: Encoder) -> ReplayData:
+    """Encode a table's prompts and read its zoo off it."""
+    if table.tokens_in is None:
+        tokens = np.array([(len(prompt) + 3) // 4 for prompt in table.prompts], dtype=np.int64)
+    else:
+        tokens = np.nan_to_num(table.tokens_in).astype(np.int64)
+    return ReplayData(
+        name=table.name,
+        zoo=zoo_of(table),
+        features=encoder.encode_batch(table.prompts),
+        quality=table.quality.astype(np.float64),
+        cost=np.where(np.isnan(table.quality), np.nan, table.cost),
+        input_tokens=tokens,
+        output_tokens=table.tokens_out,
+        latency=table.latency,
+        encoder=encoder.fingerprint,
+        simulated=table.simulated,
+    )
+
+
+def zoo_of(table: RoutingTable) -> Zoo:
+    """Zoo of a table's models.
+
+    Tables state what calls cost, not the price list. An operator knows the list, so each model is
+    listed at its mean cost per call *rounded to one significant digit*; what calls cost beyond
+    that a policy has to learn from outcomes.
+    """
+    listed = [float(f"{cost:.0e}") for cost in table.mean_cost]
+    models = [
+        Model(name, call_price=price) for name, price in zip(table.models, listed, strict=True)
+    ]
+    return Zoo(models, cost_unit=table.cost_unit)
