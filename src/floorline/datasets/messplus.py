@@ -1,0 +1,51 @@
+"""The logged inference runs behind MESS+ (arXiv 2505.19947): energy in joules, not money.
+
+Per model ``m``: ``label_m`` (satisfied, 0/1), ``energy_consumption_m`` (J) and
+``inference_time_m`` (s); ``input_text`` is the question and ``benchmark_name`` the task.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from floorline.datasets.reading import Gaps, files_in, read_csv, read_parquet, texts
+from floorline.datasets.table import RoutingTable, mixed
+from floorline.datasets.wide import ModelColumns, wide_table
+from floorline.errors import DataError
+
+LABEL, ENERGY, TIME = "label_", "energy_consumption_", "inference_time_"
+"""Prefixes of a model's columns."""
+
+
+def load_messplus(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
+    """Read one .csv or .parquet file, or mix all of a folder; costs are in J, latency in s.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, has another layout, or a cell is not a number in its range.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = files_in(path, ".csv", ".parquet")
+        return mixed([load_messplus(file, gaps) for file in files], path.name)
+    frame = read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
+    names = [name.removeprefix(LABEL) for name in frame.columns if name.startswith(LABEL)]
+    if not names:
+        raise DataError(path, f"not the layout of MESS+ logs: no column starts with {LABEL!r}")
+    timed = all(TIME + name in frame.columns for name in names)
+    models = {
+        name: ModelColumns(LABEL + name, ENERGY + name, TIME + name if timed else None)
+        for name in names
+    }
+    return wide_table(
+        path,
+        frame,
+        models,
+        prompts=texts(path, frame, "input_text"),
+        task="benchmark_name" if "benchmark_name" in frame.columns else None,
+        cost_unit="J",
+        name=path.stem,
+        source=f"MESS+ inference log, {path.name}",
+        gaps=gaps,
+    )

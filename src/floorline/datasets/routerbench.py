@@ -1,0 +1,117 @@
+"""RouterBench (Hu et al. 2024, arXiv 2403.12031) in its own column layout.
+
+``sample_id, prompt, eval_name``, then per model its score (0–1), ``<model>|model_response`` and
+``<model>|total_cost`` (USD); the whole data set adds ``oracle_model_to_route_to``. Prompts are
+written as Python lists of texts.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from pathlib import Path
+
+import polars as pl
+
+from floorline.datasets.pickles import read_pickled_frame
+from floorline.datasets.reading import Gaps, check_file, files_in, read_csv, read_parquet, texts
+from floorline.datasets.table import RoutingTable, mixed
+from floorline.datasets.wide import ModelColumns, wide_table
+from floorline.errors import DataError
+
+COST = "|total_cost"
+"""What a model's cost column adds to its name."""
+
+_RESPONSE = "|model_response"
+SUFFIXES = (".csv", ".parquet", ".pkl", ".pickle")
+"""Files this loader reads."""
+
+
+def load_routerbench(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
+    """Read one file, or mix all files of a folder.
+
+    Parameters
+    ----------
+    path
+        A .csv, .parquet or .pkl file (pickles need the extra ``bench``), or a folder of them.
+    gaps
+        "mask" keeps rows in which a score is missing, "drop" leaves them out; either way their
+        number is logged as a warning.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, has another layout, or a cell is not a number in its range.
+    MissingExtra
+        If a pickle is to be read without pandas.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return mixed(
+            [load_routerbench(file, gaps) for file in files_in(path, *SUFFIXES)], path.name
+        )
+    frame = _read(path)
+    models = _find_models(path, frame)
+    return wide_table(
+        path,
+        frame,
+        models,
+        prompts=plain_prompts(texts(path, frame, "prompt")),
+        task="eval_name" if "eval_name" in frame.columns else None,
+        cost_unit="USD",
+        name=path.stem.removesuffix("_train").removesuffix("_test"),
+        source=f"RouterBench layout, {path.name}",
+        gaps=gaps,
+    )
+
+
+def plain_prompts(written: list[str]) -> list[str]:
+    r"""Turn prompts written as Python lists of texts into plain texts; leave others as they are.
+
+    Examples
+    --------
+    >>> plain_prompts(["['Hello.', 'How are you?']", "[not a list"])
+    ['Hello.\nHow are you?', '[not a list']
+    """
+    with warnings.catch_warnings():
+        # A prompt may hold a backslash sequence that Python itself would warn about.
+        warnings.simplefilter("ignore")
+        return [_plain(text) for text in written]
+
+
+def _plain(text: str) -> str:
+    if not text.startswith("["):
+        return text
+    try:
+        turns = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    if isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):
+        return "\n".join(turns)
+    return text
+
+
+def _read(path: Path) -> pl.DataFrame:
+    def wanted(name: str) -> bool:
+        return not name.endswith(_RESPONSE)
+
+    if path.suffix in (".pkl", ".pickle"):
+        return read_pickled_frame(path, wanted)
+    if path.suffix == ".parquet":
+        return read_parquet(path, wanted)
+    if path.suffix == ".csv":
+        return read_csv(path, wanted)
+    check_file(path)
+    raise DataError(path, "RouterBench comes as " + ", ".join(SUFFIXES))
+
+
+def _find_models(path: Path, frame: pl.DataFrame) -> dict[str, ModelColumns]:
+    named = [name.removesuffix(COST) for name in frame.columns if name.endswith(COST)]
+    if not named:
+        raise DataError(path, f"not RouterBench's layout: no column ends in {COST!r}")
+    for name in named:
+        if name not in frame.columns:
+            raise DataError(path, "there is a cost but no score column", column=name)
+    # Score columns keep one order through all files of the data set; cost columns do not.
+    ordered = [name for name in frame.columns if name in set(named)]
+    return {name: ModelColumns(name, name + COST) for name in ordered}
