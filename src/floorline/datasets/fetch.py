@@ -1,0 +1,64 @@
+"""Public routing data from the Hugging Face hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from floorline.datasets.reading import one_line
+from floorline.errors import FloorlineError, MissingExtra, check_one_of
+
+
+class Source(NamedTuple):
+    """A data set on the hub: its repository and the files that hold routing data."""
+
+    repository: str
+    files: tuple[str, ...]
+
+
+SOURCES = {
+    "routerbench": Source("withmartian/routerbench", ("*.pkl",)),
+    "sprout": Source("CARROT-LLM-Routing/SPROUT", ("data/*.parquet",)),
+    "sprout-o3mini": Source("CARROT-LLM-Routing/SPROUT-o3mini", ("data/*.parquet",)),
+}
+"""What can be fetched, by name."""
+
+
+class FetchError(FloorlineError):
+    """Data could not be fetched: no network, no such repository, or no room."""
+
+
+def fetch(name: str, folder: str | Path) -> Path:
+    """Download a data set into ``folder``/``name``, and return the folder that holds its files.
+
+    Raises
+    ------
+    InvalidInput
+        If the name is not one of ``SOURCES``.
+    MissingExtra
+        If the hub's client is not installed.
+    FetchError
+        If the download fails.
+    """
+    check_one_of("data set", name, SOURCES)
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise MissingExtra("fetching public data", "bench") from error
+    source = SOURCES[name]
+    target = Path(folder) / name
+    try:
+        snapshot_download(
+            source.repository,
+            repo_type="dataset",
+            local_dir=target,
+            allow_patterns=list(source.files),
+        )
+    # The client lets errors of its own, of the HTTP library and of the system through.
+    except Exception as error:
+        raise FetchError(
+            f"{source.repository} cannot be fetched from the Hugging Face hub "
+            f"({one_line(error)}); check the network, or load a copy you have by its path"
+        ) from error
+    inner = target / "data"
+    return inner if inner.is_dir() else target
