@@ -69,8 +69,9 @@ def test_mixes_and_paretobandit():
     assert table.mean_cost.max() / table.mean_cost.min() > 400
 
 
-def test_available_lists_them_all():
+def test_available_lists_them_all(caplog):
     found = {entry.name: entry for entry in available()}
     assert found["messplus/sciq"].rows == 1000
     assert found["routerbench/mbpp"].models == 11
     assert not any(entry.problem for entry in found.values())
+    assert not caplog.text

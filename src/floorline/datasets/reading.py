@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,6 +190,17 @@ def settle_gaps(path: Path, table: RoutingTable, gaps: Gaps) -> RoutingTable:
     if holes == len(table):
         raise DataError(path, "every row has a missing score; nothing is left after dropping them")
     return table.complete()[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Do not log gaps within this block, where tables are only looked at."""
+    previous = _log.level
+    _log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        _log.setLevel(previous)
 
 
 def files_in(folder: Path, *suffixes: str) -> list[Path]:

@@ -14,7 +14,7 @@ from floorline.datasets.columns import load_columns
 from floorline.datasets.messplus import LABEL, load_messplus
 from floorline.datasets.open_llm_leaderboard import load_open_llm_leaderboard
 from floorline.datasets.paretobandit import load_paretobandit
-from floorline.datasets.reading import Gaps, check_file, one_line, settle_gaps
+from floorline.datasets.reading import Gaps, check_file, one_line, quiet, settle_gaps
 from floorline.datasets.routerbench import COST, load_routerbench
 from floorline.datasets.simulated import MODELS, simulate
 from floorline.datasets.sprout import is_answer, load_sprout
@@ -113,13 +113,14 @@ def available() -> list[Available]:
     Available(name='simulated', rows=10000, models=8, problem='')
     """
     found = [Available("simulated", 10_000, len(MODELS))]
-    for name, path in _names().items():
-        try:
-            table = load(path)
-        except (DataError, InvalidInput, ImportError) as error:
-            found.append(Available(name, 0, 0, str(error)))
-        else:
-            found.append(Available(name, len(table), len(table.models)))
+    with quiet():
+        for name, path in _names().items():
+            try:
+                table = load(path)
+            except (DataError, InvalidInput, ImportError) as error:
+                found.append(Available(name, 0, 0, str(error)))
+            else:
+                found.append(Available(name, len(table), len(table.models)))
     return found
 
 
