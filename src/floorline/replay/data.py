@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.datasets import RoutingTable
+from floorline.datasets.simulated import list_prices
 from floorline.encoders.base import Encoder
 from floorline.zoo import Model, Zoo
 
@@ -30,7 +31,9 @@ class ReplayData(NamedTuple):
     encoder: str
     simulated: bool
 
-    def __len__(self) -> int:  # type: ignore[override]
+    @property
+    def rows(self) -> int:
+        """N."""
         return len(self.quality)
 
 
@@ -57,12 +60,19 @@ def prepare(table: RoutingTable, encoder: Encoder) -> ReplayData:
 def zoo_of(table: RoutingTable) -> Zoo:
     """Zoo of a table's models.
 
-    Tables state what calls cost, not the price list. An operator knows the list, so each model is
-    listed at its mean cost per call *rounded to one significant digit*; what calls cost beyond
-    that a policy has to learn from outcomes.
+    The simulated zoo states its prices per token. Other tables state what calls cost, not the
+    price list that an operator would know, so each model is listed at its mean cost per call
+    *rounded to one significant digit*; what calls cost beyond that a policy has to learn.
     """
-    listed = [float(f"{cost:.0e}") for cost in table.mean_cost]
-    models = [
-        Model(name, call_price=price) for name, price in zip(table.models, listed, strict=True)
-    ]
+    known = list_prices()
+    if table.simulated and set(table.models) <= set(known):
+        models = [
+            Model(name, input_price=known[name][0], output_price=known[name][1])
+            for name in table.models
+        ]
+    else:
+        listed = [float(f"{cost:.0e}") for cost in table.mean_cost]
+        models = [
+            Model(name, call_price=price) for name, price in zip(table.models, listed, strict=True)
+        ]
     return Zoo(models, cost_unit=table.cost_unit)

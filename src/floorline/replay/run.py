@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -85,7 +85,9 @@ class _GivenFeatures:
         """Refuse; there is nothing to encode with."""
         raise InvalidInput("prompt", prompt, "give features; replay encodes beforehand")
 
-    encode_batch = encode
+    def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """Refuse likewise."""
+        raise InvalidInput("prompts", prompts, "give features; replay encodes beforehand")
 
 
 def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -97,7 +99,7 @@ def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArra
         If the history leaves no stream.
     """
     share = check_number("history", spec.history, low=0.0, high=0.99, fix="give 0 to 0.99")
-    rows = np.random.default_rng([spec.seed, 0]).permutation(len(data))
+    rows = np.random.default_rng([spec.seed, 0]).permutation(data.rows)
     split = round(share * len(rows))
     stream = rows[split:]
     if spec.horizon is not None:
@@ -164,7 +166,8 @@ def replay(data: ReplayData, spec: Spec) -> Run:
         learn_seconds=np.zeros(count),
     )
     names = data.zoo.names
-    gaps = np.isnan(data.quality).any(axis=1)
+    gaps: NDArray[np.bool_] = np.isnan(data.quality)
+    broken = gaps.any(axis=1)
     user = CounterRng(spec.seed ^ (_FEEDBACK_STREAM << 32))
     # Labels on their way: (step at which they arrive, tie-breaker, decision, model, score).
     pending: list[tuple[int, int, str, str, float]] = []
@@ -172,9 +175,7 @@ def replay(data: ReplayData, spec: Spec) -> Run:
     for step, row in enumerate(stream.tolist()):
         x = data.features[row]
         x.flags.writeable = False
-        barred = (
-            [names[m] for m in np.flatnonzero(np.isnan(data.quality[row]))] if gaps[row] else ()
-        )
+        barred = [names[m] for m in np.argwhere(gaps[row]).flat] if broken[row] else []
         started = clock()
         decision = router.route(
             features=x, input_tokens=int(data.input_tokens[row]), exclude=barred, at=float(step)

@@ -1,0 +1,103 @@
+"""Many replays side by side: policies × floors × seeds, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from floorline.policies import policy_class
+from floorline.replay.data import ReplayData
+from floorline.replay.feedback import FeedbackModel
+from floorline.replay.metrics import Scores, references, running_mean, score
+from floorline.replay.run import Run, Spec, build_policy, replay
+
+POINTS = 200
+"""Number of points that a curve over time keeps."""
+
+
+class Curves(NamedTuple):
+    """A run over time at up to ``POINTS`` requests: request number, means of both so far."""
+
+    request: NDArray[np.int64]
+    satisfaction: NDArray[np.float64]
+    cost: NDArray[np.float64]
+
+
+class Result(NamedTuple):
+    """One run, summed up."""
+
+    data: str
+    spec: Spec
+    scores: Scores
+    calls: dict[str, float]
+    curves: Curves
+    decide_us: float
+    learn_us: float
+
+
+def compare(
+    data: ReplayData,
+    specs: Sequence[Spec],
+    *,
+    jobs: int = 2,
+    progress: Callable[[int], object] | None = None,
+) -> list[Result]:
+    """Replay every spec; results in the order of the specs, whatever finishes first.
+
+    ``progress`` is told after each replay how many are done.
+
+    Raises
+    ------
+    FloorlineError
+        If a spec breaks a rule; no replay starts then.
+    """
+    for spec in specs:
+        check(data, spec)
+    found: dict[int, Result] = {}
+    if jobs == 1 or len(specs) == 1:
+        finished: Iterable[tuple[int, Result]] = (
+            _one(data, number, spec) for number, spec in enumerate(specs)
+        )
+    else:
+        finished = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
+            delayed(_one)(data, number, spec) for number, spec in enumerate(specs)
+        )
+    for number, result in finished:
+        found[number] = result
+        if progress is not None:
+            progress(len(found))
+    return [found[number] for number in range(len(specs))]
+
+
+def check(data: ReplayData, spec: Spec) -> None:
+    """Raise what ``replay`` would raise for a spec that breaks a rule, at no cost."""
+    FeedbackModel.parse(spec.feedback)
+    if policy_class(spec.policy).knows == "feedback":
+        build_policy(data, spec)
+
+
+def _one(data: ReplayData, number: int, spec: Spec) -> tuple[int, Result]:
+    # One process a core is enough; linear algebra on top of that would fight for them.
+    with threadpool_limits(1):
+        run = replay(data, spec)
+    return number, summarise(data, run)
+
+
+def summarise(data: ReplayData, run: Run) -> Result:
+    """Sum up one run; only the two times differ between repetitions."""
+    shares = np.bincount(run.model, minlength=len(data.zoo)) / len(run.model)
+    marks = np.unique(np.linspace(0, len(run.model) - 1, POINTS).round().astype(np.int64))
+    return Result(
+        data=data.name,
+        spec=run.spec,
+        scores=score(run, references(data, run)),
+        calls=dict(zip(data.zoo.names, shares.tolist(), strict=True)),
+        curves=Curves(marks + 1, running_mean(run.satisfied)[marks], running_mean(run.cost)[marks]),
+        decide_us=float(np.median(run.seconds)) * 1e6,
+        learn_us=float(np.median(run.learn_seconds)) * 1e6,
+    )

@@ -1,0 +1,198 @@
+"""The ``floorline demo`` and ``floorline replay`` commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from floorline.datasets import RoutingTable, load, simulate
+from floorline.encoders import make_encoder
+from floorline.errors import InvalidInput
+from floorline.policies import POLICIES, REFERENCE_POINTS
+from floorline.replay.compare import Result, compare
+from floorline.replay.data import ReplayData, prepare
+from floorline.replay.run import Spec
+from floorline.replay.tables import rich_table, save
+from floorline.report import over_time
+
+DEMO_FLOORS = (0.70, 0.80, 0.88)
+DEMO_REQUESTS = 3000
+
+Seeds = Annotated[int, typer.Option(min=1, help="Repeat every replay with this many seeds.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
+
+_console = Console()
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the plot and the results.", show_default=True)
+    ] = Path("demo-out"),
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Repeat every replay with this many seeds.")
+    ] = 5,
+    jobs: Jobs = 2,
+) -> None:
+    """Show what routing to a floor buys, on a simulated zoo, in under a minute.
+
+    Replays MESS+ against the reference points at three floors and writes a plot of satisfaction
+    and cost over time. No data, keys or network needed. The zoo, its prompts and its prices are
+    simulated.
+    """
+    table = simulate(DEMO_REQUESTS, seed=0)
+    results = _compare(
+        prepare(table, make_encoder("hashed")),
+        ["mess_plus", *REFERENCE_POINTS],
+        DEMO_FLOORS,
+        seeds=seeds,
+        jobs=jobs,
+    )
+    _show(results, table, out, about={"command": "demo"})
+
+
+def replay(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Data set to replay: a name that 'floorline datasets list' shows, or a path."
+        ),
+    ] = "simulated",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Policy to test: " + ", ".join(POLICIES) + ", or module:Class of your own. "
+            "Give it several times to test several. [default: mess_plus]"
+        ),
+    ] = None,
+    floor: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Floor on the share of satisfied requests. Give it several times for several. "
+            "[default: 0.8]"
+        ),
+    ] = None,
+    feedback: Annotated[
+        str,
+        typer.Option(
+            help="What users reveal: terms joined by '+' out of full, served, sparse:SHARE, "
+            "delayed:REQUESTS, negative:RATE, noisy:SHARE."
+        ),
+    ] = "full",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Repeat every replay with this many seeds.")
+    ] = 5,
+    history: Annotated[
+        float, typer.Option(help="Share of the rows that policies get as labelled history.")
+    ] = 0.0,
+    horizon: Annotated[
+        int | None, typer.Option(help="Stop each stream after this many requests.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="Parameter of the tested policies, as NAME=VALUE (VALUE in JSON)."),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
+    ] = "hashed",
+    references: Annotated[
+        bool, typer.Option(help="Put the reference points into the table.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.parquet, results.json and the plot.")
+    ] = None,
+    jobs: Jobs = 2,
+) -> None:
+    """Replay policies over a routing table as if it were live traffic, and compare them.
+
+    Every table carries the reference points: random, cheapest, best fixed, static mix, CARROT,
+    RouteLLM and the hindsight oracle. Costs count exploration.
+    """
+    table = load(data)
+    tested = policy or ["mess_plus"]
+    names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
+    results = _compare(
+        prepare(table, make_encoder(encoder)),
+        names,
+        floor or [0.8],
+        seeds=seeds,
+        jobs=jobs,
+        feedback=feedback,
+        history=history,
+        horizon=horizon,
+        parameters=dict.fromkeys(tested, _parameters(param or [])),
+    )
+    about = {"command": "replay", "encoder": encoder}
+    _show(results, table, out, about=about)
+
+
+def _compare(
+    data: ReplayData,
+    policies: Sequence[str],
+    floors: Sequence[float],
+    *,
+    seeds: int,
+    jobs: int,
+    parameters: dict[str, dict[str, Any]] | None = None,
+    **common: Any,
+) -> list[Result]:
+    specs = [
+        Spec(policy, floor, seed=seed, parameters=(parameters or {}).get(policy, {}), **common)
+        for floor in floors
+        for policy in policies
+        for seed in range(seeds)
+    ]
+    columns = (
+        TextColumn("replaying {task.fields[data]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("replay", total=len(specs), data=data.name)
+        return compare(
+            data, specs, jobs=jobs, progress=lambda done: bar.update(task, completed=done)
+        )
+
+
+def _show(
+    results: Sequence[Result], table: RoutingTable, out: Path | None, *, about: dict[str, Any]
+) -> None:
+    spec = results[0].spec
+    seeds = 1 + max(result.spec.seed for result in results)
+    kind = "simulated data" if table.simulated else table.name
+    requests = int(results[0].curves.request[-1])
+    title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {seeds} seeds"
+    _console.print(rich_table(results, title=title, cost_unit=f"{table.cost_unit}/request"))
+    _console.print(
+        "floor met: seeds in which the mean satisfaction at the end reached the floor. "
+        "violation: share of time below it. Costs count every call, exploration too; ± is a 95 % "
+        "interval over seeds. best_fixed and static_mix are told the true means, the oracle every "
+        "label; the others learn.",
+        style="dim",
+    )
+    if out is None:
+        return
+    about = {**about, "data": table.name, "digest": table.digest, "simulated": table.simulated}
+    written = save(results, out, about=about)
+    plot = over_time(results, out / "over_time.png", title=title, cost_unit=table.cost_unit)
+    for path in [plot, *written]:
+        _console.print(f"wrote {path}", highlight=False)
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidInput("--param", text, "write NAME=VALUE, such as V=0.001")
+        try:
+            parameters[name] = json.loads(value)
+        except json.JSONDecodeError:
+            parameters[name] = value
+    return parameters
