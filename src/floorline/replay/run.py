@@ -167,7 +167,7 @@ def replay(data: ReplayData, spec: Spec) -> Run:
     )
     names = data.zoo.names
     gaps: NDArray[np.bool_] = np.isnan(data.quality)
-    broken = gaps.any(axis=1)
+    broken = np.asarray(gaps.any(axis=1))
     user = CounterRng(spec.seed ^ (_FEEDBACK_STREAM << 32))
     # Labels on their way: (step at which they arrive, tie-breaker, decision, model, score).
     pending: list[tuple[int, int, str, str, float]] = []
@@ -175,7 +175,9 @@ def replay(data: ReplayData, spec: Spec) -> Run:
     for step, row in enumerate(stream.tolist()):
         x = data.features[row]
         x.flags.writeable = False
-        barred = [names[m] for m in np.argwhere(gaps[row]).flat] if broken[row] else []
+        barred = (
+            [name for name, gap in zip(names, gaps[row], strict=True) if gap] if broken[row] else []
+        )
         started = clock()
         decision = router.route(
             features=x, input_tokens=int(data.input_tokens[row]), exclude=barred, at=float(step)
