@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ _BUCKETS = 12
 _PER_MILLION = 1e-6
 
 
-def _bucket(input_tokens: int) -> int:
+def length_bucket(input_tokens: int) -> int:
     """Powers of two of the prompt's length: 0–15 tokens, 16–31, …, from 16,384 on."""
     return min(_BUCKETS - 1, max(0, int(input_tokens).bit_length() - 4))
 
@@ -42,16 +43,15 @@ class BucketMean(Stateful):
         self.prior_ = np.asarray(prior, dtype=np.float64)
         self.sum_ = np.zeros((len(models), _BUCKETS))
         self.weight_ = np.zeros((len(models), _BUCKETS))
-        # Column b caches the means for bucket b: a request reads one column.
+        # Column b holds the means for bucket b: a request reads one column.
         self.mean_ = np.tile(self.prior_[:, None], (1, _BUCKETS))
 
-    def predict_one(self, input_tokens: int) -> NDArray[np.float64]:
+    def predict_one(self, bucket: int) -> NDArray[np.float64]:
         """(M,) means for prompts of this length."""
-        return np.asarray(self.mean_[:, _bucket(input_tokens)])
+        return self.mean_[:, bucket]
 
-    def learn_one(self, input_tokens: int, model: int, value: float, weight: float = 1.0) -> None:
+    def learn_one(self, bucket: int, model: int, value: float, weight: float = 1.0) -> None:
         """Add one value of one model."""
-        bucket = _bucket(input_tokens)
         self.sum_[model, bucket] += weight * value
         self.weight_[model, bucket] += weight
         self._refresh(model)
@@ -99,7 +99,9 @@ class CostEstimator(Stateful):
 
     def predict_one(self, input_tokens: int) -> NDArray[np.float64]:
         """(M,) expected costs of a request with this many input tokens."""
-        return np.asarray(self._listed(input_tokens) * self.correction_.predict_one(input_tokens))
+        bucket = length_bucket(input_tokens)
+        output = self.output_tokens_.predict_one(bucket)
+        return self._listed(input_tokens, output) * self.correction_.predict_one(bucket)
 
     def learn_one(
         self,
@@ -117,14 +119,18 @@ class CostEstimator(Stateful):
             If the cost is negative, NaN or infinite.
         """
         check_number("cost", cost, low=0.0, fix="give the real cost, 0 or more")
-        listed = float(self._listed(input_tokens, output_tokens)[model])
-        if output_tokens is not None:
-            self.output_tokens_.learn_one(input_tokens, model, float(output_tokens))
+        bucket = length_bucket(input_tokens)
+        if output_tokens is None:
+            output: Any = self.output_tokens_.predict_one(bucket)
+        else:
+            output = float(output_tokens)
+            self.output_tokens_.learn_one(bucket, model, output)
+        listed = float(self._listed(input_tokens, output)[model])
         if listed > 0:
             # Weighting by the listed cost makes the correction a ratio of sums, which is
             # unbiased for the bill, instead of a mean of ratios, which is not.
             scale = float(self.scale_[model])
-            self.correction_.learn_one(input_tokens, model, cost / listed, listed / scale)
+            self.correction_.learn_one(bucket, model, cost / listed, listed / scale)
 
     def set_zoo(self, zoo: Zoo) -> None:
         """Take new prices and models; what was learned of known models stays."""
@@ -145,12 +151,7 @@ class CostEstimator(Stateful):
     def _correction_prior(self) -> NDArray[np.float64]:
         return np.where(self.free_, 0.0, 1.0)
 
-    def _listed(self, input_tokens: int, output_tokens: int | None = None) -> NDArray[np.float64]:
-        output = (
-            self.output_tokens_.predict_one(input_tokens)
-            if output_tokens is None
-            else float(output_tokens)
-        )
+    def _listed(self, input_tokens: int, output_tokens: Any) -> NDArray[np.float64]:
         return np.asarray(
-            self.call_price_ + self.input_price_ * input_tokens + self.output_price_ * output
+            self.call_price_ + self.input_price_ * input_tokens + self.output_price_ * output_tokens
         )

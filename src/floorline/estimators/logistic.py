@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from floorline.errors import check_number, check_one_of
 from floorline.estimators.base import carry_over, check_label
@@ -67,7 +68,7 @@ class OnlineLogistic(Stateful):
         dim: int,
         models: Sequence[str],
         *,
-        rate: float = 0.1,
+        rate: float = 0.2,
         optimizer: str = "adagrad",
         l2: float = 0.0,
         prior: float = 0.5,
@@ -100,7 +101,7 @@ class OnlineLogistic(Stateful):
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) calibrated probabilities."""
         platt = self.platt_
-        return _sigmoid(platt[:, 0] * self._scores(x) + platt[:, 1])
+        return np.asarray(expit(platt[:, 0] * self._scores(x) + platt[:, 1]))
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) standard errors by the delta method from diagonal information."""
@@ -120,7 +121,7 @@ class OnlineLogistic(Stateful):
         score = self._score(x, model)
         self._calibrate(score, model, y, weight)
         slope, intercept = self.platt_[model].tolist()
-        error = weight * (float(_sigmoid_scalar(slope * score + intercept)) - y)
+        error = weight * (float(_sigmoid(slope * score + intercept)) - y)
         if isinstance(x, SparseFeatures):
             at: Any = x.indices
             values = x.values
@@ -161,7 +162,7 @@ class OnlineLogistic(Stateful):
     def _calibrate(self, score: float, model: int, y: float, weight: float) -> None:
         platt, information = self.platt_[model], self.information_[model]
         slope, intercept = platt.tolist()
-        p = _sigmoid_scalar(slope * score + intercept)
+        p = _sigmoid(slope * score + intercept)
         curvature = weight * max(p * (1.0 - p), 0.02)
         information[0] += curvature * score * score
         information[1] += curvature
@@ -171,12 +172,7 @@ class OnlineLogistic(Stateful):
         platt[1] = min(_MAX_LOGIT, max(-_MAX_LOGIT, intercept + min(1.0, max(-1.0, step))))
 
 
-def _sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    bounded = np.minimum(np.maximum(logits, -_MAX_LOGIT), _MAX_LOGIT)
-    return np.asarray(1.0 / (1.0 + np.exp(-bounded)), dtype=np.float64)
-
-
-def _sigmoid_scalar(logit: float) -> float:
+def _sigmoid(logit: float) -> float:
     return 1.0 / (1.0 + math.exp(-min(_MAX_LOGIT, max(-_MAX_LOGIT, logit))))
 
 

@@ -77,17 +77,14 @@ class QueryAllPolicy(EstimatingPolicy):
         cost = self.cost_.predict_one(request.input_tokens)
         preferred = self.prefer(request, quality, cost)
         p = exploration_probability(self.c, self.t_ + 1)
-        allowed = request.allowed
-        capability = self.capability_
-        if allowed is not None:
-            capability = np.where(allowed, capability, -1.0)
-        strongest = int(capability.argmax())
+        strongest = self._strongest(request.allowed)
         propensities = np.zeros(len(quality))
         propensities[preferred] = 1.0 - p
         propensities[strongest] += p
         if rng.random() >= p:
             return Choice(preferred, (preferred,), propensities, False, quality, cost)
-        others = tuple(m for m in np.flatnonzero(capability >= 0).tolist() if m != strongest)
+        every = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
+        others = tuple(m for m in np.flatnonzero(every).tolist() if m != strongest)
         return Choice(strongest, (strongest, *others), propensities, True, quality, cost)
 
     def trains_on(self, decision: Decision) -> bool:
@@ -107,3 +104,7 @@ class QueryAllPolicy(EstimatingPolicy):
         self.capability_ = zoo.typical_costs.copy()
         if self.most_capable is not None and self.most_capable in zoo:
             self.capability_[zoo.index(self.most_capable)] = np.inf
+
+    def _strongest(self, allowed: NDArray[np.bool_] | None) -> int:
+        capability = self.capability_
+        return int((capability if allowed is None else np.where(allowed, capability, -1)).argmax())
