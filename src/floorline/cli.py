@@ -43,6 +43,9 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; every error is one line with a fix, and exit code 2."""
+    if "" not in sys.path:
+        # So that --policy my_module:MyPolicy finds a file beside the user, as python -m would.
+        sys.path.insert(0, "")
     try:
         result = app(args=arguments, prog_name="floorline", standalone_mode=False)
     except typer.Abort:

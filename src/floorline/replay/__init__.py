@@ -1,1 +1,8 @@
 """Fold a policy over a routing table as if it were live traffic, and measure it."""
+
+from floorline.replay.compare import Result, compare
+from floorline.replay.data import ReplayData, prepare
+from floorline.replay.feedback import FeedbackModel
+from floorline.replay.run import Run, Spec, replay
+
+__all__ = ["FeedbackModel", "ReplayData", "Result", "Run", "Spec", "compare", "prepare", "replay"]

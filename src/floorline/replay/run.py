@@ -74,7 +74,7 @@ class Run(NamedTuple):
     learn_seconds: NDArray[np.float64]
 
 
-class _GivenFeatures:
+class GivenFeatures:
     """Stands where an encoder would: replay encodes the whole table beforehand."""
 
     def __init__(self, dim: int, fingerprint: str) -> None:
@@ -146,7 +146,7 @@ def replay(data: ReplayData, spec: Spec) -> Run:
     feedback = FeedbackModel.parse(spec.feedback)
     past, stream = stream_rows(data, spec)
     policy = build_policy(data, spec)
-    encoder: Encoder = _GivenFeatures(data.features.shape[1], data.encoder)
+    encoder: Encoder = GivenFeatures(data.features.shape[1], data.encoder)
     router = Router(
         data.zoo, policy, [SLA("stream", floor=spec.floor)], encoder=encoder, seed=spec.seed
     )
