@@ -16,8 +16,9 @@ from floorline import SLA, Model, Router, Zoo
 from floorline.encoders.hashed import HashedNgrams
 from floorline.policies import Request
 from floorline.policies.optima import cheapest_assignment
+from floorline.replay import Spec, replay
 from floorline.replay.data import ReplayData
-from floorline.replay.run import GivenFeatures, Spec, replay
+from floorline.replay.world import GivenFeatures
 from floorline.rng import CounterRng
 
 MODELS = 11

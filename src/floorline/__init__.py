@@ -1,8 +1,9 @@
 """Route each LLM request to the cheapest model that keeps a promised floor on quality."""
 
 from floorline.events import Decision, Feedback, Outcome
-from floorline.router import Router, Status
+from floorline.router import Router
 from floorline.sla import SLA, Budget
+from floorline.status import Status
 from floorline.version import __version__
 from floorline.zoo import Model, Zoo
 

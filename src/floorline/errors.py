@@ -69,7 +69,17 @@ class UnknownDecision(FloorlineError, LookupError):
 
 
 class BudgetExhausted(FloorlineError):
-    """No allowed model fits into what is left of the SLA's budget."""
+    """No allowed model fits into what is left of the SLA's budget, or the policy declined.
+
+    ``decision`` is the id under which that was logged.
+    """
+
+    def __init__(self, text: str, decision: str) -> None:
+        super().__init__(text)
+        self.decision = decision
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.decision)
 
 
 class SnapshotMismatch(FloorlineError, ValueError):

@@ -26,8 +26,8 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         Name, and position among all decisions of the router (from 1).
     sla, floor
         The SLA asked for and the floor τ that held for this request.
-    model
-        Served model.
+    model, index
+        Name and position of the served model; "" and −1 if the request was declined.
     called
         All models whose call is paid, the served one first; more than one only when exploring.
     propensities
@@ -62,18 +62,25 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     v: int = 1
 
     @property
+    def declined(self) -> bool:
+        """Whether no model served the request."""
+        return self.index < 0
+
+    @property
     def expected_quality(self) -> float:
-        """Estimate q̂ of the served model."""
-        return float(self.quality[self.index])
+        """Estimate q̂ of the served model; 0 if declined."""
+        return 0.0 if self.declined else float(self.quality[self.index])
 
     @property
     def expected_cost(self) -> float:
-        """Estimate ĉ of the served model."""
-        return float(self.cost[self.index])
+        """Estimate ĉ of the served model; 0 if declined."""
+        return 0.0 if self.declined else float(self.cost[self.index])
 
     @property
     def propensity(self) -> float:
-        """Probability with which the served model was chosen."""
+        """Probability with which the served model was chosen, or with which nobody was."""
+        if self.declined:
+            return 1.0 - float(self.propensities.sum())
         return float(self.propensities[self.index])
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from floorline.errors import InvalidInput
+
+_MAX_SQUARES = 1e20
 
 
 class SparseFeatures(NamedTuple):
@@ -29,7 +33,43 @@ def length(features: Features) -> int:
     return features.dim if isinstance(features, SparseFeatures) else len(features)
 
 
+def freeze(features: Features) -> Features:
+    """Features as float32 that nobody else can change any more; copies only what is writeable.
+
+    Raises
+    ------
+    InvalidInput
+        If they are no vector of numbers, or indices are not strictly increasing within the length.
+    """
+    # What does not fit into a float32 becomes infinite, and is refused as such.
+    with np.errstate(over="ignore"):
+        if not isinstance(features, SparseFeatures):
+            return _frozen(features, np.float32)
+        values = _frozen(features.values, np.float32)
+    indices = _frozen(features.indices, np.int32)
+    inside = len(indices) == 0 or (indices[0] >= 0 and indices[-1] < features.dim)
+    if len(indices) != len(values) or not inside or not (np.diff(indices) > 0).all():
+        fix = "give as many indices as values, strictly increasing and below dim"
+        raise InvalidInput("features.indices", indices.tolist(), fix)
+    return SparseFeatures(indices, values, int(features.dim))
+
+
+def _frozen(values: Any, kind: type[Any]) -> NDArray[Any]:
+    if isinstance(values, np.ndarray) and values.dtype == kind and not values.flags.writeable:
+        frozen = values
+    else:
+        try:
+            frozen = np.array(values, dtype=kind)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput("features", values, "give a vector of numbers") from error
+        frozen.flags.writeable = False
+    if frozen.ndim != 1:
+        raise InvalidInput("features", f"of shape {frozen.shape}", "give a vector of numbers")
+    return frozen
+
+
 def is_finite(features: Features) -> bool:
-    """Whether no entry is NaN or infinite (or so large that its square is)."""
+    """Whether no entry is NaN or infinite, or so large that sums of its squares would be."""
     values = features.values if isinstance(features, SparseFeatures) else features
-    return bool(np.isfinite(values.dot(values)))
+    # False for NaN.
+    return bool(values.dot(values) <= _MAX_SQUARES)

@@ -122,6 +122,7 @@ class Fold(Stateful):
         ledger.renew(self.slas_[event.sla], event.at)
         ledger.requests_ += 1
         ledger.explored_ += event.explored
+        ledger.declined_ += event.declined
         reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
         for name, expected in reserved.items():
             ledger.reserve(name, expected)
@@ -134,7 +135,7 @@ class Fold(Stateful):
 
     def _forget(self, decision: str) -> None:
         record = self.records_.pop(decision)
-        ledger = self.ledgers_.get(record.decision.sla)
+        ledger = self._ledger(record.decision)
         if ledger is not None:
             # The calls were made all the same: their estimates stay charged.
             for name, expected in record.reserved.items():
@@ -145,7 +146,7 @@ class Fold(Stateful):
         expected = record.reserved.pop(event.model, None)
         if expected is None:
             return False
-        ledger = self.ledgers_.get(record.decision.sla)
+        ledger = self._ledger(record.decision)
         if ledger is not None:
             ledger.settle(event.model, reserved=expected, real=event.cost)
         if event.latency is not None:
@@ -161,15 +162,21 @@ class Fold(Stateful):
         score = float(event.score)
         if previous == score:
             return False
-        record.scores[event.model] = score
-        sla = self.slas_.get(decision.sla)
-        if sla is None:
+        ledger = self._ledger(decision)
+        if ledger is None:
             return False
+        record.scores[event.model] = score
         if event.model == decision.model:
-            self.ledgers_[decision.sla].label(score, previous, sla.window)
+            ledger.label(decision.id, score, previous, self.slas_[decision.sla].window)
         if event.model in self.zoo_:
             self.policy_.on_feedback(decision, self.zoo_.index(event.model), event, previous)
         return True
+
+    def _ledger(self, decision: Decision) -> Ledger | None:
+        """Ledger that a decision was charged to; None if its promise was withdrawn since."""
+        ledger = self.ledgers_.get(decision.sla)
+        # The same name promised anew starts from nothing, whatever is still on its way.
+        return None if ledger is None or decision.seq <= ledger.since_ else ledger
 
     def _sla(self, event: SlaChange) -> bool:
         name = event.sla.name
@@ -179,7 +186,8 @@ class Fold(Stateful):
             del self.ledgers_[name]
         else:
             self.slas_[name] = event.sla
-            self.ledgers_.setdefault(name, Ledger())
+            if name not in self.ledgers_:
+                self.ledgers_[name] = Ledger(since=self.decisions_)
         self.policy_.on_slas(self.slas_)
         return True
 

@@ -19,6 +19,11 @@ class Ledger(Stateful):
     cost, whatever was expected. What was reserved for calls whose outcome never came stays charged
     at the estimate.
 
+    Parameters
+    ----------
+    since
+        Number of decisions made before this promise; those belong to an earlier one of its name.
+
     Examples
     --------
     >>> ledger = Ledger()
@@ -28,17 +33,19 @@ class Ledger(Stateful):
     ({'large': 7.5}, {})
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since: int = 0) -> None:
+        self.since_ = since
         self.requests_ = 0
         self.explored_ = 0
+        self.declined_ = 0
         self.spent_: dict[str, float] = {}
         self.reserved_: dict[str, float] = {}
         self.open_calls_: dict[str, int] = {}
         self.lifetime_spend_ = 0.0
-        self.period_ = 0
+        self.period_start_ = 0.0
         self.labels_ = 0
         self.satisfied_ = 0.0
-        self.recent_: list[float] = []
+        self.recent_: dict[str, float] = {}
 
     def reserve(self, model: str, expected: float) -> None:
         """Charge the expected cost of a call that starts."""
@@ -56,32 +63,30 @@ class Ledger(Stateful):
         self.spent_[model] = self.spent_.get(model, 0.0) + real
         self.lifetime_spend_ += real
 
-    def label(self, score: float, previous: float | None, window: int | None) -> None:
+    def label(
+        self, decision: str, score: float, previous: float | None, window: int | None
+    ) -> None:
         """Count the served model's label; a correction replaces the score it corrects."""
         if previous is not None:
             self.satisfied_ += score - previous
+            if decision in self.recent_:
+                self.recent_[decision] = score
             return
         self.labels_ += 1
         self.satisfied_ += score
-        if window is not None:
-            self.recent_ = [*self.recent_[-(window - 1) :], score] if window > 1 else [score]
+        if window is None:
+            self.recent_ = {}
+            return
+        self.recent_[decision] = score
+        while len(self.recent_) > window:
+            del self.recent_[next(iter(self.recent_))]
 
     def renew(self, sla: SLA, at: float) -> None:
         """Start a new budget period if event time has reached it."""
-        period = self._period(sla, at)
-        if period > self.period_:
-            self.period_ = period
+        start = self._period_start(sla, at)
+        if start > self.period_start_:
+            self.period_start_ = start
             self.spent_ = {}
-
-    def affordable(
-        self, sla: SLA, zoo: Zoo, cost: NDArray[np.float64], at: float
-    ) -> NDArray[np.bool_]:
-        """Mask (M,) of models whose expected cost (M,) still fits into the budget at time ``at``.
-
-        A total must also hold what other models of the same decision cost, so a policy that calls
-        several should look at ``left`` itself.
-        """
-        return np.asarray(cost <= self.left(sla, zoo, at))
 
     def left(self, sla: SLA, zoo: Zoo, at: float) -> NDArray[np.float64]:
         """(M,) what each model may still spend at time ``at``; infinity without a budget."""
@@ -89,7 +94,7 @@ class Ledger(Stateful):
         budget = sla.budget
         if budget is None:
             return left
-        spent = self.spent_ if self._period(sla, at) <= self.period_ else {}
+        spent = self.spent_ if self._period_start(sla, at) <= self.period_start_ else {}
         if budget.total is not None:
             left[:] = budget.total - sum(spent.values()) - sum(self.reserved_.values())
         for name, amount in budget.per_model.items():
@@ -100,7 +105,8 @@ class Ledger(Stateful):
         return left
 
     @staticmethod
-    def _period(sla: SLA, at: float) -> int:
+    def _period_start(sla: SLA, at: float) -> float:
+        """When the budget period began; a time, so that it survives a change of the period."""
         if sla.budget is None or sla.budget.period is None:
-            return 0
-        return math.floor(at / sla.budget.period)
+            return 0.0
+        return math.floor(at / sla.budget.period) * sla.budget.period

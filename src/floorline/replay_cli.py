@@ -17,7 +17,7 @@ from floorline.errors import InvalidInput
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.compare import Result, compare
 from floorline.replay.data import ReplayData, prepare
-from floorline.replay.run import Spec
+from floorline.replay.spec import Spec
 from floorline.replay.tables import rich_table, save
 from floorline.report import over_time
 

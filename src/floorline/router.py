@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
-from floorline.encoders.messages import read_prompt
+from floorline.encoders.messages import character_count
 from floorline.errors import BudgetExhausted, InvalidInput, SnapshotMismatch
 from floorline.events import Decision, Event, Feedback, Outcome, SlaChange, ZooChange
-from floorline.features import Features, is_finite, length
+from floorline.features import Features, freeze, is_finite, length
 from floorline.fold import Fold
-from floorline.guarantees import hoeffding_radius
-from floorline.policies import Policy, Request, make_policy
+from floorline.policies import Choice, Policy, Request, make_policy
+from floorline.policies.base import DECLINED, declined
 from floorline.rng import CounterRng
 from floorline.sla import SLA, check_floor
 from floorline.stateful import pack, unpack
+from floorline.status import Status, status_of
 from floorline.stores import EventLog, MemoryLog
 from floorline.zoo import Model, Zoo
 
-Verdict = Literal["kept", "at risk", "broken", "unknown"]
-
 _SNAPSHOT_VERSION = 1
 _MEMORY_LOG_EVENTS = 1_000_000
-
-
-class Status(msgspec.Struct, frozen=True):
-    """How an SLA stands.
-
-    ``satisfaction`` is the mean over all labels of served responses (None without any), ``recent``
-    that over the SLA's window. ``lower`` and ``upper`` hold at the SLA's confidence at any time,
-    if the labelled requests are representative of all. ``spent`` is what calls cost in the zoo's
-    unit since the start, ``reserved`` what open calls are expected to cost.
-
-    ``verdict``: ``kept`` if even ``lower`` reaches the floor, ``broken`` if even ``upper`` misses
-    it, else ``at risk`` if the mean misses it and ``unknown`` if there is too little to tell.
-    """
-
-    sla: str
-    floor: float
-    requests: int
-    explored: int
-    labels: int
-    satisfaction: float | None
-    recent: float | None
-    lower: float
-    upper: float
-    verdict: Verdict
-    spent: float
-    reserved: float
-    cost_unit: str
 
 
 class Router:
@@ -171,46 +141,119 @@ class Router:
         BudgetExhausted
             If no model that can serve fits into what is left of the SLA's budget.
         """
-        fold = self.fold
+        request = self.request(
+            prompt,
+            sla,
+            floor=floor,
+            features=features,
+            input_tokens=input_tokens,
+            needs=needs,
+            exclude=exclude,
+            at=at,
+        )
+        (decision,) = self.decide([request], ids=[id], at=at)
+        if decision.declined:
+            raise BudgetExhausted(
+                f"no model serves this request within the budget of SLA {request.sla!r}: raise "
+                "Budget.total or Budget.per_model, or wait for its next period",
+                decision.id,
+            )
+        return decision
+
+    def request(
+        self,
+        prompt: Prompt | None = None,
+        sla: str | None = None,
+        *,
+        floor: float | None = None,
+        features: Features | None = None,
+        input_tokens: int | None = None,
+        needs: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        at: float = 0.0,
+    ) -> Request:
+        """Make what a policy sees of a request; arguments and errors as for ``route``."""
         promise = self._sla(sla)
         held = promise.floor if floor is None else check_floor("floor", floor)
         if input_tokens is None:
-            input_tokens = 0 if prompt is None else _count_tokens(prompt)
+            input_tokens = 0 if prompt is None else (character_count(prompt) + 3) // 4
+        fix = "give a number of tokens of 0 or more"
+        input_tokens = int(check_number("input_tokens", input_tokens, low=0.0, fix=fix))
+        check_number("at", at, fix="give a finite number of seconds")
         if features is None:
             if prompt is None:
                 raise InvalidInput("prompt", None, "give a prompt or its features")
             features = self.encoder.encode(prompt)
+        else:
+            features = freeze(features)
         self._check_features(features)
         allowed = self._allowed(promise, input_tokens, needs, exclude)
         if promise.budget is not None:
             allowed = self._affordable(promise, input_tokens, allowed, at)
+        return Request(features, promise.name, held, input_tokens, allowed)
+
+    def decide(
+        self,
+        requests: Sequence[Request],
+        *,
+        ids: Sequence[str | None] | None = None,
+        at: float = 0.0,
+    ) -> list[Decision]:
+        """Decide on one request, or on several at once for policies that plan batches.
+
+        Requests that no model serves, because the policy declines or the budget does not hold,
+        get a decision that is ``declined``; it is logged and counted like any other.
+
+        Raises
+        ------
+        InvalidInput
+            If a decision of such an id is remembered already.
+        """
+        names = [None] * len(requests) if ids is None else ids
+        for id in names:
+            if id is not None and id in self.fold.records_:
+                raise InvalidInput("id", id, "give every decision its own id")
+        rng = self._rng.at(self.fold.decisions_ + 1)
+        policy = self.fold.policy_
+        nobody = declined(len(self.zoo))
+        if len(requests) == 1:
+            choices = [policy.decide(requests[0], rng) if _servable(requests[0]) else nobody]
+        else:
+            planned = iter(policy.decide_batch([r for r in requests if _servable(r)], rng))
+            choices = [next(planned) if _servable(r) else nobody for r in requests]
+        return [
+            self._record(request, choice, id, at)
+            for request, choice, id in zip(requests, choices, names, strict=True)
+        ]
+
+    def _record(self, request: Request, choice: Choice, id: str | None, at: float) -> Decision:
+        fold = self.fold
         seq = fold.decisions_ + 1
-        choice = fold.policy_.decide(
-            Request(features, promise.name, held, input_tokens, allowed), self._rng.at(seq)
-        )
         called = choice.called
-        if promise.budget is not None and len(called) > 1:
-            called = self._trim(called, choice.cost, promise, at)
+        promise = fold.slas_[request.sla]
+        if promise.budget is not None:
+            called = self._within_budget(called, choice.cost, promise, at)
         names = fold.zoo_.names
+        name = f"d{self.seed:x}-{seq:x}" if id is None else id
+        if name in fold.records_:
+            raise InvalidInput("id", name, "give every decision its own id")
         decision = Decision(
-            id=f"d{self.seed:x}-{seq:x}" if id is None else id,
+            id=name,
             seq=seq,
-            sla=promise.name,
-            floor=held,
-            model=names[choice.model],
+            sla=request.sla,
+            floor=request.floor,
+            model=names[choice.model] if called else "",
             called=tuple([names[m] for m in called]),
             propensities=choice.propensities,
             explored=choice.explored,
             quality=choice.quality,
             cost=choice.cost,
-            index=choice.model,
-            features=features,
-            input_tokens=input_tokens,
+            index=choice.model if called else DECLINED,
+            features=request.features,
+            input_tokens=request.input_tokens,
             policy=fold.policy_.name,
             at=at,
         )
-        if decision.id in fold.records_:
-            raise InvalidInput("id", decision.id, "give every decision its own id")
         self._happen(decision)
         return decision
 
@@ -324,40 +367,11 @@ class Router:
     def status(self, sla: str | None = None) -> Status:
         """How an SLA stands; the first one by default."""
         promise = self._sla(sla)
-        ledger = self.fold.ledgers_[promise.name]
-        n = ledger.labels_
-        mean = ledger.satisfied_ / n if n else None
-        radius = hoeffding_radius(n, 1.0 - promise.confidence)
-        lower = 0.0 if mean is None else max(0.0, mean - radius)
-        upper = 1.0 if mean is None else min(1.0, mean + radius)
-        recent = ledger.recent_
-        return Status(
-            sla=promise.name,
-            floor=promise.floor,
-            requests=ledger.requests_,
-            explored=ledger.explored_,
-            labels=n,
-            satisfaction=mean,
-            recent=sum(recent) / len(recent) if recent else None,
-            lower=lower,
-            upper=upper,
-            verdict=_verdict(promise.floor, mean, lower, upper),
-            spent=ledger.lifetime_spend_,
-            reserved=sum(ledger.reserved_.values()),
-            cost_unit=self.zoo.cost_unit,
-        )
+        return status_of(promise, self.fold.ledgers_[promise.name], self.zoo.cost_unit)
 
     def snapshot(self) -> bytes:
         """Write the whole state; a router restored from it decides as this one would."""
-        return pack(
-            {
-                "version": _SNAPSHOT_VERSION,
-                "policy": self.policy.name,
-                "encoder": self.encoder.fingerprint,
-                "seed": self.seed,
-                "fold": self.fold.snapshot(),
-            }
-        )
+        return pack({**self._built(), "fold": self.fold.snapshot()})
 
     def restore(self, snapshot: bytes) -> None:
         """Take over a state written by ``snapshot`` of a router built the same way.
@@ -368,20 +382,9 @@ class Router:
             If the bytes are no snapshot, or one of another policy, encoder, seed or version.
         """
         state = unpack(snapshot)
-        if not isinstance(state, dict) or set(state) != {
-            "version",
-            "policy",
-            "encoder",
-            "seed",
-            "fold",
-        }:
+        mine = self._built()
+        if not isinstance(state, dict) or set(state) != {*mine, "fold"}:
             raise SnapshotMismatch("snapshot is not one of a router: give what snapshot() wrote")
-        mine = {
-            "version": _SNAPSHOT_VERSION,
-            "policy": self.policy.name,
-            "encoder": self.encoder.fingerprint,
-            "seed": self.seed,
-        }
         for field, value in mine.items():
             if state[field] != value:
                 raise SnapshotMismatch(
@@ -389,6 +392,15 @@ class Router:
                     "restore into a router built with the same arguments"
                 )
         self.fold.restore(state["fold"])
+
+    def _built(self) -> dict[str, str | int]:
+        """What a snapshot and the router it is restored into must have in common."""
+        return {
+            "version": _SNAPSHOT_VERSION,
+            "policy": self.policy.name,
+            "encoder": self.encoder.fingerprint,
+            "seed": self.seed,
+        }
 
     def _happen(self, event: Event) -> bool:
         self.log.append(event)
@@ -405,6 +417,8 @@ class Router:
 
     def _called(self, decision: str, model: str | None) -> str:
         made = self.fold.record(decision).decision
+        if made.declined:
+            raise InvalidInput("decision", decision, "name one that a model served")
         if model is None:
             return made.model
         if model not in made.called:
@@ -443,47 +457,32 @@ class Router:
     def _affordable(
         self, promise: SLA, tokens: int, allowed: NDArray[np.bool_] | None, at: float
     ) -> NDArray[np.bool_]:
-        ledger = self.fold.ledgers_[promise.name]
         cost = self.policy.expected_cost(tokens)
         if cost is None:
             cost = self.zoo.typical_costs
-        fits = ledger.affordable(promise, self.zoo, cost, at)
-        if allowed is not None:
-            fits &= allowed
-        if not fits.any():
-            raise BudgetExhausted(
-                f"budget of SLA {promise.name!r} is spent: no model that can serve costs as little "
-                "as what is left; raise Budget.total or Budget.per_model, or wait for its period"
-            )
-        return fits
+        left = self.fold.ledgers_[promise.name].left(promise, self.zoo, at)
+        fits = np.asarray(cost <= left)
+        return fits if allowed is None else fits & allowed
 
-    def _trim(
+    def _within_budget(
         self, called: tuple[int, ...], cost: NDArray[np.float64], promise: SLA, at: float
     ) -> tuple[int, ...]:
-        """Leave out calls that exploration wants and the budget does not hold beside the rest."""
+        """Leave out calls that the budget does not hold beside the ones before them."""
         left = self.fold.ledgers_[promise.name].left(promise, self.zoo, at)
-        kept, bill = [called[0]], float(cost[called[0]])
-        for model in called[1:]:
+        kept: list[int] = []
+        bill = 0.0
+        for model in called:
             if bill + cost[model] <= left[model]:
                 kept.append(model)
                 bill += float(cost[model])
+            elif not kept:
+                return ()
         return tuple(kept)
+
+
+def _servable(request: Request) -> bool:
+    return request.allowed is None or bool(request.allowed.any())
 
 
 def _unbounded(promise: SLA) -> bool:
     return promise.models is None and promise.max_latency is None
-
-
-def _count_tokens(prompt: Prompt) -> int:
-    text = prompt if isinstance(prompt, str) else "".join(read_prompt(prompt))
-    return (len(text) + 3) // 4
-
-
-def _verdict(floor: float, mean: float | None, lower: float, upper: float) -> Verdict:
-    if mean is None:
-        return "unknown"
-    if lower >= floor:
-        return "kept"
-    if upper < floor:
-        return "broken"
-    return "at risk" if mean < floor else "unknown"

@@ -96,7 +96,9 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 0.0 < check_number("SLA.confidence", self.confidence, fix=fix) < 1.0:
             raise InvalidInput("SLA.confidence", self.confidence, fix)
         if self.window is not None:
-            check_number("SLA.window", self.window, low=1, fix="give a number of labels, or None")
+            fix = "give a whole number of labels of 1 or more, or None"
+            if check_number("SLA.window", self.window, low=1, fix=fix) % 1:
+                raise InvalidInput("SLA.window", self.window, fix)
         if self.max_latency is not None:
             check_number(
                 "SLA.max_latency", self.max_latency, low=0.0, fix="give seconds of 0 or more"

@@ -95,7 +95,10 @@ def array_from_ext(code: int, data: memoryview) -> Any:
     if code != _ARRAY:
         raise SnapshotMismatch(f"snapshot holds an unknown extension type {code}")
     dtype, shape, raw = msgspec.msgpack.decode(data, type=tuple[str, list[int], bytes])
-    return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
+    try:
+        return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
+    except (TypeError, ValueError) as error:
+        raise SnapshotMismatch(f"snapshot holds a damaged array: {error}") from error
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_enc_hook)

@@ -13,6 +13,10 @@ from floorline.features import Features, is_finite
 from floorline.stateful import State
 
 
+# Times the longest features that pass as finite, its square still fits into a float32.
+_MAX_WEIGHT = 1e6
+
+
 class QualityEstimator(Protocol):
     """Estimates the probability q̂_m(x) that each model satisfies a request."""
 
@@ -52,8 +56,8 @@ def check_label(x: Features, y: float, weight: float) -> None:
     """
     if not 0.0 <= y <= 1.0:
         raise InvalidInput("label", y, "give a number from 0 to 1")
-    if not 0.0 <= weight < float("inf"):
-        raise InvalidInput("weight", weight, "give a finite number of 0 or more")
+    if not 0.0 <= weight <= _MAX_WEIGHT:
+        raise InvalidInput("weight", weight, "give a number from 0 to 1,000,000")
     if not is_finite(x):
         raise InvalidInput("features", "holding NaN or infinity", "give finite features")
 

@@ -119,6 +119,8 @@ class CostEstimator(Stateful):
             If the cost is negative, NaN or infinite.
         """
         check_number("cost", cost, low=0.0, fix="give the real cost, 0 or more")
+        if output_tokens is not None:
+            check_number("output_tokens", output_tokens, low=0.0, fix="give 0 or more, or None")
         bucket = length_bucket(input_tokens)
         if output_tokens is None:
             output: Any = self.output_tokens_.predict_one(bucket)

@@ -32,10 +32,16 @@ class Request(NamedTuple):
     allowed: NDArray[np.bool_] | None = None
 
 
+DECLINED = -1
+"""Position of the model that serves a request nobody serves."""
+
+
 class Choice(NamedTuple):
     """What a policy answers; model numbers are positions in the zoo.
 
-    ``called`` lists every model whose call is to be paid, the served one first.
+    ``called`` lists every model whose call is to be paid, the served one first. A policy under
+    budgets may decline: ``model`` is ``DECLINED``, nothing is called, and what ``propensities``
+    lack to 1 is the probability of that.
     """
 
     model: int
@@ -77,6 +83,7 @@ class Policy(Stateful, ABC):
 
     name: ClassVar[str]
     knows: ClassVar[Knows] = "feedback"
+    batch: ClassVar[int] = 1
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Begin with these models, SLAs and features of length ``dim``."""
@@ -84,6 +91,10 @@ class Policy(Stateful, ABC):
     @abstractmethod
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Choose a model; pure but for draws from ``rng``."""
+
+    def decide_batch(self, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
+        """Choose for several requests that are known at once; by default one by one."""
+        return [self.decide(request, rng) for request in requests]
 
     def on_decision(self, decision: Decision) -> None:
         """Fold a decision, made by this policy or by another whose log is replayed."""
@@ -117,6 +128,11 @@ def certain(
     propensities = np.zeros(len(quality))
     propensities[model] = 1.0
     return Choice(model, (model,), propensities, explored, quality, cost)
+
+
+def declined(models: int) -> Choice:
+    """Build the choice of serving nobody."""
+    return Choice(DECLINED, (), np.zeros(models), False, np.zeros(models), np.zeros(models))
 
 
 def mixed(

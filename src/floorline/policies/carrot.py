@@ -112,11 +112,16 @@ class RouteLlm(Carrot):
     def _costs(self, cost: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(self.pair_, self.list_, np.inf)
 
+    def prefer(
+        self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
+    ) -> int:
+        """Choose within the pair; the cheapest allowed model where neither of it may serve."""
+        if request.allowed is not None and not (self.pair_ & request.allowed).any():
+            return lowest(cost, request.allowed)
+        return super().prefer(request, quality, cost)
+
     def _candidates(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-        if allowed is None:
-            return self.pair_
-        both = self.pair_ & allowed
-        return both if both.any() else allowed
+        return self.pair_ if allowed is None else self.pair_ & allowed
 
     def _rank(self, zoo: Zoo) -> None:
         super()._rank(zoo)

@@ -8,7 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.errors import InvalidInput
 from floorline.estimators import CostEstimator, QualityEstimator
+from floorline.estimators.base import check_label
 from floorline.events import Decision, Feedback, Outcome
 from floorline.policies.base import History, Policy
 from floorline.sla import SLA
@@ -74,7 +76,23 @@ class EstimatingPolicy(Policy):
         return self.cost_.predict_one(input_tokens)
 
     def warm_start(self, history: History) -> None:
-        """Learn every label and cost of a history, in its order."""
+        """Learn every label and cost of a history, in its order; all of it or, if bad, nothing.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature or label or cost breaks its rules; nothing was learned then.
+        """
+        for x in history.features:
+            check_label(x, 0.0, 1.0)
+        known = history.quality[~np.isnan(history.quality)]
+        if not ((known >= 0.0) & (known <= 1.0)).all():
+            raise InvalidInput("history.quality", "out of range", "give numbers from 0 to 1 or NaN")
+        paid = history.cost[~np.isnan(history.cost)]
+        if not ((paid >= 0.0) & np.isfinite(paid)).all():
+            raise InvalidInput(
+                "history.cost", "out of range", "give finite costs of 0 or more or NaN"
+            )
         for row, x in enumerate(history.features):
             tokens = int(history.input_tokens[row])
             for model in np.flatnonzero(~np.isnan(history.quality[row])):

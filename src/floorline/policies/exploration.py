@@ -61,7 +61,8 @@ class QueryAllPolicy(EstimatingPolicy):
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Begin with an untrained estimator and list prices."""
         super().start(zoo, slas, dim)
-        if self.most_capable is not None:
+        # A zoo that a snapshot restores may have lost it since; only the first one must have it.
+        if self.most_capable is not None and not hasattr(self, "capability_"):
             zoo.index(self.most_capable)
         self._rank(zoo)
 

@@ -41,7 +41,14 @@ class Oracle(Policy):
         """Solve the whole stream for the SLA's floor."""
         if len(slas) != 1:
             raise InvalidInput("slas", sorted(slas), "give the oracle a stream under one SLA")
-        (sla,) = slas.values()
+        self._solve(slas)
+
+    def on_slas(self, slas: Mapping[str, SLA]) -> None:
+        """Solve anew for the floor that holds now."""
+        self._solve(slas)
+
+    def _solve(self, slas: Mapping[str, SLA]) -> None:
+        sla = next(iter(slas.values()))
         gaps = np.isnan(self.quality) | np.isnan(self.cost)
         self._assignment = cheapest_assignment(
             np.where(gaps, 0.0, self.quality), np.where(gaps, np.inf, self.cost), sla.floor

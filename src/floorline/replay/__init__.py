@@ -3,6 +3,7 @@
 from floorline.replay.compare import Result, compare
 from floorline.replay.data import ReplayData, prepare
 from floorline.replay.feedback import FeedbackModel
-from floorline.replay.run import Run, Spec, replay
+from floorline.replay.run import replay
+from floorline.replay.spec import Run, Spec
 
 __all__ = ["FeedbackModel", "ReplayData", "Result", "Run", "Spec", "compare", "prepare", "replay"]

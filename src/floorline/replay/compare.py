@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from floorline.policies import policy_class
+from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
 from floorline.replay.feedback import FeedbackModel
 from floorline.replay.metrics import Scores, references, running_mean, score
-from floorline.replay.run import Run, Spec, build_policy, replay
+from floorline.replay.run import build_policy, replay
+from floorline.replay.spec import Run, Spec
 
 POINTS = 200
 """Number of points that a curve over time keeps."""
@@ -90,7 +92,8 @@ def _one(data: ReplayData, number: int, spec: Spec) -> tuple[int, Result]:
 
 def summarise(data: ReplayData, run: Run) -> Result:
     """Sum up one run; only the two times differ between repetitions."""
-    shares = np.bincount(run.model, minlength=len(data.zoo)) / len(run.model)
+    served = run.model[run.model != DECLINED]
+    shares = np.bincount(served, minlength=len(data.zoo)) / len(run.model)
     marks = np.unique(np.linspace(0, len(run.model) - 1, POINTS).round().astype(np.int64))
     return Result(
         data=data.name,

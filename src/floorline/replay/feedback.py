@@ -101,13 +101,13 @@ class FeedbackModel(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         terms = [self.scope]
         if self.share < 1:
-            terms.append(f"sparse:{self.share:g}")
+            terms.append(f"sparse:{_number(self.share)}")
         if self.mean_delay:
-            terms.append(f"delayed:{self.mean_delay:g}")
+            terms.append(f"delayed:{_number(self.mean_delay)}")
         if self.negative_only is not None:
-            terms.append(f"negative:{self.negative_only:g}")
+            terms.append(f"negative:{_number(self.negative_only)}")
         if self.noise:
-            terms.append(f"noisy:{self.noise:g}")
+            terms.append(f"noisy:{_number(self.noise)}")
         return "+".join(terms)
 
     def reveal(
@@ -142,3 +142,8 @@ class FeedbackModel(msgspec.Struct, frozen=True):
                 delay = int(np.log1p(-u_delay) / np.log(stay))
             heard.append(Revealed(delay, model, 1.0 - score if u_noise < self.noise else score))
         return heard
+
+
+def _number(value: float) -> str:
+    """Shortest text that reads back as this number, without the '+' that joins terms."""
+    return repr(float(value)).removesuffix(".0").replace("e+", "e")

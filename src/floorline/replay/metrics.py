@@ -12,7 +12,8 @@ from scipy import stats
 
 from floorline.policies.optima import cheapest_assignment, cheapest_mix
 from floorline.replay.data import ReplayData
-from floorline.replay.run import Run, stream_means, stream_rows
+from floorline.replay.run import stream_means, stream_rows
+from floorline.replay.spec import Run
 
 BURN_IN = 0.1
 """Share of the stream after which time in violation counts."""
@@ -78,12 +79,19 @@ def score(run: Run, against: References) -> Scores:
         violation=float((settled < floor - slack).mean()),
         cost=cost,
         served_cost=float(run.served_cost.mean()),
-        cost_per_static_mix=cost / against.static_mix,
-        cost_per_oracle=cost / against.oracle,
-        savings=1.0 - cost / against.best_fixed,
+        cost_per_static_mix=_ratio(cost, against.static_mix),
+        cost_per_oracle=_ratio(cost, against.oracle),
+        savings=1.0 - _ratio(cost, against.best_fixed),
         explored=float(run.explored.mean()),
         labels=float(run.labels.mean()),
     )
+
+
+def _ratio(cost: float, reference: float) -> float:
+    """Cost relative to a reference, which is 0 where a free model is good enough."""
+    if reference > 0:
+        return cost / reference
+    return 1.0 if cost == 0 else math.inf
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,92 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.encoders.base import Encoder, Prompt
 from floorline.errors import InvalidInput, check_number
-from floorline.features import Features
 from floorline.policies import History, Policy, make_policy, policy_class
+from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
-from floorline.replay.feedback import FeedbackModel
-from floorline.rng import CounterRng
+from floorline.replay.spec import Run, Spec
+from floorline.replay.world import GivenFeatures, World
 from floorline.router import Router
-from floorline.sla import SLA
-
-_FEEDBACK_STREAM = 0x5EED
-"""Keeps what users reveal independent of what the router draws under the same seed."""
-
-
-class Spec(msgspec.Struct, frozen=True):
-    """What to replay; together with the data it determines the result to the last bit.
-
-    Parameters
-    ----------
-    policy, parameters
-        Name of the policy and arguments of its constructor.
-    floor
-        τ of the stream's SLA.
-    feedback
-        Text of a ``FeedbackModel``.
-    seed
-        Of the order of requests, of the policy's draws and of the feedback.
-    history
-        Share of the rows that is split off as labelled history before the stream starts.
-    horizon
-        Number of requests; None for all that remain.
-    """
-
-    policy: str
-    floor: float
-    feedback: str = "full"
-    seed: int = 0
-    parameters: Mapping[str, Any] = {}
-    history: float = 0.0
-    horizon: int | None = None
-
-
-class Run(NamedTuple):
-    """What happened, request by request; arrays (T,).
-
-    ``row`` is the table's row, ``model`` the served position, ``satisfied`` its true label,
-    ``cost`` the bill of all calls of the request, ``served_cost`` that of the served one alone,
-    ``labels`` the number of labels revealed for it (at once or later), ``seconds`` the time that
-    the decision took and ``learn_seconds`` what folding its outcomes and feedback took.
-    """
-
-    spec: Spec
-    row: NDArray[np.int64]
-    model: NDArray[np.int64]
-    explored: NDArray[np.bool_]
-    satisfied: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    served_cost: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    seconds: NDArray[np.float64]
-    learn_seconds: NDArray[np.float64]
-
-
-class GivenFeatures:
-    """Stands where an encoder would: replay encodes the whole table beforehand."""
-
-    def __init__(self, dim: int, fingerprint: str) -> None:
-        self.dim = dim
-        self.fingerprint = fingerprint
-
-    def encode(self, prompt: Prompt) -> Features:
-        """Refuse; there is nothing to encode with."""
-        raise InvalidInput("prompt", prompt, "give features; replay encodes beforehand")
-
-    def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-        """Refuse likewise."""
-        raise InvalidInput("prompts", prompts, "give features; replay encodes beforehand")
+from floorline.sla import SLA, Budget
 
 
 def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -143,20 +70,39 @@ def replay(data: ReplayData, spec: Spec) -> Run:
     InvalidInput
         If the specification breaks a rule.
     """
-    feedback = FeedbackModel.parse(spec.feedback)
     past, stream = stream_rows(data, spec)
     policy = build_policy(data, spec)
-    encoder: Encoder = GivenFeatures(data.features.shape[1], data.encoder)
-    router = Router(
-        data.zoo, policy, [SLA("stream", floor=spec.floor)], encoder=encoder, seed=spec.seed
-    )
+    encoder = GivenFeatures(data.features.shape[1], data.encoder)
+    budget = None
+    if spec.budgets or spec.total_budget is not None:
+        budget = Budget(total=spec.total_budget, per_model=spec.budgets)
+    sla = SLA("stream", floor=spec.floor, budget=budget)
+    router = Router(data.zoo, policy, [sla], encoder=encoder, seed=spec.seed)
     if len(past):
         policy.warm_start(_history(data, past))
+    world = World(data, spec, router)
+    run = _empty_run(spec, stream)
+    clock = time.perf_counter
+    for first in range(0, len(stream), policy.batch):
+        rows = stream[first : first + policy.batch].tolist()
+        started = clock()
+        requests = [world.request(row) for row in rows]
+        decisions = router.decide(requests, at=float(first))
+        share = (clock() - started) / len(rows)
+        for step, (row, decision) in enumerate(zip(rows, decisions, strict=True), start=first):
+            run.seconds[step] = share
+            started = clock()
+            world.answer(run, step, row, decision)
+            run.learn_seconds[step] = clock() - started
+    return run
+
+
+def _empty_run(spec: Spec, stream: NDArray[np.int64]) -> Run:
     count = len(stream)
-    run = Run(
+    return Run(
         spec=spec,
         row=stream,
-        model=np.zeros(count, dtype=np.int64),
+        model=np.full(count, DECLINED),
         explored=np.zeros(count, dtype=np.bool_),
         satisfied=np.zeros(count),
         cost=np.zeros(count),
@@ -165,59 +111,6 @@ def replay(data: ReplayData, spec: Spec) -> Run:
         seconds=np.zeros(count),
         learn_seconds=np.zeros(count),
     )
-    names = data.zoo.names
-    gaps: NDArray[np.bool_] = np.isnan(data.quality)
-    broken = np.asarray(gaps.any(axis=1))
-    user = CounterRng(spec.seed ^ (_FEEDBACK_STREAM << 32))
-    # Labels on their way: (step at which they arrive, tie-breaker, decision, model, score).
-    pending: list[tuple[int, int, str, str, float]] = []
-    clock = time.perf_counter
-    for step, row in enumerate(stream.tolist()):
-        x = data.features[row]
-        x.flags.writeable = False
-        barred = (
-            [name for name, gap in zip(names, gaps[row], strict=True) if gap] if broken[row] else []
-        )
-        started = clock()
-        decision = router.route(
-            features=x, input_tokens=int(data.input_tokens[row]), exclude=barred, at=float(step)
-        )
-        run.seconds[step] = clock() - started
-        served = decision.index
-        labels: dict[int, float] = {}
-        for name in decision.called:
-            model = served if name == decision.model else data.zoo.index(name)
-            labels[model] = float(data.quality[row, model])
-        run.model[step], run.explored[step] = served, decision.explored
-        run.satisfied[step], run.served_cost[step] = labels[served], data.cost[row, served]
-        for revealed in feedback.reveal(labels, served, user.at(step)):
-            arrival = step + revealed.delay
-            entry = (arrival, len(pending) + step * 64, decision.id, names[revealed.model])
-            heapq.heappush(pending, (*entry, revealed.score))
-            run.labels[step] += 1
-        started = clock()
-        for model in labels:
-            cost = float(data.cost[row, model])
-            run.cost[step] += cost
-            router.outcome(
-                decision.id,
-                model=names[model],
-                cost=cost,
-                output_tokens=_cell(data.output_tokens, row, model),
-                latency=_cell(data.latency, row, model),
-            )
-        while pending and pending[0][0] <= step:
-            _, _, known, name, score = heapq.heappop(pending)
-            router.feedback(known, score=score, model=name)
-        run.learn_seconds[step] = clock() - started
-    return run
-
-
-def _cell(values: NDArray[np.float32] | None, row: int, model: int) -> Any:
-    if values is None:
-        return None
-    value = float(values[row, model])
-    return None if np.isnan(value) else value
 
 
 def _history(data: ReplayData, rows: NDArray[np.int64]) -> History:

@@ -1,0 +1,65 @@
+"""What to replay, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """What to replay; together with the data it determines the result to the last bit.
+
+    Parameters
+    ----------
+    policy, parameters
+        Name of the policy and arguments of its constructor.
+    floor
+        τ of the stream's SLA.
+    feedback
+        Text of a ``FeedbackModel``.
+    seed
+        Of the order of requests, of the policy's draws and of the feedback.
+    history
+        Share of the rows that is split off as labelled history before the stream starts.
+    horizon
+        Number of requests; None for all that remain.
+    budgets, total_budget
+        Most that calls may cost over the stream, per model and in all. A call whose real cost does
+        not fit is refused and its request lost, as under a provider's hard cap.
+    """
+
+    policy: str
+    floor: float
+    feedback: str = "full"
+    seed: int = 0
+    parameters: Mapping[str, Any] = {}
+    history: float = 0.0
+    horizon: int | None = None
+    budgets: Mapping[str, float] = {}
+    total_budget: float | None = None
+
+
+class Run(NamedTuple):
+    """What happened, request by request; arrays (T,).
+
+    ``row`` is the table's row, ``model`` the served position (−1 if the request was declined or
+    lost), ``satisfied`` its true label (0 if lost),
+    ``cost`` the bill of all calls of the request, ``served_cost`` that of the served one alone,
+    ``labels`` the number of labels revealed for it (at once or later), ``seconds`` the time that
+    the decision took and ``learn_seconds`` what folding its outcomes and feedback took.
+    """
+
+    spec: Spec
+    row: NDArray[np.int64]
+    model: NDArray[np.int64]
+    explored: NDArray[np.bool_]
+    satisfied: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    served_cost: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    learn_seconds: NDArray[np.float64]
