@@ -12,7 +12,6 @@ from floorline.errors import InvalidInput
 from floorline.features import Features, is_finite
 from floorline.stateful import State
 
-
 # Times the longest features that pass as finite, its square still fits into a float32.
 _MAX_WEIGHT = 1e6
 
