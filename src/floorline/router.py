@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.messages import character_count
-from floorline.errors import BudgetExhausted, InvalidInput, SnapshotMismatch
+from floorline.errors import BudgetExhausted, InvalidInput, SnapshotMismatch, check_number
 from floorline.events import Decision, Event, Feedback, Outcome, SlaChange, ZooChange
 from floorline.features import Features, freeze, is_finite, length
 from floorline.fold import Fold
@@ -215,12 +215,14 @@ class Router:
                 raise InvalidInput("id", id, "give every decision its own id")
         rng = self._rng.at(self.fold.decisions_ + 1)
         policy = self.fold.policy_
-        nobody = declined(len(self.zoo))
-        if len(requests) == 1:
-            choices = [policy.decide(requests[0], rng) if _servable(requests[0]) else nobody]
+        able = [request for request in requests if _servable(request)]
+        if len(able) == 1:
+            choices = [policy.decide(able[0], rng)]
         else:
-            planned = iter(policy.decide_batch([r for r in requests if _servable(r)], rng))
-            choices = [next(planned) if _servable(r) else nobody for r in requests]
+            choices = policy.decide_batch(able, rng) if able else []
+        if len(able) < len(requests):
+            answers, nobody = iter(choices), declined(len(self.zoo))
+            choices = [next(answers) if _servable(r) else nobody for r in requests]
         return [
             self._record(request, choice, id, at)
             for request, choice, id in zip(requests, choices, names, strict=True)
