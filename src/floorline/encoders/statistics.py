@@ -1,0 +1,131 @@
+"""What a glance at a prompt shows: its length, its scripts, code, maths, lists and questions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.encoders.messages import PromptText
+
+SAMPLED_ABOVE = 32_768
+"""Texts of more characters are judged by 8 equally spaced pieces, which together are that long."""
+
+_PIECES = 8
+_TAIL = 300
+
+# Bytes of UTF-8 that belong together, and the factor that brings their usual share near 1.
+_BYTE_CLASSES: dict[str, tuple[bytes, float]] = {
+    "digits": (b"0123456789", 4.0),
+    "capitals": (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 4.0),
+    "spaces": (b" \t", 2.0),
+    "newlines": (b"\n\r", 8.0),
+    "code marks": (b"{}[]();=<>_#`|&~@", 8.0),
+    "maths marks": (b"+-*/=^\\$%<>", 8.0),
+    "quotes": (b"\"'", 8.0),
+    "stops": (b".:;!", 8.0),
+    "commas": (b",", 16.0),
+    "control characters": (bytes([*range(9), 11, 12, *range(14, 32), 127]), 8.0),
+    "accented Latin": (bytes(range(0xC2, 0xCB)), 4.0),
+    "Greek": (bytes(range(0xCD, 0xD0)), 1.0),
+    "Cyrillic": (bytes(range(0xD0, 0xD4)), 1.0),
+    "Hebrew and Arabic": (bytes(range(0xD6, 0xDC)), 1.0),
+    "Indic and South-East Asian": (bytes([0xE0, 0xE1]), 1.0),
+    "typographic marks and symbols": (bytes([0xE2]), 8.0),
+    "kana and Han": (bytes(range(0xE3, 0xEA)), 1.0),
+    "Hangul": (bytes(range(0xEA, 0xEE)), 1.0),
+    "beyond the basic plane": (bytes(range(0xEE, 0xF5)), 8.0),
+}
+_OPENINGS = (
+    ("what",),
+    ("which",),
+    ("who", "whose", "whom"),
+    ("how",),
+    ("why",),
+    ("when",),
+    ("where",),
+    ("is", "are", "was", "were", "am"),
+    ("can", "could", "may", "might", "should", "would", "will"),
+    ("do", "does", "did", "has", "have", "had"),
+    ("write", "create", "generate", "implement", "make"),
+    ("explain", "describe", "summarize", "summarise", "discuss", "compare"),
+    ("solve", "find", "calculate", "compute", "prove", "evaluate"),
+    ("translate", "rewrite", "correct", "edit", "convert"),
+    ("the", "a", "an"),
+    ("in", "if", "on", "at", "given"),
+)
+_OPENING_OF = {word: i for i, words in enumerate(_OPENINGS) for word in words}
+_LOG_LENGTHS = np.arange(3.0, 17.0)
+
+_MARKS = 10
+COUNT = 1 + len(_LOG_LENGTHS) + len(_BYTE_CLASSES) + len(_OPENINGS) + _MARKS
+"""How many statistics there are."""
+
+
+def _gains() -> NDArray[np.float64]:
+    gains = np.zeros((256, len(_BYTE_CLASSES) + 1))
+    for column, (members, gain) in enumerate(_BYTE_CLASSES.values()):
+        gains[list(members), column] = gain
+    # Characters are the bytes that do not continue one.
+    gains[:, -1] = 1.0
+    gains[0x80:0xC0, -1] = 0.0
+    return gains
+
+
+_GAINS = _gains()
+
+
+def measure(prompt: PromptText) -> NDArray[np.float64]:
+    """(COUNT,) statistics of the whole focus, each in [0, 1].
+
+    The length is exact. Above ``SAMPLED_ABOVE`` characters the rest is measured on equally spaced
+    pieces including the very start and end, so that a prompt of a megabyte costs no more than one
+    of 32 KB. How a prompt opens is read in English only.
+    """
+    text = prompt.focus
+    sample = _sample(text)
+    result = np.zeros(COUNT)
+    log_length = math.log2(len(text) + 1)
+    result[0] = min(1.0, log_length / 20.0)
+    at = 1
+    # A tent on each power of two lets a linear model bend along the length.
+    tents = 1.0 - np.abs(min(log_length, _LOG_LENGTHS[-1]) - _LOG_LENGTHS)
+    result[at : at + len(tents)] = np.maximum(tents, 0.0)
+    at += len(tents)
+
+    raw = np.frombuffer(sample.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+    histogram = np.bincount(raw, minlength=256)
+    shares = histogram @ _GAINS
+    result[at : at + len(_BYTE_CLASSES)] = np.minimum(1.0, shares[:-1] / max(1.0, shares[-1]))
+    at += len(_BYTE_CLASSES)
+
+    first = text[:64].lower().split(None, 1)
+    opening = _OPENING_OF.get(first[0].strip("\"'([{,.:;!?")) if first else None
+    if opening is not None:
+        result[at + opening] = 1.0
+    at += len(_OPENINGS)
+
+    tail = text[-_TAIL:]
+    last_word = tail.rstrip()[-1:]
+    result[at:] = (
+        last_word == "?",
+        last_word == ":",
+        min(1.0, int(histogram[63]) / 4.0),
+        min(1.0, tail.count("\n") / 8.0),
+        min(1.0, sample.count("\n\n") / 8.0),
+        min(1.0, (tail.count("\nA)") + tail.count("(A)") + tail.count("\nA.")) / 1.0),
+        min(1.0, (sample.count("\n- ") + sample.count("\n* ") + sample.count("\n1. ")) / 4.0),
+        "```" in sample or "def " in sample or "function" in sample,
+        min(1.0, len(sample) / (10.0 * (1.0 + float(histogram[32])))),
+        min(1.0, math.log2(len(prompt.context) + 1) / 20.0),
+    )
+    return result
+
+
+def _sample(text: str) -> str:
+    if len(text) <= SAMPLED_ABOVE:
+        return text
+    size = SAMPLED_ABOVE // _PIECES
+    starts = [(len(text) - size) * i // (_PIECES - 1) for i in range(_PIECES)]
+    return "".join(text[start : start + size] for start in starts)

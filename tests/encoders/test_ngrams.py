@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+
+from floorline.encoders.ngrams import hash_grams, slots
+
+
+def words(text, n=1, seed=0):
+    return hash_grams(text, word_sizes=(n,), char_sizes=(), seed=seed).hashes.tolist()
+
+
+def test_words_hash_alike_wherever_they_stand_and_whatever_their_case():
+    first = words("The cat, the CAT")
+    assert first[0] == first[2]
+    assert first[1] == first[3]
+    assert words("ünïcode É") == words("Ünïcode é")
+    # The path for ASCII and the one for all of Unicode agree.
+    assert words("The cat é")[:2] == first[:2]
+
+
+def test_ngram_counts():
+    grams = hash_grams("ab cd ef", word_sizes=(1, 2, 4), char_sizes=(3, 9))
+    assert grams.words == 3 + 2
+    assert len(grams.hashes) == 5 + 6
+
+
+def test_word_pairs_know_their_order():
+    assert set(words("dog bites man", 2)).isdisjoint(words("man bites dog", 2))
+
+
+def test_each_ideograph_is_a_word():
+    assert len(words("日本語 abc")) == 4
+    assert words("日本")[1] == words("本")[0]
+
+
+def test_seeds_separate_namespaces():
+    assert set(words("a b c")).isdisjoint(words("a b c", seed=1))
+
+
+def test_known_hashes_never_change():
+    # Features are stored in learned weights: another hash would make all of those meaningless.
+    grams = hash_grams("Hi, 語?", word_sizes=(1, 2), char_sizes=(3,))
+    assert slots(grams.hashes, 1000).tolist() == KNOWN
+
+
+def test_slots_spread_evenly():
+    text = " ".join(f"w{i}" for i in range(2500))
+    counts = np.bincount(
+        slots(hash_grams(text, word_sizes=(1,), char_sizes=()).hashes, 50), minlength=50
+    )
+    assert counts.min() > 20
+    assert counts.max() < 90
+
+
+KNOWN = [386, 155, 752, 312, 674, 613, 423]
