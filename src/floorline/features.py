@@ -71,5 +71,6 @@ def _frozen(values: Any, kind: type[Any]) -> NDArray[Any]:
 def is_finite(features: Features) -> bool:
     """Whether no entry is NaN or infinite, or so large that sums of its squares would be."""
     values = features.values if isinstance(features, SparseFeatures) else features
-    # False for NaN.
-    return bool(values.dot(values) <= _MAX_SQUARES)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # False for NaN.
+        return bool(values.dot(values) <= _MAX_SQUARES)
