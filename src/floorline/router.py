@@ -421,8 +421,6 @@ class Router:
         made = self.fold.record(decision).decision
         if made.declined:
             raise InvalidInput("decision", decision, "name one that a model served")
-        if made.declined:
-            raise InvalidInput("decision", decision, "name one that some model served")
         if model is None:
             return made.model
         if model not in made.called:
