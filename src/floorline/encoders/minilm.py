@@ -34,8 +34,8 @@ class MiniLm:
     prompt, fill the rest with their last. The system prompt is read as the start of the prompt.
 
     Models with dynamically quantised activations (int8) take their scales from the whole batch, so
-    ``encode_batch`` can differ from ``encode`` in the second decimal; with float models they agree
-    up to rounding.
+    ``encode_batch`` can differ slightly from ``encode``; with float models they agree up to
+    rounding.
 
     Parameters
     ----------
