@@ -64,9 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _usage(error: TyperException) -> int:
     text = error.format_message()
-    if "\n" in text:
-        # A command without arguments: the message is its help.
-        typer.echo(text)
+    if not text.strip():
+        # A command without arguments has printed its help.
         return 2
     return _fail(f"{text.rstrip('.')}; see 'floorline --help'")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES, REFERENCE_POINTS
-from floorline.replay.compare import Result, compare
+from floorline.replay.compare import Result, check, compare
 from floorline.replay.data import ReplayData, prepare
 from floorline.replay.spec import Spec
 from floorline.replay.tables import rich_table, save
@@ -27,7 +28,8 @@ DEMO_REQUESTS = 3000
 Seeds = Annotated[int, typer.Option(min=1, help="Repeat every replay with this many seeds.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
 
-_console = Console()
+# Piped output has no width of its own; the whole table is worth more than 80 columns.
+_console = Console(width=None if sys.stdout.isatty() else 110)
 
 
 def demo(
@@ -147,6 +149,7 @@ def _compare(
         for policy in policies
         for seed in range(seeds)
     ]
+    check(data, specs)
     columns = (
         TextColumn("replaying {task.fields[data]}"),
         BarColumn(),
@@ -168,12 +171,15 @@ def _show(
     kind = "simulated data" if table.simulated else table.name
     requests = int(results[0].curves.request[-1])
     title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {seeds} seeds"
-    _console.print(rich_table(results, title=title, cost_unit=f"{table.cost_unit}/request"))
+    wide = _console.width >= 100
+    _console.print(rich_table(results, title=title, cost_unit=table.cost_unit, wide=wide))
     _console.print(
-        "floor met: seeds in which the mean satisfaction at the end reached the floor. "
-        "violation: share of time below it. Costs count every call, exploration too; ± is a 95 % "
-        "interval over seeds. best_fixed and static_mix are told the true means, the oracle every "
-        "label; the others learn.",
+        f"met: seeds in which the mean satisfaction at the end reached the floor. below: share of "
+        f"time it was below. {table.cost_unit}/1k: cost of 1,000 requests, exploration too; / mix and "
+        "/ oracle: that over the static mix's and the oracle's. saved: against always serving the "
+        "best model. µs: median decision. ± is a 95 % interval over seeds. * is told the true means, ** every "
+        "label; the others learn."
+        + (" The zoo, its prompts and its prices are simulated." if table.simulated else ""),
         style="dim",
     )
     if out is None:

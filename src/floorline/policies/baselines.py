@@ -72,18 +72,14 @@ class _KnowsMeans(_Promptless):
 
 
 class BestFixed(_KnowsMeans):
-    """The cheapest single model whose mean meets the floor; the best one if none does."""
+    """The model with the highest mean quality: what one serves who cannot risk the floor."""
 
     name = "best_fixed"
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve that model."""
         quality, cost = self._estimates(request)
-        meets = self.mean_quality >= request.floor
-        if request.allowed is not None:
-            meets &= request.allowed
-        scores = np.where(meets, self.mean_cost, np.inf) if meets.any() else -self.mean_quality
-        return certain(lowest(scores, request.allowed), quality, cost)
+        return certain(lowest(-self.mean_quality, request.allowed), quality, cost)
 
 
 class StaticMix(_KnowsMeans):

@@ -15,8 +15,9 @@ from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
 from floorline.replay.feedback import FeedbackModel
 from floorline.replay.metrics import Scores, references, running_mean, score
-from floorline.replay.run import build_policy, replay
+from floorline.replay.run import build_policy, replay, stream_rows
 from floorline.replay.spec import Run, Spec
+from floorline.sla import SLA
 
 POINTS = 200
 """Number of points that a curve over time keeps."""
@@ -58,8 +59,7 @@ def compare(
     FloorlineError
         If a spec breaks a rule; no replay starts then.
     """
-    for spec in specs:
-        check(data, spec)
+    check(data, specs)
     found: dict[int, Result] = {}
     if jobs == 1 or len(specs) == 1:
         finished: Iterable[tuple[int, Result]] = (
@@ -76,11 +76,14 @@ def compare(
     return [found[number] for number in range(len(specs))]
 
 
-def check(data: ReplayData, spec: Spec) -> None:
-    """Raise what ``replay`` would raise for a spec that breaks a rule, at no cost."""
-    FeedbackModel.parse(spec.feedback)
-    if policy_class(spec.policy).knows == "feedback":
-        build_policy(data, spec)
+def check(data: ReplayData, specs: Sequence[Spec]) -> None:
+    """Raise at once what the first replay of a spec that breaks a rule would raise."""
+    for spec in specs:
+        SLA("stream", floor=spec.floor)
+        FeedbackModel.parse(spec.feedback)
+        stream_rows(data, spec)
+        if policy_class(spec.policy).knows == "feedback":
+            build_policy(data, spec)
 
 
 def _one(data: ReplayData, number: int, spec: Spec) -> tuple[int, Result]:

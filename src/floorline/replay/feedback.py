@@ -65,7 +65,8 @@ class FeedbackModel(msgspec.Struct, frozen=True):
         share_fix = "give a share from 0 to 1"
         check_number("feedback.share", self.share, low=0, high=1, fix=share_fix)
         check_number("feedback.noise", self.noise, low=0, high=1, fix=share_fix)
-        check_number("feedback.mean_delay", self.mean_delay, low=0, fix="give 0 or more requests")
+        delay_fix = "give 0 to 1,000,000,000 requests"
+        check_number("feedback.mean_delay", self.mean_delay, low=0, high=1e9, fix=delay_fix)
         if self.negative_only is not None:
             check_number("feedback.negative_only", self.negative_only, low=0, high=1, fix=share_fix)
 

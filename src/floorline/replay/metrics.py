@@ -52,15 +52,13 @@ def references(data: ReplayData, run: Run) -> References:
     _, rows = stream_rows(data, run.spec)
     quality, cost = stream_means(data, rows)
     mix = cheapest_mix(quality, cost, run.spec.floor)
-    meets = quality >= run.spec.floor
-    fixed = cost[meets].min() if meets.any() else cost[quality.argmax()]
     gaps = np.isnan(data.quality[rows])
     labels = np.where(gaps, 0.0, data.quality[rows])
     bills = np.where(gaps, np.inf, data.cost[rows])
     best = cheapest_assignment(labels, bills, run.spec.floor)
     return References(
         static_mix=float(mix @ cost),
-        best_fixed=float(fixed),
+        best_fixed=float(cost[quality.argmax()]),
         oracle=float(bills[np.arange(len(rows)), best].mean()),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import polars as pl
+from rich.box import SIMPLE
 from rich.table import Table
 
 from floorline.policies import policy_class
@@ -16,7 +17,7 @@ from floorline.replay.compare import Result
 from floorline.replay.metrics import mean_and_interval
 from floorline.version import __version__
 
-_KNOWS = {"feedback": "feedback", "means": "true means", "labels": "every label"}
+_KNOWS = {"feedback": "", "means": " *", "labels": " **"}
 
 
 def records(results: Iterable[Result]) -> list[dict[str, Any]]:
@@ -65,44 +66,41 @@ def save(results: Sequence[Result], folder: Path, *, about: dict[str, Any]) -> l
     return [parquet, plain, times]
 
 
-def rich_table(results: Sequence[Result], *, title: str, cost_unit: str) -> Table:
-    """Means over seeds with 95 % intervals, a block per floor."""
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.add_column("policy")
-    table.add_column("knows", style="dim")
-    for header in (
-        "satisfaction",
-        "floor met",
-        "violation",
-        f"cost ({cost_unit})",
-        "/ static mix",
-        "/ oracle",
-        "saved",
-        "explored",
-        "decide µs",
-    ):
-        table.add_column(header, justify="right")
+def rich_table(
+    results: Sequence[Result], *, title: str, cost_unit: str, wide: bool = True
+) -> Table:
+    """Means over seeds with 95 % intervals, a block per floor; fits 80 columns unless ``wide``."""
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
+    )
+    table.add_column("policy", no_wrap=True)
+    headers = ["satisfaction", "met", "below", f"{cost_unit}/1k", "/ mix", "/ oracle"]
+    for header in (*headers, *(("saved", "explored", "µs") if wide else ("saved",))):
+        table.add_column(header, justify="right", no_wrap=True)
     for floor, block in groupby(results, key=lambda result: result.spec.floor):
         table.add_section()
         table.add_row(f"[bold]floor {floor:g}[/bold]")
         for policy, seeds in groupby(block, key=lambda result: result.spec.policy):
-            runs = list(seeds)
-            scores = [run.scores for run in runs]
-            satisfaction, half = mean_and_interval([s.satisfaction for s in scores])
-            ratio, ratio_half = mean_and_interval([s.cost_per_static_mix for s in scores])
-            count = len(scores)
-            times = sorted(run.decide_us for run in runs)
+            cells = _cells(list(seeds))
             table.add_row(
-                policy,
-                _KNOWS[policy_class(policy).knows],
-                f"{satisfaction:.3f} ±{half:.3f}",
-                f"{sum(s.floor_met for s in scores):.0f}/{count}",
-                f"{sum(s.violation for s in scores) / count:.0%}",
-                f"{sum(s.cost for s in scores) / count:.4g}",
-                f"{ratio:.2f} ±{ratio_half:.2f}",
-                f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
-                f"{sum(s.savings for s in scores) / count:.0%}",
-                f"{sum(s.explored for s in scores) / count:.1%}",
-                f"{times[count // 2]:.0f}",
+                policy + _KNOWS[policy_class(policy).knows], *(cells if wide else cells[:-2])
             )
     return table
+
+
+def _cells(runs: Sequence[Result]) -> list[str]:
+    scores = [run.scores for run in runs]
+    count = len(scores)
+    satisfaction, half = mean_and_interval([s.satisfaction for s in scores])
+    ratio, ratio_half = mean_and_interval([s.cost_per_static_mix for s in scores])
+    return [
+        f"{satisfaction:.3f} ±{half:.3f}",
+        f"{sum(s.floor_met for s in scores):.0f}/{count}",
+        f"{sum(s.violation for s in scores) / count:.0%}",
+        f"{1000 * sum(s.cost for s in scores) / count:,.4g}",
+        f"{ratio:.2f} ±{ratio_half:.2f}",
+        f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
+        f"{sum(s.savings for s in scores) / count:.0%}",
+        f"{sum(s.explored for s in scores) / count:.1%}",
+        f"{sorted(run.decide_us for run in runs)[count // 2]:.0f}",
+    ]

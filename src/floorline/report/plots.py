@@ -80,6 +80,8 @@ def _by_policy(block: Sequence[Result]) -> list[tuple[str, list[Result]]]:
 
 
 def _band(runs: Sequence[Result], what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    curves = np.array([getattr(run.curves, what) for run in runs])
+    # Means of a handful of requests are noise that hides the rest.
+    first = len(runs[0].curves.request) // 50
+    curves = np.array([getattr(run.curves, what)[first:] for run in runs])
     spread = curves.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(curves.shape[1])
-    return runs[0].curves.request, curves.mean(axis=0), spread
+    return runs[0].curves.request[first:], curves.mean(axis=0), spread
