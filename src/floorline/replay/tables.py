@@ -74,21 +74,26 @@ def rich_table(
         title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
     )
     table.add_column("policy", no_wrap=True)
-    headers = ["satisfaction", "met", "below", f"{cost_unit}/1k", "/ mix", "/ oracle"]
+    headers = ["satisfaction", "met", "below", unit, "/ mix", "/ oracle"]
     for header in (*headers, *(("saved", "explored", "µs") if wide else ("saved",))):
         table.add_column(header, justify="right", no_wrap=True)
     for floor, block in groupby(results, key=lambda result: result.spec.floor):
         table.add_section()
         table.add_row(f"[bold]floor {floor:g}[/bold]")
         for policy, seeds in groupby(block, key=lambda result: result.spec.policy):
-            cells = _cells(list(seeds))
+            cells = _cells(list(seeds), per)
             table.add_row(
                 policy + _KNOWS[policy_class(policy).knows], *(cells if wide else cells[:-2])
             )
     return table
 
 
-def _cells(runs: Sequence[Result]) -> list[str]:
+def cost_scale(cost_unit: str) -> tuple[int, str]:
+    """Number of requests over which costs are shown, and how to say so: dollars are small."""
+    return (1000, f"{cost_unit}/1k") if cost_unit == "USD" else (1, f"{cost_unit}/request")
+
+
+def _cells(runs: Sequence[Result], per: int) -> list[str]:
     scores = [run.scores for run in runs]
     count = len(scores)
     satisfaction, half = mean_and_interval([s.satisfaction for s in scores])
@@ -97,7 +102,7 @@ def _cells(runs: Sequence[Result]) -> list[str]:
         f"{satisfaction:.3f} ±{half:.3f}",
         f"{sum(s.floor_met for s in scores):.0f}/{count}",
         f"{sum(s.violation for s in scores) / count:.0%}",
-        f"{1000 * sum(s.cost for s in scores) / count:,.4g}",
+        f"{per * sum(s.cost for s in scores) / count:,.4g}",
         f"{ratio:.2f} ±{ratio_half:.2f}",
         f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
         f"{sum(s.savings for s in scores) / count:.0%}",
