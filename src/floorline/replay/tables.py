@@ -73,6 +73,7 @@ def rich_table(
     table = Table(
         title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
     )
+    per, unit = cost_scale(cost_unit)
     table.add_column("policy", no_wrap=True)
     headers = ["satisfaction", "met", "below", unit, "/ mix", "/ oracle"]
     for header in (*headers, *(("saved", "explored", "µs") if wide else ("saved",))):
