@@ -95,7 +95,7 @@ class NearestNeighbours(Stateful):
         Raises
         ------
         InvalidInput
-            If the shapes do not fit or a feature is not finite.
+            If the shapes do not fit, a feature is not finite or a label is out of range.
         """
         x = np.asarray(x, dtype=np.float32)
         labels = np.asarray(labels, dtype=np.float32)
@@ -106,6 +106,9 @@ class NearestNeighbours(Stateful):
             raise InvalidInput("history.labels.shape", labels.shape, fix)
         if not np.isfinite(x).all():
             raise InvalidInput("features", "holding NaN or infinity", "give finite features")
+        known = labels[~np.isnan(labels)]
+        if not ((known >= 0.0) & (known <= 1.0)).all():
+            raise InvalidInput("history.labels", "out of range", "give numbers from 0 to 1, or NaN")
         self._append(x, labels)
 
     def neighbours_one(self, x: Features) -> NDArray[np.int64]:
