@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline.estimators import CostEstimator
+from floorline.stateful import pack
+from floorline.zoo import Model, Zoo
+
+TOKENS = Zoo(
+    [
+        Model("small", input_price=1.0, output_price=2.0, typical_output_tokens=100),
+        Model("large", input_price=10.0, output_price=30.0, typical_output_tokens=100),
+    ]
+)
+
+
+def test_before_any_call_it_is_the_list_price_of_a_typical_answer():
+    estimate = CostEstimator(TOKENS).predict_one(1000)
+    assert estimate == pytest.approx([(1000 + 200) / 1e6, (10_000 + 3000) / 1e6])
+
+
+def test_longer_prompts_cost_more():
+    estimator = CostEstimator(TOKENS)
+    costs = [estimator.predict_one(n)[1] for n in (0, 10, 100, 1000, 100_000)]
+    assert costs == sorted(costs)
+    assert costs[-1] - costs[-2] == pytest.approx(99_000 * 10 / 1e6)
+
+
+def test_answer_lengths_are_learned_per_model_and_length_of_prompt():
+    estimator = CostEstimator(TOKENS)
+    for _ in range(300):
+        for tokens, answer in ((20, 50), (2000, 800)):
+            cost = (10 * tokens + 30 * answer) / 1e6
+            estimator.learn_one(1, cost=cost, input_tokens=tokens, output_tokens=answer)
+    short, long = estimator.predict_one(20), estimator.predict_one(2000)
+    assert short[1] == pytest.approx((200 + 1500) / 1e6, rel=0.15)
+    assert long[1] == pytest.approx((20_000 + 24_000) / 1e6, rel=0.05)
+    assert short[0] == CostEstimator(TOKENS).predict_one(20)[0]
+
+
+def test_without_token_counts_the_mean_bill_is_learned():
+    """Bills differ between calls; the sum of estimates must come out at the sum of bills."""
+    zoo = Zoo([Model("only", call_price=2.0)])
+    estimator, rng = CostEstimator(zoo), np.random.default_rng(0)
+    bills = rng.lognormal(1.0, 1.0, size=2000)
+    for bill in bills:
+        estimator.learn_one(0, cost=bill, input_tokens=100)
+    assert estimator.predict_one(100)[0] == pytest.approx(bills.mean(), rel=0.02)
+
+
+def test_a_provider_that_charges_more_than_its_list_is_found_out():
+    estimator, rng = CostEstimator(TOKENS), np.random.default_rng(0)
+    for _ in range(500):
+        answer = int(rng.integers(10, 400))
+        cost = 1.5 * (10 * 500 + 30 * answer) / 1e6
+        estimator.learn_one(1, cost=cost, input_tokens=500, output_tokens=answer)
+    mean = 1.5 * (5000 + 30 * 204.5) / 1e6
+    assert estimator.predict_one(500)[1] == pytest.approx(mean, rel=0.05)
+
+
+def test_a_model_listed_as_free_is_estimated_by_its_real_cost():
+    estimator = CostEstimator(Zoo([Model("free"), Model("paid", call_price=1.0)]))
+    assert estimator.predict_one(10).tolist() == [0.0, 1.0]
+    for _ in range(200):
+        estimator.learn_one(0, cost=5.0, input_tokens=10)
+    assert estimator.predict_one(10)[0] == pytest.approx(5.0, rel=0.05)
+
+
+def test_a_really_free_model_stays_free():
+    estimator = CostEstimator(Zoo([Model("free")]))
+    for _ in range(10):
+        estimator.learn_one(0, cost=0.0, input_tokens=10, output_tokens=100)
+    assert estimator.predict_one(10)[0] == 0.0
+
+
+def test_new_prices_apply_at_once_and_learned_lengths_stay():
+    estimator = CostEstimator(TOKENS)
+    for _ in range(500):
+        estimator.learn_one(0, cost=(100 + 1000) / 1e6, input_tokens=100, output_tokens=500)
+    before = estimator.predict_one(100)[0]
+    assert before == pytest.approx(1100 / 1e6, rel=0.05)
+    estimator.set_zoo(
+        TOKENS.with_model(Model("small", input_price=2.0, output_price=4.0)).with_model(
+            Model("new", call_price=7.0)
+        )
+    )
+    after = estimator.predict_one(100)
+    assert after[0] == pytest.approx(2 * before, rel=0.01)
+    assert after[2] == 7.0
+
+
+def test_models_that_leave_are_forgotten():
+    estimator = CostEstimator(TOKENS)
+    for _ in range(50):
+        estimator.learn_one(1, cost=1.0, input_tokens=100)
+    estimator.set_zoo(TOKENS.without("large"))
+    estimator.set_zoo(TOKENS)
+    assert estimator.predict_one(100).tolist() == CostEstimator(TOKENS).predict_one(100).tolist()
+
+
+CALLS = st.tuples(
+    st.integers(0, 1), st.floats(0, 1), st.integers(0, 100_000), st.none() | st.integers(0, 5000)
+)
+
+
+@given(st.lists(CALLS, max_size=20))
+def test_estimates_are_finite_and_the_state_continues_bit_for_bit(calls):
+    estimator, twin = CostEstimator(TOKENS), CostEstimator(TOKENS)
+    for model, cost, tokens, answer in calls:
+        estimator.learn_one(model, cost=cost, input_tokens=tokens, output_tokens=answer)
+    twin.restore(estimator.snapshot())
+    for each in (estimator, twin):
+        each.learn_one(0, cost=0.1, input_tokens=3)
+        assert np.isfinite(each.predict_one(50)).all()
+        assert (each.predict_one(50) >= 0).all()
+    assert pack(twin.snapshot()) == pack(estimator.snapshot())

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from floorline.errors import InvalidInput
+from floorline.estimators import NearestNeighbours
+from floorline.features import SparseFeatures
+from floorline.stateful import pack
+
+
+def points(n, seed, dim=4):
+    return np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+
+
+def brute_force(history, x, k):
+    cosine = history @ x / np.linalg.norm(history, axis=1) / np.linalg.norm(x)
+    return np.argsort(-cosine)[:k]
+
+
+@pytest.mark.parametrize("k", [1, 5, 300])
+def test_neighbours_are_those_of_brute_force(k):
+    estimator = NearestNeighbours(4, ["a"], k=k)
+    history = points(200, 1)
+    estimator.learn_many(history, np.zeros((200, 1)))
+    for x in points(50, 2):
+        found = estimator.neighbours_one(x)
+        expected = brute_force(history, x, k)
+        assert len(set(found.tolist()) & set(expected.tolist())) >= 0.98 * len(expected)
+
+
+def test_the_estimate_is_the_mean_label_of_the_neighbours():
+    estimator = NearestNeighbours(4, ["a", "b"], k=5, shrink=0.0)
+    history = points(100, 3)
+    labels = np.random.default_rng(4).random((100, 2)).astype(np.float32)
+    estimator.learn_many(history, labels)
+    for x in points(20, 5):
+        expected = labels[brute_force(history, x, 5)].mean(axis=0)
+        np.testing.assert_allclose(estimator.predict_one(x), expected, rtol=1e-5)
+
+
+def test_unknown_labels_are_left_out_and_models_without_any_get_the_prior():
+    estimator = NearestNeighbours(2, ["a", "b", "c"], k=3, shrink=0.0, prior=0.3)
+    history = np.array([[1, 0.0], [1, 0.1], [1, 0.2]], np.float32)
+    labels = np.array([[1, np.nan, np.nan], [np.nan, 0.5, np.nan], [0, np.nan, np.nan]])
+    estimator.learn_many(history, labels)
+    assert estimator.predict_one(history[0]) == pytest.approx([0.5, 0.5, 0.3])
+
+
+def test_shrinking_pulls_towards_the_overall_mean():
+    def estimate(shrink):
+        estimator = NearestNeighbours(2, ["a"], k=1, shrink=shrink)
+        estimator.learn_many(np.array([[1, 0], [0, 1]], np.float32), np.array([[1.0], [0.0]]))
+        return estimator.predict_one(np.array([1, 0], np.float32))[0]
+
+    assert estimate(0.0) == 1.0
+    assert estimate(1.0) == pytest.approx(0.75)
+    assert 0.5 < estimate(9.0) < estimate(1.0)
+
+
+def test_uncertainty_is_larger_with_fewer_labels():
+    estimator = NearestNeighbours(2, ["a", "b"], k=5)
+    labels = np.array([[0.0, 0.0], [1.0, np.nan], [0.0, np.nan], [1.0, 1.0], [0.0, np.nan]])
+    estimator.learn_many(np.ones((5, 2), np.float32) + points(5, 1, 2) / 50, labels)
+    spread = estimator.uncertainty_one(np.ones(2, np.float32))
+    assert spread[1] > spread[0] > 0
+
+
+def test_before_any_label_it_answers_the_prior():
+    estimator = NearestNeighbours(3, ["a"], prior=0.4)
+    assert estimator.predict_one(np.ones(3, np.float32)) == pytest.approx([0.4])
+    assert len(estimator.neighbours_one(np.ones(3, np.float32))) == 0
+
+
+def test_features_of_zeros_are_learned_and_asked_for():
+    estimator = NearestNeighbours(3, ["a"], k=2)
+    zeros = np.zeros(3, np.float32)
+    for x in (zeros, np.eye(3, dtype=np.float32)[0], zeros):
+        estimator.learn_one(x, 0, 1.0)
+    assert np.isfinite(estimator.predict_one(zeros)).all()
+
+
+def test_sparse_features_give_what_dense_ones_give():
+    dense, sparse = NearestNeighbours(4, ["a"], k=2), NearestNeighbours(4, ["a"], k=2)
+    at = np.array([1, 3], np.int32)
+    for t, values in enumerate(points(30, 6, 2)):
+        x = np.zeros(4, np.float32)
+        x[at] = values
+        dense.learn_one(x, 0, t % 2)
+        sparse.learn_one(SparseFeatures(at, values, 4), 0, t % 2)
+        assert dense.predict_one(x) == sparse.predict_one(SparseFeatures(at, values, 4))
+    assert pack(dense.snapshot()) == pack(sparse.snapshot())
+
+
+def test_labels_of_one_request_share_one_entry():
+    estimator = NearestNeighbours(4, ["a", "b"])
+    for x in points(3, 7):
+        estimator.learn_one(x, 0, 1.0)
+        estimator.learn_one(x, 1, 0.0)
+    assert estimator.size_ == 3
+    assert estimator.labels_[:3].tolist() == [[1.0, 0.0]] * 3
+
+
+def test_a_full_history_forgets_its_older_half():
+    estimator = NearestNeighbours(4, ["a"], k=1, capacity=10)
+    history = points(11, 8)
+    for t, x in enumerate(history):
+        estimator.learn_one(x, 0, float(t == 10))
+    assert estimator.size_ == 6
+    np.testing.assert_array_equal(estimator.features_[:6], history[5:])
+    assert estimator.neighbours_one(history[10]).tolist() == [5]
+
+
+def test_a_history_beyond_capacity_keeps_its_end():
+    estimator = NearestNeighbours(4, ["a"], capacity=10)
+    history = points(35, 9)
+    estimator.learn_many(history, np.zeros((35, 1)))
+    np.testing.assert_array_equal(estimator.features_[: estimator.size_], history[25:])
+
+
+@given(cut=st.integers(0, 60), capacity=st.sampled_from([10, 37, 1000]), many=st.booleans())
+@settings(max_examples=30)
+def test_a_restored_history_answers_and_continues_bit_for_bit(cut, capacity, many):
+    def build():
+        return NearestNeighbours(4, ["a", "b"], k=3, capacity=capacity)
+
+    estimator, twin = build(), build()
+    history = points(80, 10)
+    if many:
+        estimator.learn_many(history[:cut], np.tile([[1.0, np.nan]], (cut, 1)))
+    else:
+        for t in range(cut):
+            estimator.learn_one(history[t], t % 2, t % 3 / 2)
+    twin.restore(estimator.snapshot())
+    for t in range(cut, 80):
+        for each in (estimator, twin):
+            each.learn_one(history[t], t % 2, t % 3 / 2)
+        x = history[(7 * t) % 80]
+        assert estimator.neighbours_one(x).tolist() == twin.neighbours_one(x).tolist()
+        assert estimator.predict_one(x).tolist() == twin.predict_one(x).tolist()
+    assert pack(twin.snapshot()) == pack(estimator.snapshot())
+
+
+def test_a_change_of_models_keeps_labels_by_name():
+    estimator = NearestNeighbours(4, ["a", "b"], k=1, shrink=0.0)
+    x = points(1, 11)[0]
+    estimator.learn_one(x, 0, 1.0)
+    estimator.learn_one(x, 1, 0.0)
+    estimator.set_models(["b", "new", "a"])
+    assert estimator.predict_one(x) == pytest.approx([0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "field"),
+    [
+        (np.ones((2, 3)), np.ones((2, 1)), "history.features.shape"),
+        (np.ones((2, 4)), np.ones((2, 2)), "history.labels.shape"),
+        (np.full((2, 4), np.inf), np.ones((2, 1)), "features"),
+        (np.ones((2, 4)), np.full((2, 1), 2.0), "history.labels"),
+        (np.ones((2, 4)), np.full((2, 1), np.inf), "history.labels"),
+    ],
+)
+def test_a_bad_history_is_refused_and_teaches_nothing(x, labels, field):
+    estimator = NearestNeighbours(4, ["a"])
+    with pytest.raises(InvalidInput, match=field):
+        estimator.learn_many(x, labels)
+    assert estimator.size_ == 0

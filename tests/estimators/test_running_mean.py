@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline.estimators import RunningMean
+
+X = np.zeros(2, np.float32)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 5)), max_size=30))
+def test_it_is_the_weighted_mean_with_the_prior_as_labels(labels):
+    estimator = RunningMean(2, ["a", "b"], prior=0.25, prior_weight=2.0)
+    for y, weight in labels:
+        estimator.learn_one(X, 1, y, weight)
+    total = sum(y * w for y, w in labels) + 0.5
+    assert estimator.predict_one(X) == pytest.approx(
+        [0.25, total / (sum(w for _, w in labels) + 2.0)]
+    )
+
+
+def test_uncertainty_shrinks_like_one_over_root_n():
+    estimator = RunningMean(2, ["a"])
+    spread = []
+    for n in range(1, 401):
+        estimator.learn_one(X, 0, n % 2)
+        if n in (100, 400):
+            spread.append(estimator.uncertainty_one(X)[0])
+    assert spread[0] / spread[1] == pytest.approx(2.0, rel=0.02)
+    assert spread[1] == pytest.approx(0.5 / np.sqrt(400), rel=0.02)
+
+
+def test_a_change_of_models_keeps_known_means():
+    estimator = RunningMean(2, ["a", "b"])
+    estimator.learn_one(X, 0, 1.0)
+    estimator.set_models(["new", "a"])
+    assert estimator.predict_one(X) == pytest.approx([0.5, 2 / 3])
