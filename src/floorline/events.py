@@ -109,12 +109,16 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
 
 
 class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
-    """How satisfied somebody was with one model's response, from 0 (not) to 1 (fully)."""
+    """How satisfied somebody was with one model's response, from 0 (not) to 1 (fully).
+
+    ``cost`` is what asking cost, in the zoo's unit: nothing for users, a call for a judge model.
+    """
 
     decision: str
     model: str
     score: float
     source: str = "user"
+    cost: float = 0.0
     at: float = 0.0
     v: int = 1
 
@@ -126,6 +130,7 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
             high=1.0,
             fix="give a number from 0 (dissatisfied) to 1 (satisfied)",
         )
+        check_number("Feedback.cost", self.cost, low=0.0, fix="give what the label cost, 0 or more")
 
 
 class ZooChange(msgspec.Struct, frozen=True, tag="zoo", kw_only=True):

@@ -166,6 +166,7 @@ class Fold(Stateful):
         if ledger is None:
             return False
         record.scores[event.model] = score
+        ledger.pay_judge(event.cost)
         if event.model == decision.model:
             ledger.label(decision.id, score, previous, self.slas_[decision.sla].window)
         if event.model in self.zoo_:

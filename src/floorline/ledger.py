@@ -41,6 +41,7 @@ class Ledger(Stateful):
         self.spent_: dict[str, float] = {}
         self.reserved_: dict[str, float] = {}
         self.open_calls_: dict[str, int] = {}
+        self.judged_ = 0.0
         self.lifetime_spend_ = 0.0
         self.period_start_ = 0.0
         self.labels_ = 0
@@ -62,6 +63,11 @@ class Ledger(Stateful):
             del self.reserved_[model], self.open_calls_[model]
         self.spent_[model] = self.spent_.get(model, 0.0) + real
         self.lifetime_spend_ += real
+
+    def pay_judge(self, cost: float) -> None:
+        """Charge what a label cost."""
+        self.judged_ += cost
+        self.lifetime_spend_ += cost
 
     def label(
         self, decision: str, score: float, previous: float | None, window: int | None
@@ -87,6 +93,7 @@ class Ledger(Stateful):
         if start > self.period_start_:
             self.period_start_ = start
             self.spent_ = {}
+            self.judged_ = 0.0
 
     def left(self, sla: SLA, zoo: Zoo, at: float) -> NDArray[np.float64]:
         """(M,) what each model may still spend at time ``at``; infinity without a budget."""
@@ -94,9 +101,10 @@ class Ledger(Stateful):
         budget = sla.budget
         if budget is None:
             return left
-        spent = self.spent_ if self._period_start(sla, at) <= self.period_start_ else {}
+        renewed = self._period_start(sla, at) > self.period_start_
+        spent, judged = ({}, 0.0) if renewed else (self.spent_, self.judged_)
         if budget.total is not None:
-            left[:] = budget.total - sum(spent.values()) - sum(self.reserved_.values())
+            left[:] = budget.total - judged - sum(spent.values()) - sum(self.reserved_.values())
         for name, amount in budget.per_model.items():
             if name in zoo:
                 used = spent.get(name, 0.0) + self.reserved_.get(name, 0.0)

@@ -14,6 +14,7 @@ from floorline.errors import BudgetExhausted, InvalidInput, SnapshotMismatch, ch
 from floorline.events import Decision, Event, Feedback, Outcome, SlaChange, ZooChange
 from floorline.features import Features, freeze, is_finite, length
 from floorline.fold import Fold
+from floorline.judge import Judge
 from floorline.policies import Choice, Policy, Request, make_policy
 from floorline.policies.base import DECLINED, declined
 from floorline.rng import CounterRng
@@ -24,6 +25,7 @@ from floorline.stores import EventLog, MemoryLog
 from floorline.zoo import Model, Zoo
 
 _SNAPSHOT_VERSION = 1
+_JUDGE_DRAWS = 0x1D6E << 32
 _MEMORY_LOG_EVENTS = 1_000_000
 
 
@@ -89,6 +91,7 @@ class Router:
         built = make_policy(policy) if isinstance(policy, str) else policy
         self.fold = Fold(built, zoo, slas, self.encoder.dim, memory=memory)
         self._rng = CounterRng(seed)
+        self._judge_rng = CounterRng(seed ^ _JUDGE_DRAWS)
 
     @property
     def zoo(self) -> Zoo:
@@ -325,6 +328,34 @@ class Router:
         called = self._called(decision, model)
         return self._happen(
             Feedback(decision=decision, model=called, score=given, source=source, at=at)
+        )
+
+    def ask(self, judge: Judge, decision: str, response: str = "", *, at: float = 0.0) -> bool:
+        """Let a judge label the served response, if its turn comes and nobody has yet.
+
+        Returns whether it was asked. The draw depends on the seed and the decision only.
+
+        Raises
+        ------
+        UnknownDecision
+            If the decision is not, or no longer, remembered.
+        InvalidInput
+            If the judge's score breaks its rules.
+        """
+        record = self.fold.record(decision)
+        made = record.decision
+        due = self._judge_rng.at(made.seq).random() < judge.rate
+        if made.declined or made.model in record.scores or not due:
+            return False
+        return self._happen(
+            Feedback(
+                decision=decision,
+                model=made.model,
+                score=judge.score(made, response),
+                source="judge",
+                cost=judge.cost,
+                at=at,
+            )
         )
 
     def change_zoo(self, zoo: Zoo, *, at: float = 0.0) -> None:

@@ -16,6 +16,7 @@ from floorline.features import Features, SparseFeatures
 from floorline.stateful import Stateful
 
 _MAX_LOGIT = 12.0
+_MAX_IMPORTANCE = 10.0
 
 
 class OnlineLogistic(Stateful):
@@ -46,6 +47,9 @@ class OnlineLogistic(Stateful):
         ``"adagrad"`` (a step size per weight) or ``"sgd"``.
     l2
         Weight decay per label.
+    balanced
+        Let rare negatives (or positives) of a head pull its weights as hard as frequent ones, by
+        class reweighting; probabilities stay calibrated, since calibration is not reweighted.
     prior, prior_weight
         Mean satisfaction assumed of a model without labels, and the number of labels it is worth.
 
@@ -71,6 +75,7 @@ class OnlineLogistic(Stateful):
         rate: float = 0.2,
         optimizer: str = "adagrad",
         l2: float = 0.0,
+        balanced: bool = False,
         prior: float = 0.5,
         prior_weight: float = 2.0,
     ) -> None:
@@ -81,6 +86,7 @@ class OnlineLogistic(Stateful):
         self.rate = check_number("OnlineLogistic.rate", rate, low=0.0, fix="give a rate above 0")
         self.adagrad = optimizer == "adagrad"
         self.l2 = check_number("OnlineLogistic.l2", l2, low=0.0, high=1.0, fix="give 0 to 1")
+        self.balanced = bool(balanced)
         self.prior = check_number(
             "OnlineLogistic.prior", prior, low=0.01, high=0.99, fix="give 0.01 to 0.99"
         )
@@ -89,6 +95,8 @@ class OnlineLogistic(Stateful):
         )
         count = len(models)
         self.models_ = list(models)
+        # Per head: weight of negatives and of positives seen, one of each to begin with.
+        self.classes_ = np.ones((count, 2))
         self.weights_ = np.zeros((count, self.dim), dtype=np.float32)
         self.squares_ = np.full((count, self.dim), 1e-2, dtype=np.float32)
         # Platt scaling per head: log-odds = slope · score + intercept, with the information
@@ -120,8 +128,7 @@ class OnlineLogistic(Stateful):
         check_label(x, y, weight)
         score = self._score(x, model)
         self._calibrate(score, model, y, weight)
-        slope, intercept = self.platt_[model].tolist()
-        error = weight * (float(_sigmoid(slope * score + intercept)) - y)
+        error = weight * self._error(score, model, y)
         if isinstance(x, SparseFeatures):
             at: Any = x.indices
             values = x.values
@@ -143,6 +150,7 @@ class OnlineLogistic(Stateful):
         old = self.models_
         fresh_platt = np.array([0.5, _logit(self.prior)])
         fresh_information = np.array([10.0, self.prior_weight * self.prior * (1.0 - self.prior)])
+        self.classes_ = carry_over(old, names, self.classes_, 1.0)
         self.weights_ = carry_over(old, names, self.weights_, 0.0)
         self.squares_ = carry_over(old, names, self.squares_, 1e-2)
         self.platt_ = carry_over(old, names, self.platt_, fresh_platt)
@@ -158,6 +166,21 @@ class OnlineLogistic(Stateful):
         if isinstance(x, SparseFeatures):
             return float(self.weights_[model].take(x.indices) @ x.values)
         return float(self.weights_[model] @ x)
+
+    def _error(self, score: float, model: int, y: float) -> float:
+        slope, intercept = self.platt_[model].tolist()
+        logit = slope * score + intercept
+        classes = self.classes_[model]
+        classes[0] += 1.0 - y
+        classes[1] += y
+        if not self.balanced:
+            return _sigmoid(logit) - y
+        negatives, positives = classes.tolist()
+        total = negatives + positives
+        importance = 0.5 * total * (y / positives + (1.0 - y) / negatives)
+        # Odds relative to the head's own base rate: what they would be were classes even.
+        even = logit - math.log(positives / negatives)
+        return float(min(_MAX_IMPORTANCE, importance) * (_sigmoid(even) - y))
 
     def _calibrate(self, score: float, model: int, y: float, weight: float) -> None:
         platt, information = self.platt_[model], self.information_[model]

@@ -12,10 +12,21 @@ from floorline.policies.baselines import BestFixed, Cheapest, Random, StaticMix
 from floorline.policies.carrot import Carrot, RouteLlm
 from floorline.policies.mess_plus import MessPlus
 from floorline.policies.oracle import Oracle
+from floorline.policies.sla_router import SlaRouter
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
-    for policy in (MessPlus, Random, Cheapest, BestFixed, StaticMix, Carrot, RouteLlm, Oracle)
+    for policy in (
+        MessPlus,
+        SlaRouter,
+        Random,
+        Cheapest,
+        BestFixed,
+        StaticMix,
+        Carrot,
+        RouteLlm,
+        Oracle,
+    )
 }
 """Every built-in policy by name."""
 

@@ -30,6 +30,9 @@ class Spec(msgspec.Struct, frozen=True):
     budgets, total_budget
         Most that calls may cost over the stream, per model and in all. A call whose real cost does
         not fit is refused and its request lost, as under a provider's hard cap.
+    judge_rate, judge_cost
+        Share of responses that a judge, who knows the table, labels where users do not at once,
+        and what each such label costs.
     """
 
     policy: str
@@ -41,6 +44,8 @@ class Spec(msgspec.Struct, frozen=True):
     horizon: int | None = None
     budgets: Mapping[str, float] = {}
     total_budget: float | None = None
+    judge_rate: float = 0.0
+    judge_cost: float = 0.0
 
 
 class Run(NamedTuple):

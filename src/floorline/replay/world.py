@@ -13,6 +13,7 @@ from floorline.encoders.base import Prompt
 from floorline.errors import InvalidInput
 from floorline.events import Decision
 from floorline.features import Features
+from floorline.judge import Judge
 from floorline.policies import Request
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
@@ -55,6 +56,8 @@ class World:
         # Labels on their way: (step at which they arrive, tie-breaker, decision, model, score).
         self.pending: list[tuple[int, int, str, str, float]] = []
         self.sent = 0
+        self.judge = Judge(self._true_label, spec.judge_rate, spec.judge_cost)
+        self.row = 0
 
     def request(self, row: int) -> Request:
         """Let the router see a request of the table, and no label of it."""
@@ -70,6 +73,7 @@ class World:
     def answer(self, run: Run, step: int, row: int, decision: Decision) -> None:
         """Call the models, reveal what users reveal by now, and write down what happened."""
         data, router = self.data, self.router
+        self.row = row
         run.model[step], run.explored[step] = decision.index, decision.explored
         labels: dict[int, float] = {}
         for name in decision.called:
@@ -100,6 +104,12 @@ class World:
         while self.pending and self.pending[0][0] <= step:
             _, _, known, name, score = heapq.heappop(self.pending)
             router.feedback(known, score=score, model=name)
+        if self.judge.rate and served != DECLINED and router.ask(self.judge, decision.id):
+            run.cost[step] += self.judge.cost
+            run.labels[step] += 1
+
+    def _true_label(self, decision: Decision, response: str) -> float:
+        return float(self.data.quality[self.row, decision.index])
 
     def _pays(self, decision: Decision, model: str, cost: float) -> bool:
         """Whether the real cost fits into the budget: a cap holds even where the estimate erred."""
