@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, check_one_of
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.compare import Result, check, compare
 from floorline.replay.data import ReplayData, prepare
@@ -111,6 +111,9 @@ def replay(
     encoder: Annotated[
         str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
     ] = "hashed",
+    gaps: Annotated[
+        str, typer.Option(help="What becomes of rows with missing scores: mask or drop them.")
+    ] = "mask",
     references: Annotated[
         bool, typer.Option(help="Put the reference points into the table.")
     ] = True,
@@ -124,7 +127,8 @@ def replay(
     Every table carries the reference points: random, cheapest, best fixed, static mix, CARROT,
     RouteLLM and the hindsight oracle. Costs count exploration.
     """
-    table = load(data)
+    check_one_of("--gaps", gaps, ("mask", "drop"))
+    table = load(data, gaps="drop" if gaps == "drop" else "mask")
     tested = policy or ["mess_plus"]
     names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
     results = _compare(
