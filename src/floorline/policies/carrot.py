@@ -69,11 +69,15 @@ class Carrot(QueryAllPolicy):
     def on_decision(self, decision: Decision) -> None:
         """Remember the predictions; now and then solve the price anew."""
         super().on_decision(decision)
+        if decision.declined:
+            return
         slot = self.seen_ % self.window
         self.window_quality_[slot] = decision.quality
         self.window_cost_[slot] = self._costs(decision.cost)
         self.seen_ += 1
-        if self.seen_ % self.every == 0 or self.seen_ < self.every:
+        # Counted per SLA: of two that take turns, one would make all the even requests.
+        asked = self.asked_[decision.sla] = self.asked_.get(decision.sla, 0) + 1
+        if asked % self.every == 0 or asked < self.every:
             filled = min(self.seen_, self.window)
             self.price_[decision.sla] = floor_price(
                 self.window_quality_[:filled], self.window_cost_[:filled], decision.floor, steps=30
@@ -87,6 +91,7 @@ class Carrot(QueryAllPolicy):
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
         """Start new SLAs at the cheapest model."""
         self.price_ = {name: self.price_.get(name, 0.0) for name in slas}
+        self.asked_ = {name: self.asked_.get(name, 0) for name in slas}
 
     def _costs(self, cost: NDArray[np.float64]) -> NDArray[np.float64]:
         return cost
@@ -98,6 +103,7 @@ class Carrot(QueryAllPolicy):
         self.window_quality_ = np.zeros((self.window, models))
         self.window_cost_ = np.zeros((self.window, models))
         self.seen_ = 0
+        self.asked_: dict[str, int] = {}
 
 
 class RouteLlm(Carrot):
