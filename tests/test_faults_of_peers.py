@@ -1,6 +1,7 @@
 """Faults that routers like this one were found to have, and that must be impossible here."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -407,11 +408,17 @@ def parts(value, path="fold"):
 def constants(root):
     """What is not under a name that ends in ``_``: may never change after construction."""
     return {
-        f"{path}.{name}": copy.deepcopy(value)
+        f"{path}.{name}": frozen(value)
         for path, part in parts(root)
         for name, value in vars(part).items()
         if not name.endswith("_") and not name.startswith("_")
     }
+
+
+def frozen(value):
+    if isinstance(value, functools.partial):
+        return value.func, value.args, copy.deepcopy(value.keywords)
+    return copy.deepcopy(value)
 
 
 def assert_same_constants(before, after):
