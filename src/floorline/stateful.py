@@ -10,6 +10,7 @@ watches that for every policy and estimator), save caches under names that begin
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import msgspec
@@ -80,7 +81,7 @@ _ARRAY = 1
 
 
 def _enc_hook(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         body = msgspec.msgpack.encode(
             (value.dtype.str, list(value.shape), np.ascontiguousarray(value).tobytes())
         )
@@ -95,6 +96,9 @@ def array_from_ext(code: int, data: memoryview) -> Any:
     if code != _ARRAY:
         raise SnapshotMismatch(f"snapshot holds an unknown extension type {code}")
     dtype, shape, raw = msgspec.msgpack.decode(data, type=tuple[str, list[int], bytes])
+    # NumPy takes any text for a dtype and fails in many ways; these are all that are written.
+    if not re.fullmatch("[<>|][biuf][1248]", dtype):
+        raise SnapshotMismatch(f"snapshot holds a damaged array of dtype {dtype!r}")
     try:
         return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
     except (TypeError, ValueError) as error:
