@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from floorline.errors import InvalidInput
+from floorline.zoo import Model, Zoo
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": ""}, r"Model\.name is '': give a name that is not empty"),
+        ({"name": " "}, r"Model\.name is ' ': give a name"),
+        ({"name": 3}, r"Model\.name is 3: give a name"),
+        ({"input_price": -1}, r"Model\.input_price of 'm' is -1: give a price of 0 or more"),
+        ({"output_price": np.nan}, r"Model\.output_price of 'm' is nan: give a price"),
+        ({"call_price": np.inf}, r"Model\.call_price of 'm' is inf: give a price"),
+        ({"call_price": True}, r"Model\.call_price of 'm' is True: give a price"),
+        ({"call_price": "1"}, r"Model\.call_price of 'm' is '1': give a price"),
+        ({"typical_output_tokens": 0}, r"typical_output_tokens of 'm' is 0: give a number of tok"),
+        ({"context_window": 0}, r"Model\.context_window of 'm' is 0: give .*or None for no limit"),
+    ],
+)
+def test_bad_models_are_refused_by_field_value_and_fix(arguments, message):
+    with pytest.raises(InvalidInput, match=message):
+        Model(**{"name": "m", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("models", "unit", "message"),
+    [
+        ([], "USD", r"Zoo\.models is \[\]: give at least one model"),
+        ([Model("a"), Model("a")], "USD", r"Zoo\.models\[1\]\.name is 'a': give every model its"),
+        ([Model("a"), "b"], "USD", r"Zoo\.models\[1\] is 'b': give a floorline\.Model"),
+        ([Model("a")], "EUR", r"Zoo\.cost_unit is 'EUR': choose one of J, USD"),
+    ],
+)
+def test_bad_zoos_are_refused_by_field_value_and_fix(models, unit, message):
+    with pytest.raises(InvalidInput, match=message):
+        Zoo(models, cost_unit=unit)
+
+
+def test_models_keep_their_order_and_are_found_by_name(zoo):
+    assert zoo.names == ("small", "medium", "large")
+    assert [zoo.index(name) for name in zoo.names] == [0, 1, 2]
+    assert "large" in zoo
+    assert "titan" not in zoo
+    with pytest.raises(InvalidInput, match="model is 'titan': name a model of the zoo: small, med"):
+        zoo.index("titan")
+
+
+def test_a_model_is_added_at_the_end_and_replaced_in_place(zoo):
+    bigger = zoo.with_model(Model("new"))
+    assert bigger.names == (*zoo.names, "new")
+    dearer = zoo.with_model(Model("medium", call_price=9.0))
+    assert dearer.names == zoo.names
+    assert dearer.typical_costs[1] == 9.0
+    assert zoo.typical_costs[1] == 4.0
+
+
+def test_a_model_is_removed_and_the_unit_of_cost_stays():
+    zoo = Zoo([Model("a"), Model("b")], cost_unit="J")
+    assert zoo.without("a") == Zoo([Model("b")], cost_unit="J")
+    with pytest.raises(InvalidInput, match="model is 'c'"):
+        zoo.without("c")
+    with pytest.raises(InvalidInput, match="give at least one model"):
+        zoo.without("a").without("b")
+
+
+def test_typical_costs_are_list_prices_of_256_tokens_in_and_a_typical_answer():
+    zoo = Zoo(
+        [
+            Model("a", input_price=1e6, output_price=1e4, typical_output_tokens=50),
+            Model("b", call_price=7),
+        ]
+    )
+    assert zoo.typical_costs.tolist() == [256 + 0.5, 7.0]
+
+
+@pytest.fixture
+def able():
+    return Zoo(
+        [
+            Model("a", context_window=100),
+            Model("b", capabilities=frozenset({"tools", "vision"})),
+            Model("c", context_window=1000, capabilities=frozenset({"tools"})),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "names"),
+    [
+        ({"tokens": 100}, None),
+        ({"tokens": 101}, ["b", "c"]),
+        ({"needs": {"tools"}}, ["b", "c"]),
+        ({"needs": ["tools", "vision"]}, ["b"]),
+        ({"exclude": ["b"]}, ["a", "c"]),
+        ({"tokens": 500, "needs": ["tools"], "exclude": ["b"]}, ["c"]),
+    ],
+)
+def test_the_mask_holds_models_that_can_serve_a_request(request_, names, able):
+    mask = able.able(**request_)
+    if names is None:
+        assert mask is None
+    else:
+        assert [name for name, ok in zip(able.names, mask, strict=True) if ok] == names
+
+
+def test_a_request_that_no_model_can_serve_is_refused_with_what_it_asked_for(able):
+    with pytest.raises(InvalidInput, match=r"'needs': .'audio'.*no model of the zoo can serve it"):
+        able.able(needs=["audio"])
