@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.errors import InvalidInput, check_number
-from floorline.features import SparseFeatures
+from floorline.features import SparseFeatures, freeze
 from floorline.sla import SLA
 from floorline.stateful import array_from_ext, pack
 from floorline.zoo import Zoo
@@ -153,7 +153,7 @@ class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
 def _as_array(kind: Any, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value
-    raise NotImplementedError(f"an event holds no {kind}")
+    raise ValueError(f"expected an array, got a {type(value).__name__}")
 
 
 Event = Decision | Outcome | Feedback | ZooChange | SlaChange
@@ -187,7 +187,11 @@ def decode_event(data: bytes) -> Event:
         raise InvalidInput("event", data[:20], f"{fix} ({error})") from error
     if event.v != 1:
         raise InvalidInput("event.v", event.v, fix)
-    if isinstance(event, Decision) and isinstance(event.features, list):
-        indices, values, dim = event.features
-        msgspec.structs.force_setattr(event, "features", SparseFeatures(indices, values, dim))
+    if isinstance(event, Decision):
+        given = event.features
+        try:
+            features = freeze(SparseFeatures(*given) if isinstance(given, list) else given)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput("event.features", given, f"{fix} ({error})") from error
+        msgspec.structs.force_setattr(event, "features", features)
     return event
