@@ -1,12 +1,14 @@
 """Features -> estimated quality and cost, with uncertainty."""
 
 from floorline.estimators.base import QualityEstimator
+from floorline.estimators.blend import Blend
 from floorline.estimators.cost import CostEstimator
 from floorline.estimators.logistic import OnlineLogistic
 from floorline.estimators.neighbours import NearestNeighbours
 from floorline.estimators.running_mean import RunningMean
 
 __all__ = [
+    "Blend",
     "CostEstimator",
     "NearestNeighbours",
     "OnlineLogistic",

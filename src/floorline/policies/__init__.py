@@ -11,6 +11,7 @@ from floorline.policies.base import Choice, History, Policy, Request
 from floorline.policies.baselines import BestFixed, Cheapest, Random, StaticMix
 from floorline.policies.carrot import Carrot, RouteLlm
 from floorline.policies.mess_plus import MessPlus
+from floorline.policies.omnirouter import OmniRouter
 from floorline.policies.oracle import Oracle
 from floorline.policies.sla_router import SlaRouter
 
@@ -19,6 +20,7 @@ POLICIES: dict[str, type[Policy]] = {
     for policy in (
         MessPlus,
         SlaRouter,
+        OmniRouter,
         Random,
         Cheapest,
         BestFixed,

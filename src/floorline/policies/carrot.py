@@ -15,6 +15,7 @@ from floorline.policies.base import Request, lowest
 from floorline.policies.estimating import MakeEstimator
 from floorline.policies.exploration import QueryAllPolicy
 from floorline.policies.optima import floor_price
+from floorline.policies.window import PredictionWindow
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -38,6 +39,7 @@ class Carrot(QueryAllPolicy):
     """
 
     name: ClassVar[str] = "carrot"
+    asked_: dict[str, int]
 
     def __init__(
         self,
@@ -71,16 +73,13 @@ class Carrot(QueryAllPolicy):
         super().on_decision(decision)
         if decision.declined:
             return
-        slot = self.seen_ % self.window
-        self.window_quality_[slot] = decision.quality
-        self.window_cost_[slot] = self._costs(decision.cost)
-        self.seen_ += 1
+        self.window_.add(decision.quality, self._costs(decision.cost))
         # Counted per SLA: of two that take turns, one would make all the even requests.
         asked = self.asked_[decision.sla] = self.asked_.get(decision.sla, 0) + 1
         if asked % self.every == 0 or asked < self.every:
-            filled = min(self.seen_, self.window)
+            window = self.window_
             self.price_[decision.sla] = floor_price(
-                self.window_quality_[:filled], self.window_cost_[:filled], decision.floor, steps=30
+                window.quality, window.cost, decision.floor, steps=30
             )
 
     def on_zoo(self, zoo: Zoo) -> None:
@@ -100,10 +99,8 @@ class Carrot(QueryAllPolicy):
         return allowed
 
     def _clear_window(self, models: int) -> None:
-        self.window_quality_ = np.zeros((self.window, models))
-        self.window_cost_ = np.zeros((self.window, models))
-        self.seen_ = 0
-        self.asked_: dict[str, int] = {}
+        self.window_ = PredictionWindow(self.window, models)
+        self.asked_ = {}
 
 
 class RouteLlm(Carrot):
