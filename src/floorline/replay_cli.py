@@ -63,6 +63,7 @@ def demo(
         DEMO_FLOORS,
         seeds=seeds,
         jobs=jobs,
+        out=out,
     )
     _show(results, table, out, about={"command": "demo"})
 
@@ -137,6 +138,7 @@ def replay(
         floor or [0.8],
         seeds=seeds,
         jobs=jobs,
+        out=out,
         feedback=feedback,
         history=history,
         horizon=horizon,
@@ -153,6 +155,7 @@ def _compare(
     *,
     seeds: int,
     jobs: int,
+    out: Path | None,
     parameters: dict[str, dict[str, Any]] | None = None,
     **common: Any,
 ) -> list[Result]:
@@ -163,13 +166,18 @@ def _compare(
         for seed in range(seeds)
     ]
     check(data, specs)
+    if out is not None:
+        # Better now than after minutes of replays.
+        out.mkdir(parents=True, exist_ok=True)
     columns = (
         TextColumn("replaying {task.fields[data]}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    screen = Console(stderr=True)
+    hidden = not screen.is_terminal
+    with Progress(*columns, console=screen, transient=True, disable=hidden) as bar:
         task = bar.add_task("replay", total=len(specs), data=data.name)
         return compare(
             data, specs, jobs=jobs, progress=lambda done: bar.update(task, completed=done)
