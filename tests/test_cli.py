@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from floorline.cli import main
+from floorline.version import __version__
+
+SMALL = ["replay", "--data", "simulated", "--horizon", "200", "--seeds", "2", "--jobs", "1"]
+
+
+def test_replay_prints_a_table_and_writes_results(tmp_path, capfd):
+    out = tmp_path / "out"
+    code = main([*SMALL, "--floor", "0.7", "--floor", "0.8", "--out", str(out)])
+    told = capfd.readouterr()
+    assert code == 0, told.err
+    assert {"results.parquet", "results.json", "times.json", "over_time.png"} == {
+        path.name for path in out.iterdir()
+    }
+    runs = json.loads((out / "results.json").read_text())["runs"]
+    assert len(runs) == 2 * 2 * 8
+    for policy in ("mess_plus", "oracle", "static_mix", "random"):
+        assert policy in told.out
+    assert "simulated" in told.out
+    assert "Traceback" not in told.err
+
+
+def test_parameters_reach_the_tested_policy_only(tmp_path, capfd):
+    out = tmp_path / "out"
+    code = main(
+        [
+            *SMALL,
+            "--policy",
+            "mess_plus",
+            "--param",
+            "c=0.4",
+            "--param",
+            "V=1e-3",
+            "--out",
+            str(out),
+        ]
+    )
+    assert code == 0, capfd.readouterr().err
+    runs = json.loads((out / "results.json").read_text())["runs"]
+    told = {run["policy"]: json.loads(run["parameters"]) for run in runs}
+    assert told.pop("mess_plus") == {"c": 0.4, "V": 1e-3}
+    assert set(map(str, told.values())) == {"{}"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--floor", "1.5"], "floor of 'stream' is 1.5: give the share of satisfied requests"),
+        (["--floor", "nan"], "is nan: give the share"),
+        (["--floor", "high"], "see 'floorline --help'"),
+        (["--policy", "nothing"], "policy is 'nothing': choose one of mess_plus"),
+        (["--policy", "no.such:Thing"], "policy is 'no.such:Thing': choose one of"),
+        (["--data", "imagenet"], "imagenet"),
+        (["--feedback", "sometimes"], "feedback is 'sometimes': write terms joined by '+'"),
+        (["--param", "V"], "--param is 'V': write NAME=VALUE, such as V=0.001"),
+        (["--param", "W=1"], "parameter of mess_plus is 'W': choose one of: V, c"),
+        (["--param", "V=-1"], "mess_plus.V is -1: give a weight of 0 or more"),
+        (["--param", "V=abc"], "mess_plus.V is 'abc': give a weight"),
+        (["--history", "2"], "history is 2.0: give 0 to 0.99"),
+        (["--horizon", "0"], "horizon is 0: give 1 or more requests"),
+        (["--encoder", "word2vec"], "hashed"),
+        (["--seeds", "0"], "see 'floorline --help'"),
+        (["--nothing"], "--nothing; see 'floorline --help'"),
+    ],
+)
+def test_errors_are_one_line_with_a_fix_and_exit_code_2(arguments, told, capfd):
+    assert main([*SMALL, *arguments]) == 2
+    captured = capfd.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    assert told in lines[0]
+    assert captured.out == ""
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_a_fix(tmp_path, capfd):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert main([*SMALL, "--no-references", "--out", str(taken / "below")]) == 2
+    last = capfd.readouterr().err.splitlines()
+    assert len(last) == 1
+    assert str(taken) in last[0]
+    assert "check the path and its permissions" in last[0]
+
+
+@pytest.mark.parametrize("command", ["nothing", "dem"])
+def test_unknown_commands_are_refused_in_one_line(command, capfd):
+    assert main([command]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert command in line
+    assert "see 'floorline --help'" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--help"], "replay"),
+        (["-h"], "demo"),
+        (["replay", "--help"], "--feedback"),
+        (["demo", "--help"], "--seeds"),
+        (["datasets", "--help"], "list"),
+    ],
+)
+def test_help_is_there(arguments, word, capfd):
+    assert main(arguments) == 0
+    assert word in capfd.readouterr().out
+
+
+def test_version(capfd):
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out == f"floorline {__version__}\n"

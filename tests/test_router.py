@@ -1,0 +1,271 @@
+import numpy as np
+import pytest
+
+import floorline
+from floorline.encoders import HashedNgrams
+from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
+from floorline.features import SparseFeatures
+from floorline.router import Router
+from floorline.sla import SLA
+from floorline.zoo import Model, Zoo
+
+GOLD = SLA("gold", floor=0.8)
+
+
+def test_a_request_goes_round(zoo):
+    router = floorline.Router(zoo, policy="mess_plus", slas=[GOLD], seed=1)
+    decision = router.route("Explain CRDTs", sla="gold")
+    assert decision.model in zoo.names
+    assert (decision.sla, decision.floor, decision.seq) == ("gold", 0.8, 1)
+    assert decision.input_tokens == 4
+    assert 0 <= decision.expected_quality <= 1
+    assert decision.expected_cost > 0
+    assert router.outcome(decision.id, cost=0.5, output_tokens=10)
+    assert router.feedback(decision.id, satisfied=True)
+    status = router.status("gold")
+    assert (status.requests, status.labels, status.satisfaction) == (1, 1, 1.0)
+    assert (status.spent, status.cost_unit) == (0.5, "USD")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"slas": []}, r"slas is \[\]: give at least one SLA"),
+        ({"slas": [GOLD, GOLD]}, "slas is 'gold': give every SLA its own name"),
+        ({"slas": [SLA("g", floor=1, models=("x",))]}, r"SLA\.models of SLA 'g' is 'x'"),
+        ({"policy": "nothing"}, "policy is 'nothing': choose one of mess_plus"),
+        ({"memory": 0}, "memory is 0: give a number of decisions of 1 or more"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(arguments, message, zoo):
+    with pytest.raises(InvalidInput, match=message):
+        Router(zoo, **{"slas": [GOLD], **arguments})
+
+
+def test_unknown_slas_are_refused_with_those_there_are(build_router, vector):
+    router = build_router("random", [GOLD, SLA("silver", floor=0.5)])
+    for use in (
+        lambda: router.route(features=vector(0), sla="iron"),
+        lambda: router.status("iron"),
+        lambda: router.withdraw("iron"),
+    ):
+        with pytest.raises(InvalidInput, match="sla is 'iron': name one of: gold, silver"):
+            use()
+
+
+def test_a_request_without_prompt_and_features_is_refused(build_router):
+    with pytest.raises(InvalidInput, match="prompt is None: give a prompt or its features"):
+        build_router().route()
+
+
+def test_the_first_sla_is_the_default_and_a_request_may_have_a_floor_of_its_own(
+    build_router, vector
+):
+    router = build_router("random", [SLA("silver", floor=0.5), GOLD])
+    assert router.route(features=vector(0)).sla == "silver"
+    assert router.route(features=vector(0), sla="gold", floor=0.33).floor == 0.33
+
+
+def test_features_may_be_lists_doubles_or_sparse(build_router, vector):
+    routers = [build_router("mess_plus") for _ in range(4)]
+    x = vector(1)
+    forms = [x, x.tolist(), x.astype(np.float64), SparseFeatures(np.arange(6), x, 6)]
+    made = [router.route(features=form) for router, form in zip(routers, forms, strict=True)]
+    assert len({(d.model, tuple(d.propensities)) for d in made}) == 1
+
+
+def test_ids_are_given_or_made_and_never_used_twice(build_router, vector):
+    router = build_router("random", seed=255)
+    assert router.route(features=vector(0)).id == "dff-1"
+    assert router.route(features=vector(0), id="mine").id == "mine"
+    with pytest.raises(InvalidInput, match="id is 'mine': give every decision its own id"):
+        router.route(features=vector(0), id="mine")
+    router.route(features=vector(0), id="dff-4")
+    with pytest.raises(InvalidInput, match="id is 'dff-4'"):
+        router.route(features=vector(0))
+    assert len(router.log) == router.fold.decisions_ == 3
+
+
+def test_a_model_that_was_not_called_gets_no_outcome_and_no_feedback(build_router, vector):
+    router = build_router("cheapest")
+    decision = router.route(features=vector(0))
+    for use in (
+        lambda: router.feedback(decision.id, satisfied=True, model="large"),
+        lambda: router.outcome(decision.id, cost=1.0, model="large"),
+    ):
+        with pytest.raises(InvalidInput, match="name a model this decision called: small"):
+            use()
+
+
+@pytest.mark.parametrize("given", [{}, {"satisfied": True, "score": 1.0}])
+def test_feedback_wants_exactly_one_verdict(given, build_router, vector):
+    router = build_router("cheapest")
+    decision = router.route(features=vector(0))
+    with pytest.raises(InvalidInput, match=r"feedback is .*: give one of the two"):
+        router.feedback(decision.id, **given)
+
+
+def test_a_request_that_nobody_served_gets_no_feedback(build_router, vector):
+    router = build_router("cheapest", [SLA("gold", floor=0.5, budget=floorline.Budget(total=0.0))])
+    (decision,) = router.decide([router.request(features=vector(0))])
+    assert decision.declined
+    with pytest.raises(InvalidInput, match="decision is"):
+        router.feedback(decision.id, satisfied=True)
+    assert router.status().labels == 0
+
+
+def test_capabilities_context_and_exclusions_narrow_the_choice(build_router, vector):
+    zoo = Zoo(
+        [
+            Model("a", call_price=1.0, context_window=100),
+            Model("b", call_price=2.0),
+            Model("c", call_price=3.0, capabilities=frozenset({"tools"})),
+        ]
+    )
+    router = build_router("cheapest", zoo=zoo)
+    assert router.route(features=vector(0), input_tokens=100).model == "a"
+    assert router.route(features=vector(0), input_tokens=101).model == "b"
+    assert router.route(features=vector(0), needs=["tools"]).model == "c"
+    assert router.route(features=vector(0), exclude=["a"]).model == "b"
+    with pytest.raises(InvalidInput, match="no model of the zoo can serve it"):
+        router.route(features=vector(0), exclude=["a", "b", "c"])
+
+
+def test_an_sla_may_name_its_models(build_router, vector):
+    router = build_router("cheapest", [SLA("gold", floor=0.5, models=("medium", "large"))])
+    assert router.route(features=vector(0)).model == "medium"
+    with pytest.raises(InvalidInput, match="request is 'gold': no model its SLA allows can serve"):
+        router.route(features=vector(0), exclude=["medium", "large"])
+
+
+def test_models_slower_than_the_ceiling_are_passed_over_unless_all_are(build_router, vector):
+    router = build_router("cheapest", [SLA("gold", floor=0.5, max_latency=1.0)])
+    for name in ("small", "medium", "large"):
+        decision = router.route(features=vector(0))
+        assert decision.model == name
+        router.outcome(decision.id, cost=1.0, latency=3.0)
+    assert router.route(features=vector(0)).model in ("small", "medium", "large")
+
+
+def test_models_join_leave_and_change_their_price(build_router, vector):
+    router = build_router("cheapest")
+    router.add_model(Model("free"))
+    assert router.route(features=vector(0)).model == "free"
+    router.remove_model("free")
+    assert router.route(features=vector(0)).model == "small"
+    router.add_model(Model("large", call_price=0.1))
+    assert router.route(features=vector(0)).model == "large"
+    assert router.zoo.names == ("small", "medium", "large")
+
+
+def test_changes_that_break_a_promise_are_refused_and_not_logged(build_router):
+    router = build_router("random", [SLA("gold", floor=0.5, models=("large",))])
+    joules = Zoo(router.zoo.models, cost_unit="J")
+    for change, message in (
+        (lambda: router.remove_model("large"), "SLA.models of SLA 'gold' is 'large'"),
+        (lambda: router.change_zoo(joules), "zoo.cost_unit is 'J': keep 'USD'"),
+        (lambda: router.withdraw("gold"), "sla is 'gold': keep at least one SLA"),
+        (lambda: router.promise(SLA("x", floor=0.1, models=("y",))), "SLA 'x' is 'y'"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            change()
+        assert message in str(caught.value)
+    assert len(router.log) == 0
+
+
+def test_promises_come_and_go(build_router, vector):
+    router = build_router("mess_plus")
+    router.promise(SLA("silver", floor=0.5))
+    assert router.route(features=vector(0), sla="silver").floor == 0.5
+    router.promise(SLA("silver", floor=0.6))
+    assert router.route(features=vector(0), sla="silver").floor == 0.6
+    assert router.status("silver").requests == 2
+    router.withdraw("silver")
+    with pytest.raises(InvalidInput, match="name one of: gold"):
+        router.route(features=vector(0), sla="silver")
+
+
+@pytest.mark.parametrize(
+    ("floor", "satisfied", "n", "verdict"),
+    [
+        (0.8, 1.0, 0, "unknown"),
+        (0.8, 1.0, 3, "unknown"),
+        (0.8, 0.5, 4, "at risk"),
+        (0.8, 1.0, 400, "kept"),
+        (0.8, 0.5, 400, "broken"),
+    ],
+)
+def test_the_verdict_says_no_more_than_the_labels_do(
+    floor, satisfied, n, verdict, build_router, vector
+):
+    router = build_router("cheapest", [SLA("gold", floor=floor)])
+    for t in range(n):
+        router.feedback(router.route(features=vector(t % 9)).id, score=satisfied)
+    status = router.status()
+    assert status.verdict == verdict
+    assert status.lower <= (status.satisfaction or 0) <= status.upper
+
+
+def test_the_recent_mean_is_that_of_the_window(build_router, vector):
+    router = build_router("cheapest", [SLA("gold", floor=0.5, window=4)])
+    for t in range(10):
+        router.feedback(router.route(features=vector(t)).id, satisfied=t >= 7)
+    assert (router.status().satisfaction, router.status().recent) == (0.3, 0.75)
+
+
+def test_the_seed_decides_all_draws(build_router, vector):
+    def served(seed):
+        router = build_router("random", seed=seed)
+        return [router.route(features=vector(t)).model for t in range(30)]
+
+    assert served(1) == served(1) != served(2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"policy": "carrot"}, "snapshot has policy 'mess_plus', this router 'carrot'"),
+        ({"seed": 4}, "snapshot has seed 3, this router 4"),
+        ({"dim": 7}, "snapshot"),
+    ],
+)
+def test_snapshots_of_another_router_are_refused(change, message, build_router, vector):
+    router = build_router("mess_plus")
+    router.route(features=vector(0))
+    other = build_router(**{"policy": "mess_plus", **change})
+    if "dim" in change:
+        other.encoder.fingerprint = "vectors of another length"
+    with pytest.raises(SnapshotMismatch, match=message):
+        other.restore(router.snapshot())
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing", b"\x93\x01\x02\x03", b"\x80"])
+def test_bytes_that_are_no_snapshot_of_a_router_are_refused(data, build_router):
+    with pytest.raises(SnapshotMismatch, match="snapshot"):
+        build_router().restore(data)
+
+
+def test_a_batch_is_decided_in_order_and_logged_like_single_requests(build_router, vector):
+    router = build_router("cheapest")
+    made = router.decide(
+        [router.request(features=vector(t)) for t in range(3)], ids=["a", "b", "c"]
+    )
+    assert [(d.id, d.seq) for d in made] == [("a", 1), ("b", 2), ("c", 3)]
+    assert [event.id for event in router.log.read()] == ["a", "b", "c"]
+    with pytest.raises(InvalidInput, match="id is 'b'"):
+        router.decide([router.request(features=vector(0))], ids=["b"])
+
+
+def test_chat_messages_are_routed_by_their_request(zoo):
+    router = Router(zoo, "random", [GOLD], encoder=HashedNgrams(96))
+    question = [{"role": "user", "content": "Why is the sky blue?"}]
+    np.testing.assert_array_equal(
+        router.route(question).features, router.route("Why is the sky blue?").features
+    )
+    with pytest.raises(InvalidInput, match=r"messages\[0\]\.role"):
+        router.route([{"content": "x"}])
+
+
+def test_errors_about_decisions_name_the_id(build_router):
+    with pytest.raises(UnknownDecision, match="decision 'x' is unknown"):
+        build_router().feedback("x", satisfied=True)
