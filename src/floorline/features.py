@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,3 +75,17 @@ def is_finite(features: Features) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         # False for NaN.
         return bool(values.dot(values) <= _MAX_SQUARES)
+
+
+def dense(features: Features) -> NDArray[np.float32]:
+    """(dim,) vector, its zeros written out."""
+    if not isinstance(features, SparseFeatures):
+        return features
+    vector = np.zeros(features.dim, dtype=np.float32)
+    vector[features.indices] = features.values
+    return vector
+
+
+def stacked(features: Sequence[Features]) -> NDArray[np.float32]:
+    """(n, dim) matrix of several requests' features."""
+    return np.array([dense(x) for x in features], dtype=np.float32).reshape(len(features), -1)

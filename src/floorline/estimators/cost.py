@@ -56,6 +56,19 @@ class BucketMean(Stateful):
         self.weight_[model, bucket] += weight
         self._refresh(model)
 
+    def learn_many(
+        self,
+        buckets: NDArray[np.int64],
+        models: NDArray[np.int64],
+        values: NDArray[np.float64],
+        weights: NDArray[np.float64],
+    ) -> None:
+        """Add values (n,), each of one model and bucket; the same to the bit as one by one."""
+        np.add.at(self.sum_, (models, buckets), weights * values)
+        np.add.at(self.weight_, (models, buckets), weights)
+        for model in range(len(self.models_)):
+            self._refresh(model)
+
     def set_models(self, names: Sequence[str], prior: NDArray[np.float64]) -> None:
         """Keep known models' values; new ones start at the prior (M,)."""
         self.sum_ = carry_over(self.models_, names, self.sum_, 0.0)
@@ -134,6 +147,19 @@ class CostEstimator(Stateful):
             scale = float(self.scale_[model])
             self.correction_.learn_one(bucket, model, cost / listed, listed / scale)
 
+    def learn_many(self, cost: NDArray[np.float64], input_tokens: NDArray[np.int64]) -> None:
+        """Learn real costs (n, M) of prompts of (n,) tokens, NaN where unknown; all are ≥ 0."""
+        if len(cost) == 0:
+            return
+        buckets = np.array([length_bucket(tokens) for tokens in input_tokens.tolist()])
+        output = self.output_tokens_.mean_[:, buckets].T
+        listed = self._listed(input_tokens[:, None], output)
+        rows, models = np.nonzero(~np.isnan(cost) & (listed > 0))
+        price = listed[rows, models]
+        self.correction_.learn_many(
+            buckets[rows], models, cost[rows, models] / price, price / self.scale_[models]
+        )
+
     def set_zoo(self, zoo: Zoo) -> None:
         """Take new prices and models; what was learned of known models stays."""
         lengths = np.array([m.typical_output_tokens for m in zoo.models])
@@ -153,7 +179,7 @@ class CostEstimator(Stateful):
     def _correction_prior(self) -> NDArray[np.float64]:
         return np.where(self.free_, 0.0, 1.0)
 
-    def _listed(self, input_tokens: int, output_tokens: Any) -> NDArray[np.float64]:
+    def _listed(self, input_tokens: Any, output_tokens: Any) -> NDArray[np.float64]:
         return np.asarray(
             self.call_price_ + self.input_price_ * input_tokens + self.output_price_ * output_tokens
         )

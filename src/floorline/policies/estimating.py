@@ -83,20 +83,20 @@ class EstimatingPolicy(Policy):
         InvalidInput
             If a feature or label or cost breaks its rules; nothing was learned then.
         """
-        for x in history.features:
-            check_label(x, 0.0, 1.0)
-        known = history.quality[~np.isnan(history.quality)]
-        if not ((known >= 0.0) & (known <= 1.0)).all():
-            raise InvalidInput("history.quality", "out of range", "give numbers from 0 to 1 or NaN")
-        paid = history.cost[~np.isnan(history.cost)]
-        if not ((paid >= 0.0) & np.isfinite(paid)).all():
-            raise InvalidInput(
-                "history.cost", "out of range", "give finite costs of 0 or more or NaN"
-            )
+        check_history(history)
         for row, x in enumerate(history.features):
-            tokens = int(history.input_tokens[row])
             for model in np.flatnonzero(~np.isnan(history.quality[row])):
                 self.quality_.learn_one(x, int(model), float(history.quality[row, model]))
-            for model in np.flatnonzero(~np.isnan(history.cost[row])):
-                cost = float(history.cost[row, model])
-                self.cost_.learn_one(int(model), cost=cost, input_tokens=tokens)
+        self.cost_.learn_many(history.cost, history.input_tokens)
+
+
+def check_history(history: History) -> None:
+    """Raise InvalidInput if a feature, label or cost of a history breaks its rules."""
+    for x in history.features:
+        check_label(x, 0.0, 1.0)
+    known = history.quality[~np.isnan(history.quality)]
+    if not ((known >= 0.0) & (known <= 1.0)).all():
+        raise InvalidInput("history.quality", "out of range", "give numbers from 0 to 1 or NaN")
+    paid = history.cost[~np.isnan(history.cost)]
+    if not ((paid >= 0.0) & np.isfinite(paid)).all():
+        raise InvalidInput("history.cost", "out of range", "give finite costs of 0 or more or NaN")
