@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from floorline import datasets_cli, replay_cli
+from floorline import bench_cli, datasets_cli, replay_cli
 from floorline.errors import FloorlineError
 from floorline.version import __version__
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(datasets_cli.app, name="datasets")
 app.command("demo")(replay_cli.demo)
 app.command("replay")(replay_cli.replay)
+app.command("bench")(bench_cli.bench)
 
 
 def _version(wanted: bool) -> None:

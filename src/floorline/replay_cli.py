@@ -19,7 +19,7 @@ from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.compare import Result, check, compare
 from floorline.replay.data import ReplayData, prepare
 from floorline.replay.spec import Spec
-from floorline.replay.tables import rich_table, save
+from floorline.replay.tables import LEGEND, rich_table, save
 from floorline.report import over_time
 
 DEMO_FLOORS = (0.70, 0.80, 0.88)
@@ -31,13 +31,6 @@ Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
 # Piped output has no width of its own; the whole table is worth more than 80 columns.
 _console = Console(width=None if sys.stdout.isatty() else 110)
 
-_LEGEND = (
-    "met: seeds in which the mean satisfaction at the end reached the floor. below: share of time "
-    "it was below. Costs count every call, exploration too; / mix and / oracle: over the cost of "
-    "the static mix and of the oracle. saved: against always serving the best model. µs: median "
-    "decision. ±: 95 % interval over seeds. * is told the true means, ** every label; the others "
-    "learn."
-)
 _SIMULATED = " The zoo, its prompts and its prices are simulated."
 
 
@@ -194,7 +187,7 @@ def _show(
     title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {seeds} seeds"
     wide = _console.width >= 100
     _console.print(rich_table(results, title=title, cost_unit=table.cost_unit, wide=wide))
-    _console.print(_LEGEND + (_SIMULATED if table.simulated else ""), style="dim")
+    _console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim")
     if out is None:
         return
     about = {**about, "data": table.name, "digest": table.digest, "simulated": table.simulated}

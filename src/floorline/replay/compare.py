@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,12 @@ class Result(NamedTuple):
     curves: Curves
     decide_us: float
     learn_us: float
+    label: str = ""
+
+    @property
+    def shown(self) -> str:
+        """How tables and plots call the policy."""
+        return self.label or self.spec.policy
 
 
 def compare(
@@ -59,21 +65,26 @@ def compare(
     FloorlineError
         If a spec breaks a rule; no replay starts then.
     """
-    check(data, specs)
     found: dict[int, Result] = {}
-    if jobs == 1 or len(specs) == 1:
-        finished: Iterable[tuple[int, Result]] = (
-            _one(data, number, spec) for number, spec in enumerate(specs)
-        )
-    else:
-        finished = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
-            delayed(_one)(data, number, spec) for number, spec in enumerate(specs)
-        )
-    for number, result in finished:
+    for number, result in as_finished(data, specs, jobs=jobs):
         found[number] = result
         if progress is not None:
             progress(len(found))
     return [found[number] for number in range(len(specs))]
+
+
+def as_finished(
+    data: ReplayData, specs: Sequence[Spec], *, jobs: int = 2
+) -> Iterator[tuple[int, Result]]:
+    """Replay every spec; yield its number and result as soon as it is there."""
+    check(data, specs)
+    if jobs == 1 or len(specs) == 1:
+        for number, spec in enumerate(specs):
+            yield _one(data, number, spec)
+        return
+    yield from Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
+        delayed(_one)(data, number, spec) for number, spec in enumerate(specs)
+    )
 
 
 def check(data: ReplayData, specs: Sequence[Spec]) -> None:

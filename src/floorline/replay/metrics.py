@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from floorline.policies.base import DECLINED
 from floorline.policies.optima import cheapest_assignment, cheapest_mix
 from floorline.replay.data import ReplayData
 from floorline.replay.run import stream_means, stream_rows
@@ -32,7 +33,8 @@ class Scores(msgspec.Struct, frozen=True):
 
     ``floor_met`` is whether the mean satisfaction at the horizon reached the floor, ``violation``
     the share of requests after the burn-in at which the mean so far missed it. ``cost`` counts
-    every call, exploration too; ``served_cost`` those of served responses only.
+    every call, exploration too; ``served_cost`` those of served responses only. ``served`` is the
+    share of requests that some model served.
     """
 
     satisfaction: float
@@ -45,6 +47,7 @@ class Scores(msgspec.Struct, frozen=True):
     savings: float
     explored: float
     labels: float
+    served: float
 
 
 def references(data: ReplayData, run: Run) -> References:
@@ -82,6 +85,7 @@ def score(run: Run, against: References) -> Scores:
         savings=1.0 - _ratio(cost, against.best_fixed),
         explored=float(run.explored.mean()),
         labels=float(run.labels.mean()),
+        served=float((run.model != DECLINED).mean()),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +40,23 @@ def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArra
 
 
 def build_policy(data: ReplayData, spec: Spec) -> Policy:
-    """Build the policy, told exactly what its ``knows`` says and nothing else."""
+    """Build the policy, told exactly what its ``knows`` says and nothing else.
+
+    A policy with a ``horizon`` is told how many requests come, if the specification does not say.
+    """
     _, stream = stream_rows(data, spec)
-    knowledge: dict[str, NDArray[np.float64]] = {}
-    knows = policy_class(spec.policy).knows
+    knowledge: dict[str, Any] = {}
+    kind = policy_class(spec.policy)
+    if "horizon" in inspect.signature(kind).parameters and "horizon" not in spec.parameters:
+        knowledge["horizon"] = len(stream)
+    knows = kind.knows
     if knows == "means":
         knowledge["mean_quality"], knowledge["mean_cost"] = stream_means(data, stream)
+    elif knows == "features":
+        knowledge["features"] = data.features[stream]
+        knowledge["input_tokens"] = data.input_tokens[stream]
     elif knows == "labels":
-        knowledge = {"quality": data.quality[stream], "cost": data.cost[stream]}
+        knowledge["quality"], knowledge["cost"] = data.quality[stream], data.cost[stream]
     return make_policy(spec.policy, **knowledge, **spec.parameters)
 
 

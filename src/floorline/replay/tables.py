@@ -17,7 +17,16 @@ from floorline.replay.compare import Result
 from floorline.replay.metrics import mean_and_interval
 from floorline.version import __version__
 
-_KNOWS = {"feedback": "", "means": " *", "labels": " **"}
+_KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
+
+LEGEND = (
+    "met: seeds in which the mean satisfaction at the end reached the floor. below: share of time "
+    "it was below. Costs count every call, exploration too; / mix and / oracle: over the cost of "
+    "the static mix and of the oracle. saved: against always serving the best model. µs: median "
+    "decision. ±: 95 % interval over seeds. * is told the true means, ** every label; the others "
+    "learn."
+)
+"""What the columns of a table mean."""
 
 
 def records(results: Iterable[Result]) -> list[dict[str, Any]]:
@@ -26,6 +35,7 @@ def records(results: Iterable[Result]) -> list[dict[str, Any]]:
         {
             "data": result.data,
             "policy": result.spec.policy,
+            "label": result.shown,
             "parameters": msgspec.json.encode(dict(result.spec.parameters)).decode(),
             "knows": policy_class(result.spec.policy).knows,
             "floor": result.spec.floor,
@@ -54,7 +64,7 @@ def save(results: Sequence[Result], folder: Path, *, about: dict[str, Any]) -> l
     plain.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     measured = [
         {
-            "policy": result.spec.policy,
+            "label": result.shown,
             "floor": result.spec.floor,
             "seed": result.spec.seed,
             "decide_us_p50": round(result.decide_us, 1),
@@ -73,20 +83,52 @@ def rich_table(
     table = Table(
         title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
     )
-    per, unit = cost_scale(cost_unit)
-    table.add_column("policy", no_wrap=True)
-    headers = ["satisfaction", "met", "below", unit, "/ mix", "/ oracle"]
-    for header in (*headers, *(("saved", "explored", "µs") if wide else ("saved",))):
-        table.add_column(header, justify="right", no_wrap=True)
-    for floor, block in groupby(results, key=lambda result: result.spec.floor):
+    width = None if wide else -2
+    header, blocks = _layout(results, cost_unit)
+    table.add_column(header[0], no_wrap=True)
+    for column in header[1:width]:
+        table.add_column(column, justify="right", no_wrap=True)
+    for floor, rows in blocks:
         table.add_section()
         table.add_row(f"[bold]floor {floor:g}[/bold]")
-        for policy, seeds in groupby(block, key=lambda result: result.spec.policy):
-            cells = _cells(list(seeds), per)
-            table.add_row(
-                policy + _KNOWS[policy_class(policy).knows], *(cells if wide else cells[:-2])
-            )
+        for row in rows:
+            table.add_row(*row[:width])
     return table
+
+
+def markdown_table(results: Sequence[Result], *, cost_unit: str) -> str:
+    """The same table in Markdown."""
+    header, blocks = _layout(results, cost_unit)
+    lines = [
+        "| floor | " + " | ".join(header) + " |",
+        "|---:|---|" + "---:|" * (len(header) - 1),
+    ]
+    for floor, rows in blocks:
+        lines += [f"| {floor:g} | " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _layout(
+    results: Sequence[Result], cost_unit: str
+) -> tuple[list[str], list[tuple[float, list[list[str]]]]]:
+    per, unit = cost_scale(cost_unit)
+    header = ["policy", "satisfaction", "met", "below", unit, "/ mix", "/ oracle", "saved"]
+    blocks = [
+        (
+            floor,
+            [
+                [shown + _KNOWS[policy_class(runs[0].spec.policy).knows], *_cells(runs, per)]
+                for shown, runs in by_policy(block)
+            ],
+        )
+        for floor, block in groupby(results, key=lambda result: result.spec.floor)
+    ]
+    return [*header, "explored", "µs"], blocks
+
+
+def by_policy(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
+    """Group neighbouring results of one policy."""
+    return [(shown, list(runs)) for shown, runs in groupby(results, key=lambda r: r.shown)]
 
 
 def cost_scale(cost_unit: str) -> tuple[int, str]:
@@ -106,7 +148,7 @@ def _cells(runs: Sequence[Result], per: int) -> list[str]:
         f"{per * sum(s.cost for s in scores) / count:,.4g}",
         f"{ratio:.2f} ±{ratio_half:.2f}",
         f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
-        f"{sum(s.savings for s in scores) / count:.0%}",
+        f"{sum(s.savings for s in scores) / count + 0.0:.0%}",
         f"{sum(s.explored for s in scores) / count:.1%}",
         f"{sorted(run.decide_us for run in runs)[count // 2]:.0f}",
     ]

@@ -1,5 +1,5 @@
 """Plots of what a replay measured."""
 
-from floorline.report.plots import over_time
+from floorline.report.plots import front, over_time, response
 
-__all__ = ["over_time"]
+__all__ = ["front", "over_time", "response"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,9 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from floorline.replay.compare import Result
+from floorline.replay.tables import by_policy, cost_scale
 
 COLOURS = {
     "mess_plus": "#d62728",
+    "sla_router": "#ff7f0e",
+    "omnirouter": "#7f4f24",
     "random": "#8c8c8c",
     "cheapest": "#17a2b8",
     "best_fixed": "#e69f00",
@@ -23,7 +27,7 @@ COLOURS = {
     "routellm": "#9467bd",
     "oracle": "#111111",
 }
-_SPARE_COLOURS = ("#e377c2", "#bcbd22", "#7f4f24", "#ff7f0e")
+_SPARE_COLOURS = ("#e377c2", "#bcbd22", "#a6761d", "#66a61e")
 
 
 def over_time(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) -> Path:
@@ -46,6 +50,85 @@ def over_time(results: Sequence[Result], path: Path, *, title: str, cost_unit: s
     return path
 
 
+def front(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) -> Path:
+    """Draw cost against satisfaction: a line per policy, a point per floor, mean over seeds."""
+    figure = Figure(figsize=(7.6, 5.2), layout="constrained")
+    axes = figure.subplots()
+    per, unit = cost_scale(cost_unit)
+    for position, (shown, points) in enumerate(_points(results).items()):
+        cost = [per * run.cost for run in points]
+        axes.plot(
+            cost,
+            [run.satisfaction for run in points],
+            marker="o",
+            markersize=5,
+            linewidth=1.2,
+            color=colour(shown, position),
+            label=shown,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel(f"cost ({unit})")
+    axes.set_ylabel("satisfaction")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return _finish(figure, axes, path, title)
+
+
+def response(results: Sequence[Result], path: Path, *, title: str) -> Path:
+    """Draw satisfaction against the floor asked for; on or above the diagonal, it is kept."""
+    figure = Figure(figsize=(7.6, 5.2), layout="constrained")
+    axes = figure.subplots()
+    floors = sorted({result.spec.floor for result in results})
+    axes.plot(floors, floors, color="black", linestyle="--", linewidth=1.2, label="floor")
+    for position, (shown, points) in enumerate(_points(results).items()):
+        axes.plot(
+            [run.floor for run in points],
+            [run.satisfaction for run in points],
+            marker="o",
+            markersize=5,
+            linewidth=1.2,
+            color=colour(shown, position),
+            label=shown,
+        )
+    axes.set_xlabel("floor τ")
+    axes.set_ylabel("satisfaction")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return _finish(figure, axes, path, title)
+
+
+class _Point(NamedTuple):
+    floor: float
+    satisfaction: float
+    cost: float
+
+
+def _points(results: Sequence[Result]) -> dict[str, list[_Point]]:
+    """Means over seeds per policy and floor, floors ascending."""
+    found: dict[str, dict[float, list[Result]]] = {}
+    for result in results:
+        found.setdefault(result.shown, {}).setdefault(result.spec.floor, []).append(result)
+    return {
+        shown: [
+            _Point(
+                floor,
+                float(np.mean([run.scores.satisfaction for run in runs])),
+                float(np.mean([run.scores.cost for run in runs])),
+            )
+            for floor, runs in sorted(floors.items())
+        ]
+        for shown, floors in found.items()
+    }
+
+
+def _finish(figure: Figure, axes: Axes, path: Path, title: str) -> Path:
+    axes.grid(alpha=0.25, which="both")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    return path
+
+
 def colour(policy: str, position: int) -> str:
     """Colour of a policy's line; ``position`` tells apart policies without one of their own."""
     return COLOURS.get(policy, _SPARE_COLOURS[position % len(_SPARE_COLOURS)])
@@ -54,7 +137,7 @@ def colour(policy: str, position: int) -> str:
 def _satisfaction(axes: Axes, block: Sequence[Result], floor: float) -> None:
     axes.axhline(floor, color="black", linestyle="--", linewidth=1.2, label="floor", zorder=1)
     low = floor
-    for position, (policy, runs) in enumerate(_by_policy(block)):
+    for position, (policy, runs) in enumerate(by_policy(block)):
         x, mean, spread = _band(runs, "satisfaction")
         axes.plot(x, mean, color=colour(policy, position), label=policy, linewidth=1.6)
         axes.fill_between(
@@ -68,15 +151,11 @@ def _satisfaction(axes: Axes, block: Sequence[Result], floor: float) -> None:
 
 
 def _cost(axes: Axes, block: Sequence[Result]) -> None:
-    for position, (policy, runs) in enumerate(_by_policy(block)):
+    for position, (policy, runs) in enumerate(by_policy(block)):
         x, mean, _ = _band(runs, "cost")
         axes.plot(x, mean, color=colour(policy, position), linewidth=1.6)
     axes.set_yscale("log")
     axes.grid(alpha=0.25, which="both")
-
-
-def _by_policy(block: Sequence[Result]) -> list[tuple[str, list[Result]]]:
-    return [(policy, list(runs)) for policy, runs in groupby(block, lambda r: r.spec.policy)]
 
 
 def _band(runs: Sequence[Result], what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,86 @@
+"""Run a suite: every replay that is not on disk yet, then the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from floorline.bench.cache import RunCache
+from floorline.bench.suite import Part, Suite
+from floorline.datasets import RoutingTable, load, simulate
+from floorline.encoders import make_encoder
+from floorline.replay.compare import Result, as_finished, check
+from floorline.replay.data import ReplayData, prepare
+
+ENCODER = "hashed"
+
+
+class Section(NamedTuple):
+    """Results of one part of a suite on one data set."""
+
+    part: Part
+    data: str
+    digest: str
+    cost_unit: str
+    simulated: bool
+    results: list[Result]
+
+
+def run_suite(
+    suite: Suite, folder: Path, *, jobs: int, progress: Callable[[str, int, int], object]
+) -> list[Section]:
+    """Run what is missing; ``progress`` is told the data set, how many are done, of how many.
+
+    Raises
+    ------
+    FloorlineError
+        If a part breaks a rule or its data is not there; finished replays stay.
+    """
+    sections = []
+    for part in suite.parts:
+        for name in part.data:
+            table = _table(part, name)
+            data = prepare(table, make_encoder(ENCODER))
+            results = _section(part, name, data, table.digest, folder, jobs, progress)
+            sections.append(
+                Section(part, name, table.digest, table.cost_unit, table.simulated, results)
+            )
+    return sections
+
+
+def _table(part: Part, name: str) -> RoutingTable:
+    if name == "simulated" and part.rows is not None:
+        return simulate(part.rows, seed=0)
+    return load(name)
+
+
+def _section(
+    part: Part,
+    name: str,
+    data: ReplayData,
+    digest: str,
+    folder: Path,
+    jobs: int,
+    progress: Callable[[str, int, int], object],
+) -> list[Result]:
+    labelled = list(part.specs(name))
+    specs = [spec for _, spec in labelled]
+    check(data, specs)
+    cache = RunCache(folder / "runs", {"data": digest, "encoder": data.encoder})
+    found: dict[int, Result] = {}
+    for number, spec in enumerate(specs):
+        known = cache.find(spec)
+        if known is not None:
+            found[number] = known
+    progress(name, len(found), len(specs))
+    missing = [number for number in range(len(specs)) if number not in found]
+    for position, result in as_finished(data, [specs[n] for n in missing], jobs=jobs):
+        cache.keep(result)
+        found[missing[position]] = result
+        progress(name, len(found), len(specs))
+    return _named(labelled, found)
+
+
+def _named(labelled: Sequence[tuple[str, object]], found: dict[int, Result]) -> list[Result]:
+    return [found[number]._replace(label=label) for number, (label, _) in enumerate(labelled)]

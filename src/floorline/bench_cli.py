@@ -1,0 +1,50 @@
+"""The ``floorline bench`` command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from floorline.bench.run import run_suite
+from floorline.bench.suite import load_suite, suite_folder
+from floorline.bench.write_up import write_up
+
+_SHIPPED = ", ".join(["all", *sorted(path.stem for path in suite_folder().glob("*.yaml"))])
+
+
+def bench(
+    suite: Annotated[
+        str, typer.Option(help=f"Run this suite: {_SHIPPED}, or a YAML file of your own.")
+    ] = "smoke",
+    out: Annotated[Path, typer.Option(help="Write the report into this folder.")] = Path(
+        "bench-out"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Use this many processes.")] = 2,
+    show: Annotated[bool, typer.Option(help="Print the report's tables at the end.")] = True,
+) -> None:
+    """Run a declared suite of replays and write a report folder with tables and plots.
+
+    Finished replays are kept in the folder: a suite that was stopped goes on where it was, and one
+    that has finished only writes its report again.
+    """
+    declared = load_suite(suite)
+    columns = (TextColumn("{task.fields[data]}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        tasks: dict[str, object] = {}
+
+        def progress(data: str, done: int, total: int) -> None:
+            if data not in tasks:
+                tasks[data] = bar.add_task("replays", total=total, data=data)
+            bar.update(tasks[data], completed=done, total=total)  # type: ignore[arg-type]
+
+        sections = run_suite(declared, out, jobs=jobs, progress=progress)
+    report = write_up(declared, sections, out)
+    console = Console()
+    if show:
+        console.print(Markdown(report.read_text(encoding="utf-8")))
+    console.print(f"wrote {report}", highlight=False)
