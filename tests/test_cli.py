@@ -49,19 +49,8 @@ def test_replay_prints_a_table_and_writes_results(tmp_path, capfd):
 
 def test_parameters_reach_the_tested_policy_only(tmp_path, capfd, small):
     out = tmp_path / "out"
-    code = main(
-        [
-            *SMALL,
-            "--policy",
-            "mess_plus",
-            "--param",
-            "c=0.4",
-            "--param",
-            "V=1e-3",
-            "--out",
-            str(out),
-        ]
-    )
+    given = ["--policy", "mess_plus", "--param", "c=0.4", "--param", "V=1e-3"]
+    code = main([*small, *given, "--out", str(out)])
     assert code == 0, capfd.readouterr().err
     runs = json.loads((out / "results.json").read_text())["runs"]
     told = {run["policy"]: json.loads(run["parameters"]) for run in runs}
