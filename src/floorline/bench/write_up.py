@@ -43,7 +43,7 @@ def write_up(suite: Suite, sections: Sequence[Section], folder: Path) -> Path:
 
 
 def _section(section: Section, folder: Path) -> list[str]:
-    kind = " (simulated)" if section.simulated else ""
+    kind = " (simulated)" if section.simulated and section.data != "simulated" else ""
     lines: list[str] = []
     for feedback, block in groupby(section.results, key=lambda result: result.spec.feedback):
         results = list(block)

@@ -148,7 +148,7 @@ def _cells(runs: Sequence[Result], per: int) -> list[str]:
         f"{per * sum(s.cost for s in scores) / count:,.4g}",
         f"{ratio:.2f} ±{ratio_half:.2f}",
         f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
-        f"{sum(s.savings for s in scores) / count + 0.0:.0%}",
+        f"{round(sum(s.savings for s in scores) / count, 2) + 0.0:.0%}",
         f"{sum(s.explored for s in scores) / count:.1%}",
         f"{sorted(run.decide_us for run in runs)[count // 2]:.0f}",
     ]

@@ -1,0 +1,6 @@
+"""``python -m floorline``."""
+
+from floorline.cli import run
+
+if __name__ == "__main__":
+    run()

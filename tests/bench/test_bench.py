@@ -1,0 +1,140 @@
+"""Suites: declared, resumable, written up with everything needed to run them again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+
+from floorline.bench.cache import RunCache
+from floorline.bench.run import run_suite
+from floorline.bench.suite import load_suite
+from floorline.bench.write_up import write_up
+from floorline.cli import main
+from floorline.datasets import simulate
+from floorline.encoders import HashedNgrams
+from floorline.errors import DataError, InvalidInput
+from floorline.replay import compare, prepare
+from floorline.replay.spec import Spec
+
+SUITE = """
+title: A tiny suite
+parts:
+  - kind: floors
+    name: tiny
+    data: {simulated: [0.7, 0.8]}
+    rows: 150
+    policies:
+      - policy: mess_plus
+      - policy: mess_plus
+        label: mess_plus, V = 0.01
+        parameters: {V: 0.01}
+    feedback: [full, "served+sparse:0.5"]
+    seeds: 2
+"""
+
+
+@pytest.fixture
+def suite_file(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+def silent(*_):
+    pass
+
+
+def test_shipped_suites_load_and_all_is_all_but_smoke():
+    smoke, everything = load_suite("smoke"), load_suite("all")
+    names = [part.name for part in everything.parts]
+    assert "mess_plus" in names
+    assert not {part.name for part in smoke.parts} & set(names)
+
+
+def test_report_folder_holds_tables_plots_and_configuration(suite_file, tmp_path):
+    out = tmp_path / "out"
+    assert main(["bench", "--suite", str(suite_file), "--out", str(out), "--jobs", "1"]) == 0
+    report = (out / "report.md").read_text()
+    for name in ("mess_plus, V = 0.01", "static_mix *", "oracle **", "random", "routellm"):
+        assert f"| {name} |" in report
+    linked = [line.split("(")[1].rstrip(")") for line in report.splitlines() if line[:2] == "!["]
+    assert len(linked) == 6
+    assert all((out / plot).stat().st_size > 10_000 for plot in linked)
+    configuration = json.loads((out / "suite.json").read_text())
+    assert configuration["data"]["simulated"]
+    assert configuration["suite"]["parts"][0]["seeds"] == 2
+    assert {"numpy", "scipy"} <= set(configuration["packages"])
+    runs = pl.read_parquet(out / "results.parquet")
+    assert set(runs["label"]) >= {"mess_plus", "mess_plus, V = 0.01"}
+    assert len(runs) == 2 * 2 * (2 + 7) * 2
+
+
+def test_second_run_replays_nothing_and_reports_the_same(suite_file, tmp_path, monkeypatch):
+    suite, out = load_suite(str(suite_file)), tmp_path / "out"
+    first = run_suite(suite, out, jobs=1, progress=silent)
+    write_up(suite, first, out)
+    report, results = (out / "report.md").read_text(), (out / "results.json").read_bytes()
+    monkeypatch.setattr(sys.modules["floorline.replay.compare"], "replay", None)
+    second = run_suite(suite, out, jobs=1, progress=silent)
+    write_up(suite, second, out)
+    assert (out / "report.md").read_text() == report
+    assert (out / "results.json").read_bytes() == results
+
+
+def test_killed_suite_goes_on_where_it_was(suite_file, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "floorline", "bench", "--suite", str(suite_file)]
+    command += ["--out", str(out), "--jobs", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    runs = out / "runs"
+    deadline = time.monotonic() + 60
+    while len(list(runs.glob("*.json"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.json")}
+    assert len(finished) >= 5
+    assert main(command[3:]) == 0
+    after = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.json")}
+    assert len(after) == 72
+    assert all(after[name] == written for name, written in finished.items())
+
+
+def test_damaged_run_file_is_replayed_again(tmp_path):
+    data = prepare(simulate(60, seed=0), HashedNgrams())
+    spec = Spec("cheapest", 0.8, horizon=50)
+    (result,) = compare(data, [spec], jobs=1)
+    cache = RunCache(tmp_path, {"data": "x"})
+    cache.keep(result)
+    assert cache.find(spec).scores == result.scores
+    assert RunCache(tmp_path, {"data": "other"}).find(spec) is None
+    (path,) = tmp_path.glob("*.json")
+    path.write_bytes(path.read_bytes()[:-20])
+    assert cache.find(spec) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("title: x\nparts: 3", "parts"),
+        ("title: [", "not a suite"),
+        (SUITE.replace("seeds: 2", "sedes: 2"), "sedes"),
+        (SUITE.replace("kind: floors", "kind: walls"), "walls"),
+    ],
+)
+def test_broken_suite_file_is_told_in_one_line(tmp_path, text, about):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(DataError, match=about) as caught:
+        load_suite(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_suite_names_the_known_ones():
+    with pytest.raises(InvalidInput, match="smoke"):
+        load_suite("nothing")
