@@ -53,6 +53,10 @@ def knowledge(policy):
     cost = rng.random((STREAM, 3)) * [2.0, 8.0, 40.0]
     return {
         "feedback": {},
+        "features": {
+            "features": np.array([_vector(t) for t in range(STREAM)]),
+            "input_tokens": rng.integers(0, 1000, STREAM),
+        },
         "means": {"mean_quality": quality.mean(axis=0), "mean_cost": cost.mean(axis=0)},
         "labels": {"quality": quality, "cost": cost},
     }[POLICIES[policy].knows]

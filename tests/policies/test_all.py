@@ -13,7 +13,7 @@ from floorline.sla import SLA
 from floorline.stateful import pack
 
 ALL = sorted(POLICIES)
-LEARNING = sorted(name for name in POLICIES if POLICIES[name].knows != "labels")
+LEARNING = sorted(name for name in POLICIES if POLICIES[name].knows in ("feedback", "means"))
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +67,10 @@ def test_only_allowed_models_are_called(name, mask, number, floor, trained, vect
 @pytest.mark.parametrize("name", ALL)
 def test_propensities_are_the_frequencies_with_which_models_are_served(name, trained, vector):
     rng = np.random.default_rng(3)
-    for number in (1, 2):
-        request = Request(vector(number), "gold", 0.7, 50)
-        choices = [trained(name).decide(request, rng) for _ in range(1500)]
-        served = np.bincount([choice.model for choice in choices], minlength=3) / 1500
-        np.testing.assert_allclose(served, choices[0].propensities, atol=0.05)
+    request = Request(vector(1), "gold", 0.7, 50)
+    choices = [trained(name).decide(request, rng) for _ in range(600)]
+    served = np.bincount([choice.model for choice in choices], minlength=3) / 600
+    np.testing.assert_allclose(served, choices[0].propensities, atol=0.07)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -92,7 +91,7 @@ def test_deciding_changes_no_state_and_depends_on_the_generator_only(name, train
 def test_every_policy_says_what_it_does_and_knows(name):
     policy = POLICIES[name]
     assert policy.name == name
-    assert policy.knows in ("feedback", "means", "labels")
+    assert policy.knows in ("feedback", "features", "means", "labels")
     assert inspect.getdoc(policy)
 
 

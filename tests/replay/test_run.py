@@ -8,6 +8,7 @@ from floorline.datasets import simulate
 from floorline.encoders import HashedNgrams
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES
+from floorline.policies.base import DECLINED
 from floorline.policies.exploration import QueryAllPolicy
 from floorline.replay.compare import compare
 from floorline.replay.data import prepare
@@ -103,9 +104,10 @@ def test_the_horizon_cuts_the_stream(simulated):
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_bills_and_labels_are_those_of_the_table(policy, simulated):
     run = replay(simulated, spec_of(policy))
+    served = run.model != DECLINED
     at = (run.row, run.model)
-    np.testing.assert_array_equal(run.satisfied, simulated.quality[at])
-    np.testing.assert_array_equal(run.served_cost, simulated.cost[at])
+    np.testing.assert_array_equal(run.satisfied, np.where(served, simulated.quality[at], 0.0))
+    np.testing.assert_array_equal(run.served_cost, np.where(served, simulated.cost[at], 0.0))
     queried = run.explored & issubclass(POLICIES[policy], QueryAllPolicy)
     np.testing.assert_array_equal(run.cost[~queried], run.served_cost[~queried])
     everything = simulated.cost[run.row].sum(axis=1)
@@ -188,6 +190,10 @@ def test_policies_are_told_what_they_declare_and_no_more(policy, simulated):
     quality, cost = stream_means(simulated, stream)
     expected = {
         "feedback": {},
+        "features": {
+            "features": simulated.features[stream],
+            "input_tokens": simulated.input_tokens[stream],
+        },
         "means": {"mean_quality": quality, "mean_cost": cost},
         "labels": {"quality": simulated.quality[stream], "cost": simulated.cost[stream]},
     }[POLICIES[policy].knows]

@@ -9,10 +9,21 @@ from typing import Any
 from floorline.errors import InvalidInput
 from floorline.policies.base import Choice, History, Policy, Request
 from floorline.policies.baselines import BestFixed, Cheapest, Random, StaticMix
+from floorline.policies.budget_baselines import (
+    BatchSplit,
+    ClassifierCost,
+    ClassifierPerf,
+    GreedyCost,
+    GreedyPerf,
+    KnnCost,
+    KnnPerf,
+)
+from floorline.policies.budget_references import BudgetFill, BudgetOracle, LpOnEstimates
 from floorline.policies.carrot import Carrot, RouteLlm
 from floorline.policies.mess_plus import MessPlus
 from floorline.policies.omnirouter import OmniRouter
 from floorline.policies.oracle import Oracle
+from floorline.policies.port import Port
 from floorline.policies.sla_router import SlaRouter
 
 POLICIES: dict[str, type[Policy]] = {
@@ -28,6 +39,17 @@ POLICIES: dict[str, type[Policy]] = {
         Carrot,
         RouteLlm,
         Oracle,
+        Port,
+        GreedyPerf,
+        GreedyCost,
+        KnnPerf,
+        KnnCost,
+        BatchSplit,
+        ClassifierPerf,
+        ClassifierCost,
+        BudgetFill,
+        LpOnEstimates,
+        BudgetOracle,
     )
 }
 """Every built-in policy by name."""
@@ -42,6 +64,21 @@ REFERENCE_POINTS = (
     "oracle",
 )
 """What every result table carries beside the policies under test."""
+
+BUDGET_REFERENCE_POINTS = (
+    "random",
+    "greedy_perf",
+    "greedy_cost",
+    "knn_perf",
+    "knn_cost",
+    "batch_split",
+    "classifier_perf",
+    "classifier_cost",
+    "budget_fill",
+    "lp_on_estimates",
+    "budget_oracle",
+)
+"""What tables with budgets carry instead: PORT's eight baselines and three reference points."""
 
 
 def policy_class(name: str) -> type[Policy]:
@@ -98,6 +135,7 @@ def make_policy(name: str, **parameters: Any) -> Policy:
 
 
 __all__ = [
+    "BUDGET_REFERENCE_POINTS",
     "POLICIES",
     "REFERENCE_POINTS",
     "Choice",

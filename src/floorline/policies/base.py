@@ -15,7 +15,7 @@ from floorline.sla import SLA
 from floorline.stateful import Stateful
 from floorline.zoo import Zoo
 
-Knows = Literal["feedback", "means", "labels"]
+Knows = Literal["feedback", "features", "means", "labels"]
 
 
 class Request(NamedTuple):
@@ -76,7 +76,8 @@ class Policy(Stateful, ABC):
     name
         How users call it.
     knows
-        What it is told beside the revealed feedback: ``"feedback"`` nothing; ``"means"`` every
+        What it is told beside the revealed feedback: ``"feedback"`` nothing; ``"features"`` all
+        requests of the stream in advance, and no label of them; ``"means"`` every
         model's true mean quality and cost on the stream (reference points that need no prompt);
         ``"labels"`` every label and cost in hindsight (oracles).
     """

@@ -50,7 +50,7 @@ class Cheapest(_Promptless):
         return certain(lowest(cost, request.allowed), quality, cost)
 
 
-class _KnowsMeans(_Promptless):
+class KnowsMeans(_Promptless):
     """Base of reference points that are told the true means of the stream.
 
     Parameters
@@ -71,7 +71,7 @@ class _KnowsMeans(_Promptless):
             raise InvalidInput("mean_cost.shape", self.mean_cost.shape, "give one mean per model")
 
 
-class BestFixed(_KnowsMeans):
+class BestFixed(KnowsMeans):
     """The model with the highest mean quality: what one serves who cannot risk the floor."""
 
     name = "best_fixed"
@@ -82,7 +82,7 @@ class BestFixed(_KnowsMeans):
         return certain(lowest(-self.mean_quality, request.allowed), quality, cost)
 
 
-class StaticMix(_KnowsMeans):
+class StaticMix(KnowsMeans):
     """The cheapest mixture of two models whose known means meet the floor.
 
     Needs no prompt, no feedback and no learning; many published routers lose to it.

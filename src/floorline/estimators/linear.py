@@ -1,0 +1,112 @@
+"""A trained classifier and a trained cost regression, both linear in the features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from floorline.errors import check_number
+from floorline.estimators.base import carry_over, check_label
+from floorline.features import Features, SparseFeatures
+from floorline.stateful import Stateful
+
+
+class TrainedLinear(Stateful):
+    """Logistic regression of labels and ridge regression of costs, trained on a history at once.
+
+    Trained by scikit-learn; what it learned is kept as plain arrays. Costs are fitted in units of
+    each model's mean cost and never estimated below 0.
+
+    Parameters
+    ----------
+    dim
+        Length d of the feature vectors.
+    models
+        Names, M of them.
+    c
+        Inverse strength of the logistic regression's L2 penalty.
+    ridge
+        Strength of the cost regression's.
+
+    Examples
+    --------
+    >>> estimator = TrainedLinear(1, ["small"], c=100.0)
+    >>> x = np.linspace(-1, 1, 50, dtype=np.float32)[:, None]
+    >>> estimator.learn_many(x, (x > 0).astype(float), 2.0 + x)
+    >>> quality, cost = estimator.estimate_one(np.array([0.9], np.float32))
+    >>> bool(quality[0] > 0.9), round(float(cost[0]), 1)
+    (True, 2.9)
+    """
+
+    def __init__(
+        self, dim: int, models: Sequence[str], *, c: float = 1.0, ridge: float = 1.0
+    ) -> None:
+        self.c = check_number("TrainedLinear.c", c, low=1e-9, fix="give a number above 0")
+        self.ridge = check_number("TrainedLinear.ridge", ridge, low=0, fix="give 0 or more")
+        self.models_ = list(models)
+        # Columns: intercept, then a weight per feature; an untrained head says 1/2.
+        self.quality_ = np.zeros((len(self.models_), dim + 1))
+        self.cost_ = np.full((len(self.models_), dim + 1), np.nan)
+
+    def predict_one(self, x: Features) -> NDArray[np.float64]:
+        """(M,) probabilities."""
+        return np.asarray(expit(_linear(self.quality_, x)))
+
+    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
+        """(M,) standard deviations of the labels: it does not know how wrong it is."""
+        p = self.predict_one(x)
+        return np.asarray(np.sqrt(p * (1.0 - p)))
+
+    def estimate_one(self, x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) probabilities and (M,) costs, NaN for models whose history has none."""
+        return self.predict_one(x), np.maximum(_linear(self.cost_, x), 0.0)
+
+    def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
+        """Check the label; it is trained on histories only."""
+        check_label(x, y, weight)
+
+    def learn_many(
+        self, x: NDArray[np.float32], labels: NDArray[np.float64], costs: NDArray[np.float64]
+    ) -> None:
+        """Train on features (n, d), labels (n, M) and costs (n, M), NaN where unknown.
+
+        Replaces what was learned before. Labels between 0 and 1 count as both, in proportion.
+        """
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        for model in range(len(self.models_)):
+            known = ~np.isnan(labels[:, model])
+            y, inputs = labels[known, model], x[known].astype(np.float64)
+            if len(y) and 0.0 < y.mean() < 1.0:
+                fit = LogisticRegression(C=self.c, max_iter=200)
+                both = np.repeat([1.0, 0.0], len(y))
+                weights = np.concatenate([y, 1.0 - y])
+                used = weights > 0
+                fit.fit(np.vstack([inputs, inputs])[used], both[used], weights[used])
+                self.quality_[model] = [fit.intercept_[0], *fit.coef_[0]]
+            elif len(y):
+                # All alike: nothing to tell apart; the rule of succession.
+                share = (y.sum() + 1.0) / (len(y) + 2.0)
+                self.quality_[model] = 0.0
+                self.quality_[model, 0] = np.log(share / (1.0 - share))
+            paid = ~np.isnan(costs[:, model])
+            if paid.any():
+                price = costs[paid, model]
+                unit = float(price.mean()) or 1.0
+                line = Ridge(alpha=self.ridge).fit(x[paid].astype(np.float64), price / unit)
+                self.cost_[model] = unit * np.array([line.intercept_, *line.coef_])
+
+    def set_models(self, names: Sequence[str]) -> None:
+        """Keep known models' weights; new ones are untrained."""
+        self.quality_ = carry_over(self.models_, names, self.quality_, 0.0)
+        self.cost_ = carry_over(self.models_, names, self.cost_, np.nan)
+        self.models_ = list(names)
+
+
+def _linear(weights: NDArray[np.float64], x: Features) -> NDArray[np.float64]:
+    if isinstance(x, SparseFeatures):
+        return np.asarray(weights[:, 0] + weights[:, 1:][:, x.indices] @ x.values)
+    return np.asarray(weights[:, 0] + weights[:, 1:] @ x)

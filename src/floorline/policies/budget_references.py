@@ -1,0 +1,247 @@
+"""Reference points under budgets, each told something that no router can know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.errors import InvalidInput, check_number
+from floorline.events import Decision, Outcome
+from floorline.features import Features
+from floorline.policies.base import Choice, History, Knows, Policy, Request, certain, mixed
+from floorline.policies.baselines import KnowsMeans
+from floorline.policies.budget_prices import Floats, served, solve_budgets
+from floorline.policies.from_history import HistoryPolicy, MakeHistoryEstimator, nobody
+from floorline.policies.purse import Purse
+from floorline.sla import SLA
+from floorline.stateful import State
+from floorline.zoo import Zoo
+
+
+class BudgetFill(KnowsMeans):
+    """Spend every budget evenly over the stream, looking at no prompt.
+
+    Model m serves with probability B_m / (mean cost of m · N); where these exceed 1, the models
+    with the best means come first, so that it is the best mixture that the budgets can pay. What
+    they lack to 1 is the share of requests that nobody serves. If a budget is gone early, the
+    others share its probability.
+
+    Parameters
+    ----------
+    horizon
+        N.
+    mean_quality, mean_cost
+        (M,) in zoo order.
+    """
+
+    name = "budget_fill"
+
+    def __init__(
+        self,
+        *,
+        mean_quality: NDArray[np.float64],
+        mean_cost: NDArray[np.float64],
+        horizon: int = 10_000,
+    ) -> None:
+        super().__init__(mean_quality=mean_quality, mean_cost=mean_cost)
+        fix = "give a number of requests of 1 or more"
+        self.horizon = int(check_number("budget_fill.horizon", horizon, low=1, fix=fix))
+
+    def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
+        """Find the mixture of every SLA."""
+        super().start(zoo, slas, dim)
+        self.weights_ = {name: self._fill(Purse(sla, zoo.names)) for name, sla in slas.items()}
+        self.names_ = list(zoo.names)
+
+    def on_slas(self, slas: Mapping[str, SLA]) -> None:
+        """Find the mixtures that the amounts pay now."""
+        self.weights_ = {name: self._fill(Purse(sla, self.names_)) for name, sla in slas.items()}
+
+    def decide(self, request: Request, rng: np.random.Generator) -> Choice:
+        """Draw a model or nobody."""
+        quality, cost = self._estimates(request)
+        weights = self.weights_[request.sla]
+        if request.allowed is not None:
+            able = np.where(request.allowed, weights, 0.0)
+            if not able.any():
+                able = request.allowed.astype(np.float64)
+            weights = able * (weights.sum() / able.sum())
+        if rng.random() >= weights.sum():
+            return nobody(quality, cost)._replace(propensities=weights)
+        return mixed(weights, quality, cost, rng)
+
+    def _fill(self, purse: Purse) -> Floats:
+        mean = self.mean_cost[None, :]
+        share = 1.0 / self.horizon
+        quality, budgets, total = self.mean_quality, share * purse.budgets, share * purse.total_
+        return np.asarray(solve_budgets(quality[None, :], mean, budgets, total).share[0])
+
+
+class _Plan:
+    """The best assignment of a whole stream, for every SLA's budgets.
+
+    It follows from what the stream does not change, so it is no state: it is made when it is first
+    asked for, and forgotten when models, promises or estimates change.
+    """
+
+    def __init__(self, names: Sequence[str], slas: Mapping[str, SLA]) -> None:
+        self.purses = {name: Purse(sla, names) for name, sla in slas.items()}
+        self.models: dict[str, NDArray[np.int64]] = {}
+
+    def set_models(self, names: Sequence[str]) -> None:
+        """Forget the plans, which were made for other models."""
+        self.models.clear()
+        for purse in self.purses.values():
+            purse.set_models(names)
+
+    def model(self, t: int, request: Request, see: Callable[[], tuple[Floats, Floats]]) -> int:
+        """Position of the model that serves request t (from 0), −1 for none.
+
+        ``see`` gives (T, M) quality and cost of the stream, NaN where a model may not serve.
+
+        Raises
+        ------
+        InvalidInput
+            If the stream is over.
+        """
+        if request.sla not in self.models:
+            quality, cost = see()
+            purse = self.purses[request.sla]
+            solution = solve_budgets(quality, cost, purse.budgets, purse.total_)
+            self.models[request.sla] = served(solution, cost, purse.budgets, purse.total_)
+        plan = self.models[request.sla]
+        if t >= len(plan):
+            raise InvalidInput("t", t + 1, "give as many requests as the policy was told of")
+        model = int(plan[t])
+        barred = model >= 0 and request.allowed is not None and not request.allowed[model]
+        return -1 if barred else model
+
+
+class LpOnEstimates(HistoryPolicy):
+    """The linear program over estimates of the whole stream, solved before it starts.
+
+    What PORT would reach if it knew all prompts in advance. Estimates err, so a budget can be gone
+    before the plan is done; what it assigned to it then is lost.
+
+    Parameters
+    ----------
+    features, input_tokens
+        (T, d) and (T,) of the stream, in its order.
+    k, estimator
+        See ``HistoryPolicy``.
+    """
+
+    name = "lp_on_estimates"
+    knows: ClassVar[Knows] = "features"
+
+    def __init__(
+        self,
+        *,
+        features: Sequence[Features] | NDArray[np.float32],
+        input_tokens: NDArray[np.int64],
+        k: int = 5,
+        estimator: MakeHistoryEstimator | None = None,
+    ) -> None:
+        super().__init__(estimator=estimator, k=k)
+        self.features = features
+        self.input_tokens = np.asarray(input_tokens)
+        if len(self.features) != len(self.input_tokens):
+            fix = f"give as many as features, {len(self.features)}"
+            raise InvalidInput("input_tokens", len(self.input_tokens), fix)
+        self.t_ = 0
+
+    def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
+        """Begin with no history."""
+        super().start(zoo, slas, dim)
+        self._plan = _Plan(zoo.names, slas)
+
+    def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
+        """1 for the model that the plan says, 0 for others."""
+        planned = self._plan.model(self.t_, request, self._see)
+        return np.asarray(np.arange(len(cost)) == planned, dtype=np.float64)
+
+    def decide(self, request: Request, rng: np.random.Generator) -> Choice:
+        """Serve what the plan says."""
+        quality, cost = self.estimate(request)
+        scores = self.rank(request, quality, cost)
+        return self.serve(scores, request, quality, cost, least=1.0)
+
+    def warm_start(self, history: History) -> None:
+        """Learn a history."""
+        super().warm_start(history)
+        self._plan.models.clear()
+
+    def on_decision(self, decision: Decision) -> None:
+        """Step to the next request."""
+        super().on_decision(decision)
+        self.t_ += 1
+
+    def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
+        """Settle the cost, and learn nothing: the plan must follow from what was known before."""
+        if decision.sla in self.purses_:
+            self.purses_[decision.sla].settle(decision, model, outcome)
+
+    def on_zoo(self, zoo: Zoo) -> None:
+        """Plan anew for the models that serve now."""
+        super().on_zoo(zoo)
+        self._plan.set_models(zoo.names)
+
+    def on_slas(self, slas: Mapping[str, SLA]) -> None:
+        """Plan anew for what is promised now."""
+        super().on_slas(slas)
+        self._plan = _Plan(self.models_, slas)
+
+    def restore(self, state: State) -> None:
+        """Take over a state and forget the plan that was made for another one."""
+        super().restore(state)
+        self._plan.models.clear()
+
+    def _see(self) -> tuple[Floats, Floats]:
+        rows = [
+            self.estimate(Request(x, "", 0.0, int(tokens)))
+            for x, tokens in zip(self.features, self.input_tokens, strict=True)
+        ]
+        quality, cost = zip(*rows, strict=True)
+        return np.array(quality), np.array(cost)
+
+
+class BudgetOracle(Policy):
+    """The linear program over every label and cost of the stream: what no router can beat.
+
+    Up to the few requests that its solution splits between models.
+
+    Parameters
+    ----------
+    quality, cost
+        (T, M) in the order of the stream; NaN where a model has no label.
+    """
+
+    name = "budget_oracle"
+    knows: ClassVar[Knows] = "labels"
+
+    def __init__(self, *, quality: NDArray[np.float64], cost: NDArray[np.float64]) -> None:
+        self.quality = np.asarray(quality, dtype=np.float64)
+        self.cost = np.asarray(cost, dtype=np.float64)
+        self.t_ = 0
+
+    def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
+        """Begin at the first request."""
+        self._names = zoo.names
+        self._plan = _Plan(zoo.names, slas)
+
+    def on_slas(self, slas: Mapping[str, SLA]) -> None:
+        """Plan anew for what is promised now."""
+        self._plan = _Plan(self._names, slas)
+
+    def decide(self, request: Request, rng: np.random.Generator) -> Choice:
+        """Serve what the plan says."""
+        model = self._plan.model(self.t_, request, lambda: (self.quality, self.cost))
+        quality, cost = self.quality[self.t_], self.cost[self.t_]
+        return nobody(quality, cost) if model < 0 else certain(model, quality, cost)
+
+    def on_decision(self, decision: Decision) -> None:
+        """Step to the next request."""
+        self.t_ += 1
