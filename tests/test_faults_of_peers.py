@@ -507,7 +507,7 @@ def test_prices_queues_and_budgets_come_back_from_a_snapshot(build_router, vecto
 
 @pytest.mark.parametrize("policy", ALL)
 @given(before=st.integers(0, 250), seed=st.integers(0, 10_000))
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_a_restored_router_decides_exactly_as_the_saved_one(
     policy, before, seed, build_router, live, random_steps
 ):
@@ -523,7 +523,7 @@ def test_a_restored_router_decides_exactly_as_the_saved_one(
 
 @pytest.mark.parametrize("policy", ALL)
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=6)
+@settings(max_examples=3)
 def test_a_router_rebuilt_from_its_log_is_the_one_that_lived_it(
     policy, seed, build_router, some_life
 ):
