@@ -5,6 +5,7 @@ import floorline
 from floorline.encoders import HashedNgrams
 from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
 from floorline.features import SparseFeatures
+from floorline.policies.mess_plus import MessPlus
 from floorline.router import Router
 from floorline.sla import SLA
 from floorline.zoo import Model, Zoo
@@ -224,7 +225,8 @@ def test_the_seed_decides_all_draws(build_router, vector):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"policy": "carrot"}, "snapshot has policy 'mess_plus', this router 'carrot'"),
+        ({"policy": "carrot"}, r"snapshot has policy 'mess_plus\(.*this router 'carrot\("),
+        ({"policy": MessPlus(V=1e-3, c=0.5)}, r"V=0.0001.*V=0.001"),
         ({"seed": 4}, "snapshot has seed 3, this router 4"),
         ({"dim": 7}, "snapshot"),
     ],

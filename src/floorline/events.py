@@ -101,7 +101,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     v: int = 1
 
     def __post_init__(self) -> None:
-        check_number("Outcome.cost", self.cost, low=0.0, fix="give the real cost, 0 or more")
+        fix = "give the real cost, 0 or more and finite"
+        check_number("Outcome.cost", self.cost, low=0.0, high=1e15, fix=fix)
         for field in ("input_tokens", "output_tokens", "latency"):
             value = getattr(self, field)
             if value is not None:

@@ -97,20 +97,29 @@ class Ledger(Stateful):
 
     def left(self, sla: SLA, zoo: Zoo, at: float) -> NDArray[np.float64]:
         """(M,) what each model may still spend at time ``at``; infinity without a budget."""
-        left = np.full(len(zoo), np.inf)
+        left = np.full(len(zoo), self.total_left(sla, at))
         budget = sla.budget
         if budget is None:
             return left
-        renewed = self._period_start(sla, at) > self.period_start_
-        spent, judged = ({}, 0.0) if renewed else (self.spent_, self.judged_)
-        if budget.total is not None:
-            left[:] = budget.total - judged - sum(spent.values()) - sum(self.reserved_.values())
+        spent, _ = self._charged(sla, at)
         for name, amount in budget.per_model.items():
             if name in zoo:
                 used = spent.get(name, 0.0) + self.reserved_.get(name, 0.0)
                 position = zoo.index(name)
                 left[position] = min(left[position], amount - used)
         return left
+
+    def total_left(self, sla: SLA, at: float) -> float:
+        """What all models together may still spend at time ``at``; infinity without a total."""
+        if sla.budget is None or sla.budget.total is None:
+            return math.inf
+        spent, judged = self._charged(sla, at)
+        return sla.budget.total - judged - sum(spent.values()) - sum(self.reserved_.values())
+
+    def _charged(self, sla: SLA, at: float) -> tuple[dict[str, float], float]:
+        """What models and judges cost in the budget period that holds at time ``at``."""
+        renewed = self._period_start(sla, at) > self.period_start_
+        return ({}, 0.0) if renewed else (self.spent_, self.judged_)
 
     @staticmethod
     def _period_start(sla: SLA, at: float) -> float:

@@ -214,7 +214,7 @@ class Router:
         """
         names = [None] * len(requests) if ids is None else ids
         for id in names:
-            if id is not None and id in self.fold.records_:
+            if id is not None and (id in self.fold.records_ or names.count(id) > 1):
                 raise InvalidInput("id", id, "give every decision its own id")
         rng = self._rng.at(self.fold.decisions_ + 1)
         policy = self.fold.policy_
@@ -430,7 +430,7 @@ class Router:
         """What a snapshot and the router it is restored into must have in common."""
         return {
             "version": _SNAPSHOT_VERSION,
-            "policy": self.policy.name,
+            "policy": self.policy.fingerprint,
             "encoder": self.encoder.fingerprint,
             "seed": self.seed,
         }
@@ -501,11 +501,12 @@ class Router:
         self, called: tuple[int, ...], cost: NDArray[np.float64], promise: SLA, at: float
     ) -> tuple[int, ...]:
         """Leave out calls that the budget does not hold beside the ones before them."""
-        left = self.fold.ledgers_[promise.name].left(promise, self.zoo, at)
+        ledger = self.fold.ledgers_[promise.name]
+        left, total = ledger.left(promise, self.zoo, at), ledger.total_left(promise, at)
         kept: list[int] = []
         bill = 0.0
         for model in called:
-            if bill + cost[model] <= left[model]:
+            if cost[model] <= left[model] and bill + cost[model] <= total:
                 kept.append(model)
                 bill += float(cost[model])
             elif not kept:

@@ -64,7 +64,7 @@ def _section(
     jobs: int,
     progress: Callable[[str, int, int], object],
 ) -> list[Result]:
-    labelled = list(part.specs(name))
+    labelled = list(part.specs(name, data))
     specs = [spec for _, spec in labelled]
     check(data, specs)
     cache = RunCache(folder / "runs", {"data": digest, "encoder": data.encoder})

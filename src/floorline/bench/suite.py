@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from floorline.errors import DataError, InvalidInput
-from floorline.policies import REFERENCE_POINTS
+from floorline.policies import BUDGET_REFERENCE_POINTS, REFERENCE_POINTS
+from floorline.replay.budgets import SPLITS, budgets_for
+from floorline.replay.data import ReplayData
 from floorline.replay.spec import Spec
 
 
@@ -45,31 +47,77 @@ class Floors(
     rows: int | None = None
     references: bool = True
 
-    def specs(self, data: str) -> Iterator[tuple[str, Spec]]:
+    def specs(self, name: str, data: ReplayData) -> Iterator[tuple[str, Spec]]:
         """All replays on one data set, with the labels of their policies."""
-        tested = [(p.shown, p.policy, p.parameters) for p in self.policies]
-        if self.references:
-            named = {p.policy for p in self.policies}
-            tested += [(name, name, {}) for name in REFERENCE_POINTS if name not in named]
+        extra = REFERENCE_POINTS if self.references else ()
         for feedback in self.feedback:
-            for floor in self.data[data]:
-                for label, policy, parameters in tested:
+            for floor in self.data[name]:
+                for tested in with_references(self.policies, extra):
                     for seed in range(self.seeds):
                         yield (
-                            label,
+                            tested.shown,
                             Spec(
-                                policy=policy,
+                                policy=tested.policy,
                                 floor=floor,
                                 feedback=feedback,
                                 seed=seed,
-                                parameters=dict(parameters),
+                                parameters=dict(tested.parameters),
                                 history=self.history,
                                 horizon=self.horizon,
                             ),
                         )
 
 
-Part = Floors
+class Budgets(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="budgets", tag_field="kind"
+):
+    """Policies under budgets per model, after a labelled history.
+
+    ``requests`` are numbers of requests, the last rows of the shuffled data; the rows before them
+    are the history. ``factors`` are total budgets as multiples of the cheapest model's bill,
+    ``splits`` how they are divided among models. ``rows`` limits the simulated zoo's size.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    policies: tuple[PolicyUnderTest, ...]
+    requests: tuple[int, ...] = (1000,)
+    splits: tuple[str, ...] = SPLITS
+    factors: tuple[float, ...] = (1.0, 4.0)
+    seeds: int = 5
+    rows: int | None = None
+
+    def specs(self, name: str, data: ReplayData) -> Iterator[tuple[str, Spec]]:
+        """All replays on one data set, with the labels of their policies."""
+        for requests in self.requests:
+            if not 0 < requests < data.rows:
+                fix = f"give 1 to {data.rows - 1}, so that rows remain as history"
+                raise InvalidInput(f"requests of {self.name}", requests, fix)
+            history = 1.0 - requests / data.rows
+            for factor in self.factors:
+                for split in self.splits:
+                    for tested in with_references(self.policies, BUDGET_REFERENCE_POINTS):
+                        for seed in range(self.seeds):
+                            bare = Spec(tested.policy, 0.0, seed=seed, history=history)
+                            yield (
+                                tested.shown,
+                                msgspec.structs.replace(
+                                    bare,
+                                    parameters=dict(tested.parameters),
+                                    budgets=budgets_for(data, bare, split, factor),
+                                ),
+                            )
+
+
+def with_references(
+    tested: Sequence[PolicyUnderTest], references: Sequence[str]
+) -> list[PolicyUnderTest]:
+    """Policies under test, and the reference points that are not among them."""
+    named = {policy.policy for policy in tested}
+    return [*tested, *(PolicyUnderTest(name) for name in references if name not in named)]
+
+
+Part = Floors | Budgets
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

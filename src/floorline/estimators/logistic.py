@@ -83,7 +83,7 @@ class OnlineLogistic(Stateful):
         self.dim = int(
             check_number("OnlineLogistic.dim", dim, low=1, fix="give a length of 1 or more")
         )
-        self.rate = check_number("OnlineLogistic.rate", rate, low=0.0, fix="give a rate above 0")
+        self.rate = check_number("OnlineLogistic.rate", rate, low=1e-9, fix="give a rate above 0")
         self.adagrad = optimizer == "adagrad"
         self.l2 = check_number("OnlineLogistic.l2", l2, low=0.0, high=1.0, fix="give 0 to 1")
         self.balanced = bool(balanced)

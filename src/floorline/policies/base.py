@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -30,6 +33,16 @@ class Request(NamedTuple):
     floor: float
     input_tokens: int = 0
     allowed: NDArray[np.bool_] | None = None
+
+
+def _describe(value: object) -> str:
+    """Text of a hyper-parameter that is the same in every process."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}:{hashlib.sha256(value.tobytes()).hexdigest()[:12]}"
+    if isinstance(value, partial):
+        filled = ", ".join(f"{k}={_describe(v)}" for k, v in value.keywords.items())
+        return f"{_describe(value.func)}({filled})"
+    return str(getattr(value, "__qualname__", repr(value)))
 
 
 DECLINED = -1
@@ -85,6 +98,13 @@ class Policy(Stateful, ABC):
     name: ClassVar[str]
     knows: ClassVar[Knows] = "feedback"
     batch: ClassVar[int] = 1
+
+    @property
+    def fingerprint(self) -> str:
+        """Name and hyper-parameters; a snapshot refuses a policy of another fingerprint."""
+        given = inspect.signature(type(self)).parameters
+        described = [f"{p}={_describe(getattr(self, p))}" for p in given if hasattr(self, p)]
+        return f"{self.name}({', '.join(described)})"
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Begin with these models, SLAs and features of length ``dim``."""

@@ -38,6 +38,9 @@ class EstimatingPolicy(Policy):
     cost_: CostEstimator
 
     def __init__(self, *, estimator: MakeEstimator) -> None:
+        if not callable(estimator):
+            fix = "give a class or function that builds a quality estimator"
+            raise InvalidInput("estimator", estimator, fix)
         self.estimator = estimator
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -23,8 +24,8 @@ LEGEND = (
     "met: seeds in which the mean satisfaction at the end reached the floor. below: share of time "
     "it was below. Costs count every call, exploration too; / mix and / oracle: over the cost of "
     "the static mix and of the oracle. saved: against always serving the best model. µs: median "
-    "decision. ±: 95 % interval over seeds. * is told the true means, ** every label; the others "
-    "learn."
+    "decision. ±: 95 % interval over seeds. ° is told every prompt beforehand, * the true means, "
+    "** every label; the others learn."
 )
 """What the columns of a table mean."""
 
@@ -142,13 +143,19 @@ def _cells(runs: Sequence[Result], per: int) -> list[str]:
     satisfaction, half = mean_and_interval([s.satisfaction for s in scores])
     ratio, ratio_half = mean_and_interval([s.cost_per_static_mix for s in scores])
     return [
-        f"{satisfaction:.3f} ±{half:.3f}",
+        _plus_minus(satisfaction, half, 3),
         f"{sum(s.floor_met for s in scores):.0f}/{count}",
         f"{sum(s.violation for s in scores) / count:.0%}",
         f"{per * sum(s.cost for s in scores) / count:,.4g}",
-        f"{ratio:.2f} ±{ratio_half:.2f}",
+        _plus_minus(ratio, ratio_half, 2),
         f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
         f"{round(sum(s.savings for s in scores) / count, 2) + 0.0:.0%}",
         f"{sum(s.explored for s in scores) / count:.1%}",
         f"{sorted(run.decide_us for run in runs)[count // 2]:.0f}",
     ]
+
+
+def _plus_minus(mean: float, half: float, digits: int) -> str:
+    # One seed has no interval.
+    spread = "" if math.isnan(half) else f" ±{half:.{digits}f}"
+    return f"{mean:.{digits}f}{spread}"
