@@ -115,3 +115,17 @@ def test_estimates_are_finite_and_the_state_continues_bit_for_bit(calls):
         assert np.isfinite(each.predict_one(50)).all()
         assert (each.predict_one(50) >= 0).all()
     assert pack(twin.snapshot()) == pack(estimator.snapshot())
+
+
+@given(rows=st.integers(0, 60), seed=st.integers(0, 1000))
+def test_a_history_learned_at_once_is_the_same_to_the_bit_as_call_by_call(rows, seed):
+    rng = np.random.default_rng(seed)
+    costs = np.where(rng.random((rows, 2)) < 0.2, np.nan, rng.lognormal(-8, 2, (rows, 2)))
+    tokens = rng.integers(0, 50_000, rows)
+    one, many = CostEstimator(TOKENS), CostEstimator(TOKENS)
+    for estimator in (one, many):
+        estimator.learn_one(1, cost=0.5, input_tokens=700, output_tokens=90)
+    for row, model in np.argwhere(~np.isnan(costs)).tolist():
+        one.learn_one(model, cost=costs[row, model], input_tokens=int(tokens[row]))
+    many.learn_many(costs, tokens)
+    assert pack(many.snapshot()) == pack(one.snapshot())

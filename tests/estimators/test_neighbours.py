@@ -165,3 +165,62 @@ def test_a_bad_history_is_refused_and_teaches_nothing(x, labels, field):
     with pytest.raises(InvalidInput, match=field):
         estimator.learn_many(x, labels)
     assert estimator.size_ == 0
+
+
+def test_one_search_gives_mean_labels_and_mean_costs():
+    estimator = NearestNeighbours(4, ["a", "b"], k=5, shrink=0.0)
+    history, rng = points(100, 3), np.random.default_rng(4)
+    labels, costs = rng.random((100, 2)), rng.lognormal(-9, 1, (100, 2))
+    costs[::2, 1] = np.nan
+    estimator.learn_many(history, labels, costs)
+    for x in points(20, 5):
+        near = estimator.neighbours_one(x)
+        quality, cost = estimator.estimate_one(x)
+        np.testing.assert_array_equal(quality, estimator.predict_one(x))
+        assert cost[0] == pytest.approx(costs[near, 0].mean(), rel=1e-6)
+        paid = costs[near, 1][~np.isnan(costs[near, 1])]
+        expected = paid.mean() if len(paid) else np.nan
+        assert cost[1] == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
+def test_costs_are_saved_forgotten_and_follow_their_models():
+    estimator = NearestNeighbours(4, ["a", "b"], k=3, capacity=40, shrink=0.0)
+    for start in range(0, 120, 30):
+        x = points(30, start)
+        estimator.learn_many(x, np.zeros((30, 2)), np.full((30, 2), [start, 2.0 * start]))
+    assert estimator.size_ <= 40
+    twin = NearestNeighbours(4, ["a", "b"], k=3, capacity=40, shrink=0.0)
+    twin.restore(estimator.snapshot())
+    for x in points(10, 99):
+        cost = estimator.estimate_one(x)[1]
+        np.testing.assert_array_equal(twin.estimate_one(x)[1], cost)
+        twin.set_models(["b", "new", "a"])
+        np.testing.assert_array_equal(twin.estimate_one(x)[1], [cost[1], np.nan, cost[0]])
+        twin.set_models(["a", "b"])
+        estimator.set_models(["b", "a"])
+        estimator.set_models(["a", "b"])
+
+
+def test_without_costs_or_history_there_is_no_cost():
+    estimator = NearestNeighbours(4, ["a"])
+    assert np.isnan(estimator.estimate_one(points(1, 0)[0])[1]).all()
+    estimator.learn_one(points(1, 0)[0], 0, 1.0)
+    assert np.isnan(estimator.estimate_one(points(1, 0)[0])[1]).all()
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.inf])
+def test_bad_costs_of_a_history_are_refused(bad):
+    estimator = NearestNeighbours(4, ["a"])
+    before = pack(estimator.snapshot())
+    with pytest.raises(InvalidInput, match="costs"):
+        estimator.learn_many(points(2, 0), np.zeros((2, 1)), np.array([[1.0], [bad]]))
+    assert pack(estimator.snapshot()) == before
+
+
+def test_exact_search_is_brute_force():
+    estimator = NearestNeighbours(4, ["a"], k=7, exact=True)
+    history = points(300, 6)
+    estimator.learn_many(history, np.zeros((300, 1)))
+    for x in points(20, 7):
+        found = estimator.neighbours_one(x)
+        assert found.tolist() == brute_force(history, x, 7).tolist()

@@ -140,7 +140,7 @@ class HistoryPolicy(EstimatingPolicy):
             if able.allowed is not None and not able.allowed.any():
                 choices.append(nobody(*self.estimate(request)))
             else:
-                choices.append(twin.decide(able, rng))
+                choices.append(twin._held(request, twin.decide(able, rng)))
             twin.on_decision(self._as_decision(request, choices[-1]))
         return choices
 
@@ -170,6 +170,14 @@ class HistoryPolicy(EstimatingPolicy):
             name: known[name] if name in known else Purse(sla, self.models_)
             for name, sla in slas.items()
         }
+
+    def _held(self, request: Request, choice: Choice) -> Choice:
+        """Turn away what the router would, because the estimate does not fit after all."""
+        if choice.model != DECLINED:
+            may = self.purses_[request.sla].may_spend()[choice.model]
+            if choice.cost[choice.model] > may:
+                return nobody(choice.quality, choice.cost)
+        return choice
 
     def _affordable(self, request: Request) -> Request:
         purse = self.purses_[request.sla]
