@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -111,6 +112,14 @@ def budgets_for(data: ReplayData, spec: Spec, split: str, factor: float) -> dict
     return dict(zip(data.zoo.names, amounts.tolist(), strict=True))
 
 
+class Totals(NamedTuple):
+    """What a run came to: Σd of what was served, the bill, and how many were served."""
+
+    performance: float
+    cost: float
+    throughput: int
+
+
 class BudgetScores(msgspec.Struct, frozen=True):
     """A run under budgets, summed up as in PORT's paper.
 
@@ -143,22 +152,35 @@ def budget_scores(runs: Mapping[str, Run]) -> dict[str, BudgetScores]:
         if dict(run.spec.budgets) != dict(first.spec.budgets):
             raise InvalidInput("runs", run.spec.policy, "replay all under the same budgets")
 
+    totals = {
+        name: Totals(
+            performance=float(run.satisfied.sum()),
+            cost=float(run.cost.sum()),
+            throughput=int((run.model != DECLINED).sum()),
+        )
+        for name, run in runs.items()
+    }
+    return relative_scores(totals)
+
+
+def relative_scores(totals: Mapping[str, Totals]) -> dict[str, BudgetScores]:
+    """Set what runs came to in relation to the two programs, by policy."""
+
     def relative(to: str, value: float) -> float:
-        best = float(runs[to].satisfied.sum()) if to in runs else 0.0
+        best = totals[to].performance if to in totals else 0.0
         return value / best if best > 0 else float("nan")
 
-    scores = {}
-    for name, run in runs.items():
-        performance, cost = float(run.satisfied.sum()), float(run.cost.sum())
-        scores[name] = BudgetScores(
-            performance=performance,
-            cost=cost,
-            efficiency=performance / cost if cost > 0 else float("nan"),
-            throughput=int((run.model != DECLINED).sum()),
-            to_estimates=relative("lp_on_estimates", performance),
-            to_optimum=relative("budget_oracle", performance),
+    return {
+        name: BudgetScores(
+            performance=run.performance,
+            cost=run.cost,
+            efficiency=run.performance / run.cost if run.cost > 0 else float("nan"),
+            throughput=run.throughput,
+            to_estimates=relative("lp_on_estimates", run.performance),
+            to_optimum=relative("budget_oracle", run.performance),
         )
-    return scores
+        for name, run in totals.items()
+    }
 
 
 def spent(data: ReplayData, run: Run) -> NDArray[np.float64]:
