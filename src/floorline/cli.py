@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from floorline import bench_cli, datasets_cli, replay_cli
+from floorline import bench_cli, datasets_cli, replay_cli, training_cli
 from floorline.errors import FloorlineError
 from floorline.version import __version__
 
@@ -24,6 +24,7 @@ app.add_typer(datasets_cli.app, name="datasets")
 app.command("demo")(replay_cli.demo)
 app.command("replay")(replay_cli.replay)
 app.command("bench")(bench_cli.bench)
+app.add_typer(training_cli.app, name="train")
 
 
 def _version(wanted: bool) -> None:

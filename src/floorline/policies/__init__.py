@@ -24,6 +24,7 @@ from floorline.policies.mess_plus import MessPlus
 from floorline.policies.omnirouter import OmniRouter
 from floorline.policies.oracle import Oracle
 from floorline.policies.port import Port
+from floorline.policies.proteus import Proteus
 from floorline.policies.sla_router import SlaRouter
 
 POLICIES: dict[str, type[Policy]] = {
@@ -32,6 +33,7 @@ POLICIES: dict[str, type[Policy]] = {
         MessPlus,
         SlaRouter,
         OmniRouter,
+        Proteus,
         Random,
         Cheapest,
         BestFixed,

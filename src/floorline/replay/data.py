@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,15 @@ class ReplayData(NamedTuple):
     def rows(self) -> int:
         """N."""
         return len(self.quality)
+
+    def take(self, rows: NDArray[np.int64]) -> ReplayData:
+        """Return these rows, in this order; a row may come several times."""
+        per_row = ("features", "quality", "cost", "input_tokens", "output_tokens", "latency")
+        values = {name: getattr(self, name) for name in per_row}
+        taken: dict[str, Any] = {
+            name: None if value is None else value[rows] for name, value in values.items()
+        }
+        return self._replace(**taken)
 
 
 def prepare(table: RoutingTable, encoder: Encoder) -> ReplayData:

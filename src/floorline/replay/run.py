@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import time
+from collections.abc import Mapping
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.checkpoint import check_fits, load_network
 from floorline.errors import InvalidInput, check_number
 from floorline.policies import History, Policy, make_policy, policy_class
 from floorline.policies.base import DECLINED
@@ -36,6 +39,8 @@ def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArra
         stream = stream[: spec.horizon]
     if len(stream) == 0:
         raise InvalidInput("history", spec.history, "leave at least one row for the stream")
+    if spec.floors and len(spec.floors) != len(stream):
+        raise InvalidInput("floors", len(spec.floors), f"give one for each of {len(stream)} rows")
     return rows[:split], stream
 
 
@@ -43,6 +48,8 @@ def build_policy(data: ReplayData, spec: Spec) -> Policy:
     """Build the policy, told exactly what its ``knows`` says and nothing else.
 
     A policy with a ``horizon`` is told how many requests come, if the specification does not say.
+    The parameter ``checkpoint`` is the folder of a trained network, which is read here, because
+    policies read no files.
     """
     _, stream = stream_rows(data, spec)
     knowledge: dict[str, Any] = {}
@@ -57,7 +64,16 @@ def build_policy(data: ReplayData, spec: Spec) -> Policy:
         knowledge["input_tokens"] = data.input_tokens[stream]
     elif knows == "labels":
         knowledge["quality"], knowledge["cost"] = data.quality[stream], data.cost[stream]
-    return make_policy(spec.policy, **knowledge, **spec.parameters)
+    return make_policy(spec.policy, **knowledge, **_loaded(data, spec.parameters))
+
+
+def _loaded(data: ReplayData, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(parameters)
+    if "checkpoint" in given:
+        network = load_network(given.pop("checkpoint"))
+        check_fits(network, encoder=data.encoder, models=data.zoo.names)
+        given["network"] = network
+    return given
 
 
 def stream_means(
@@ -70,18 +86,19 @@ def stream_means(
     return data.quality[complete].mean(axis=0), data.cost[complete].mean(axis=0)
 
 
-def replay(data: ReplayData, spec: Spec) -> Run:
+def replay(data: ReplayData, spec: Spec, *, past: History | None = None) -> Run:
     """Replay one policy over one stream.
 
     The policy sees a request's features and length, what its calls cost and the labels that the
-    feedback model reveals; the table stays on this side.
+    feedback model reveals; the table stays on this side. It learns from the labelled requests
+    ``past`` beforehand, if there are any, and from those that the specification splits off.
 
     Raises
     ------
     InvalidInput
         If the specification breaks a rule.
     """
-    past, stream = stream_rows(data, spec)
+    rows_before, stream = stream_rows(data, spec)
     policy = build_policy(data, spec)
     encoder = GivenFeatures(data.features.shape[1], data.encoder)
     budget = None
@@ -89,15 +106,18 @@ def replay(data: ReplayData, spec: Spec) -> Run:
         budget = Budget(total=spec.total_budget, per_model=spec.budgets)
     sla = SLA("stream", floor=spec.floor, budget=budget)
     router = Router(data.zoo, policy, [sla], encoder=encoder, seed=spec.seed)
-    if len(past):
-        policy.warm_start(_history(data, past))
+    if past is not None:
+        policy.warm_start(past)
+    if len(rows_before):
+        policy.warm_start(history_of(data, rows_before))
     world = World(data, spec, router)
     run = _empty_run(spec, stream)
     clock = time.perf_counter
     for first in range(0, len(stream), policy.batch):
         rows = stream[first : first + policy.batch].tolist()
         started = clock()
-        requests = [world.request(row) for row in rows]
+        floors = spec.floors[first : first + len(rows)] or repeat(None)
+        requests = [world.request(row, floor) for row, floor in zip(rows, floors, strict=False)]
         decisions = router.decide(requests, at=float(first))
         share = (clock() - started) / len(rows)
         for step, (row, decision) in enumerate(zip(rows, decisions, strict=True), start=first):
@@ -124,10 +144,12 @@ def _empty_run(spec: Spec, stream: NDArray[np.int64]) -> Run:
     )
 
 
-def _history(data: ReplayData, rows: NDArray[np.int64]) -> History:
+def history_of(data: ReplayData, rows: NDArray[np.int64] | None = None) -> History:
+    """Labelled requests as policies learn from them; all rows by default."""
+    chosen = slice(None) if rows is None else rows
     return History(
-        features=list(data.features[rows]),
-        quality=data.quality[rows],
-        cost=data.cost[rows],
-        input_tokens=data.input_tokens[rows],
+        features=list(data.features[chosen]),
+        quality=data.quality[chosen],
+        cost=data.cost[chosen],
+        input_tokens=data.input_tokens[chosen],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,8 @@ class Spec(msgspec.Struct, frozen=True):
         Name of the policy and arguments of its constructor.
     floor
         τ of the stream's SLA.
+    floors
+        τ of each request instead, one for every request of the stream; empty for the SLA's.
     feedback
         Text of a ``FeedbackModel``.
     seed
@@ -46,6 +48,7 @@ class Spec(msgspec.Struct, frozen=True):
     total_budget: float | None = None
     judge_rate: float = 0.0
     judge_cost: float = 0.0
+    floors: Sequence[float] = ()
 
 
 class Run(NamedTuple):

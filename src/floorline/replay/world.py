@@ -59,7 +59,7 @@ class World:
         self.judge = Judge(self._true_label, spec.judge_rate, spec.judge_cost)
         self.row = 0
 
-    def request(self, row: int) -> Request:
+    def request(self, row: int, floor: float | None = None) -> Request:
         """Let the router see a request of the table, and no label of it."""
         x = self.data.features[row]
         x.flags.writeable = False
@@ -68,7 +68,7 @@ class World:
             gaps = zip(self.names, self.gaps[row], strict=True)
             barred = tuple(name for name, gap in gaps if gap)
         tokens = int(self.data.input_tokens[row])
-        return self.router.request(features=x, input_tokens=tokens, exclude=barred)
+        return self.router.request(features=x, input_tokens=tokens, exclude=barred, floor=floor)
 
     def answer(self, run: Run, step: int, row: int, decision: Decision) -> None:
         """Call the models, reveal what users reveal by now, and write down what happened."""

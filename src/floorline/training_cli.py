@@ -1,0 +1,105 @@
+"""The ``floorline train`` commands."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from floorline.checkpoint import save_network
+from floorline.datasets import load
+from floorline.encoders import make_encoder
+from floorline.errors import MissingExtra
+from floorline.training import Settings, split_parts, target_range
+
+app = typer.Typer(help="Train what a policy needs before it can serve.", no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep 'proteus' a command of its own while it is the only one."""
+
+
+@app.command()
+def proteus(
+    data: Annotated[
+        str, typer.Option(help="Data set: a name that 'floorline datasets list' shows, or a path.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
+    encoder: Annotated[
+        str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
+    ] = "hashed",
+    tau_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="Lowest and highest floor to train for. [default: mean of the cheapest model to "
+            "mean of the best one]"
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split and of the training.")] = 0,
+    margin: Annotated[
+        float, typer.Option(help="Aim this much above each floor (the paper: 0).")
+    ] = 0.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training in this folder.")
+    ] = False,
+) -> None:
+    """Train PROTEUS's network; serve it with --policy proteus --param checkpoint=FOLDER.
+
+    A quarter of the rows, chosen by the seed, is held out for the test and never looked at.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtra("training PROTEUS", "train")
+    from floorline.training.resume import STATE, train
+
+    table = load(data)
+    parts = split_parts(table, seed=seed)
+    targets = target_range(parts.train) if tau_range is None else tau_range
+    settings = Settings(targets=targets, seed=seed, steps=steps, margin=margin)
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("accuracy {task.fields[accuracy]:.3f}  λ {task.fields[dual]:.2f}"),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("train", total=steps, accuracy=0.0, dual=0.0, loss=0.0)
+        trainer = train(
+            parts,
+            make_encoder(encoder),
+            settings,
+            out,
+            resume=resume,
+            progress=lambda now: bar.update(
+                task, completed=now.step, accuracy=now.accuracy, dual=now.dual, loss=now.loss
+            ),
+        )
+    written = save_network(
+        trainer.trained(),
+        out,
+        settings=msgspec.structs.asdict(settings),
+        data={
+            "name": table.name,
+            "digest": table.digest,
+            "simulated": table.simulated,
+            "rows": {
+                "train": len(parts.train),
+                "validation": len(parts.validation),
+                "test": len(parts.test),
+                "dropped": parts.dropped,
+            },
+        },
+        metrics={"validation_cross_entropy": trainer.best_loss},
+    )
+    (out / STATE).unlink(missing_ok=True)
+    for path in written:
+        Console().print(f"wrote {path}", highlight=False)
