@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from floorline.bench.cache import RunCache
 from floorline.bench.suite import Part, Suite
@@ -17,14 +17,19 @@ ENCODER = "hashed"
 
 
 class Section(NamedTuple):
-    """Results of one part of a suite on one data set."""
+    """Results of one part of a suite on one data set, with their settings (``Cell``)."""
 
     part: Part
     data: str
     digest: str
     cost_unit: str
     simulated: bool
-    results: list[Result]
+    settled: list[tuple[tuple[Any, ...], Result]]
+
+    @property
+    def results(self) -> list[Result]:
+        """Results without their settings."""
+        return [result for _, result in self.settled]
 
 
 def run_suite(
@@ -63,9 +68,9 @@ def _section(
     folder: Path,
     jobs: int,
     progress: Callable[[str, int, int], object],
-) -> list[Result]:
-    labelled = list(part.specs(name, data))
-    specs = [spec for _, spec in labelled]
+) -> list[tuple[tuple[Any, ...], Result]]:
+    cells = list(part.cells(name, data))
+    specs = [cell.spec for cell in cells]
     check(data, specs)
     cache = RunCache(folder / "runs", {"data": digest, "encoder": data.encoder})
     found: dict[int, Result] = {}
@@ -79,8 +84,7 @@ def _section(
         cache.keep(result)
         found[missing[position]] = result
         progress(name, len(found), len(specs))
-    return _named(labelled, found)
-
-
-def _named(labelled: Sequence[tuple[str, object]], found: dict[int, Result]) -> list[Result]:
-    return [found[number]._replace(label=label) for number, (label, _) in enumerate(labelled)]
+    return [
+        (cell.setting, found[number]._replace(label=cell.label))
+        for number, cell in enumerate(cells)
+    ]

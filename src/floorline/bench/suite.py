@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from floorline.errors import DataError, InvalidInput
-from floorline.policies import BUDGET_REFERENCE_POINTS, REFERENCE_POINTS
+from floorline.policies import BUDGET_REFERENCE_POINTS, REFERENCE_POINTS, policy_class
 from floorline.replay.budgets import SPLITS, budgets_for
 from floorline.replay.data import ReplayData
 from floorline.replay.spec import Spec
@@ -27,6 +28,14 @@ class PolicyUnderTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def shown(self) -> str:
         """How tables call it."""
         return self.label or self.policy
+
+
+class Cell(NamedTuple):
+    """One replay of a report: how its policy is called, and in which of its tables it stands."""
+
+    label: str
+    spec: Spec
+    setting: tuple[Any, ...]
 
 
 class Floors(
@@ -47,25 +56,23 @@ class Floors(
     rows: int | None = None
     references: bool = True
 
-    def specs(self, name: str, data: ReplayData) -> Iterator[tuple[str, Spec]]:
-        """All replays on one data set, with the labels of their policies."""
+    def cells(self, name: str, data: ReplayData) -> Iterator[Cell]:
+        """All replays on one data set."""
         extra = REFERENCE_POINTS if self.references else ()
         for feedback in self.feedback:
             for floor in self.data[name]:
                 for tested in with_references(self.policies, extra):
                     for seed in range(self.seeds):
-                        yield (
-                            tested.shown,
-                            Spec(
-                                policy=tested.policy,
-                                floor=floor,
-                                feedback=feedback,
-                                seed=seed,
-                                parameters=dict(tested.parameters),
-                                history=self.history,
-                                horizon=self.horizon,
-                            ),
+                        spec = Spec(
+                            policy=tested.policy,
+                            floor=floor,
+                            feedback=feedback,
+                            seed=seed,
+                            parameters=dict(tested.parameters),
+                            history=self.history,
+                            horizon=self.horizon,
                         )
+                        yield Cell(tested.shown, spec, (feedback,))
 
 
 class Budgets(
@@ -87,8 +94,8 @@ class Budgets(
     seeds: int = 5
     rows: int | None = None
 
-    def specs(self, name: str, data: ReplayData) -> Iterator[tuple[str, Spec]]:
-        """All replays on one data set, with the labels of their policies."""
+    def cells(self, name: str, data: ReplayData) -> Iterator[Cell]:
+        """All replays on one data set."""
         for requests in self.requests:
             if not 0 < requests < data.rows:
                 fix = f"give 1 to {data.rows - 1}, so that rows remain as history"
@@ -99,14 +106,18 @@ class Budgets(
                     for tested in with_references(self.policies, BUDGET_REFERENCE_POINTS):
                         for seed in range(self.seeds):
                             bare = Spec(tested.policy, 0.0, seed=seed, history=history)
-                            yield (
-                                tested.shown,
-                                msgspec.structs.replace(
-                                    bare,
-                                    parameters=dict(tested.parameters),
-                                    budgets=budgets_for(data, bare, split, factor),
-                                ),
+                            spec = msgspec.structs.replace(
+                                bare,
+                                parameters=self._parameters(tested, requests),
+                                budgets=budgets_for(data, bare, split, factor),
                             )
+                            yield Cell(tested.shown, spec, (requests, factor, split))
+
+    @staticmethod
+    def _parameters(tested: PolicyUnderTest, requests: int) -> dict[str, Any]:
+        """Parameters, with the number of requests for policies that plan for it."""
+        plans = "horizon" in inspect.signature(policy_class(tested.policy)).parameters
+        return {**({"horizon": requests} if plans else {}), **tested.parameters}
 
 
 def with_references(

@@ -10,22 +10,33 @@ from pathlib import Path
 
 import msgspec
 
+from floorline.bench import budget_tables
 from floorline.bench.run import ENCODER, Section
-from floorline.bench.suite import Suite
-from floorline.replay.compare import Result
+from floorline.bench.suite import Budgets, Suite
 from floorline.replay.tables import LEGEND, markdown_table, save
 from floorline.report import front, over_time, response
 from floorline.version import __version__
 
 _RECORDED = ("joblib", "msgspec", "numpy", "polars", "scikit-learn", "scipy", "usearch")
 
+_BUDGET_LEGEND = (
+    "/ LP on estimates: satisfaction gained, in percent of that of the linear program over the "
+    "estimates of the whole stream; / optimum: of the one over its labels. Both know the stream in "
+    "advance and are replayed under the same hard budgets. The columns at the right are / LP on "
+    "estimates per split; all are means over splits and seeds."
+)
+
 
 def write_up(suite: Suite, sections: Sequence[Section], folder: Path) -> Path:
     """Write ``report.md``, its plots, the results and ``suite.json``; return the report's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"# {suite.title}", "", LEGEND, ""]
+    lines = [f"# {suite.title}", ""]
     for section in sections:
-        lines += _section(section, folder)
+        lines += (
+            _budgets(section, folder)
+            if isinstance(section.part, Budgets)
+            else _floors(section, folder)
+        )
     results = [result for section in sections for result in section.results]
     about = {
         "suite": msgspec.to_builtins(suite),
@@ -42,27 +53,44 @@ def write_up(suite: Suite, sections: Sequence[Section], folder: Path) -> Path:
     return report
 
 
-def _section(section: Section, folder: Path) -> list[str]:
-    kind = " (simulated)" if section.simulated and section.data != "simulated" else ""
+def _floors(section: Section, folder: Path) -> list[str]:
     lines: list[str] = []
-    for feedback, block in groupby(section.results, key=lambda result: result.spec.feedback):
-        results = list(block)
-        title = f"{section.part.name}: {section.data}{kind}, feedback {feedback}"
-        lines += [f"## {title}", "", markdown_table(results, cost_unit=section.cost_unit)]
-        lines += [
-            f"![{plot.stem}]({plot.relative_to(folder)})"
-            for plot in _plots(section, results, folder / "plots", title)
+    unit = section.cost_unit
+    for (feedback, *_), block in groupby(section.settled, key=lambda pair: pair[0]):
+        results = [result for _, result in block]
+        title = f"{_title(section)}, feedback {feedback}"
+        stem = _stem(folder, section, str(feedback))
+        plots = [
+            over_time(results, Path(f"{stem}-over-time.png"), title=title, cost_unit=unit),
+            front(results, Path(f"{stem}-front.png"), title=title, cost_unit=unit),
+            response(results, Path(f"{stem}-response.png"), title=title),
         ]
-        lines.append("")
+        lines += [f"## {title}", "", LEGEND, "", markdown_table(results, cost_unit=unit)]
+        lines += [*_links(plots, folder), ""]
     return lines
 
 
-def _plots(section: Section, results: list[Result], folder: Path, title: str) -> list[Path]:
-    words = f"{section.part.name}-{section.data}-{results[0].spec.feedback}"
-    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in words)
-    unit = section.cost_unit
-    return [
-        over_time(results, folder / f"{stem}-over-time.png", title=title, cost_unit=unit),
-        front(results, folder / f"{stem}-front.png", title=title, cost_unit=unit),
-        response(results, folder / f"{stem}-response.png", title=title),
+def _budgets(section: Section, folder: Path) -> list[str]:
+    title = f"{_title(section)}, budgets per model"
+    found = budget_tables.scored(section.settled)
+    stem = _stem(folder, section, "budgets")
+    plots = [
+        budget_tables.by_volume(found, Path(f"{stem}-volumes.png"), title),
+        budget_tables.budget_use(section.results, Path(f"{stem}-use.png"), title),
     ]
+    lines = [f"## {title}", "", _BUDGET_LEGEND, ""]
+    return [*lines, *budget_tables.markdown(found, section.cost_unit), *_links(plots, folder), ""]
+
+
+def _title(section: Section) -> str:
+    kind = " (simulated)" if section.simulated and section.data != "simulated" else ""
+    return f"{section.part.name}: {section.data}{kind}"
+
+
+def _stem(folder: Path, section: Section, what: str) -> Path:
+    words = f"{section.part.name}-{section.data}-{what}"
+    return folder / "plots" / "".join(c if c.isalnum() or c in "-_." else "-" for c in words)
+
+
+def _links(plots: Sequence[Path], folder: Path) -> list[str]:
+    return [f"![{plot.stem}]({plot.relative_to(folder)})" for plot in plots]

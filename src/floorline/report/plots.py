@@ -42,12 +42,7 @@ def over_time(results: Sequence[Result], path: Path, *, title: str, cost_unit: s
         lower.set_xlabel("requests")
     grid[0][0].set_ylabel("mean satisfaction so far")
     grid[1][0].set_ylabel(f"mean cost per request so far ({cost_unit})")
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
-    figure.suptitle(title, x=0.01, ha="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    return path
+    return save_figure(figure, path, title, legend=grid[0][0])
 
 
 def front(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) -> Path:
@@ -70,7 +65,8 @@ def front(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) 
     axes.set_xlabel(f"cost ({unit})")
     axes.set_ylabel("satisfaction")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    return _finish(figure, axes, path, title)
+    axes.grid(alpha=0.25, which="both")
+    return save_figure(figure, path, title, legend=axes)
 
 
 def response(results: Sequence[Result], path: Path, *, title: str) -> Path:
@@ -93,7 +89,8 @@ def response(results: Sequence[Result], path: Path, *, title: str) -> Path:
     axes.set_ylabel("satisfaction")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    return _finish(figure, axes, path, title)
+    axes.grid(alpha=0.25, which="both")
+    return save_figure(figure, path, title, legend=axes)
 
 
 class _Point(NamedTuple):
@@ -120,9 +117,11 @@ def _points(results: Sequence[Result]) -> dict[str, list[_Point]]:
     }
 
 
-def _finish(figure: Figure, axes: Axes, path: Path, title: str) -> Path:
-    axes.grid(alpha=0.25, which="both")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
+def save_figure(figure: Figure, path: Path, title: str, *, legend: Axes | None = None) -> Path:
+    """Write a figure, its title on the left; ``legend`` shows the lines of these axes beside it."""
+    if legend is not None:
+        handles, labels = legend.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

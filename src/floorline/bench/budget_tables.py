@@ -1,0 +1,127 @@
+"""What a report says of policies under budgets: PORT's measures, per split and volume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from floorline.replay.budgets import BudgetScores, Totals, relative_scores
+from floorline.replay.compare import Result
+from floorline.report.plots import colour, save_figure
+
+Setting = tuple[int, float, str]
+"""Number of requests, total budget in cheapest bills, split."""
+
+
+def scored(
+    settled: Sequence[tuple[Setting, Result]],
+) -> dict[Setting, dict[str, list[BudgetScores]]]:
+    """Scores by setting and policy, one per seed."""
+    streams: dict[tuple[Setting, int], dict[str, Totals]] = {}
+    for setting, result in settled:
+        requests = setting[0]
+        totals = Totals(
+            result.scores.satisfaction * requests,
+            result.scores.cost * requests,
+            round(result.scores.served * requests),
+        )
+        streams.setdefault((setting, result.spec.seed), {})[result.shown] = totals
+    found: dict[Setting, dict[str, list[BudgetScores]]] = {}
+    for (setting, _), totals_by_policy in streams.items():
+        for shown, score in relative_scores(totals_by_policy).items():
+            found.setdefault(setting, {}).setdefault(shown, []).append(score)
+    return found
+
+
+def markdown(found: dict[Setting, dict[str, list[BudgetScores]]], cost_unit: str) -> list[str]:
+    """A table per volume and factor: means over splits and seeds, then the ratio per split."""
+    lines: list[str] = []
+    for requests, factor in dict.fromkeys(setting[:2] for setting in found):
+        here = {s[2]: by for s, by in found.items() if s[:2] == (requests, factor)}
+        lines += [
+            f"### {requests:,} requests, budgets of {factor:g} × the cheapest model's bill",
+            "",
+            f"| policy | / LP on estimates | / optimum | quality per {cost_unit} | served | "
+            + " | ".join(here)
+            + " |",
+            "|---|---:|---:|---:|---:|" + "---:|" * len(here),
+        ]
+        for shown in next(iter(here.values())):
+            every = [score for by in here.values() for score in by[shown]]
+            cells = [
+                _percent(score.to_estimates for score in every),
+                _percent(score.to_optimum for score in every),
+                f"{np.mean([score.efficiency for score in every]):,.4g}",
+                f"{np.mean([score.throughput for score in every]) / requests:.0%}",
+                *(_percent(score.to_estimates for score in by[shown]) for by in here.values()),
+            ]
+            lines.append(f"| {shown} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return lines
+
+
+def by_volume(found: dict[Setting, dict[str, list[BudgetScores]]], path: Path, title: str) -> Path:
+    """Draw performance over LP-on-estimates against the number of requests."""
+    volumes = sorted({setting[0] for setting in found})
+    factors = sorted({setting[1] for setting in found})
+    figure = Figure(figsize=(5.2 * len(factors) + 2.4, 5.0), layout="constrained")
+    grid = figure.subplots(1, len(factors), squeeze=False, sharey=True)[0]
+    shown_policies = list(next(iter(found.values())))
+    for axes, factor in zip(grid, factors, strict=True):
+        for position, shown in enumerate(shown_policies):
+            ratio = [_mean(found, requests, factor, shown) for requests in volumes]
+            axes.plot(
+                volumes,
+                ratio,
+                marker="o",
+                color=colour(shown, position),
+                label=shown,
+                linewidth=1.2,
+            )
+        axes.set_xlabel("requests")
+        axes.set_title(f"budgets {factor:g} × the cheapest bill", fontsize=10)
+        axes.grid(alpha=0.25)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    grid[0].set_ylabel("performance / LP on estimates")
+    return save_figure(figure, path, title, legend=grid[0])
+
+
+def budget_use(results: Sequence[Result], path: Path, title: str) -> Path:
+    """Draw the share of all budgets that each policy spent."""
+    spent: dict[str, list[float]] = {}
+    for result in results:
+        total = sum(result.spec.budgets.values())
+        requests = int(result.curves.request[-1])
+        spent.setdefault(result.shown, []).append(result.scores.cost * requests / total)
+    figure = Figure(figsize=(7.6, 0.32 * len(spent) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    names = list(spent)[::-1]
+    axes.barh(
+        names,
+        [float(np.mean(spent[name])) for name in names],
+        color=[colour(name, position) for position, name in enumerate(names)],
+    )
+    axes.axvline(1.0, color="black", linestyle="--", linewidth=1.2)
+    axes.set_xlabel("share of the budgets spent")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return save_figure(figure, path, title)
+
+
+def _mean(
+    found: dict[Setting, dict[str, list[BudgetScores]]], requests: int, factor: float, shown: str
+) -> float:
+    scores = [
+        score.to_estimates
+        for setting, by in found.items()
+        if setting[:2] == (requests, factor)
+        for score in by[shown]
+    ]
+    return float(np.mean(scores))
+
+
+def _percent(values: Iterable[float]) -> str:
+    return f"{100 * float(np.mean(list(values))):.1f}"
