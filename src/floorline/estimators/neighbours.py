@@ -24,7 +24,12 @@ class NearestNeighbours(Stateful):
     as the saved one did. Labels of one request given one model at a time, one after the other,
     share one entry.
 
-    usearch was chosen by measurement (``benchmarks/bench_neighbours.py``).
+    On 25,000 × 384 with five neighbours, one thread and the same graph, all find every neighbour;
+    usearch 2.26 takes 0.27 ms a search (0.68 with cold caches), hnswlib 0.8 0.11 (0.27) and
+    faiss-cpu 1.15 0.15 (0.40); building takes 12, 6 and 13 s, and 59, 9 and 66 MB are installed
+    (``benchmarks/bench_neighbours.py``; brute force: milliseconds). It is usearch all the same:
+    hnswlib has no wheels, so that every installation would need a C++ compiler, faiss brings its
+    own OpenMP and linear algebra, and half a millisecond is nothing beside a call to a model.
 
     Parameters
     ----------
