@@ -8,12 +8,16 @@ else
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: demo test check lint unit bench clean
+.PHONY: demo test test-train check lint unit bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/floorline demo
 
 test: lint unit
+
+# Needs PyTorch, which 'make test' does without.
+test-train: $(VENV)/.train
+	$(BIN)/python -m pytest tests/training
 
 check: lint
 
@@ -37,6 +41,11 @@ $(BIN)/python:
 
 $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) -e .
+	touch $@
+
+# Always plain pip: its own configuration knows where builds of PyTorch for the CPU are.
+$(VENV)/.train: $(VENV)/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 from floorline.errors import FloorlineError, InvalidInput
+from floorline.estimators.network import TrainedNetwork, Weights
 from floorline.events import Feedback, Outcome, encode_event
 from floorline.policies import POLICIES, make_policy
 from floorline.router import Router
@@ -250,3 +251,33 @@ def feedback_of():
         return Feedback(decision=decision.id, model=model or decision.model, score=score)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_network():
+    """A network of random weights over features of length DIM."""
+
+    def build(models=("small", "medium", "large"), dim=DIM, encoder="vectors", seed=0):
+        rng, units = np.random.default_rng(seed), 8
+        shapes = {
+            "encoder_weight": (units, dim),
+            "encoder_bias": (units,),
+            "quality_weight": (len(models), units),
+            "quality_bias": (len(models),),
+            "first_weight": (units, units + 2),
+            "first_bias": (units,),
+            "first_gate": (units, 2),
+            "second_weight": (units, units),
+            "second_bias": (units,),
+            "second_gate": (units, 2),
+            "beta_weight": (2, units),
+            "beta_bias": (2,),
+            "boost": (len(models),),
+            "exponent": (1,),
+        }
+        drawn = {name: rng.normal(size=s).astype(np.float32) for name, s in shapes.items()}
+        cost = np.linspace(0.0, 1.0, len(models), dtype=np.float32)
+        targets = np.array([0.4, 0.9], dtype=np.float32)
+        return TrainedNetwork(Weights(**drawn, cost=cost, targets=targets), tuple(models), encoder)
+
+    return build

@@ -250,7 +250,7 @@ def _tensors(table: RoutingTable, encoder: Encoder) -> _Rows:
 
 
 def _spread(settings: Settings) -> Tensor:
-    """τ (batch,), uniform over its range; each part of the range in every batch."""
+    """τ (batch,), uniform over its range; every batch has all of it, so every dual can move."""
     low, high = settings.targets
     places = (torch.arange(settings.batch) + torch.rand(settings.batch)) / settings.batch
     return low + (high - low) * places
@@ -261,7 +261,8 @@ def _deterministic(seed: int, step: int) -> Iterator[None]:
     """Draw from seed and step alone, on one thread; leaves the caller's generator as it was."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed((seed << 32) + step + 1)
+        # Torch's generator heeds 32 bits of its seed only, so both numbers are mixed into them.
+        torch.manual_seed(int(np.random.SeedSequence([seed, step + 1]).generate_state(1)[0]))
         torch.set_num_threads(1)
         try:
             yield

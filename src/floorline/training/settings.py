@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         the time, on those rows: on rows that head 1 has learned by heart, floors look kept that
         are not.
     alpha
-        α, reward lost per call to the model that is dearest on average.
+        α, reward lost per call to the model that is dearest on average, at the c_m of the score.
     duals
         Number of dual variables, spread over the range of τ. The paper has one. But then
         r = p − α·c + λ(p − τ) gives τ no say in what is best to serve, and τ moves nothing at run
@@ -35,17 +35,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Share of requests for which the policy reads λ = 1, as it always will at run time, whatever
         the multiplier in their reward is.
     margin
-        Added to τ in the dual update; 0 in the paper.
+        Added to τ in the dual update; 0 in the paper. At 0, training ends where the validation
+        rows just keep each floor, so that other rows keep it about every second time.
     draws
         μ is drawn this often per request. All labels are known, so every draw has its reward; the
         advantage is against the mean of the other draws, over 1 + λ and the batch's deviation.
     clip, epochs, entropy
         PPO's clip, passes over each batch, and bonus on the entropy of Beta(a, b).
     temperature
-        Gradients of b_m and γ cannot pass the argmax: they get that of the expected reward if
-        models were drawn from a softmax of the scores at this temperature.
-    dropout, decay
-        Of features and z in the warm-up; AdamW's weight decay.
+        Gradients of b_m and γ cannot pass the argmax; they get that of an expectation in which
+        models are drawn from a softmax of the scores at this temperature. For b_m it is that of
+        satisfaction at μ = 1, where cost does not count; for γ that of the reward at μ's mean.
+    dropout, policy_dropout, decay
+        Of features and z in the warm-up; of z for head 2, which else learns the validation rows by
+        heart; AdamW's weight decay.
     average
         Last share of the steps over which head 2, b_m and γ are averaged: with a dual variable
         they circle around the solution.
@@ -59,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rate: float = 3e-4
     dual_rate: float = 0.4
     dual_every: int = 5
-    warm_up: float = 0.2
+    warm_up: float = 0.1
     alpha: float = 1.0
     duals: int = 9
     anchor: float = 0.5
@@ -85,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             check_number(f"Settings.{field}", getattr(self, field), low=1, fix="give 1 or more")
         check_number("Settings.draws", self.draws, low=2, fix="give 2 or more")
         check_number("Settings.seed", self.seed, low=0, high=2**31, fix="give 0 to 2^31")
-        for field in ("warm_up", "anchor", "average", "dropout", "clip"):
+        for field in ("warm_up", "anchor", "average", "dropout", "policy_dropout", "clip"):
             number = getattr(self, field)
             check_number(f"Settings.{field}", number, low=0.0, high=1.0, fix="give a share, 0 to 1")
         for field in ("rate", "dual_rate", "alpha", "entropy", "decay"):
