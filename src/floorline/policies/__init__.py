@@ -18,7 +18,8 @@ from floorline.policies.budget_baselines import (
     KnnCost,
     KnnPerf,
 )
-from floorline.policies.budget_references import BudgetFill, BudgetOracle, LpOnEstimates
+from floorline.policies.budget_fill import BudgetFill
+from floorline.policies.budget_plans import BudgetOracle, LpOnEstimates
 from floorline.policies.carrot import Carrot, RouteLlm
 from floorline.policies.mess_plus import MessPlus
 from floorline.policies.omnirouter import OmniRouter
