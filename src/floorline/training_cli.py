@@ -6,16 +6,15 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from floorline.checkpoint import save_network
 from floorline.datasets import load
 from floorline.encoders import make_encoder
 from floorline.errors import MissingExtra
 from floorline.training import Settings, split_parts, target_range
+from floorline.training.checkpointed import train_checkpoint
 
 app = typer.Typer(help="Train what a policy needs before it can serve.", no_args_is_help=True)
 
@@ -56,8 +55,6 @@ def proteus(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("training PROTEUS", "train")
-    from floorline.training.resume import STATE, train
-
     table = load(data)
     parts = split_parts(table, seed=seed)
     targets = target_range(parts.train) if tau_range is None else tau_range
@@ -73,7 +70,8 @@ def proteus(
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("train", total=steps, accuracy=0.0, dual=0.0, loss=0.0)
-        trainer = train(
+        written = train_checkpoint(
+            table,
             parts,
             make_encoder(encoder),
             settings,
@@ -83,23 +81,5 @@ def proteus(
                 task, completed=now.step, accuracy=now.accuracy, dual=now.dual, loss=now.loss
             ),
         )
-    written = save_network(
-        trainer.trained(),
-        out,
-        settings=msgspec.structs.asdict(settings),
-        data={
-            "name": table.name,
-            "digest": table.digest,
-            "simulated": table.simulated,
-            "rows": {
-                "train": len(parts.train),
-                "validation": len(parts.validation),
-                "test": len(parts.test),
-                "dropped": parts.dropped,
-            },
-        },
-        metrics={"validation_cross_entropy": trainer.best_loss},
-    )
-    (out / STATE).unlink(missing_ok=True)
     for path in written:
         Console().print(f"wrote {path}", highlight=False)

@@ -18,7 +18,7 @@ from floorline.cli import main
 from floorline.datasets import simulate
 from floorline.encoders import HashedNgrams
 from floorline.errors import DataError, InvalidInput
-from floorline.replay import compare, prepare
+from floorline.replay import Result, compare, prepare
 from floorline.replay.spec import Spec
 
 SUITE = """
@@ -110,12 +110,12 @@ def test_damaged_run_file_is_replayed_again(tmp_path):
     spec = Spec("cheapest", 0.8, horizon=50)
     (result,) = compare(data, [spec], jobs=1)
     cache = RunCache(tmp_path, {"data": "x"})
-    cache.keep(result)
-    assert cache.find(spec).scores == result.scores
-    assert RunCache(tmp_path, {"data": "other"}).find(spec) is None
+    cache.keep(spec, result)
+    assert cache.find(spec, Result).scores == result.scores
+    assert RunCache(tmp_path, {"data": "other"}).find(spec, Result) is None
     (path,) = tmp_path.glob("*.json")
     path.write_bytes(path.read_bytes()[:-20])
-    assert cache.find(spec) is None
+    assert cache.find(spec, Result) is None
 
 
 @pytest.mark.parametrize(

@@ -5,25 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from floorline.replay.compare import Result
-from floorline.replay.spec import Spec
 from floorline.version import __version__
+
+_T = TypeVar("_T")
 
 
 class RunCache:
-    """One file per finished replay, named by everything that determines its result.
+    """One file per finished piece of work, named by everything that determines its result.
+
+    A replay's key is its ``Spec``.
 
     Parameters
     ----------
     folder
         Where the files lie.
     context
-        Digest of the data, fingerprint of the encoder and whatever else the spec does not say.
+        Digest of the data, fingerprint of the encoder and whatever else keys do not say.
     """
 
     def __init__(self, folder: Path, context: dict[str, Any]) -> None:
@@ -31,24 +33,24 @@ class RunCache:
         self.context = {**context, "version": __version__}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def find(self, spec: Spec) -> Result | None:
-        """Return a finished replay; None if there is none or its file is damaged."""
-        path = self._path(spec)
+    def find(self, key: Any, kind: type[_T]) -> _T | None:
+        """Return what was kept under a key; None if nothing was or its file is damaged."""
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Result, dec_hook=_dec_hook)
+            return msgspec.json.decode(self._path(key).read_bytes(), type=kind, dec_hook=_dec_hook)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
-    def keep(self, result: Result) -> None:
-        """Write a finished replay, whole or not at all."""
-        path = self._path(result.spec)
+    def keep(self, key: Any, value: Any) -> None:
+        """Write what came of a key, whole or not at all."""
+        path = self._path(key)
         part = path.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(result, enc_hook=_enc_hook))
+        part.write_bytes(msgspec.json.encode(value, enc_hook=_enc_hook))
         os.replace(part, path)  # noqa: PTH105 - atomic, also over an existing file
 
-    def _path(self, spec: Spec) -> Path:
-        key = msgspec.json.encode({"spec": spec, "context": self.context}, order="deterministic")
-        return self.folder / f"{hashlib.sha256(key).hexdigest()[:24]}.json"
+    def _path(self, key: Any) -> Path:
+        words = {"spec": key, "context": self.context}
+        digest = hashlib.sha256(msgspec.json.encode(words, order="deterministic"))
+        return self.folder / f"{digest.hexdigest()[:24]}.json"
 
 
 def _enc_hook(value: Any) -> Any:

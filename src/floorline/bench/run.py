@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from floorline.bench.cache import RunCache
-from floorline.bench.suite import Part, Suite
+from floorline.bench.protocol import Judged, judge
+from floorline.bench.suite import Budgets, Floors, Part, Protocols, Suite
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
 from floorline.replay.compare import Result, as_finished, check
@@ -17,7 +19,10 @@ ENCODER = "hashed"
 
 
 class Section(NamedTuple):
-    """Results of one part of a suite on one data set, with their settings (``Cell``)."""
+    """What one part of a suite came to on one data set.
+
+    ``settled`` are replays with their settings (``Cell``); ``judged`` is there for protocols.
+    """
 
     part: Part
     data: str
@@ -25,6 +30,7 @@ class Section(NamedTuple):
     cost_unit: str
     simulated: bool
     settled: list[tuple[tuple[Any, ...], Result]]
+    judged: Judged | None = None
 
     @property
     def results(self) -> list[Result]:
@@ -46,11 +52,19 @@ def run_suite(
     for part in suite.parts:
         for name in part.data:
             table = _table(part, name)
-            data = prepare(table, make_encoder(ENCODER))
-            results = _section(part, name, data, table.digest, folder, jobs, progress)
-            sections.append(
-                Section(part, name, table.digest, table.cost_unit, table.simulated, results)
-            )
+            section = Section(part, name, table.digest, table.cost_unit, table.simulated, [])
+            encoder = make_encoder(ENCODER)
+            shown = f"{part.name}: {name}"
+            if isinstance(part, Protocols):
+                judged = judge(part, table, encoder, folder, partial(progress, shown))
+                section = section._replace(judged=judged)
+            else:
+                data = prepare(table, encoder)
+                settled = _replays(
+                    part, name, data, table.digest, folder, jobs, partial(progress, shown)
+                )
+                section = section._replace(settled=settled)
+            sections.append(section)
     return sections
 
 
@@ -60,14 +74,14 @@ def _table(part: Part, name: str) -> RoutingTable:
     return load(name)
 
 
-def _section(
-    part: Part,
+def _replays(
+    part: Floors | Budgets,
     name: str,
     data: ReplayData,
     digest: str,
     folder: Path,
     jobs: int,
-    progress: Callable[[str, int, int], object],
+    progress: Callable[[int, int], object],
 ) -> list[tuple[tuple[Any, ...], Result]]:
     cells = list(part.cells(name, data))
     specs = [cell.spec for cell in cells]
@@ -75,15 +89,15 @@ def _section(
     cache = RunCache(folder / "runs", {"data": digest, "encoder": data.encoder})
     found: dict[int, Result] = {}
     for number, spec in enumerate(specs):
-        known = cache.find(spec)
+        known = cache.find(spec, Result)
         if known is not None:
             found[number] = known
-    progress(name, len(found), len(specs))
+    progress(len(found), len(specs))
     missing = [number for number in range(len(specs)) if number not in found]
     for position, result in as_finished(data, [specs[n] for n in missing], jobs=jobs):
-        cache.keep(result)
+        cache.keep(result.spec, result)
         found[missing[position]] = result
-        progress(name, len(found), len(specs))
+        progress(len(found), len(specs))
     return [
         (cell.setting, found[number]._replace(label=cell.label))
         for number, cell in enumerate(cells)

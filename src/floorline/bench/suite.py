@@ -120,6 +120,31 @@ class Budgets(
         return {**({"horizon": requests} if plans else {}), **tested.parameters}
 
 
+class Judgement(PolicyUnderTest, frozen=True, forbid_unknown_fields=True):
+    """A policy under PROTEUS's protocol; ``history``: it learns from the training rows first.
+
+    For ``proteus``, ``parameters`` are those of its training (``training.Settings``).
+    """
+
+    history: bool = False
+
+
+class Protocols(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="protocol", tag_field="kind"
+):
+    """Policies judged by PROTEUS's protocol on held-out rows of several random splits.
+
+    ``moving`` adds floors that move while a policy serves, on the first split.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    policies: tuple[Judgement, ...]
+    splits: int = 3
+    moving: bool = True
+    rows: int | None = None
+
+
 def with_references(
     tested: Sequence[PolicyUnderTest], references: Sequence[str]
 ) -> list[PolicyUnderTest]:
@@ -128,7 +153,7 @@ def with_references(
     return [*tested, *(PolicyUnderTest(name) for name in references if name not in named)]
 
 
-Part = Floors | Budgets
+Part = Floors | Budgets | Protocols
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from floorline.bench import budget_tables
+from floorline.bench import budget_tables, protocol
 from floorline.bench.run import ENCODER, Section
 from floorline.bench.suite import Budgets, Suite
 from floorline.replay.tables import LEGEND, markdown_table, save
@@ -26,17 +26,26 @@ _BUDGET_LEGEND = (
     "estimates per split; all are means over splits and seeds."
 )
 
+_PROTOCOL_LEGEND = (
+    "Nine floors τ on rows that no training saw, from the cheapest model's mean to the best "
+    "one's. floors kept: share with accuracy ≥ τ; r and ρ: correlation of τ with accuracy or mean "
+    "μ; cost range: highest τ over lowest; to oracle: what the best level lacks to choosing every "
+    "request's best model; / mix: cost over the static mix for τ, / equal mix: over the one that "
+    "satisfies as many as the policy did; saved: against the best model."
+)
+
 
 def write_up(suite: Suite, sections: Sequence[Section], folder: Path) -> Path:
     """Write ``report.md``, its plots, the results and ``suite.json``; return the report's path."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"# {suite.title}", ""]
     for section in sections:
-        lines += (
-            _budgets(section, folder)
-            if isinstance(section.part, Budgets)
-            else _floors(section, folder)
-        )
+        if section.judged is not None:
+            lines += _protocols(section, section.judged, folder)
+        elif isinstance(section.part, Budgets):
+            lines += _budgets(section, folder)
+        else:
+            lines += _floors(section, folder)
     results = [result for section in sections for result in section.results]
     about = {
         "suite": msgspec.to_builtins(suite),
@@ -45,7 +54,8 @@ def write_up(suite: Suite, sections: Sequence[Section], folder: Path) -> Path:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _RECORDED},
     }
-    save(results, folder, about=about)
+    if results:
+        save(results, folder, about=about)
     configuration = msgspec.json.encode({"floorline": __version__, **about})
     (folder / "suite.json").write_bytes(msgspec.json.format(configuration, indent=1))
     report = folder / "report.md"
@@ -80,6 +90,17 @@ def _budgets(section: Section, folder: Path) -> list[str]:
     ]
     lines = [f"## {title}", "", _BUDGET_LEGEND, ""]
     return [*lines, *budget_tables.markdown(found, section.cost_unit), *_links(plots, folder), ""]
+
+
+def _protocols(section: Section, judged: protocol.Judged, folder: Path) -> list[str]:
+    title = f"{_title(section)}, PROTEUS's protocol"
+    plot = protocol.response(judged, Path(f"{_stem(folder, section, 'response')}.png"), title)
+    levels = msgspec.json.encode(judged.protocols)
+    (folder / f"{_stem(folder, section, 'protocol').name}.json").write_bytes(
+        msgspec.json.format(levels, indent=1)
+    )
+    lines = [f"## {title}", "", _PROTOCOL_LEGEND, ""]
+    return [*lines, *protocol.markdown(judged, section.cost_unit), *_links([plot], folder), ""]
 
 
 def _title(section: Section) -> str:

@@ -1,0 +1,175 @@
+"""The part of a suite that judges policies by PROTEUS's protocol, training it where needed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from rich.table import Table
+
+from floorline.bench.cache import RunCache
+from floorline.bench.suite import Protocols
+from floorline.checkpoint import read_about
+from floorline.datasets import RoutingTable
+from floorline.encoders import Encoder
+from floorline.errors import FloorlineError, MissingExtra
+from floorline.replay.data import prepare
+from floorline.replay.moving_floors import Tracking, track, tracking_table
+from floorline.replay.proteus_protocol import Protocol, level_table, measure, summary_table
+from floorline.report.plots import colour, save_figure
+from floorline.training import Parts, Settings, split_parts, target_range
+from floorline.training.checkpointed import train_checkpoint
+
+
+class Judged(NamedTuple):
+    """What the protocol says of every policy, split by split, and under moving floors."""
+
+    protocols: list[Protocol]
+    tracked: list[Tracking]
+
+
+class _Split(msgspec.Struct):
+    """What one split came to, as kept on disk."""
+
+    protocols: list[Protocol]
+    tracked: list[Tracking]
+
+
+def judge(
+    part: Protocols,
+    table: RoutingTable,
+    encoder: Encoder,
+    folder: Path,
+    progress: Callable[[int, int], object],
+) -> Judged:
+    """Judge every policy of a part on every split; trained networks and results are kept.
+
+    Raises
+    ------
+    MissingExtra
+        If a network has to be trained and PyTorch is not there.
+    """
+    cache = RunCache(folder / "runs", {"data": table.digest, "encoder": encoder.fingerprint})
+    found: list[_Split] = []
+    for split in range(part.splits):
+        progress(split, part.splits)
+        key = {"part": part, "split": split}
+        known = cache.find(key, _Split)
+        if known is None:
+            known = _split(part, table, encoder, folder / "checkpoints", split)
+            cache.keep(key, known)
+        found.append(known)
+    progress(part.splits, part.splits)
+    return Judged(
+        [protocol for one in found for protocol in one.protocols],
+        [tracking for one in found for tracking in one.tracked],
+    )
+
+
+def _split(
+    part: Protocols, table: RoutingTable, encoder: Encoder, folder: Path, split: int
+) -> _Split:
+    parts = split_parts(table, seed=split)
+    targets = target_range(parts.train)
+    test = prepare(parts.test, encoder)
+    past = prepare(RoutingTable.concat([parts.train, parts.validation], table.name), encoder)
+    protocols, tracked = [], []
+    for tested in part.policies:
+        given = dict(tested.parameters)
+        if tested.policy == "proteus":
+            settings = Settings(targets=targets, seed=split, **given)
+            given = {"checkpoint": str(_checkpoint(table, parts, encoder, settings, folder))}
+        history = past if tested.history else None
+        made = measure(
+            test, tested.policy, targets=targets, history=history, parameters=given, seed=split
+        )
+        protocols.append(msgspec.structs.replace(made, policy=tested.shown))
+        if part.moving and split == 0:
+            runs = (
+                track(test, tested.policy, targets=targets, history=history, parameters=given)
+                if tested.policy != "oracle"
+                else []
+            )
+            tracked += [msgspec.structs.replace(run, policy=tested.shown) for run in runs]
+    return _Split(protocols, tracked)
+
+
+def _checkpoint(
+    table: RoutingTable, parts: Parts, encoder: Encoder, settings: Settings, folder: Path
+) -> Path:
+    """Folder of a trained network; trains what is not there."""
+    words = msgspec.json.encode([settings, parts.train.digest, encoder.fingerprint])
+    path = folder / hashlib.sha256(words).hexdigest()[:16]
+    try:
+        read_about(path)
+    except FloorlineError:
+        if importlib.util.find_spec("torch") is None:
+            raise MissingExtra("training PROTEUS for a suite", "train") from None
+        train_checkpoint(table, parts, encoder, settings, path, resume=True)
+    return path
+
+
+def markdown(judged: Judged, cost_unit: str) -> Iterator[str]:
+    """Tables: means over splits, the floors of the first split, moving floors."""
+    labels = list(dict.fromkeys(p.policy for p in judged.protocols))
+    means = [average([p for p in judged.protocols if p.policy == label]) for label in labels]
+    yield from ["### All splits", "", *_markdown(summary_table(means)), ""]
+    for label in labels:
+        first = next(p for p in judged.protocols if p.policy == label)
+        yield from [f"### {label}, floor by floor on the first split", ""]
+        yield from [*_markdown(level_table(first, cost_unit=cost_unit)), ""]
+    if judged.tracked:
+        yield from ["### Moving floors", ""]
+        yield from [*_markdown(tracking_table(judged.tracked, cost_unit=cost_unit)), ""]
+
+
+def average(runs: Sequence[Protocol]) -> Protocol:
+    """Mean of what the summary shows, over splits; the levels are those of the first."""
+    fields = ("compliance", "pearson", "spearman", "pearson_mu", "within_2", "within_5")
+    means: dict[str, Any] = {}
+    for field in (*fields, "cost_range", "gap"):
+        values = [getattr(run, field) for run in runs if getattr(run, field) is not None]
+        means[field] = float(np.mean(values)) if values else None
+    return msgspec.structs.replace(runs[0], **means)
+
+
+def response(judged: Judged, path: Path, title: str) -> Path:
+    """Draw accuracy and mean μ against τ, a line per policy, all splits faint behind."""
+    figure = Figure(figsize=(10.0, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    labels = list(dict.fromkeys(p.policy for p in judged.protocols))
+    every = [level.floor for p in judged.protocols for level in p.levels]
+    left.plot([min(every), max(every)], [min(every), max(every)], "k--", linewidth=1.2, label="τ")
+    for position, label in enumerate(labels):
+        runs = [p for p in judged.protocols if p.policy == label]
+        floor, accuracy = _levels(runs, "floor"), _levels(runs, "accuracy")
+        line = colour(label, position)
+        left.plot(floor.T, accuracy.T, color=line, alpha=0.2, linewidth=0.8)
+        left.plot(floor.mean(axis=0), accuracy.mean(axis=0), marker="o", color=line, label=label)
+        if all(level.mu is not None for run in runs for level in run.levels):
+            right.plot(floor.mean(axis=0), _levels(runs, "mu").mean(axis=0), "o-", color=line)
+    for axes, what in ((left, "accuracy"), (right, "mean preference μ")):
+        axes.set_xlabel("τ")
+        axes.set_ylabel(what)
+        axes.grid(alpha=0.25)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return save_figure(figure, path, title, legend=left)
+
+
+def _levels(runs: Sequence[Protocol], field: str) -> Any:
+    return np.array([[getattr(level, field) for level in run.levels] for run in runs])
+
+
+def _markdown(table: Table) -> list[str]:
+    """Lines of a rich table in Markdown."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    header, *rows = (" | ".join(cells) for cells in zip(*columns, strict=True))
+    return [f"| {header} |", "|---|" + "---:|" * (len(columns) - 1), *(f"| {r} |" for r in rows)]
