@@ -143,7 +143,9 @@ def test_duals_rise_where_floors_are_missed_and_never_fall_below_0():
 
 
 def test_a_trained_network_answers_the_floor(parts, routed):
-    trainer = ProteusTrainer(parts, routed[1], small(steps=1500, units=32, rate=3e-3, margin=0.05))
+    trainer = ProteusTrainer(
+        parts, routed[1], small(steps=1500, units=32, rate=3e-3, alpha=1.0, margin=0.05)
+    )
     trainer.run()
     data = prepare(parts.test, routed[1])
     found = measure(data, "proteus", targets=(0.5, 0.88), parameters={"network": trainer.trained()})

@@ -56,8 +56,9 @@ class ProteusTrainer:
         self.models = parts.train.models
         self.fingerprint = encoder.fingerprint
         mean_cost = parts.train.mean_cost
-        self._train = _tensors(parts.train, encoder)
-        self._tune = _tensors(parts.validation, encoder)
+        dearest = float(mean_cost.max()) or 1.0
+        self._train = _tensors(parts.train, encoder, dearest)
+        self._tune = _tensors(parts.validation, encoder, dearest)
         self.step = 0
         with _deterministic(settings.seed, -1):
             cost = normalised_cost(mean_cost)
@@ -139,7 +140,7 @@ class ProteusTrainer:
         z_all, p_all = self._frozen()
         rows = torch.randint(len(z_all), (settings.batch,))
         z, p = dropout(z_all[rows], settings.policy_dropout), p_all[rows]
-        labels, cost = tune.quality[rows], network.cost
+        labels, cost = tune.quality[rows], tune.cost[rows]
         floor = _spread(settings)
         dual = self.duals.at(floor)
         read = torch.where(
@@ -236,16 +237,18 @@ class ProteusTrainer:
 
 
 class _Rows(NamedTuple):
-    """Features (n, d) and labels (n, M)."""
+    """Features (n, d), labels and costs (n, M); costs over the dearest model's mean."""
 
     x: Tensor
     quality: Tensor
+    cost: Tensor
 
 
-def _tensors(table: RoutingTable, encoder: Encoder) -> _Rows:
+def _tensors(table: RoutingTable, encoder: Encoder, dearest: float) -> _Rows:
     return _Rows(
         torch.from_numpy(np.array(encoder.encode_batch(table.prompts), dtype=np.float32)),
         torch.from_numpy(np.array(table.quality, dtype=np.float32)),
+        torch.from_numpy(np.array(table.cost / dearest, dtype=np.float32)),
     )
 
 

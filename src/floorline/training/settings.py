@@ -26,7 +26,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         the time, on those rows: on rows that head 1 has learned by heart, floors look kept that
         are not.
     alpha
-        α, reward lost per call to the model that is dearest on average, at the c_m of the score.
+        α, reward lost per call at the mean cost of the model that is dearest on average; c is what
+        the call really cost. Large enough that without a floor (λ = 0) the cheapest model serves.
     duals
         Number of dual variables, spread over the range of τ. The paper has one. But then
         r = p − α·c + λ(p − τ) gives τ no say in what is best to serve, and τ moves nothing at run
@@ -63,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dual_rate: float = 0.4
     dual_every: int = 5
     warm_up: float = 0.1
-    alpha: float = 1.0
+    alpha: float = 5.0
     duals: int = 9
     anchor: float = 0.5
     margin: float = 0.0
