@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from floorline.admission import able, affordable, within_budget
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.messages import character_count
@@ -190,9 +188,9 @@ class Router:
         else:
             features = freeze(features)
         self._check_features(features)
-        allowed = self._allowed(promise, input_tokens, needs, exclude)
+        allowed = able(self.fold, promise, input_tokens, needs, exclude)
         if promise.budget is not None:
-            allowed = self._affordable(promise, input_tokens, allowed, at)
+            allowed = affordable(self.fold, promise, input_tokens, allowed, at)
         return Request(features, promise.name, held, input_tokens, allowed)
 
     def decide(
@@ -237,7 +235,7 @@ class Router:
         called = choice.called
         promise = fold.slas_[request.sla]
         if promise.budget is not None:
-            called = self._within_budget(called, choice.cost, promise, at)
+            called = within_budget(fold, called, choice.cost, promise, at)
         names = fold.zoo_.names
         name = f"d{self.seed:x}-{seq:x}" if id is None else id
         if name in fold.records_:
@@ -466,57 +464,6 @@ class Router:
         if not is_finite(features):
             raise InvalidInput("features", "holding NaN or infinity", "give finite features")
 
-    def _allowed(
-        self, promise: SLA, tokens: int, needs: Iterable[str], exclude: Iterable[str]
-    ) -> NDArray[np.bool_] | None:
-        zoo = self.zoo
-        if not zoo.limited and not needs and not exclude and _unbounded(promise):
-            return None
-        mask = zoo.able(tokens=tokens, needs=needs, exclude=exclude)
-        if _unbounded(promise):
-            return mask
-        fits = np.ones(len(zoo), dtype=bool) if mask is None else mask
-        if promise.models is not None:
-            fits = fits & np.array([name in promise.models for name in zoo.names])
-        if promise.max_latency is not None:
-            slow = [self.fold.mean_latency(name) > promise.max_latency for name in zoo.names]
-            # A ceiling that nothing meets is no reason to refuse service.
-            quick = fits & ~np.array(slow)
-            fits = quick if quick.any() else fits
-        if not fits.any():
-            raise InvalidInput("request", promise.name, "no model its SLA allows can serve it")
-        return fits
-
-    def _affordable(
-        self, promise: SLA, tokens: int, allowed: NDArray[np.bool_] | None, at: float
-    ) -> NDArray[np.bool_]:
-        cost = self.policy.expected_cost(tokens)
-        if cost is None:
-            cost = self.zoo.typical_costs
-        left = self.fold.ledgers_[promise.name].left(promise, self.zoo, at)
-        fits = np.asarray(cost <= left)
-        return fits if allowed is None else fits & allowed
-
-    def _within_budget(
-        self, called: tuple[int, ...], cost: NDArray[np.float64], promise: SLA, at: float
-    ) -> tuple[int, ...]:
-        """Leave out calls that the budget does not hold beside the ones before them."""
-        ledger = self.fold.ledgers_[promise.name]
-        left, total = ledger.left(promise, self.zoo, at), ledger.total_left(promise, at)
-        kept: list[int] = []
-        bill = 0.0
-        for model in called:
-            if cost[model] <= left[model] and bill + cost[model] <= total:
-                kept.append(model)
-                bill += float(cost[model])
-            elif not kept:
-                return ()
-        return tuple(kept)
-
 
 def _servable(request: Request) -> bool:
     return request.allowed is None or bool(request.allowed.any())
-
-
-def _unbounded(promise: SLA) -> bool:
-    return promise.models is None and promise.max_latency is None

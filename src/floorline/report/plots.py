@@ -51,16 +51,7 @@ def front(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) 
     axes = figure.subplots()
     per, unit = cost_scale(cost_unit)
     for position, (shown, points) in enumerate(_points(results).items()):
-        cost = [per * run.cost for run in points]
-        axes.plot(
-            cost,
-            [run.satisfaction for run in points],
-            marker="o",
-            markersize=5,
-            linewidth=1.2,
-            color=colour(shown, position),
-            label=shown,
-        )
+        _line(axes, shown, position, [per * p.cost for p in points], points)
     axes.set_xscale("log")
     axes.set_xlabel(f"cost ({unit})")
     axes.set_ylabel("satisfaction")
@@ -76,21 +67,27 @@ def response(results: Sequence[Result], path: Path, *, title: str) -> Path:
     floors = sorted({result.spec.floor for result in results})
     axes.plot(floors, floors, color="black", linestyle="--", linewidth=1.2, label="floor")
     for position, (shown, points) in enumerate(_points(results).items()):
-        axes.plot(
-            [run.floor for run in points],
-            [run.satisfaction for run in points],
-            marker="o",
-            markersize=5,
-            linewidth=1.2,
-            color=colour(shown, position),
-            label=shown,
-        )
+        _line(axes, shown, position, [p.floor for p in points], points)
     axes.set_xlabel("floor τ")
     axes.set_ylabel("satisfaction")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(alpha=0.25, which="both")
     return save_figure(figure, path, title, legend=axes)
+
+
+def _line(
+    axes: Axes, shown: str, position: int, x: Sequence[float], points: Sequence[_Point]
+) -> None:
+    axes.plot(
+        x,
+        [point.satisfaction for point in points],
+        marker="o",
+        markersize=5,
+        linewidth=1.2,
+        color=colour(shown, position),
+        label=shown,
+    )
 
 
 class _Point(NamedTuple):
