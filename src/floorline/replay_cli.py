@@ -185,8 +185,9 @@ def _show(
     kind = "simulated data" if table.simulated else table.name
     requests = int(results[0].curves.request[-1])
     title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {seeds} seeds"
+    means = (table.mean_quality, table.mean_cost)
     wide = _console.width >= 100
-    _console.print(rich_table(results, title=title, cost_unit=table.cost_unit, wide=wide))
+    _console.print(rich_table(results, means, title=title, cost_unit=table.cost_unit, wide=wide))
     _console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim")
     if out is None:
         return

@@ -1,13 +1,15 @@
 import io
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
 from floorline.replay.compare import compare
+from floorline.replay.run import stream_means
 from floorline.replay.spec import Spec
-from floorline.replay.tables import records, rich_table, save
+from floorline.replay.tables import markdown_table, records, rich_table, save
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +26,40 @@ def results(simulated):
     )
 
 
+@pytest.fixture(scope="module")
+def means(simulated):
+    return stream_means(simulated, np.arange(simulated.rows))
+
+
+def test_cost_at_equal_satisfaction_is_over_the_mix_that_satisfies_as_many(results, means):
+    quality, cost = means
+    lines = markdown_table(results, means, cost_unit="USD").splitlines()
+    header = [cell.strip() for cell in lines[0].split("|")]
+    shown = {
+        (cells[1], cells[2]): float(cells[header.index("/ equal")])
+        for cells in ([cell.strip() for cell in line.split("|")] for line in lines[2:])
+    }
+    for floor in (0.7, 0.9):
+        runs = [r.scores for r in results if (r.spec.policy, r.spec.floor) == ("mess_plus", floor)]
+        by_hand = []
+        for scores in runs:
+            mixes = [
+                share * cost[a] + (1 - share) * cost[b]
+                for a in range(len(cost))
+                for b in range(len(cost))
+                for share in np.linspace(0, 1, 2001)
+                if share * quality[a] + (1 - share) * quality[b]
+                >= min(scores.satisfaction, quality.max()) - 1e-12
+            ]
+            by_hand.append(scores.cost / min(mixes))
+        assert shown[f"{floor:g}", "mess_plus"] == pytest.approx(np.mean(by_hand), rel=0.03)
+
+
 @pytest.mark.parametrize("wide", [True, False])
-def test_the_table_shows_every_policy_at_every_floor(wide, results):
+def test_the_table_shows_every_policy_at_every_floor(wide, results, means):
     out = io.StringIO()
     Console(file=out, width=110 if wide else 80).print(
-        rich_table(results, title="forty requests", cost_unit="USD", wide=wide)
+        rich_table(results, means, title="forty requests", cost_unit="USD", wide=wide)
     )
     text = out.getvalue()
     lines = text.splitlines()

@@ -14,6 +14,7 @@ from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
 from floorline.replay.compare import Result, as_finished, check
 from floorline.replay.data import ReplayData, prepare
+from floorline.replay.tables import Means
 
 ENCODER = "hashed"
 
@@ -29,6 +30,7 @@ class Section(NamedTuple):
     digest: str
     cost_unit: str
     simulated: bool
+    means: Means
     settled: list[tuple[tuple[Any, ...], Result]]
     judged: Judged | None = None
 
@@ -52,7 +54,8 @@ def run_suite(
     for part in suite.parts:
         for name in part.data:
             table = _table(part, name)
-            section = Section(part, name, table.digest, table.cost_unit, table.simulated, [])
+            means = (table.mean_quality, table.mean_cost)
+            section = Section(part, name, table.digest, table.cost_unit, table.simulated, means, [])
             encoder = make_encoder(ENCODER)
             shown = f"{part.name}: {name}"
             if isinstance(part, Protocols):

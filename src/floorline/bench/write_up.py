@@ -75,7 +75,13 @@ def _floors(section: Section, folder: Path) -> list[str]:
             front(results, Path(f"{stem}-front.png"), title=title, cost_unit=unit),
             response(results, Path(f"{stem}-response.png"), title=title),
         ]
-        lines += [f"## {title}", "", LEGEND, "", markdown_table(results, cost_unit=unit)]
+        lines += [
+            f"## {title}",
+            "",
+            LEGEND,
+            "",
+            markdown_table(results, section.means, cost_unit=unit),
+        ]
         lines += [*_links(plots, folder), ""]
     return lines
 

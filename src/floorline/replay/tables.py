@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.table import Table
 
 from floorline.policies import policy_class
+from floorline.policies.optima import cheapest_mix
 from floorline.replay.compare import Result
-from floorline.replay.metrics import mean_and_interval
+from floorline.replay.metrics import Scores, mean_and_interval
 from floorline.version import __version__
 
 _KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
@@ -23,11 +26,16 @@ _KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
 LEGEND = (
     "met: seeds in which the mean satisfaction at the end reached the floor. below: share of time "
     "it was below. Costs count every call, exploration too; / mix and / oracle: over the cost of "
-    "the static mix and of the oracle. saved: against always serving the best model. µs: median "
-    "decision. ±: 95 % interval over seeds. ° is told every prompt beforehand, * the true means, "
+    "the static mix and of the oracle. saved: against always serving the best model. / equal: over "
+    "the cost of the static mix that satisfies as many as the policy did. µs: median decision. ±: "
+    "95 % interval over seeds. ° is told every prompt beforehand, * the true means, "
     "** every label; the others learn."
 )
 """What the columns of a table mean."""
+
+
+Means = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""(M,) mean quality and (M,) mean cost per request."""
 
 
 def records(results: Iterable[Result]) -> list[dict[str, Any]]:
@@ -78,14 +86,17 @@ def save(results: Sequence[Result], folder: Path, *, about: dict[str, Any]) -> l
 
 
 def rich_table(
-    results: Sequence[Result], *, title: str, cost_unit: str, wide: bool = True
+    results: Sequence[Result], means: Means, *, title: str, cost_unit: str, wide: bool = True
 ) -> Table:
-    """Means over seeds with 95 % intervals, a block per floor; fits 80 columns unless ``wide``."""
+    """Means over seeds with 95 % intervals, a block per floor; fits 80 columns unless ``wide``.
+
+    ``means`` are (M,) mean quality and mean cost of the models, for the column "/ equal".
+    """
     table = Table(
         title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
     )
-    width = None if wide else -2
-    header, blocks = _layout(results, cost_unit)
+    width = None if wide else -3
+    header, blocks = _layout(results, means, cost_unit)
     table.add_column(header[0], no_wrap=True)
     for column in header[1:width]:
         table.add_column(column, justify="right", no_wrap=True)
@@ -97,9 +108,9 @@ def rich_table(
     return table
 
 
-def markdown_table(results: Sequence[Result], *, cost_unit: str) -> str:
+def markdown_table(results: Sequence[Result], means: Means, *, cost_unit: str) -> str:
     """The same table in Markdown."""
-    header, blocks = _layout(results, cost_unit)
+    header, blocks = _layout(results, means, cost_unit)
     lines = [
         "| floor | " + " | ".join(header) + " |",
         "|---:|---|" + "---:|" * (len(header) - 1),
@@ -110,7 +121,7 @@ def markdown_table(results: Sequence[Result], *, cost_unit: str) -> str:
 
 
 def _layout(
-    results: Sequence[Result], cost_unit: str
+    results: Sequence[Result], means: Means, cost_unit: str
 ) -> tuple[list[str], list[tuple[float, list[list[str]]]]]:
     per, unit = cost_scale(cost_unit)
     header = ["policy", "satisfaction", "met", "below", unit, "/ mix", "/ oracle", "saved"]
@@ -118,13 +129,13 @@ def _layout(
         (
             floor,
             [
-                [shown + _KNOWS[policy_class(runs[0].spec.policy).knows], *_cells(runs, per)]
+                [shown + _KNOWS[policy_class(runs[0].spec.policy).knows], *_cells(runs, means, per)]
                 for shown, runs in by_policy(block)
             ],
         )
         for floor, block in groupby(results, key=lambda result: result.spec.floor)
     ]
-    return [*header, "explored", "µs"], blocks
+    return [*header, "/ equal", "explored", "µs"], blocks
 
 
 def by_policy(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
@@ -137,7 +148,7 @@ def cost_scale(cost_unit: str) -> tuple[int, str]:
     return (1000, f"{cost_unit}/1k") if cost_unit == "USD" else (1, f"{cost_unit}/request")
 
 
-def _cells(runs: Sequence[Result], per: int) -> list[str]:
+def _cells(runs: Sequence[Result], means: Means, per: int) -> list[str]:
     scores = [run.scores for run in runs]
     count = len(scores)
     satisfaction, half = mean_and_interval([s.satisfaction for s in scores])
@@ -150,9 +161,18 @@ def _cells(runs: Sequence[Result], per: int) -> list[str]:
         _plus_minus(ratio, ratio_half, 2),
         f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
         f"{round(sum(s.savings for s in scores) / count, 2) + 0.0:.0%}",
+        f"{sum(_per_equal_mix(s, means) for s in scores) / count:.2f}",
         f"{sum(s.explored for s in scores) / count:.1%}",
         f"{sorted(run.decide_us for run in runs)[count // 2]:.0f}",
     ]
+
+
+def _per_equal_mix(scores: Scores, means: Means) -> float:
+    """Cost over that of the static mix that satisfies as many; 1 buys nothing by looking."""
+    quality, cost = means
+    reached = min(scores.satisfaction, float(quality.max()))
+    equal = float(cheapest_mix(quality, cost, reached) @ cost)
+    return scores.cost / equal if equal > 0 else math.nan
 
 
 def _plus_minus(mean: float, half: float, digits: int) -> str:
