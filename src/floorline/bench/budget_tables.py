@@ -85,7 +85,7 @@ def by_volume(found: dict[Setting, dict[str, list[BudgetScores]]], path: Path, t
         axes.set_xlabel("requests")
         axes.set_title(f"budgets {factor:g} × the cheapest bill", fontsize=10)
         axes.grid(alpha=0.25)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     grid[0].set_ylabel("performance / LP on estimates")
     return save_figure(figure, path, title, legend=grid[0])
 
@@ -107,7 +107,7 @@ def budget_use(results: Sequence[Result], path: Path, title: str) -> Path:
     )
     axes.axvline(1.0, color="black", linestyle="--", linewidth=1.2)
     axes.set_xlabel("share of the budgets spent")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return save_figure(figure, path, title)
 
 

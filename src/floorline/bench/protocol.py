@@ -159,8 +159,8 @@ def response(judged: Judged, path: Path, title: str) -> Path:
         axes.set_xlabel("τ")
         axes.set_ylabel(what)
         axes.grid(alpha=0.25)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    left.yaxis.set_major_formatter(PercentFormatter(1.0))
     return save_figure(figure, path, title, legend=left)
 
 

@@ -55,7 +55,7 @@ def front(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) 
     axes.set_xscale("log")
     axes.set_xlabel(f"cost ({unit})")
     axes.set_ylabel("satisfaction")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.25, which="both")
     return save_figure(figure, path, title, legend=axes)
 
@@ -71,7 +71,7 @@ def response(results: Sequence[Result], path: Path, *, title: str) -> Path:
     axes.set_xlabel("floor τ")
     axes.set_ylabel("satisfaction")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.25, which="both")
     return save_figure(figure, path, title, legend=axes)
 
@@ -141,7 +141,7 @@ def _satisfaction(axes: Axes, block: Sequence[Result], floor: float) -> None:
         )
         low = min(low, float(mean[-1]))
     axes.set_ylim(max(0.0, low - 0.08), 1.0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_title(f"floor {floor:g}", fontsize=10)
     axes.grid(alpha=0.25)
 
