@@ -5,6 +5,8 @@ Published: arXiv 2505.19947 at V = 1e-4, c = 0.1; the floor is the paper's α, t
 of requests served by the large / medium / small model.
 """
 
+import os
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +27,9 @@ PUBLISHED = {
 
 
 def main():
+    if not os.environ.get("FLOORLINE_DATA"):
+        print("skipped: set FLOORLINE_DATA to the folder that holds messplus/*.csv")
+        return
     table = Table(
         "log",
         "floor",
@@ -60,7 +65,7 @@ def main():
             f"{np.mean([score.cost_per_static_mix for score in scores]):.2f}",
             f"{np.mean([score.cost_per_oracle for score in scores]):.2f}",
         )
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def decision_times(xs, dim, rng, warm=2000, timed=5000):
 
 
 def main():
-    console = Console()
+    console = Console(width=110)
     rng = np.random.default_rng(0)
     table = Table(
         "features",
