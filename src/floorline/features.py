@@ -42,11 +42,9 @@ def freeze(features: Features) -> Features:
     InvalidInput
         If they are no vector of numbers, or indices are not strictly increasing within the length.
     """
-    # What does not fit into a float32 becomes infinite, and is refused as such.
-    with np.errstate(over="ignore"):
-        if not isinstance(features, SparseFeatures):
-            return _frozen(features, np.float32)
-        values = _frozen(features.values, np.float32)
+    if not isinstance(features, SparseFeatures):
+        return _frozen(features, np.float32)
+    values = _frozen(features.values, np.float32)
     indices = _frozen(features.indices, np.int32)
     inside = len(indices) == 0 or (indices[0] >= 0 and indices[-1] < features.dim)
     if len(indices) != len(values) or not inside or not (np.diff(indices) > 0).all():
@@ -60,7 +58,9 @@ def _frozen(values: Any, kind: type[Any]) -> NDArray[Any]:
         frozen = values
     else:
         try:
-            frozen = np.array(values, dtype=kind)
+            # What does not fit into a float32 becomes infinite, and is refused as such.
+            with np.errstate(over="ignore"):
+                frozen = np.array(values, dtype=kind)
         except (TypeError, ValueError) as error:
             raise InvalidInput("features", values, "give a vector of numbers") from error
         frozen.flags.writeable = False

@@ -178,9 +178,11 @@ class Router:
         held = promise.floor if floor is None else check_floor("floor", floor)
         if input_tokens is None:
             input_tokens = 0 if prompt is None else (character_count(prompt) + 3) // 4
-        fix = "give a number of tokens of 0 or more"
-        input_tokens = int(check_number("input_tokens", input_tokens, low=0.0, fix=fix))
-        check_number("at", at, fix="give a finite number of seconds")
+        elif type(input_tokens) is not int or input_tokens < 0:
+            fix = "give a number of tokens of 0 or more"
+            input_tokens = int(check_number("input_tokens", input_tokens, low=0.0, fix=fix))
+        if at:
+            check_number("at", at, fix="give a finite number of seconds")
         if features is None:
             if prompt is None:
                 raise InvalidInput("prompt", None, "give a prompt or its features")
