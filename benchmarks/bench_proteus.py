@@ -39,7 +39,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def main():
-    console = Console(width=110)
+    console = Console(width=130)
     if importlib.util.find_spec("torch") is None:
         console.print("skipped: training needs the extra 'train' (make test-train installs it)")
         return
