@@ -70,7 +70,8 @@ def by_volume(found: dict[Setting, dict[str, list[BudgetScores]]], path: Path, t
     factors = sorted({setting[1] for setting in found})
     figure = Figure(figsize=(5.2 * len(factors) + 2.4, 5.0), layout="constrained")
     grid = figure.subplots(1, len(factors), squeeze=False, sharey=True)[0]
-    shown_policies = list(next(iter(found.values())))
+    # The optimum is far above the rest, which would be squeezed together beneath it.
+    shown_policies = [name for name in next(iter(found.values())) if name != "budget_oracle"]
     for axes, factor in zip(grid, factors, strict=True):
         for position, shown in enumerate(shown_policies):
             ratio = [_mean(found, requests, factor, shown) for requests in volumes]
@@ -100,11 +101,7 @@ def budget_use(results: Sequence[Result], path: Path, title: str) -> Path:
     figure = Figure(figsize=(7.6, 0.32 * len(spent) + 1.6), layout="constrained")
     axes = figure.subplots()
     names = list(spent)[::-1]
-    axes.barh(
-        names,
-        [float(np.mean(spent[name])) for name in names],
-        color=[colour(name, position) for position, name in enumerate(names)],
-    )
+    axes.barh(names, [float(np.mean(spent[name])) for name in names], color="#1f4e9e")
     axes.axvline(1.0, color="black", linestyle="--", linewidth=1.2)
     axes.set_xlabel("share of the budgets spent")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))

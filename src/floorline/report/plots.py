@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -27,7 +29,7 @@ COLOURS = {
     "routellm": "#9467bd",
     "oracle": "#111111",
 }
-_SPARE_COLOURS = ("#e377c2", "#bcbd22", "#a6761d", "#66a61e")
+_SPARE_COLOURS = tuple(to_hex(shade) for shade in colormaps["tab20"].colors)  # type: ignore[attr-defined]
 
 
 def over_time(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) -> Path:
