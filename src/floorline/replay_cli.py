@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from floorline.checkpoint import read_about
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
 from floorline.errors import InvalidInput, check_one_of
@@ -123,6 +124,15 @@ def replay(
     """
     check_one_of("--gaps", gaps, ("mask", "drop"))
     table = load(data, gaps="drop" if gaps == "drop" else "mask")
+    parameters = _parameters(param or [])
+    if (
+        "checkpoint" in parameters
+        and read_about(parameters["checkpoint"]).data["name"] == table.name
+    ):
+        _note(
+            "the checkpoint was trained on rows of this table, so this is no test of it; "
+            "floorline bench --suite proteus serves held-out rows"
+        )
     tested = policy or ["mess_plus"]
     names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
     results = _compare(
@@ -135,7 +145,7 @@ def replay(
         feedback=feedback,
         history=history,
         horizon=horizon,
-        parameters=dict.fromkeys(tested, _parameters(param or [])),
+        parameters=dict.fromkeys(tested, parameters),
     )
     about = {"command": "replay", "encoder": encoder}
     _show(results, table, out, about=about)
@@ -184,7 +194,8 @@ def _show(
     seeds = 1 + max(result.spec.seed for result in results)
     kind = "simulated data" if table.simulated else table.name
     requests = int(results[0].curves.request[-1])
-    title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {seeds} seeds"
+    repeated = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {repeated}"
     means = (table.mean_quality, table.mean_cost)
     wide = _console.width >= 100
     _console.print(rich_table(results, means, title=title, cost_unit=table.cost_unit, wide=wide))
@@ -196,6 +207,10 @@ def _show(
     plot = over_time(results, out / "over_time.png", title=title, cost_unit=table.cost_unit)
     for path in [plot, *written]:
         _console.print(f"wrote {path}", highlight=False)
+
+
+def _note(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[yellow]note:[/yellow] {text}")
 
 
 def _parameters(given: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -188,9 +188,3 @@ def spent(data: ReplayData, run: Run) -> NDArray[np.float64]:
     served = run.model != DECLINED
     bill = np.bincount(run.model[served], run.served_cost[served], minlength=len(data.zoo))
     return np.asarray(bill, dtype=np.float64)
-
-
-def mean_scores(scores: Sequence[BudgetScores]) -> dict[str, float]:
-    """Mean of every field over seeds."""
-    fields = BudgetScores.__struct_fields__
-    return {field: float(np.mean([getattr(s, field) for s in scores])) for field in fields}
