@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from floorline.replay.budgets import BudgetScores, Totals, relative_scores
 from floorline.replay.compare import Result
-from floorline.report.plots import colour, save_figure
+from floorline.report.plots import PERCENT, colour, save_figure
 
 Setting = tuple[int, float, str]
 """Number of requests, total budget in cheapest bills, split."""
@@ -86,7 +85,7 @@ def by_volume(found: dict[Setting, dict[str, list[BudgetScores]]], path: Path, t
         axes.set_xlabel("requests")
         axes.set_title(f"budgets {factor:g} × the cheapest bill", fontsize=10)
         axes.grid(alpha=0.25)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.yaxis.set_major_formatter(PERCENT)
     grid[0].set_ylabel("performance / LP on estimates")
     return save_figure(figure, path, title, legend=grid[0])
 
@@ -104,7 +103,7 @@ def budget_use(results: Sequence[Result], path: Path, title: str) -> Path:
     axes.barh(names, [float(np.mean(spent[name])) for name in names], color="#1f4e9e")
     axes.axvline(1.0, color="black", linestyle="--", linewidth=1.2)
     axes.set_xlabel("share of the budgets spent")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(PERCENT)
     return save_figure(figure, path, title)
 
 

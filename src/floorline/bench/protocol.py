@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from rich.table import Table
 
 from floorline.bench.cache import RunCache
@@ -23,7 +22,7 @@ from floorline.errors import FloorlineError, MissingExtra
 from floorline.replay.data import prepare
 from floorline.replay.moving_floors import Tracking, track, tracking_table
 from floorline.replay.proteus_protocol import Protocol, level_table, measure, summary_table
-from floorline.report.plots import colour, save_figure
+from floorline.report.plots import PERCENT, colour, save_figure
 from floorline.training import Parts, Settings, split_parts, target_range
 from floorline.training.checkpointed import train_checkpoint
 
@@ -159,8 +158,8 @@ def response(judged: Judged, path: Path, title: str) -> Path:
         axes.set_xlabel("τ")
         axes.set_ylabel(what)
         axes.grid(alpha=0.25)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    left.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_formatter(PERCENT)
+    left.yaxis.set_major_formatter(PERCENT)
     return save_figure(figure, path, title, legend=left)
 
 

@@ -12,10 +12,13 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from floorline.replay.compare import Result
 from floorline.replay.tables import by_policy, cost_scale
+
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
+"""Percent with the digits that a tick needs, and no more."""
 
 COLOURS = {
     "mess_plus": "#d62728",
@@ -57,7 +60,7 @@ def front(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) 
     axes.set_xscale("log")
     axes.set_xlabel(f"cost ({unit})")
     axes.set_ylabel("satisfaction")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.25, which="both")
     return save_figure(figure, path, title, legend=axes)
 
@@ -73,7 +76,7 @@ def response(results: Sequence[Result], path: Path, *, title: str) -> Path:
     axes.set_xlabel("floor τ")
     axes.set_ylabel("satisfaction")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0))
+        axis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.25, which="both")
     return save_figure(figure, path, title, legend=axes)
 
@@ -143,7 +146,7 @@ def _satisfaction(axes: Axes, block: Sequence[Result], floor: float) -> None:
         )
         low = min(low, float(mean[-1]))
     axes.set_ylim(max(0.0, low - 0.08), 1.0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PERCENT)
     axes.set_title(f"floor {floor:g}", fontsize=10)
     axes.grid(alpha=0.25)
 
