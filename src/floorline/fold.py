@@ -5,6 +5,7 @@ Serving, replay and recovery all go through ``Fold.apply``; there is no other wa
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -65,7 +66,8 @@ class Fold(Stateful):
         self.zoo_ = zoo
         self.slas_ = {sla.name: sla for sla in slas}
         self.ledgers_ = {name: Ledger() for name in self.slas_}
-        self.records_: dict[str, Record] = {}
+        # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
+        self.records_: OrderedDict[str, Record] = OrderedDict()
         # Per model: number of outcomes with a latency, and their sum in seconds.
         self.latency_: dict[str, list[float]] = {}
         self.policy_ = policy
@@ -222,7 +224,7 @@ class Fold(Stateful):
         self.policy_.start(self.zoo_, self.slas_, self.dim)
         for name in self._plain_names():
             setattr(self, name, copy_in(getattr(self, name), state[name]))
-        self.records_ = {}
+        self.records_ = OrderedDict()
         for data, reserved, scores in state["records_"]:
             decision = _decode(data, Decision)
             self.records_[decision.id] = Record(decision, dict(reserved), dict(scores))

@@ -186,7 +186,7 @@ def level_table(protocol: Protocol, *, cost_unit: str) -> Table:
             f"{per * level.cost:,.4g}",
             f"{level.cost_per_mix:.2f}",
             f"{level.cost_per_equal_mix:.2f}",
-            f"{level.savings:.0%}",
+            f"{round(level.savings, 2) + 0.0:.0%}",
         )
     return table
 
@@ -208,7 +208,7 @@ def summary_table(protocols: Sequence[Protocol], *, title: str = "") -> Table:
     for header in (*headers, "saved"):
         table.add_column(header, justify="right", no_wrap=True)
     for protocol in protocols:
-        saved = [level.savings for level in protocol.levels]
+        saved = [round(level.savings, 2) + 0.0 for level in protocol.levels]
         table.add_row(
             protocol.policy,
             f"{protocol.compliance:.0%}",
