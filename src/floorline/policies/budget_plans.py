@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Outcome
 from floorline.features import Features
-from floorline.policies.base import Choice, History, Knows, Policy, Request, certain
+from floorline.policies.base import Choice, History, Knows, Request, certain
 from floorline.policies.budget_prices import Floats, served, solve_budgets
 from floorline.policies.from_history import HistoryPolicy, MakeHistoryEstimator, nobody
+from floorline.policies.oracle import Hindsight
 from floorline.policies.purse import Purse
 from floorline.sla import SLA
 from floorline.stateful import State
@@ -148,24 +149,13 @@ class LpOnEstimates(HistoryPolicy):
         return np.array(quality), np.array(cost)
 
 
-class BudgetOracle(Policy):
+class BudgetOracle(Hindsight):
     """The linear program over every label and cost of the stream: what no router can beat.
 
     Up to the few requests that its solution splits between models.
-
-    Parameters
-    ----------
-    quality, cost
-        (T, M) in the order of the stream; NaN where a model has no label.
     """
 
     name = "budget_oracle"
-    knows: ClassVar[Knows] = "labels"
-
-    def __init__(self, *, quality: NDArray[np.float64], cost: NDArray[np.float64]) -> None:
-        self.quality = np.asarray(quality, dtype=np.float64)
-        self.cost = np.asarray(cost, dtype=np.float64)
-        self.t_ = 0
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Begin at the first request."""
@@ -181,7 +171,3 @@ class BudgetOracle(Policy):
         model = self._plan.model(self.t_, request, lambda: (self.quality, self.cost))
         quality, cost = self.quality[self.t_], self.cost[self.t_]
         return nobody(quality, cost) if model < 0 else certain(model, quality, cost)
-
-    def on_decision(self, decision: Decision) -> None:
-        """Step to the next request."""
-        self.t_ += 1

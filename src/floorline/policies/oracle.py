@@ -16,12 +16,8 @@ from floorline.sla import SLA
 from floorline.zoo import Zoo
 
 
-class Oracle(Policy):
-    """Least cost at the floor, knowing every label and cost of the stream in advance.
-
-    The LP has one constraint beside "one model per request", so its vertices split at most one
-    request and its dual is a single price: solved exactly by bisection, 36,497 × 11 in well under
-    a second (a test checks it against HiGHS).
+class Hindsight(Policy):
+    """Base of policies that know every label and cost of the stream in advance.
 
     Parameters
     ----------
@@ -29,13 +25,27 @@ class Oracle(Policy):
         (T, M) in the order of the stream; NaN where a model has no label.
     """
 
-    name = "oracle"
     knows: ClassVar[Knows] = "labels"
 
     def __init__(self, *, quality: NDArray[np.float64], cost: NDArray[np.float64]) -> None:
         self.quality = np.asarray(quality, dtype=np.float64)
         self.cost = np.asarray(cost, dtype=np.float64)
         self.t_ = 0
+
+    def on_decision(self, decision: Decision) -> None:
+        """Step to the next request."""
+        self.t_ += 1
+
+
+class Oracle(Hindsight):
+    """Least cost at the floor, knowing every label and cost of the stream in advance.
+
+    The LP has one constraint beside "one model per request", so its vertices split at most one
+    request and its dual is a single price: solved exactly by bisection, 36,497 × 11 in well under
+    a second (a test checks it against HiGHS).
+    """
+
+    name = "oracle"
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Solve the whole stream for the SLA's floor."""
@@ -68,7 +78,3 @@ class Oracle(Policy):
         if request.allowed is not None and not request.allowed[model]:
             raise InvalidInput("request.allowed", model, "give the oracle NaN for barred models")
         return certain(model, self.quality[self.t_], self.cost[self.t_])
-
-    def on_decision(self, decision: Decision) -> None:
-        """Step to the next request."""
-        self.t_ += 1
