@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
+from floorline.bench.protocol import average
 from floorline.datasets import RoutingTable, load
 from floorline.encoders import make_encoder
 from floorline.policies import Request, make_policy
@@ -83,7 +84,10 @@ def main():
             found.setdefault(name, []).append(made)
         if seed == 0:
             moving += track(test, "static_mix", targets=targets)
-    summaries = [average(name, runs) for name, runs in found.items()]
+    summaries = [
+        msgspec.structs.replace(average(runs), policy=name + (" *" if name in ONCE else ""))
+        for name, runs in found.items()
+    ]
     console.print(summary_table(summaries, title=f"means over {SPLITS} splits (* one split)"))
     order = ("step", "ramp", "tiers", "bursts")
     console.print(
@@ -91,17 +95,6 @@ def main():
             sorted(moving, key=lambda run: order.index(run.scenario)), cost_unit=table.cost_unit
         )
     )
-
-
-def average(name, runs):
-    """Mean of what the summary shows, over splits; levels are those of the first split."""
-    fields = ("compliance", "pearson", "spearman", "pearson_mu", "within_2", "within_5")
-    means = {}
-    for field in (*fields, "cost_range", "gap"):
-        values = [getattr(run, field) for run in runs if getattr(run, field) is not None]
-        means[field] = float(np.mean(values)) if values else None
-    star = " *" if name in ONCE else ""
-    return msgspec.structs.replace(runs[0], policy=name + star, **means)
 
 
 def decision_time(data, parameters):

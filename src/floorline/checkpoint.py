@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.numpy import save as save_tensors
 
 from floorline.errors import DataError, InvalidInput
 from floorline.estimators.network import TrainedNetwork, Weights
+from floorline.files import write_whole
 
 WEIGHTS, ABOUT = "proteus.safetensors", "proteus.json"
 """Files of a checkpoint, which is a folder."""
@@ -118,16 +118,6 @@ def check_fits(network: TrainedNetwork, *, encoder: str, models: tuple[str, ...]
     if not set(models) & set(network.models):
         fix = "serve one that the network was trained on: " + ", ".join(network.models)
         raise InvalidInput("models", models, fix)
-
-
-def write_whole(path: Path, body: bytes) -> None:
-    """Put a file in place at once, durably."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as stream:
-        stream.write(body)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
 
 
 def _fields(network: TrainedNetwork) -> list[tuple[str, Any]]:

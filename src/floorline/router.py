@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from floorline.admission import able, affordable, within_budget
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
-from floorline.encoders.messages import character_count
+from floorline.encoders.messages import approximate_tokens
 from floorline.errors import BudgetExhausted, InvalidInput, SnapshotMismatch, check_number
 from floorline.events import Decision, Event, Feedback, Outcome, SlaChange, ZooChange
 from floorline.features import Features, freeze, is_finite, length
@@ -177,7 +177,7 @@ class Router:
         promise = self._sla(sla)
         held = promise.floor if floor is None else check_floor("floor", floor)
         if input_tokens is None:
-            input_tokens = 0 if prompt is None else (character_count(prompt) + 3) // 4
+            input_tokens = 0 if prompt is None else approximate_tokens(prompt)
         elif type(input_tokens) is not int or input_tokens < 0:
             fix = "give a number of tokens of 0 or more"
             input_tokens = int(check_number("input_tokens", input_tokens, low=0.0, fix=fix))

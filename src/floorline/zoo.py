@@ -13,6 +13,7 @@ from floorline.errors import InvalidInput, check_number, check_one_of
 
 _PRICE_FIX = "give a price of 0 or more"
 COST_UNITS = ("USD", "J")
+"""US dollars or joules."""
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

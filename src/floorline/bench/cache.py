@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from floorline.files import write_whole
 from floorline.version import __version__
 
 _T = TypeVar("_T")
@@ -42,10 +42,7 @@ class RunCache:
 
     def keep(self, key: Any, value: Any) -> None:
         """Write what came of a key, whole or not at all."""
-        path = self._path(key)
-        part = path.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(value, enc_hook=_enc_hook))
-        os.replace(part, path)  # noqa: PTH105 - atomic, also over an existing file
+        write_whole(self._path(key), msgspec.json.encode(value, enc_hook=_enc_hook))
 
     def _path(self, key: Any) -> Path:
         words = {"spec": key, "context": self.context}

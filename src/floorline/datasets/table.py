@@ -16,9 +16,7 @@ from floorline.datasets import table_file
 from floorline.datasets.summary import Summary, summarise
 from floorline.datasets.table_checks import as_array, check_cells, check_models, check_texts
 from floorline.errors import InvalidInput, check_number, check_one_of
-
-COST_UNITS = ("USD", "J")
-"""US dollars or joules."""
+from floorline.zoo import COST_UNITS
 
 
 @dataclass(frozen=True, eq=False)

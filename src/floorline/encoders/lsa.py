@@ -15,6 +15,7 @@ from floorline.encoders.base import Prompt, SparseFeatures
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.messages import read_prompt
 from floorline.errors import DataError, InvalidInput, SnapshotMismatch, check_number
+from floorline.files import write_whole
 from floorline.stateful import pack, unpack
 
 _FORMAT = "floorline-lsa"
@@ -174,10 +175,7 @@ class Lsa:
             "components": components,
             "digest": self.digest_,
         }
-        # A reader never sees a half-written file.
-        partial = Path(f"{path}.partial")
-        partial.write_bytes(pack(artefact))
-        partial.replace(path)
+        write_whole(Path(path), pack(artefact))
 
     @classmethod
     def load(cls, path: str | Path) -> Lsa:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from floorline.datasets import RoutingTable
 from floorline.datasets.simulated import list_prices
 from floorline.encoders.base import Encoder
+from floorline.encoders.messages import approximate_tokens
 from floorline.zoo import Model, Zoo
 
 
@@ -49,7 +50,7 @@ class ReplayData(NamedTuple):
 def prepare(table: RoutingTable, encoder: Encoder) -> ReplayData:
     """Encode a table's prompts and read its zoo off it."""
     if table.tokens_in is None:
-        tokens = np.array([(len(prompt) + 3) // 4 for prompt in table.prompts], dtype=np.int64)
+        tokens = np.array([approximate_tokens(prompt) for prompt in table.prompts], dtype=np.int64)
     else:
         tokens = np.nan_to_num(table.tokens_in).astype(np.int64)
     return ReplayData(
