@@ -4,10 +4,12 @@ import pytest
 import floorline
 from floorline.encoders import HashedNgrams
 from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
+from floorline.events import Decision, decode_event, encode_event
 from floorline.features import SparseFeatures
 from floorline.policies.mess_plus import MessPlus
-from floorline.router import Router
+from floorline.router import Origin, Router
 from floorline.sla import SLA
+from floorline.stateful import pack
 from floorline.zoo import Model, Zoo
 
 GOLD = SLA("gold", floor=0.8)
@@ -271,3 +273,110 @@ def test_chat_messages_are_routed_by_their_request(zoo):
 def test_errors_about_decisions_name_the_id(build_router):
     with pytest.raises(UnknownDecision, match="decision 'x' is unknown"):
         build_router().feedback("x", satisfied=True)
+
+
+def test_a_conversation_stays_on_its_model(build_router, vector):
+    router = build_router("random", [SLA("gold", floor=0.0)], seed=3)
+    first = router.route(features=vector(0), origin=Origin(session="acme/1"))
+    for t in range(20):
+        again = router.route(features=vector(t), origin=Origin(session="acme/1"))
+        assert again.model == first.model
+        assert again.propensity == 1.0
+    others = {router.route(features=vector(t)).model for t in range(20)}
+    assert len(others) > 1
+
+
+def test_a_conversation_changes_model_when_its_promise_needs_it(build_router, vector):
+    router = build_router("best_fixed", [SLA("gold", floor=0.9)])
+    stuck = Origin(session="acme/1")
+    router.route(features=vector(0), exclude=["large"], origin=stuck)
+    record = next(iter(router.fold.records_.values()))
+    assert router.route(features=vector(1), origin=stuck).model == record.decision.model
+    router.feedback(record.decision.id, satisfied=False)
+    assert router.route(features=vector(2), origin=stuck).model == "large"
+
+
+def test_a_conversation_is_forgotten_after_an_hour(build_router, vector):
+    router = build_router("cheapest", [SLA("gold", floor=0.0)])
+    origin = Origin(session="acme/1")
+    assert router.route(features=vector(0), exclude=["small"], at=0.0, origin=origin).model != (
+        "small"
+    )
+    assert router.route(features=vector(0), at=3599.0, origin=origin).model != "small"
+    assert router.route(features=vector(0), at=9000.0, origin=origin).model == "small"
+
+
+def test_naming_a_model_bypasses_every_promise(vector):
+    zoo = Zoo([Model("small", output_price=1.0), Model("large", output_price=9.0)])
+    router = Router(zoo, slas=[SLA("gold", floor=0.9)])
+    before = router.policy.snapshot()
+    decision = router.direct("large", "Why?", origin=Origin(tenant="acme"))
+    assert (decision.model, decision.policy, decision.sla) == ("large", "direct", "")
+    assert router.outcome(decision.id, cost=0.5, output_tokens=9)
+    assert router.feedback(decision.id, satisfied=True)
+    assert not router.feedback(decision.id, satisfied=True)
+    assert pack(router.policy.snapshot()) == pack(before)
+    assert router.status("gold").requests == 0
+    with pytest.raises(InvalidInput, match="name a model of the zoo: small, large"):
+        router.direct("huge", "Why?")
+
+
+def test_feedback_on_a_forgotten_decision_counts_once_it_is_recalled(build_router, vector):
+    router = build_router("cheapest", memory=3)
+    first = router.route(features=vector(0))
+    router.outcome(first.id, cost=1.0)
+    for t in range(5):
+        router.route(features=vector(t))
+    with pytest.raises(UnknownDecision):
+        router.feedback(first.id, satisfied=True)
+    assert router.recall(first)
+    assert not router.recall(first)
+    assert router.feedback(first.id, satisfied=True)
+    assert router.status().labels == 1
+    again = build_router("cheapest", memory=3)
+    again.apply(decode_event(encode_event(event)) for event in router.log.read())
+    assert again.snapshot() == router.snapshot()
+
+
+def test_a_recalled_decision_knows_its_earlier_score(build_router, vector):
+    router = build_router("cheapest", memory=1)
+    first = router.route(features=vector(0))
+    router.feedback(first.id, satisfied=True)
+    router.route(features=vector(1))
+    router.recall(first, {first.model: 1.0})
+    assert not router.feedback(first.id, satisfied=True)
+    assert router.feedback(first.id, satisfied=False)
+    assert (router.status().labels, router.status().satisfaction) == (1, 0.0)
+
+
+def test_a_snapshot_may_leave_decisions_to_the_log(build_router, vector):
+    router = build_router("mess_plus")
+    for t in range(10):
+        router.feedback(router.route(features=vector(t)).id, satisfied=t % 2 == 0)
+    log = {e.id: e for e in router.log.read() if isinstance(e, Decision)}
+    small = router.snapshot(decisions=False)
+    assert len(small) < len(router.snapshot())
+    again = build_router("mess_plus")
+    again.restore(small, find=lambda ids: {id: log[id] for id in ids})
+    assert again.snapshot() == router.snapshot()
+    with pytest.raises(SnapshotMismatch, match="which is not in the log"):
+        build_router("mess_plus").restore(small, find=lambda ids: {})
+
+
+def test_a_failed_call_and_what_replaced_it_are_one_request(build_router, vector):
+    router = build_router("cheapest")
+    failed = router.route(features=vector(0))
+    router.outcome(failed.id, cost=0.0, error="timeout")
+    router.route(features=vector(0), exclude=[failed.model], origin=Origin(after=failed.id))
+    assert router.status().requests == 1
+
+
+def test_savings_compare_with_the_best_fixed_model():
+    zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=10.0)])
+    router = Router(zoo, "cheapest", [SLA("gold", floor=0.5)])
+    assert router.status().savings is None
+    for _ in range(4):
+        router.outcome(router.route("Why?").id, cost=1.0)
+    status = router.status()
+    alone = {"small": 1.0, "large": 10.0}[status.best_fixed]
+    assert status.savings == pytest.approx(1.0 - 1.0 / alone)

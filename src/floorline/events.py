@@ -14,6 +14,9 @@ from floorline.sla import SLA
 from floorline.stateful import array_from_ext, pack
 from floorline.zoo import Zoo
 
+DIRECT = "direct"
+"""Policy of decisions that the caller took by naming a model."""
+
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=True):
     """One request routed.
@@ -39,9 +42,13 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     features, input_tokens
         What the policy saw of the request.
     policy
-        Name of the policy.
+        Name of the policy; ``DIRECT`` where the caller named the model, under no SLA ("").
     at
         Seconds of the caller's clock; 0 where nobody keeps one.
+    tenant, key, session
+        Whose request it was, the API key it came with and the conversation it belongs to.
+    after
+        Decision whose call failed, in place of which this one was made.
     """
 
     id: str
@@ -59,6 +66,10 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     input_tokens: int
     policy: str
     at: float = 0.0
+    tenant: str = ""
+    key: str = ""
+    session: str = ""
+    after: str = ""
     v: int = 1
 
     @property
@@ -88,6 +99,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     """What one call really took; one per called model.
 
     ``cost`` in the zoo's unit, ``latency`` in seconds, ``error`` the failure's text if it failed.
+    ``completion`` is the provider's name of the answer; ``estimated`` marks a cost that was worked
+    out from the lengths of texts, for want of the provider's count of tokens.
     """
 
     decision: str
@@ -98,6 +111,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     latency: float | None = None
     error: str | None = None
     at: float = 0.0
+    completion: str | None = None
+    estimated: bool = False
     v: int = 1
 
     def __post_init__(self) -> None:
@@ -113,6 +128,7 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
     """How satisfied somebody was with one model's response, from 0 (not) to 1 (fully).
 
     ``cost`` is what asking cost, in the zoo's unit: nothing for users, a call for a judge model.
+    ``key`` is the caller's name of this very message, under which it may be sent again.
     """
 
     decision: str
@@ -121,6 +137,7 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
     source: str = "user"
     cost: float = 0.0
     at: float = 0.0
+    key: str = ""
     v: int = 1
 
     def __post_init__(self) -> None:
@@ -151,13 +168,25 @@ class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
     v: int = 1
 
 
+class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
+    """A decision that was forgotten is remembered again, for the sake of late feedback.
+
+    ``scores`` maps its judged models to their latest score in the log.
+    """
+
+    decision: Decision
+    scores: dict[str, float] = {}
+    at: float = 0.0
+    v: int = 1
+
+
 def _as_array(kind: Any, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value
     raise ValueError(f"expected an array, got a {type(value).__name__}")
 
 
-Event = Decision | Outcome | Feedback | ZooChange | SlaChange
+Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall
 
 _decoder = msgspec.msgpack.Decoder(Event, ext_hook=array_from_ext, dec_hook=_as_array)
 
@@ -188,11 +217,12 @@ def decode_event(data: bytes) -> Event:
         raise InvalidInput("event", data[:20], f"{fix} ({error})") from error
     if event.v != 1:
         raise InvalidInput("event.v", event.v, fix)
-    if isinstance(event, Decision):
-        given = event.features
+    decision = event.decision if isinstance(event, Recall) else event
+    if isinstance(decision, Decision):
+        given = decision.features
         try:
             features = freeze(SparseFeatures(*given) if isinstance(given, list) else given)
         except (TypeError, ValueError) as error:
             raise InvalidInput("event.features", given, f"{fix} ({error})") from error
-        msgspec.structs.force_setattr(event, "features", features)
+        msgspec.structs.force_setattr(decision, "features", features)
     return event

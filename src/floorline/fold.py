@@ -6,17 +6,19 @@ Serving, replay and recovery all go through ``Fold.apply``; there is no other wa
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from floorline.errors import SnapshotMismatch, UnknownDecision
 from floorline.events import (
+    DIRECT,
     Decision,
     Event,
     Feedback,
     Outcome,
+    Recall,
     SlaChange,
     ZooChange,
     decode_event,
@@ -29,6 +31,9 @@ from floorline.stateful import State, Stateful, copy_in, copy_out
 from floorline.zoo import Zoo
 
 _E = TypeVar("_E", Decision, ZooChange, SlaChange)
+
+Find = Callable[[list[str]], Mapping[str, Decision]]
+"""Looks decisions up by their ids, in a log; those it lacks it leaves out."""
 
 
 class Record(msgspec.Struct):
@@ -53,7 +58,8 @@ class Fold(Stateful):
     zoo, slas, dim
         Models, promises and length of the feature vectors at the beginning.
     memory
-        Number of decisions that are remembered for late outcomes and feedback.
+        Number of decisions that are remembered for late outcomes and feedback, and of
+        conversations whose model is.
     """
 
     def __init__(
@@ -68,6 +74,8 @@ class Fold(Stateful):
         self.ledgers_ = {name: Ledger() for name in self.slas_}
         # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
         self.records_: OrderedDict[str, Record] = OrderedDict()
+        # Per conversation of a tenant: its model, and when it was last served.
+        self.sessions_: OrderedDict[str, list[str | float]] = OrderedDict()
         # Per model: number of outcomes with a latency, and their sum in seconds.
         self.latency_: dict[str, list[float]] = {}
         self.policy_ = policy
@@ -87,6 +95,8 @@ class Fold(Stateful):
             changed = self._outcome(event)
         elif isinstance(event, Feedback):
             changed = self._feedback(event)
+        elif isinstance(event, Recall):
+            changed = self._recall(event)
         elif isinstance(event, ZooChange):
             self.zoo_ = event.zoo
             self.policy_.on_zoo(event.zoo)
@@ -120,20 +130,38 @@ class Fold(Stateful):
     def _decision(self, event: Decision) -> bool:
         if event.id in self.records_:
             return False
+        reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
+        self.decisions_ = event.seq
+        self._remember(Record(event, reserved, {}))
+        if event.policy == DIRECT:
+            return True
         ledger = self.ledgers_[event.sla]
         ledger.renew(self.slas_[event.sla], event.at)
-        ledger.requests_ += 1
+        # A request whose call failed is still one request.
+        ledger.requests_ += not event.after
         ledger.explored_ += event.explored
         ledger.declined_ += event.declined
-        reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
+        ledger.expect(self.zoo_.names, event.quality, event.cost)
         for name, expected in reserved.items():
             ledger.reserve(name, expected)
-        self.decisions_ = event.seq
-        self.records_[event.id] = Record(event, reserved, {})
-        if len(self.records_) > self.memory:
-            self._forget(next(iter(self.records_)))
+        if event.session and not event.declined:
+            self.sessions_[event.session] = [event.model, event.at]
+            self.sessions_.move_to_end(event.session)
+            if len(self.sessions_) > self.memory:
+                self.sessions_.popitem(last=False)
         self.policy_.on_decision(event)
         return True
+
+    def _recall(self, event: Recall) -> bool:
+        if event.decision.id in self.records_:
+            return False
+        self._remember(Record(event.decision, {}, dict(event.scores)))
+        return True
+
+    def _remember(self, record: Record) -> None:
+        self.records_[record.decision.id] = record
+        if len(self.records_) > self.memory:
+            self._forget(next(iter(self.records_)))
 
     def _forget(self, decision: str) -> None:
         record = self.records_.pop(decision)
@@ -154,7 +182,7 @@ class Fold(Stateful):
         if event.latency is not None:
             count, total = self.latency_.get(event.model, (0.0, 0.0))
             self.latency_[event.model] = [count + 1.0, total + event.latency]
-        if event.model in self.zoo_:
+        if event.model in self.zoo_ and record.decision.policy != DIRECT:
             self.policy_.on_outcome(record.decision, self.zoo_.index(event.model), event)
         return True
 
@@ -164,6 +192,9 @@ class Fold(Stateful):
         score = float(event.score)
         if previous == score:
             return False
+        if decision.policy == DIRECT:
+            record.scores[event.model] = score
+            return True
         ledger = self._ledger(decision)
         if ledger is None:
             return False
@@ -194,24 +225,34 @@ class Fold(Stateful):
         self.policy_.on_slas(self.slas_)
         return True
 
-    def snapshot(self) -> State:
-        """Copy the whole state, events in their serialised form."""
+    def snapshot(self, *, decisions: bool = True) -> State:
+        """Copy the whole state, events in their serialised form.
+
+        Without ``decisions`` only the ids of remembered ones are written; ``restore`` then finds
+        them in the log.
+        """
         state = {name: copy_out(getattr(self, name)) for name in self._plain_names()}
         state["zoo_"] = encode_event(ZooChange(zoo=self.zoo_))
         state["slas_"] = [encode_event(SlaChange(sla=sla)) for sla in self.slas_.values()]
         state["records_"] = [
-            [encode_event(record.decision), dict(record.reserved), dict(record.scores)]
+            [
+                encode_event(record.decision) if decisions else record.decision.id,
+                dict(record.reserved),
+                dict(record.scores),
+            ]
             for record in self.records_.values()
         ]
         return state
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, find: Find | None = None) -> None:
         """Take over a state; the policy is started anew for the models and SLAs of that state.
+
+        ``find`` looks up decisions that the state names by their ids only.
 
         Raises
         ------
         SnapshotMismatch
-            If the state is not one of a fold with this policy.
+            If the state is not one of a fold with this policy, or a decision is not found.
         """
         names = set(self._state_names())
         if names != set(state):
@@ -224,9 +265,17 @@ class Fold(Stateful):
         self.policy_.start(self.zoo_, self.slas_, self.dim)
         for name in self._plain_names():
             setattr(self, name, copy_in(getattr(self, name), state[name]))
+        self.sessions_ = OrderedDict(self.sessions_)
+        named = [data for data, _, _ in state["records_"] if isinstance(data, str)]
+        found = find(named) if named and find is not None else {}
         self.records_ = OrderedDict()
         for data, reserved, scores in state["records_"]:
-            decision = _decode(data, Decision)
+            if isinstance(data, str) and data not in found:
+                raise SnapshotMismatch(
+                    f"snapshot remembers decision {data!r}, which is not in the log: "
+                    "give the log that the snapshot was made beside"
+                )
+            decision = found[data] if isinstance(data, str) else _decode(data, Decision)
             self.records_[decision.id] = Record(decision, dict(reserved), dict(scores))
 
     def _plain_names(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,31 @@ class Ledger(Stateful):
         self.labels_ = 0
         self.satisfied_ = 0.0
         self.recent_: dict[str, float] = {}
+        # Per model: requests it could have served, and the sums of q̂ and ĉ over them.
+        self.expected_: dict[str, list[float]] = {}
+
+    def expect(
+        self, names: Sequence[str], quality: NDArray[np.float64], cost: NDArray[np.float64]
+    ) -> None:
+        """Count what each model was expected to do for a request, whichever serves it."""
+        expected = self.expected_
+        for name, q, c in zip(names, quality.tolist(), cost.tolist(), strict=True):
+            sums = expected.get(name)
+            if sums is None:
+                expected[name] = [1.0, q, c]
+            else:
+                sums[0] += 1.0
+                sums[1] += q
+                sums[2] += c
+
+    def best_fixed(self) -> tuple[str, float] | None:
+        """Model of the highest mean q̂ and its mean ĉ; None before the first request."""
+        if not self.expected_:
+            return None
+        name, (count, _, cost) = max(
+            self.expected_.items(), key=lambda item: item[1][1] / item[1][0]
+        )
+        return name, cost / count
 
     def reserve(self, model: str, expected: float) -> None:
         """Charge the expected cost of a call that starts."""

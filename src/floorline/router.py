@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from floorline.admission import able, affordable, within_budget
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.messages import approximate_tokens
 from floorline.errors import BudgetExhausted, InvalidInput, SnapshotMismatch, check_number
-from floorline.events import Decision, Event, Feedback, Outcome, SlaChange, ZooChange
+from floorline.events import (
+    DIRECT,
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    Recall,
+    SlaChange,
+    ZooChange,
+)
 from floorline.features import Features, freeze, is_finite, length
-from floorline.fold import Fold
+from floorline.fold import Find, Fold
 from floorline.judge import Judge
 from floorline.policies import Choice, Policy, Request, make_policy
-from floorline.policies.base import DECLINED, declined
+from floorline.policies.base import DECLINED, certain, declined
 from floorline.rng import CounterRng
 from floorline.sla import SLA, check_floor
 from floorline.stateful import pack, unpack
@@ -25,6 +37,20 @@ from floorline.zoo import Model, Zoo
 _SNAPSHOT_VERSION = 1
 _JUDGE_DRAWS = 0x1D6E << 32
 _MEMORY_LOG_EVENTS = 1_000_000
+_SESSION_SECONDS = 3600.0
+"""Longer than providers keep prompts cached."""
+
+
+class Origin(NamedTuple):
+    """Where a request comes from; see ``Decision``."""
+
+    tenant: str = ""
+    key: str = ""
+    session: str = ""
+    after: str = ""
+
+
+_NOBODY = Origin()
 
 
 class Router:
@@ -113,6 +139,7 @@ class Router:
         exclude: Iterable[str] = (),
         id: str | None = None,
         at: float = 0.0,
+        origin: Origin = _NOBODY,
     ) -> Decision:
         """Decide which model serves a request.
 
@@ -134,6 +161,9 @@ class Router:
             Name of the decision; made from its number by default.
         at
             Time in seconds of the caller's clock.
+        origin
+            Whose request it is. A conversation (``session``) stays on the model that served it
+            within the last hour, for the sake of prompt caches, unless the SLA needs another.
 
         Raises
         ------
@@ -152,7 +182,7 @@ class Router:
             exclude=exclude,
             at=at,
         )
-        (decision,) = self.decide([request], ids=[id], at=at)
+        (decision,) = self.decide([request], ids=[id], at=at, origin=origin)
         if decision.declined:
             raise BudgetExhausted(
                 f"no model serves this request within the budget of SLA {request.sla!r}: raise "
@@ -201,6 +231,7 @@ class Router:
         *,
         ids: Sequence[str | None] | None = None,
         at: float = 0.0,
+        origin: Origin = _NOBODY,
     ) -> list[Decision]:
         """Decide on one request, or on several at once for policies that plan batches.
 
@@ -227,24 +258,65 @@ class Router:
             answers, nobody = iter(choices), declined(len(self.zoo))
             choices = [next(answers) if _servable(r) else nobody for r in requests]
         return [
-            self._record(request, choice, id, at)
+            self._record(request, choice, id, at, origin)
             for request, choice, id in zip(requests, choices, names, strict=True)
         ]
 
-    def _record(self, request: Request, choice: Choice, id: str | None, at: float) -> Decision:
+    def direct(
+        self,
+        model: str,
+        prompt: Prompt,
+        *,
+        input_tokens: int | None = None,
+        id: str | None = None,
+        at: float = 0.0,
+        origin: Origin = _NOBODY,
+    ) -> Decision:
+        """Log that the caller chose a model; no SLA counts the request and no policy learns of it.
+
+        Raises
+        ------
+        InvalidInput
+            If the zoo has no such model or an argument breaks its rules.
+        """
+        index = self.zoo.index(model)
+        tokens = approximate_tokens(prompt) if input_tokens is None else input_tokens
+        cost = self.policy.expected_cost(tokens)
+        decision = Decision(
+            id=self._name(id),
+            seq=self.fold.decisions_ + 1,
+            sla="",
+            floor=0.0,
+            model=model,
+            called=(model,),
+            propensities=np.eye(len(self.zoo))[index],
+            explored=False,
+            quality=np.full(len(self.zoo), np.nan),
+            cost=self.zoo.typical_costs if cost is None else cost,
+            index=index,
+            features=freeze(self.encoder.encode(prompt)),
+            input_tokens=tokens,
+            policy=DIRECT,
+            at=at,
+            **origin._asdict(),
+        )
+        self._happen(decision)
+        return decision
+
+    def _record(
+        self, request: Request, choice: Choice, id: str | None, at: float, origin: Origin
+    ) -> Decision:
         fold = self.fold
-        seq = fold.decisions_ + 1
+        if origin.session:
+            choice = self._keep_session(request, choice, origin.session, at)
         called = choice.called
         promise = fold.slas_[request.sla]
         if promise.budget is not None:
             called = within_budget(fold, called, choice.cost, promise, at)
         names = fold.zoo_.names
-        name = f"d{self.seed:x}-{seq:x}" if id is None else id
-        if name in fold.records_:
-            raise InvalidInput("id", name, "give every decision its own id")
         decision = Decision(
-            id=name,
-            seq=seq,
+            id=self._name(id),
+            seq=fold.decisions_ + 1,
             sla=request.sla,
             floor=request.floor,
             model=names[choice.model] if called else "",
@@ -258,9 +330,34 @@ class Router:
             input_tokens=request.input_tokens,
             policy=fold.policy_.name,
             at=at,
+            **origin._asdict(),
         )
         self._happen(decision)
         return decision
+
+    def _name(self, id: str | None) -> str:
+        name = f"d{self.seed:x}-{self.fold.decisions_ + 1:x}" if id is None else id
+        if name in self.fold.records_:
+            raise InvalidInput("id", name, "give every decision its own id")
+        return name
+
+    def _keep_session(self, request: Request, choice: Choice, session: str, at: float) -> Choice:
+        """Choice of the conversation's model, if it may serve and the SLA can do with it."""
+        fold = self.fold
+        kept = fold.sessions_.get(session)
+        if kept is None or choice.explored or at - float(kept[1]) > _SESSION_SECONDS:
+            return choice
+        model = str(kept[0])
+        if model not in fold.zoo_:
+            return choice
+        index = fold.zoo_.index(model)
+        if not (request.allowed is None or request.allowed[index]):
+            return choice
+        ledger = fold.ledgers_[request.sla]
+        behind = ledger.satisfied_ < request.floor * ledger.labels_
+        if behind and choice.quality[index] < min(request.floor, choice.quality[choice.model]):
+            return choice
+        return certain(index, choice.quality, choice.cost)
 
     def outcome(
         self,
@@ -273,10 +370,13 @@ class Router:
         latency: float | None = None,
         error: str | None = None,
         at: float = 0.0,
+        completion: str | None = None,
+        estimated: bool = False,
     ) -> bool:
         """Tell what a call really took; False if that was known already.
 
-        ``model`` is the served one by default; cost in the zoo's unit, latency in seconds.
+        ``model`` is the served one by default; cost in the zoo's unit, latency in seconds. Give
+        the provider's name of the answer as ``completion``, and say if the cost is ``estimated``.
 
         Raises
         ------
@@ -295,6 +395,8 @@ class Router:
                 latency=latency,
                 error=error,
                 at=at,
+                completion=completion,
+                estimated=estimated,
             )
         )
 
@@ -307,6 +409,7 @@ class Router:
         model: str | None = None,
         source: str = "user",
         at: float = 0.0,
+        key: str = "",
     ) -> bool:
         """Tell how satisfying a response was; False if that was known already.
 
@@ -327,8 +430,19 @@ class Router:
         given = score if score is not None else float(bool(satisfied))
         called = self._called(decision, model)
         return self._happen(
-            Feedback(decision=decision, model=called, score=given, source=source, at=at)
+            Feedback(decision=decision, model=called, score=given, source=source, at=at, key=key)
         )
+
+    def recall(
+        self, decision: Decision, scores: Mapping[str, float] | None = None, *, at: float = 0.0
+    ) -> bool:
+        """Remember a forgotten decision of this log again, so that late feedback finds it.
+
+        ``scores`` are the latest of its judged models; False if the decision is remembered still.
+        """
+        if decision.id in self.fold.records_:
+            return False
+        return self._happen(Recall(decision=decision, scores=dict(scores or {}), at=at))
 
     def ask(self, judge: Judge, decision: str, response: str = "", *, at: float = 0.0) -> bool:
         """Let a judge label the served response, if its turn comes and nobody has yet.
@@ -402,12 +516,18 @@ class Router:
         promise = self._sla(sla)
         return status_of(promise, self.fold.ledgers_[promise.name], self.zoo.cost_unit)
 
-    def snapshot(self) -> bytes:
-        """Write the whole state; a router restored from it decides as this one would."""
-        return pack({**self._built(), "fold": self.fold.snapshot()})
+    def snapshot(self, *, decisions: bool = True) -> bytes:
+        """Write the whole state; a router restored from it decides as this one would.
 
-    def restore(self, snapshot: bytes) -> None:
+        Without ``decisions`` the remembered ones are named by their ids only, which keeps the
+        snapshot small where they are in a log anyway.
+        """
+        return pack({**self._built(), "fold": self.fold.snapshot(decisions=decisions)})
+
+    def restore(self, snapshot: bytes, find: Find | None = None) -> None:
         """Take over a state written by ``snapshot`` of a router built the same way.
+
+        ``find`` looks up decisions that the snapshot only names, by a list of their ids.
 
         Raises
         ------
@@ -424,7 +544,7 @@ class Router:
                     f"snapshot has {field} {state[field]!r}, this router {value!r}: "
                     "restore into a router built with the same arguments"
                 )
-        self.fold.restore(state["fold"])
+        self.fold.restore(state["fold"], find)
 
     def _built(self) -> dict[str, str | int]:
         """What a snapshot and the router it is restored into must have in common."""

@@ -21,6 +21,9 @@ class Status(msgspec.Struct, frozen=True):
     if the labelled requests are representative of all. ``spent`` is what calls cost in the zoo's
     unit since the start, ``reserved`` what open calls are expected to cost.
 
+    ``best_fixed`` is the model of the highest estimated mean quality and ``savings`` the share of
+    what it alone is estimated to have cost that was not spent (None before the first request).
+
     ``verdict``: ``kept`` if even ``lower`` reaches the floor, ``broken`` if even ``upper`` misses
     it, else ``at risk`` if the mean misses it and ``unknown`` if there is too little to tell.
     """
@@ -39,6 +42,8 @@ class Status(msgspec.Struct, frozen=True):
     spent: float
     reserved: float
     cost_unit: str
+    best_fixed: str | None = None
+    savings: float | None = None
 
 
 def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
@@ -49,6 +54,9 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
     lower = 0.0 if mean is None else max(0.0, mean - radius)
     upper = 1.0 if mean is None else min(1.0, mean + radius)
     recent = ledger.recent_.values()
+    best = ledger.best_fixed()
+    alone = best[1] * ledger.requests_ if best else 0.0
+    reserved = sum(ledger.reserved_.values())
     return Status(
         sla=sla.name,
         floor=sla.floor,
@@ -62,8 +70,10 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
         upper=upper,
         verdict=_verdict(sla.floor, mean, lower, upper),
         spent=ledger.lifetime_spend_,
-        reserved=sum(ledger.reserved_.values()),
+        reserved=reserved,
         cost_unit=cost_unit,
+        best_fixed=best[0] if best else None,
+        savings=1.0 - (ledger.lifetime_spend_ + reserved) / alone if alone > 0 else None,
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from usearch.index import Index
 
 from floorline.errors import InvalidInput, check_number
 from floorline.estimators.base import carry_over, check_label
@@ -233,5 +233,7 @@ class NearestNeighbours(Stateful):
             # One thread: the graph depends on the order of insertion.
             self._index.add(keys, self.features_[first : self.size_], threads=1)
 
-    def _new_index(self) -> Index:
+    def _new_index(self) -> Any:
+        from usearch.index import Index
+
         return Index(ndim=self.dim, metric="cos", dtype="f32")

@@ -18,8 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.optimize import linprog
 
 from floorline.errors import FloorlineError
 
@@ -186,6 +184,10 @@ def _program(
     cap: float | None = None,
 ) -> BudgetSolution:
     """Hand the program to HiGHS as it is; with ``cap``, that of ``capped_prices``."""
+    # Here, since they take longer to import than everything else a router needs.
+    from scipy import sparse
+    from scipy.optimize import linprog
+
     rows, models = quality.shape
     own, share = np.zeros(models), np.zeros((rows, models))
     row, model = np.nonzero(usable)
