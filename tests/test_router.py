@@ -380,3 +380,15 @@ def test_savings_compare_with_the_best_fixed_model():
     status = router.status()
     alone = {"small": 1.0, "large": 10.0}[status.best_fixed]
     assert status.savings == pytest.approx(1.0 - 1.0 / alone)
+
+
+def test_a_message_sent_again_does_not_undo_its_correction(build_router, vector):
+    router = build_router("cheapest")
+    id = router.route(features=vector(0)).id
+    assert router.feedback(id, satisfied=True, key="first")
+    assert router.feedback(id, satisfied=False, key="second")
+    assert not router.feedback(id, satisfied=True, key="first")
+    assert router.status().satisfaction == 0.0
+    again = build_router("cheapest")
+    again.restore(router.snapshot())
+    assert not again.feedback(id, satisfied=True, key="first")

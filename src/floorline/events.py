@@ -171,11 +171,13 @@ class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
 class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
     """A decision that was forgotten is remembered again, for the sake of late feedback.
 
-    ``scores`` maps its judged models to their latest score in the log.
+    ``scores`` maps its judged models to their latest score in the log; ``keys`` names the feedback
+    messages that came.
     """
 
     decision: Decision
     scores: dict[str, float] = {}
+    keys: tuple[str, ...] = ()
     at: float = 0.0
     v: int = 1
 

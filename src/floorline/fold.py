@@ -40,12 +40,13 @@ class Record(msgspec.Struct):
     """A decision that may still get outcomes and feedback, and what it got so far.
 
     ``reserved`` maps models whose call is not settled to their expected cost, ``scores`` judged
-    models to their latest score.
+    models to their latest score; ``keys`` names the feedback messages that came.
     """
 
     decision: Decision
     reserved: dict[str, float]
     scores: dict[str, float]
+    keys: list[str]
 
 
 class Fold(Stateful):
@@ -132,7 +133,7 @@ class Fold(Stateful):
             return False
         reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
         self.decisions_ = event.seq
-        self._remember(Record(event, reserved, {}))
+        self._remember(Record(event, reserved, {}, []))
         if event.policy == DIRECT:
             return True
         ledger = self.ledgers_[event.sla]
@@ -155,7 +156,7 @@ class Fold(Stateful):
     def _recall(self, event: Recall) -> bool:
         if event.decision.id in self.records_:
             return False
-        self._remember(Record(event.decision, {}, dict(event.scores)))
+        self._remember(Record(event.decision, {}, dict(event.scores), list(event.keys)))
         return True
 
     def _remember(self, record: Record) -> None:
@@ -190,6 +191,11 @@ class Fold(Stateful):
         record = self.record(event.decision)
         decision, previous = record.decision, record.scores.get(event.model)
         score = float(event.score)
+        if event.key:
+            # The same message once more, perhaps after another that corrected it.
+            if event.key in record.keys:
+                return False
+            record.keys.append(event.key)
         if previous == score:
             return False
         if decision.policy == DIRECT:
@@ -239,6 +245,7 @@ class Fold(Stateful):
                 encode_event(record.decision) if decisions else record.decision.id,
                 dict(record.reserved),
                 dict(record.scores),
+                list(record.keys),
             ]
             for record in self.records_.values()
         ]
@@ -266,17 +273,17 @@ class Fold(Stateful):
         for name in self._plain_names():
             setattr(self, name, copy_in(getattr(self, name), state[name]))
         self.sessions_ = OrderedDict(self.sessions_)
-        named = [data for data, _, _ in state["records_"] if isinstance(data, str)]
+        named = [data for data, *_ in state["records_"] if isinstance(data, str)]
         found = find(named) if named and find is not None else {}
         self.records_ = OrderedDict()
-        for data, reserved, scores in state["records_"]:
+        for data, reserved, scores, keys in state["records_"]:
             if isinstance(data, str) and data not in found:
                 raise SnapshotMismatch(
                     f"snapshot remembers decision {data!r}, which is not in the log: "
                     "give the log that the snapshot was made beside"
                 )
             decision = found[data] if isinstance(data, str) else _decode(data, Decision)
-            self.records_[decision.id] = Record(decision, dict(reserved), dict(scores))
+            self.records_[decision.id] = Record(decision, dict(reserved), dict(scores), list(keys))
 
     def _plain_names(self) -> list[str]:
         return [n for n in self._state_names() if n not in ("zoo_", "slas_", "records_")]

@@ -414,7 +414,8 @@ class Router:
         """Tell how satisfying a response was; False if that was known already.
 
         Give ``satisfied`` or a ``score`` from 0 to 1. A later, different score for the same
-        response replaces the earlier one. ``model`` is the served one by default.
+        response replaces the earlier one, unless it comes under the ``key`` of a message that came
+        before: then it is that message sent again. ``model`` is the served one by default.
 
         Raises
         ------
@@ -434,15 +435,22 @@ class Router:
         )
 
     def recall(
-        self, decision: Decision, scores: Mapping[str, float] | None = None, *, at: float = 0.0
+        self,
+        decision: Decision,
+        scores: Mapping[str, float] | None = None,
+        keys: Iterable[str] = (),
+        *,
+        at: float = 0.0,
     ) -> bool:
         """Remember a forgotten decision of this log again, so that late feedback finds it.
 
-        ``scores`` are the latest of its judged models; False if the decision is remembered still.
+        ``scores`` are the latest of its judged models, ``keys`` those of the feedback it got;
+        False if the decision is remembered still.
         """
         if decision.id in self.fold.records_:
             return False
-        return self._happen(Recall(decision=decision, scores=dict(scores or {}), at=at))
+        recall = Recall(decision=decision, scores=dict(scores or {}), keys=tuple(keys), at=at)
+        return self._happen(recall)
 
     def ask(self, judge: Judge, decision: str, response: str = "", *, at: float = 0.0) -> bool:
         """Let a judge label the served response, if its turn comes and nobody has yet.
