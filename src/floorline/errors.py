@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from numbers import Real
 from typing import Any
 
@@ -64,6 +64,25 @@ def _data_error(path: str, problem: str, row: int | None, column: str | None) ->
     return DataError(path, problem, row=row, column=column)
 
 
+class ConfigError(FloorlineError, ValueError):
+    """A configuration file that breaks its rules; ``problems`` has one line for each.
+
+    Examples
+    --------
+    >>> error = ConfigError(["floorline.yaml:3: slas is missing: add it", "floorline.yaml:9: …"])
+    >>> print(error)
+    floorline.yaml:3: slas is missing: add it
+    floorline.yaml:9: …
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
+
+
 class UnknownDecision(FloorlineError, LookupError):
     """An outcome or feedback for a decision that never was, or is too old to be remembered."""
 
@@ -84,6 +103,10 @@ class BudgetExhausted(FloorlineError):
 
 class SnapshotMismatch(FloorlineError, ValueError):
     """A snapshot that belongs to another policy, zoo, encoder or version."""
+
+
+class StoreUnavailable(FloorlineError):
+    """The store cannot keep what it is given at present; its text says why."""
 
 
 class MissingExtra(FloorlineError, ImportError):
