@@ -68,6 +68,9 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Seconds; models whose mean latency so far is above it are passed over.
     models
         Names that may serve; None for the whole zoo.
+    guarded
+        Whether policies that can aim above the floor, by ``guarantees.guard_margin``, so that the
+        lower bound of the interval reaches it and not only the mean.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: int | None = None
     max_latency: float | None = None
     models: tuple[str, ...] | None = None
+    guarded: bool = False
     v: int = 1
 
     def __post_init__(self) -> None:
