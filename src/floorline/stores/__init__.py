@@ -2,5 +2,6 @@
 
 from floorline.stores.base import EventLog
 from floorline.stores.memory import MemoryLog
+from floorline.stores.opening import open_store
 
-__all__ = ["EventLog", "MemoryLog"]
+__all__ = ["EventLog", "MemoryLog", "open_store"]

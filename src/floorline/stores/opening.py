@@ -1,0 +1,57 @@
+"""Opens durable stores without loading a database library before one is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from floorline.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from floorline.stores.sql import SqlStore
+
+
+def open_store(url: str, *, max_pending: int = 20_000, patience: float = 5.0) -> SqlStore:
+    """Open a store as its only writer; arguments and errors as for ``SqlStore``.
+
+    Raises
+    ------
+    MissingExtra
+        If the extra that carries the database library is not installed.
+    """
+    with _extra():
+        from floorline.stores.sql import SqlStore
+    return SqlStore(url, max_pending=max_pending, patience=patience)
+
+
+@contextmanager
+def open_beside(url: str) -> Iterator[Engine]:
+    """Open a store beside the process that writes to it, without upgrading its tables.
+
+    Raises
+    ------
+    MissingExtra
+        If the extra that carries the database library is not installed.
+    StoreUnavailable
+        If the database does not work.
+    """
+    with _extra():
+        from floorline.stores.engine import open_engine
+    engine = open_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name in ("sqlalchemy", "alembic"):
+            raise MissingExtra("a durable store", "gateway") from error
+        raise

@@ -1,0 +1,75 @@
+"""Tables of a durable store."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+HEAD = "0001"
+"""Version of these tables; a migration leads to it."""
+
+metadata = sa.MetaData()
+
+# Only an INTEGER is SQLite's own row number; any other type costs a second tree.
+_POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("position", _POSITION, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("decision", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("completion", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("cost", sa.Double),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+for _name, _columns in {
+    "decision": [events.c.decision],
+    "completion": [events.c.completion],
+    "key": [events.c.key, events.c.at],
+}.items():
+    _present = _columns[0].is_not(None)
+    sa.Index(f"events_by_{_name}", *_columns, sqlite_where=_present, postgresql_where=_present)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("position", _POSITION, primary_key=True, autoincrement=False),
+    sa.Column("oldest", _POSITION, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+prompts = sa.Table(
+    "prompts",
+    metadata,
+    sa.Column("decision", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("slas", sa.JSON(none_as_null=True)),
+    sa.Column("rate", sa.Double),
+    sa.Column("budget", sa.Double),
+    sa.Column("period", sa.Double),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("revoked", sa.Double),
+)
