@@ -1,0 +1,28 @@
+"""``floorline.yaml``: read, validated, with messages that name line, field and fix."""
+
+from floorline.errors import MissingExtra
+
+try:
+    import pydantic  # noqa: F401
+except ModuleNotFoundError as error:
+    raise MissingExtra("reading a configuration", "gateway") from error
+
+from floorline.config.across import check_exposure
+from floorline.config.loading import load, load_model, load_text
+from floorline.config.models import Breaker, ModelSettings, Timeouts
+from floorline.config.sections import TelemetrySettings
+from floorline.config.settings import Settings
+from floorline.config.slas import SlaSettings
+
+__all__ = [
+    "Breaker",
+    "ModelSettings",
+    "Settings",
+    "SlaSettings",
+    "TelemetrySettings",
+    "Timeouts",
+    "check_exposure",
+    "load",
+    "load_model",
+    "load_text",
+]

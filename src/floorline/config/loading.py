@@ -1,0 +1,90 @@
+"""From a file to settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from floorline.config.across import across
+from floorline.config.document import Document
+from floorline.config.explain import explain
+from floorline.config.models import ModelSettings, Surroundings
+from floorline.config.settings import Settings
+from floorline.errors import ConfigError
+
+
+def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and validate a configuration file.
+
+    Relative paths in it are relative to its folder.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or breaks rules; tells all of them, each with its line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        fix = "give the path of a configuration file; docs/configuration.md says what is in one"
+        raise ConfigError([f"{path}: there is no such file: {fix}"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}: give a file that can be read"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: the file is not text: write it in UTF-8"]) from None
+    return load_text(text, name=str(path), folder=path.parent, environ=environ)
+
+
+def load_text(
+    text: str,
+    *,
+    name: str = "floorline.yaml",
+    folder: Path = Path(),
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Validate the text of a configuration; errors as for ``load``.
+
+    Examples
+    --------
+    >>> settings = load_text('''
+    ... models:
+    ...   - {name: small, endpoint: "http://127.0.0.1:8000/v1", output_price: 0.4}
+    ... slas:
+    ...   - {name: gold, floor: 0.9}
+    ... ''')
+    >>> settings.zoo().names, settings.promises()[0].floor
+    (('small',), 0.9)
+    """
+    document = Document(text, name, environ)
+    problems = [*document.problems, *across(document.data)]
+    try:
+        settings = Settings.model_validate(document.data, context=Surroundings(environ, folder))
+    except ValidationError as error:
+        known = {problem.place for problem in problems}
+        problems += [p for p in explain(error, Settings, document) if p.place not in known]
+    document.refuse(problems)
+    return settings
+
+
+def load_model(
+    text: str, *, name: str = "the body", environ: Mapping[str, str] = os.environ
+) -> ModelSettings:
+    """Validate the description of one model, in JSON or YAML; errors as for ``load``.
+
+    Examples
+    --------
+    >>> load_model('{"name": "small", "endpoint": "http://127.0.0.1:8000/v1"}').name
+    'small'
+    """
+    document = Document(text, name, environ)
+    problems = list(document.problems)
+    try:
+        model = ModelSettings.model_validate(document.data, context=Surroundings(environ, Path()))
+    except ValidationError as error:
+        problems += explain(error, ModelSettings, document)
+    document.refuse(problems)
+    return model

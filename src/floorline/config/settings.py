@@ -1,0 +1,85 @@
+"""All of ``floorline.yaml``, validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from floorline.config.models import ModelDefaults, ModelSettings
+from floorline.config.sections import (
+    EncoderName,
+    FeedbackSettings,
+    PolicySettings,
+    ServerSettings,
+    StoreSettings,
+    TelemetrySettings,
+    beside,
+)
+from floorline.config.slas import SlaSettings
+from floorline.config.types import Count, Fix, Section, Whole, field
+from floorline.sla import SLA
+from floorline.zoo import Zoo
+
+
+class Settings(Section):
+    """Settings of a Floorline server. The least that is needed: models and slas."""
+
+    model_config = ConfigDict(defer_build=False, title="floorline.yaml")
+
+    models: Annotated[list[ModelSettings], Fix("give a list of models: '- name: …'")] = Field(
+        min_length=1, description="Models that can serve."
+    )
+    slas: Annotated[list[SlaSettings], Fix("give a list of SLAs: '- name: …'")] = Field(
+        min_length=1, description="Promises; the first is the default."
+    )
+    defaults: ModelDefaults = field({}, "Fields for every model that does not set them itself.")
+    policy: PolicySettings = field({}, "Who decides: a name, or name and options.")
+    encoder: Annotated[EncoderName, AfterValidator(beside)] = Field(
+        "hashed",
+        description="What makes features of prompts: hashed, hashed:sparse, lsa:PATH, minilm or "
+        "minilm:PATH.",
+    )
+    seed: Annotated[Whole, Field(ge=0), Fix("give a whole number of 0 or more")] = Field(
+        0, description="Of all random choices."
+    )
+    memory: Count = Field(
+        10_000,
+        description="Decisions kept in memory for outcomes and feedback; later feedback "
+        "is looked up in the store.",
+    )
+    cost_unit: Literal["USD", "J"] = Field(
+        "USD", description="Unit of all prices and budgets: US dollars or joules."
+    )
+    store: StoreSettings = field({}, "Where the event log is kept.")
+    auth: Literal["keys", "none"] = Field(
+        "keys",
+        description="keys: clients need a key of 'floorline keys create'. none: open to everybody, "
+        "and only on a loopback address.",
+    )
+    server: ServerSettings = field({}, "The HTTP server.")
+    feedback: FeedbackSettings = field({}, "Feedback from users.")
+    telemetry: TelemetrySettings = field({}, "OpenTelemetry traces (extra otel).")
+
+    @model_validator(mode="after")
+    def _complete_models(self) -> Settings:
+        self.models[:] = [model.completed(self.defaults) for model in self.models]
+        return self
+
+    def zoo(self) -> Zoo:
+        """Return the models as routing knows them."""
+        return Zoo([model.as_model() for model in self.models], self.cost_unit)
+
+    def promises(self) -> list[SLA]:
+        """Return the SLAs as routing knows them, in order."""
+        return [sla.as_sla() for sla in self.slas]
+
+    @property
+    def own_slas(self) -> frozenset[str]:
+        """Names of the SLAs that are kept for every tenant separately."""
+        return frozenset(sla.name for sla in self.slas if sla.per_tenant)
+
+    def key_files(self) -> list[Path]:
+        """Return the files that hold providers' keys."""
+        return [model.key_path for model in self.models if model.key_path is not None]
