@@ -6,6 +6,7 @@ from floorline.estimators.cost import CostEstimator
 from floorline.estimators.logistic import OnlineLogistic
 from floorline.estimators.neighbours import NearestNeighbours
 from floorline.estimators.running_mean import RunningMean
+from floorline.estimators.shared_difficulty import SharedDifficulty
 
 __all__ = [
     "Blend",
@@ -14,4 +15,5 @@ __all__ = [
     "OnlineLogistic",
     "QualityEstimator",
     "RunningMean",
+    "SharedDifficulty",
 ]

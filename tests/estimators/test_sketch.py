@@ -1,0 +1,36 @@
+"""Sketches keep inner products and are the same for dense, sparse and many features."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline.estimators.sketch import Sketch
+from floorline.features import SparseFeatures
+
+
+@given(st.integers(1, 70), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_dense_sparse_and_batches_agree(dim, length, seed):
+    x = np.random.default_rng(seed).normal(size=dim).astype(np.float32)
+    sketch = Sketch(dim, length)
+    at = np.arange(dim, dtype=np.int32)
+    np.testing.assert_allclose(sketch(SparseFeatures(at, x, dim)), sketch(x), atol=1e-5)
+    np.testing.assert_allclose(sketch.many(x[None, :])[0], sketch(x), atol=1e-5)
+    assert sketch(x).shape == (sketch.length,) == (min(dim, length),)
+
+
+def test_inner_products_are_kept_on_average():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1024)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    y = (x + 0.05 * rng.normal(size=x.shape)).astype(np.float32)
+    sketch = Sketch(1024, 64)
+    kept = (sketch.many(x) * sketch.many(y)).sum(axis=1)
+    assert kept.mean() == pytest.approx(float((x * y).sum(axis=1).mean()), abs=0.04)
+    apart = (sketch.many(x) * sketch.many(x[::-1])).sum(axis=1)
+    assert abs(apart.mean()) < 0.03
+
+
+def test_short_features_stay_as_they_are():
+    x = np.array([0.5, -1.0, 2.0], np.float32)
+    assert Sketch(3, 64)(x).tolist() == x.tolist()
