@@ -2,8 +2,11 @@
 
 import importlib.util
 
+# Only Alembic can run it.
+collect_ignore = ["src/floorline/stores/migrations/env.py"]
+
 if importlib.util.find_spec("torch") is None:
-    collect_ignore = [
+    collect_ignore += [
         f"src/floorline/training/{module}.py"
         for module in ("duals", "network", "proteus_trainer", "resume")
     ]

@@ -21,10 +21,7 @@ from floorline.events import Outcome, encode_event
 from floorline.stores import open_store
 from floorline.stores.packing import drop_zeros, restore_zeros
 
-WORDS = (
-    "explain how the river solves an equation of state why does this function return nothing "
-    "write a contract between two parties and list every clause that protects the tenant"
-).split()
+WORDS = ["explain", "how", "the", "river", "solves", "an", "equation", "of", "state", "why", "does"]
 EVENTS = 20_000
 
 

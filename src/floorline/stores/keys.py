@@ -141,10 +141,8 @@ class KeyStore:
         """All keys, revoked ones included, the oldest first."""
         query = sa.select(api_keys).order_by(api_keys.c.created, api_keys.c.id)
         with reported(self._engine), self._engine.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-        return [
-            msgspec.convert(dict(row), ApiKey, builtin_types=(bytes,), strict=True) for row in rows
-        ]
+            rows = connection.execute(query).all()
+        return [msgspec.convert(row, ApiKey, from_attributes=True) for row in rows]
 
     def revoke(self, id: str) -> bool:
         """Make a key invalid for good; False if it was already.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
 from floorline.errors import StoreUnavailable
-from floorline.stores.engine import shown
+from floorline.stores.engine import reported, shown
 
 
 class WriterLock:
@@ -61,3 +63,17 @@ class WriterLock:
             f"another process writes to the store {self._store}: stop it, or give this one "
             "another store"
         )
+
+
+@contextmanager
+def writer_lock(engine: sa.Engine) -> Iterator[None]:
+    """Be the only writer for a while; errors as for ``WriterLock``."""
+    lock = WriterLock(engine)
+    try:
+        with reported(engine), engine.connect() as connection:
+            lock.hold(connection)
+            yield
+            # PostgreSQL's lock ends with the connection, so that must not return to the pool.
+            connection.invalidate()
+    finally:
+        lock.release()

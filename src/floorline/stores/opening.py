@@ -28,20 +28,25 @@ def open_store(url: str, *, max_pending: int = 20_000, patience: float = 5.0) ->
 
 
 @contextmanager
-def open_beside(url: str) -> Iterator[Engine]:
-    """Open a store beside the process that writes to it, without upgrading its tables.
+def open_beside(url: str, *, ready: bool = False) -> Iterator[Engine]:
+    """Open a store beside the process that writes to it; ``ready`` for use, or as it is.
 
     Raises
     ------
     MissingExtra
         If the extra that carries the database library is not installed.
     StoreUnavailable
-        If the database does not work.
+        If the database does not work, or its tables are of another version.
     """
     with _extra():
         from floorline.stores.engine import open_engine
+        from floorline.stores.lock import writer_lock
+        from floorline.stores.upgrade import check, is_current
     engine = open_engine(url)
     try:
+        if ready and not is_current(engine):
+            with writer_lock(engine):
+                check(engine)
         yield engine
     finally:
         engine.dispose()

@@ -19,6 +19,11 @@ def version(engine: sa.Engine) -> str | None:
         return connection.execute(sa.select(_VERSION.c.version_num)).scalar()
 
 
+def is_current(engine: sa.Engine) -> bool:
+    """Whether a store's tables are those of this Floorline."""
+    return version(engine) == HEAD
+
+
 def upgrade(engine: sa.Engine) -> bool:
     """Create or upgrade the tables, all or nothing; False if there was nothing to do.
 

@@ -1,0 +1,134 @@
+"""The log as a table that other programs read: JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from floorline.errors import InvalidInput
+from floorline.events import Decision, Event, Recall, SlaChange, ZooChange
+from floorline.features import dense
+from floorline.files import writing_whole
+from floorline.stores.reading import LogReader
+
+FORMATS = (".jsonl", ".parquet")
+_COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens")
+_NUMBERS = ("at", "floor", "cost", "latency", "score")
+_TEXTS = (
+    "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
+    "completion", "error", "source", "change",
+)  # fmt: skip
+_FLAGS = ("explored", "estimated", "removed")
+_VECTORS = ("propensities", "expected_quality", "expected_cost")
+COLUMNS = (*_COUNTS, *_NUMBERS, *_TEXTS, *_FLAGS, *_VECTORS, "called", "features")
+"""Columns of a Parquet file; a line of JSON has those that are not empty."""
+
+
+def export(
+    reader: LogReader,
+    path: Path,
+    *,
+    since: float = -math.inf,
+    until: float = math.inf,
+    features: bool = False,
+) -> int:
+    """Write events of since ≤ time < until to a file whose suffix names the format.
+
+    Returns their number. JSON lines go out as they are read; Parquet is made in memory.
+
+    Raises
+    ------
+    InvalidInput
+        If the suffix is not in ``FORMATS``.
+    StoreUnavailable
+        If the database does not work.
+    """
+    rows = (
+        row(position, event, features=features)
+        for position, event in reader.numbered(reader.first())
+        if since <= event.at < until
+    )
+    if path.suffix == ".jsonl":
+        return _json_lines(rows, path)
+    if path.suffix == ".parquet":
+        return _parquet(rows, path)
+    raise InvalidInput("target", str(path), "give it a name that ends in " + " or ".join(FORMATS))
+
+
+def row(position: int, event: Event, *, features: bool = False) -> dict[str, Any]:
+    """One event as a flat row; ``features`` puts a decision's dense vector into it.
+
+    Changes of the zoo or of an SLA are one JSON text under ``change``. A decision's estimates are
+    ``expected_quality`` and ``expected_cost``, so that ``cost`` is always what something cost.
+
+    Examples
+    --------
+    >>> from floorline.events import Outcome
+    >>> sorted(row(7, Outcome(decision="d1", model="small", cost=0.5)))
+    ['at', 'cost', 'decision', 'estimated', 'kind', 'model', 'position']
+    """
+    flat: dict[str, Any] = {"position": position, "kind": event.__struct_config__.tag}
+    if isinstance(event, Decision):
+        flat |= _decision(event, features)
+    elif isinstance(event, Recall):
+        flat |= _decision(event.decision, features) | {"at": event.at}
+    elif isinstance(event, ZooChange):
+        flat |= {"at": event.at, "change": _json(event.zoo)}
+    elif isinstance(event, SlaChange):
+        flat |= {"at": event.at, "change": _json(event.sla), "removed": event.removed}
+    else:
+        flat |= msgspec.structs.asdict(event)
+    return {
+        name: value
+        for name, value in flat.items()
+        if value is not None and value != "" and name != "v"
+    }
+
+
+def _decision(event: Decision, features: bool) -> dict[str, Any]:
+    flat = msgspec.structs.asdict(event)
+    flat["decision"] = flat.pop("id")
+    flat["called"] = list(event.called)
+    flat["propensities"] = event.propensities.tolist()
+    flat["expected_quality"] = flat.pop("quality").tolist()
+    flat["expected_cost"] = flat.pop("cost").tolist()
+    given = flat.pop("features")
+    if features:
+        flat["features"] = dense(given).tolist()
+    return flat
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value, order="deterministic").decode()
+
+
+def _json_lines(rows: Iterator[dict[str, Any]], path: Path) -> int:
+    count = 0
+    with writing_whole(path) as stream:
+        for flat in rows:
+            stream.write(msgspec.json.encode(flat) + b"\n")
+            count += 1
+    return count
+
+
+def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> int:
+    # Takes longer to import than a small export takes.
+    import polars as pl
+
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(_TEXTS, pl.String),
+        **dict.fromkeys(_NUMBERS, pl.Float64),
+        **dict.fromkeys(_COUNTS, pl.Int64),
+        **dict.fromkeys(_FLAGS, pl.Boolean),
+        **dict.fromkeys(_VECTORS, pl.List(pl.Float64)),
+        "called": pl.List(pl.String),
+        "features": pl.List(pl.Float32),
+    }
+    frame = pl.DataFrame(list(rows), schema={name: kinds[name] for name in COLUMNS})
+    with writing_whole(path) as stream:
+        frame.write_parquet(stream)
+    return len(frame)
