@@ -1,0 +1,132 @@
+"""Leave a model alone that keeps failing, and find out when it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from floorline.gateway.upstreams.settings import BreakerSettings
+
+_SLICES = 10
+
+State = Literal["closed", "open", "half_open"]
+
+
+class Breaker:
+    """A circuit breaker on the rate of failures in a sliding window (Nygard, Release It!).
+
+    Every attempt asks for a ticket first, and with it reports to ``succeeded``, ``failed`` or, if
+    it ended without saying anything about the provider, ``abandoned``. Reports of attempts from
+    before the breaker last opened or closed say nothing of how things are now and do not count.
+
+    Parameters
+    ----------
+    settings
+        When to open and for how long.
+    clock
+        Seconds that never go back.
+
+    Examples
+    --------
+    >>> now = 0.0
+    >>> breaker = Breaker(BreakerSettings(failures=2, open_for=10.0), lambda: now)
+    >>> for _ in range(2):
+    ...     breaker.failed(breaker.admit())
+    >>> breaker.state, breaker.admit()
+    ('open', None)
+    >>> now = 10.0
+    >>> probe = breaker.admit()
+    >>> breaker.state, breaker.admit()
+    ('half_open', None)
+    >>> breaker.succeeded(probe)
+    >>> breaker.state
+    'closed'
+    """
+
+    def __init__(self, settings: BreakerSettings, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._slice = settings.window / _SLICES
+        # Per slice of the window: its number, attempts that succeeded and that failed.
+        self._counts: list[list[int]] = []
+        self._opened: float | None = None
+        self._probing = 0
+        self._passed = 0
+        self._epoch = 0
+        self._reset(None)
+
+    @property
+    def state(self) -> State:
+        """Whether attempts pass (closed), do not (open) or are let through one by one."""
+        if self._opened is None:
+            return "closed"
+        return "open" if self.wait() else "half_open"
+
+    def wait(self) -> float:
+        """Seconds until it lets probes through; 0 unless it is open."""
+        if self._opened is None:
+            return 0.0
+        return max(0.0, self._opened + self.settings.open_for - self._clock())
+
+    def would_admit(self) -> bool:
+        """Whether an attempt would be let through now."""
+        if self._opened is None:
+            return True
+        return self._probing < self.settings.probes and not self.wait()
+
+    def admit(self) -> int | None:
+        """Ticket of an attempt, which must report its end; None if it may not be made."""
+        if self._opened is None:
+            return self._epoch
+        if not self.would_admit():
+            return None
+        self._probing += 1
+        return self._epoch
+
+    def succeeded(self, ticket: int) -> None:
+        """An attempt was answered."""
+        if ticket != self._epoch:
+            return
+        if self._opened is None:
+            self._current()[1] += 1
+            return
+        self._probing -= 1
+        self._passed += 1
+        if self._passed >= self.settings.probes:
+            self._reset(None)
+
+    def failed(self, ticket: int) -> None:
+        """An attempt failed through the provider's fault."""
+        if ticket != self._epoch:
+            return
+        if self._opened is not None:
+            self._reset(self._clock())
+            return
+        self._current()[2] += 1
+        oldest = self._number() - _SLICES
+        recent = [count for count in self._counts if count[0] > oldest]
+        failed = sum(count[2] for count in recent)
+        attempts = failed + sum(count[1] for count in recent)
+        if failed >= self.settings.failures and failed >= self.settings.rate * attempts:
+            self._reset(self._clock())
+
+    def abandoned(self, ticket: int) -> None:
+        """An attempt ended without a verdict, as when the client left."""
+        if ticket == self._epoch and self._opened is not None:
+            self._probing -= 1
+
+    def _reset(self, opened: float | None) -> None:
+        self._opened = opened
+        self._epoch += 1
+        self._probing = self._passed = 0
+        self._counts = [[-1, 0, 0] for _ in range(_SLICES)]
+
+    def _number(self) -> int:
+        return int(self._clock() / self._slice)
+
+    def _current(self) -> list[int]:
+        number = self._number()
+        count = self._counts[number % _SLICES]
+        if count[0] != number:
+            count[:] = (number, 0, 0)
+        return count

@@ -1,0 +1,221 @@
+"""Calls of providers with a protocol of their own, through LiteLLM."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from floorline.errors import MissingExtra
+from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.settings import Secret, UpstreamSettings
+
+# All that a client may say. LiteLLM's function takes much more, such as where to send the key to,
+# so that nothing else of a request may become an argument.
+_FIELDS = frozenset(
+    {
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "modalities",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "service_tier",
+        "stop",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+        "web_search_options",
+    }
+)
+
+
+def load_litellm() -> Any:
+    """Import LiteLLM, which takes seconds.
+
+    Raises
+    ------
+    MissingExtra
+        If it is not installed.
+    """
+    # Otherwise it fetches a list of prices from the internet, which nobody asked for.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    try:
+        litellm: Any = importlib.import_module("litellm")
+    except ImportError as error:
+        raise MissingExtra("an upstream of kind 'litellm'", "litellm") from error
+    litellm.suppress_debug_info = True
+    litellm.telemetry = False
+    return litellm
+
+
+class WholeReply:
+    """An answer that is all there."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self._body = body
+
+    async def read(self) -> bytes:
+        """Return the body, then nothing."""
+        body, self._body = self._body, b""
+        return body
+
+    def abort(self) -> None:
+        """Nothing is left to give up."""
+
+
+class EventReply:
+    """A stream of LiteLLM's chunks as server-sent events."""
+
+    status = 200
+
+    def __init__(self, chunks: AsyncIterator[Any], name: str) -> None:
+        self.headers: Mapping[str, str] = {"Content-Type": "text/event-stream"}
+        self._chunks = chunks
+        self._name = name
+        self._ended = self._aborted = False
+        self._pending: asyncio.Task[bytes] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def read(self) -> bytes:
+        """Return the next event, and nothing after ``[DONE]``; UpstreamError if it broke."""
+        if self._ended:
+            return b""
+        # A task of its own, so that ``abort`` can end the wait.
+        self._pending = asyncio.create_task(self._next())
+        try:
+            return await self._pending
+        except asyncio.CancelledError:
+            if not self._aborted:
+                raise
+            what = "given up"
+        except Exception as error:
+            what = type(error).__name__
+        raise UpstreamError(f"model {self._name!r}: the stream broke ({what})", "reset")
+
+    async def _next(self) -> bytes:
+        async for chunk in self._chunks:
+            return b"data: " + msgspec.json.encode(_as_openai(chunk)) + b"\n\n"
+        self._ended = True
+        return b"data: [DONE]\n\n"
+
+    def abort(self) -> None:
+        """Close the stream, and with it the provider's connection."""
+        if self._aborted:
+            return
+        self._aborted = True
+        if self._pending is not None:
+            self._pending.cancel()
+        self._closing = asyncio.create_task(self._close())
+
+    async def _close(self) -> None:
+        if self._pending is not None:
+            # A generator that is still running cannot be closed.
+            await asyncio.wait([self._pending])
+        await self._chunks.aclose()  # type: ignore[attr-defined]
+
+
+def _as_openai(chunk: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = chunk.model_dump(exclude_none=True)
+    choices = fields.get("choices", [])
+    if fields.get("usage") and not any(c.get("delta") or c.get("finish_reason") for c in choices):
+        # OpenAI's chunk of the usage has no choices; LiteLLM's has an empty one.
+        fields["choices"] = []
+    return fields
+
+
+class LitellmClient:
+    """Sends requests to one model through LiteLLM.
+
+    Parameters
+    ----------
+    name
+        The zoo's name of the model, for errors.
+    settings
+        Where and how.
+
+    Raises
+    ------
+    MissingExtra
+        If LiteLLM is not installed.
+    """
+
+    def __init__(self, name: str, settings: UpstreamSettings) -> None:
+        self._name = name
+        self._litellm = load_litellm()
+        self._headers = {
+            key: value.reveal() if isinstance(value, Secret) else value
+            for key, value in settings.headers.items()
+        }
+        self._fixed: dict[str, Any] = {
+            "model": settings.model,
+            "timeout": settings.timeouts.total,
+            "max_retries": 0,
+            "num_retries": 0,
+        }
+        if settings.base_url:
+            self._fixed["api_base"] = settings.base_url
+        if settings.api_key is not None:
+            self._fixed["api_key"] = settings.api_key.reveal()
+
+    async def send(
+        self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None
+    ) -> WholeReply | EventReply:
+        """Send a request and wait for its answer to begin; UpstreamError if none came."""
+        try:
+            request = msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _refusal(400, {}, f"the request is not a JSON object: {error}")
+        arguments = {key: value for key, value in request.items() if key in _FIELDS}
+        others = {k: v for k, v in request.items() if k not in _FIELDS and k != "model"}
+        if others:
+            arguments["extra_body"] = others
+        arguments |= self._fixed | {"extra_headers": {**(headers or {}), **self._headers}}
+        try:
+            answer = await self._litellm.acompletion(**arguments)
+        except self._litellm.APIConnectionError:
+            fault = UpstreamError(f"model {self._name!r}: no connection", "connect", again=True)
+        except Exception as error:
+            response = getattr(error, "response", None)
+            return _refusal(
+                getattr(error, "status_code", None) or 500,
+                dict(getattr(response, "headers", None) or {}),
+                str(getattr(error, "message", error)),
+            )
+        else:
+            if stream:
+                return EventReply(answer, self._name)
+            body = msgspec.json.encode(answer.model_dump())
+            return WholeReply(200, {"Content-Type": "application/json"}, body)
+        raise fault
+
+
+def _refusal(status: int, headers: Mapping[str, str], message: str) -> WholeReply:
+    kept = {key.title(): value for key, value in headers.items() if key.lower() == "retry-after"}
+    kept["Content-Type"] = "application/json"
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return WholeReply(int(status), kept, msgspec.json.encode({"error": error}))

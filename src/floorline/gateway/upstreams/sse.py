@@ -1,0 +1,134 @@
+"""Read a stream of server-sent events while its bytes pass by.
+
+Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
+"""
+
+from __future__ import annotations
+
+from floorline.gateway.upstreams.completions import Findings, read_completion
+
+_BOM = b"\xef\xbb\xbf"
+_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n")
+
+
+class SseReader:
+    r"""Picks out of a streamed completion what the gateway must know.
+
+    Parameters
+    ----------
+    drop_usage
+        Keep the chunk that carries nothing but the usage from the client. What ``feed`` gives then
+        is whole events with their line ends unified, else the bytes it was given.
+
+    Attributes
+    ----------
+    found
+        What the stream carried so far.
+    done
+        Whether ``[DONE]`` came.
+    chunks
+        Number of completion chunks so far.
+    malformed
+        Number of events that are neither chunk nor error.
+
+    Examples
+    --------
+    >>> reader = SseReader()
+    >>> for part in (b'data: {"id": "c-1", "choices": [{"delta": {"content"', b': "Hi"}}]}\n\n'):
+    ...     _ = reader.feed(part)
+    >>> reader.found.completion_id, reader.found.output_characters, reader.done
+    ('c-1', 2, False)
+    """
+
+    __slots__ = (
+        "_drop_usage",
+        "_skip_newline",
+        "_started",
+        "_tail",
+        "chunks",
+        "done",
+        "found",
+        "malformed",
+    )
+
+    def __init__(self, *, drop_usage: bool = False) -> None:
+        self.found = Findings()
+        self.done = False
+        self.chunks = 0
+        self.malformed = 0
+        self._drop_usage = drop_usage
+        self._tail = bytearray()
+        self._skip_newline = False
+        self._started = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take in the next bytes; returns what the client may have of them."""
+        text = self._unify(data) if self._skip_newline or b"\r" in data else data
+        tail = self._tail
+        if tail:
+            start = len(tail) - 1
+            tail += text
+            if tail.find(b"\n\n", start) < 0:
+                return b"" if self._drop_usage else data
+            text = bytes(tail)
+            tail.clear()
+        *events, rest = text.split(b"\n\n")
+        if rest:
+            tail += rest
+        if not self._drop_usage:
+            for event in events:
+                self._read(event)
+            return data
+        return b"".join([event + b"\n\n" for event in events if not self._read(event)])
+
+    def close(self) -> bytes:
+        """End the stream; an event without the blank line after it counts all the same."""
+        rest, self._tail = bytes(self._tail), bytearray()
+        dropped = self._read(rest)
+        return rest if self._drop_usage and not dropped else b""
+
+    def _unify(self, data: bytes) -> bytes:
+        """Make every line end a newline, also one that is torn apart."""
+        if self._skip_newline and data[:1] == b"\n":
+            data = data[1:]
+            if not data:
+                self._skip_newline = False
+                return data
+        if data:
+            self._skip_newline = data[-1:] == b"\r"
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _read(self, event: bytes) -> bool:
+        """Take in one event; True if it is nothing but the usage."""
+        if not self._started:
+            self._started = True
+            event = event.removeprefix(_BOM)
+        if event.startswith(b"data:") and b"\n" not in event:
+            payload = event[5:]
+        else:
+            lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+            if not lines:
+                return False
+            payload = b"\n".join(lines)
+        if len(payload) < 16 and payload.strip() == b"[DONE]":
+            self.done = True
+            return False
+        chunk = read_completion(payload)
+        if chunk is None or chunk.choices is chunk.error is chunk.usage is None:
+            self.malformed += 1
+            return False
+        self.found.add(chunk)
+        self.chunks += chunk.error is None
+        return chunk.usage is not None and not chunk.choices
+
+
+def looks_like_events(start: bytes) -> bool:
+    """Whether bytes can be how a stream of events begins.
+
+    Examples
+    --------
+    >>> looks_like_events(b"data: {"), looks_like_events(b'{"id"'), looks_like_events(b"da")
+    (True, False, True)
+    """
+    start = start.removeprefix(_BOM).replace(b"\r", b"\n")
+    return any(start.startswith(field) or field.startswith(start) for field in _STARTS)
