@@ -1,0 +1,107 @@
+"""The ``floorline check`` command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from floorline.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from floorline.config import Settings
+    from floorline.gateway.ping import Ping
+    from floorline.gateway.upstreams.settings import UpstreamSettings
+
+
+def check(
+    config: Annotated[Path, typer.Option(help="Configuration file to check.")] = Path(
+        "floorline.yaml"
+    ),
+    call: Annotated[
+        bool, typer.Option("--call", help="Also ask every model for one token, which is charged.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only validate the file; ask nobody.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a provider has to answer.")
+    ] = 10.0,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the file's JSON Schema and stop.")
+    ] = False,
+) -> None:
+    """Validate a configuration file and ask every provider whether it serves its model.
+
+    Exit code 2 if the file breaks rules, or a provider does not answer, refuses the key or does
+    not have the model.
+    """
+    if schema:
+        from floorline.config.schema import schema_text
+
+        typer.echo(schema_text(), nl=False)
+        return
+    from floorline import config as configuration
+
+    settings = configuration.load(config)
+    models = _prepare(settings)
+    console = Console()
+    console.print(_summary(config, settings), highlight=False)
+    if offline:
+        return
+    from floorline.gateway.ping import ping_all
+
+    pings = asyncio.run(ping_all(models, call=call, timeout=timeout))
+    console.print(_table(pings))
+    problems = [ping for ping in pings if ping.problem is not None]
+    for ping in problems:
+        text = escape(f"{ping.model}: {ping.problem}")
+        console.print(f"[red]problem:[/red] {text}", highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(2)
+
+
+def _prepare(settings: Settings) -> dict[str, UpstreamSettings]:
+    """Build what a start would build, for the sake of its errors."""
+    try:
+        from floorline.gateway.upstream_config import upstreams
+    except ModuleNotFoundError as error:
+        raise MissingExtra("asking providers", "gateway") from error
+    from floorline.encoders import make_encoder
+
+    settings.policy.build()
+    if settings.encoder != "minilm":
+        make_encoder(settings.encoder)
+    return upstreams(settings)
+
+
+def _summary(path: Path, settings: Settings) -> str:
+    models, slas = len(settings.models), len(settings.slas)
+    return escape(
+        f"{path}: valid; {models} {'model' if models == 1 else 'models'}, "
+        f"{slas} {'SLA' if slas == 1 else 'SLAs'}, policy {settings.policy.name}, "
+        f"auth {settings.auth}"
+    )
+
+
+def _table(pings: Sequence[Ping]) -> Table:
+    table = Table()
+    for column in ("model", "endpoint", "reachable", "latency", "model listed", "notes"):
+        table.add_column(column, justify="right" if column == "latency" else "left")
+    words = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "?"}
+    for ping in pings:
+        table.add_row(
+            escape(ping.model),
+            escape(ping.endpoint),
+            words[ping.reachable],
+            "" if ping.seconds is None else f"{1000 * ping.seconds:.0f} ms",
+            words[ping.listed],
+            "[red]see below[/red]" if ping.problem else escape(ping.note),
+        )
+    return table
