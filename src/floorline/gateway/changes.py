@@ -1,0 +1,115 @@
+"""What differs between two configurations, and what of it a running server can take over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from floorline.config import ModelSettings, Settings
+
+_PRICES = ("input_price", "output_price", "call_price")
+
+# A store, a listening socket and a fold over the log stand from the start to the end.
+_FIXED: tuple[tuple[str, ...], ...] = (
+    ("store", "url"),
+    ("server", "host"),
+    ("server", "port"),
+    ("encoder",),
+    ("seed",),
+    ("memory",),
+    ("policy",),
+    ("auth",),
+    ("telemetry",),
+)
+_LISTS = ("models", "slas", "defaults")
+
+
+class Changes(NamedTuple):
+    """Names of what was added, removed and changed.
+
+    ``prices`` are those of the changed models whose prices changed, ``other`` fields outside
+    models and SLAs that take effect at once, ``restart`` those that wait for the next start.
+    """
+
+    models_added: tuple[str, ...] = ()
+    models_removed: tuple[str, ...] = ()
+    models_changed: tuple[str, ...] = ()
+    prices: tuple[str, ...] = ()
+    slas_added: tuple[str, ...] = ()
+    slas_removed: tuple[str, ...] = ()
+    slas_changed: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+    def __str__(self) -> str:
+        """Say it in one line, without values: some are secret."""
+        words = [
+            f"{field.replace('_', ' ')}: {', '.join(names)}"
+            for field, names in self._asdict().items()
+            if names and field != "restart"
+        ]
+        if self.restart:
+            words.append(f"only after a restart: {', '.join(self.restart)}")
+        return "; ".join(words) or "nothing changed"
+
+
+def changes(old: Settings, new: Settings) -> Changes:
+    """Compare two configurations."""
+    before = {model.name: model for model in old.models}
+    after = {model.name: model for model in new.models}
+    changed = _changed(before, after)
+    promised = {sla.name: sla for sla in old.slas}
+    wanted = {sla.name: sla for sla in new.slas}
+    fixed = {".".join(path) for path in _FIXED}
+    differing = _differing(old, new)
+    return Changes(
+        models_added=tuple(name for name in after if name not in before),
+        models_removed=tuple(name for name in before if name not in after),
+        models_changed=changed,
+        prices=tuple(name for name in changed if _prices(before[name]) != _prices(after[name])),
+        slas_added=tuple(name for name in wanted if name not in promised),
+        slas_removed=tuple(name for name in promised if name not in wanted),
+        slas_changed=_changed(promised, wanted),
+        other=tuple(name for name in differing if name not in fixed),
+        restart=tuple(name for name in differing if name in fixed),
+    )
+
+
+def at_run_time(old: Settings, new: Settings) -> Settings:
+    """Return ``new`` with what cannot change at run time as it is in ``old``."""
+    kept: dict[str, Any] = {}
+    for section, *field in _FIXED:
+        if not field:
+            kept[section] = getattr(old, section)
+        else:
+            current = kept.get(section, getattr(new, section))
+            value = getattr(getattr(old, section), field[0])
+            kept[section] = current.model_copy(update={field[0]: value})
+    return new.model_copy(update=kept)
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name in after if name in before and before[name] != after[name])
+
+
+def _prices(model: ModelSettings) -> tuple[float, ...]:
+    return tuple(getattr(model, name) for name in _PRICES)
+
+
+def _differing(old: Settings, new: Settings) -> list[str]:
+    """Fields outside models and SLAs that differ, by their path."""
+    whole = {path[0] for path in _FIXED if len(path) == 1}
+    found = []
+    for section in Settings.model_fields:
+        before, after = getattr(old, section), getattr(new, section)
+        if section in _LISTS or before == after:
+            continue
+        fields = getattr(type(before), "model_fields", {})
+        if section in whole or not fields:
+            found.append(section)
+        else:
+            found += [f"{section}.{f}" for f in fields if getattr(before, f) != getattr(after, f)]
+    return found
