@@ -2,29 +2,68 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from floorline import bench_cli, datasets_cli, replay_cli, training_cli
-from floorline.errors import FloorlineError
+from floorline.errors import ConfigError, FloorlineError
 from floorline.version import __version__
 
+_COMMANDS = {
+    "demo": "replay_cli:demo",
+    "serve": "serve_cli:serve",
+    "check": "check_cli:check",
+    "keys": "keys_cli:app",
+    "store": "store_cli:app",
+    "replay": "replay_cli:replay",
+    "bench": "bench_cli:bench",
+    "datasets": "datasets_cli:app",
+    "train": "training_cli:app",
+}
+"""Where each command is; a function, or commands of its own."""
+
+
+class _Commands(typer.core.TyperGroup):
+    """Imports a command when it is called: a server should not wait for the plots of a replay."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = dict.fromkeys(_COMMANDS)  # type: ignore[assignment]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; None if there is none of this name."""
+        if cmd_name in self.commands and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _load(cmd_name)
+        return self.commands.get(cmd_name)
+
+
+def _load(name: str) -> Any:
+    module, _, attribute = _COMMANDS[name].partition(":")
+    found = getattr(importlib.import_module(f"floorline.{module}"), attribute)
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(context_settings=_CONTEXT)
+        alone.command(name)(found)
+        found = alone
+    command = typer.main.get_command(found)
+    command.name = name
+    return command
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
+    cls=_Commands,
     help="Route each LLM request to the cheapest model that keeps a promised floor on quality.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_CONTEXT,
 )
-app.add_typer(datasets_cli.app, name="datasets")
-app.command("demo")(replay_cli.demo)
-app.command("replay")(replay_cli.replay)
-app.command("bench")(bench_cli.bench)
-app.add_typer(training_cli.app, name="train")
 
 
 def _version(wanted: bool) -> None:
@@ -54,6 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("stopped", code=130)
     except KeyboardInterrupt:
         return _fail("stopped", code=130)
+    except ConfigError as error:
+        for problem in error.problems:
+            _fail(problem)
+        return 2
     except FloorlineError as error:
         return _fail(str(error))
     except TyperException as error:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from floorline.config.across import check_exposure
 from floorline.config.models import ModelDefaults, ModelSettings
 from floorline.config.sections import (
     EncoderName,
@@ -74,6 +75,21 @@ class Settings(Section):
     def promises(self) -> list[SLA]:
         """Return the SLAs as routing knows them, in order."""
         return [sla.as_sla() for sla in self.slas]
+
+    def at(self, host: str | None, port: int | None) -> Settings:
+        """Return the settings with another address to listen on.
+
+        Raises
+        ------
+        InvalidInput
+            If a server without authentication could be reached there from elsewhere.
+        """
+        given = {"host": host, "port": port}
+        server = self.server.model_copy(
+            update={name: value for name, value in given.items() if value is not None}
+        )
+        check_exposure(self.auth, server.host)
+        return self.model_copy(update={"server": server})
 
     @property
     def own_slas(self) -> frozenset[str]:

@@ -138,6 +138,10 @@ class Policy(Stateful, ABC):
         """(M,) estimate ĉ for a prompt of this length; None if the policy estimates no costs."""
         return None
 
+    def queue(self, sla: str) -> float | None:
+        """Virtual queue of an SLA; None if the policy keeps none."""
+        return None
+
     def warm_start(self, history: History) -> None:
         """Learn from labelled requests from before; a policy without estimators learns nothing."""
 

@@ -85,6 +85,10 @@ class MessPlus(QueryAllPolicy):
         super().on_zoo(zoo)
         self._set_scale(zoo)
 
+    def queue(self, sla: str) -> float:
+        """Virtual queue Q of an SLA."""
+        return self.queues_[sla]
+
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
         """Open queues for new SLAs."""
         self.queues_.set_slas(slas)

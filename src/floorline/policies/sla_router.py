@@ -127,6 +127,10 @@ class SlaRouter(EstimatingPolicy):
         before = decision.expected_quality if previous is None else previous
         self.queues_.add(decision.sla, (before - score) / self.reporting_rate)
 
+    def queue(self, sla: str) -> float:
+        """Virtual queue Q of an SLA."""
+        return self.queues_[sla]
+
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
         """Open queues for new SLAs."""
         self.queues_.set_slas(slas)

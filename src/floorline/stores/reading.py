@@ -85,24 +85,29 @@ class LogReader:
                     found[decision.id] = decision
         return found
 
-    def scores(self, decision: str) -> dict[str, float]:
-        """Latest score of each judged model; a message that was sent again counts once."""
+    def feedback_of(self, decision: str) -> tuple[dict[str, float], list[str]]:
+        """Latest score of each judged model, and the keys of the messages that came.
+
+        A message that was sent again counts once.
+        """
         query = (
             sa.select(events.c.body)
             .where(events.c.decision == decision, events.c.kind.in_(("feedback", "recall")))
             .order_by(events.c.position)
         )
         scores: dict[str, float] = {}
-        heard = set()
+        heard: list[str] = []
         for (body,) in self._rows(query):
             event = unpack_event(body)
             if isinstance(event, Recall):
                 # Holds all that was said before, some of which may be deleted by now.
                 scores.update(event.scores)
+                heard += [key for key in event.keys if key not in heard]
             elif isinstance(event, Feedback) and event.key not in heard:
                 scores[event.model] = float(event.score)
-                heard.update({event.key} - {""})
-        return scores
+                if event.key:
+                    heard.append(event.key)
+        return scores, heard
 
     def decision_of(self, completion: str) -> str | None:
         """Newest decision that a call with this completion id was made for."""

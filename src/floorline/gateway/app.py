@@ -1,0 +1,92 @@
+"""The ASGI application: which path does what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from floorline.errors import FloorlineError
+from floorline.gateway.chat import ChatEndpoint
+from floorline.gateway.errors import ApiError, api_error
+from floorline.gateway.feedback import FeedbackApi
+from floorline.gateway.openapi import document
+from floorline.gateway.promises import PromisesApi
+from floorline.gateway.replies import reply
+from floorline.gateway.routing import RouteApi
+from floorline.gateway.service import Gateway, log
+from floorline.gateway.zoo_admin import ZooApi
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build_app(gateway: Gateway) -> Starlette:
+    """Build the application around a gateway that somebody else starts and stops."""
+    feedback, promises = FeedbackApi(gateway), PromisesApi(gateway)
+    routing, zoo = RouteApi(gateway), ZooApi(gateway)
+
+    async def healthz(request: Request) -> Response:
+        return reply({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        problems = gateway.problems()
+        status = "ready" if not problems else "not ready"
+        body = {"status": status, "problems": problems, "notes": gateway.notes()}
+        return reply(body, 200 if not problems else 503)
+
+    async def metrics(request: Request) -> Response:
+        text, kind = gateway.metrics.render(request.headers.get("accept", ""))
+        return Response(text, media_type=kind)
+
+    async def openapi(request: Request) -> Response:
+        return reply(document())
+
+    routes = [
+        # The endpoint that matters comes first: routes are tried in order.
+        Route("/v1/chat/completions", ChatEndpoint(gateway), methods=["POST"]),
+        Route("/v1/feedback", feedback.feedback, methods=["POST"]),
+        Route("/v1/outcomes", feedback.outcome, methods=["POST"]),
+        Route("/v1/route", routing.route, methods=["POST"]),
+        Route("/v1/models", promises.models, methods=["GET"]),
+        Route("/v1/models/{model:path}", promises.model, methods=["GET"]),
+        Route("/v1/slas", promises.slas, methods=["GET"]),
+        Route("/v1/slas/{name}", promises.sla, methods=["GET"]),
+        Route("/v1/zoo/models", zoo.add, methods=["POST"]),
+        Route("/v1/zoo/models/{name:path}", zoo.remove, methods=["DELETE"]),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
+    ]
+    return Starlette(
+        routes=routes,
+        exception_handlers={
+            FloorlineError: _floorline_error,
+            HTTPException: _http_error,
+            Exception: _unexpected,
+        },
+    )
+
+
+async def _floorline_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FloorlineError)
+    return api_error(error).response()
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    texts: Mapping[int, str] = {
+        404: f"there is nothing at {request.url.path}: see /openapi.json",
+        405: f"{request.method} is not for {request.url.path}: see /openapi.json",
+    }
+    text = texts.get(error.status_code, error.detail)
+    return ApiError(error.status_code, text, headers=dict(error.headers or {})).response()
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return ApiError(500, "the gateway failed; its log says why", code="internal_error").response()

@@ -1,0 +1,152 @@
+"""Reading a chat request: what routing must know of it, everything else left as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from floorline.encoders.messages import approximate_tokens
+from floorline.gateway.errors import ApiError
+
+ROUTED = "floorline/"
+"""Prefix of the model names that ask for an SLA instead of a model."""
+
+_AUTO = "auto"
+_PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body's ``floorline`` field: a floor, models to leave out, a conversation to follow."""
+
+    floor: float | None = None
+    exclude: tuple[str, ...] = ()
+    session: str = ""
+
+
+class ChatBody(msgspec.Struct, frozen=True):
+    """A chat request.
+
+    ``fields`` holds every field of the body as the bytes that came, but for ``floorline``;
+    ``needs`` what a model must be capable of, ``reserve`` how many tokens the answer may take.
+    """
+
+    model: str
+    messages: list[Any]
+    stream: bool
+    input_tokens: int
+    needs: frozenset[str]
+    reserve: int
+    options: Options
+    fields: dict[str, msgspec.Raw]
+
+    @property
+    def sla(self) -> str | None:
+        """Name of the SLA asked for; "" for the default one, None if a model is named."""
+        if not self.model.startswith(ROUTED):
+            return None
+        name = self.model[len(ROUTED) :]
+        return "" if name == _AUTO else name
+
+    def with_fields(self, **changed: Any) -> bytes:
+        """Encode the body with these fields in place of the client's; all others byte for byte."""
+        fields = dict(self.fields)
+        for name, value in changed.items():
+            fields[name] = msgspec.Raw(msgspec.json.encode(value))
+        return msgspec.json.encode(fields)
+
+
+class _Format(msgspec.Struct):
+    type: str = "text"
+
+
+class _View(msgspec.Struct):
+    """The fields that routing reads, with the types it relies on."""
+
+    model: str
+    messages: list[Any]
+    stream: bool | None = None
+    tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    response_format: _Format | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    floorline: Options | None = None
+
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_view = msgspec.json.Decoder(_View)
+
+
+def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
+    """Read the body of a chat request; ``headers`` may give the floor and the options too.
+
+    Raises
+    ------
+    ApiError
+        If it is no JSON object, or a field that routing reads is not of its type.
+    InvalidInput
+        If the messages are malformed.
+
+    Examples
+    --------
+    >>> body = read_chat(b'{"model": "floorline/gold", "seed": 1.50, "messages": '
+    ...                  b'[{"role": "user", "content": "Why?"}]}', {})
+    >>> body.sla, body.input_tokens
+    ('gold', 1)
+    >>> body.with_fields(model="small")
+    b'{"model":"small","seed":1.50,"messages":[{"role": "user", "content": "Why?"}]}'
+    """
+    try:
+        fields = _fields.decode(data)
+        view = _view.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(
+            400, f"the body is not a chat request: {error}", code="invalid_body"
+        ) from error
+    fields.pop("floorline", None)
+    options = _with_headers(view.floorline or Options(), headers)
+    needs = set()
+    if view.tools or view.functions:
+        needs.add("tools")
+    if view.response_format is not None and view.response_format.type != "text":
+        needs.add("json")
+    for message in view.messages:
+        if isinstance(message, dict) and isinstance(message.get("content"), list):
+            kinds = (p.get("type") for p in message["content"] if isinstance(p, dict))
+            needs.update(_PART_NEEDS[k] for k in kinds if isinstance(k, str) and k in _PART_NEEDS)
+    return ChatBody(
+        model=view.model,
+        messages=view.messages,
+        stream=bool(view.stream),
+        input_tokens=approximate_tokens(view.messages),
+        needs=frozenset(needs),
+        reserve=max(0, view.max_completion_tokens or view.max_tokens or 0),
+        options=options,
+        fields=fields,
+    )
+
+
+def _with_headers(options: Options, headers: Mapping[str, str]) -> Options:
+    floor, exclude, session = (
+        headers.get(f"x-floorline-{name}") for name in ("floor", "exclude", "session")
+    )
+    if floor is None and exclude is None and session is None:
+        return options
+    changed: dict[str, Any] = {}
+    if floor is not None:
+        try:
+            changed["floor"] = float(floor)
+        except ValueError:
+            raise ApiError(
+                400,
+                f"header X-Floorline-Floor is {floor!r}: give a number from 0 to 1",
+                code="invalid_value",
+                param="X-Floorline-Floor",
+            ) from None
+    if exclude is not None:
+        changed["exclude"] = tuple(name.strip() for name in exclude.split(",") if name.strip())
+    if session is not None:
+        changed["session"] = session
+    return msgspec.structs.replace(options, **changed)
