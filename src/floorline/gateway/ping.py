@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
+import msgspec
 
-from floorline.gateway.upstreams.errors import UpstreamError
-from floorline.gateway.upstreams.http_client import HttpClient, open_session
-from floorline.gateway.upstreams.settings import Secret, UpstreamSettings
+from floorline.gateway.upstreams import Retries, Secret, UpstreamError, Upstreams, UpstreamSettings
+from floorline.gateway.upstreams.http_client import open_session
 
 _MOST_BYTES = 4 * 2**20
 _LONGEST = 160
@@ -46,19 +46,25 @@ async def ping_all(
     models
         How each is called, by name.
     call
-        Also ask for one token of each model's own, which costs what it costs.
+        Also ask each model for one token, which is charged.
     timeout
         Seconds after which an answer counts as none.
     """
-    async with open_session() as session:
-        return list(
-            await asyncio.gather(
-                *(
-                    _Pinger(session, name, settings, timeout).ping(call=call)
-                    for name, settings in models.items()
-                )
-            )
-        )
+    once = Retries(attempts=1)
+    upstreams = Upstreams(
+        {name: msgspec.structs.replace(s, retries=once) for name, s in models.items()}
+    )
+    await upstreams.start()
+    try:
+        async with open_session() as session:
+            pingers = [_Pinger(session, name, s, timeout) for name, s in models.items()]
+            found = await asyncio.gather(*(pinger.list_models() for pinger in pingers))
+            if call:
+                pairs = zip(pingers, found, strict=True)
+                found = await asyncio.gather(*(p.call(upstreams, ping) for p, ping in pairs))
+            return list(found)
+    finally:
+        await upstreams.close(0.0)
 
 
 class _Pinger:
@@ -71,16 +77,11 @@ class _Pinger:
         self.timeout = timeout
         self.endpoint = settings.base_url
 
-    async def ping(self, *, call: bool) -> Ping:
+    async def list_models(self) -> Ping:
+        """Ask for the provider's list of models."""
         if self.settings.kind != "openai":
-            note = "called through LiteLLM, which has no list of models; not pinged"
+            note = "through LiteLLM, which has no list of models; --call asks the model"
             return Ping(self.name, self.endpoint or "litellm", None, note=note)
-        found = await self._list()
-        if call and found.problem is None:
-            return await self._call(found)
-        return found
-
-    async def _list(self) -> Ping:
         status, body, seconds, failure = await self._get("/models")
         if failure is not None:
             return Ping(self.name, self.endpoint, False, problem=failure)
@@ -99,30 +100,31 @@ class _Pinger:
         fix = f"set model to one it has: {some}" if known else "load the model there"
         return here._replace(listed=False, problem=f"the provider does not list {model!r}: {fix}")
 
-    async def _call(self, found: Ping) -> Ping:
+    async def call(self, upstreams: Upstreams, found: Ping) -> Ping:
+        """Ask the model for one token, unless its provider has a problem already."""
+        if found.problem is not None:
+            return found
         question = {
             "model": self.settings.model,
             "messages": [{"role": "user", "content": "Hello"}],
             "max_tokens": 1,
         }
         began = time.perf_counter()
-        client = HttpClient(self.session, self.name, self.settings)
         problem = None
         try:
             async with asyncio.timeout(self.timeout):
-                reply = await client.send(json.dumps(question).encode(), stream=False, headers=None)
-                body = b""
-                while len(body) < _MOST_BYTES and (chunk := await reply.read()):
-                    body += chunk
-                if reply.status >= 400:
-                    problem = f"a call is answered with {reply.status}: {self._reason(body)}"
-                reply.abort()
+                body = json.dumps(question).encode()
+                answer = await upstreams.call(self.name, body, stream=False)
+                if answer.status >= 400:
+                    reason = self._reason(await answer.body())
+                    problem = f"a call is answered with {answer.status}: {reason}"
         except TimeoutError:
             problem = f"a call is not answered within {self.timeout:g} s"
         except UpstreamError as error:
             problem = str(error)
         seconds = time.perf_counter() - began
-        return found._replace(seconds=seconds, problem=problem, note="called")
+        reachable = True if problem is None else found.reachable
+        return found._replace(reachable=reachable, seconds=seconds, problem=problem, note="called")
 
     async def _get(self, path: str) -> tuple[int, bytes, float, str | None]:
         """Status, body and seconds of a request, or why there is no answer."""
