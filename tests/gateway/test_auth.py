@@ -1,0 +1,200 @@
+import pytest
+from live_gateway import wait_until, write_settings
+
+from floorline.gateway.auth import Auth
+from floorline.gateway.errors import ApiError
+from floorline.stores.keys import ApiKey, KeyStore
+from floorline.stores.sql import SqlStore
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def keys(tmp_path):
+    store = SqlStore(f"sqlite:///{tmp_path}/keys.db")
+    yield store.keys
+    store.close()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def bearer(secret):
+    return {"authorization": f"Bearer {secret}"}
+
+
+def build(keys: KeyStore, clock, spend=lambda key, since: 0.0):
+    return Auth(keys.list(), spend, monotonic=clock, clock=clock)
+
+
+def refused(auth, secret, scope="chat"):
+    with pytest.raises(ApiError) as caught:
+        auth.caller(bearer(secret), scope)
+    return caught.value
+
+
+def test_a_key_lets_its_tenant_in(keys, clock):
+    key, secret = keys.create("app", tenant="acme", slas=["gold"])
+    caller = build(keys, clock).caller(bearer(secret), "chat")
+    assert (caller.key, caller.tenant, caller.slas) == (key.id, "acme", ("gold",))
+    assert caller.may_use("gold")
+    assert not caller.may_use("silver")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer sk-1234"},
+        {"authorization": "Bearer fl-00000000-guess"},
+        {"authorization": "Basic fl-00000000-guess"},
+    ],
+)
+def test_whoever_has_no_key_stays_outside(header, keys, clock):
+    keys.create("app")
+    with pytest.raises(ApiError, match="no valid API key: send 'Authorization: Bearer") as caught:
+        build(keys, clock).caller(header, "chat")
+    assert caught.value.status == 401
+    assert caught.value.headers["www-authenticate"] == "Bearer"
+
+
+def test_another_keys_secret_does_not_do(keys, clock):
+    one, _ = keys.create("one")
+    _, secret = keys.create("two")
+    forged = f"fl-{one.id}-" + secret.split("-", 2)[2]
+    assert refused(build(keys, clock), forged).status == 401
+
+
+def test_a_key_does_only_what_it_is_for(keys, clock):
+    _, secret = keys.create("app", ["chat"])
+    auth = build(keys, clock)
+    auth.caller(bearer(secret), "chat")
+    error = refused(auth, secret, "admin")
+    assert (error.status, error.code) == (403, "missing_scope")
+
+
+def test_a_revoked_key_is_none(keys, clock):
+    key, secret = keys.create("app")
+    auth = build(keys, clock)
+    auth.caller(bearer(secret), "chat")
+    keys.revoke(key.id)
+    auth.set_keys(keys.list())
+    assert refused(auth, secret).status == 401
+
+
+def test_the_rate_is_kept_and_refills(keys, clock):
+    _, secret = keys.create("app", rate=3)
+    auth = build(keys, clock)
+    for _ in range(3):
+        auth.caller(bearer(secret), "chat")
+    error = refused(auth, secret)
+    assert (error.status, error.headers["retry-after"]) == (429, "20")
+    # Reading the keys anew is no reason to forget what was used.
+    auth.set_keys(keys.list())
+    assert refused(auth, secret).status == 429
+    clock.now += 20.0
+    auth.caller(bearer(secret), "chat")
+    assert refused(auth, secret).status == 429
+
+
+def test_the_budget_is_kept_through_restarts_and_renews(keys, clock):
+    key, secret = keys.create("app", budget=1.0, period=100.0)
+    asked = []
+
+    def spend(id, since):
+        asked.append((id, since))
+        return 0.7
+
+    auth = build(keys, clock, spend)
+    assert asked == [(key.id, 1000.0)]
+    auth.caller(bearer(secret), "chat")
+    auth.charge(key.id, 0.3)
+    error = refused(auth, secret)
+    assert (error.status, error.code) == (429, "insufficient_quota")
+    assert error.headers["retry-after"] == "100"
+    # Telling how it went costs nothing.
+    auth.caller(bearer(secret), "feedback")
+    clock.now += 100.0
+    auth.caller(bearer(secret), "chat")
+
+
+def test_without_keys_everybody_may_do_everything():
+    auth = Auth(None, lambda key, since: 0.0)
+    assert auth.open
+    assert auth.caller({}, "admin").scopes == {"chat", "feedback", "admin"}
+    auth.charge("", 5.0)
+
+
+def test_rates_are_whole_accounts_not_keys(keys, clock):
+    first = ApiKey(id="a", digest=b"", name="a", scopes=("chat",), rate=5, created=0.0)
+    auth = Auth([first], lambda key, since: 0.0, monotonic=clock, clock=clock)
+    assert not auth.open
+
+
+@pytest.fixture
+def locked(start, provider, tmp_path):
+    """A gateway that asks for keys, one of each scope and of two tenants."""
+    own = [{"name": "gold", "floor": 0.8, "per_tenant": True}, {"name": "silver", "floor": 0.5}]
+    gateway = start(write_settings(provider, auth="keys", slas=own), tmp_path)
+    make = gateway.gateway.store.keys.create
+    secrets = {
+        "acme": make("acme", tenant="acme")[1],
+        "umbrella": make("umbrella", tenant="umbrella")[1],
+        "admin": make("admin", ["admin", "chat"])[1],
+        "silver": make("silver", slas=["silver"])[1],
+    }
+    wait_until(lambda: gateway.chat(headers=bearer(secrets["silver"])).status_code != 401)
+    return gateway, {name: bearer(secret) for name, secret in secrets.items()}
+
+
+def test_tenants_have_queues_and_feedback_of_their_own(locked):
+    gateway, keys = locked
+    answer = gateway.chat(headers=keys["acme"])
+    message = {"id": answer.json()["id"], "satisfied": True}
+    foreign = gateway.http.post("/v1/feedback", json=message, headers=keys["umbrella"])
+    assert foreign.status_code == 404
+    assert gateway.http.post("/v1/feedback", json=message, headers=keys["acme"]).status_code == 200
+    seen = gateway.http.get("/v1/slas", headers=keys["acme"]).json()["data"]
+    assert [(s["name"], s["labels"]) for s in seen] == [
+        ("gold", 0),
+        ("silver", 0),
+        ("gold@acme", 1),
+    ]
+    seen = gateway.http.get("/v1/slas", headers=keys["umbrella"]).json()["data"]
+    assert [s["name"] for s in seen] == ["gold", "silver"]
+    assert gateway.http.get("/v1/slas/gold@acme", headers=keys["umbrella"]).status_code == 404
+    assert gateway.http.get("/v1/slas/gold@acme", headers=keys["admin"]).status_code == 200
+
+
+def test_a_key_names_only_the_slas_on_its_list(locked):
+    gateway, keys = locked
+    refused = gateway.chat(headers=keys["silver"])
+    assert refused.status_code == 404
+    assert "use one of floorline/silver, floorline/auto" in refused.json()["error"]["message"]
+    answer = gateway.chat(model="floorline/auto", headers=keys["silver"])
+    record = gateway.gateway.router.fold.records_[answer.headers["x-floorline-decision"]]
+    assert record.decision.sla == "silver"
+
+
+def test_only_admins_change_the_zoo(locked):
+    gateway, keys = locked
+    path = "/v1/zoo/models/sim-nano"
+    assert gateway.http.delete(path).status_code == 401
+    assert gateway.http.delete(path, headers=keys["acme"]).status_code == 403
+    assert gateway.http.delete(path, headers=keys["admin"]).status_code == 200
+
+
+def test_health_needs_no_key(locked):
+    gateway, _ = locked
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        assert gateway.http.get(path).status_code == 200
