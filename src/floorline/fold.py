@@ -207,7 +207,8 @@ class Fold(Stateful):
         record.scores[event.model] = score
         ledger.pay_judge(event.cost)
         if event.model == decision.model:
-            ledger.label(decision.id, score, previous, self.slas_[decision.sla].window)
+            window = self.slas_[decision.sla].window
+            ledger.label(decision.id, score, previous, floor=decision.floor, window=window)
         if event.model in self.zoo_:
             self.policy_.on_feedback(decision, self.zoo_.index(event.model), event, previous)
         return True

@@ -12,6 +12,9 @@ from floorline.sla import SLA
 from floorline.stateful import Stateful
 from floorline.zoo import Zoo
 
+PRAISE = 0.5
+"""Score from which a label is praise; a stream without any may come from complaints only."""
+
 
 class Ledger(Stateful):
     """Spending and satisfaction under one SLA.
@@ -47,7 +50,11 @@ class Ledger(Stateful):
         self.period_start_ = 0.0
         self.labels_ = 0
         self.satisfied_ = 0.0
+        # Labels of 1/2 or more, and the sum of the floors that held for the labelled requests.
+        self.praised_ = 0
+        self.promised_ = 0.0
         self.recent_: dict[str, float] = {}
+        self.recent_floors_: dict[str, float] = {}
         # Per model: requests it could have served, and the sums of q̂ and ĉ over them.
         self.expected_: dict[str, list[float]] = {}
 
@@ -96,22 +103,36 @@ class Ledger(Stateful):
         self.lifetime_spend_ += cost
 
     def label(
-        self, decision: str, score: float, previous: float | None, window: int | None
+        self,
+        decision: str,
+        score: float,
+        previous: float | None,
+        *,
+        floor: float,
+        window: int | None = None,
     ) -> None:
-        """Count the served model's label; a correction replaces the score it corrects."""
+        """Count the served model's label; a correction replaces the score it corrects.
+
+        All sums are then what they were had the corrected score come at first, up to rounding.
+        """
         if previous is not None:
             self.satisfied_ += score - previous
+            self.praised_ += (score >= PRAISE) - (previous >= PRAISE)
             if decision in self.recent_:
                 self.recent_[decision] = score
             return
         self.labels_ += 1
         self.satisfied_ += score
+        self.praised_ += score >= PRAISE
+        self.promised_ += floor
         if window is None:
-            self.recent_ = {}
+            self.recent_, self.recent_floors_ = {}, {}
             return
         self.recent_[decision] = score
+        self.recent_floors_[decision] = floor
         while len(self.recent_) > window:
-            del self.recent_[next(iter(self.recent_))]
+            oldest = next(iter(self.recent_))
+            del self.recent_[oldest], self.recent_floors_[oldest]
 
     def renew(self, sla: SLA, at: float) -> None:
         """Start a new budget period if event time has reached it."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from floorline.admission import able, affordable, within_budget
+from floorline.certificate import Certificate, certificate_of, window_certificate_of
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.messages import approximate_tokens
@@ -523,6 +524,12 @@ class Router:
         """How an SLA stands; the first one by default."""
         promise = self._sla(sla)
         return status_of(promise, self.fold.ledgers_[promise.name], self.zoo.cost_unit)
+
+    def certificate(self, sla: str | None = None, *, window: bool = False) -> Certificate:
+        """What can be said of an SLA's floor, over all labels or over its window's."""
+        promise = self._sla(sla)
+        certify = window_certificate_of if window else certificate_of
+        return certify(promise, self.fold.ledgers_[promise.name])
 
     def snapshot(self, *, decisions: bool = True) -> bytes:
         """Write the whole state; a router restored from it decides as this one would.

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-from floorline.guarantees import hoeffding_radius
+from floorline.certificate import Verdict, certificate_of
 from floorline.ledger import Ledger
 from floorline.sla import SLA
-
-Verdict = Literal["kept", "at risk", "broken", "unknown"]
 
 
 class Status(msgspec.Struct, frozen=True):
     """How an SLA stands.
 
     ``satisfaction`` is the mean over all labels of served responses (None without any), ``recent``
-    that over the SLA's window. ``lower`` and ``upper`` hold at the SLA's confidence at any time,
-    if the labelled requests are representative of all. ``spent`` is what calls cost in the zoo's
-    unit since the start, ``reserved`` what open calls are expected to cost.
+    that over the SLA's window. ``lower``, ``upper``, ``verdict`` and its ``reason`` are those of
+    the SLA's ``Certificate``, which says what they assume. ``spent`` is what calls cost in the
+    zoo's unit since the start, ``reserved`` what open calls are expected to cost.
 
     ``best_fixed`` is the model of the highest estimated mean quality and ``savings`` the share of
     what it alone is estimated to have cost that was not spent (None before the first request).
-
-    ``verdict``: ``kept`` if even ``lower`` reaches the floor, ``broken`` if even ``upper`` misses
-    it, else ``at risk`` if the mean misses it and ``unknown`` if there is too little to tell.
     """
 
     sla: str
@@ -44,15 +37,12 @@ class Status(msgspec.Struct, frozen=True):
     cost_unit: str
     best_fixed: str | None = None
     savings: float | None = None
+    reason: str = ""
 
 
 def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
     """Sum up an SLA's ledger."""
-    n = ledger.labels_
-    mean = ledger.satisfied_ / n if n else None
-    radius = hoeffding_radius(n, 1.0 - sla.confidence)
-    lower = 0.0 if mean is None else max(0.0, mean - radius)
-    upper = 1.0 if mean is None else min(1.0, mean + radius)
+    certificate = certificate_of(sla, ledger)
     recent = ledger.recent_.values()
     best = ledger.best_fixed()
     alone = best[1] * ledger.requests_ if best else 0.0
@@ -63,25 +53,16 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
         requests=ledger.requests_,
         explored=ledger.explored_,
         declined=ledger.declined_,
-        labels=n,
-        satisfaction=mean,
+        labels=certificate.labels,
+        satisfaction=certificate.satisfaction,
         recent=sum(recent) / len(recent) if recent else None,
-        lower=lower,
-        upper=upper,
-        verdict=_verdict(sla.floor, mean, lower, upper),
+        lower=certificate.lower,
+        upper=certificate.upper,
+        verdict=certificate.verdict,
         spent=ledger.lifetime_spend_,
         reserved=reserved,
         cost_unit=cost_unit,
         best_fixed=best[0] if best else None,
         savings=1.0 - (ledger.lifetime_spend_ + reserved) / alone if alone > 0 else None,
+        reason=certificate.reason,
     )
-
-
-def _verdict(floor: float, mean: float | None, lower: float, upper: float) -> Verdict:
-    if mean is None:
-        return "unknown"
-    if lower >= floor:
-        return "kept"
-    if upper < floor:
-        return "broken"
-    return "at risk" if mean < floor else "unknown"

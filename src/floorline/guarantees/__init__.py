@@ -1,7 +1,18 @@
 """What can be said of a promise with statistical honesty."""
 
+from floorline.guarantees.bernstein import EmpiricalBernstein
 from floorline.guarantees.betting import BettingMixture, Interval, betting_interval
 from floorline.guarantees.guard import guard_margin
-from floorline.guarantees.sequences import hoeffding_radius
+from floorline.guarantees.hedged import HedgedCapital
+from floorline.guarantees.sparse import DoublyRobust, InversePropensity
 
-__all__ = ["BettingMixture", "Interval", "betting_interval", "guard_margin", "hoeffding_radius"]
+__all__ = [
+    "BettingMixture",
+    "DoublyRobust",
+    "EmpiricalBernstein",
+    "HedgedCapital",
+    "Interval",
+    "InversePropensity",
+    "betting_interval",
+    "guard_margin",
+]

@@ -1,0 +1,245 @@
+"""Coverage of the confidence sequences: share of runs in which the truth is inside at every time.
+
+Prints the tables of docs/guarantees.md in about half a minute:
+
+    python benchmarks/bench_coverage.py --runs 2000 --length 2000
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import rel_entr
+
+from floorline.guarantees.bernstein import bernstein_lower, bernstein_wealth
+from floorline.guarantees.betting import betting_lower, betting_wealth
+
+DELTA = 0.05
+RUIN = math.log(2 / DELTA)
+
+
+# Streams: what users would say (x) and what was to be expected of it (mu), a step at a time.
+def constant(p, graded=False):
+    def stream(rng, runs, length) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        mu = np.full(runs, p)
+        for _ in range(length):
+            yield mu, (rng.beta(40 * p, 40 - 40 * p, runs) if graded else rng.random(runs) < p)
+
+    return stream
+
+
+def drift(rng, runs, length):
+    for t in range(length):
+        mu = np.full(runs, 0.8 + 0.15 * math.cos(2 * math.pi * t / length))
+        yield mu, rng.random(runs) < mu
+
+
+def steered(rng, runs, length):
+    """A controller answers every shortfall by a better model and every surplus by a worse one."""
+    total = np.zeros(runs)
+    for t in range(length):
+        mu = np.where(total < 0.85 * t, 0.97, 0.75)
+        x = rng.random(runs) < mu
+        total += x
+        yield mu, x
+
+
+# Forms: each keeps sums over runs and says in which of them (positions) the truth is excluded now.
+class _Betting:
+    def __init__(self, runs):
+        self.n, self.total, self.truth = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+
+    def add(self, mu, x, shown):
+        self.n += shown
+        self.total += shown * x
+        # The truth is that of all responses, the unlabelled ones too.
+        self.truth += mu
+
+    def excluded(self, t):
+        m = self.truth / t
+        mean = self.total / np.maximum(self.n, 1)
+        # No mixture earns more than the best single rate would in hindsight; few come near ruin.
+        best = self.n * (rel_entr(mean, m) + rel_entr(1 - mean, 1 - m))
+        near = np.flatnonzero(best >= RUIN)
+        n, total, m = self.n[near], self.total[near], m[near]
+        wealth = np.maximum(betting_wealth(n, total, m), betting_wealth(n, n - total, 1 - m))
+        return near[wealth >= RUIN]
+
+    def width(self, t):
+        missed = betting_lower(self.n, self.n - self.total, DELTA / 2)
+        return 1 - missed - betting_lower(self.n, self.total, DELTA / 2)
+
+
+class _CentralLimit(_Betting):
+    """What a single look would allow; looking all the time breaks it."""
+
+    def _radius(self):
+        n = np.maximum(self.n, 1)
+        mean = self.total / n
+        return 1.96 * np.sqrt(np.maximum(mean * (1 - mean), 1 / n) / n)
+
+    def excluded(self, t):
+        error = np.abs(self.total / np.maximum(self.n, 1) - self.truth / t)
+        return np.flatnonzero(error > self._radius())
+
+    def width(self, t):
+        return 2 * self._radius()
+
+
+class _Hedged(_Betting):
+    def __init__(self, runs):
+        super().__init__(runs)
+        self.squares, self.above, self.below = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+
+    def add(self, mu, x, shown):
+        t = self.n + 1
+        bet = np.sqrt(2 * RUIN / ((0.25 + self.squares) / t * t * np.log1p(t)))
+        self.above += np.log1p(np.minimum(bet, 0.5 / mu) * (x - mu))
+        self.below += np.log1p(-np.minimum(bet, 0.5 / (1 - mu)) * (x - mu))
+        super().add(mu, x, shown)
+        self.squares += (x - (0.5 + self.total) / (t + 1)) ** 2
+
+    def excluded(self, t):
+        return np.flatnonzero(np.maximum(self.above, self.below) >= RUIN)
+
+    def width(self, t):
+        return np.full(len(self.n), np.nan)
+
+
+class _Bernstein:
+    """Two one-sided bounds over pseudo-outcomes of s and of 1 − s."""
+
+    def __init__(self, runs, scale=1.0):
+        self.scale = scale
+        self.sums, self.squares = np.zeros((2, runs)), np.zeros((2, runs))
+        self.truth = np.zeros(runs)
+
+    def count(self, mu, values, forecasts):
+        self.sums += values
+        self.squares += (values - forecasts) ** 2
+        self.truth += mu
+
+    def add(self, mu, x, shown):
+        forecast = (0.5 + self.sums[0]) / (1 + self._seen())
+        self.count(mu, np.array([x, 1 - x]), np.array([forecast, 1 - forecast]))
+
+    def _seen(self):
+        return self.sums[0] + self.sums[1]
+
+    def excluded(self, t):
+        deviations = self.sums - np.array([self.truth, t - self.truth])
+        near = np.flatnonzero((deviations**2 >= 2 * RUIN * self.squares).any(axis=0))
+        wealth = bernstein_wealth(deviations[:, near], self.squares[:, near], self.scale)
+        return near[(wealth >= RUIN).any(axis=0)]
+
+    def width(self, t):
+        return 1 - np.maximum(
+            bernstein_lower(t, self.sums, self.squares, self.scale, DELTA / 2), 0
+        ).sum(axis=0)
+
+
+def inverse_propensity(rate):
+    class Form(_Bernstein):
+        t = 0
+
+        def add(self, mu, x, shown):
+            forecasts = np.minimum((0.5 + self.sums) / (self.t + 1), 1)
+            self.count(mu, shown / rate * np.array([x, 1 - x]), forecasts)
+            self.t += 1
+
+    return Form
+
+
+def doubly_robust(rate, error):
+    class Form(_Bernstein):
+        def __init__(self, runs):
+            super().__init__(runs, scale=1 / rate)
+
+        def add(self, mu, x, shown):
+            guess = np.clip(mu + error, 0, 1)
+            y = guess + shown / rate * (x - guess)
+            self.count(mu, np.array([y, 1 - y]), np.array([guess, 1 - guess]))
+
+    return Form
+
+
+ROWS = [
+    ("central limit theorem", _CentralLimit, "satisfied 90 %", constant(0.9), 1.0),
+    ("betting", _Betting, "satisfied 50 %", constant(0.5), 1.0),
+    ("betting", _Betting, "satisfied 90 %", constant(0.9), 1.0),
+    ("betting", _Betting, "satisfied 99 %", constant(0.99), 1.0),
+    ("betting", _Betting, "graded, mean .75", constant(0.75, graded=True), 1.0),
+    ("betting", _Betting, "drifting .65 to .95", drift, 1.0),
+    ("betting", _Betting, "steered by its labels", steered, 1.0),
+    ("betting, φ unknown", _Betting, "satisfied 90 %", constant(0.9), 0.2),
+    ("betting, φ unknown", _Betting, "satisfied 90 %", constant(0.9), 0.05),
+    ("betting, φ unknown", _Betting, "drifting .65 to .95", drift, 0.2),
+    ("betting, φ unknown", _Betting, "steered by its labels", steered, 0.05),
+    ("empirical Bernstein", _Bernstein, "satisfied 90 %", constant(0.9), 1.0),
+    ("empirical Bernstein", _Bernstein, "graded, mean .75", constant(0.75, graded=True), 1.0),
+    ("empirical Bernstein", _Bernstein, "drifting .65 to .95", drift, 1.0),
+    ("empirical Bernstein", _Bernstein, "steered by its labels", steered, 1.0),
+    ("hedged capital", _Hedged, "satisfied 90 %", constant(0.9), 1.0),
+    ("hedged capital", _Hedged, "graded, mean .75", constant(0.75, graded=True), 1.0),
+    ("inverse propensity", inverse_propensity(0.2), "satisfied 90 %", constant(0.9), 0.2),
+    ("inverse propensity", inverse_propensity(0.05), "satisfied 90 %", constant(0.9), 0.05),
+    ("inverse propensity", inverse_propensity(0.2), "drifting .65 to .95", drift, 0.2),
+    ("doubly robust, ŝ right", doubly_robust(0.2, 0.0), "satisfied 90 %", constant(0.9), 0.2),
+    ("doubly robust, ŝ .2 low", doubly_robust(0.2, -0.2), "satisfied 90 %", constant(0.9), 0.2),
+    ("doubly robust, ŝ right", doubly_robust(0.05, 0.0), "satisfied 90 %", constant(0.9), 0.05),
+    ("doubly robust, ŝ right", doubly_robust(0.2, 0.0), "drifting .65 to .95", drift, 0.2),
+]
+
+
+def coverage(form, stream, share, runs, length, seed=0):
+    """Share of runs that never exclude the truth; mean widths at a tenth and at the end."""
+    rng = np.random.default_rng(seed)
+    state = form(runs)
+    missed = np.zeros(runs, dtype=bool)
+    widths = []
+    for t, (mu, x) in enumerate(stream(rng, runs, length), start=1):
+        shown = rng.random(runs) < share
+        state.add(mu, x.astype(float), shown)
+        missed[state.excluded(t)] = True
+        if t in (length // 10, length):
+            widths.append(state.width(t).mean())
+    return 1 - missed.mean(), widths
+
+
+def verdicts(runs, length, floor=0.8):
+    """Share of runs ever called kept or broken, by how far the mean is from the floor."""
+    print("\n| mean satisfaction less floor | labels | ever kept | ever broken | kept at the end |")
+    print("|---:|---:|---:|---:|---:|")
+    for gap in (-0.05, -0.02, -0.001, 0.0, 0.02, 0.05):
+        rng = np.random.default_rng(1)
+        total, kept, broken = np.zeros(runs), np.zeros(runs, bool), np.zeros(runs, bool)
+        for n in range(1, length + 1):
+            total += rng.random(runs) < floor + gap
+            above = betting_wealth(n, total, floor) >= RUIN
+            kept |= above
+            broken |= betting_wealth(n, n - total, 1 - floor) > RUIN
+        shares = " | ".join(f"{100 * s.mean():.1f} %" for s in (kept, broken, above))
+        print(f"| {gap:+.3f} | {length:,} | {shares} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--length", type=int, default=2000)
+    options = parser.parse_args()
+    started = time.perf_counter()
+    tenth = options.length // 10
+    print(f"| form | stream | φ | covered | width at {tenth:,} | width at {options.length:,} |")
+    print("|---|---|---:|---:|---:|---:|")
+    for name, form, shown, stream, share in ROWS:
+        covered, widths = coverage(form, stream, share, options.runs, options.length)
+        cells = " | ".join("-" if np.isnan(w) else f"{w:.3f}" for w in widths)
+        print(f"| {name} | {shown} | {share:g} | {100 * covered:.1f} % | {cells} |", flush=True)
+    verdicts(options.runs, options.length)
+    print(f"\n{options.runs:,} runs each, {time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
