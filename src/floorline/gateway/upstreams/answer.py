@@ -168,7 +168,8 @@ class StreamedAnswer(Answer):
         self._loop = asyncio.get_running_loop()
         # One timer for the whole stream: it looks when it goes off how long the silence was.
         self._quiet_since: float | None = None
-        self._timer = self._loop.call_later(self._timeouts.idle, self._check_time)
+        due = min(deadline, self._loop.time() + self._timeouts.idle)
+        self._timer = self._loop.call_at(due, self._check_time)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Pass on the stream as it comes, unchanged; UpstreamError if it broke."""

@@ -124,7 +124,13 @@ class Attempt:
         while data:
             if size > most:
                 raise too_large(self._name, most)
-            data = await reply.read()
+            try:
+                data = await reply.read()
+            except UpstreamError as error:
+                # Of an error enough is known; half a completion is none.
+                if reply.status >= 300:
+                    break
+                raise UpstreamError(str(error), "garbage") from None
             size += len(data)
             parts.append(data)
         return b"".join(parts)

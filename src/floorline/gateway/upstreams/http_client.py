@@ -46,10 +46,8 @@ class HttpReply:
         except (aiohttp.ClientError, OSError) as error:
             what = type(error).__name__
         # Raised out here, because the client's errors carry the request's headers, key included.
-        raise UpstreamError(
-            f"model {self._name!r}: the connection broke before the answer was complete ({what})",
-            "reset",
-        )
+        text = f"model {self._name!r}: the connection broke before the answer was complete ({what})"
+        raise UpstreamError(text, "reset", again=not self._content.total_bytes)
 
     def abort(self) -> None:
         """Close the connection."""

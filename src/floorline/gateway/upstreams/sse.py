@@ -131,4 +131,4 @@ def looks_like_events(start: bytes) -> bool:
     (True, False, True)
     """
     start = start.removeprefix(_BOM).replace(b"\r", b"\n")
-    return any(start.startswith(field) or field.startswith(start) for field in _STARTS)
+    return any(start.startswith(whole) or whole.startswith(start) for whole in (_BOM, *_STARTS))

@@ -1,0 +1,142 @@
+"""The reader of streams, whatever pieces they come in."""
+
+import itertools
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline.gateway.upstreams.sse import SseReader, looks_like_events
+from floorline.gateway.upstreams.usage import Usage
+
+USAGE = {"prompt_tokens": 5, "completion_tokens": 2}
+
+
+def chunk(text, finish=None, **more):
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return json.dumps({"id": "c-1", "choices": [choice], **more}, ensure_ascii=False)
+
+
+def read(pieces, **options):
+    reader = SseReader(**options)
+    passed = b"".join(reader.feed(piece) for piece in pieces) + reader.close()
+    return reader, passed
+
+
+def facts(reader):
+    found = reader.found
+    return (
+        found.completion_id,
+        found.usage,
+        found.output_characters,
+        found.finish_reasons,
+        found.error,
+        reader.done,
+        reader.chunks,
+        reader.malformed,
+    )
+
+
+def split(data, cuts):
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
+
+
+texts = st.text(max_size=8)
+lines = st.one_of(
+    texts.map(lambda text: f"data: {chunk(text)}"),
+    texts.map(lambda text: f"data:{chunk(text, 'stop')}"),
+    # A completion on several lines of data.
+    texts.map(lambda text: "data: {\ndata: " + chunk(text)[1:]),
+    st.sampled_from(
+        [
+            ": still there",
+            "",
+            "event: message",
+            "id: 7",
+            "data",
+            "data: [DONE]",
+            "data: <html>",
+            'data: {"error": {"message": "no"}}',
+            "data: " + json.dumps({"id": "c-1", "choices": [], "usage": USAGE}),
+            "data: " + chunk("x", usage=None),
+        ]
+    ),
+)
+streams = st.builds(
+    lambda blocks, end, bom, tail: (
+        (b"\xef\xbb\xbf" if bom else b"")
+        + "\n\n".join(blocks).encode().replace(b"\n", end)
+        + tail.encode().replace(b"\n", end)
+    ),
+    st.lists(lines, max_size=6),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.booleans(),
+    st.sampled_from(["", "\n", "\n\n", "\n\n\n\n"]),
+)
+cuts = st.lists(st.integers(0, 10_000), max_size=12)
+
+
+@given(streams, cuts)
+def test_any_split_reads_the_same_and_passes_unchanged(data, cuts):
+    reader, passed = read(split(data, cuts))
+    assert passed == data
+    assert facts(reader) == facts(read([data])[0])
+    assert facts(reader) == facts(read([bytes([byte]) for byte in data])[0])
+
+
+@given(streams, cuts)
+def test_any_split_drops_the_same(data, cuts):
+    reader, passed = read(split(data, cuts), drop_usage=True)
+    assert facts(reader) == facts(read([data])[0])
+    again = read([passed])[0]
+    assert again.found.usage is None
+    assert again.found.output_characters == reader.found.output_characters
+    assert again.done == reader.done
+
+
+@given(st.lists(texts, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n", "\r"]), cuts)
+def test_sound_streams_are_read_right(words, end, cuts):
+    blocks = [chunk(word) for word in words] + [chunk("", "stop"), "[DONE]"]
+    data = "".join(f"data: {block}{end}{end}" for block in blocks).encode()
+    reader, _ = read(split(data, cuts))
+    found = reader.found
+    assert found.completion_id == "c-1"
+    assert found.output_characters == sum(map(len, words))
+    assert found.finish_reasons == ["stop"]
+    assert (reader.done, reader.chunks, reader.malformed) == (True, len(words) + 1, 0)
+
+
+@given(st.binary(max_size=200), cuts)
+def test_noise_is_survived(data, cuts):
+    reader, passed = read(split(data, cuts))
+    assert passed == data
+    assert facts(reader) == facts(read([data])[0])
+
+
+def test_what_a_model_wrote_is_counted_wherever_it_stands():
+    delta = {
+        "content": "four",
+        "reasoning_content": "ab",
+        "refusal": "c",
+        "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}, "odd"],
+    }
+    event = {"id": 7, "choices": [{"delta": delta}, {"delta": None}, {"delta": {"content": []}}]}
+    reader, _ = read([b"data: " + json.dumps(event).encode()])
+    assert reader.found.output_characters == 4 + 2 + 1 + 3
+    assert reader.found.completion_id is None
+
+
+def test_usage_with_every_chunk_counts_once_and_stays():
+    events = [chunk("a", usage={"prompt_tokens": 5, "completion_tokens": n}) for n in (1, 2)]
+    data = "".join(f"data: {event}\n\n" for event in events).encode()
+    reader, passed = read([data], drop_usage=True)
+    assert reader.found.usage == Usage(5, 2)
+    assert passed == data
+
+
+def test_only_events_look_like_events():
+    whole = b'\xef\xbb\xbf: hi\r\n\r\ndata: {"a": 1}\n\n'
+    assert all(looks_like_events(whole[:n]) for n in range(1, len(whole)))
+    for start in (b"{}", b"<html>", b"data", b"Internal error", b" data: x"):
+        assert looks_like_events(start) == (start == b"data")
