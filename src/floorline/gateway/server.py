@@ -117,7 +117,7 @@ async def _follow_keys(gateway: Gateway) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, telling the gateway when a signal to stop came."""
+    """Uvicorn, telling the gateway when a signal to stop came, and not dying of it afterwards."""
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
@@ -126,7 +126,9 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: object) -> None:
         """Stop taking requests; a second signal cuts the open ones off."""
         self._gateway.stopping = True
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+        # Uvicorn's own way raises the signal again at the end, before the store could be closed.
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 async def serve(
