@@ -82,7 +82,7 @@ def test_streams_that_break_open_the_breaker(play):
     async def scene(s):
         await s.upstreams(breaker=OPENS_SOON)
         for _ in range(2):
-            s.provider.plan(faults.stream(faults.events(done=False)))
+            s.provider.plan(faults.stream(faults.events()[:3]))
             with pytest.raises(UpstreamError):
                 await (await s.ask(stream=True)).body()
         assert (await refused(s)).kind == "open"

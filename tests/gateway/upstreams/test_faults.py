@@ -203,7 +203,7 @@ def test_stream_without_its_end(play, ending):
             await ending(connection)
 
         await s.upstreams(retries=THREE)
-        sent = faults.events(done=False)
+        sent = faults.events(done=False)[: None if ending else -1]
         s.provider.plan(faults.stream(sent, then=ending and broken))
         answer = await s.ask(stream=True)
         got, error = await drain(answer)
@@ -223,6 +223,20 @@ def test_stream_that_stays_open_after_its_end(play):
         got, error = await drain(await s.ask(stream=True))
         assert (got, error) == (b"".join(faults.events()), None)
         assert s.calls.health()["m"].breaker == "closed"
+
+    play(scene)
+
+
+def test_done_is_added_where_a_server_leaves_it_out(play):
+    async def scene(s):
+        await s.upstreams(breaker=BreakerSettings(failures=1))
+        s.provider.plan(faults.stream(faults.events(done=False)))
+        assert await (await s.ask(stream=True)).body() == b"".join(faults.events())
+        # One of two choices is still under way.
+        other = faults.event({"choices": [{"index": 1, "delta": {"content": "and"}}]})
+        s.provider.plan(faults.stream([other, *faults.events(done=False)]))
+        _, error = await drain(await s.ask(stream=True))
+        assert error.kind == "reset"
 
     play(scene)
 

@@ -17,6 +17,8 @@ from floorline.gateway.upstreams.usage import Usage
 _AFTER_DONE = 1.0
 """Seconds that a stream may stay open after ``[DONE]``; then its connection is closed."""
 
+_DONE = b"data: [DONE]\n\n"
+
 End = Callable[[bool | None], None]
 """Told once how a stream ended: well, through the provider's fault, or without a verdict."""
 
@@ -172,7 +174,11 @@ class StreamedAnswer(Answer):
         self._timer = self._loop.call_at(due, self._check_time)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Pass on the stream as it comes, unchanged; UpstreamError if it broke."""
+        """Pass on the stream as it comes, unchanged; UpstreamError if it broke.
+
+        A stream is whole if it ended with ``[DONE]``, or if it ended in order after all its choices
+        did; then ``[DONE]`` is added.
+        """
         start, self._body = self._body, b""
         if start:
             yield start
@@ -210,6 +216,10 @@ class StreamedAnswer(Answer):
         if self._reader.done:
             self._finish(self.error is None)
             return rest
+        if fault is None and self.error is None and self._found.complete:
+            # Not all servers send it, and not all clients end without it.
+            self._finish(True)
+            return rest + _DONE
         self._finish(False)
         if self.error is None:
             raise self._cut or fault or ended_early(self.model)
@@ -259,4 +269,4 @@ def too_large(model: str, max_body: int) -> UpstreamError:
 
 def ended_early(model: str, *, again: bool = False) -> UpstreamError:
     """Error of a stream that stopped."""
-    return UpstreamError(f"model {model!r}: the stream ended before [DONE]", "reset", again=again)
+    return UpstreamError(f"model {model!r}: the stream ended before its end", "reset", again=again)

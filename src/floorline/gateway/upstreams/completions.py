@@ -23,6 +23,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 class Choice(msgspec.Struct, frozen=True, gc=False):
     """One of the ``n`` answers."""
 
+    index: int | str | None = 0
     delta: Message | None = None
     message: Message | None = None
     finish_reason: Any = None
@@ -61,7 +62,15 @@ class Findings:
         Error object that came in place of a completion.
     """
 
-    __slots__ = ("completion_id", "error", "finish_reasons", "output_characters", "usage")
+    __slots__ = (
+        "_ended",
+        "_seen",
+        "completion_id",
+        "error",
+        "finish_reasons",
+        "output_characters",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self.completion_id: str | None = None
@@ -69,6 +78,13 @@ class Findings:
         self.output_characters = 0
         self.finish_reasons: list[str] = []
         self.error: dict[str, Any] | None = None
+        self._seen: set[int | str | None] = set()
+        self._ended: set[int | str | None] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all choices that began have ended."""
+        return bool(self._ended) and self._seen == self._ended
 
     def add(self, completion: Completion) -> None:
         """Take in a completion or the next chunk of one."""
@@ -81,7 +97,9 @@ class Findings:
             message = choice.delta or choice.message
             if message is not None:
                 self.output_characters += output_characters(message)
+            self._seen.add(choice.index)
             if choice.finish_reason is not None:
+                self._ended.add(choice.index)
                 self.finish_reasons.append(str(choice.finish_reason))
         if completion.usage is not None:
             # Servers that report as they go send one with every chunk; the last one holds.

@@ -1,0 +1,174 @@
+"""Upstreams through LiteLLM, against the same faulty provider by way of its ``openai/`` prefix."""
+
+import json
+from importlib.util import find_spec
+
+import faulty_provider as faults
+import pytest
+
+from floorline.gateway.upstreams import Retries, Secret, Timeouts, UpstreamError, Usage
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("litellm") is None, reason="needs the extra 'litellm'"),
+    # It and what it imports warn of each other.
+    pytest.mark.filterwarnings("default"),
+]
+
+TEXT = "".join(faults.TEXT)
+
+
+@pytest.fixture
+def play_litellm(play):
+    """Run a scene with upstreams of kind ``litellm``."""
+
+    def run(scene_of, **changes):
+        async def scene(s):
+            settings = {
+                "model": "openai/their-model",
+                "kind": "litellm",
+                "api_key": Secret("sk-very-secret"),
+            }
+            await s.upstreams(**settings | changes)
+            try:
+                await scene_of(s)
+            finally:
+                await close_clients()
+
+        play(scene)
+
+    return run
+
+
+async def close_clients():
+    """Close the clients that LiteLLM keeps for later calls in the same loop."""
+    import litellm
+
+    for client in litellm.in_memory_llm_clients_cache.cache_dict.values():
+        if hasattr(client, "close"):
+            await client.close()
+    litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+async def refused(scene, **asked):
+    with pytest.raises(UpstreamError) as caught:
+        await scene.ask(**asked)
+    return caught.value
+
+
+def test_whole_answer(play_litellm):
+    async def scene(s):
+        answer = await s.ask(temperature=0.5, seed=3)
+        body = json.loads(await answer.body())
+        assert body["choices"][0]["message"]["content"] == TEXT
+        assert answer.completion_id == "chatcmpl-1"
+        assert answer.usage == Usage(12, 9, cached_tokens=8)
+        assert answer.output_characters == len(TEXT)
+        sent = s.provider.requests[0]
+        assert sent["headers"]["authorization"] == "Bearer sk-very-secret"
+        assert sent["headers"]["x-org"] == "us"
+        assert (sent["body"]["model"], sent["body"]["temperature"]) == ("their-model", 0.5)
+
+    play_litellm(scene, headers={"X-Org": "us"})
+
+
+def test_stream(play_litellm):
+    async def scene(s):
+        answer = await s.ask(stream=True, stream_options={"include_usage": True})
+        chunks = [chunk async for chunk in answer.chunks()]
+        assert chunks[-1] == b"data: [DONE]\n\n"
+        read = [json.loads(chunk.removeprefix(b"data: ")) for chunk in chunks[:-1]]
+        words = [c["choices"][0]["delta"].get("content") or "" for c in read if c["choices"]]
+        assert "".join(words) == TEXT
+        assert read[-1]["choices"] == []
+        assert answer.output_characters == len(TEXT)
+        assert answer.usage.completion_tokens == 9
+
+    play_litellm(scene)
+
+
+def test_usage_is_kept_from_the_client(play_litellm):
+    async def scene(s):
+        answer = await s.ask(stream=True)
+        body = await answer.body()
+        assert b'"usage":{' not in body
+        assert answer.usage.prompt_tokens == 12
+
+    play_litellm(scene, ask_usage=True)
+
+
+def test_a_client_cannot_steer_litellm(play_litellm):
+    async def scene(s):
+        await s.ask(
+            api_base="http://127.0.0.1:9",
+            api_key="sk-mine",
+            mock_response="ha",
+            custom_llm_provider="anthropic",
+            extra_headers={"Authorization": "Bearer mine"},
+            top_k=4,
+        )
+        sent = s.provider.requests[0]
+        assert sent["headers"]["authorization"] == "Bearer sk-very-secret"
+        assert sent["body"]["top_k"] == 4
+
+    play_litellm(scene)
+
+
+def test_closing_a_stream_hangs_up(play_litellm):
+    async def scene(s):
+        s.provider.plan(faults.stream(faults.events()[:3], then=faults.hang))
+        answer = await s.ask(stream=True)
+        assert await anext(answer.chunks())
+        await answer.aclose()
+        await s.provider.until(lambda p: p.open == 0)
+
+    play_litellm(scene)
+
+
+def test_silence_mid_stream(play_litellm):
+    async def scene(s):
+        s.provider.plan(faults.stream(faults.events()[:3], then=faults.hang))
+        answer = await s.ask(stream=True)
+        with pytest.raises(UpstreamError) as caught:
+            await answer.body()
+        assert caught.value.kind == "timeout"
+
+    play_litellm(scene, timeouts=Timeouts(idle=0.3))
+
+
+def test_errors(play_litellm):
+    async def scene(s):
+        s.provider.plan(faults.error(429, Retry_After="7"), faults.error(503))
+        assert (await s.ask()).attempts == 3
+        assert s.slept[0] == 7.0
+        s.provider.plan(faults.error(400, "the prompt is too long"))
+        answer = await s.ask()
+        assert answer.status == 400
+        assert "too long" in json.loads(await answer.body())["error"]["message"]
+        s.provider.plan(faults.error(401, "Incorrect key sk-very-secret"))
+        error = await refused(s)
+        assert error.status == 401
+        assert "sk-very" not in str(error)
+        s.provider.plan(*[faults.error(500, "key sk-very-secret is tired")] * 3)
+        error = await refused(s)
+        assert (error.kind, error.status) == ("status", 500)
+        assert "sk-very" not in str(error)
+
+    play_litellm(scene, retries=Retries(attempts=3))
+
+
+def test_nobody_listens(play_litellm):
+    async def scene(s):
+        error = await refused(s)
+        assert error.fallback
+        assert error.kind in ("connect", "status")
+
+    play_litellm(scene, base_url="http://127.0.0.1:9/v1")
+
+
+def test_hang_before_headers(play_litellm):
+    async def scene(s):
+        s.provider.plan(faults.hang)
+        assert (await refused(s)).kind == "timeout"
+        await s.provider.until(lambda p: p.open == 0)
+
+    play_litellm(scene, timeouts=Timeouts(first_byte=0.5))
