@@ -50,7 +50,8 @@ class Document:
         except yaml.MarkedYAMLError as error:
             raise ConfigError([_syntax(error, text, name)]) from None
         except (yaml.YAMLError, RecursionError, UnicodeError) as error:
-            reason = " ".join(str(error).split()) or "nested too deeply"
+            deep = isinstance(error, RecursionError)
+            reason = "nested too deeply, or in itself" if deep else " ".join(str(error).split())
             raise ConfigError([f"{name}: not readable as YAML: {reason}"]) from None
         if self.data is None:
             raise ConfigError([f"{name}: the file is empty: give at least models and slas"])
@@ -96,7 +97,9 @@ class Document:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self._wrong((*place, f"line {line}"), "has a list for a name", "give a plain name")
+                here = (*place, f"line {line}")
+                self._lines[here] = line
+                self._wrong(here, "has a name of several values", "give a plain name")
                 continue
             # A name is the text that stands there: YAML would read 'on' as true.
             name = key.value

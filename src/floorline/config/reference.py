@@ -95,3 +95,7 @@ def _word(annotation: Any) -> str:
     if given and all(isinstance(choice, str) for choice in given):
         return " or ".join(f"`{choice}`" for choice in given)
     return _word(next(kind for kind in given if kind is not type(None)))
+
+
+if __name__ == "__main__":
+    print(tables())

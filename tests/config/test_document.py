@@ -1,0 +1,101 @@
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline.config import load_text
+from floorline.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "floorline.yaml: the file is empty: give at least models and slas"),
+        ("# nothing yet\n", "floorline.yaml: the file is empty: give at least models and slas"),
+        ("- a\n", "floorline.yaml:1: the file is a list: write fields such as 'models:' and 'sl"),
+        ("just text", "floorline.yaml:1: the file is a single value: write fields such as"),
+        ("models:\n\t- name: x\n", "floorline.yaml:2: a tab begins the line: indent with spaces"),
+        ("models: [\n", "floorline.yaml:2: not readable as YAML ("),
+        ("a: 1\n---\nb: 2\n", "floorline.yaml:2: not readable as YAML ("),
+        ("a: &x [*x]\n", "floorline.yaml: not readable as YAML: nested too deeply, or"),
+        ("[" * 5000 + "]" * 5000, "floorline.yaml: not readable as YAML: nested too deeply, or"),
+    ],
+)
+def test_what_is_no_configuration_is_told_in_one_line(problems, text, message):
+    (line,) = problems(text)
+    assert line.startswith(message)
+
+
+def test_a_field_given_twice(problems):
+    lines = problems("""\
+        slas: []
+        models: []
+        slas: []
+    """)
+    assert lines[-1] == (
+        "floorline.yaml:3: slas is given twice, first on line 1: remove one of them"
+    )
+
+
+def test_a_tag_and_a_compound_name(problems):
+    lines = problems("""\
+        models: !!python/object:os.system {}
+        slas: [{name: !secret gold, floor: 0.9}]
+        ? [a, b]
+        : 3
+    """)
+    assert any("slas[0].name has the tag !secret: remove the tag" in line for line in lines)
+    assert any(line.startswith("floorline.yaml:3: ") and "plain name" in line for line in lines)
+
+
+def test_names_and_texts_are_taken_as_they_stand(read):
+    settings = read("""
+        models:
+          - {name: 2024-01-01, endpoint: "http://h/v1", capabilities: ["on", 'no']}
+        slas: [{name: on-time, floor: 0.9, budget: {per_model: {2024-01-01: 3}}}]
+    """)
+    assert settings.zoo().names == ("2024-01-01",)
+    assert settings.zoo().models[0].capabilities == {"on", "no"}
+    assert settings.promises()[0].budget.per_model == {"2024-01-01": 3}
+
+
+def test_anchors_are_read(read):
+    settings = read("""
+        models:
+          - {name: a, endpoint: "http://h/v1", timeouts: &slow {total: 900}}
+          - {name: b, endpoint: "http://h/v1", timeouts: *slow}
+        slas: [{name: gold, floor: 0.9}]
+    """)
+    assert settings.models[1].timeouts.total == 900.0
+
+
+@given(st.text(alphabet="models:slas-[]{}&*!|>'\"#%@` \n\tafloor0.9$~?,", max_size=60))
+def test_no_text_makes_it_fail_otherwise(text):
+    with pytest.raises(ConfigError):
+        load_text(text, environ={})
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from(["models", "slas", "defaults", "policy", "store", "server", "auth", "seed"]),
+    values,
+)
+def test_no_value_of_a_field_makes_it_fail_otherwise(field, value):
+    least = {
+        "models": [{"name": "a", "endpoint": "http://h/v1"}],
+        "slas": [{"name": "gold", "floor": 0.5}],
+    }
+    # JSON is YAML but for NaN, which it then reads as a text.
+    text = json.dumps({**least, field: value})
+    with contextlib.suppress(ConfigError):
+        settings = load_text(text, environ={})
+        assert settings.zoo().names
+        assert settings.promises()
