@@ -165,7 +165,7 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": b""})
 
     async def _end_stream(self, failure: UpstreamError) -> None:
-        event = b"data: " + error_json(str(failure), code=failure.kind) + b"\n\n"
+        event = b"data: " + error_json(str(failure), code=_code(failure)) + b"\n\n"
         await self.send({"type": "http.response.body", "body": event})
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -190,12 +190,16 @@ def _ascii(name: str) -> bytes:
     return name.encode("ascii", "backslashreplace")
 
 
+def _code(failure: UpstreamError) -> str:
+    return f"upstream_{failure.kind}"
+
+
 def _client_error(failure: UpstreamError) -> ApiError:
     """What a client is told when every model that could answer has failed."""
     return ApiError(
         failure.client_status,
         str(failure),
-        code=f"upstream_{failure.kind}",
+        code=_code(failure),
         retry_after=failure.retry_after,
     )
 
