@@ -1,0 +1,232 @@
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from floorline.config import load, load_text
+from floorline.errors import FloorlineError
+from floorline.gateway.changes import at_run_time, changes
+from floorline.gateway.reload import Reloader
+
+BEFORE = """
+models:
+  - {name: small, endpoint: "http://127.0.0.1:8000/v1", output_price: 1, api_key_file: key}
+  - {name: medium, endpoint: "http://127.0.0.1:8000/v1"}
+slas:
+  - {name: gold, floor: 0.9}
+  - {name: economy, floor: 0.7}
+"""
+AFTER = """
+models:
+  - {name: small, endpoint: "http://127.0.0.1:8000/v1", output_price: 2, api_key_file: key}
+  - {name: large, endpoint: "http://127.0.0.1:8000/v1"}
+slas:
+  - {name: gold, floor: 0.95}
+  - {name: silver, floor: 0.8}
+store: {url: "sqlite:///other.db", retention: 7d}
+server: {port: 9000, max_in_flight: 7}
+policy: cheapest
+"""
+
+
+class Watched:
+    """A file with a reloader that looks at it when it is told to."""
+
+    def __init__(self, folder: Path, apply=None, **given):
+        self.path = folder / "floorline.yaml"
+        (folder / "key").write_text("sk-old")
+        self.write(BEFORE)
+        self.applied = []
+        self.reloader = Reloader(
+            self.path, apply or self._apply, load(self.path, {}), environ={}, **given
+        )
+
+    def _apply(self, old, new):
+        self.applied.append((old, new))
+
+    def write(self, text):
+        """Put another file in place, as editors do."""
+        part = self.path.with_suffix(".part")
+        part.write_text(text)
+        part.replace(self.path)
+
+    async def look_twice(self):
+        await self.reloader.look()
+        return await self.reloader.look()
+
+
+@pytest.fixture
+def watched(tmp_path):
+    return Watched(tmp_path)
+
+
+def test_changes_names_what_differs(tmp_path):
+    (tmp_path / "key").write_text("sk-old")
+    old, new = (load_text(text, folder=tmp_path, environ={}) for text in (BEFORE, AFTER))
+    found = changes(old, new)
+    assert found.models_added == ("large",)
+    assert found.models_removed == ("medium",)
+    assert found.models_changed == found.prices == ("small",)
+    assert found.slas_added == ("silver",)
+    assert found.slas_removed == ("economy",)
+    assert found.slas_changed == ("gold",)
+    assert set(found.other) == {"store.retention", "server.max_in_flight"}
+    assert set(found.restart) == {"store.url", "server.port", "policy"}
+    assert str(found).endswith("only after a restart: policy, store.url, server.port")
+    assert not changes(old, old)
+    assert str(changes(old, old)) == "nothing changed"
+
+
+def test_what_cannot_change_at_run_time_stays(tmp_path):
+    (tmp_path / "key").write_text("sk-old")
+    old, new = (load_text(text, folder=tmp_path, environ={}) for text in (BEFORE, AFTER))
+    effective = at_run_time(old, new)
+    assert effective.zoo() == new.zoo()
+    assert effective.promises() == new.promises()
+    assert (effective.server.port, effective.server.max_in_flight) == (8080, 7)
+    assert (effective.store.url, effective.store.retention) == (old.store.url, 7 * 86400)
+    assert effective.policy == old.policy
+
+
+def test_a_file_that_did_not_change_is_left_alone(watched):
+    assert asyncio.run(watched.look_twice()) is None
+    assert watched.applied == []
+
+
+def test_a_changed_file_is_taken_over(watched):
+    async def change():
+        watched.write(AFTER)
+        return await watched.look_twice()
+
+    found = asyncio.run(change())
+    assert found.models_added == ("large",)
+    ((old, new),) = watched.applied
+    assert old.zoo().names == ("small", "medium")
+    assert new.zoo().names == ("small", "large")
+    assert watched.reloader.settings is new
+    assert set(watched.reloader.restart) == {"store.url", "server.port", "policy"}
+    assert watched.reloader.reloads == 1
+
+
+def test_a_file_is_not_read_while_it_is_being_written(watched):
+    async def change():
+        watched.write(BEFORE[:60])
+        assert await watched.reloader.look() is None
+        watched.write(AFTER)
+        assert await watched.reloader.look() is None
+        return await watched.reloader.look()
+
+    assert asyncio.run(change()).models_added == ("large",)
+    assert watched.reloader.failures == 0
+
+
+def test_a_bad_file_leaves_the_old_settings_in_force(watched, caplog):
+    before = watched.reloader.settings
+
+    async def change():
+        watched.write(AFTER.replace("output_price: 2", "output_price: -2"))
+        assert await watched.look_twice() is None
+        # It stays bad: one message is enough.
+        assert await watched.look_twice() is None
+
+    asyncio.run(change())
+    assert watched.reloader.settings is before
+    assert watched.applied == []
+    assert "models[0].output_price is -2" in watched.reloader.error
+    assert watched.reloader.failures == 1
+    assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 1
+
+    async def mend():
+        watched.write(AFTER)
+        return await watched.look_twice()
+
+    assert asyncio.run(mend()).models_added == ("large",)
+    assert watched.reloader.error is None
+
+
+def test_settings_that_are_refused_are_not_in_force(tmp_path):
+    def refuse(old, new):
+        raise FloorlineError("SLA 'gold' names a model that is gone")
+
+    watched = Watched(tmp_path, refuse)
+    before = watched.reloader.settings
+    watched.write(AFTER)
+    assert asyncio.run(watched.look_twice()) is None
+    assert watched.reloader.settings is before
+    assert watched.reloader.error == "SLA 'gold' names a model that is gone"
+
+
+def test_another_cost_unit_is_refused_whole(watched):
+    watched.write(BEFORE + "cost_unit: J\n")
+    assert asyncio.run(watched.look_twice()) is None
+    assert watched.applied == []
+    assert "cost_unit is 'J': keep 'USD', or restart" in watched.reloader.error
+
+
+def test_a_new_key_in_a_file_is_taken_over(watched, caplog):
+    caplog.set_level("INFO")
+    (watched.path.parent / "key").write_text("sk-new-one")
+    found = asyncio.run(watched.look_twice())
+    assert found.models_changed == ("small",)
+    assert found.prices == ()
+    assert watched.reloader.settings.models[0].key == "sk-new-one"
+    assert "configuration reloaded: models changed: small" in caplog.text
+    assert "sk-new-one" not in caplog.text
+
+
+def test_a_key_file_that_comes_late_mends_the_error(watched):
+    async def change():
+        watched.write(AFTER.replace("api_key_file: key", "api_key_file: later"))
+        assert await watched.look_twice() is None
+        assert "later" in watched.reloader.error
+        (watched.path.parent / "later").write_text("sk-late")
+        return await watched.reloader.look()
+
+    assert asyncio.run(change()) is not None
+    assert watched.reloader.settings.models[0].key == "sk-late"
+
+
+def test_only_a_change_that_waits_for_a_restart_applies_nothing(watched):
+    watched.write(BEFORE + "seed: 5\n")
+    assert asyncio.run(watched.look_twice()).restart == ("seed",)
+    assert watched.applied == []
+    assert watched.reloader.restart == ("seed",)
+    assert watched.reloader.settings.seed == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
+def test_sighup_makes_it_look_at_once(tmp_path):
+    taken = asyncio.Event()
+
+    async def apply(old, new):
+        taken.set()
+
+    async def main():
+        watched = Watched(tmp_path, apply, every=3600.0)
+        task = asyncio.create_task(watched.reloader.run())
+        await asyncio.sleep(0)
+        watched.write(AFTER)
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(60):
+            await taken.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_it_watches_by_itself(tmp_path):
+    taken = asyncio.Event()
+
+    async def main():
+        watched = Watched(tmp_path, lambda old, new: taken.set(), every=0.01)
+        task = asyncio.create_task(watched.reloader.run())
+        watched.write(AFTER)
+        async with asyncio.timeout(60):
+            await taken.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
