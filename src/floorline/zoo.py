@@ -164,6 +164,10 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         )
 
     @cached_property
+    def _windows(self) -> NDArray[np.float64]:
+        return np.array([m.context_window or np.inf for m in self.models])
+
+    @cached_property
     def limited(self) -> bool:
         """Whether some model has a context window, so that prompts' lengths matter."""
         return any(m.context_window is not None for m in self.models)
@@ -179,14 +183,9 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             If no model can.
         """
         wanted, barred = frozenset(needs), frozenset(exclude)
-        mask = np.array(
-            [
-                m.name not in barred
-                and wanted <= m.capabilities
-                and (m.context_window is None or tokens <= m.context_window)
-                for m in self.models
-            ]
-        )
+        mask = self._windows >= tokens
+        if wanted or barred:
+            mask &= [m.name not in barred and wanted <= m.capabilities for m in self.models]
         if mask.all():
             return None
         if not mask.any():

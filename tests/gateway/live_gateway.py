@@ -12,7 +12,7 @@ import uvicorn
 
 from floorline.config import load_text
 from floorline.datasets.simulated import SimulatedZoo
-from floorline.gateway.app import build_app
+from floorline.gateway.app import App
 from floorline.gateway.server import running
 
 ZOO = SimulatedZoo(200, models=["sim-nano", "sim-medium", "sim-titan"])
@@ -84,7 +84,7 @@ async def http_server(app):
 
 @contextlib.asynccontextmanager
 async def live(settings, path=None):
-    async with running(settings, path) as gateway, http_server(build_app(gateway)) as url:
+    async with running(settings, path) as gateway, http_server(App(gateway)) as url:
         yield gateway, url
 
 

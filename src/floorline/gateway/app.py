@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from floorline.errors import FloorlineError
 from floorline.gateway.chat import ChatEndpoint
-from floorline.gateway.errors import ApiError, api_error
+from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.feedback import FeedbackApi
 from floorline.gateway.openapi import document
 from floorline.gateway.promises import PromisesApi
 from floorline.gateway.replies import reply
 from floorline.gateway.routing import RouteApi
-from floorline.gateway.service import Gateway, log
+from floorline.gateway.service import Gateway
 from floorline.gateway.zoo_admin import ZooApi
 
-_Handler = Callable[[Request], Awaitable[Response]]
+CHAT = "/v1/chat/completions"
 
 
-def build_app(gateway: Gateway) -> Starlette:
-    """Build the application around a gateway that somebody else starts and stops."""
+class App:
+    """The ASGI application: the endpoint on every request's path first, then all the others.
+
+    Parameters
+    ----------
+    gateway
+        Started and stopped by somebody else.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._chat = ChatEndpoint(gateway)
+        self._others = _others(gateway)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] == CHAT and scope["method"] == "POST":
+            await self._chat(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+
+def _others(gateway: Gateway) -> Starlette:
     feedback, promises = FeedbackApi(gateway), PromisesApi(gateway)
     routing, zoo = RouteApi(gateway), ZooApi(gateway)
+
+    async def chat(request: Request) -> Response:
+        # So that other methods than POST are told so.
+        raise NotImplementedError
 
     async def healthz(request: Request) -> Response:
         return reply({"status": "ok"})
@@ -46,8 +71,7 @@ def build_app(gateway: Gateway) -> Starlette:
         return reply(document())
 
     routes = [
-        # The endpoint that matters comes first: routes are tried in order.
-        Route("/v1/chat/completions", ChatEndpoint(gateway), methods=["POST"]),
+        Route(CHAT, chat, methods=["POST"]),
         Route("/v1/feedback", feedback.feedback, methods=["POST"]),
         Route("/v1/outcomes", feedback.outcome, methods=["POST"]),
         Route("/v1/route", routing.route, methods=["POST"]),
@@ -88,5 +112,4 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return ApiError(500, "the gateway failed; its log says why", code="internal_error").response()
+    return unexpected(f"{request.method} {request.url.path}", error).response()

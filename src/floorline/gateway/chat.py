@@ -12,13 +12,15 @@ from starlette.types import Message, Receive, Scope, Send
 from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
 from floorline.events import DIRECT, Decision
 from floorline.gateway.body import ChatBody, read_chat
-from floorline.gateway.errors import ApiError, api_error, error_json
+from floorline.gateway.errors import ApiError, api_error, error_json, unexpected
 from floorline.gateway.service import LEFT, Ended, Gateway
 from floorline.gateway.upstreams import Answer, UpstreamError
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
 
+_WATCH_AFTER = 0.05
+"""Seconds after which a request's client is watched, lest the answer be for nobody."""
 _MOST_MODELS = 3
 """Models tried for one request before its failure is the client's."""
 
@@ -33,16 +35,20 @@ class ChatEndpoint:
         """Answer one request."""
         gateway = self.gateway
         headers = Headers(scope=scope)
+        exchange: _Exchange | None = None
         try:
             caller = gateway.auth.caller(headers, "chat")
             with gateway.slot():
                 data = await read_body(receive, gateway.settings.server.max_body)
                 chat = read_chat(data, headers)
-                await _Exchange(gateway, caller, chat, headers, receive, send).run()
-        except ApiError as error:
-            await error.response()(scope, receive, send)
+                exchange = _Exchange(gateway, caller, chat, receive, send)
+                await exchange.run()
         except FloorlineError as error:
             await api_error(error).response()(scope, receive, send)
+        except Exception as error:
+            if exchange is not None and exchange.started:
+                raise
+            await unexpected("chat request", error).response()(scope, receive, send)
 
 
 class _Exchange:
@@ -53,24 +59,24 @@ class _Exchange:
         gateway: Gateway,
         caller: Caller,
         chat: ChatBody,
-        headers: Headers,
         receive: Receive,
         send: Send,
     ) -> None:
         self.gateway = gateway
         self.caller = caller
         self.chat = chat
-        self.headers = headers
         self.receive = receive
         self.send = send
         self.started = False
         self.left = False
+        self.watcher: asyncio.Task[None] | None = None
         self.position = 0
 
     async def run(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        watcher = asyncio.create_task(self._cancel_if_left(task))
+        # Most of what takes no longer is over before anybody can have left.
+        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._watch, task)
         try:
             await self._serve()
         except asyncio.CancelledError:
@@ -78,7 +84,12 @@ class _Exchange:
                 raise
             task.uncancel()
         finally:
-            watcher.cancel()
+            timer.cancel()
+            if self.watcher is not None:
+                self.watcher.cancel()
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        self.watcher = asyncio.create_task(self._cancel_if_left(task))
 
     async def _cancel_if_left(self, task: asyncio.Task[None]) -> None:
         while (await self.receive())["type"] != "http.disconnect":

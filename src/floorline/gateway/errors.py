@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import msgspec
@@ -15,6 +16,8 @@ from floorline.errors import (
     StoreUnavailable,
     UnknownDecision,
 )
+
+log = logging.getLogger("floorline.gateway")
 
 _TYPES = {
     400: "invalid_request_error",
@@ -99,3 +102,9 @@ def api_error(error: FloorlineError) -> ApiError:
     if isinstance(error, StoreUnavailable):
         return ApiError(503, str(error), code="log_unavailable", retry_after=5)
     return ApiError(500, str(error), code="internal_error")
+
+
+def unexpected(what: str, error: Exception) -> ApiError:
+    """Log an error that nobody foresaw, and make one that tells the client no more than that."""
+    log.error("%s failed", what, exc_info=error)
+    return ApiError(500, "the gateway failed; its log says why", code="internal_error")

@@ -16,7 +16,7 @@ import uvicorn
 from floorline.config import Settings
 from floorline.encoders.factory import make_encoder
 from floorline.errors import FloorlineError
-from floorline.gateway.app import build_app
+from floorline.gateway.app import App
 from floorline.gateway.auth import Auth
 from floorline.gateway.metrics import Metrics
 from floorline.gateway.opening import open_router
@@ -149,12 +149,13 @@ async def serve(
     listener = _listen(settings.server.host, settings.server.port)
     async with running(settings, path) as gateway:
         config = uvicorn.Config(
-            build_app(gateway),
+            App(gateway),
             loop="uvloop",
             http="httptools",
             ws="none",
             lifespan="off",
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             log_config=None,
