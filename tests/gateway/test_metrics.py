@@ -1,4 +1,6 @@
+import re
 import typing
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -8,6 +10,22 @@ from floorline.gateway.metrics import Metrics
 from floorline.gateway.readings import VERDICTS
 
 CALL = {"first_byte": 0.2, "total": 0.4, "input_tokens": 10, "output_tokens": 20, "cost": 0.5}
+
+
+class Store:
+    durable = 7
+    failure = "disk full"
+
+    def __len__(self):
+        return 10
+
+
+class Reloaded:
+    error = "floorline.yaml:3: …"
+    restart = ("seed",)
+    loaded_at = 1e9
+    reloads = 2
+    failures = 1
 
 
 @pytest.fixture
@@ -140,24 +158,10 @@ def test_a_policy_without_queue_has_no_queue_metric():
 
 
 def test_the_state_of_the_other_parts():
-    class Store:
-        durable = 7
-        failure = "disk full"
-
-        def __len__(self):
-            return 10
-
-    class Reloader:
-        error = "floorline.yaml:3: …"
-        restart = ("seed",)
-        loaded_at = 1e9
-        reloads = 2
-        failures = 1
-
     metrics = Metrics()
     metrics.watch(
         store=Store(),
-        reloader=Reloader(),
+        reloader=Reloaded(),
         in_flight=lambda: 5,
         breakers=lambda: {"small": "half_open"},
         waiting=lambda: {"small": 3},
@@ -185,3 +189,22 @@ def test_openmetrics_for_those_who_ask(metrics):
     text, kind = metrics.render("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
+
+
+def test_the_docs_name_every_metric_and_no_other(metrics):
+    metrics.watch(
+        store=Store(),
+        reloader=Reloaded(),
+        in_flight=lambda: 5,
+        breakers=lambda: {"small": "half_open"},
+        waiting=lambda: {"small": 3},
+    )
+    families = text_string_to_metric_families(metrics.render()[0].decode())
+    exposed = {
+        f.name + ("_total" if f.type == "counter" else "")
+        for f in families
+        if f.name.startswith("floorline_") and not f.name.endswith("_created")
+    }
+    text = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
+    named = {re.sub("_bucket$", "", name) for name in re.findall(r"\bfloorline_[a-z_]+[a-z]", text)}
+    assert named - {"floorline_sla"} == exposed | {"floorline_cost_joules_total"}
