@@ -89,12 +89,7 @@ def window_certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
     promised = sum(ledger.recent_floors_.values())
     served = ledger.requests_ - ledger.declined_
     tally = Tally(served, len(scores), sum(scores), praised, promised)
-    # Before the window is full, it is the whole stream.
-    if ledger.labels_ == len(scores):
-        return msgspec.structs.replace(certificate_of(sla, ledger), window=sla.window)
-    certificate = certify(sla, tally)
-    about = tuple(_ONE_LOOK if text is _ANYTIME else text for text in certificate.assumptions)
-    return msgspec.structs.replace(certificate, assumptions=about, window=sla.window)
+    return certify(sla, tally, window=sla.window)
 
 
 def certify(
@@ -105,6 +100,7 @@ def certify(
     mean: float | None = None,
     method: str = BETTING,
     assumptions: tuple[str, ...] | None = None,
+    window: int | None = None,
 ) -> Certificate:
     """Judge a tally, by the betting confidence sequence or by a given interval.
 
@@ -115,6 +111,8 @@ def certify(
     ----------
     interval, mean, method, assumptions
         Bounds and estimate made in another way, what it is called and what it assumes.
+    window
+        Number of latest labels that the tally is limited to, if it is.
     """
     n = tally.labels
     if interval is None:
@@ -122,7 +120,7 @@ def certify(
         mean = min(max(tally.satisfied / n, 0.0), 1.0) if n else None
     if assumptions is None:
         sparse = (_REPRESENTATIVE,) if n < tally.requests else ()
-        assumptions = (_TRUE_LABELS, *sparse, _ANYTIME)
+        assumptions = (_TRUE_LABELS, *sparse, _ANYTIME if window is None else _ONE_LOOK)
     # Sums of equal floors differ from their multiple in the last digits.
     floor = round(tally.promised / n, 12) if n else sla.floor
     verdict, reason = _judge(floor, mean, interval, tally)
@@ -139,6 +137,7 @@ def certify(
         method=method,
         confidence=sla.confidence,
         assumptions=assumptions,
+        window=window,
     )
 
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "bench": "bench_cli:bench",
     "datasets": "datasets_cli:app",
     "train": "training_cli:app",
+    "report": "report_cli:app",
 }
 """Where each command is; a function, or commands of its own."""
 

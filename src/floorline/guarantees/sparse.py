@@ -41,6 +41,11 @@ class InversePropensity(Stateful):
         """Number of requests, labelled or not."""
         return self.satisfied_.n_
 
+    @property
+    def mean(self) -> float | None:
+        """Mean of the weighted labels, which may exceed 1; None without any request."""
+        return self.satisfied_.total_ / self.n_ if self.n_ else None
+
     def add(self, score: float | None, rate: float) -> None:
         """Count a request: its score or None, and the probability φ with which it got one."""
         weight = 0.0 if score is None else 1.0 / _check_rate(rate)

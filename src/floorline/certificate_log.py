@@ -1,0 +1,168 @@
+"""Reads a log to draw conclusions from: a store beside its writer, or an exported file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.errors import DataError, InvalidInput
+from floorline.events import (
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    Recall,
+    SlaChange,
+    ZooChange,
+    encode_event,
+)
+from floorline.sla import SLA
+from floorline.stores.opening import open_beside
+from floorline.zoo import Zoo
+
+_FIX = "give a store's URL such as sqlite:///floorline.db, or a .jsonl file of 'store export'"
+
+
+class LogDigest:
+    """Position range, time range and SHA-256 of the events that passed through it.
+
+    The digest is over the lengths (8 bytes, big-endian) and bodies of the events in their
+    serialised form, so that two logs with the same digest hold the same events.
+    """
+
+    def __init__(self, events: Iterator[tuple[int, Event]]) -> None:
+        self._numbered = events
+        self._hash = hashlib.sha256()
+        self.events = 0
+        self.first: int | None = None
+        self.last: int | None = None
+        self.earliest: float | None = None
+        self.latest: float | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, Event]]:
+        for position, event in self._numbered:
+            body = encode_event(event)
+            self._hash.update(len(body).to_bytes(8, "big"))
+            self._hash.update(body)
+            self.events += 1
+            self.first = position if self.first is None else self.first
+            self.last = position
+            # Events of nobody's clock are at 0, which says nothing of when they were.
+            if event.at:
+                self.earliest = event.at if self.earliest is None else min(self.earliest, event.at)
+                self.latest = event.at if self.latest is None else max(self.latest, event.at)
+            yield position, event
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of the events so far."""
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def reading_log(source: str) -> Iterator[LogDigest]:
+    """Open a log by the URL of a store, or by the path of a SQLite store or an exported file.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none of these.
+    DataError
+        While reading, if a line of an exported file is damaged.
+    """
+    path = Path(source)
+    if "://" in source:
+        with open_beside(source, ready=True) as engine:
+            yield LogDigest(_stored(engine))
+    elif not path.exists():
+        raise InvalidInput("log", source, _FIX)
+    elif path.suffix == ".jsonl":
+        yield LogDigest(_exported(path))
+    elif _is_sqlite(path):
+        with reading_log(f"sqlite:///{path}") as log:
+            yield log
+    else:
+        raise InvalidInput("log", source, _FIX)
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(6) == b"SQLite"
+
+
+def without_password(source: str) -> str:
+    """Name of a log as it may be shown.
+
+    Examples
+    --------
+    >>> without_password("postgresql://floorline:secret@db/log")
+    'postgresql://floorline:***@db/log'
+    """
+    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", source)
+
+
+def _stored(engine: Any) -> Iterator[tuple[int, Event]]:
+    from floorline.stores.reading import LogReader
+
+    reader = LogReader(engine)
+    return reader.numbered(reader.first())
+
+
+def _exported(path: Path) -> Iterator[tuple[int, Event]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row: dict[str, Any] = msgspec.json.decode(line, type=dict)
+                position = int(row.pop("position"))
+                event = _KINDS[row.pop("kind")](row)
+            except (msgspec.DecodeError, InvalidInput, KeyError, TypeError, ValueError) as error:
+                problem = f"not a line of an exported log ({type(error).__name__}: {error})"
+                raise DataError(path, problem, row=number) from error
+            yield position, event
+
+
+def _decision(row: dict[str, Any]) -> Decision:
+    return Decision(
+        id=row.pop("decision"),
+        sla=row.pop("sla", ""),
+        model=row.pop("model", ""),
+        called=tuple(row.pop("called")),
+        propensities=_array(row.pop("propensities")),
+        quality=_array(row.pop("expected_quality")),
+        cost=_array(row.pop("expected_cost")),
+        features=np.array(row.pop("features", []), dtype=np.float32),
+        **row,
+    )
+
+
+def _array(values: list[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _zoo(row: dict[str, Any]) -> ZooChange:
+    return ZooChange(zoo=msgspec.json.decode(row["change"], type=Zoo), at=row["at"])
+
+
+def _sla(row: dict[str, Any]) -> SlaChange:
+    promise = msgspec.json.decode(row["change"], type=SLA)
+    return SlaChange(sla=promise, removed=row["removed"], at=row["at"])
+
+
+_KINDS: dict[str, Callable[[dict[str, Any]], Event]] = {
+    "decision": _decision,
+    "outcome": lambda row: Outcome(**row),
+    "feedback": lambda row: Feedback(**row),
+    "zoo": _zoo,
+    "sla": _sla,
+    "recall": lambda row: Recall(at=row.pop("at"), decision=_decision(row)),
+}

@@ -1,0 +1,99 @@
+"""Intervals over the responses of a log, by the confidence sequences that hold under drift.
+
+Hedged capital is not among them: what a router that learns serves does not have a constant mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.certificate import BETTING
+from floorline.errors import InvalidInput, check_one_of
+from floorline.guarantees import DoublyRobust, EmpiricalBernstein, InversePropensity
+from floorline.guarantees.betting import betting_lower
+from floorline.report.certificate_data import Promise, Response
+
+METHODS = {
+    "betting": BETTING,
+    "bernstein": "empirical-Bernstein confidence sequence",
+    "ipw": "empirical-Bernstein confidence sequence, labels weighted by inverse propensity",
+    "dr": "empirical-Bernstein confidence sequence over doubly robust pseudo-outcomes",
+}
+"""What can be asked for, and what a certificate calls it."""
+
+_POINTS = 240
+
+
+class Point(NamedTuple):
+    """Mean so far and its bounds after n labels, or n requests where those are weighted."""
+
+    n: int
+    mean: float
+    lower: float
+    upper: float
+
+
+def intervals(promise: Promise, method: str, rate: float | None, confidence: float) -> list[Point]:
+    """Interval at up to 240 times, the last one now; none without labels.
+
+    Raises
+    ------
+    InvalidInput
+        If the method is unknown, or needs the labels' rate.
+    """
+    check_one_of("method", method, METHODS)
+    if method in ("ipw", "dr"):
+        if rate is None:
+            raise InvalidInput(
+                "rate", None, f"give the known probability of a label, which {method} weights by"
+            )
+        responses = list(promise.responses.values()) if promise.labels else []
+        return list(_weighted(responses, method, rate, 1.0 - confidence))
+    scores = np.array([float(r.score or 0.0) for r in promise.labelled()])
+    if method == "betting":
+        return _betting(scores, 1.0 - confidence)
+    return list(_bernstein(scores, 1.0 - confidence))
+
+
+def _stops(count: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(1, count, min(count, _POINTS)).round().astype(np.int64))
+
+
+def _betting(scores: NDArray[np.float64], delta: float) -> list[Point]:
+    if not len(scores):
+        return []
+    n = _stops(len(scores))
+    totals = scores.cumsum()[n - 1]
+    lower = betting_lower(n, totals, delta / 2.0)
+    upper = 1.0 - betting_lower(n, n - totals, delta / 2.0)
+    columns = (n, totals / n, lower, upper)
+    return [Point(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+
+
+def _bernstein(scores: NDArray[np.float64], delta: float) -> Iterator[Point]:
+    form = EmpiricalBernstein()
+    stops = set(_stops(len(scores)).tolist()) if len(scores) else set()
+    for n, score in enumerate(scores.tolist(), start=1):
+        form.add(score)
+        if n in stops:
+            yield Point(n, form.mean or 0.0, *form.interval(delta))
+
+
+def _weighted(
+    responses: Sequence[Response], method: str, rate: float, delta: float
+) -> Iterator[Point]:
+    robust, weighted = DoublyRobust(rate), InversePropensity()
+    stops = set(_stops(len(responses)).tolist()) if responses else set()
+    for n, response in enumerate(responses, start=1):
+        if method == "dr":
+            expected = float(np.clip(np.nan_to_num(response.expected, nan=0.5), 0.0, 1.0))
+            robust.add(expected, response.score, rate)
+        else:
+            weighted.add(response.score, rate)
+        if n in stops:
+            form = robust if method == "dr" else weighted
+            yield Point(n, form.mean or 0.0, *form.interval(delta))

@@ -1,0 +1,258 @@
+"""The certificate of one SLA, with all that somebody who signs it should see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from floorline.certificate import Certificate, Tally, certify
+from floorline.certificate_log import LogDigest
+from floorline.errors import InvalidInput
+from floorline.events import Decision, Event, Recall, SlaChange
+from floorline.guarantees import Interval
+from floorline.ledger import PRAISE
+from floorline.report.certificate_data import Promise, Response
+from floorline.report.certificate_methods import METHODS, Point, intervals
+from floorline.sla import SLA, check_floor
+from floorline.version import __version__
+
+_SUSPICIOUS = 0.01
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Responses of one model, or labels of one source; ``mean`` None without labels."""
+
+    name: str
+    served: int
+    labels: int
+    mean: float | None
+
+
+class DataRange(msgspec.Struct, frozen=True):
+    """What was read: the log's name, its positions, times (seconds) and digest."""
+
+    log: str
+    events: int
+    first_position: int | None
+    last_position: int | None
+    first_at: float | None
+    last_at: float | None
+    sha256: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate and what it rests on; times are seconds since 1970, ``series`` over labels.
+
+    ``checks`` are signs in the data that an assumption may not hold. ``counted`` says what the
+    points of ``series`` count.
+    """
+
+    certificate: Certificate
+    window: Certificate | None
+    data: DataRange
+    sources: tuple[Group, ...]
+    models: tuple[Group, ...]
+    corrected: int
+    checks: tuple[str, ...]
+    series: tuple[Point, ...]
+    counted: str
+    floorline: str
+    signed_by: str
+    signed_at: float
+    v: int = 1
+
+
+def read_promise(log: LogDigest, sla: str | None, sources: Sequence[str] | None) -> Promise:
+    """Fold a log into one SLA's responses; the SLA may be left out if there is only one.
+
+    Raises
+    ------
+    InvalidInput
+        If the log has no decision of this SLA, or of several if none is named.
+    """
+    folds = {} if sla is None else {sla: Promise(sla, sources)}
+    for _, event in log:
+        name = _named(event)
+        if sla is None and name and name not in folds:
+            folds[name] = Promise(name, sources)
+        for fold in folds.values():
+            fold.fold(event)
+    routed = sorted({name for fold in folds.values() for name in fold.seen})
+    if len(folds) > 1:
+        folds = {name: fold for name, fold in folds.items() if name in routed}
+    if len(folds) != 1 or not routed or (sla is not None and sla not in routed):
+        fix = "name one that the log has decisions of: " + (", ".join(routed) or "none")
+        raise InvalidInput("sla", sla, fix)
+    (promise,) = folds.values()
+    return promise
+
+
+def _named(event: Event) -> str:
+    """Name of the SLA that an event speaks of; empty if it speaks of none."""
+    if isinstance(event, SlaChange):
+        return event.sla.name
+    decision = event.decision if isinstance(event, Recall) else event
+    return decision.sla if isinstance(decision, Decision) else ""
+
+
+def promised(
+    promise: Promise, known: Sequence[SLA], floor: float | None, confidence: float | None
+) -> SLA:
+    """Find what was promised: in the log's last change, in a configuration, or as given.
+
+    A given floor is certified in place of those that held for the requests.
+
+    Raises
+    ------
+    InvalidInput
+        If nobody says what the floor is.
+    """
+    found = promise.promised or {sla.name: sla for sla in known}.get(promise.sla)
+    if found is None:
+        floors = {response.floor for response in promise.responses.values()}
+        if floor is None and len(floors) != 1:
+            raise InvalidInput("floor", None, "give a floor, or the configuration that promises it")
+        found = SLA(promise.sla, floor=floors.pop() if floor is None else floor)
+    if floor is not None:
+        found = msgspec.structs.replace(found, floor=check_floor("floor", floor))
+        for response in promise.responses.values():
+            response.floor = floor
+    return found if confidence is None else msgspec.structs.replace(found, confidence=confidence)
+
+
+def make_report(
+    promise: Promise,
+    sla: SLA,
+    log: LogDigest,
+    *,
+    name: str,
+    method: str = "betting",
+    rate: float | None = None,
+    signed_by: str = "",
+    signed_at: float = 0.0,
+) -> Report:
+    """Certify what was promised and gather what the certificate rests on.
+
+    Raises
+    ------
+    InvalidInput
+        If the method is unknown or lacks its rate.
+    """
+    series = intervals(promise, method, rate, sla.confidence)
+    labelled = promise.labelled()
+    certificate = _certificate(promise.requests, labelled, sla, method, rate, series)
+    window = None
+    if sla.window is not None:
+        latest = _tally(promise.requests, labelled[-sla.window :])
+        window = certify(sla, latest, window=sla.window)
+    data = DataRange(
+        log=name,
+        events=log.events,
+        first_position=log.first,
+        last_position=log.last,
+        first_at=log.earliest,
+        last_at=log.latest,
+        sha256=log.sha256,
+    )
+    responses = list(promise.responses.values())
+    return Report(
+        certificate=certificate,
+        window=window,
+        data=data,
+        sources=_groups(labelled, [r.source or "unknown" for r in labelled]),
+        models=_groups(responses, [r.model for r in responses]),
+        corrected=promise.corrected,
+        checks=tuple(_checks(promise, labelled, data)),
+        series=tuple(series),
+        counted="requests" if method in ("ipw", "dr") else "labels",
+        floorline=__version__,
+        signed_by=signed_by,
+        signed_at=signed_at,
+    )
+
+
+def _tally(requests: int, labelled: Sequence[Response]) -> Tally:
+    scores = [r.score or 0.0 for r in labelled]
+    praised = sum(score >= PRAISE for score in scores)
+    return Tally(requests, len(scores), sum(scores), praised, sum(r.floor for r in labelled))
+
+
+def _certificate(
+    requests: int,
+    labelled: Sequence[Response],
+    sla: SLA,
+    method: str,
+    rate: float | None,
+    series: Sequence[Point],
+) -> Certificate:
+    tally = _tally(requests, labelled)
+    if method == "betting" or not series:
+        return certify(sla, tally)
+    plain = certify(sla, tally).assumptions
+    if rate is not None and method in ("ipw", "dr"):
+        known = (
+            f"Every served response was labelled with probability {rate:g}, drawn independently of "
+            "all else. Labels still on their way count as missing."
+        )
+        plain = (plain[0], known, plain[-1])
+    last = series[-1]
+    return certify(
+        sla,
+        tally,
+        interval=Interval(last.lower, last.upper),
+        mean=last.mean,
+        method=METHODS[method],
+        assumptions=plain,
+    )
+
+
+def _groups(responses: Sequence[Response], names: Sequence[str]) -> tuple[Group, ...]:
+    groups = []
+    for name in sorted(set(names)):
+        scores = [r.score for r, n in zip(responses, names, strict=True) if n == name]
+        judged = [score for score in scores if score is not None]
+        mean = float(np.mean(judged)) if judged else None
+        groups.append(Group(name, len(scores), len(judged), mean))
+    return tuple(groups)
+
+
+def _checks(promise: Promise, labelled: Sequence[Response], data: DataRange) -> list[str]:
+    found = []
+    responses = list(promise.responses.values())
+    models = _groups(responses, [r.model for r in responses])
+    shares = np.array([[m.labels, m.served - m.labels] for m in models if m.served], dtype=float)
+    if len(shares) > 1 and shares.sum(axis=0).min() > 0:
+        from scipy.stats import chi2_contingency
+
+        p = float(chi2_contingency(shares)[1])
+        if p < _SUSPICIOUS:
+            rates = ", ".join(f"{m.name} {m.labels / m.served:.1%}" for m in models)
+            text = f"Labels came more often for some models than for others ({rates}; p = {p:.1g})."
+            if all(m.labels for m in models):
+                weighted = sum(m.served * (m.mean or 0.0) for m in models) / len(responses)
+                text += f" Weighted by how often each model served, the mean is {weighted:.4f}."
+            found.append(text)
+    by_source = {
+        name: [r.score or 0.0 for r in labelled if r.source == name]
+        for name in sorted({r.source for r in labelled if r.source})
+    }
+    large = {name: scores for name, scores in by_source.items() if len(scores) >= 30}
+    if len(large) > 1:
+        from scipy.stats import f_oneway
+
+        if all(len(set(scores)) > 1 for scores in large.values()):
+            p = float(f_oneway(*large.values())[1])
+            if p < _SUSPICIOUS:
+                means = ", ".join(f"{name} {np.mean(s):.3f}" for name, s in large.items())
+                found.append(
+                    f"Sources of labels disagree about satisfaction ({means}; p = {p:.1g}): at "
+                    "most one of them is representative."
+                )
+    if data.first_position:
+        found.append(
+            f"The log begins at position {data.first_position}: what was before it has been "
+            "deleted and is not certified."
+        )
+    return found
