@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.estimators.base import carry_over
 from floorline.stateful import Stateful
 
 
@@ -45,3 +48,8 @@ class PredictionWindow(Stateful):
         self.quality_[slot] = quality
         self.cost_[slot] = cost
         self.seen_ += 1
+
+    def set_models(self, old: Sequence[str], new: Sequence[str]) -> None:
+        """Keep known models' estimates; others would not have been served, at quality −∞."""
+        self.quality_ = carry_over(old, new, self.quality_.T, -np.inf).T.copy()
+        self.cost_ = carry_over(old, new, self.cost_.T, 1.0).T.copy()
