@@ -8,7 +8,7 @@ else
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: demo test test-train check lint unit bench clean
+.PHONY: demo test test-train test-upstream check lint unit bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/floorline demo
@@ -18,6 +18,10 @@ test: lint unit
 # Needs PyTorch, which 'make test' does without.
 test-train: $(VENV)/.train
 	$(BIN)/python -m pytest tests/training
+
+# Calls a model server that is not ours, and providers through LiteLLM.
+test-upstream: $(VENV)/.upstream
+	$(BIN)/python -m pytest tests/upstream_real tests/gateway/upstreams
 
 check: lint
 
@@ -46,6 +50,11 @@ $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 # Always plain pip: its own configuration knows where builds of PyTorch for the CPU are.
 $(VENV)/.train: $(VENV)/.dev
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+	touch $@
+
+# Plain pip for the same reason.
+$(VENV)/.upstream: $(VENV)/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[upstream-test]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt

@@ -1,5 +1,6 @@
 """Upstreams through LiteLLM, against the same faulty provider by way of its ``openai/`` prefix."""
 
+import asyncio
 import json
 from importlib.util import find_spec
 
@@ -32,21 +33,26 @@ def play_litellm(play):
             try:
                 await scene_of(s)
             finally:
-                await close_clients()
+                await stop_litellm()
 
         play(scene)
 
     return run
 
 
-async def close_clients():
-    """Close the clients that LiteLLM keeps for later calls in the same loop."""
+async def stop_litellm():
+    """Close the clients that LiteLLM keeps for later calls, and stop what it does on the side."""
     import litellm
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
     for client in litellm.in_memory_llm_clients_cache.cache_dict.values():
         if hasattr(client, "close"):
             await client.close()
     litellm.in_memory_llm_clients_cache.flush_cache()
+    # Whatever is written down last starts the writer anew.
+    for _ in range(20):
+        await asyncio.sleep(0.02)
+        await GLOBAL_LOGGING_WORKER.stop()
 
 
 async def refused(scene, **asked):

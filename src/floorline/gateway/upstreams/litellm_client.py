@@ -200,10 +200,9 @@ class LitellmClient:
         except self._litellm.APIConnectionError:
             fault = UpstreamError(f"model {self._name!r}: no connection", "connect", again=True)
         except Exception as error:
-            response = getattr(error, "response", None)
             return _refusal(
                 getattr(error, "status_code", None) or 500,
-                dict(getattr(response, "headers", None) or {}),
+                getattr(error, "litellm_response_headers", None) or {},
                 str(getattr(error, "message", error)),
             )
         else:
