@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from floorline.errors import check_number
 from floorline.estimators.base import carry_over, check_label
+from floorline.estimators.sigmoid import sigmoid
 from floorline.features import Features, SparseFeatures
 from floorline.stateful import Stateful
 
@@ -53,7 +53,7 @@ class TrainedLinear(Stateful):
 
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) probabilities."""
-        return np.asarray(expit(_linear(self.quality_, x)))
+        return sigmoid(_linear(self.quality_, x))
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) standard deviations of the labels: it does not know how wrong it is."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from floorline.errors import check_number, check_one_of
 from floorline.estimators.base import carry_over, check_label
+from floorline.estimators.sigmoid import sigmoid
 from floorline.features import Features, SparseFeatures
 from floorline.stateful import Stateful
 
@@ -109,7 +109,7 @@ class OnlineLogistic(Stateful):
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) calibrated probabilities."""
         platt = self.platt_
-        return np.asarray(expit(platt[:, 0] * self._scores(x) + platt[:, 1]))
+        return sigmoid(platt[:, 0] * self._scores(x) + platt[:, 1])
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) standard errors by the delta method from diagonal information."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from floorline.errors import InvalidInput
 from floorline.estimators.base import check_label
+from floorline.estimators.sigmoid import sigmoid
 from floorline.features import Features, SparseFeatures
 from floorline.stateful import State, Stateful
 
@@ -99,7 +99,7 @@ class RoutingNetwork(Stateful):
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) p̂; 1/2 for models that were not there in training."""
         z = self._encode(x)
-        return np.asarray(expit(self._quality_weight @ z + self._quality_bias), dtype=np.float64)
+        return np.asarray(sigmoid(self._quality_weight @ z + self._quality_bias), dtype=np.float64)
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) standard deviation of one label, since the network knows none of its own."""
@@ -132,8 +132,8 @@ class RoutingNetwork(Stateful):
         hidden += self._second_bias
         np.maximum(hidden, 0.0, out=hidden)
         raw = self._beta_weight @ hidden + self._beta_bias
-        a, b = (1.0 + SHARPEST * expit(raw.astype(np.float64))).tolist()
-        p = np.asarray(expit(both[units:] + self._quality_bias), dtype=np.float64)
+        a, b = (1.0 + SHARPEST * sigmoid(raw.astype(np.float64))).tolist()
+        p = np.asarray(sigmoid(both[units:] + self._quality_bias), dtype=np.float64)
         return p, a, b
 
     def scores(
@@ -156,7 +156,7 @@ class RoutingNetwork(Stateful):
         w = self.network.weights
         units = w.encoder_weight.shape[0]
         dual = np.float32(np.log1p(self.dual))
-        gates = [expit(gate[:, 0] * dual + gate[:, 1]) for gate in (w.first_gate, w.second_gate)]
+        gates = [sigmoid(gate[:, 0] * dual + gate[:, 1]) for gate in (w.first_gate, w.second_gate)]
         first = w.first_weight * gates[0][:, None]
         self._first_bias = w.first_bias * gates[0] + first[:, units + 1] * dual
         self._first_floor = first[:, units].copy()
@@ -166,7 +166,7 @@ class RoutingNetwork(Stateful):
         low, high = w.targets.tolist()
         self._middle, self._half = 0.5 * (low + high), 0.5 * (high - low)
         spread = MOST_EXPONENT - LEAST_EXPONENT
-        self._exponent = LEAST_EXPONENT + spread * float(expit(np.float64(w.exponent[0])))
+        self._exponent = LEAST_EXPONENT + spread * float(sigmoid(np.float64(w.exponent[0])))
         self._quality_weight = self._in_order(w.quality_weight, 0.0)
         self._quality_bias = self._in_order(w.quality_bias, 0.0)
         self._boost = self._in_order(w.boost, -_LAST_RESORT).astype(np.float64)

@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from floorline.errors import InvalidInput, check_number
 from floorline.estimators import RunningMean
@@ -66,6 +65,8 @@ class Proteus(EstimatingPolicy):
             return certain(lowest(-cost, request.allowed), quality, cost)
         quality, a, b = network.beta(request.features, request.floor)
         if self.sample:
+            from scipy.special import betaincinv
+
             scores = network.scores(quality, betaincinv(a, b, _QUANTILES))
             return mixed(_shares(scores, request.allowed), quality, cost, rng)
         scores = network.scores(quality, a / (a + b))
