@@ -116,8 +116,11 @@ class Reloader:
                     done = self._apply(self.settings, effective)
                     if inspect.isawaitable(done):
                         await done
-            except FloorlineError as error:
-                self._refuse(str(error))
+            except Exception as error:
+                if not isinstance(error, FloorlineError):
+                    # A fault of ours: the file must go on being watched all the same.
+                    log.exception("the configuration could not be taken over")
+                self._refuse(str(error) or type(error).__name__)
                 self._loaded = stamps
                 return None
             self.settings = effective
@@ -151,14 +154,17 @@ class Reloader:
     def _on_hangup(self) -> Iterator[None]:
         hangup = getattr(signal, "SIGHUP", None)
         loop = asyncio.get_running_loop()
-        if hangup is None:
-            yield
-            return
-        loop.add_signal_handler(hangup, self._hangup.set)
+        try:
+            if hangup is not None:
+                loop.add_signal_handler(hangup, self._hangup.set)
+        except (ValueError, RuntimeError, NotImplementedError):
+            # Signals come to the main thread only; the file is still watched.
+            hangup = None
         try:
             yield
         finally:
-            loop.remove_signal_handler(hangup)
+            if hangup is not None:
+                loop.remove_signal_handler(hangup)
 
 
 def _stamp_of(file: Path) -> tuple[int, int, int] | None:
