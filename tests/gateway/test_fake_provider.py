@@ -221,8 +221,8 @@ def test_an_unknown_model_is_refused(zoo):
 def test_a_malformed_body_is_refused_in_openais_shape(zoo, body):
     async def main():
         async with serving(FakeProvider(zoo).app()) as url, aiohttp.ClientSession() as client:
-            answer = await client.post(f"{url}/v1/chat/completions", data=body)
-            return answer.status, await answer.json()
+            async with client.post(f"{url}/v1/chat/completions", data=body) as answer:
+                return answer.status, await answer.json()
 
     status, error = asyncio.run(main())
     assert status == 400
@@ -230,23 +230,25 @@ def test_a_malformed_body_is_refused_in_openais_shape(zoo, body):
 
 
 def test_faults_come_at_their_rate_and_repeatably(zoo):
-    async def call(client):
-        found = []
-        for _ in range(60):
-            try:
-                await client.chat.completions.create(
-                    model="sim-nano", messages=[{"role": "user", "content": "Why?"}]
-                )
-                found.append(200)
-            except openai.APIStatusError as error:
-                found.append(error.status_code)
-        return found
+    body = {"model": "sim-nano", "messages": [{"role": "user", "content": "Why?"}]}
 
-    statuses = ask(FakeProvider(zoo, seed=5, fault_rate=0.5), call)
-    assert 15 < statuses.count(200) < 45
-    assert set(statuses) == {200, 429, 500}
-    assert statuses == ask(FakeProvider(zoo, seed=5, fault_rate=0.5), call)
-    assert set(ask(FakeProvider(zoo), call)) == {200}
+    async def statuses(**given):
+        async with (
+            serving(FakeProvider(zoo, seed=5, **given).app()) as url,
+            aiohttp.ClientSession() as client,
+        ):
+            found = []
+            for _ in range(60):
+                async with client.post(f"{url}/v1/chat/completions", json=body) as answer:
+                    await answer.read()
+                    found.append(answer.status)
+            return found
+
+    found = asyncio.run(statuses(fault_rate=0.5))
+    assert 15 < found.count(200) < 45
+    assert set(found) == {200, 429, 500}
+    assert found == asyncio.run(statuses(fault_rate=0.5))
+    assert set(asyncio.run(statuses())) == {200}
 
 
 def test_answers_take_their_share_of_the_simulated_time(zoo):
