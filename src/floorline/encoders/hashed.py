@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,9 @@ _FOCUS, _CONTEXT = 0, 1
 # Windows that do not overlap are joined by a character that prompts hardly hold, so that no
 # n-gram of letters spans both.
 _GAP = "\x00"
+# Entry n is √n; entry −n, counted from the end, is −√n.
+_COUNTS = np.arange(ngrams.MAX_LENGTH + 1.0)
+_SIGNED_ROOTS = np.concatenate([np.sqrt(_COUNTS), -np.sqrt(_COUNTS[:0:-1])])
 
 
 class HashedNgrams:
@@ -193,15 +197,16 @@ class HashedNgrams:
         """(buckets,) n-gram vector of norm 1, or 0 if there is no n-gram."""
         total = np.zeros(buckets)
         for weight, (block, words) in zip((1.0, self.context_weight), blocks, strict=False):
-            for part in (block[:words], block[words:]):
-                counts = np.bincount(part, minlength=2 * buckets)
-                signed = counts[0::2] - counts[1::2]
-                # By the signed square root the norm of a block is the root of this sum.
-                size = np.abs(signed)
-                norm = float(size.sum()) ** 0.5
+            # Words and characters side by side, so that each step is one pass over both.
+            apart = block.copy()
+            apart[words:] += 2 * buckets
+            counts = np.bincount(apart, minlength=4 * buckets)
+            roots = _SIGNED_ROOTS[counts[0::2] - counts[1::2]]
+            for part in (roots[:buckets], roots[buckets:]):
+                norm = math.sqrt(part @ part)
                 if norm:
-                    total += np.copysign(np.sqrt(size), signed) * (weight / norm)
-        norm = float(total @ total) ** 0.5
+                    total += part * (weight / norm)
+        norm = math.sqrt(total @ total)
         return total / norm if norm else total
 
 

@@ -59,6 +59,8 @@ _POWERS = _powers(_BASE)
 _INVERSES = _powers(pow(_BASE, -1, 2**64))
 _CLASSES = _classes()
 _LOWER = _lower()
+_ASCII_VALUES = _LOWER[:128].astype(np.uint64) + np.uint64(1)
+_ASCII_LETTERS = _CLASSES[:128] != _SEPARATOR
 
 
 class Grams(NamedTuple):
@@ -92,12 +94,15 @@ def hash_grams(
     >>> grams.words, len(grams.hashes), bool(grams.hashes[0] == grams.hashes[2])
     (3, 7, True)
     """
-    points, classes = _read(text)
-    length = len(points)
+    values, starts, ends = _read(text)
+    length = len(values)
     prefix = np.zeros(length + 1, dtype=np.uint64)
-    np.cumsum((points + np.uint64(1)) * _POWERS[:length], out=prefix[1:])
+    values *= _POWERS[:length]
+    np.cumsum(values, out=prefix[1:])
 
-    single = _hash_words(prefix, classes)
+    single = prefix[ends]
+    single -= prefix[starts]
+    single *= _INVERSES[starts]
     word_counts = [max(0, len(single) - n + 1) for n in word_sizes]
     char_counts = [max(0, length - n + 1) for n in char_sizes]
     hashes = np.empty(sum(word_counts) + sum(char_counts), dtype=np.uint64)
@@ -134,26 +139,28 @@ def _seed(seed: int, kind: int) -> np.uint64:
     return np.uint64((seed * 128 + kind) * _SEED_STEP & _MASK)
 
 
-def _read(text: str) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """Lower-cased code points (n,) and their classes (n,)."""
+def _read(text: str) -> tuple[NDArray[np.uint64], NDArray[np.intp], NDArray[np.intp]]:
+    """Lower-cased code points plus 1 (n,), and where words start and end (words,) each."""
     if text.isascii():
-        points = np.frombuffer(text.lower().encode("ascii"), dtype=np.uint8)
-        return points.astype(np.uint64), _CLASSES[points]
+        raw = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+        letters = np.zeros(len(raw) + 2, dtype=bool)
+        letters[1:-1] = _ASCII_LETTERS[raw]
+        # Without ideographs every run of letters has two edges.
+        edges = np.flatnonzero(letters[1:] != letters[:-1])
+        return _ASCII_VALUES[raw], edges[0::2], edges[1::2]
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     points = np.where(points < len(_LOWER), _LOWER[np.minimum(points, len(_LOWER) - 1)], points)
-    return points.astype(np.uint64), _CLASSES[np.minimum(points, 0xFFFF)]
+    starts, ends = _words(_CLASSES[np.minimum(points, 0xFFFF)])
+    return points.astype(np.uint64) + np.uint64(1), starts, ends
 
 
-def _hash_words(prefix: NDArray[np.uint64], classes: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """(words,) hashes of the runs of letters, each ideograph being a run of its own."""
+def _words(classes: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where the runs of letters start and end, each ideograph being a run of its own."""
     bounds = np.zeros(len(classes) + 2, dtype=np.uint8)
     bounds[1:-1] = classes
     change = bounds[1:] != bounds[:-1]
     change |= bounds[1:] == _IDEOGRAPH
     edges = np.flatnonzero(change)
-    if len(edges) < 2:
-        return np.empty(0, dtype=np.uint64)
     starts, ends = edges[:-1], edges[1:]
     inside = classes[starts] != _SEPARATOR
-    starts, ends = starts[inside], ends[inside]
-    return np.asarray((prefix[ends] - prefix[starts]) * _INVERSES[starts])
+    return starts[inside], ends[inside]

@@ -56,10 +56,11 @@ _OPENINGS = (
     ("in", "if", "on", "at", "given"),
 )
 _OPENING_OF = {word: i for i, words in enumerate(_OPENINGS) for word in words}
-_LOG_LENGTHS = np.arange(3.0, 17.0)
+_FIRST_TENT, _LAST_TENT = 3, 16
+_TENTS = _LAST_TENT - _FIRST_TENT + 1
 
 _MARKS = 10
-COUNT = 1 + len(_LOG_LENGTHS) + len(_BYTE_CLASSES) + len(_OPENINGS) + _MARKS
+COUNT = 1 + _TENTS + len(_BYTE_CLASSES) + len(_OPENINGS) + _MARKS
 """How many statistics there are."""
 
 
@@ -89,14 +90,19 @@ def measure(prompt: PromptText) -> NDArray[np.float64]:
     log_length = math.log2(len(text) + 1)
     result[0] = min(1.0, log_length / 20.0)
     at = 1
-    # A tent on each power of two lets a linear model bend along the length.
-    tents = 1.0 - np.abs(min(log_length, _LOG_LENGTHS[-1]) - _LOG_LENGTHS)
-    result[at : at + len(tents)] = np.maximum(tents, 0.0)
-    at += len(tents)
+    # A tent on each power of two lets a linear model bend along the length: the two about it count.
+    place = min(log_length, _LAST_TENT) - _FIRST_TENT
+    if place > -1.0:
+        tent = math.floor(place)
+        if tent >= 0:
+            result[at + tent] = 1.0 - (place - tent)
+        if tent + 1 < _TENTS:
+            result[at + tent + 1] = place - tent
+    at += _TENTS
 
     raw = np.frombuffer(sample.encode("utf-8", "surrogatepass"), dtype=np.uint8)
-    histogram = np.bincount(raw, minlength=256)
-    shares = histogram @ _GAINS
+    histogram = np.bincount(raw, minlength=128)
+    shares = histogram @ _GAINS[: len(histogram)]
     result[at : at + len(_BYTE_CLASSES)] = np.minimum(1.0, shares[:-1] / max(1.0, shares[-1]))
     at += len(_BYTE_CLASSES)
 
