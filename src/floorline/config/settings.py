@@ -46,7 +46,7 @@ class Settings(Section):
         0, description="Of all random choices."
     )
     memory: Count = Field(
-        10_000,
+        5_000,
         description="Decisions kept in memory for outcomes and feedback; later feedback "
         "is looked up in the store.",
     )

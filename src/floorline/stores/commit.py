@@ -101,14 +101,21 @@ class GroupCommit(Generic[_T]):
             waiters = _Waiters()
             with self._lock:
                 self._waiters[loop] = waiters
+        seconds = self._seconds(timeout)
         future = waiters.add(target, loop)
         # The thread may have advanced before it could see that somebody waits.
         waiters.wake(self.durable, self._refusal())
+        if future.done():
+            return future.result()
+        timer = loop.call_later(seconds, self._expire, future)
         try:
-            async with asyncio.timeout(self._seconds(timeout)):
-                await future
-        except TimeoutError:
-            raise self._unavailable() from None
+            await future
+        finally:
+            timer.cancel()
+
+    def _expire(self, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            future.set_exception(self._unavailable())
 
     def flush(self, number: int | None, timeout: float | None) -> None:
         """Block until the first ``number`` numbered items are durable, or all items."""
