@@ -197,6 +197,19 @@ def test_only_a_change_that_waits_for_a_restart_applies_nothing(watched):
     assert watched.reloader.settings.seed == 0
 
 
+def test_options_of_the_command_line_are_no_change_of_the_file(tmp_path):
+    watched = Watched(tmp_path)
+    given = load(watched.path, {})
+    given = given.model_copy(update={"server": given.server.model_copy(update={"port": 1234})})
+    reloader = Reloader(watched.path, watched._apply, given, environ={})
+    watched.write(BEFORE.replace("0.7", "0.6"))
+    assert asyncio.run(reloader.reload()).restart == ()
+    assert reloader.settings.server.port == 1234
+    watched.write(BEFORE + "server: {port: 9000}\n")
+    assert asyncio.run(reloader.reload()).restart == ("server.port",)
+    assert reloader.settings.server.port == 1234
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
 def test_sighup_makes_it_look_at_once(tmp_path):
     taken = asyncio.Event()

@@ -78,6 +78,10 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._hangup = asyncio.Event()
         self._loaded = self._seen = self._stamps()
+        # Options of the command line may stand above the file; they are no change of it.
+        self._at_start = settings
+        with contextlib.suppress(FloorlineError):
+            self._at_start = load(self.path, environ)
 
     async def run(self) -> None:
         """Watch until cancelled; SIGHUP makes it read the file at once."""
@@ -110,7 +114,8 @@ class Reloader:
                 if new.cost_unit != self.settings.cost_unit:
                     fix = f"keep {self.settings.cost_unit!r}, or restart"
                     raise InvalidInput("cost_unit", new.cost_unit, fix)
-                found = changes(self.settings, new)
+                waiting = changes(self._at_start, new).restart
+                found = changes(self.settings, new)._replace(restart=waiting)
                 effective = at_run_time(self.settings, new)
                 if effective != self.settings:
                     done = self._apply(self.settings, effective)
