@@ -38,6 +38,8 @@ log = logging.getLogger("floorline.gateway")
 Ended = Literal["ok", "client_error", "upstream_error", "disconnected"]
 LEFT = "the client disconnected"
 """Error of a call whose answer nobody waited for."""
+UNASKED = "the gateway asks only the model that serves"
+"""Error of a call that a policy wanted for its own sake and that was not made."""
 
 
 class Gateway:
@@ -231,6 +233,10 @@ class Gateway:
                 at=at,
                 origin=origin,
             )
+            for model in decision.called:
+                # A policy that explores may want several answers; users get, and pay for, one.
+                if model != decision.model:
+                    self.router.outcome(decision.id, model=model, cost=0.0, error=UNASKED, at=at)
         self.metrics.decided(time.perf_counter() - began)
         if self.settings.store.store_prompts:
             self.store.append_prompt(decision.id, bytes(chat.fields["messages"]))
