@@ -11,7 +11,7 @@ def test_models_and_slas_are_enough(more):
     assert settings.zoo().names == ("small", "large")
     assert settings.promises() == [SLA("gold", floor=0.9)]
     assert settings.auth == "keys"
-    assert settings.memory == 10_000
+    assert settings.memory == 5_000
 
 
 def test_every_field_of_a_model_reaches_routing(read):
