@@ -14,6 +14,7 @@ from floorline.events import DIRECT, Decision
 from floorline.gateway.body import ChatBody, read_chat
 from floorline.gateway.errors import ApiError, api_error, error_json, unexpected
 from floorline.gateway.service import LEFT, Ended, Gateway
+from floorline.gateway.telemetry import CallSpan
 from floorline.gateway.upstreams import Answer, UpstreamError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class ChatEndpoint:
             with gateway.slot():
                 data = await read_body(receive, gateway.settings.server.max_body)
                 chat = read_chat(data, headers)
-                exchange = _Exchange(gateway, caller, chat, receive, send)
+                exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                 await exchange.run()
         except FloorlineError as error:
             await api_error(error).response()(scope, receive, send)
@@ -59,18 +60,21 @@ class _Exchange:
         gateway: Gateway,
         caller: Caller,
         chat: ChatBody,
+        headers: Headers,
         receive: Receive,
         send: Send,
     ) -> None:
         self.gateway = gateway
         self.caller = caller
         self.chat = chat
+        self.headers = headers
         self.receive = receive
         self.send = send
         self.started = False
         self.left = False
         self.watcher: asyncio.Task[None] | None = None
         self.position = 0
+        self.body: bytes | None = None
 
     async def run(self) -> None:
         task = asyncio.current_task()
@@ -98,7 +102,7 @@ class _Exchange:
         task.cancel()
 
     async def _serve(self) -> None:
-        decision, answer = await self._answer()
+        decision, answer, span = await self._answer()
         gateway = self.gateway
         ended: Ended = "ok" if answer.status < 400 else "client_error"
         error = "" if answer.status < 400 else f"the provider answered {answer.status}"
@@ -117,18 +121,17 @@ class _Exchange:
             await self._end_stream(failure)
         finally:
             await answer.aclose()
-            gateway.settle(decision, answer, ended, error)
+            gateway.settle(decision, answer, span, ended, error, self.body)
 
-    async def _answer(self) -> tuple[Decision, Answer]:
+    async def _answer(self) -> tuple[Decision, Answer, CallSpan]:
         """Call the chosen model, and the next best ones while that fails."""
         gateway, chat = self.gateway, self.chat
         decision = self._decide()
         tried: list[str] = []
         while True:
             try:
-                answer = await gateway.call(decision, chat)
+                answer, span = await gateway.call(decision, chat, self.headers)
             except UpstreamError as failure:
-                gateway.fail(decision, failure)
                 tried.append(decision.model)
                 follower = self._next(decision, failure, tried)
                 if follower is None:
@@ -136,11 +139,8 @@ class _Exchange:
                     raise _client_error(failure) from failure
                 gateway.metrics.fallback(decision.model)
                 decision = follower
-            except asyncio.CancelledError:
-                gateway.abandon(decision)
-                raise
             else:
-                return decision, answer
+                return decision, answer, span
 
     def _next(
         self, failed: Decision, failure: UpstreamError, tried: Sequence[str]
@@ -159,7 +159,7 @@ class _Exchange:
         return decision
 
     async def _pass_whole(self, decision: Decision, answer: Answer) -> None:
-        body = await answer.body()
+        self.body = body = await answer.body()
         cost = self.gateway.cost(decision, answer)
         await self.gateway.store.committed(self.position)
         headers = self._headers(decision, answer)

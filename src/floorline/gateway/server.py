@@ -23,6 +23,7 @@ from floorline.gateway.opening import open_router
 from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.service import Gateway
+from floorline.gateway.telemetry import make_telemetry
 from floorline.gateway.upstreams import Upstreams
 from floorline.stores.sql import SqlStore
 
@@ -61,6 +62,7 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
             at=time.time(),
         )
         keys = None if settings.auth == "none" else store.keys.list()
+        telemetry = make_telemetry(settings.telemetry)
         upstreams = Upstreams(seed=settings.seed)
         gateway = Gateway(
             settings,
@@ -70,6 +72,7 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
             Auth(keys, store.spend),
             Metrics(settings.cost_unit),
             models,
+            telemetry,
         )
         gateway.apply(settings)
         await upstreams.start()
@@ -87,6 +90,7 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
             await upstreams.close()
+            telemetry.close()
             if gateway.unsaved:
                 with contextlib.suppress(FloorlineError):
                     await gateway.save()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from floorline.config import Settings
@@ -20,6 +20,7 @@ from floorline.gateway.metrics import Metrics
 from floorline.gateway.opening import TENANT, reconcile, tenant_sla
 from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
+from floorline.gateway.telemetry import CallSpan, Telemetry
 from floorline.gateway.upstream_config import upstream
 from floorline.gateway.upstreams import (
     Answer,
@@ -51,7 +52,7 @@ class Gateway:
     ----------
     settings
         What the file says, at this moment.
-    router, store, upstreams, auth, metrics
+    router, store, upstreams, auth, metrics, models, telemetry
         The parts, started.
     """
 
@@ -64,6 +65,7 @@ class Gateway:
         auth: Auth,
         metrics: Metrics,
         models: RuntimeModels,
+        telemetry: Telemetry,
     ) -> None:
         self.settings = settings
         self.router = router
@@ -72,6 +74,7 @@ class Gateway:
         self.auth = auth
         self.metrics = metrics
         self.models = models
+        self.telemetry = telemetry
         self.changing = asyncio.Lock()
         self.in_flight = 0
         self.stopping = False
@@ -255,16 +258,32 @@ class Gateway:
         left = set(zoo.names) - set(barred) - set(blocked)
         return [*barred, *blocked] if left else barred
 
-    async def call(self, decision: Decision, chat: ChatBody) -> Answer:
-        """Send a chat request to the model that was decided on.
+    async def call(
+        self, decision: Decision, chat: ChatBody, incoming: Mapping[str, str]
+    ) -> tuple[Answer, CallSpan]:
+        """Send a chat request to the model that was decided on; ``incoming`` are its headers.
 
         Raises
         ------
         UpstreamError
-            If no answer came.
+            If no answer came; that is written down then, and nothing is charged for it.
         """
-        body = chat.with_fields(model=self._calls[decision.model].model)
-        return await self.upstreams.call(decision.model, body, stream=chat.stream)
+        provider = self._calls[decision.model]
+        body = chat.with_fields(model=provider.model)
+        span = self.telemetry.call(decision, provider, incoming, stream=chat.stream, content=body)
+        try:
+            answer = await self.upstreams.call(
+                decision.model, body, stream=chat.stream, headers=span.headers
+            )
+        except UpstreamError as failure:
+            self.router.outcome(decision.id, cost=0.0, error=str(failure), at=time.time())
+            span.end(failure.kind, str(failure))
+            raise
+        except BaseException:
+            self._abandon(decision)
+            span.end("disconnected", LEFT)
+            raise
+        return answer, span
 
     def usage(self, decision: Decision, answer: Answer) -> Usage:
         """Tokens of an answer as its provider counted them, else as its length tells."""
@@ -281,7 +300,15 @@ class Gateway:
             return decision.expected_cost
         return cost_of(zoo.models[zoo.index(decision.model)], self.usage(decision, answer))
 
-    def settle(self, decision: Decision, answer: Answer, ended: Ended, error: str = "") -> None:
+    def settle(
+        self,
+        decision: Decision,
+        answer: Answer,
+        span: CallSpan,
+        ended: Ended,
+        error: str = "",
+        content: bytes | None = None,
+    ) -> None:
         """Write down what a call took, whether its answer went to its end or not."""
         usage = self.usage(decision, answer)
         cost = self.cost(decision, answer)
@@ -313,12 +340,18 @@ class Gateway:
             output_tokens=usage.completion_tokens,
             cost=cost,
         )
+        span.answered(
+            status=answer.status,
+            completion=answer.completion_id,
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            finish_reasons=answer.finish_reasons,
+            cost=cost,
+            content=content,
+        )
+        span.end(None if ended == "ok" else ended, error)
 
-    def fail(self, decision: Decision, failure: UpstreamError) -> None:
-        """Write down that a call failed before its first byte; nothing is charged for it."""
-        self.router.outcome(decision.id, cost=0.0, error=str(failure), at=time.time())
-
-    def abandon(self, decision: Decision) -> None:
+    def _abandon(self, decision: Decision) -> None:
         """Write down that the client left before the provider answered."""
         cost = decision.expected_cost
         self.router.outcome(decision.id, cost=cost, error=LEFT, at=time.time(), estimated=True)
