@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+from live_gateway import write_settings
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -217,3 +218,22 @@ def test_without_an_endpoint_opentelemetry_is_not_imported():
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_calls_through_the_gateway_are_traced(receiver, start, provider):
+    gateway = start(write_settings(provider, telemetry={"otlp_endpoint": receiver.url}))
+    answer = gateway.chat(headers={"traceparent": TRACEPARENT})
+    gateway.stop()
+    spans = [
+        span
+        for _, request in receiver.received
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    (span,) = spans
+    about = {a.key: a.value for a in span.attributes}
+    assert span.trace_id.hex() == TRACE
+    assert about["gen_ai.response.id"].string_value == answer.json()["id"]
+    assert about["floorline.decision.id"].string_value == answer.headers["x-floorline-decision"]
+    assert about["gen_ai.usage.output_tokens"].int_value > 0

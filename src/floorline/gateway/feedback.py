@@ -133,6 +133,13 @@ class FeedbackApi:
 
     async def _take(self, given: Any, caller: Caller) -> FeedbackReceipt:
         try:
+            return await self._fold(given, caller)
+        except FloorlineError:
+            self.gateway.metrics.feedback_refused()
+            raise
+
+    async def _fold(self, given: Any, caller: Caller) -> FeedbackReceipt:
+        try:
             item = msgspec.convert(given, FeedbackItem)
         except msgspec.ValidationError as error:
             raise ApiError(400, f"the body is malformed: {error}", code="invalid_body") from error
