@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 from collections.abc import AsyncIterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
@@ -53,19 +54,10 @@ _FIELDS = frozenset(
 
 
 def load_litellm() -> Any:
-    """Import LiteLLM, which takes seconds.
-
-    Raises
-    ------
-    MissingExtra
-        If it is not installed.
-    """
+    """Import LiteLLM, which takes seconds."""
     # Otherwise it fetches a list of prices from the internet, which nobody asked for.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    try:
-        litellm: Any = importlib.import_module("litellm")
-    except ImportError as error:
-        raise MissingExtra("an upstream of kind 'litellm'", "litellm") from error
+    litellm: Any = importlib.import_module("litellm")
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     return litellm
@@ -165,8 +157,10 @@ class LitellmClient:
     """
 
     def __init__(self, name: str, settings: UpstreamSettings) -> None:
+        if find_spec("litellm") is None:
+            raise MissingExtra("an upstream of kind 'litellm'", "litellm")
         self._name = name
-        self._litellm = load_litellm()
+        self._litellm: Any = None
         self._headers = {
             key: value.reveal() if isinstance(value, Secret) else value
             for key, value in settings.headers.items()
@@ -195,6 +189,8 @@ class LitellmClient:
         if others:
             arguments["extra_body"] = others
         arguments |= self._fixed | {"extra_headers": {**(headers or {}), **self._headers}}
+        if self._litellm is None:
+            self._litellm = await asyncio.to_thread(load_litellm)
         try:
             answer = await self._litellm.acompletion(**arguments)
         except self._litellm.APIConnectionError:

@@ -18,7 +18,7 @@ from floorline.gateway.upstreams.client import Client
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.http_client import HttpClient, open_session
 from floorline.gateway.upstreams.limiter import Limiter, Saturated
-from floorline.gateway.upstreams.litellm_client import LitellmClient
+from floorline.gateway.upstreams.litellm_client import LitellmClient, load_litellm
 from floorline.gateway.upstreams.requests import ask_usage
 from floorline.gateway.upstreams.retry import backoff
 from floorline.gateway.upstreams.settings import UpstreamSettings
@@ -87,13 +87,23 @@ class Upstreams:
             If a model needs LiteLLM and it is not installed.
         """
         self._session = open_session()
-        self.configure({name: model.settings for name, model in self._models.items()})
+        settings = {name: model.settings for name, model in self._models.items()}
+        self.configure(settings)
+        if any(one.kind == "litellm" for one in settings.values()):
+            # Better now than with the first call.
+            await asyncio.to_thread(load_litellm)
 
     def configure(self, models: Mapping[str, UpstreamSettings]) -> None:
-        """Add, change and remove models; calls under way go on as they began."""
-        known, self._models = self._models, {}
+        """Add, change and remove models; calls under way go on as they began.
+
+        Raises
+        ------
+        MissingExtra
+            If a model needs LiteLLM and it is not installed; nothing changes then.
+        """
+        changed: dict[str, _Model] = {}
         for name, settings in models.items():
-            old = known.get(name)
+            old = self._models.get(name)
             if old is None:
                 model = _Model(settings, self._clock)
             else:
@@ -102,13 +112,16 @@ class Upstreams:
                 model.attempt = Attempt(
                     name, settings, self._client(name, settings), self._wall_clock
                 )
-            self._models[name] = model
+            changed[name] = model
+        self._models = changed
+        for model in changed.values():
+            one = model.settings
+            model.limiter.resize(one.max_concurrency, one.queue_length, one.queue_wait)
 
     def _changed(self, old: _Model, settings: UpstreamSettings) -> _Model:
         model = _Model(settings, self._clock)
         # Its calls still count; its failures may be what the change is to end.
         model.limiter = old.limiter
-        model.limiter.resize(settings.max_concurrency, settings.queue_length, settings.queue_wait)
         return model
 
     def _client(self, name: str, settings: UpstreamSettings) -> Client:
