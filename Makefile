@@ -8,10 +8,14 @@ else
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: demo test test-train test-upstream check lint unit bench clean
+.PHONY: demo serve test test-train test-upstream check lint unit bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/floorline demo
+
+# A gateway to talk to: simulated models, open to this machine only.
+serve: $(VENV)/.gateway
+	$(BIN)/floorline serve --demo
 
 test: lint unit
 
@@ -47,6 +51,10 @@ $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) -e .
 	touch $@
 
+$(VENV)/.gateway: $(VENV)/.base
+	$(INSTALL) -e '.[gateway]'
+	touch $@
+
 # Always plain pip: its own configuration knows where builds of PyTorch for the CPU are.
 $(VENV)/.train: $(VENV)/.dev
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
@@ -59,4 +67,4 @@ $(VENV)/.upstream: $(VENV)/.dev
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[dev]'
-	touch $@ $(VENV)/.base
+	touch $@ $(VENV)/.base $(VENV)/.gateway
