@@ -66,6 +66,7 @@ class GroupCommit(Generic[_T]):
         self._queue: list[tuple[_T, bool]] = []
         self._pending = 0
         self._idle = False
+        self._rousing: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._advanced = threading.Condition(self._lock)
@@ -87,8 +88,20 @@ class GroupCommit(Generic[_T]):
             self._queue.append((item, numbered))
             self._pending += 1
             self.appended += numbered
-            if self._idle:
+            if not self._idle:
+                return
+            loop = asyncio._get_running_loop()
+            if loop is None:
                 self._wake.notify()
+            elif self._rousing is not loop:
+                # At the end of the loop's turn, so that one commit takes all that came in it.
+                self._rousing = loop
+                loop.call_soon(self._rouse)
+
+    def _rouse(self) -> None:
+        with self._lock:
+            self._rousing = None
+            self._wake.notify()
 
     async def committed(self, number: int | None, timeout: float | None) -> None:
         """Wait until the first ``number`` numbered items are durable, or all."""
@@ -125,6 +138,8 @@ class GroupCommit(Generic[_T]):
             return self.durable >= target if number is not None else not self._pending
 
         with self._lock:
+            # The loop's turn may be waiting for this very call.
+            self._wake.notify()
             self._advanced.wait_for(lambda: done() or self._final, self._seconds(timeout))
             if not done():
                 raise self._unavailable()
