@@ -1,5 +1,5 @@
 import pytest
-from live_gateway import write_settings
+from live_gateway import wait_until, write_settings
 
 from floorline.encoders import HashedNgrams
 from floorline.errors import FloorlineError
@@ -118,3 +118,19 @@ def test_a_gateway_starts_where_it_stopped(start, provider, tmp_path):
     again = start(write_settings(provider), tmp_path)
     assert again.gateway.store.last_snapshot()[0] == len(again.gateway.store)
     assert again.call(again.gateway.router.snapshot) == before
+
+
+def test_what_is_older_than_its_retention_is_deleted(start, provider, tmp_path):
+    gateway = start(write_settings(provider), tmp_path)
+    for n in range(5):
+        gateway.chat(text=f"Why {n}?")
+    gateway.stop()
+    short = {"url": "sqlite:///log.db", "retention": "1ms"}
+    again = start(write_settings(provider, store=short, memory=1), tmp_path)
+    # A snapshot that remembers one decision only lets the others go, at the next look.
+    again.chat()
+    again.call(again.gateway.save)
+    again.stop()
+    last = start(write_settings(provider, store=short, memory=1), tmp_path)
+    wait_until(lambda: last.gateway.store.first() > 0)
+    assert last.http.get("/v1/slas/gold").json()["requests"] == 6

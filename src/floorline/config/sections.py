@@ -109,7 +109,7 @@ class StoreSettings(Section):
         False, description="Keep the texts of requests too; otherwise only their features are."
     )
     retention: Duration | None = field(
-        "90d", "Age at which 'floorline store vacuum' drops events; null for never."
+        "90d", "Age at which events and prompts are deleted, looked for every hour; null for never."
     )
     snapshot_every: Count = Field(
         10_000, description="Events between two snapshots of the state, from which a start goes on."

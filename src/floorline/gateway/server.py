@@ -25,12 +25,14 @@ from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.service import Gateway
 from floorline.gateway.telemetry import make_telemetry
 from floorline.gateway.upstreams import Upstreams
+from floorline.stores.retention import vacuum
 from floorline.stores.sql import SqlStore
 
 log = logging.getLogger("floorline.gateway")
 
 _KEYS_EVERY = 2.0
 _LOOK_EVERY = 1.0
+_RETAIN_EVERY = 3600.0
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +78,7 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
         )
         gateway.apply(settings)
         await upstreams.start()
-        chores = [asyncio.create_task(_look_after(gateway))]
+        chores = [asyncio.create_task(_look_after(gateway)), asyncio.create_task(_retain(gateway))]
         if keys is not None:
             chores.append(asyncio.create_task(_follow_keys(gateway)))
         if path is not None:
@@ -108,6 +110,18 @@ async def _look_after(gateway: Gateway) -> None:
             await gateway.save()
         except FloorlineError as error:
             log.warning("no snapshot was written: %s", error)
+
+
+async def _retain(gateway: Gateway) -> None:
+    """Delete what is older than it may get."""
+    while True:
+        age = gateway.settings.store.retention
+        if age is not None:
+            try:
+                await asyncio.to_thread(vacuum, gateway.store.engine, time.time() - age)
+            except FloorlineError as error:
+                log.warning("old events could not be deleted: %s", error)
+        await asyncio.sleep(_RETAIN_EVERY)
 
 
 async def _follow_keys(gateway: Gateway) -> None:
