@@ -18,6 +18,24 @@ def numbered(nonce, pieces):
     return [*words, event(end), b"data: [DONE]\n\n"]
 
 
+def broken_off(sent, then):
+    """Begin a stream, then let ``then`` happen; None ends it as HTTP would have it."""
+
+    async def answer(connection):
+        await connection.head(200, "text/event-stream", Transfer_Encoding="chunked")
+        for piece in sent:
+            await connection.piece(piece)
+        await (connection.piece(b"") if then is None else then(connection))
+
+    return answer
+
+
+async def without_end(connection):
+    """Comment on and on."""
+    while True:
+        await connection.piece(b": " + b"x" * 65536 + b"\n\n")
+
+
 class NumberedProvider(FaultyProvider):
     """Streams ``pieces`` events, ``pause`` seconds apart, made of the request's ``user``."""
 

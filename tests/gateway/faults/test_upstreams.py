@@ -2,6 +2,7 @@ import json
 
 import faulty_provider as fp
 import pytest
+from faults.streams import broken_off, without_end
 from live_gateway import wait_until
 
 # What a provider does before the first byte of a sound answer: status and code for the client.
@@ -82,7 +83,7 @@ ENDINGS = {
     "reset": (fp.reset, "upstream_reset"),
     "closed": (fp.close, "upstream_reset"),
     "ended without [DONE]": (None, "upstream_reset"),
-    "huge": (fp.endless(), "upstream_too_large"),
+    "huge": (without_end, "upstream_too_large"),
 }
 
 
@@ -104,22 +105,6 @@ def test_a_stream_that_breaks_ends_in_an_error_and_never_falls_back(name, shared
     assert outcome.estimated
     assert outcome.cost > 0.0
     assert outcome.completion == "chatcmpl-1"
-
-
-def broken_off(sent, then):
-    async def answer(connection):
-        await connection.head(200, "text/event-stream", Transfer_Encoding="chunked")
-        for piece in sent:
-            await connection.piece(piece)
-        if then is None:
-            await connection.piece(b"")
-        elif then in (fp.reset, fp.close, fp.hang):
-            await then(connection)
-        else:
-            while True:
-                await connection.piece(b": " + b"x" * 65536 + b"\n\n")
-
-    return answer
 
 
 def assert_cut(answer, sent, code, *, exact=True):
