@@ -25,6 +25,7 @@ from floorline.policies.mess_plus import MessPlus
 from floorline.policies.omnirouter import OmniRouter
 from floorline.policies.oracle import Oracle
 from floorline.policies.port import Port
+from floorline.policies.primal_dual import PrimalDual
 from floorline.policies.proteus import Proteus
 from floorline.policies.sla_router import SlaRouter
 
@@ -33,6 +34,7 @@ POLICIES: dict[str, type[Policy]] = {
     for policy in (
         MessPlus,
         SlaRouter,
+        PrimalDual,
         OmniRouter,
         Proteus,
         Random,

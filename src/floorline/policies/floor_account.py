@@ -1,0 +1,81 @@
+"""What an SLA has in hand over its floor, as far as labels tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.estimators.base import carry_over
+from floorline.stateful import Stateful
+
+Floats = NDArray[np.float64]
+
+_WORTH = 20.0
+"""Number of an SLA's own labels of a model that the model's level over all SLAs is worth."""
+
+
+class FloorAccount(Stateful):
+    """Surplus Σ (s − τ) of one SLA when only some responses are ever labelled.
+
+    A response without a label counts with the mean of its model's labelled ones (of this SLA,
+    shrunk to the model's level over all SLAs): that is the doubly robust estimate
+    Σ ŝ + (F/φ̂_m)(s − ŝ) with the reporting rate of each model, which does not depend on ŝ. A label
+    that comes late takes the place of the expectation, so delay and order do not matter.
+
+    Examples
+    --------
+    >>> account = FloorAccount(["only"])
+    >>> for _ in range(10):
+    ...     account.serve(0, floor=0.5)
+    >>> account.label(0, 1.0)
+    >>> level, variance = np.array([0.6]), 0.25
+    >>> surplus, error = account.surplus(level, variance)
+    >>> round(surplus, 2), error > 0.5
+    (1.57, True)
+    """
+
+    def __init__(self, models: Sequence[str]) -> None:
+        self.models_ = list(models)
+        self.served_ = np.zeros(len(models))
+        self.labels_ = np.zeros(len(models))
+        self.sum_ = np.zeros(len(models))
+        self.requests_ = 0
+        self.promised_ = 0.0
+        # What models that left were served with, at what was known of them then.
+        self.gone_ = 0.0
+
+    def serve(self, model: int, floor: float) -> None:
+        """Count a response of a model to a request with this floor."""
+        self.served_[model] += 1.0
+        self.requests_ += 1
+        self.promised_ += floor
+
+    def label(self, model: int, y: float, previous: float | None = None) -> None:
+        """Count a label; ``previous`` is the one that it replaces."""
+        if previous is None:
+            self.labels_[model] += 1.0
+            self.sum_[model] += y
+        else:
+            self.sum_[model] += y - previous
+
+    def surplus(self, level: Floats, variance: float) -> tuple[float, float]:
+        """Surplus and its standard error, given the models' levels and a label's variance."""
+        open_ = np.maximum(self.served_ - self.labels_, 0.0)
+        worth = self.labels_ + _WORTH
+        expected = (self.sum_ + _WORTH * level) / worth
+        surplus = float((self.sum_ + open_ * expected).sum()) + self.gone_ - self.promised_
+        spread = variance * float((open_ + open_ * open_ / worth).sum())
+        return surplus, math.sqrt(spread)
+
+    def set_models(self, names: Sequence[str], level: Floats) -> None:
+        """Keep known models' counts; settle those of models that left at their ``level`` (M,)."""
+        for position, name in enumerate(self.models_):
+            if name not in names:
+                missing = max(0.0, float(self.served_[position] - self.labels_[position]))
+                self.gone_ += float(self.sum_[position]) + missing * float(level[position])
+        for field in ("served_", "labels_", "sum_"):
+            setattr(self, field, carry_over(self.models_, names, getattr(self, field), 0.0))
+        self.models_ = list(names)

@@ -1,0 +1,152 @@
+"""How good each model is on average: what a router knows that looks at no prompt."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.estimators.base import carry_over
+from floorline.stateful import Stateful
+from floorline.zoo import Zoo
+
+Floats = NDArray[np.float64]
+
+_LEVEL, _SLOPE, _ODD = 0.3, 0.2, 0.05
+"""Prior standard deviations, in units of the labels' own: of the level that all models share, of
+how much better dearer ones are, and of what is particular to each."""
+
+_RISE, _START, _BEND = 0.2, 0.4, 0.5
+"""Prior means: how much better the dearest model is than the cheapest, where between them the
+promised floor lies, and how the gain falls off on the scale of log prices."""
+
+_LEAST_SPREAD = 0.2
+_LEAST_VARIANCE = 0.01
+
+_SLACK, _ALARM = 0.1, 12.0
+"""Page–Hinkley test on residuals in units of their standard deviation: the change that is let
+pass, and the sum at which it is called."""
+
+_KEEP = 30.0
+"""Number of labels that count after a change, those of the latest mean."""
+
+
+class ModelLevels(Stateful):
+    """Gaussian posterior of every model's mean satisfaction, from one prior for the whole zoo.
+
+    A priori the means are Gaussian around a line over (bent) log prices: a common level, a common
+    slope, a deviation per model. So a label of one model says something of all others, a model
+    that joins starts where its price puts it, and nobody has to try every model first. The prior's
+    centre is the promised floor, since floors are promised that a zoo can keep.
+
+    A model whose labels suddenly differ from its mean (Page–Hinkley test, both directions) keeps
+    only the weight of its latest labels.
+
+    Parameters
+    ----------
+    zoo
+        Models and prices.
+    floor
+        τ around which the prior lies.
+
+    Examples
+    --------
+    >>> from floorline.zoo import Model
+    >>> zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=20.0)])
+    >>> levels = ModelLevels(zoo, 0.8)
+    >>> for _ in range(200):
+    ...     levels.learn(0, 1.0)
+    >>> bool(levels.mean_[0] > 0.95), bool(levels.sd_[0] < levels.sd_[1])
+    (True, True)
+    """
+
+    def __init__(self, zoo: Zoo, floor: float, *, detect: bool = True) -> None:
+        self.detect = detect
+        self.floor_ = floor
+        self.models_ = list(zoo.names)
+        count = len(zoo)
+        self.labels_ = np.zeros(count)
+        self.sum_ = np.zeros(count)
+        # Per model: mean of the latest labels, and the test's sums downwards and upwards.
+        self.latest_ = np.zeros(count)
+        self.sums_ = np.zeros((count, 2))
+        self.changes_ = 0
+        self._prior(zoo)
+
+    @property
+    def variance(self) -> float:
+        """Of a label at the floor."""
+        return max(self.floor_ * (1.0 - self.floor_), _LEAST_VARIANCE)
+
+    def learn(self, model: int, y: float, weight: float = 1.0) -> None:
+        """Learn one label of one model."""
+        self.labels_[model] += weight
+        self.sum_[model] += weight * y
+        if self.detect:
+            self._test(model, y)
+        self._update()
+
+    def replace(self, model: int, before: float, y: float) -> None:
+        """Put another label in the place of an earlier one."""
+        self.sum_[model] += y - before
+        self._update()
+
+    def learn_many(self, labels: Floats) -> None:
+        """Learn labels (n, M), NaN where unknown."""
+        known = ~np.isnan(labels)
+        self.labels_ += known.sum(axis=0)
+        self.sum_ += np.where(known, labels, 0.0).sum(axis=0)
+        self._update()
+        self.latest_ = self.mean_.copy()
+
+    def restart(self, labels: Floats, total: Floats) -> None:
+        """Know this many labels (M,) with these sums instead of all before."""
+        self.labels_ = np.array(labels, dtype=np.float64)
+        self.sum_ = np.array(total, dtype=np.float64)
+        self.sums_ = np.zeros_like(self.sums_)
+        self._update()
+
+    def set_zoo(self, zoo: Zoo) -> None:
+        """Keep what was learned of models that stay; take new prices."""
+        old = self.models_
+        for name in ("labels_", "sum_", "latest_", "sums_"):
+            setattr(self, name, carry_over(old, zoo.names, getattr(self, name), 0.0))
+        self.models_ = list(zoo.names)
+        self._prior(zoo)
+
+    def _prior(self, zoo: Zoo) -> None:
+        price = np.log(np.maximum(zoo.typical_costs, 1e-12))
+        rank = (price - price.min()) / max(float(np.ptp(price)), 1e-9)
+        gain = rank**_BEND
+        unit = max(2.0 * np.sqrt(self.floor_ * (1.0 - self.floor_)), _LEAST_SPREAD)
+        # Nobody is expected to be better than half of the way from the floor to perfection.
+        top = self.floor_ + 0.5 * (1.0 - self.floor_)
+        centre = np.minimum(self.floor_ + unit * _RISE * (gain - _START), top)
+        spread = _LEVEL**2 + _SLOPE**2 * np.outer(gain, gain) + _ODD**2 * np.eye(len(zoo))
+        self.precision_ = np.linalg.inv(unit**2 * spread)
+        self.pull_ = self.precision_ @ centre
+        self._update()
+
+    def _update(self) -> None:
+        variance = self.variance
+        precision = self.precision_ + np.diag(self.labels_ / variance)
+        covariance = np.linalg.inv(precision)
+        mean = covariance @ (self.pull_ + self.sum_ / variance)
+        self.mean_ = np.minimum(np.maximum(mean, 0.0), 1.0)
+        self.sd_ = np.sqrt(np.maximum(covariance.diagonal(), 1e-12))
+
+    def _test(self, model: int, y: float) -> None:
+        count = float(self.labels_[model])
+        share = max(1.0 / count, 1.0 / _KEEP) if count else 1.0
+        self.latest_[model] += share * (y - self.latest_[model])
+        if count < _KEEP:
+            return
+        mean = float(self.sum_[model]) / count
+        residual = (y - mean) / max(mean * (1.0 - mean), _LEAST_VARIANCE) ** 0.5
+        down, up = self.sums_[model].tolist()
+        down, up = max(0.0, down - residual - _SLACK), max(0.0, up + residual - _SLACK)
+        self.sums_[model] = down, up
+        if max(down, up) > _ALARM:
+            self.labels_[model] = _KEEP
+            self.sum_[model] = _KEEP * self.latest_[model]
+            self.sums_[model] = 0.0
+            self.changes_ += 1

@@ -1,0 +1,388 @@
+"""The flagship: least cost at a promised floor, from whatever feedback there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.errors import check_number, check_one_of
+from floorline.estimators.shared_difficulty import SharedDifficulty
+from floorline.events import Decision, Feedback, Outcome
+from floorline.features import Features, stacked
+from floorline.policies.base import Choice, History, Request, declined
+from floorline.policies.estimating import EstimatingPolicy, MakeEstimator, check_history
+from floorline.policies.floor_account import FloorAccount
+from floorline.policies.model_levels import ModelLevels
+from floorline.policies.pacing import Pacing
+from floorline.policies.prompt_worth import PromptWorth
+from floorline.sla import SLA
+from floorline.zoo import Zoo
+
+Floats = NDArray[np.float64]
+Silence = Literal["auto", "unknown", "satisfied"]
+
+_LEAST_DRIFT = 0.003
+_NEVER = 1e-12
+_PRICE_EVERY, _PRICE_STEP = 4, 1.08
+_COMPLAINTS = 40
+_HELD_OUT = 0.2
+
+
+class PrimalDual(EstimatingPolicy):
+    """Floor τ per request, budgets and feedback of any kind, in one rule.
+
+    docs/flagship.md has the equations and what every part buys. In short, for every request:
+
+    1. *Levels*: a Gaussian posterior of each model's mean satisfaction (``ModelLevels``).
+    2. *Surplus* S of the SLA over its floor, doubly robust, with its standard error (
+       ``FloorAccount``), and the buffer B that should be in hand: what the random walk of
+       satisfaction takes away before the better model wins it back, plus a margin of
+       ``caution`` standard errors where labels are sparse.
+    3. *Rungs*: below B the model with the lowest cost per expected improvement over the floor
+       serves (so that an uncertain dear model has to be worth trying); above B the one that makes
+       the cheapest mix with it. That is a static mix on what is known, held on course by feedback.
+    4. *Prompts*: as far as the estimator's differences between models have proved true
+       (``PromptWorth``), argmin ĉ − λ·q̃(x) serves instead, with the price λ at which the latest
+       requests would just meet the floor.
+    5. *Budgets* (``Pacing``): an SLA with one gets the most satisfaction for it, at least τ.
+
+    Parameters
+    ----------
+    estimator
+        Builds the estimator of what prompts tell.
+    patience
+        Number of requests, beside half of those so far, over which a shortfall is worked off.
+    optimism
+        Standard deviations, as a multiple, that count as possible improvement.
+    buffer, reach
+        B in units of the walk's own scale, and at most ``reach`` of the drift gained so far.
+    caution
+        Standard errors of the surplus estimate to keep in hand.
+    explore
+        Most of a request's cost that is spent, in expectation, on trying other models.
+    prompts, detect
+        Whether prompts may decide, and whether changes of quality are looked for.
+    silence
+        What a missing label means: ``"unknown"``, ``"satisfied"`` (only complaints are reported),
+        or ``"auto"``: satisfied if the first 40 labels are all complaints.
+    complaint_rate
+        Assumed share of dissatisfied users who complain, where silence means satisfied. It cannot
+        be learned from complaints alone.
+    horizon
+        Number of requests that budgets are for; floors do not know it.
+    window
+        Number of latest requests on which λ is solved.
+    """
+
+    name = "primal_dual"
+
+    def __init__(
+        self,
+        *,
+        estimator: MakeEstimator = SharedDifficulty,
+        patience: float = 3000.0,
+        optimism: float = 1.5,
+        buffer: float = 3.0,
+        reach: float = 0.5,
+        caution: float = 0.5,
+        explore: float = 0.02,
+        prompts: bool = True,
+        detect: bool = True,
+        silence: Silence = "auto",
+        complaint_rate: float = 0.5,
+        horizon: int = 1000,
+        window: int = 256,
+    ) -> None:
+        super().__init__(estimator=estimator)
+        zero = "give 0 or more"
+        self.patience = check_number(
+            "primal_dual.patience", patience, low=1.0, fix="give 1 or more"
+        )
+        self.optimism = check_number("primal_dual.optimism", optimism, low=0.0, fix=zero)
+        self.buffer = check_number("primal_dual.buffer", buffer, low=0.0, fix=zero)
+        self.reach = check_number("primal_dual.reach", reach, low=0.0, fix=zero)
+        self.caution = check_number("primal_dual.caution", caution, low=0.0, fix=zero)
+        share = "give a share, 0 to 1"
+        self.explore = check_number("primal_dual.explore", explore, low=0, high=1, fix=share)
+        self.prompts = bool(prompts)
+        self.detect = bool(detect)
+        check_one_of("primal_dual.silence", silence, ("auto", "unknown", "satisfied"))
+        self.silence = silence
+        self.complaint_rate = check_number(
+            "primal_dual.complaint_rate", complaint_rate, low=0.01, high=1.0, fix="give 0.01 to 1"
+        )
+        count = "give a number of requests of 1 or more"
+        self.horizon = int(check_number("primal_dual.horizon", horizon, low=1, fix=count))
+        self.window = int(check_number("primal_dual.window", window, low=1, fix=count))
+
+    def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
+        """Begin with the prior that prices and promised floors give."""
+        super().start(zoo, slas, dim)
+        floors = [sla.floor for sla in slas.values()]
+        self.levels_ = ModelLevels(zoo, sum(floors) / len(floors), detect=self.detect)
+        self.worth_ = PromptWorth(zoo.names, window=self.window)
+        self.accounts_ = {name: FloorAccount(zoo.names) for name in slas}
+        self.pacing_ = {name: self._pacing(sla, zoo.names) for name, sla in slas.items()}
+        # λ of every SLA, in cost per unit of satisfaction.
+        self.price_ = dict.fromkeys(slas, 0.0)
+        self.quiet_ = self.silence == "satisfied"
+        self.complaints_only_ = 0
+
+    def decide(self, request: Request, rng: np.random.Generator) -> Choice:
+        """Serve by prompts as far as they have proved to tell, by rungs otherwise."""
+        raw = self.quality_.predict_one(request.features)
+        cost = self.cost_.predict_one(request.input_tokens)
+        level = self.levels_.mean_
+        common, contrast = self.worth_.split(raw)
+        quality = self.worth_.adjust(level, common, contrast)
+        allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
+        surplus, guard = self._in_hand(request.sla)
+        pacing = self.pacing_[request.sla]
+        if pacing.limited:
+            # A shortfall makes satisfaction worth more than the budget alone would.
+            need = 1.0 + max(0.0, guard - surplus) / math.sqrt(self.patience)
+            score = need * quality - pacing.prices * cost
+            able = allowed & pacing.within_pace(cost)
+            served = int(np.where(able, score, -np.inf).argmax())
+            if not able[served] or score[served] < 0.0:
+                return declined(len(cost))._replace(quality=quality, cost=cost)
+        elif self.prompts and self.worth_.proven:
+            scores = cost - self.price_[request.sla] * quality
+            served = int(np.where(allowed, scores, np.inf).argmin())
+            able = allowed
+        else:
+            served = self._rung(request.sla, request.floor, cost, allowed)
+            able = allowed
+        propensities = self._exploration(served, cost, able)
+        model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
+        model = min(model, len(cost) - 1)
+        return Choice(model, (model,), propensities, model != served, quality, cost)
+
+    def on_decision(self, decision: Decision) -> None:
+        """Count what was served and promised; move the prices of floor and budgets."""
+        name = decision.sla
+        raw = self.quality_.predict_one(decision.features)
+        self.worth_.see(raw, decision.cost)
+        pacing = self.pacing_[name]
+        if pacing.limited:
+            pacing.see(decision, decision.quality)
+        if decision.declined:
+            return
+        account = self.accounts_[name]
+        account.serve(decision.index, decision.floor)
+        if self.quiet_:
+            self.levels_.learn(decision.index, 1.0)
+        if self.prompts and self.worth_.proven and account.requests_ % _PRICE_EVERY == 0:
+            self._step_price(name, decision.floor, decision.cost)
+
+    def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
+        """Learn and settle the real cost."""
+        super().on_outcome(decision, model, outcome)
+        if decision.sla in self.pacing_:
+            self.pacing_[decision.sla].settle(decision, model, outcome)
+
+    def on_feedback(
+        self, decision: Decision, model: int, feedback: Feedback, previous: float | None
+    ) -> None:
+        """Put a label in the place of the expectation, and learn from it."""
+        score = float(feedback.score)
+        served = feedback.model == decision.model
+        if served:
+            self.accounts_[decision.sla].label(model, score, previous)
+            self._listen(score, previous)
+        if self.quiet_:
+            if served:
+                before = 1.0 if previous is None else self._complaint(previous)
+                self.levels_.replace(model, before, self._complaint(score))
+            return
+        if previous is not None:
+            self.levels_.replace(model, previous, score)
+            return
+        raw = self.quality_.predict_one(decision.features)
+        self.worth_.learn(raw, float(self.levels_.mean_[model]), model, score)
+        self.levels_.learn(model, score)
+        self.quality_.learn_one(decision.features, model, score)
+
+    def on_zoo(self, zoo: Zoo) -> None:
+        """Keep what was learned of models that stay."""
+        super().on_zoo(zoo)
+        for account in self.accounts_.values():
+            account.set_models(zoo.names, self.levels_.mean_)
+        self.levels_.set_zoo(zoo)
+        self.worth_.set_models(zoo.names)
+        for pacing in self.pacing_.values():
+            pacing.set_models(zoo.names)
+
+    def on_slas(self, slas: Mapping[str, SLA]) -> None:
+        """Open accounts for new SLAs; take over changed budgets."""
+        names = self.levels_.models_
+        for name, sla in slas.items():
+            if name in self.pacing_:
+                self.pacing_[name].promise(sla)
+        self.accounts_ = {n: self.accounts_.get(n) or FloorAccount(names) for n in slas}
+        self.pacing_ = {n: self.pacing_.get(n) or self._pacing(s, names) for n, s in slas.items()}
+        self.price_ = {name: self.price_.get(name, 0.0) for name in slas}
+
+    def queue(self, sla: str) -> float:
+        """Shortfall of an SLA against its floor and margin, 0 if there is none."""
+        surplus, guard = self._in_hand(sla)
+        return max(0.0, guard - surplus)
+
+    def warm_start(self, history: History) -> None:
+        """Learn a history; its last fifth one by one, to see what prompts tell."""
+        check_history(history)
+        rows = len(history.features)
+        if rows == 0:
+            return
+        first = rows - int(_HELD_OUT * rows)
+        self._learn_many(history.features[:first], history.quality[:first])
+        for row in range(first, rows):
+            x, labels = history.features[row], history.quality[row]
+            raw = self.quality_.predict_one(x)
+            self.worth_.see(raw, self.cost_.predict_one(int(history.input_tokens[row])))
+            level = self.levels_.mean_
+            for model in np.flatnonzero(~np.isnan(labels)).tolist():
+                self.worth_.learn(raw, float(level[model]), model, float(labels[model]))
+        self._learn_many(history.features[first:], history.quality[first:])
+        self.cost_.learn_many(history.cost, history.input_tokens)
+        for name, pacing in self.pacing_.items():
+            pacing.horizon = self.horizon
+            self._prepare(name, history)
+
+    def _learn_many(self, features: Sequence[Features], labels: Floats) -> None:
+        self.levels_.learn_many(labels)
+        if isinstance(self.quality_, SharedDifficulty):
+            self.quality_.learn_many(stacked(features), labels)
+            return
+        for x, row in zip(features, labels, strict=True):
+            for model in np.flatnonzero(~np.isnan(row)).tolist():
+                self.quality_.learn_one(x, model, float(row[model]))
+
+    def _prepare(self, name: str, history: History) -> None:
+        """Solve an SLA's budget prices on the history."""
+        if not self.pacing_[name].limited:
+            return
+        rows = range(max(0, len(history.features) - self.window), len(history.features))
+        cost = np.array([self.cost_.predict_one(int(history.input_tokens[r])) for r in rows])
+        quality = np.array(
+            [
+                self.worth_.adjust(
+                    self.levels_.mean_,
+                    *self.worth_.split(self.quality_.predict_one(history.features[r])),
+                )
+                for r in rows
+            ]
+        )
+        self.pacing_[name].prepare(quality, cost)
+
+    def _pacing(self, sla: SLA, models: Sequence[str]) -> Pacing:
+        return Pacing(sla, list(models), horizon=self.horizon)
+
+    def _in_hand(self, name: str) -> tuple[float, float]:
+        """Surplus of an SLA and the margin for not knowing it better."""
+        account = self.accounts_[name]
+        if self.quiet_:
+            complaints = float((account.labels_ - account.sum_).sum()) / self.complaint_rate
+            served = float(account.served_.sum()) + account.gone_
+            return served - complaints - account.promised_, 0.0
+        surplus, error = account.surplus(self.levels_.mean_, self.levels_.variance)
+        return surplus, self.caution * error
+
+    def _need(self, name: str, floor: float, surplus: float, guard: float) -> float:
+        """Mean satisfaction needed from here on to work a shortfall off."""
+        room = self.patience + 0.5 * self.accounts_[name].requests_
+        return floor + max(0.0, guard - surplus) / room
+
+    def _buffer(self, name: str, drift: float) -> float:
+        """What to have in hand against the random walk, as far as it can be earned."""
+        walk = self.buffer * self.levels_.variance / (2.0 * drift)
+        return min(walk, self.reach * drift * self.accounts_[name].requests_)
+
+    def _rung(self, name: str, floor: float, cost: Floats, allowed: NDArray[np.bool_]) -> int:
+        """Model of the static mix whose turn it is."""
+        surplus, guard = self._in_hand(name)
+        need = self._need(name, floor, surplus, guard)
+        price, mean = cost.tolist(), self.levels_.mean_.tolist()
+        doubt = self.levels_.sd_.tolist()
+        able = np.flatnonzero(allowed).tolist()
+        gain = {m: improvement(mean[m] - need, self.optimism * doubt[m]) for m in able}
+        if max(gain.values()) <= _NEVER:
+            return int(max(able, key=lambda m: (mean[m], -price[m])))
+        high = min(able, key=lambda m: price[m] / max(gain[m], _NEVER))
+        drift = max(mean[high] - floor, 0.5 * doubt[high], _LEAST_DRIFT)
+        if surplus < guard + self._buffer(name, drift):
+            return int(high)
+        best, lowest = high, price[high]
+        top = max(mean[high], floor + _LEAST_DRIFT)
+        for low in able:
+            if price[low] < price[high]:
+                hoped = mean[low] + 0.5 * doubt[low]
+                share = max(0.0, (floor - hoped) / (top - hoped)) if hoped < top else 0.0
+                mix = share * price[high] + (1.0 - share) * price[low]
+                if mix < lowest:
+                    best, lowest = low, mix
+        return int(best)
+
+    def _exploration(self, served: int, cost: Floats, able: NDArray[np.bool_]) -> Floats:
+        """(M,) propensities: the served model, and a little of those that are little known."""
+        propensities = np.zeros(len(cost))
+        if self.explore:
+            known = 10.0 / (10.0 + self.levels_.labels_)
+            cheap = np.minimum(1.0, cost[served] / np.maximum(cost, 1e-300))
+            propensities = self.explore * known * cheap * able / len(cost)
+            propensities[served] = 0.0
+        propensities[served] = 1.0 - float(propensities.sum())
+        return propensities
+
+    def _step_price(self, name: str, floor: float, cost: Floats) -> None:
+        """Move λ towards where the latest requests would have what is needed."""
+        surplus, guard = self._in_hand(name)
+        level = self.levels_.mean_
+        drift = max(float(level.max()) - floor, _LEAST_DRIFT)
+        short = guard + self._buffer(name, drift) - surplus
+        need = floor + max(-0.05, min(0.05, short / 100.0))
+        reached = self.worth_.mean_at(self.price_[name], level, np.ones(len(level)))
+        if self.price_[name] == 0.0:
+            self.price_[name] = float(np.ptp(cost)) or 1e-300
+        low, high = 1e-3 * float(cost.max()), 1e6 * float(cost.max())
+        step = _PRICE_STEP if reached < need else 1.0 / _PRICE_STEP
+        self.price_[name] = min(max(self.price_[name] * step, low), high)
+
+    def _listen(self, score: float, previous: float | None) -> None:
+        """Notice that only complaints are ever reported."""
+        if self.silence != "auto" or self.complaints_only_ < 0 or previous is not None:
+            return
+        if score >= 0.5:
+            self.complaints_only_ = -1
+            return
+        self.complaints_only_ += 1
+        if self.complaints_only_ >= _COMPLAINTS:
+            self.complaints_only_ = -1
+            self.quiet_ = True
+            accounts = self.accounts_.values()
+            served = np.sum([a.served_ for a in accounts], axis=0)
+            missed = np.sum([a.labels_ - a.sum_ for a in accounts], axis=0)
+            self.levels_.restart(served, served - missed / self.complaint_rate)
+
+    def _complaint(self, score: float) -> float:
+        """What a response counts as after a complaint, for itself and those who did not."""
+        return 1.0 - (1.0 - score) / self.complaint_rate
+
+
+def improvement(distance: float, sd: float) -> float:
+    """E max(0, X) of a normal X with mean ``distance``: what trying a model may bring.
+
+    Examples
+    --------
+    >>> round(improvement(0.0, 1.0), 3), improvement(0.2, 0.0)
+    (0.399, 0.2)
+    """
+    if sd <= 0.0:
+        return max(0.0, distance)
+    z = distance / sd
+    density = math.exp(-0.5 * z * z) * 0.3989422804014327
+    return sd * density + distance * 0.5 * math.erfc(-z * 0.7071067811865476)

@@ -1,0 +1,112 @@
+"""How much of what an estimator reads from prompts has proved true, and at what price to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.estimators.base import carry_over
+from floorline.stateful import Stateful
+
+Floats = NDArray[np.float64]
+
+_DOUBT = 1.0
+"""Number of standard errors by which the proven worth lies below the estimated one."""
+
+_RIDGE = 0.25
+"""Prior precision of both slopes, in units of squared probability."""
+
+_FORGET = 200.0
+"""Number of requests over which the estimator's mean per model is followed."""
+
+
+class PromptWorth(Stateful):
+    """Least-squares slopes of what labels say on what was read from their prompts beforehand.
+
+    An estimate q̂_m(x), less its mean, is split into what it says of the request (the same for all
+    models) and of the model, ``q̂_m(x) − q̄_m = a(x) + b_m(x)``. Labels are regressed, before the
+    estimator learns them, on both:
+
+        y − level_m = α·a(x) + β·b_m(x) + noise
+
+    Only β decides who serves; what counts of it is what is *proven*: the estimate less one
+    standard error, between 0 and 1. With nothing proven, q̃_m(x) has no difference between prompts
+    that matters and the policy is its static mix.
+    """
+
+    def __init__(self, models: Sequence[str], *, window: int) -> None:
+        count = len(models)
+        self.models_ = list(models)
+        self.size = window
+        self.centre_ = np.zeros(count)
+        self.seen_ = 0
+        self.squares_ = _RIDGE * np.eye(2)
+        self.products_ = np.zeros(2)
+        self.noise_ = np.array([1.0, 0.25])
+        self.slopes_ = np.zeros(2)
+        # The latest requests: a(x), b(x) and ĉ(x) of each, on which prices are solved.
+        self.common_ = np.zeros(window)
+        self.contrast_ = np.zeros((window, count))
+        self.cost_ = np.zeros((window, count))
+
+    @property
+    def proven(self) -> bool:
+        """Whether prompts tell models apart."""
+        return bool(self.slopes_[1] > 0.0 and self.seen_ >= 50)
+
+    def split(self, quality: Floats) -> tuple[float, Floats]:
+        """a(x) and b(x) (M,) of an estimate q̂(x) (M,)."""
+        apart = quality - self.centre_
+        common = float(apart.sum()) / len(apart)
+        return common, apart - common
+
+    def adjust(self, level: Floats, common: float, contrast: Floats) -> Floats:
+        """(M,) q̃(x): the levels, moved as far as prompts have proved to tell."""
+        moved = level + self.slopes_[0] * common + self.slopes_[1] * contrast
+        return np.asarray(np.minimum(np.maximum(moved, 0.0), 1.0))
+
+    def see(self, quality: Floats, cost: Floats) -> None:
+        """Remember a request."""
+        self.seen_ += 1
+        self.centre_ += (quality - self.centre_) / min(self.seen_, _FORGET)
+        slot = (self.seen_ - 1) % self.size
+        self.common_[slot], self.contrast_[slot] = self.split(quality)
+        self.cost_[slot] = cost
+
+    def learn(self, quality: Floats, level: float, model: int, y: float) -> None:
+        """Compare a label with what was read from its prompt, before the estimator learns it."""
+        if self.seen_ < 2:
+            return
+        common, contrast = self.split(quality)
+        x = np.array([common, contrast[model]])
+        residual = y - level
+        error = residual - float(self.slopes_ @ x)
+        self.noise_ += (1.0, error * error)
+        self.squares_ += np.outer(x, x)
+        self.products_ += residual * x
+        (a, b), (_, d) = self.squares_.tolist()
+        det = a * d - b * b
+        p, r = self.products_.tolist()
+        variance = float(self.noise_[1] / self.noise_[0])
+        common_slope = (d * p - b * r) / det
+        slope = (a * r - b * p) / det - _DOUBT * (variance * a / det) ** 0.5
+        self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, max(0.0, slope))])
+
+    def mean_at(self, price: float, level: Floats, weight: Floats) -> float:
+        """Mean q̃ over the latest requests if argmin ĉ·weight − price·q̃ served each."""
+        rows = min(self.seen_, self.size)
+        moved = level + self.slopes_[1] * self.contrast_[:rows]
+        served = (self.cost_[:rows] * weight - price * moved).argmin(axis=1)
+        return float(moved[np.arange(rows), served].mean())
+
+    def set_models(self, names: Sequence[str]) -> None:
+        """Keep known models' readings; a new one is read as the others are on average."""
+        old = self.models_
+        fresh = float(self.centre_.mean())
+        self.centre_ = carry_over(old, names, self.centre_, fresh)
+        self.contrast_ = carry_over(old, names, self.contrast_.T, 0.0).T.copy()
+        dearest = float(self.cost_.max(initial=0.0))
+        self.cost_ = carry_over(old, names, self.cost_.T, dearest).T.copy()
+        self.models_ = list(names)
