@@ -26,6 +26,7 @@ _COMMANDS = {
     "datasets": "datasets_cli:app",
     "train": "training_cli:app",
     "report": "report_cli:app",
+    "whatif": "whatif_cli:whatif",
 }
 """Where each command is; a function, or commands of its own."""
 

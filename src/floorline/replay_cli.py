@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from floorline.checkpoint import read_about
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
-from floorline.errors import InvalidInput, check_one_of
+from floorline.errors import check_one_of
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.compare import Result, check, compare
 from floorline.replay.data import ReplayData, prepare
+from floorline.replay.parameters import parse_parameters
 from floorline.replay.spec import Spec
 from floorline.replay.tables import LEGEND, rich_table, save
 from floorline.report import over_time
@@ -124,7 +124,7 @@ def replay(
     """
     check_one_of("--gaps", gaps, ("mask", "drop"))
     table = load(data, gaps="drop" if gaps == "drop" else "mask")
-    parameters = _parameters(param or [])
+    parameters = parse_parameters(param or [])
     if (
         "checkpoint" in parameters
         and read_about(parameters["checkpoint"]).data["name"] == table.name
@@ -211,16 +211,3 @@ def _show(
 
 def _note(text: str) -> None:
     Console(stderr=True, soft_wrap=True).print(f"[yellow]note:[/yellow] {text}")
-
-
-def _parameters(given: Sequence[str]) -> dict[str, Any]:
-    parameters: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InvalidInput("--param", text, "write NAME=VALUE, such as V=0.001")
-        try:
-            parameters[name] = json.loads(value)
-        except json.JSONDecodeError:
-            parameters[name] = value
-    return parameters

@@ -100,8 +100,8 @@ def _verdict(made: Certificate) -> str:
     mean = "" if made.satisfaction is None else f" Mean {_percent(made.satisfaction)};"
     return (
         f"<div class='verdict {kind}'><strong>{made.verdict.capitalize()}</strong>: "
-        f"{escape(made.reason)}.<br>{mean} bounds {_percent(made.lower)} to {_percent(made.upper)}; {made.labels:,} "
-        f"labels of {made.requests:,} responses.</div>"
+        f"{escape(made.reason)}.<br>{mean} bounds {_percent(made.lower)} to "
+        f"{_percent(made.upper)}; {made.labels:,} labels of {made.requests:,} responses.</div>"
     )
 
 

@@ -1,0 +1,34 @@
+"""Parameters of policies as a command line gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from floorline.errors import InvalidInput
+
+
+def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
+    """Read parameters given as NAME=VALUE, values in JSON or else as text.
+
+    Raises
+    ------
+    InvalidInput
+        If one has no name or no value.
+
+    Examples
+    --------
+    >>> parse_parameters(["V=0.001", "most_capable=large"])
+    {'V': 0.001, 'most_capable': 'large'}
+    """
+    parameters: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidInput("--param", text, "write NAME=VALUE, such as V=0.001")
+        try:
+            parameters[name] = json.loads(value)
+        except json.JSONDecodeError:
+            parameters[name] = value
+    return parameters
