@@ -288,7 +288,8 @@ def _error(status: int, text: str, code: str, headers: dict[str, str] | None = N
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, port: int = 0) -> AsyncIterator[str]:
     """Serve an application on loopback and give its base URL; port 0 takes a free one."""
-    with socket.socket() as listener:
+    # asyncio turns Nagle's algorithm off only where the protocol is named.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
