@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from floorline.checkpoint import read_about
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
-from floorline.errors import check_one_of
+from floorline.errors import MissingExtra, check_one_of
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.compare import Result, check, compare
 from floorline.replay.data import ReplayData, prepare
@@ -32,6 +32,7 @@ Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
 # Piped output has no width of its own; the whole table is worth more than 80 columns.
 _console = Console(width=None if sys.stdout.isatty() else 110)
 
+_TRAFFIC = "With --gateway"
 _SIMULATED = " The zoo, its prompts and its prices are simulated."
 
 
@@ -43,13 +44,37 @@ def demo(
         int, typer.Option(min=1, help="Repeat every replay with this many seeds.")
     ] = 5,
     jobs: Jobs = 2,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway",
+            help="Let simulated users ask a real gateway over HTTP instead.",
+            rich_help_panel=_TRAFFIC,
+        ),
+    ] = False,
+    users: Annotated[
+        int, typer.Option(min=1, help="How many users ask.", rich_help_panel=_TRAFFIC)
+    ] = 3000,
+    floor: Annotated[
+        float, typer.Option(help="Floor that is promised.", rich_help_panel=_TRAFFIC)
+    ] = 0.8,
+    policy: Annotated[
+        str, typer.Option(help="Policy of the gateway.", rich_help_panel=_TRAFFIC)
+    ] = "sla_router",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of everything random.", rich_help_panel=_TRAFFIC)
+    ] = 0,
 ) -> None:
     """Show what routing to a floor buys, on a simulated zoo, in under a minute.
 
     Replays MESS+ against the reference points at three floors and writes a plot of satisfaction
     and cost over time. No data, keys or network needed. The zoo, its prompts and its prices are
-    simulated.
+    simulated. With --gateway, simulated users ask a real gateway over HTTP, and a fifth of them
+    tell it whether they were satisfied.
     """
+    if gateway:
+        _traffic(users=users, floor=floor, policy=policy, seed=seed)
+        return
     table = simulate(DEMO_REQUESTS, seed=0)
     results = _compare(
         prepare(table, make_encoder("hashed")),
@@ -60,6 +85,17 @@ def demo(
         out=out,
     )
     _show(results, table, out, about={"command": "demo"})
+
+
+def _traffic(**given: Any) -> None:
+    try:
+        from floorline.gateway.traffic_demo import Traffic
+        from floorline.gateway.traffic_report import demonstrate
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("floorline"):
+            raise
+        raise MissingExtra("the demo of the gateway", "gateway") from error
+    demonstrate(Traffic(**given), _console)
 
 
 def replay(
