@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import httpx2 as httpx
-
 from faults.users import Book, Users
 
 

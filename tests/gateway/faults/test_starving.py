@@ -37,7 +37,5 @@ def test_a_disk_that_is_full(provider, tmp_path):
         serving = Serving(tmp_path, write_settings(provider, store=store)).start()
         stack.callback(serving.kill)
         ballast = []
-        found = starve(
-            serving, lambda: ballast.append(fill(disk)), lambda: ballast.pop().unlink()
-        )
+        found = starve(serving, lambda: ballast.append(fill(disk)), lambda: ballast.pop().unlink())
         check(serving, found)

@@ -66,7 +66,7 @@ async def _stop_while_streaming(serving):
         streams = [
             asyncio.create_task(stream_once(http, f"s{n}", PIECES, found)) for n in range(20)
         ]
-        while not await asyncio.to_thread(in_flight, serving) == 20:
+        while await asyncio.to_thread(in_flight, serving) != 20:
             await asyncio.sleep(0.01)
         serving.signal(signal.SIGTERM)
         while _connects(serving.port):
@@ -105,7 +105,7 @@ async def _outlast(serving):
     found = Streaming()
     async with aiohttp.ClientSession(serving.url) as http:
         stream = asyncio.create_task(stream_once(http, "long", 10_000, found))
-        while not await asyncio.to_thread(in_flight, serving) == 1:
+        while await asyncio.to_thread(in_flight, serving) != 1:
             await asyncio.sleep(0.01)
         serving.signal(signal.SIGTERM)
         await stream
