@@ -11,6 +11,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from floorline.whatif import WhatIf
 
+_FULLY_TOLD = 0.9
+
 _NAMES = {
     "IPS": "inverse propensity (IPS)",
     "SNIPS": "self-normalised (SNIPS)",
@@ -114,5 +116,10 @@ def _show(result: WhatIf) -> None:
         f"Intervals at {result.confidence:.0%}: satisfaction by IPS {first.interval}; all others "
         f"{second.interval}."
     )
+    if result.matched < _FULLY_TOLD:
+        console.print(
+            "The policy heard of no other requests than those: if it learns or steers on the way, "
+            "it would have heard more by serving itself."
+        )
     for reason, count in result.left_out.items():
         console.print(f"Left out {count:,} decisions: {reason}.")

@@ -18,7 +18,7 @@ def bernstein_boundary(squares, scale):
 
 
 def gamma_exponential_boundary(squares, scale, tuned_for):
-    """Howard et al. 2021, proposition 9: the conjugate mixture over the same supermartingale."""
+    """Howard et al. 2021: the gamma-exponential mixture over the same supermartingale."""
     level = 2 * math.log(1 / (2 * ALPHA))
     rho = tuned_for / (level + math.log(1 + level)) / scale**2
     shape = squares / scale**2 + rho

@@ -17,11 +17,11 @@ class HedgedCapital(Stateful):
     """Running hedged-capital confidence sequence for the *constant* mean of values in [low, high].
 
     Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS-B 86
-    (2024), theorem 3 with the predictable plug-in bets of its section 4.2: capital is bet on each
-    mean of a grid being too low and on its being too high, more boldly the less the values vary,
-    and never more than half. It adapts to values that vary little, as ``EmpiricalBernstein`` does,
-    and is narrower; but if expectations drift there is no constant mean for it to cover. Intervals
-    nest: what was excluded once stays excluded.
+    (2024), with predictable plug-in bets: capital is bet on each mean of a grid being too low and
+    on its being too high, more boldly the less the values vary, and never more than half. It adapts
+    to values that vary little, as ``EmpiricalBernstein`` does, and is narrower; but if expectations
+    drift there is no constant mean for it to cover. Intervals nest: what was excluded once stays
+    excluded.
 
     An update takes two logarithms per grid point, about 15 µs for 400 of them.
 

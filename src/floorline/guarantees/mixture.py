@@ -1,10 +1,10 @@
 """A prior over betting rates, and the bounds that a mixture over it gives.
 
 A test supermartingale for one rate λ is sharp at one sample size only. A mixture over a fixed grid
-of rates is a test supermartingale too and nearly sharp at all of them (Howard, Ramdas, McAuliffe &
-Sekhon, Annals of Statistics 49 (2021), section 3.5, "discrete mixtures"); by Ville's inequality
-it ever exceeds 1/α with probability at most α. Any fixed grid and prior are valid; these only
-decide where the bounds are sharpest.
+of rates is a test supermartingale too and nearly sharp at all of them (the discrete mixtures of
+Howard, Ramdas, McAuliffe & Sekhon, Annals of Statistics 49 (2021)); by Ville's inequality it ever
+exceeds 1/α with probability at most α. Any fixed grid and prior are valid; these only decide where
+the bounds are sharpest.
 """
 
 from __future__ import annotations
