@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from random import Random
 
 import faulty_provider as faults
 import pytest
@@ -11,6 +12,7 @@ from floorline.gateway.upstreams import (
     BreakerSettings,
     Retries,
     Secret,
+    Timeouts,
     UpstreamError,
     Upstreams,
     UpstreamSettings,
@@ -272,6 +274,69 @@ def test_two_hundred_streams_at_once(play):
             return await (await s.ask(stream=True)).body() == b"".join(faults.events())
 
         assert all(await asyncio.gather(*[one(number) for number in range(200)]))
+
+    play(scene)
+
+
+def test_no_mixture_of_faults_leaves_anything_behind(play):
+    some = [
+        faults.hang,
+        faults.reset,
+        faults.close,
+        faults.not_http,
+        faults.cut_short(),
+        faults.close_after_answer,
+        faults.error(429, Retry_After="1"),
+        faults.error(500),
+        faults.error(400),
+        faults.whole(b"<html>"),
+        faults.endless(faults.event({"choices": []}) * 1000),
+        faults.stream(faults.events()[:2], then=faults.hang),
+        faults.stream(faults.events()[:2], then=faults.reset),
+        faults.stream(faults.events()[:2]),
+        faults.stream(then=faults.hang),
+        faults.stream(),
+        faults.whole(),
+    ]
+
+    async def scene(s):
+        calls = await s.upstreams(
+            timeouts=Timeouts(first_byte=0.3, idle=0.2),
+            retries=Retries(attempts=2),
+            breaker=BreakerSettings(failures=10_000),
+            max_concurrency=8,
+            max_body=200_000,
+        )
+        rng = Random(3)
+        s.provider.plan(*rng.choices(some, k=200))
+
+        async def one(stream, ending):
+            try:
+                async with await s.ask(stream=stream) as answer:
+                    if ending == "read":
+                        await answer.body()
+            except UpstreamError as error:
+                return error.kind
+            return "well"
+
+        async def cancelled(stream):
+            task = asyncio.create_task(one(stream, "read"))
+            await asyncio.sleep(rng.random() / 20)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return "cancelled"
+
+        kinds = rng.choices(["read", "leave", "cancel"], k=150)
+        ends = await asyncio.gather(
+            *[
+                cancelled(number % 2 == 0) if kind == "cancel" else one(number % 2 == 0, kind)
+                for number, kind in enumerate(kinds)
+            ]
+        )
+        assert {"well", "cancelled", "timeout", "reset", "garbage", "status"} <= set(ends)
+        s.provider._plan.clear()
+        assert (await s.ask()).status == 200
+        assert calls.blocked() == []
 
     play(scene)
 

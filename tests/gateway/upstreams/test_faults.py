@@ -167,6 +167,18 @@ def test_total_bounds_attempts_and_whole_bodies(play):
     play(scene)
 
 
+def test_hang_within_a_whole_body(play):
+    async def scene(s):
+        await s.upstreams(timeouts=Timeouts(idle=0.15), retries=THREE)
+        s.provider.plan(faults.stream([b'{"id": '], "application/json", then=faults.hang))
+        error = await refused(s)
+        assert error.kind == "timeout"
+        assert "Timeouts.idle" in str(error)
+        assert len(s.provider.requests) == 1
+
+    play(scene)
+
+
 @pytest.mark.parametrize("timeouts", [Timeouts(idle=0.15), Timeouts(total=0.3)])
 def test_hang_mid_stream(play, timeouts):
     async def scene(s):

@@ -93,8 +93,7 @@ class Attempt:
                 first_byte = time() - began
                 streamed = stream and 200 <= reply.status < 300
                 if not streamed:
-                    limit.reschedule(deadline)
-                    data = await self._rest(reply, data)
+                    data = await self._rest(reply, data, limit, deadline)
             if streamed:
                 answer = self._stream(reply, data, drop_usage, began, deadline, end)
             else:
@@ -108,9 +107,11 @@ class Attempt:
             answer.first_byte_s = first_byte
             answer.total_s = time() - began
             return answer
-        if due < deadline and first_byte is None:
-            what = f"no first byte within {timeouts.first_byte:g} s"
-            raise late(self._name, what, "first_byte", again=True)
+        if time() < deadline:
+            if first_byte is None:
+                what = f"no first byte within {timeouts.first_byte:g} s"
+                raise late(self._name, what, "first_byte", again=True)
+            raise late(self._name, f"silent for {timeouts.idle:g} s", "idle")
         raise late(self._name, f"not at its end within {timeouts.total:g} s", "total")
 
     @staticmethod
@@ -118,12 +119,16 @@ class Attempt:
         if reply is not None:
             reply.abort()
 
-    async def _rest(self, reply: Reply, start: bytes) -> bytes:
+    async def _rest(
+        self, reply: Reply, start: bytes, limit: asyncio.Timeout, deadline: float
+    ) -> bytes:
+        time, idle = asyncio.get_running_loop().time, self._settings.timeouts.idle
         most = self._settings.max_body
         size, parts, data = len(start), [start], start
         while data:
             if size > most:
                 raise too_large(self._name, most)
+            limit.reschedule(min(deadline, time() + idle))
             try:
                 data = await reply.read()
             except UpstreamError as error:

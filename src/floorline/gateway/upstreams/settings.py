@@ -100,7 +100,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     ``connect`` bounds name lookup, connection and TLS handshake; ``first_byte`` the time from the
     start of an attempt to the first byte of its body (which, where nothing is streamed, comes with
-    the whole answer); ``idle`` the silence between two chunks of a stream; ``total`` everything,
+    the whole answer); ``idle`` the silence between two chunks of a body; ``total`` everything,
     attempts and waits between them included.
     """
 
