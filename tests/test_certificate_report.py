@@ -141,6 +141,10 @@ def test_every_method_bounds_the_same_labels(method, router, tmp_path):
 def test_exit_codes_tell_kept_from_not_kept_from_wrong(router, tmp_path, capsys):
     log = ["--log", tmp_path / "log.db", "--out", tmp_path]
     assert certify(*log, "--floor", 0.5) == 0
+    # Who signs must see that it is not what was promised.
+    note = "The floor 0.5 was given for this page; these responses were promised 0.7."
+    assert written(tmp_path)["notes"] == [note]
+    assert note in (tmp_path / "certificate.html").read_text()
     assert certify(*log, "--floor", 0.99) == 1
     assert certify(*log, "--sla", "silver") == 2
     assert "name one that the log has decisions of: gold" in capsys.readouterr().err
@@ -158,6 +162,7 @@ def test_labels_of_one_source_can_be_certified_alone(router, tmp_path):
     certify("--log", tmp_path / "log.db", "--source", "judge", "--out", tmp_path)
     body = written(tmp_path)
     assert [group["name"] for group in body["sources"]] == ["judge"]
+    assert body["notes"] == ["Only labels of these sources were taken: judge."]
     assert body["certificate"]["labels"] < router.certificate().labels
 
 

@@ -161,6 +161,22 @@ def test_the_betting_interval_misses_the_mean_at_most_as_often_as_promised(p):
     assert 0.0 < crossings(excluded, p=p) <= DELTA
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("graded", [False, True])
+def test_running_intervals_cover_a_constant_mean(form, graded):
+    rng, runs, missed = np.random.default_rng(8), 150, 0
+    for _ in range(runs):
+        values = rng.beta(9, 1, 240) if graded else rng.random(240) < 0.9
+        running, inside = form(), True
+        for count, value in enumerate(values.astype(float).tolist(), start=1):
+            running.add(value)
+            if count % 30 == 0:
+                lower, upper = running.interval(DELTA)
+                inside &= lower <= 0.9 <= upper
+        missed += not inside
+    assert missed <= DELTA * runs
+
+
 def test_a_level_of_a_single_look_would_fail_that_test():
     def excluded(t, sums, p):
         return np.abs(sums[0] / t - p) > 1.96 * np.sqrt(p * (1 - p) / t)

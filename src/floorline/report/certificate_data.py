@@ -36,6 +36,11 @@ class Promise:
     ----------
     sources
         Labels of other sources are passed over; None takes all.
+
+    Attributes
+    ----------
+    notes
+        What was chosen for this certificate rather than found in the log.
     """
 
     def __init__(self, sla: str, sources: Iterable[str] | None = None) -> None:
@@ -43,6 +48,10 @@ class Promise:
         self.sources = None if sources is None else frozenset(sources)
         self.promised: SLA | None = None
         self.seen: set[str] = set()
+        self.notes: list[str] = []
+        if self.sources is not None:
+            names = ", ".join(sorted(self.sources))
+            self.notes.append(f"Only labels of these sources were taken: {names}.")
         self._start()
 
     def _start(self) -> None:
@@ -104,6 +113,18 @@ class Promise:
         else:
             self.corrected += 1
         response.score, response.source = score, event.source
+
+    def replace_floor(self, floor: float) -> None:
+        """Judge by this floor in place of those that were promised."""
+        held = [response.floor for response in self.responses.values()]
+        if any(other != floor for other in held):
+            mean = round(sum(held) / len(held), 12)
+            self.notes.append(
+                f"The floor {floor:g} was given for this page; these responses were promised "
+                f"{mean:g}" + (" on average." if len(set(held)) > 1 else ".")
+            )
+        for response in self.responses.values():
+            response.floor = floor
 
     def labelled(self) -> list[Response]:
         """Labelled responses in the order in which their first labels came."""

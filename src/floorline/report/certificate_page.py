@@ -58,6 +58,7 @@ def html_page(report: Report) -> str:
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style></head><body>",
         f"<h1>{title}</h1><p>Mean satisfaction of its responses is to be at least "
         f"<b>{_percent(made.floor)}</b>.</p>",
+        *[f"<p>{escape(note)}</p>" for note in report.notes],
         _verdict(made),
         interval_svg(report.series, made.floor, report.counted) if report.series else "",
         f"<p>Mean (line), its bounds at {_percent(made.confidence)} confidence (band) and the "

@@ -45,8 +45,8 @@ class DataRange(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A certificate and what it rests on; times are seconds since 1970, ``series`` over labels.
 
-    ``checks`` are signs in the data that an assumption may not hold. ``counted`` says what the
-    points of ``series`` count.
+    ``checks`` are signs in the data that an assumption may not hold, ``notes`` what was chosen for
+    this page. ``counted`` says what the points of ``series`` count.
     """
 
     certificate: Certificate
@@ -56,6 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Group, ...]
     corrected: int
     checks: tuple[str, ...]
+    notes: tuple[str, ...]
     series: tuple[Point, ...]
     counted: str
     floorline: str
@@ -117,8 +118,7 @@ def promised(
         found = SLA(promise.sla, floor=floors.pop() if floor is None else floor)
     if floor is not None:
         found = msgspec.structs.replace(found, floor=check_floor("floor", floor))
-        for response in promise.responses.values():
-            response.floor = floor
+        promise.replace_floor(floor)
     return found if confidence is None else msgspec.structs.replace(found, confidence=confidence)
 
 
@@ -165,6 +165,7 @@ def make_report(
         models=_groups(responses, [r.model for r in responses]),
         corrected=promise.corrected,
         checks=tuple(_checks(promise, labelled, data)),
+        notes=tuple(promise.notes),
         series=tuple(series),
         counted="requests" if method in ("ipw", "dr") else "labels",
         floorline=__version__,
