@@ -35,9 +35,11 @@ def say(text):
     console.print(text, soft_wrap=True)
 
 
-def killing(provider, folder, kills, url=None):
+def killing(provider, folder, kills, *, url=None, slow_disk=False):
     store = {"url": url or "sqlite:///log.db", "snapshot_every": 500}
-    serving = Serving(folder, write_settings(provider, memory=500, store=store))
+    serving = Serving(
+        folder, write_settings(provider, memory=500, store=store), slow_disk=slow_disk
+    )
     began = time.monotonic()
     found = kill_repeatedly(serving, kills, seed=2026, longest=3.0)
     book = found.book
@@ -62,7 +64,7 @@ def killing_on_postgres(provider, folder, kills):
         engine = open_engine(url)
         upgrade(engine)
         engine.dispose()
-        killing(provider, folder, kills, url)
+        killing(provider, folder, kills, url=url)
     finally:
         server.cleanup()
 
@@ -152,6 +154,9 @@ def main():
     provider = InThread(http_server(FakeProvider(ZOO).app()))
     scenarios = {
         "SIGKILL under load, SQLite": lambda at: killing(provider.value, at, given.kills),
+        "SIGKILL under load, SQLite on a disk whose commits take 50 ms longer": lambda at: killing(
+            provider.value, at, given.kills, slow_disk=True
+        ),
         "SIGKILL under load, PostgreSQL": lambda at: killing_on_postgres(
             provider.value, at, max(1, given.kills // 4)
         ),

@@ -33,28 +33,34 @@ class Killing:
         self.differing = 0
 
 
-def kill_repeatedly(serving, kills, *, seed, clients=8, longest=1.5, after=lambda found: None):
-    """Start, use, kill at a random moment, recover and check; as often as told."""
+def kill_repeatedly(serving, kills, *, seed, clients=8, longest=1.5, snapshots=False):
+    """Start, use, kill at a random moment, recover and check; as often as told.
+
+    With ``snapshots`` no moment comes before there is one to recover from.
+    """
     rng = random.Random(seed)
     found = Killing()
     for number in range(kills):
         serving.start()
         try:
             moment = rng.uniform(0.0, longest)
-            asyncio.run(_use_and_kill(serving, found.book, f"{seed}/{number}", clients, moment))
+            asyncio.run(
+                _use_and_kill(serving, found.book, f"{seed}/{number}", clients, moment, snapshots)
+            )
         finally:
             serving.kill()
         _check(serving, found)
-        after(found)
     return found
 
 
-async def _use_and_kill(serving, book, seed, clients, moment):
+async def _use_and_kill(serving, book, seed, clients, moment, snapshots):
     users = Users(serving.url, book, seed)
     known = book.acknowledgements
     using = asyncio.create_task(users.run(clients))
     while book.acknowledgements == known and not using.done():
         await asyncio.sleep(0.005)
+    while snapshots and serving.snapshot_position() is None and not using.done():
+        await asyncio.sleep(0.05)
     await asyncio.wait([using], timeout=moment)
     assert not using.done(), "the gateway died by itself: " + serving.said.read_text()
     serving.process.kill()

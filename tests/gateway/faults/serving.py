@@ -1,5 +1,6 @@
 """``floorline serve`` in a process of its own, to be killed, starved and signalled."""
 
+import contextlib
 import os
 import re
 import resource
@@ -13,7 +14,11 @@ from floorline.config import load
 from floorline.encoders.factory import make_encoder
 from floorline.gateway.opening import open_router
 from floorline.gateway.runtime_models import RuntimeModels
+from floorline.stores.engine import open_engine
+from floorline.stores.reading import LogReader
 from floorline.stores.sql import SqlStore
+
+_FLOORLINE = ["-m", "floorline"]
 
 
 class Serving:
@@ -25,9 +30,12 @@ class Serving:
         Where the files are.
     text
         What the configuration says.
+    slow_disk
+        Whether commits take long.
     """
 
-    def __init__(self, folder, text):
+    def __init__(self, folder, text, *, slow_disk=False):
+        self.slow_disk = slow_disk
         self.path = Path(folder) / "floorline.json"
         self.path.write_text(text)
         self.said = Path(folder) / "said.txt"
@@ -44,9 +52,10 @@ class Serving:
 
     def start(self, patience=60.0):
         """Start it and wait until it listens."""
+        program = [Path(__file__).with_name("slow_disk.py")] if self.slow_disk else _FLOORLINE
         with self.said.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "floorline", "serve", "--config", self.path, "--port", "0"],
+                [sys.executable, *program, "serve", "--config", self.path, "--port", "0"],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -113,21 +122,23 @@ class Serving:
             store.close()
 
     def log(self):
-        """Positions and events of the log, once the process is gone."""
-        store = SqlStore(load(self.path).store.url)
-        try:
-            return list(store.numbered(0))
-        finally:
-            store.close()
+        """Positions and events of the log, as far as they are durable."""
+        with self._reader() as reader:
+            return list(reader.numbered(0))
 
     def snapshot_position(self):
         """How many events the newest snapshot is of; None if there is none."""
-        store = SqlStore(load(self.path).store.url)
+        with self._reader() as reader:
+            last = reader.last_snapshot()
+        return None if last is None else last[0]
+
+    @contextlib.contextmanager
+    def _reader(self):
+        engine = open_engine(load(self.path).store.url)
         try:
-            last = store.last_snapshot()
-            return None if last is None else last[0]
+            yield LogReader(engine)
         finally:
-            store.close()
+            engine.dispose()
 
 
 class _WithoutSnapshots(SqlStore):
