@@ -68,10 +68,12 @@ def restore_zeros(packed: bytes) -> bytes:
         (length,) = _LENGTH.unpack_from(packed, len(_MARK))
         middle = start + (length + 7) // 8
         bits = np.frombuffer(packed, np.uint8, middle - start, start)
+        kept = np.unpackbits(bits, count=length).view(bool)
+        given = np.frombuffer(packed, np.uint8, offset=middle)
+        if len(given) != np.count_nonzero(kept):
+            raise ValueError("its end is missing")
         values = np.zeros(length, np.uint8)
-        values[np.unpackbits(bits, count=length).view(bool)] = np.frombuffer(
-            packed, np.uint8, offset=middle
-        )
+        values[kept] = given
     except (ValueError, struct.error) as error:
         fix = f"the row is damaged: restore the store from a backup ({error})"
         raise InvalidInput("event", packed[:20], fix) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -69,4 +69,6 @@ def _give_back(engine: sa.Engine) -> None:
         free = connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
     for _ in range(0, free, _PAGES_AT_ONCE):
         with engine.begin() as connection:
-            connection.exec_driver_sql(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").all()
+            # It goes on page by page as its result is read, of which SQLAlchemy sees nothing.
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()

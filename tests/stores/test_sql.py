@@ -1,0 +1,251 @@
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from floorline.errors import InvalidInput, StoreUnavailable
+from floorline.events import Decision, Feedback, Outcome, Recall
+from floorline.stores import open_store
+
+
+def decision(name, key="", at=0.0, floor=0.5):
+    return Decision(
+        id=name,
+        seq=1,
+        sla="gold",
+        floor=floor,
+        model="small",
+        called=("small",),
+        propensities=np.ones(1),
+        explored=False,
+        quality=np.ones(1),
+        cost=np.ones(1),
+        index=0,
+        features=np.zeros(4, np.float32),
+        input_tokens=1,
+        policy="p",
+        key=key,
+        at=at,
+    )
+
+
+def outcome(name, cost=1.0, **fields):
+    return Outcome(decision=name, model=fields.pop("model", "small"), cost=cost, **fields)
+
+
+def test_positions_go_on_where_the_last_process_stopped(url):
+    for round in range(3):
+        store = open_store(url)
+        assert len(store) == store.durable == 2 * round
+        store.append(outcome(f"{round}a"))
+        store.append(outcome(f"{round}b"))
+        store.close()
+    store = open_store(url)
+    names = [event.decision for event in store.read()]
+    assert names == ["0a", "0b", "1a", "1b", "2a", "2b"]
+    assert [event.decision for event in store.read(5)] == ["2b"]
+    assert list(store.read(6)) == []
+    store.close()
+
+
+def test_many_pages_are_read_in_order(store):
+    for number in range(2500):
+        store.append(outcome(str(number)))
+    assert [event.decision for event in store.read(10)] == [str(n) for n in range(10, 2500)]
+
+
+def test_threads_share_one_order(store):
+    def append(name):
+        for number in range(300):
+            store.append(outcome(f"{name}{number}"))
+
+    threads = [threading.Thread(target=append, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    names = [event.decision for event in store.read()]
+    assert len(names) == len(store) == 900
+    for name in "abc":
+        mine = [one for one in names if one.startswith(name)]
+        assert mine == [f"{name}{number}" for number in range(300)]
+
+
+def test_committed_wakes_coroutines_of_any_loop(store):
+    seen = []
+
+    def loop():
+        async def client(number):
+            store.append(outcome(str(number)))
+            position = len(store)
+            await store.committed()
+            seen.append(store.durable >= position)
+            await store.committed(1)
+
+        async def clients():
+            await asyncio.gather(*(client(number) for number in range(50)))
+
+        asyncio.run(clients())
+
+    threads = [threading.Thread(target=loop) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [True] * 100
+
+
+def test_what_is_durable_is_not_waited_for(store):
+    store.append(outcome("d"))
+    store.flush()
+    waiting = store.committed()
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+
+
+def test_a_cancelled_coroutine_leaves_the_others_alone(store):
+    async def main():
+        store.append(outcome("d"))
+        first = asyncio.create_task(store.committed())
+        second = asyncio.create_task(store.committed())
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        assert store.durable == 1
+
+    asyncio.run(main())
+
+
+def test_nobody_waits_for_what_was_never_appended(store):
+    with pytest.raises(InvalidInput, match="only 0 events were appended"):
+        store.flush(1)
+    with pytest.raises(InvalidInput, match="only 0 events were appended"):
+        asyncio.run(store.committed(1))
+
+
+def test_a_closed_store_takes_nothing(store):
+    store.close()
+    with pytest.raises(StoreUnavailable, match="the store is closed"):
+        store.append(outcome("d"))
+
+
+def test_decisions_are_found_by_their_ids(store):
+    for number in range(30):
+        store.append(decision(f"d{number}"))
+        store.append(outcome(f"d{number}"))
+    store.append(Recall(decision=decision("d3", floor=0.25)))
+    store.flush()
+    found = store.decisions([f"d{number}" for number in range(10, 6000)])
+    assert set(found) == {f"d{number}" for number in range(10, 30)}
+    assert store.decision("d3").floor == 0.25
+    assert store.decision("d4").floor == 0.5
+    assert store.decision("d30") is None
+    assert store.decisions([]) == {}
+
+
+def test_scores_are_the_latest_and_a_repeated_message_counts_once(store):
+    def say(model, score, key=""):
+        store.append(Feedback(decision="d", model=model, score=score, key=key))
+
+    say("small", 0.0)
+    say("small", 1.0, key="k1")
+    say("large", 0.5)
+    say("large", 0.25)
+    say("small", 0.3, key="k2")
+    say("small", 1.0, key="k1")
+    store.append(Feedback(decision="other", model="small", score=0.9))
+    store.flush()
+    assert store.feedback_of("d")[0] == {"small": 0.3, "large": 0.25}
+    store.append(Recall(decision=decision("d"), scores={"small": 0.3, "tiny": 1.0}))
+    say("large", 0.75)
+    store.flush()
+    assert store.feedback_of("d")[0] == {"small": 0.3, "large": 0.75, "tiny": 1.0}
+    assert store.feedback_of("nobody") == ({}, [])
+
+
+def test_a_completion_leads_to_its_newest_decision(store):
+    store.append(outcome("d1", completion="c"))
+    store.append(outcome("d2", completion="c"))
+    store.append(outcome("d3"))
+    store.flush()
+    assert store.decision_of("c") == "d2"
+    assert store.decision_of("x") is None
+
+
+def test_spend_sums_real_costs_of_a_key(store):
+    store.append(decision("old", key="k", at=10.0))
+    store.append(decision("new", key="k", at=20.0))
+    store.append(decision("other", key="l", at=20.0))
+    store.append(outcome("new", 1.0))
+    store.append(outcome("new", 9.0))
+    store.append(outcome("new", 0.5, model="large"))
+    store.append(outcome("old", 4.0))
+    store.append(outcome("other", 30.0))
+    store.flush()
+    assert store.spend("k") == 5.5
+    assert store.spend("k", since=20.0) == 1.5
+    assert store.spend("k", since=21.0) == 0.0
+    assert store.spend("nobody") == 0.0
+
+
+def test_a_snapshot_waits_for_its_events_and_the_newest_counts(store):
+    assert store.last_snapshot() is None
+    for number in range(6):
+        store.append(outcome(str(number)))
+        store.write_snapshot(number + 1, bytes([number]))
+        assert store.durable >= number + 1
+    assert store.last_snapshot() == (6, b"\x05")
+    store.write_snapshot(6, b"again")
+    assert store.last_snapshot() == (6, b"again")
+    with pytest.raises(InvalidInput, match="only 6 events were appended"):
+        store.write_snapshot(7, b"ahead")
+
+
+def test_prompts_are_kept_by_decision(store):
+    store.append_prompt("d1", b"\x00prompt")
+    store.append(outcome("d1"))
+    store.append_prompt("d2", b"first")
+    store.append_prompt("d2", b"second")
+    store.flush()
+    store.append_prompt("d1", b"later")
+    store.flush()
+    assert store.prompt("d1") == b"later"
+    assert store.prompt("d2") == b"second"
+    assert store.prompt("d3") is None
+    assert len(store) == store.durable == 1
+
+
+def test_documents_are_replaced_and_dropped(store):
+    store.put_document("models", "b", b"1")
+    store.put_document("models", "a", b"2")
+    store.put_document("models", "b", b"3")
+    store.put_document("others", "a", b"4")
+    assert store.documents("models") == {"a": b"2", "b": b"3"}
+    assert store.drop_document("models", "a")
+    assert not store.drop_document("models", "a")
+    assert store.documents("models") == {"b": b"3"}
+    assert store.documents("others") == {"a": b"4"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/x.db"],
+)
+def test_other_urls_are_refused_with_a_fix(url):
+    with pytest.raises(InvalidInput, match=r"store\.url is .*: (give|name|create)"):
+        open_store(url)
+
+
+def test_a_password_is_never_shown():
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store("postgresql://alice:s3cret@127.0.0.1:1/db")
+    assert "s3cret" not in str(caught.value)
+    assert "alice" in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "log.db"
+    path.write_bytes(b"not a database, but long enough to look like one" * 100)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        open_store(f"sqlite:///{path}")
