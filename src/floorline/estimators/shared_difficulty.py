@@ -100,7 +100,7 @@ class SharedDifficulty(Stateful):
         own: float = 300.0,
         prior: float = 0.5,
         prior_weight: float = 2.0,
-        drift: float = 1e-6,
+        drift: float = 1e-7,
     ) -> None:
         self.dim = int(check_number("SharedDifficulty.dim", dim, low=1, fix="give 1 or more"))
         self.rank = int(check_number("SharedDifficulty.rank", rank, low=1, fix="give 1 or more"))

@@ -16,6 +16,7 @@ from floorline.features import Features, stacked
 from floorline.policies.base import Choice, History, Request, declined
 from floorline.policies.estimating import EstimatingPolicy, MakeEstimator, check_history
 from floorline.policies.floor_account import FloorAccount
+from floorline.policies.frontier import Frontier
 from floorline.policies.model_levels import ModelLevels
 from floorline.policies.pacing import Pacing
 from floorline.policies.prompt_worth import PromptWorth
@@ -27,7 +28,13 @@ Silence = Literal["auto", "unknown", "satisfied"]
 
 _LEAST_DRIFT = 0.003
 _NEVER = 1e-12
-_PRICE_EVERY, _PRICE_STEP = 4, 1.08
+_STEADY = 1000.0
+"""Requests over which prices of prompts work a shortfall off. Cost grows faster than in proportion
+with what is asked for, so haste is dear."""
+
+_HASTE = 0.05
+"""Most that a shortfall or surplus moves the satisfaction that prices aim at."""
+
 _COMPLAINTS = 40
 _HELD_OUT = 0.2
 
@@ -47,7 +54,7 @@ class PrimalDual(EstimatingPolicy):
        the cheapest mix with it. That is a static mix on what is known, held on course by feedback.
     4. *Prompts*: as far as the estimator's differences between models have proved true
        (``PromptWorth``), argmin ĉ − λ·q̃(x) serves instead, with the price λ at which the latest
-       requests would just meet the floor.
+       requests would just meet the floor (``Frontier``), and a little more to work off a shortfall.
     5. *Budgets* (``Pacing``): an SLA with one gets the most satisfaction for it, at least τ.
 
     Parameters
@@ -62,6 +69,9 @@ class PrimalDual(EstimatingPolicy):
         B in units of the walk's own scale, and at most ``reach`` of the drift gained so far.
     caution
         Standard errors of the surplus estimate to keep in hand.
+    spare
+        Labels to keep in hand while prompts decide, in standard deviations of how far satisfaction
+        wanders off before prices bring it back.
     explore
         Most of a request's cost that is spent, in expectation, on trying other models.
     prompts, detect
@@ -75,7 +85,8 @@ class PrimalDual(EstimatingPolicy):
     horizon
         Number of requests that budgets are for; floors do not know it.
     window
-        Number of latest requests on which λ is solved.
+        Number of latest requests that λ and prices of budgets are solved on (at most 500 for
+        these).
     """
 
     name = "primal_dual"
@@ -89,13 +100,14 @@ class PrimalDual(EstimatingPolicy):
         buffer: float = 3.0,
         reach: float = 0.5,
         caution: float = 0.5,
+        spare: float = 1.5,
         explore: float = 0.02,
         prompts: bool = True,
         detect: bool = True,
         silence: Silence = "auto",
         complaint_rate: float = 0.5,
         horizon: int = 1000,
-        window: int = 256,
+        window: int = 2000,
     ) -> None:
         super().__init__(estimator=estimator)
         zero = "give 0 or more"
@@ -106,6 +118,7 @@ class PrimalDual(EstimatingPolicy):
         self.buffer = check_number("primal_dual.buffer", buffer, low=0.0, fix=zero)
         self.reach = check_number("primal_dual.reach", reach, low=0.0, fix=zero)
         self.caution = check_number("primal_dual.caution", caution, low=0.0, fix=zero)
+        self.spare = check_number("primal_dual.spare", spare, low=0.0, fix=zero)
         share = "give a share, 0 to 1"
         self.explore = check_number("primal_dual.explore", explore, low=0, high=1, fix=share)
         self.prompts = bool(prompts)
@@ -124,11 +137,10 @@ class PrimalDual(EstimatingPolicy):
         super().start(zoo, slas, dim)
         floors = [sla.floor for sla in slas.values()]
         self.levels_ = ModelLevels(zoo, sum(floors) / len(floors), detect=self.detect)
-        self.worth_ = PromptWorth(zoo.names, window=self.window)
+        self.worth_ = PromptWorth(zoo.names)
         self.accounts_ = {name: FloorAccount(zoo.names) for name in slas}
         self.pacing_ = {name: self._pacing(sla, zoo.names) for name, sla in slas.items()}
-        # λ of every SLA, in cost per unit of satisfaction.
-        self.price_ = dict.fromkeys(slas, 0.0)
+        self.frontier_ = Frontier(float(zoo.typical_costs.max()), memory=self.window)
         self.quiet_ = self.silence == "satisfied"
         self.complaints_only_ = 0
 
@@ -136,9 +148,8 @@ class PrimalDual(EstimatingPolicy):
         """Serve by prompts as far as they have proved to tell, by rungs otherwise."""
         raw = self.quality_.predict_one(request.features)
         cost = self.cost_.predict_one(request.input_tokens)
-        level = self.levels_.mean_
-        common, contrast = self.worth_.split(raw)
-        quality = self.worth_.adjust(level, common, contrast)
+        decides = self.prompts and self.worth_.proven
+        quality = self._read(raw, decides=decides)
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
         surplus, guard = self._in_hand(request.sla)
         pacing = self.pacing_[request.sla]
@@ -150,8 +161,9 @@ class PrimalDual(EstimatingPolicy):
             served = int(np.where(able, score, -np.inf).argmax())
             if not able[served] or score[served] < 0.0:
                 return declined(len(cost))._replace(quality=quality, cost=cost)
-        elif self.prompts and self.worth_.proven:
-            scores = cost - self.price_[request.sla] * quality
+        elif decides:
+            price = self.frontier_.price(self._aim(request.sla, request.floor))
+            scores = cost - price * quality
             served = int(np.where(allowed, scores, np.inf).argmin())
             able = allowed
         else:
@@ -166,7 +178,8 @@ class PrimalDual(EstimatingPolicy):
         """Count what was served and promised; move the prices of floor and budgets."""
         name = decision.sla
         raw = self.quality_.predict_one(decision.features)
-        self.worth_.see(raw, decision.cost)
+        self.worth_.see(raw)
+        self.frontier_.see(self._read(raw), decision.cost)
         pacing = self.pacing_[name]
         if pacing.limited:
             pacing.see(decision, decision.quality)
@@ -176,8 +189,6 @@ class PrimalDual(EstimatingPolicy):
         account.serve(decision.index, decision.floor)
         if self.quiet_:
             self.levels_.learn(decision.index, 1.0)
-        if self.prompts and self.worth_.proven and account.requests_ % _PRICE_EVERY == 0:
-            self._step_price(name, decision.floor, decision.cost)
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Learn and settle the real cost."""
@@ -214,6 +225,7 @@ class PrimalDual(EstimatingPolicy):
             account.set_models(zoo.names, self.levels_.mean_)
         self.levels_.set_zoo(zoo)
         self.worth_.set_models(zoo.names)
+        self.frontier_.restart(float(zoo.typical_costs.max()))
         for pacing in self.pacing_.values():
             pacing.set_models(zoo.names)
 
@@ -225,7 +237,6 @@ class PrimalDual(EstimatingPolicy):
                 self.pacing_[name].promise(sla)
         self.accounts_ = {n: self.accounts_.get(n) or FloorAccount(names) for n in slas}
         self.pacing_ = {n: self.pacing_.get(n) or self._pacing(s, names) for n, s in slas.items()}
-        self.price_ = {name: self.price_.get(name, 0.0) for name in slas}
 
     def queue(self, sla: str) -> float:
         """Shortfall of an SLA against its floor and margin, 0 if there is none."""
@@ -243,15 +254,13 @@ class PrimalDual(EstimatingPolicy):
         for row in range(first, rows):
             x, labels = history.features[row], history.quality[row]
             raw = self.quality_.predict_one(x)
-            self.worth_.see(raw, self.cost_.predict_one(int(history.input_tokens[row])))
+            self.worth_.see(raw)
             level = self.levels_.mean_
             for model in np.flatnonzero(~np.isnan(labels)).tolist():
                 self.worth_.learn(raw, float(level[model]), model, float(labels[model]))
         self._learn_many(history.features[first:], history.quality[first:])
         self.cost_.learn_many(history.cost, history.input_tokens)
-        for name, pacing in self.pacing_.items():
-            pacing.horizon = self.horizon
-            self._prepare(name, history)
+        self._prepare(history)
 
     def _learn_many(self, features: Sequence[Features], labels: Floats) -> None:
         self.levels_.learn_many(labels)
@@ -262,22 +271,24 @@ class PrimalDual(EstimatingPolicy):
             for model in np.flatnonzero(~np.isnan(row)).tolist():
                 self.quality_.learn_one(x, model, float(row[model]))
 
-    def _prepare(self, name: str, history: History) -> None:
-        """Solve an SLA's budget prices on the history."""
-        if not self.pacing_[name].limited:
-            return
-        rows = range(max(0, len(history.features) - self.window), len(history.features))
+    def _prepare(self, history: History) -> None:
+        """Price floors and budgets by the latest requests of a history."""
+        rows = range(max(0, len(history.features) - self.frontier_.memory), len(history.features))
         cost = np.array([self.cost_.predict_one(int(history.input_tokens[r])) for r in rows])
-        quality = np.array(
-            [
-                self.worth_.adjust(
-                    self.levels_.mean_,
-                    *self.worth_.split(self.quality_.predict_one(history.features[r])),
-                )
-                for r in rows
-            ]
-        )
-        self.pacing_[name].prepare(quality, cost)
+        raw = [self.quality_.predict_one(history.features[r]) for r in rows]
+        quality = np.array([self._read(one) for one in raw])
+        self.frontier_.see_many(quality, cost)
+        for pacing in self.pacing_.values():
+            pacing.prepare(quality, cost)
+
+    def _read(self, raw: Floats, *, decides: bool = True) -> Floats:
+        """(M,) q̃(x) of an estimate q̂(x): means, moved by what prompts have proved to tell.
+
+        Where prompts decide who serves, easy requests go to cheap models, whose labels then
+        flatter them; so the means are those of the estimator's predictions for all requests.
+        """
+        means = self.worth_.centre_ if decides else self.levels_.mean_
+        return self.worth_.adjust(means, *self.worth_.split(raw))
 
     def _pacing(self, sla: SLA, models: Sequence[str]) -> Pacing:
         return Pacing(sla, list(models), horizon=self.horizon)
@@ -338,19 +349,12 @@ class PrimalDual(EstimatingPolicy):
         propensities[served] = 1.0 - float(propensities.sum())
         return propensities
 
-    def _step_price(self, name: str, floor: float, cost: Floats) -> None:
-        """Move λ towards where the latest requests would have what is needed."""
+    def _aim(self, name: str, floor: float) -> float:
+        """Mean satisfaction for prices of prompts to aim at: the floor, and what is short of it."""
         surplus, guard = self._in_hand(name)
-        level = self.levels_.mean_
-        drift = max(float(level.max()) - floor, _LEAST_DRIFT)
-        short = guard + self._buffer(name, drift) - surplus
-        need = floor + max(-0.05, min(0.05, short / 100.0))
-        reached = self.worth_.mean_at(self.price_[name], level, np.ones(len(level)))
-        if self.price_[name] == 0.0:
-            self.price_[name] = float(np.ptp(cost)) or 1e-300
-        low, high = 1e-3 * float(cost.max()), 1e6 * float(cost.max())
-        step = _PRICE_STEP if reached < need else 1.0 / _PRICE_STEP
-        self.price_[name] = min(max(self.price_[name] * step, low), high)
+        # What satisfaction wanders off before such slow correction brings it back.
+        wander = self.spare * math.sqrt(0.5 * self.levels_.variance * _STEADY)
+        return floor + max(-_HASTE, min(_HASTE, (guard + wander - surplus) / _STEADY))
 
     def _listen(self, score: float, previous: float | None) -> None:
         """Notice that only complaints are ever reported."""

@@ -1,4 +1,4 @@
-"""How much of what an estimator reads from prompts has proved true, and at what price to use it."""
+"""How much of what an estimator reads from prompts has proved true."""
 
 from __future__ import annotations
 
@@ -36,20 +36,15 @@ class PromptWorth(Stateful):
     that matters and the policy is its static mix.
     """
 
-    def __init__(self, models: Sequence[str], *, window: int) -> None:
+    def __init__(self, models: Sequence[str]) -> None:
         count = len(models)
         self.models_ = list(models)
-        self.size = window
         self.centre_ = np.zeros(count)
         self.seen_ = 0
         self.squares_ = _RIDGE * np.eye(2)
         self.products_ = np.zeros(2)
         self.noise_ = np.array([1.0, 0.25])
         self.slopes_ = np.zeros(2)
-        # The latest requests: a(x), b(x) and ĉ(x) of each, on which prices are solved.
-        self.common_ = np.zeros(window)
-        self.contrast_ = np.zeros((window, count))
-        self.cost_ = np.zeros((window, count))
 
     @property
     def proven(self) -> bool:
@@ -67,13 +62,10 @@ class PromptWorth(Stateful):
         moved = level + self.slopes_[0] * common + self.slopes_[1] * contrast
         return np.asarray(np.minimum(np.maximum(moved, 0.0), 1.0))
 
-    def see(self, quality: Floats, cost: Floats) -> None:
-        """Remember a request."""
+    def see(self, quality: Floats) -> None:
+        """Follow the estimator's mean per model, of all requests alike."""
         self.seen_ += 1
         self.centre_ += (quality - self.centre_) / min(self.seen_, _FORGET)
-        slot = (self.seen_ - 1) % self.size
-        self.common_[slot], self.contrast_[slot] = self.split(quality)
-        self.cost_[slot] = cost
 
     def learn(self, quality: Floats, level: float, model: int, y: float) -> None:
         """Compare a label with what was read from its prompt, before the estimator learns it."""
@@ -94,19 +86,9 @@ class PromptWorth(Stateful):
         slope = (a * r - b * p) / det - _DOUBT * (variance * a / det) ** 0.5
         self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, max(0.0, slope))])
 
-    def mean_at(self, price: float, level: Floats, weight: Floats) -> float:
-        """Mean q̃ over the latest requests if argmin ĉ·weight − price·q̃ served each."""
-        rows = min(self.seen_, self.size)
-        moved = level + self.slopes_[1] * self.contrast_[:rows]
-        served = (self.cost_[:rows] * weight - price * moved).argmin(axis=1)
-        return float(moved[np.arange(rows), served].mean())
-
     def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' readings; a new one is read as the others are on average."""
         old = self.models_
         fresh = float(self.centre_.mean())
         self.centre_ = carry_over(old, names, self.centre_, fresh)
-        self.contrast_ = carry_over(old, names, self.contrast_.T, 0.0).T.copy()
-        dearest = float(self.cost_.max(initial=0.0))
-        self.cost_ = carry_over(old, names, self.cost_.T, dearest).T.copy()
         self.models_ = list(names)
