@@ -220,7 +220,7 @@ class Router:
             features = self.encoder.encode(prompt)
         else:
             features = freeze(features)
-        self._check_features(features)
+            self._check_features(features)
         allowed = able(self.fold, promise, input_tokens, needs, exclude)
         if promise.budget is not None:
             allowed = affordable(self.fold, promise, input_tokens, allowed, at)

@@ -64,6 +64,11 @@ class SlaSettings(Section):
     models: Annotated[
         list[Text] | None, Fix("give a list of names of models, or leave it out for all")
     ] = Field(None, min_length=1, description="Models that may serve; empty for all.")
+    guarded: bool = Field(
+        False,
+        description="Aim so far above the floor that the lower bound reaches it, not just the "
+        "mean, where the policy can.",
+    )
     per_tenant: bool = Field(
         False, description="Keep the promise, and the budget, for every tenant separately."
     )
@@ -81,4 +86,5 @@ class SlaSettings(Section):
             window=self.window,
             max_latency=self.max_latency,
             models=None if self.models is None else tuple(self.models),
+            guarded=self.guarded,
         )
