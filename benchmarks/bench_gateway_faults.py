@@ -96,7 +96,8 @@ def starving(provider, folder):
 
 
 def malforming(provider, folder, requests):
-    settings = write_settings(provider, server={"max_body": "4MiB"})
+    # So few decisions are remembered that memory cannot grow by what is kept on purpose.
+    settings = write_settings(provider, memory=200, server={"max_body": "4MiB"})
     serving = Serving(folder, settings).start()
     try:
         # What is built only once is there from here on.

@@ -1,5 +1,6 @@
 """Send a gateway what no decent client would: by hand-made strategies and by schemathesis."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -18,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 PATIENCE = 60.0
+_AT_ONCE = 50_000
 _FINE = frozenset({200, 201})
 _REFUSED = frozenset({400, 401, 403, 404, 405, 410, 413, 422, 429})
 _NOT_HTTP = b"Invalid HTTP request received."
@@ -209,7 +211,9 @@ def send(address, data, *, leave):
         try:
             connection.sendall(data)
             if leave:
-                connection.shutdown(socket.SHUT_WR)
+                # It may have hung up already.
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_WR)
             answer = http.client.HTTPResponse(connection, method="POST")
             answer.begin()
             return answer.status, answer.headers.get("content-type", ""), answer.read()
@@ -257,7 +261,8 @@ def send_malformed(url, examples, found):
         data = write_request(path, given, body, framing)
         answer = send(address, data, leave=framing == "too long")
         if answer is None:
-            assert framing != "length"
+            # Whoever is refused while still sending much may miss the answer.
+            assert framing != "length" or len(data) > _AT_ONCE
             found.hung_up += 1
         else:
             found.statuses[answer[0]] += 1
