@@ -220,9 +220,12 @@ def test_an_unknown_model_is_refused(zoo):
 )
 def test_a_malformed_body_is_refused_in_openais_shape(zoo, body):
     async def main():
-        async with serving(FakeProvider(zoo).app()) as url, aiohttp.ClientSession() as client:
-            async with client.post(f"{url}/v1/chat/completions", data=body) as answer:
-                return answer.status, await answer.json()
+        async with (
+            serving(FakeProvider(zoo).app()) as url,
+            aiohttp.ClientSession() as client,
+            client.post(f"{url}/v1/chat/completions", data=body) as answer,
+        ):
+            return answer.status, await answer.json()
 
     status, error = asyncio.run(main())
     assert status == 400
