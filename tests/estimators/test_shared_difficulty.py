@@ -111,6 +111,10 @@ def test_costs_follow_the_prompt_and_are_unknown_without_a_history():
     _, cheap = estimator.estimate_one(-near)
     assert dear[0] > cheap[0] + 1.0
     assert np.isnan(dear[1])
+    estimator.learn_costs(x, 0.5 * np.maximum(cost, 0.0))
+    assert estimator.estimate_one(near)[1][0] == pytest.approx(0.5 * dear[0])
+    with pytest.raises(InvalidInput, match="costs"):
+        estimator.learn_costs(x, -1.0 - np.abs(cost))
 
 
 def test_errors_shrink_with_labels_and_a_stranger_is_less_certain():

@@ -188,6 +188,21 @@ class SharedDifficulty(Stateful):
             found = self._solve(_total(parts))
             self.shared_, self.shared_cov_, self.own_, self.own_cov_ = found
             self.labels_ += int(known.sum())
+        self._learn_costs(z, paid)
+
+    def learn_costs(self, x: NDArray[np.float32], costs: Floats) -> None:
+        """Learn what calls of a history cost, (n, M), instead of what was learned of it before.
+
+        Raises
+        ------
+        InvalidInput
+            As ``learn_many``.
+        """
+        paid = np.asarray(costs, dtype=np.float64)
+        self._check(np.asarray(x), np.full_like(paid, np.nan), paid)
+        self._learn_costs(self._sketch.many(x), paid)
+
+    def _learn_costs(self, z: Floats, paid: Floats) -> None:
         for model in np.flatnonzero((~np.isnan(paid)).any(axis=0)):
             self.cost_[model] = _ridge(z, paid[:, model])
 

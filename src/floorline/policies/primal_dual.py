@@ -35,6 +35,9 @@ with what is asked for, so haste is dear."""
 _HASTE = 0.05
 """Most that a shortfall or surplus moves the satisfaction that prices aim at."""
 
+_ODD_COST = 10.0
+"""Most, as a factor, that a prompt may change what calls for prompts of its length cost."""
+
 _COMPLAINTS = 40
 _HELD_OUT = 0.2
 
@@ -146,8 +149,7 @@ class PrimalDual(EstimatingPolicy):
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve by prompts as far as they have proved to tell, by rungs otherwise."""
-        raw = self.quality_.predict_one(request.features)
-        cost = self.cost_.predict_one(request.input_tokens)
+        raw, cost = self._estimate(request.features, request.input_tokens)
         decides = self.prompts and self.worth_.proven
         quality = self._read(raw, decides=decides)
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
@@ -260,6 +262,10 @@ class PrimalDual(EstimatingPolicy):
                 self.worth_.learn(raw, float(level[model]), model, float(labels[model]))
         self._learn_many(history.features[first:], history.quality[first:])
         self.cost_.learn_many(history.cost, history.input_tokens)
+        if isinstance(self.quality_, SharedDifficulty):
+            usual = np.array([self.cost_.predict_one(int(n)) for n in history.input_tokens])
+            shape = np.divide(history.cost, usual, out=np.ones_like(usual), where=usual > 0)
+            self.quality_.learn_costs(stacked(history.features), shape)
         self._prepare(history)
 
     def _learn_many(self, features: Sequence[Features], labels: Floats) -> None:
@@ -274,12 +280,21 @@ class PrimalDual(EstimatingPolicy):
     def _prepare(self, history: History) -> None:
         """Price floors and budgets by the latest requests of a history."""
         rows = range(max(0, len(history.features) - self.frontier_.memory), len(history.features))
-        cost = np.array([self.cost_.predict_one(int(history.input_tokens[r])) for r in rows])
-        raw = [self.quality_.predict_one(history.features[r]) for r in rows]
-        quality = np.array([self._read(one) for one in raw])
+        both = [self._estimate(history.features[r], int(history.input_tokens[r])) for r in rows]
+        quality = np.array([self._read(raw) for raw, _ in both])
+        cost = np.array([paid for _, paid in both])
         self.frontier_.see_many(quality, cost)
         for pacing in self.pacing_.values():
             pacing.prepare(quality, cost)
+
+    def _estimate(self, x: Features, input_tokens: int) -> tuple[Floats, Floats]:
+        """(M,) q̂(x), and ĉ(x): what prompts of this length cost, times what is odd about this."""
+        usual = self.cost_.predict_one(input_tokens)
+        if not isinstance(self.quality_, SharedDifficulty):
+            return self.quality_.predict_one(x), usual
+        raw, shape = self.quality_.estimate_one(x)
+        shape = np.minimum(np.maximum(shape, 1.0 / _ODD_COST), _ODD_COST)
+        return raw, usual * np.where(np.isnan(shape), 1.0, shape)
 
     def _read(self, raw: Floats, *, decides: bool = True) -> Floats:
         """(M,) q̃(x) of an estimate q̂(x): means, moved by what prompts have proved to tell.
