@@ -97,6 +97,7 @@ def test_a_locked_database_holds_up_and_loses_nothing(tmp_path):
         store.append(outcome(n))
     with pytest.raises(StoreUnavailable, match="5 events are not stored yet"):
         asyncio.run(store.committed(timeout=0.1))
+    assert store.end() == 0
     store.append(outcome(5))
     other.execute("ROLLBACK")
     store.flush(timeout=20)
@@ -104,6 +105,79 @@ def test_a_locked_database_holds_up_and_loses_nothing(tmp_path):
     assert numbers(store) == [0, 1, 2, 3, 4, 5]
     other.close()
     store.close()
+
+
+FULL = """
+import resource, signal, sys, time
+from pathlib import Path
+from floorline.errors import StoreUnavailable
+from floorline.events import Outcome
+from floorline.stores import open_store
+
+path = Path(sys.argv[1])
+store = open_store(f"sqlite:///{path}", patience=0.2)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+wal = path.with_name(path.name + "-wal")
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (wal.stat().st_size + 100_000, hard))
+n = acknowledged = 0
+try:
+    while True:
+        store.append(Outcome(decision=f"d{n}", model="small", cost=1.0, error="x" * 500))
+        n += 1
+        store.flush()
+        acknowledged = n
+except StoreUnavailable as error:
+    assert store.failure in str(error)
+    print("failed:", error, flush=True)
+before = list(store.numbered())
+assert len(before) == acknowledged < n == len(store), (len(before), acknowledged, n)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+store.append(Outcome(decision=f"d{n}", model="small", cost=1.0))
+store.flush(timeout=20)
+assert store.failure is None
+store.close()
+print("recovered:", n + 1, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of files")
+def test_a_full_disk_holds_up_and_loses_nothing(tmp_path):
+    path = tmp_path / "log.db"
+    child = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 0, child.stderr
+    failed, recovered = child.stdout.splitlines()
+    assert "cannot be written" in failed
+    store = open_store(f"sqlite:///{path}")
+    assert numbers(store) == list(range(int(recovered.split()[1])))
+    assert len(store) > 50
+    store.close()
+
+
+def test_a_lost_connection_is_made_anew_and_loses_nothing(empty_postgres):
+    engine = open_engine(empty_postgres)
+    upgrade(engine)
+    store = open_store(empty_postgres)
+    for n in range(20):
+        store.append(outcome(n))
+        if n % 5 == 0:
+            store.flush()
+            with engine.begin() as connection:
+                # Whoever holds the advisory lock is the writer.
+                connection.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks "
+                    "WHERE locktype = 'advisory' AND database = "
+                    "(SELECT oid FROM pg_database WHERE datname = current_database())"
+                ).all()
+    store.flush(timeout=20)
+    assert store.failure is None
+    assert numbers(store) == list(range(20))
+    with pytest.raises(StoreUnavailable, match="another process writes"):
+        open_store(empty_postgres)
+    store.close()
+    engine.dispose()
 
 
 class Doubtful(EventWriter):

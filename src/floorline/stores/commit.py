@@ -119,7 +119,8 @@ class GroupCommit(Generic[_T]):
         # The thread may have advanced before it could see that somebody waits.
         waiters.wake(self.durable, self._refusal())
         if future.done():
-            return future.result()
+            future.result()
+            return
         timer = loop.call_later(seconds, self._expire, future)
         try:
             await future

@@ -15,9 +15,6 @@ from floorline.errors import InvalidInput, MissingExtra, StoreUnavailable
 _FORMS = "give sqlite:///path/to/file.db or postgresql://user@host/database"
 
 _PRAGMAS = (
-    "busy_timeout=1000",
-    # Space of deleted events can then be given back piece by piece. Counts for new files only.
-    "auto_vacuum=INCREMENTAL",
     "journal_mode=WAL",
     # Sync the log on every commit: what was acknowledged survives the loss of power.
     "synchronous=FULL",
@@ -62,6 +59,11 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def set_up(connection: Any, _: Any) -> None:
         # Python's driver would begin transactions late and leave changes of tables out of them.
         connection.isolation_level = None
+        connection.execute("PRAGMA busy_timeout=1000")
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+            # Space of deleted events can then be given back piece by piece. Writes to the file, so
+            # for a new one only: reading must work while the disk is full or somebody writes.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
