@@ -1,7 +1,7 @@
 """Events as they lie in the table: their bytes, with long runs of zeros left out.
 
 Most of a decision is its feature vector, and most of that is zero for a prompt of ordinary length.
-Leaving zero bytes out takes a tenth of the time of compressing and makes a decision about a fifth
+Leaving zero bytes out takes a sixth of the time of compressing and makes a decision about a quarter
 of its size (``benchmarks/bench_store.py`` measures both).
 """
 
