@@ -12,8 +12,8 @@ from floorline.stateful import Stateful
 
 Floats = NDArray[np.float64]
 
-_DOUBT = 1.0
-"""Number of standard errors by which the proven worth lies below the estimated one."""
+_PROOF = 2.0
+"""Number of standard errors above 0 at which a slope counts as proven."""
 
 _RIDGE = 0.25
 """Prior precision of both slopes, in units of squared probability."""
@@ -31,8 +31,8 @@ class PromptWorth(Stateful):
 
         y − level_m = α·a(x) + β·b_m(x) + noise
 
-    Only β decides who serves; what counts of it is what is *proven*: the estimate less one
-    standard error, between 0 and 1. With nothing proven, q̃_m(x) has no difference between prompts
+    Only β decides who serves, and only once it is *proven*: two standard errors above 0. It counts
+    as at most 1. With nothing proven, q̃_m(x) has no difference between prompts
     that matters and the policy is its static mix.
     """
 
@@ -83,8 +83,10 @@ class PromptWorth(Stateful):
         p, r = self.products_.tolist()
         variance = float(self.noise_[1] / self.noise_[0])
         common_slope = (d * p - b * r) / det
-        slope = (a * r - b * p) / det - _DOUBT * (variance * a / det) ** 0.5
-        self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, max(0.0, slope))])
+        slope = (a * r - b * p) / det
+        if slope < _PROOF * (variance * a / det) ** 0.5:
+            slope = 0.0
+        self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, slope)])
 
     def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' readings; a new one is read as the others are on average."""
