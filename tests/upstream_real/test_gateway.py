@@ -60,7 +60,7 @@ def test_a_client_that_leaves_frees_the_server(gateway):
 
 
 def test_the_servers_own_errors_reach_the_client(gateway):
-    body = {"model": "tiny", "messages": ASK, "max_tokens": 2, "temperature": "hot"}
+    body = {"model": "tiny", "messages": ASK, "not_a_field": 1}
     answer = gateway.http.post("/v1/chat/completions", json=body)
-    assert answer.status_code in (400, 422)
-    assert "temperature" in answer.text
+    assert answer.status_code == 422
+    assert "not_a_field" in answer.text
