@@ -158,7 +158,9 @@ class PrimalDual(EstimatingPolicy):
         if pacing.limited:
             # A shortfall makes satisfaction worth more than the budget alone would.
             need = 1.0 + max(0.0, guard - surplus) / math.sqrt(self.patience)
-            score = need * quality - pacing.prices * cost
+            # Money that nobody is worth by what is known buys knowledge instead.
+            hoped = quality + self.optimism * self.levels_.sd_
+            score = need * hoped - pacing.prices * cost
             able = allowed & pacing.within_pace(cost)
             served = int(np.where(able, score, -np.inf).argmax())
             if not able[served] or score[served] < 0.0:
