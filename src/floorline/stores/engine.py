@@ -19,6 +19,8 @@ _PRAGMAS = (
     # Sync the log on every commit: what was acknowledged survives the loss of power.
     "synchronous=FULL",
     "fullfsync=ON",
+    # Commits leave that to a thread of its own, unless it cannot keep up.
+    "wal_autocheckpoint=16000",
 )
 
 

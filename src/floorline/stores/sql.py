@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from floorline.events import Event
+from floorline.stores.checkpoints import Checkpointer
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine, reported
 from floorline.stores.keys import KeyStore
@@ -63,6 +64,9 @@ class SqlStore(LogReader):
             self._writer.close()
             self.engine.dispose()
             raise
+        self._checkpoints: Checkpointer | None = None
+        if self.engine.dialect.name == "sqlite":
+            self._checkpoints = Checkpointer(self.engine, lambda: self.durable)
 
     def append(self, event: Event) -> None:
         """Queue an event at the end of the log.
@@ -169,6 +173,8 @@ class SqlStore(LogReader):
         try:
             self._commits.close(None)
         finally:
+            if self._checkpoints is not None:
+                self._checkpoints.close()
             self._writer.close()
             self.engine.dispose()
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from floorline.errors import StoreUnavailable
 from floorline.stores.engine import reported, shown
-from floorline.stores.schema import HEAD
+from floorline.stores.schema import HEAD, metadata
 
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
@@ -35,7 +35,27 @@ def upgrade(engine: sa.Engine) -> bool:
     found = version(engine)
     if found == HEAD:
         return False
-    # Takes longer to import than all the rest of a start; only the first one needs it.
+    if found is None:
+        _create(engine)
+    else:
+        migrate(engine, found)
+    return True
+
+
+def _create(engine: sa.Engine) -> None:
+    """Make all tables at once, as the migrations would have (a test compares them)."""
+    with reported(engine), engine.begin() as connection:
+        metadata.create_all(connection)
+        stamp = sa.Table(
+            _VERSION.name, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True)
+        )
+        stamp.create(connection)
+        connection.execute(stamp.insert(), {"version_num": HEAD})
+
+
+def migrate(engine: sa.Engine, found: str | None) -> None:
+    """Run the migrations that lead from a version to this Floorline's; errors as ``upgrade``."""
+    # Takes longer to import than all the rest of a start.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -52,7 +72,6 @@ def upgrade(engine: sa.Engine) -> bool:
     with reported(engine), engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return True
 
 
 def check(engine: sa.Engine) -> None:
