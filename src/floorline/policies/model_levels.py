@@ -11,20 +11,26 @@ from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
 
-_LEVEL, _SLOPE, _ODD = 0.3, 0.2, 0.05
+_LEVEL, _SLOPE, _ODD = 0.3, 0.05, 0.03
 """Prior standard deviations, in units of the labels' own: of the level that all models share, of
-how much better dearer ones are, and of what is particular to each."""
+how much better dearer ones are, and of what is particular to each, as long as labels do not show
+that models differ more."""
 
-_RISE, _START, _BEND = 0.2, 0.4, 0.5
+_ODD_WORTH = 3.0
+_REFIT = 8
+"""Number of models that the prior of the last is worth, and of labels between its estimates."""
+
+_RISE, _START, _BEND = 0.15, 0.4, 0.5
 """Prior means: how much better the dearest model is than the cheapest, where between them the
 promised floor lies, and how the gain falls off on the scale of log prices."""
 
 _LEAST_SPREAD = 0.2
 _LEAST_VARIANCE = 0.01
 
-_SLACK, _ALARM = 0.1, 12.0
+_SLACK, _ALARM = 0.2, 20.0
 """Page–Hinkley test on residuals in units of their standard deviation: the change that is let
-pass, and the sum at which it is called."""
+pass, beside the mean's own standard error, and the sum at which it is called. Without a change
+that takes some exp(2·0.2·20)/(2·0.2²) = 37,000 labels; half a standard deviation takes 70."""
 
 _KEEP = 30.0
 """Number of labels that count after a change, those of the latest mean."""
@@ -70,6 +76,8 @@ class ModelLevels(Stateful):
         self.latest_ = np.zeros(count)
         self.sums_ = np.zeros((count, 2))
         self.changes_ = 0
+        self.learned_ = 0
+        self.odd_ = _ODD
         self._prior(zoo)
 
     @property
@@ -83,6 +91,9 @@ class ModelLevels(Stateful):
         self.sum_[model] += weight * y
         if self.detect:
             self._test(model, y)
+        self.learned_ += 1
+        if self.learned_ % _REFIT == 0:
+            self._refit()
         self._update()
 
     def replace(self, model: int, before: float, y: float) -> None:
@@ -95,6 +106,7 @@ class ModelLevels(Stateful):
         known = ~np.isnan(labels)
         self.labels_ += known.sum(axis=0)
         self.sum_ += np.where(known, labels, 0.0).sum(axis=0)
+        self._refit()
         self._update()
         self.latest_ = self.mean_.copy()
 
@@ -117,14 +129,35 @@ class ModelLevels(Stateful):
         price = np.log(np.maximum(zoo.typical_costs, 1e-12))
         rank = (price - price.min()) / max(float(np.ptp(price)), 1e-9)
         gain = rank**_BEND
-        unit = max(2.0 * np.sqrt(self.floor_ * (1.0 - self.floor_)), _LEAST_SPREAD)
         # Nobody is expected to be better than half of the way from the floor to perfection.
         top = self.floor_ + 0.5 * (1.0 - self.floor_)
-        centre = np.minimum(self.floor_ + unit * _RISE * (gain - _START), top)
-        spread = _LEVEL**2 + _SLOPE**2 * np.outer(gain, gain) + _ODD**2 * np.eye(len(zoo))
-        self.precision_ = np.linalg.inv(unit**2 * spread)
-        self.pull_ = self.precision_ @ centre
+        self.gain_ = gain
+        self.centre_ = np.minimum(self.floor_ + self._unit * _RISE * (gain - _START), top)
+        self._spread()
         self._update()
+
+    @property
+    def _unit(self) -> float:
+        return float(max(2.0 * (self.floor_ * (1.0 - self.floor_)) ** 0.5, _LEAST_SPREAD))
+
+    def _spread(self) -> None:
+        gain = self.gain_
+        spread = _LEVEL**2 + _SLOPE**2 * np.outer(gain, gain)
+        spread += self.odd_**2 * np.eye(len(gain))
+        self.precision_ = np.linalg.inv(self._unit**2 * spread)
+        self.pull_ = self.precision_ @ self.centre_
+
+    def _refit(self) -> None:
+        """Estimate how far models lie off the line, beyond what chance explains (moments)."""
+        count = self.labels_
+        mean = self.sum_ / np.maximum(count, 1e-9)
+        weight = count / (count + 30.0)
+        off = mean - self.centre_
+        off = off - (weight @ off) / max(float(weight.sum()), 1e-9)
+        beyond = np.maximum(off**2 - self.variance / np.maximum(count, 1.0), 0.0)
+        found = _ODD_WORTH * _ODD**2 + float(weight @ beyond) / self._unit**2
+        self.odd_ = max(_ODD, (found / (_ODD_WORTH + float(weight.sum()))) ** 0.5)
+        self._spread()
 
     def _update(self) -> None:
         variance = self.variance
@@ -143,7 +176,8 @@ class ModelLevels(Stateful):
         mean = float(self.sum_[model]) / count
         residual = (y - mean) / max(mean * (1.0 - mean), _LEAST_VARIANCE) ** 0.5
         down, up = self.sums_[model].tolist()
-        down, up = max(0.0, down - residual - _SLACK), max(0.0, up + residual - _SLACK)
+        slack = _SLACK + count**-0.5
+        down, up = max(0.0, down - residual - slack), max(0.0, up + residual - slack)
         self.sums_[model] = down, up
         if max(down, up) > _ALARM:
             self.labels_[model] = _KEEP

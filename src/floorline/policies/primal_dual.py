@@ -28,6 +28,7 @@ Silence = Literal["auto", "unknown", "satisfied"]
 
 _LEAST_DRIFT = 0.003
 _NEVER = 1e-12
+_GUARDED = 3.0
 _STEADY = 1000.0
 """Requests over which prices of prompts work a shortfall off. Cost grows faster than in proportion
 with what is asked for, so haste is dear."""
@@ -65,13 +66,14 @@ class PrimalDual(EstimatingPolicy):
     estimator
         Builds the estimator of what prompts tell.
     patience
-        Number of requests, beside half of those so far, over which a shortfall is worked off.
+        Number of requests, beside those so far, over which a shortfall is worked off.
     optimism
         Standard deviations, as a multiple, that count as possible improvement.
     buffer, reach
         B in units of the walk's own scale, and at most ``reach`` of the drift gained so far.
     caution
-        Standard errors of the surplus estimate to keep in hand.
+        Standard errors of the surplus estimate to keep in hand; at least 3 for an SLA that is
+        ``guarded``, whose lower bound is to reach the floor.
     spare
         Labels to keep in hand while prompts decide, in standard deviations of how far satisfaction
         wanders off before prices bring it back.
@@ -99,9 +101,9 @@ class PrimalDual(EstimatingPolicy):
         *,
         estimator: MakeEstimator = SharedDifficulty,
         patience: float = 3000.0,
-        optimism: float = 1.5,
-        buffer: float = 3.0,
-        reach: float = 0.5,
+        optimism: float = 1.0,
+        buffer: float = 2.0,
+        reach: float = 1.0,
         caution: float = 0.5,
         spare: float = 1.5,
         explore: float = 0.02,
@@ -145,6 +147,7 @@ class PrimalDual(EstimatingPolicy):
         self.pacing_ = {name: self._pacing(sla, zoo.names) for name, sla in slas.items()}
         self.frontier_ = Frontier(float(zoo.typical_costs.max()), memory=self.window)
         self.quiet_ = self.silence == "satisfied"
+        self.guarded_ = [name for name, sla in slas.items() if sla.guarded]
         self.complaints_only_ = 0
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
@@ -240,6 +243,7 @@ class PrimalDual(EstimatingPolicy):
             if name in self.pacing_:
                 self.pacing_[name].promise(sla)
         self.accounts_ = {n: self.accounts_.get(n) or FloorAccount(names) for n in slas}
+        self.guarded_ = [name for name, sla in slas.items() if sla.guarded]
         self.pacing_ = {n: self.pacing_.get(n) or self._pacing(s, names) for n, s in slas.items()}
 
     def queue(self, sla: str) -> float:
@@ -318,11 +322,12 @@ class PrimalDual(EstimatingPolicy):
             served = float(account.served_.sum()) + account.gone_
             return served - complaints - account.promised_, 0.0
         surplus, error = account.surplus(self.levels_.mean_, self.levels_.variance)
-        return surplus, self.caution * error
+        caution = max(self.caution, _GUARDED) if name in self.guarded_ else self.caution
+        return surplus, caution * error
 
     def _need(self, name: str, floor: float, surplus: float, guard: float) -> float:
         """Mean satisfaction needed from here on to work a shortfall off."""
-        room = self.patience + 0.5 * self.accounts_[name].requests_
+        room = self.patience + self.accounts_[name].requests_
         return floor + max(0.0, guard - surplus) / room
 
     def _buffer(self, name: str, drift: float) -> float:
@@ -337,7 +342,8 @@ class PrimalDual(EstimatingPolicy):
         price, mean = cost.tolist(), self.levels_.mean_.tolist()
         doubt = self.levels_.sd_.tolist()
         able = np.flatnonzero(allowed).tolist()
-        gain = {m: improvement(mean[m] - need, self.optimism * doubt[m]) for m in able}
+        hope = self._hope(name, surplus < guard)
+        gain = {m: improvement(mean[m] - need, hope * doubt[m]) for m in able}
         if max(gain.values()) <= _NEVER:
             return int(max(able, key=lambda m: (mean[m], -price[m])))
         high = min(able, key=lambda m: price[m] / max(gain[m], _NEVER))
@@ -354,6 +360,12 @@ class PrimalDual(EstimatingPolicy):
                 if mix < lowest:
                     best, lowest = low, mix
         return int(best)
+
+    def _hope(self, name: str, short: bool) -> float:
+        """Optimism: half of it while nothing is short, less where few labels would repay it."""
+        account = self.accounts_[name]
+        heard = (float(account.labels_.sum()) + 10.0) / (account.requests_ + 10.0)
+        return self.optimism * (1.0 if short else 0.5) * math.sqrt(min(1.0, heard))
 
     def _exploration(self, served: int, cost: Floats, able: NDArray[np.bool_]) -> Floats:
         """(M,) propensities: the served model, and a little of those that are little known."""
