@@ -4,8 +4,8 @@
 [proteus]``, all four by default. Needs ``messplus/*.csv`` and ``routerbench/*.csv``. PROTEUS's own
 rows come from ``floorline bench --suite proteus``, which trains it.
 
-Constants were chosen on other seeds (20 to 23) than these tables are of; PROTEUS's splits are the
-three of its suite. Users label every served response ("full") unless a row says otherwise; all
+docs/flagship.md says which constants were chosen with which of these seeds and splits in view;
+``--first 40`` starts at seeds that nothing was chosen on. Users label every served response ("full") unless a row says otherwise; all
 calls are counted.
 """
 
@@ -208,13 +208,15 @@ def main():
     chosen = ("prompts", "budgets", "port", "proteus")
     parser.add_argument("parts", nargs="*", choices=[*chosen, []], default=[])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
     arguments = parser.parse_args()
     encoder = make_encoder("hashed")
     data = {name: prepare(load(name, gaps="drop"), encoder) for name in FLOORS}
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
     parts = {
-        "prompts": partial(prompts, data, range(arguments.seeds)),
-        "budgets": partial(budgets, data, range(min(5, arguments.seeds))),
-        "port": partial(port, data, range(min(5, arguments.seeds))),
+        "prompts": partial(prompts, data, seeds),
+        "budgets": partial(budgets, data, seeds[:5]),
+        "port": partial(port, data, seeds[:5]),
         "proteus": partial(proteus, encoder),
     }
     for part in arguments.parts or chosen:
