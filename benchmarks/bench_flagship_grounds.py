@@ -5,8 +5,8 @@
 rows come from ``floorline bench --suite proteus``, which trains it.
 
 docs/flagship.md says which constants were chosen with which of these seeds and splits in view;
-``--first 40`` starts at seeds that nothing was chosen on. Users label every served response ("full") unless a row says otherwise; all
-calls are counted.
+``--first 40`` starts at seeds that nothing was chosen on. Users label every served response
+("full") unless a row says otherwise; all calls are counted.
 """
 
 import argparse
