@@ -60,7 +60,7 @@ def demo(
     ] = 0.8,
     policy: Annotated[
         str, typer.Option(help="Policy of the gateway.", rich_help_panel=_TRAFFIC)
-    ] = "sla_router",
+    ] = "primal_dual",
     seed: Annotated[
         int, typer.Option(min=0, help="Of everything random.", rich_help_panel=_TRAFFIC)
     ] = 0,

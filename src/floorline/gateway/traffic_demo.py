@@ -34,6 +34,8 @@ SLA = "demo"
 _READY_WITHIN = 30.0
 _STOPPED_WITHIN = 15.0
 _PROBES = 200
+_OPTIONS = {"primal_dual": {"caution": 1.5}}
+"""Nothing is known beforehand and hundreds of labels have to do: more is kept in hand."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Traffic:
     users: int = 3000
     floor: float = 0.8
     seed: int = 0
-    policy: str = "sla_router"
+    policy: str = "primal_dual"
     told: float = 0.2
     late: float = 0.3
     delay: int = 300
@@ -234,7 +236,7 @@ def _settings(traffic: Traffic, zoo: SimulatedZoo, upstream: str) -> dict[str, A
     return {
         "models": models,
         "slas": [{"name": SLA, "floor": traffic.floor}],
-        "policy": traffic.policy,
+        "policy": {"name": traffic.policy, "options": _OPTIONS.get(traffic.policy, {})},
         "seed": traffic.seed,
         "auth": "none",
     }
