@@ -124,6 +124,12 @@ class SharedDifficulty(Stateful):
         self.own_cov_ = np.tile(self._fresh_cov(), (count, 1, 1))
         # What calls cost, (M, k + 1); NaN for models of which a history told nothing.
         self.cost_ = np.full((count, width + 1), np.nan)
+        self.costs_known_ = False
+
+    @property
+    def tells_costs(self) -> bool:
+        """Whether a history told what calls of some model cost."""
+        return self.costs_known_
 
     def predict_one(self, x: Features) -> Floats:
         """(M,) expected satisfaction."""
@@ -205,6 +211,7 @@ class SharedDifficulty(Stateful):
     def _learn_costs(self, z: Floats, paid: Floats) -> None:
         for model in np.flatnonzero((~np.isnan(paid)).any(axis=0)):
             self.cost_[model] = _ridge(z, paid[:, model])
+            self.costs_known_ = True
 
     def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' weights; a new one starts as good as the others are on average."""

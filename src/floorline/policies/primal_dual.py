@@ -169,12 +169,12 @@ class PrimalDual(EstimatingPolicy):
             if not able[served] or score[served] < 0.0:
                 return declined(len(cost))._replace(quality=quality, cost=cost)
         elif decides:
-            price = self.frontier_.price(self._aim(request.sla, request.floor))
+            price = self.frontier_.price(self._aim(request.floor, surplus, guard))
             scores = cost - price * quality
             served = int(np.where(allowed, scores, np.inf).argmin())
             able = allowed
         else:
-            served = self._rung(request.sla, request.floor, cost, allowed)
+            served = self._rung(request, cost, allowed, surplus, guard)
             able = allowed
         propensities = self._exploration(served, cost, able)
         model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
@@ -298,6 +298,8 @@ class PrimalDual(EstimatingPolicy):
         usual = self.cost_.predict_one(input_tokens)
         if not isinstance(self.quality_, SharedDifficulty):
             return self.quality_.predict_one(x), usual
+        if not self.quality_.tells_costs:
+            return self.quality_.predict_one(x), usual
         raw, shape = self.quality_.estimate_one(x)
         shape = np.minimum(np.maximum(shape, 1.0 / _ODD_COST), _ODD_COST)
         return raw, usual * np.where(np.isnan(shape), 1.0, shape)
@@ -335,21 +337,32 @@ class PrimalDual(EstimatingPolicy):
         walk = self.buffer * self.levels_.variance / (2.0 * drift)
         return min(walk, self.reach * drift * self.accounts_[name].requests_)
 
-    def _rung(self, name: str, floor: float, cost: Floats, allowed: NDArray[np.bool_]) -> int:
+    def _rung(
+        self,
+        request: Request,
+        cost: Floats,
+        allowed: NDArray[np.bool_],
+        surplus: float,
+        guard: float,
+    ) -> int:
         """Model of the static mix whose turn it is."""
-        surplus, guard = self._in_hand(name)
-        need = self._need(name, floor, surplus, guard)
+        name, floor = request.sla, request.floor
+        need = self._need(name, floor, surplus, 0.0)
         price, mean = cost.tolist(), self.levels_.mean_.tolist()
         doubt = self.levels_.sd_.tolist()
         able = np.flatnonzero(allowed).tolist()
-        hope = self._hope(name, surplus < guard)
-        gain = {m: improvement(mean[m] - need, hope * doubt[m]) for m in able}
-        if max(gain.values()) <= _NEVER:
+        # Not knowing the surplus is no reason for a dearer model; only falling short is.
+        hope = self._hope(name, surplus < 0.0)
+        high, dearness = -1, math.inf
+        for m in able:
+            gain = improvement(mean[m] - need, hope * doubt[m])
+            if gain > _NEVER and price[m] < dearness * gain:
+                high, dearness = m, price[m] / gain
+        if high < 0:
             return int(max(able, key=lambda m: (mean[m], -price[m])))
-        high = min(able, key=lambda m: price[m] / max(gain[m], _NEVER))
         drift = max(mean[high] - floor, 0.5 * doubt[high], _LEAST_DRIFT)
         if surplus < guard + self._buffer(name, drift):
-            return int(high)
+            return high
         best, lowest = high, price[high]
         top = max(mean[high], floor + _LEAST_DRIFT)
         for low in able:
@@ -359,7 +372,7 @@ class PrimalDual(EstimatingPolicy):
                 mix = share * price[high] + (1.0 - share) * price[low]
                 if mix < lowest:
                     best, lowest = low, mix
-        return int(best)
+        return best
 
     def _hope(self, name: str, short: bool) -> float:
         """Optimism: half of it while nothing is short, less where few labels would repay it."""
@@ -373,14 +386,13 @@ class PrimalDual(EstimatingPolicy):
         if self.explore:
             known = 10.0 / (10.0 + self.levels_.labels_)
             cheap = np.minimum(1.0, cost[served] / np.maximum(cost, 1e-300))
-            propensities = self.explore * known * cheap * able / len(cost)
+            propensities = (self.explore / len(cost)) * known * cheap * able
             propensities[served] = 0.0
         propensities[served] = 1.0 - float(propensities.sum())
         return propensities
 
-    def _aim(self, name: str, floor: float) -> float:
+    def _aim(self, floor: float, surplus: float, guard: float) -> float:
         """Mean satisfaction for prices of prompts to aim at: the floor, and what is short of it."""
-        surplus, guard = self._in_hand(name)
         # What satisfaction wanders off before such slow correction brings it back.
         wander = self.spare * math.sqrt(0.5 * self.levels_.variance * _STEADY)
         return floor + max(-_HASTE, min(_HASTE, (guard + wander - surplus) / _STEADY))
