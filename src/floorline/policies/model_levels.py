@@ -154,8 +154,8 @@ class ModelLevels(Stateful):
         weight = count / (count + 30.0)
         off = mean - self.centre_
         off = off - (weight @ off) / max(float(weight.sum()), 1e-9)
-        beyond = np.maximum(off**2 - self.variance / np.maximum(count, 1.0), 0.0)
-        found = _ODD_WORTH * _ODD**2 + float(weight @ beyond) / self._unit**2
+        beyond = off**2 - self.variance / np.maximum(count, 1.0)
+        found = _ODD_WORTH * _ODD**2 + max(0.0, float(weight @ beyond)) / self._unit**2
         self.odd_ = max(_ODD, (found / (_ODD_WORTH + float(weight.sum()))) ** 0.5)
         self._spread()
 
