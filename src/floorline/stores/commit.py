@@ -15,6 +15,8 @@ _T = TypeVar("_T")
 
 _MOST_AT_ONCE = 2000
 _FIRST_RETRY, _LAST_RETRY = 0.01, 1.0
+_LATER = 0.005
+"""Seconds that what is not urgent waits for something that is."""
 
 
 class Sink(Protocol[_Item]):
@@ -66,6 +68,7 @@ class GroupCommit(Generic[_T]):
         self._queue: list[tuple[_T, bool]] = []
         self._pending = 0
         self._idle = False
+        self._later: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
         self._rousing: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
@@ -75,8 +78,8 @@ class GroupCommit(Generic[_T]):
         self._thread = threading.Thread(target=self._run, name="floorline-store", daemon=True)
         self._thread.start()
 
-    def append(self, item: _T, *, numbered: bool = True) -> None:
-        """Queue an item."""
+    def append(self, item: _T, *, numbered: bool = True, urgent: bool = True) -> None:
+        """Queue an item; one that is not urgent may wait a moment for others to go with it."""
         with self._lock:
             if self._final or self._closed:
                 raise StoreUnavailable(self.failure or "the store is closed")
@@ -93,6 +96,9 @@ class GroupCommit(Generic[_T]):
             loop = asyncio._get_running_loop()
             if loop is None:
                 self._wake.notify()
+            elif not urgent:
+                if self._later is None or self._later[0] is not loop:
+                    self._later = loop, loop.call_later(_LATER, self._rouse)
             elif self._rousing is not loop:
                 # At the end of the loop's turn, so that one commit takes all that came in it.
                 self._rousing = loop
@@ -101,6 +107,9 @@ class GroupCommit(Generic[_T]):
     def _rouse(self) -> None:
         with self._lock:
             self._rousing = None
+            if self._later is not None:
+                self._later[1].cancel()
+                self._later = None
             self._wake.notify()
 
     async def committed(self, number: int | None, timeout: float | None) -> None:
@@ -114,6 +123,8 @@ class GroupCommit(Generic[_T]):
             waiters = _Waiters()
             with self._lock:
                 self._waiters[loop] = waiters
+        if self._later is not None:
+            self._rouse()
         seconds = self._seconds(timeout)
         future = waiters.add(target, loop)
         # The thread may have advanced before it could see that somebody waits.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from floorline.events import Event
+from floorline.events import Event, Outcome
 from floorline.stores.checkpoints import Checkpointer
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine, reported
@@ -76,7 +76,8 @@ class SqlStore(LogReader):
         StoreUnavailable
             If too many wait already, or the store failed for good. The event is not queued then.
         """
-        self._commits.append(event)
+        # Nobody waits for an outcome; the next decision's commit takes it along.
+        self._commits.append(event, urgent=not isinstance(event, Outcome))
 
     def append_prompt(self, decision: str, prompt: bytes) -> None:
         """Queue a decision's prompt; errors as for ``append``."""
