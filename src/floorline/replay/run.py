@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -16,14 +16,17 @@ from floorline.errors import InvalidInput, check_number
 from floorline.policies import History, Policy, make_policy, policy_class
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
-from floorline.replay.spec import Run, Spec
+from floorline.replay.spec import Run, Spec, Timeline
 from floorline.replay.world import GivenFeatures, World
 from floorline.router import Router
 from floorline.sla import SLA, Budget
 
+Watch = Callable[[int, Router], object]
+"""Told the number of every request that was answered."""
+
 
 def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the history and of the stream, disjoint, in shuffled order.
+    """Rows of the history and of the stream, disjoint, in shuffled order unless it is given.
 
     Raises
     ------
@@ -31,7 +34,9 @@ def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArra
         If the history leaves no stream.
     """
     share = check_number("history", spec.history, low=0.0, high=0.99, fix="give 0 to 0.99")
-    rows = np.random.default_rng([spec.seed, 0]).permutation(data.rows)
+    rows = np.arange(data.rows)
+    if not spec.ordered:
+        rows = np.random.default_rng([spec.seed, 0]).permutation(rows)
     split = round(share * len(rows))
     stream = rows[split:]
     if spec.horizon is not None:
@@ -86,26 +91,35 @@ def stream_means(
     return data.quality[complete].mean(axis=0), data.cost[complete].mean(axis=0)
 
 
-def replay(data: ReplayData, spec: Spec, *, past: History | None = None) -> Run:
+def replay(
+    data: ReplayData,
+    spec: Spec,
+    *,
+    past: History | None = None,
+    timeline: Timeline | None = None,
+    watch: Watch | None = None,
+) -> Run:
     """Replay one policy over one stream.
 
     The policy sees a request's features and length, what its calls cost and the labels that the
     feedback model reveals; the table stays on this side. It learns from the labelled requests
     ``past`` beforehand, if there are any, and from those that the specification splits off.
 
+    A ``timeline`` says who asks when, and which models there are; without one a single SLA with
+    the specification's floor and budgets holds and the zoo stays. A change of the zoo holds from
+    the batch of its step on. ``watch`` is told every step and may look at the router.
+
     Raises
     ------
     InvalidInput
-        If the specification breaks a rule.
+        If the specification or the timeline breaks a rule.
     """
     rows_before, stream = stream_rows(data, spec)
+    told = _alone(spec) if timeline is None else _checked(timeline, data, stream)
     policy = build_policy(data, spec)
     encoder = GivenFeatures(data.features.shape[1], data.encoder)
-    budget = None
-    if spec.budgets or spec.total_budget is not None:
-        budget = Budget(total=spec.total_budget, per_model=spec.budgets)
-    sla = SLA("stream", floor=spec.floor, budget=budget)
-    router = Router(data.zoo, policy, [sla], encoder=encoder, seed=spec.seed)
+    zoo = told.zoos.get(0, data.zoo)
+    router = Router(zoo, policy, told.slas, encoder=encoder, seed=spec.seed)
     if past is not None:
         policy.warm_start(past)
     if len(rows_before):
@@ -115,17 +129,45 @@ def replay(data: ReplayData, spec: Spec, *, past: History | None = None) -> Run:
     clock = time.perf_counter
     for first in range(0, len(stream), policy.batch):
         rows = stream[first : first + policy.batch].tolist()
+        at = told.at[first] if told.at else float(first)
+        for step in range(first, first + len(rows)):
+            if step and step in told.zoos:
+                router.change_zoo(told.zoos[step], at=at)
         started = clock()
         floors = spec.floors[first : first + len(rows)] or repeat(None)
-        requests = [world.request(row, floor) for row, floor in zip(rows, floors, strict=False)]
-        decisions = router.decide(requests, at=float(first))
+        slas = told.sla[first : first + len(rows)] or repeat(None)
+        asked = zip(rows, floors, slas, strict=False)
+        requests = [world.request(row, floor, sla, at) for row, floor, sla in asked]
+        decisions = router.decide(requests, at=at)
         share = (clock() - started) / len(rows)
         for step, (row, decision) in enumerate(zip(rows, decisions, strict=True), start=first):
             run.seconds[step] = share
             started = clock()
             world.answer(run, step, row, decision)
             run.learn_seconds[step] = clock() - started
+            if watch is not None:
+                watch(step, router)
     return run
+
+
+def _alone(spec: Spec) -> Timeline:
+    """One SLA with what the specification promises."""
+    budget = None
+    if spec.budgets or spec.total_budget is not None:
+        budget = Budget(total=spec.total_budget, per_model=spec.budgets)
+    return Timeline((SLA("stream", floor=spec.floor, budget=budget),))
+
+
+def _checked(timeline: Timeline, data: ReplayData, stream: NDArray[np.int64]) -> Timeline:
+    for field in ("sla", "at"):
+        given = len(getattr(timeline, field))
+        if given not in (0, len(stream)):
+            fix = f"give one for each of {len(stream)} requests, or none"
+            raise InvalidInput(f"timeline.{field}", given, fix)
+    for zoo in timeline.zoos.values():
+        for name in zoo.names:
+            data.zoo.index(name)
+    return timeline
 
 
 def _empty_run(spec: Spec, stream: NDArray[np.int64]) -> Run:

@@ -9,6 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.sla import SLA
+from floorline.zoo import Zoo
+
 
 class Spec(msgspec.Struct, frozen=True):
     """What to replay; together with the data it determines the result to the last bit.
@@ -29,6 +32,8 @@ class Spec(msgspec.Struct, frozen=True):
         Share of the rows that is split off as labelled history before the stream starts.
     horizon
         Number of requests; None for all that remain.
+    ordered
+        Whether rows come in the table's order, the history first, instead of shuffled by the seed.
     budgets, total_budget
         Most that calls may cost over the stream, per model and in all. A call whose real cost does
         not fit is refused and its request lost, as under a provider's hard cap.
@@ -49,6 +54,29 @@ class Spec(msgspec.Struct, frozen=True):
     judge_rate: float = 0.0
     judge_cost: float = 0.0
     floors: Sequence[float] = ()
+    ordered: bool = False
+
+
+class Timeline(NamedTuple):
+    """What a stream consists of beside its rows: promises, times and changes of the zoo.
+
+    Parameters
+    ----------
+    slas
+        Promises that one router keeps.
+    sla
+        Name of every request's SLA; empty for the first one.
+    at
+        Time of every request in seconds; empty for its number.
+    zoos
+        Step → models and prices from this request on. Models of the table that are not in it
+        cannot serve.
+    """
+
+    slas: tuple[SLA, ...]
+    sla: Sequence[str] = ()
+    at: Sequence[float] = ()
+    zoos: Mapping[int, Zoo] = {}
 
 
 class Run(NamedTuple):

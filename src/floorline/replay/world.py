@@ -59,7 +59,9 @@ class World:
         self.judge = Judge(self._true_label, spec.judge_rate, spec.judge_cost)
         self.row = 0
 
-    def request(self, row: int, floor: float | None = None) -> Request:
+    def request(
+        self, row: int, floor: float | None = None, sla: str | None = None, at: float = 0.0
+    ) -> Request:
         """Let the router see a request of the table, and no label of it."""
         x = self.data.features[row]
         x.flags.writeable = False
@@ -68,21 +70,25 @@ class World:
             gaps = zip(self.names, self.gaps[row], strict=True)
             barred = tuple(name for name, gap in gaps if gap)
         tokens = int(self.data.input_tokens[row])
-        return self.router.request(features=x, input_tokens=tokens, exclude=barred, floor=floor)
+        return self.router.request(
+            features=x, sla=sla, input_tokens=tokens, exclude=barred, floor=floor, at=at
+        )
 
     def answer(self, run: Run, step: int, row: int, decision: Decision) -> None:
         """Call the models, reveal what users reveal by now, and write down what happened."""
         data, router = self.data, self.router
         self.row = row
-        run.model[step], run.explored[step] = decision.index, decision.explored
+        # Positions in the table, whose models need not all be in the zoo now.
+        served = DECLINED if decision.declined else data.zoo.index(decision.model)
+        run.explored[step] = decision.explored
         labels: dict[int, float] = {}
         for name in decision.called:
             model = data.zoo.index(name)
             cost = float(data.cost[row, model])
             if not self._pays(decision, name, cost):
                 router.outcome(decision.id, model=name, cost=0.0, error="over budget")
-                if model == decision.index:
-                    run.model[step] = DECLINED
+                if model == served:
+                    served = DECLINED
                 continue
             labels[model] = float(data.quality[row, model])
             run.cost[step] += cost
@@ -93,7 +99,7 @@ class World:
                 output_tokens=_cell(data.output_tokens, row, model),
                 latency=_cell(data.latency, row, model),
             )
-        served = int(run.model[step])
+        run.model[step] = served
         if served != DECLINED:
             run.satisfied[step], run.served_cost[step] = labels[served], data.cost[row, served]
         for revealed in self.feedback.reveal(labels, served, self.users.at(step)):
@@ -109,7 +115,7 @@ class World:
             run.labels[step] += 1
 
     def _true_label(self, decision: Decision, response: str) -> float:
-        return float(self.data.quality[self.row, decision.index])
+        return float(self.data.quality[self.row, self.data.zoo.index(decision.model)])
 
     def _pays(self, decision: Decision, model: str, cost: float) -> bool:
         """Whether the real cost fits into the budget: a cap holds even where the estimate erred."""
@@ -117,8 +123,8 @@ class World:
         promise = fold.slas_[decision.sla]
         if promise.budget is None:
             return True
-        position = self.data.zoo.index(model)
-        left = fold.ledgers_[decision.sla].left(promise, self.data.zoo, decision.at)[position]
+        position = self.router.zoo.index(model)
+        left = fold.ledgers_[decision.sla].left(promise, self.router.zoo, decision.at)[position]
         return bool(cost <= left + decision.cost[position])
 
 
