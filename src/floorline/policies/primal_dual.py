@@ -102,7 +102,7 @@ class PrimalDual(EstimatingPolicy):
         estimator: MakeEstimator = SharedDifficulty,
         patience: float = 3000.0,
         optimism: float = 1.0,
-        buffer: float = 2.0,
+        buffer: float = 4.0,
         reach: float = 1.0,
         caution: float = 0.5,
         spare: float = 1.5,
@@ -327,10 +327,10 @@ class PrimalDual(EstimatingPolicy):
         caution = max(self.caution, _GUARDED) if name in self.guarded_ else self.caution
         return surplus, caution * error
 
-    def _need(self, name: str, floor: float, surplus: float, guard: float) -> float:
+    def _need(self, name: str, floor: float, surplus: float) -> float:
         """Mean satisfaction needed from here on to work a shortfall off."""
         room = self.patience + self.accounts_[name].requests_
-        return floor + max(0.0, guard - surplus) / room
+        return floor + max(0.0, -surplus) / room
 
     def _buffer(self, name: str, drift: float) -> float:
         """What to have in hand against the random walk, as far as it can be earned."""
@@ -347,7 +347,7 @@ class PrimalDual(EstimatingPolicy):
     ) -> int:
         """Model of the static mix whose turn it is."""
         name, floor = request.sla, request.floor
-        need = self._need(name, floor, surplus, 0.0)
+        need = self._need(name, floor, surplus)
         price, mean = cost.tolist(), self.levels_.mean_.tolist()
         doubt = self.levels_.sd_.tolist()
         able = np.flatnonzero(allowed).tolist()
