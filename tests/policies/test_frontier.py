@@ -84,3 +84,14 @@ def test_a_restart_forgets_all_requests_and_takes_another_scale():
     assert frontier.seen_ == 0
     assert frontier.prices_[-1] == pytest.approx(10.0 * Frontier(unit=1.0).prices_[-1])
     assert Frontier(unit=0.0).price(0.5) > 0.0
+
+
+def test_requests_that_were_estimated_otherwise_count_for_few_of_those_to_come():
+    stubborn, open_minded = Frontier(unit=1.0), Frontier(unit=1.0)
+    for frontier in (stubborn, open_minded):
+        frontier.see_many(np.tile([0.3, 0.9], (1000, 1)), np.tile([0.1, 1.0], (1000, 1)))
+    open_minded.forget()
+    for frontier in (stubborn, open_minded):
+        frontier.see_many(np.tile([0.3, 0.5], (100, 1)), np.tile([0.1, 1.0], (100, 1)))
+    assert stubborn.mean_[-1] > 0.85
+    assert open_minded.mean_[-1] < 0.65

@@ -140,6 +140,22 @@ def test_a_drop_of_quality_is_detected_and_another_model_takes_over():
     assert users.share("medium", 200) < 0.3
 
 
+def test_a_drop_of_quality_is_followed_where_prompts_decide():
+    users = Users()
+    policy = users.router.policy
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(900, DIM)).astype(np.float32)
+    labels = (rng.random((900, 3)) < [0.6, 0.8, 0.9]).astype(float)
+    labels[:, 0] = x[:, 0] > -0.3
+    cost = np.tile([1.0, 4.0, 20.0], (900, 1))
+    policy.warm_start(History(list(x), labels, cost, np.zeros(900, dtype=np.int64)))
+    users.true["small"] = 0.0
+    users.live(200)
+    assert policy.worth_.proven
+    assert policy.levels_.changes_ == 1
+    assert users.share("small", 50) < 0.2
+
+
 def test_a_good_cheap_model_that_joins_finds_its_share():
     users = Users().live(600)
     users.router.add_model(Model("new", call_price=COST["new"]))

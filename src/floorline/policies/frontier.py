@@ -17,6 +17,7 @@ from floorline.stateful import Stateful
 Floats = NDArray[np.float64]
 
 _LOWEST, _HIGHEST, _POINTS = 1e-5, 1e4, 73
+_KEEP = 50
 
 
 class Frontier(Stateful):
@@ -51,6 +52,10 @@ class Frontier(Stateful):
         self.prices_ = np.geomspace(_LOWEST, _HIGHEST, _POINTS) * (unit or 1.0)
         self.mean_ = np.zeros(_POINTS)
         self.seen_ = 0
+
+    def forget(self) -> None:
+        """Let requests so far count for few, since they were estimated otherwise than now."""
+        self.seen_ = min(self.seen_, _KEEP)
 
     def see(self, quality: Floats, cost: Floats) -> None:
         """Count one request's estimates (M,)."""

@@ -221,9 +221,18 @@ class PrimalDual(EstimatingPolicy):
             self.levels_.replace(model, previous, score)
             return
         raw = self.quality_.predict_one(decision.features)
-        self.worth_.learn(raw, float(self.levels_.mean_[model]), model, score)
+        proven, changes = self.worth_.proven, self.levels_.changes_
+        level = float(self.levels_.mean_[model])
+        self.worth_.learn(raw, level, model, score)
         self.levels_.learn(model, score)
         self.quality_.learn_one(decision.features, model, score)
+        changed = self.levels_.changes_ > changes
+        if changed and isinstance(self.quality_, SharedDifficulty):
+            self.quality_.shift(model, float(self.levels_.mean_[model]) - level)
+            self.worth_.shift(model, float(self.levels_.mean_[model]) - level)
+        # The frontier was drawn with other estimates, for up to thousands of requests.
+        if changed or (self.worth_.proven and not proven):
+            self.frontier_.forget()
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay."""

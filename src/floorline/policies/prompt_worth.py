@@ -88,6 +88,10 @@ class PromptWorth(Stateful):
             slope = 0.0
         self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, slope)])
 
+    def shift(self, model: int, by: float) -> None:
+        """Follow at once where the estimator's mean of a model was moved."""
+        self.centre_[model] += by
+
     def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' readings; a new one is read as the others are on average."""
         old = self.models_
