@@ -41,7 +41,7 @@ def test_replay_prints_a_table_and_writes_results(tmp_path, capfd):
     }
     runs = json.loads((out / "results.json").read_text())["runs"]
     assert len(runs) == 2 * 2 * (1 + len(REFERENCE_POINTS))
-    for policy in ("mess_plus", "oracle", "static_mix", "random"):
+    for policy in ("primal_dual", "oracle", "static_mix", "random"):
         assert policy in told.out
     assert "simulated" in told.out
     assert "Traceback" not in told.err
@@ -69,9 +69,12 @@ def test_parameters_reach_the_tested_policy_only(tmp_path, capfd, small):
         (["--data", "imagenet"], "imagenet"),
         (["--feedback", "sometimes"], "feedback is 'sometimes': write terms joined by '+'"),
         (["--param", "V"], "--param is 'V': write NAME=VALUE, such as V=0.001"),
-        (["--param", "W=1"], "parameter of mess_plus is 'W': choose one of: V, c"),
-        (["--param", "V=-1"], "mess_plus.V is -1: give a weight of 0 or more"),
-        (["--param", "V=abc"], "mess_plus.V is 'abc': give a weight"),
+        (["--param", "W=1"], "parameter of primal_dual is 'W': choose one of: estimator, patience"),
+        (
+            ["--policy", "mess_plus", "--param", "V=-1"],
+            "mess_plus.V is -1: give a weight of 0 or more",
+        ),
+        (["--policy", "mess_plus", "--param", "V=abc"], "mess_plus.V is 'abc': give a weight"),
         (["--history", "2"], "history is 2.0: give 0 to 0.99"),
         (["--horizon", "0"], "horizon is 0: give 1 or more requests"),
         (["--encoder", "word2vec"], "hashed"),

@@ -67,10 +67,10 @@ def demo(
 ) -> None:
     """Show what routing to a floor buys, on a simulated zoo, in under a minute.
 
-    Replays MESS+ against the reference points at three floors and writes a plot of satisfaction
-    and cost over time. No data, keys or network needed. The zoo, its prompts and its prices are
-    simulated. With --gateway, simulated users ask a real gateway over HTTP, and a fifth of them
-    tell it whether they were satisfied.
+    Replays the flagship and MESS+ against the reference points at three floors and writes a plot of
+    satisfaction and cost over time. No data, keys or network needed. The zoo, its prompts and its
+    prices are simulated. With --gateway, simulated users ask a real gateway over HTTP, and a fifth
+    of them tell it whether they were satisfied.
     """
     if gateway:
         _traffic(users=users, floor=floor, policy=policy, seed=seed)
@@ -78,7 +78,7 @@ def demo(
     table = simulate(DEMO_REQUESTS, seed=0)
     results = _compare(
         prepare(table, make_encoder("hashed")),
-        ["mess_plus", *REFERENCE_POINTS],
+        ["primal_dual", "mess_plus", *REFERENCE_POINTS],
         DEMO_FLOORS,
         seeds=seeds,
         jobs=jobs,
@@ -109,7 +109,7 @@ def replay(
         list[str] | None,
         typer.Option(
             help="Policy to test: " + ", ".join(POLICIES) + ", or module:Class of your own. "
-            "Give it several times to test several. [default: mess_plus]"
+            "Give it several times to test several. [default: primal_dual]"
         ),
     ] = None,
     floor: Annotated[
@@ -169,7 +169,7 @@ def replay(
             "the checkpoint was trained on rows of this table, so this is no test of it; "
             "floorline bench --suite proteus serves held-out rows"
         )
-    tested = policy or ["mess_plus"]
+    tested = policy or ["primal_dual"]
     names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
     results = _compare(
         prepare(table, make_encoder(encoder)),

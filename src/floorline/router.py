@@ -65,7 +65,7 @@ class Router:
     zoo, slas
         Models and promises. The first SLA is the default of ``route``.
     policy
-        Name of a policy or an instance (not shared between routers).
+        Name of a policy or an instance (not shared between routers); the flagship by default.
     encoder
         Makes features of prompts; hashed n-grams by default.
     seed
@@ -78,7 +78,7 @@ class Router:
     Examples
     --------
     >>> zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
-    >>> router = Router(zoo, policy="mess_plus", slas=[SLA("gold", floor=0.9)], seed=1)
+    >>> router = Router(zoo, slas=[SLA("gold", floor=0.9)], seed=1)
     >>> decision = router.route("Explain CRDTs", sla="gold")
     >>> decision.model in zoo.names
     True
@@ -92,7 +92,7 @@ class Router:
     def __init__(
         self,
         zoo: Zoo,
-        policy: str | Policy = "mess_plus",
+        policy: str | Policy = "primal_dual",
         slas: Sequence[SLA] = (),
         *,
         encoder: Encoder | None = None,

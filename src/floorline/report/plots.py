@@ -21,6 +21,7 @@ PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 """Percent with the digits that a tick needs, and no more."""
 
 COLOURS = {
+    "primal_dual": "#c2185b",
     "mess_plus": "#d62728",
     "sla_router": "#ff7f0e",
     "omnirouter": "#7f4f24",
