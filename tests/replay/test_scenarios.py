@@ -160,6 +160,10 @@ def test_slas_share_a_stream_in_their_shares_and_the_harder_one_is_harder(scene)
         assert (asked == name).mean() == pytest.approx(share, abs=0.06)
     ease = scene.data.quality.mean(axis=1)
     assert ease[asked == "hard"].max() <= np.median(ease)
+    # The harder half is as hard in the beginning as at the end.
+    hard = ease[asked == "hard"]
+    halves = [part.mean() for part in np.array_split(hard, 2)]
+    assert halves[0] == pytest.approx(halves[1], abs=0.06)
     alone = both.only("hard")
     assert alone.data.rows == (asked == "hard").sum()
     assert [sla.name for sla in alone.timeline.slas] == ["hard"]

@@ -199,18 +199,21 @@ def shared(
     if len(slas) != len(weights) or not np.isclose(weights.sum(), 1.0):
         raise InvalidInput("shares", list(shares), "give one for each SLA, 1 in all")
     names = [sla.name for sla in slas]
+    rng = np.random.default_rng([seed, 6])
     chance = np.tile(weights, (scene.data.rows, 1))
     if harder:
         check_one_of("harder", harder, names)
         own = names.index(harder)
         check_number("shares", weights[own], low=0.0, high=0.5, fix="give the harder one up to 0.5")
         mean = np.nanmean(scene.data.quality, axis=1)
-        hard = np.argsort(np.argsort(mean, kind="stable")) < len(mean) / 2
+        # Many rows tie; by their order, early ones would be harder than late ones.
+        order = np.lexsort((rng.random(len(mean)), mean))
+        hard = np.argsort(order) < len(mean) / 2
         chance[:, own] = np.where(hard, 2.0 * weights[own], 0.0)
         rest = (1.0 - chance[:, own]) / (1.0 - weights[own])
         others = np.arange(len(names)) != own
         chance[:, others] *= rest[:, None]
-    drawn = np.random.default_rng([seed, 6]).random(len(chance))
+    drawn = rng.random(len(chance))
     index = (drawn[:, None] >= chance.cumsum(axis=1)).sum(axis=1)
     asked = tuple(names[min(n, len(names) - 1)] for n in index.tolist())
     return scene._replace(timeline=Timeline(tuple(slas), sla=asked))
