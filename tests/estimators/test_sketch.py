@@ -34,3 +34,13 @@ def test_inner_products_are_kept_on_average():
 def test_short_features_stay_as_they_are():
     x = np.array([0.5, -1.0, 2.0], np.float32)
     assert Sketch(3, 64)(x).tolist() == x.tolist()
+
+
+def test_features_that_change_in_place_are_read_anew():
+    sketch, x = Sketch(3, 64), np.array([0.5, -1.0, 2.0], np.float32)
+    first = sketch(x)
+    x[0] = 4.0
+    assert sketch(x).tolist() == [4.0, -1.0, 2.0]
+    x.flags.writeable = False
+    assert sketch(x).tolist() == sketch(x).tolist() == [4.0, -1.0, 2.0]
+    assert first.tolist() == [0.5, -1.0, 2.0]

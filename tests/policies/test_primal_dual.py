@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from floorline import SLA, Model, Router, Zoo
 from floorline.errors import BudgetExhausted, InvalidInput
 from floorline.policies import make_policy
 from floorline.policies.base import History
 from floorline.policies.floor_account import FloorAccount
-from floorline.policies.model_levels import ModelLevels
+from floorline.policies.model_levels import _LEVEL, _SLOPE, ModelLevels
 from floorline.policies.primal_dual import PrimalDual, improvement
 from floorline.policies.prompt_worth import PromptWorth
 from floorline.replay.world import GivenFeatures
@@ -239,6 +241,29 @@ def test_levels_borrow_strength_across_models():
         levels.learn(1, 0.0)
     assert (levels.mean_ < before).all()
     assert levels.sd_[1] < levels.sd_[0] < 1.0
+
+
+@given(
+    prices=st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=12),
+    floor=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**32 - 1),
+    most=st.sampled_from([0, 3, 40, 100_000]),
+)
+def test_levels_are_the_exact_posterior(prices, floor, seed, most):
+    rng = np.random.default_rng(seed)
+    zoo = Zoo([Model(f"m{m}", call_price=price) for m, price in enumerate(prices)])
+    levels = ModelLevels(zoo, floor)
+    count = rng.integers(0, most + 1, len(prices)).astype(float)
+    total = count * rng.random(len(prices))
+    levels.odd_ = rng.uniform(0.03, 0.5)
+    levels.restart(count, total)
+    gain = levels.gain_
+    spread = _LEVEL**2 + _SLOPE**2 * np.outer(gain, gain) + levels.odd_**2 * np.eye(len(gain))
+    prior = np.linalg.inv(4.0 * max(floor * (1.0 - floor), 0.01) * spread)
+    covariance = np.linalg.inv(prior + np.diag(count / levels.variance))
+    mean = covariance @ (prior @ levels.centre_ + total / levels.variance)
+    np.testing.assert_allclose(levels.mean_, mean.clip(0.0, 1.0), atol=1e-9)
+    np.testing.assert_allclose(levels.sd_, np.sqrt(covariance.diagonal()), rtol=1e-7)
 
 
 def test_levels_forget_after_a_change_only():

@@ -20,6 +20,9 @@ class Sketch:
     Farach-Colton 2002; Weinberger et al. 2009 for learning). Nothing is fitted or stored, so it
     serves from the first request on. Features no longer than k stay as they are.
 
+    The last sketch is kept: a request's features are read when it is decided on, when that is
+    counted and when its label comes.
+
     Parameters
     ----------
     dim
@@ -47,9 +50,20 @@ class Sketch:
         # Filled up with zeros, so that the entries form a rectangle.
         self._shape = (rows, self.length)
         self._spare = rows * self.length - dim
+        self._last: tuple[Features, Floats] | None = None
 
     def __call__(self, x: Features) -> Floats:
-        """(k,) sketch of one request's features."""
+        """(k,) sketch of one request's features; not to be written to."""
+        last = self._last
+        if last is not None and last[0] is x:
+            return last[1]
+        z = self._made(x)
+        # Only of what nobody can change: the same object holds the same numbers then.
+        if not isinstance(x, SparseFeatures) and not x.flags.writeable:
+            self._last = x, z
+        return z
+
+    def _made(self, x: Features) -> Floats:
         if isinstance(x, SparseFeatures):
             signed = x.values * self._signs[x.indices]
             places = x.indices % self.length

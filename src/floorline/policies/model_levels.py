@@ -133,19 +133,11 @@ class ModelLevels(Stateful):
         top = self.floor_ + 0.5 * (1.0 - self.floor_)
         self.gain_ = gain
         self.centre_ = np.minimum(self.floor_ + self._unit * _RISE * (gain - _START), top)
-        self._spread()
         self._update()
 
     @property
     def _unit(self) -> float:
         return float(max(2.0 * (self.floor_ * (1.0 - self.floor_)) ** 0.5, _LEAST_SPREAD))
-
-    def _spread(self) -> None:
-        gain = self.gain_
-        spread = _LEVEL**2 + _SLOPE**2 * np.outer(gain, gain)
-        spread += self.odd_**2 * np.eye(len(gain))
-        self.precision_ = np.linalg.inv(self._unit**2 * spread)
-        self.pull_ = self.precision_ @ self.centre_
 
     def _refit(self) -> None:
         """Estimate how far models lie off the line, beyond what chance explains (moments)."""
@@ -157,15 +149,37 @@ class ModelLevels(Stateful):
         beyond = off**2 - self.variance / np.maximum(count, 1.0)
         found = _ODD_WORTH * _ODD**2 + max(0.0, float(weight @ beyond)) / self._unit**2
         self.odd_ = max(_ODD, (found / (_ODD_WORTH + float(weight.sum()))) ** 0.5)
-        self._spread()
 
     def _update(self) -> None:
-        variance = self.variance
-        precision = self.precision_ + np.diag(self.labels_ / variance)
-        covariance = np.linalg.inv(precision)
-        mean = covariance @ (self.pull_ + self.sum_ / variance)
+        """Condition level and slope on all labels, then every model's deviation on its own.
+
+        Given level and slope models are independent, so that no covariance of all models has to
+        be inverted. Lists, since zoos are small: a call into NumPy takes as long as ten numbers.
+        """
+        variance, scale = self.variance, self._unit**2
+        odd = self.odd_**2 * scale
+        # Precision (a, b; b, d) of level and slope, and what labels pull them by.
+        a, b, d, p, r = 1.0 / (_LEVEL**2 * scale), 0.0, 1.0 / (_SLOPE**2 * scale), 0.0, 0.0
+        given = (self.labels_, self.sum_, self.centre_, self.gain_)
+        own: list[tuple[float, float, float]] = []
+        for count, total, centre, gain in zip(*(part.tolist() for part in given), strict=True):
+            share = 1.0 / (count * odd + variance)
+            weight, pull = count * share, (total - count * centre) * share
+            a += weight
+            b += weight * gain
+            d += weight * gain * gain
+            p += pull
+            r += pull * gain
+            own.append((gain, centre + odd * pull, variance * share))
+        det = a * d - b * b
+        level, slope = (d * p - b * r) / det, (a * r - b * p) / det
+        mean = [at + left * (level + slope * gain) for gain, at, left in own]
+        spread = [
+            left * (odd + left * (d - 2.0 * b * gain + a * gain * gain) / det)
+            for gain, _, left in own
+        ]
         self.mean_ = np.minimum(np.maximum(mean, 0.0), 1.0)
-        self.sd_ = np.sqrt(np.maximum(covariance.diagonal(), 1e-12))
+        self.sd_ = np.sqrt(np.maximum(spread, 1e-12))
 
     def _test(self, model: int, y: float) -> None:
         count = float(self.labels_[model])

@@ -1,0 +1,108 @@
+"""Time that policies take per request with the default encoder's features: p50 and p99 in µs.
+
+``python benchmarks/bench_policy_speed.py [policy …]``; ``primal_dual``, ``mess_plus`` and
+``sla_router`` by default. Streams are of a simulated zoo of 3 and of 11 models, or of ``boolq`` (3)
+and RouterBench (11) if FLOORLINE_DATA holds ``messplus/boolq.csv`` and ``routerbench/*.csv``; users
+label every served response. Cold streams start from nothing, warm ones from a labelled half.
+
+"decide" is what a request waits for in the policy, and in ``route`` everything is in but the
+encoder: checks, log, ledgers and ``on_decision``.
+"""
+
+import argparse
+import os
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from floorline import SLA, Router
+from floorline.datasets import load
+from floorline.datasets.simulated import MODELS, SimulatedZoo
+from floorline.encoders import make_encoder
+from floorline.replay import prepare
+from floorline.replay.run import history_of
+from floorline.replay.world import GivenFeatures
+
+POLICIES = ("primal_dual", "mess_plus", "sla_router")
+METHODS = ("decide", "on_decision", "on_outcome", "on_feedback")
+REAL = {"messplus/boolq.csv": 0.7, "routerbench": 0.8}
+SIMULATED_FLOOR = 0.7
+
+
+def streams(rows):
+    """Data and floor of the streams, at M = 3 and 11."""
+    encoder = make_encoder("hashed")
+    folder = Path(os.environ.get("FLOORLINE_DATA") or "/nonexistent")
+    if all((folder / name).exists() for name in REAL):
+        for name, floor in REAL.items():
+            yield prepare(load(folder / name), encoder), floor
+        return
+    more = [replace(model, name=f"{model.name}-twin") for model in MODELS[:3]]
+    for models in (MODELS[:3], [*MODELS, *more]):
+        yield prepare(SimulatedZoo(rows, seed=1, models=models).table(), encoder), SIMULATED_FLOOR
+
+
+def timed(function, spent):
+    def call(*args):
+        started = time.perf_counter()
+        result = function(*args)
+        spent.append(time.perf_counter() - started)
+        return result
+
+    return call
+
+
+def measure(data, floor, policy, *, warm, rows):
+    """Method → seconds of each call, over the second half of a shuffled table."""
+    order = np.random.default_rng(0).permutation(data.rows)[:rows]
+    past, stream = np.array_split(order, 2)
+    encoder = GivenFeatures(data.features.shape[1], data.encoder)
+    router = Router(data.zoo, policy, [SLA("stream", floor=floor)], encoder=encoder, seed=1)
+    if warm:
+        router.policy.warm_start(history_of(data, past))
+    spent = {method: [] for method in ("route", *METHODS)}
+    for method in METHODS:
+        setattr(router.policy, method, timed(getattr(router.policy, method), spent[method]))
+    for row in stream:
+        x = data.features[row]
+        x.flags.writeable = False
+        gaps = np.flatnonzero(np.isnan(data.quality[row])).tolist()
+        barred = [data.zoo.names[m] for m in gaps]
+        tokens = int(data.input_tokens[row])
+        route = timed(
+            partial(router.route, features=x, input_tokens=tokens, exclude=barred), spent["route"]
+        )
+        decision = route()
+        for name in decision.called:
+            model = data.zoo.index(name)
+            router.outcome(decision.id, model=name, cost=float(data.cost[row, model]))
+            router.feedback(decision.id, model=name, score=float(data.quality[row, model]))
+    return spent
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("policies", nargs="*", default=[], help="names of policies")
+    parser.add_argument("--rows", type=int, default=4000, help="rows of each table, at most")
+    given = parser.parse_args()
+    table = Table(title="µs per call: p50 / p99", title_justify="left")
+    table.add_column("policy, stream", no_wrap=True)
+    for method in ("route", *METHODS):
+        table.add_column(method, justify="right", no_wrap=True)
+    for data, floor in streams(given.rows):
+        for policy in given.policies or POLICIES:
+            for warm in (False, True):
+                spent = measure(data, floor, policy, warm=warm, rows=given.rows)
+                name = f"{policy}, {data.name} ({len(data.zoo)}), {'warm' if warm else 'cold'}"
+                cells = [np.percentile(times, (50, 99)) * 1e6 for times in spent.values()]
+                table.add_row(name, *(f"{half:.0f} / {most:.0f}" for half, most in cells))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
