@@ -11,8 +11,9 @@ from floorline.policies import make_policy
 from floorline.policies.base import History
 from floorline.policies.floor_account import FloorAccount
 from floorline.policies.model_levels import _LEVEL, _SLOPE, ModelLevels
-from floorline.policies.primal_dual import PrimalDual, improvement
+from floorline.policies.primal_dual import PrimalDual
 from floorline.policies.prompt_worth import PromptWorth
+from floorline.policies.rungs import improvement
 from floorline.replay.world import GivenFeatures
 from floorline.sla import Budget
 

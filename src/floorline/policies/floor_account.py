@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,13 @@ Floats = NDArray[np.float64]
 
 _WORTH = 20.0
 """Number of an SLA's own labels of a model that the model's level over all SLAs is worth."""
+
+
+class InHand(NamedTuple):
+    """Surplus of an SLA over its floor, and the margin to keep for not knowing it better."""
+
+    surplus: float
+    guard: float
 
 
 class FloorAccount(Stateful):
@@ -63,12 +71,13 @@ class FloorAccount(Stateful):
 
     def surplus(self, level: Floats, variance: float) -> tuple[float, float]:
         """Surplus and its standard error, given the models' levels and a label's variance."""
-        open_ = np.maximum(self.served_ - self.labels_, 0.0)
-        worth = self.labels_ + _WORTH
-        expected = (self.sum_ + _WORTH * level) / worth
-        surplus = float((self.sum_ + open_ * expected).sum()) + self.gone_ - self.promised_
-        spread = variance * float((open_ + open_ * open_ / worth).sum())
-        return surplus, math.sqrt(spread)
+        satisfied = doubt = 0.0
+        given = (self.served_, self.labels_, self.sum_, level)
+        for served, labels, total, mean in zip(*(part.tolist() for part in given), strict=True):
+            missing, worth = max(served - labels, 0.0), labels + _WORTH
+            satisfied += total + missing * ((total + _WORTH * mean) / worth)
+            doubt += missing + missing * missing / worth
+        return satisfied + self.gone_ - self.promised_, math.sqrt(variance * doubt)
 
     def set_models(self, names: Sequence[str], level: Floats) -> None:
         """Keep known models' counts; settle those of models that left at their ``level`` (M,)."""

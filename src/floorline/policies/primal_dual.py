@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from floorline.errors import check_number, check_one_of
 from floorline.estimators.shared_difficulty import SharedDifficulty
 from floorline.events import Decision, Feedback, Outcome
-from floorline.features import Features, stacked
-from floorline.policies.base import Choice, History, Request, declined
+from floorline.features import Features
+from floorline.policies.base import Choice, History, Request, declined, lowest
 from floorline.policies.estimating import EstimatingPolicy, MakeEstimator, check_history
-from floorline.policies.floor_account import FloorAccount
+from floorline.policies.floor_account import FloorAccount, InHand
 from floorline.policies.frontier import Frontier
 from floorline.policies.model_levels import ModelLevels
 from floorline.policies.pacing import Pacing
 from floorline.policies.prompt_worth import PromptWorth
+from floorline.policies.rehearsal import rehearse, rehearse_costs
+from floorline.policies.rungs import Rungs
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
 Silence = Literal["auto", "unknown", "satisfied"]
 
-_LEAST_DRIFT = 0.003
-_NEVER = 1e-12
 _GUARDED = 3.0
 _STEADY = 1000.0
 """Requests over which prices of prompts work a shortfall off. Cost grows faster than in proportion
@@ -40,7 +40,6 @@ _ODD_COST = 10.0
 """Most, as a factor, that a prompt may change what calls for prompts of its length cost."""
 
 _COMPLAINTS = 40
-_HELD_OUT = 0.2
 
 
 class PrimalDual(EstimatingPolicy):
@@ -136,6 +135,7 @@ class PrimalDual(EstimatingPolicy):
         count = "give a number of requests of 1 or more"
         self.horizon = int(check_number("primal_dual.horizon", horizon, low=1, fix=count))
         self.window = int(check_number("primal_dual.window", window, low=1, fix=count))
+        self._rungs = Rungs(self.patience, self.optimism, self.buffer, self.reach)
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Begin with the prior that prices and promised floors give."""
@@ -155,28 +155,27 @@ class PrimalDual(EstimatingPolicy):
         raw, cost = self._estimate(request.features, request.input_tokens)
         decides = self.prompts and self.worth_.proven
         quality = self._read(raw, decides=decides)
-        allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
-        surplus, guard = self._in_hand(request.sla)
-        pacing = self.pacing_[request.sla]
+        in_hand = self._in_hand(request.sla)
+        pacing, able, price = self.pacing_[request.sla], request.allowed, cost.tolist()
         if pacing.limited:
             # A shortfall makes satisfaction worth more than the budget alone would.
-            need = 1.0 + max(0.0, guard - surplus) / math.sqrt(self.patience)
+            need = 1.0 + max(0.0, in_hand.guard - in_hand.surplus) / math.sqrt(self.patience)
             # Money that nobody is worth by what is known buys knowledge instead.
             hoped = quality + self.optimism * self.levels_.sd_
             score = need * hoped - pacing.prices * cost
-            able = allowed & pacing.within_pace(cost)
+            paced = pacing.within_pace(cost)
+            able = paced if able is None else able & paced
             served = int(np.where(able, score, -np.inf).argmax())
             if not able[served] or score[served] < 0.0:
                 return declined(len(cost))._replace(quality=quality, cost=cost)
         elif decides:
-            price = self.frontier_.price(self._aim(request.floor, surplus, guard))
-            scores = cost - price * quality
-            served = int(np.where(allowed, scores, np.inf).argmin())
-            able = allowed
+            worth = self.frontier_.price(self._aim(request.floor, in_hand))
+            served = lowest(cost - worth * quality, able)
         else:
-            served = self._rung(request, cost, allowed, surplus, guard)
-            able = allowed
-        propensities = self._exploration(served, cost, able)
+            account = self.accounts_[request.sla]
+            mask = None if able is None else able.tolist()
+            served = self._rungs.serve(price, mask, request.floor, self.levels_, account, in_hand)
+        propensities = self._exploration(served, price, None if able is None else able.tolist())
         model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
         model = min(model, len(cost) - 1)
         return Choice(model, (model,), propensities, model != served, quality, cost)
@@ -261,36 +260,12 @@ class PrimalDual(EstimatingPolicy):
         return max(0.0, guard - surplus)
 
     def warm_start(self, history: History) -> None:
-        """Learn a history; its last fifth one by one, to see what prompts tell."""
+        """Learn a history, and what it says of how much prompts tell."""
         check_history(history)
-        rows = len(history.features)
-        if rows == 0:
-            return
-        first = rows - int(_HELD_OUT * rows)
-        self._learn_many(history.features[:first], history.quality[:first])
-        for row in range(first, rows):
-            x, labels = history.features[row], history.quality[row]
-            raw = self.quality_.predict_one(x)
-            self.worth_.see(raw)
-            level = self.levels_.mean_
-            for model in np.flatnonzero(~np.isnan(labels)).tolist():
-                self.worth_.learn(raw, float(level[model]), model, float(labels[model]))
-        self._learn_many(history.features[first:], history.quality[first:])
-        self.cost_.learn_many(history.cost, history.input_tokens)
-        if isinstance(self.quality_, SharedDifficulty):
-            usual = np.array([self.cost_.predict_one(int(n)) for n in history.input_tokens])
-            shape = np.divide(history.cost, usual, out=np.ones_like(usual), where=usual > 0)
-            self.quality_.learn_costs(stacked(history.features), shape)
-        self._prepare(history)
-
-    def _learn_many(self, features: Sequence[Features], labels: Floats) -> None:
-        self.levels_.learn_many(labels)
-        if isinstance(self.quality_, SharedDifficulty):
-            self.quality_.learn_many(stacked(features), labels)
-            return
-        for x, row in zip(features, labels, strict=True):
-            for model in np.flatnonzero(~np.isnan(row)).tolist():
-                self.quality_.learn_one(x, model, float(row[model]))
+        if len(history.features):
+            rehearse(history, self.quality_, self.levels_, self.worth_)
+            rehearse_costs(history, self.cost_, self.quality_)
+            self._prepare(history)
 
     def _prepare(self, history: History) -> None:
         """Price floors and budgets by the latest requests of a history."""
@@ -325,86 +300,39 @@ class PrimalDual(EstimatingPolicy):
     def _pacing(self, sla: SLA, models: Sequence[str]) -> Pacing:
         return Pacing(sla, list(models), horizon=self.horizon)
 
-    def _in_hand(self, name: str) -> tuple[float, float]:
+    def _in_hand(self, name: str) -> InHand:
         """Surplus of an SLA and the margin for not knowing it better."""
         account = self.accounts_[name]
         if self.quiet_:
             complaints = float((account.labels_ - account.sum_).sum()) / self.complaint_rate
             served = float(account.served_.sum()) + account.gone_
-            return served - complaints - account.promised_, 0.0
+            return InHand(served - complaints - account.promised_, 0.0)
         surplus, error = account.surplus(self.levels_.mean_, self.levels_.variance)
         caution = max(self.caution, _GUARDED) if name in self.guarded_ else self.caution
-        return surplus, caution * error
+        return InHand(surplus, caution * error)
 
-    def _need(self, name: str, floor: float, surplus: float) -> float:
-        """Mean satisfaction needed from here on to work a shortfall off."""
-        room = self.patience + self.accounts_[name].requests_
-        return floor + max(0.0, -surplus) / room
-
-    def _buffer(self, name: str, drift: float) -> float:
-        """What to have in hand against the random walk, as far as it can be earned."""
-        walk = self.buffer * self.levels_.variance / (2.0 * drift)
-        return min(walk, self.reach * drift * self.accounts_[name].requests_)
-
-    def _rung(
-        self,
-        request: Request,
-        cost: Floats,
-        allowed: NDArray[np.bool_],
-        surplus: float,
-        guard: float,
-    ) -> int:
-        """Model of the static mix whose turn it is."""
-        name, floor = request.sla, request.floor
-        need = self._need(name, floor, surplus)
-        price, mean = cost.tolist(), self.levels_.mean_.tolist()
-        doubt = self.levels_.sd_.tolist()
-        able = np.flatnonzero(allowed).tolist()
-        # Not knowing the surplus is no reason for a dearer model; only falling short is.
-        hope = self._hope(name, surplus < 0.0)
-        high, dearness = -1, math.inf
-        for m in able:
-            gain = improvement(mean[m] - need, hope * doubt[m])
-            if gain > _NEVER and price[m] < dearness * gain:
-                high, dearness = m, price[m] / gain
-        if high < 0:
-            return int(max(able, key=lambda m: (mean[m], -price[m])))
-        drift = max(mean[high] - floor, 0.5 * doubt[high], _LEAST_DRIFT)
-        if surplus < guard + self._buffer(name, drift):
-            return high
-        best, lowest = high, price[high]
-        top = max(mean[high], floor + _LEAST_DRIFT)
-        for low in able:
-            if price[low] < price[high]:
-                hoped = mean[low] + 0.5 * doubt[low]
-                share = max(0.0, (floor - hoped) / (top - hoped)) if hoped < top else 0.0
-                mix = share * price[high] + (1.0 - share) * price[low]
-                if mix < lowest:
-                    best, lowest = low, mix
-        return best
-
-    def _hope(self, name: str, short: bool) -> float:
-        """Optimism: half of it while nothing is short, less where few labels would repay it."""
-        account = self.accounts_[name]
-        heard = (float(account.labels_.sum()) + 10.0) / (account.requests_ + 10.0)
-        return self.optimism * (1.0 if short else 0.5) * math.sqrt(min(1.0, heard))
-
-    def _exploration(self, served: int, cost: Floats, able: NDArray[np.bool_]) -> Floats:
+    def _exploration(
+        self, served: int, price: Sequence[float], able: Sequence[bool] | None
+    ) -> Floats:
         """(M,) propensities: the served model, and a little of those that are little known."""
-        propensities = np.zeros(len(cost))
-        if self.explore:
-            known = 10.0 / (10.0 + self.levels_.labels_)
-            cheap = np.minimum(1.0, cost[served] / np.maximum(cost, 1e-300))
-            propensities = (self.explore / len(cost)) * known * cheap * able
-            propensities[served] = 0.0
+        most, paid = self.explore / len(price), price[served]
+        shares = [
+            most * (10.0 / (10.0 + labels)) * min(1.0, paid / max(cost, 1e-300))
+            for labels, cost in zip(self.levels_.labels_.tolist(), price, strict=True)
+        ]
+        if able is not None:
+            shares = [share * may for share, may in zip(shares, able, strict=True)]
+        shares[served] = 0.0
+        propensities = np.array(shares)
         propensities[served] = 1.0 - float(propensities.sum())
         return propensities
 
-    def _aim(self, floor: float, surplus: float, guard: float) -> float:
+    def _aim(self, floor: float, in_hand: InHand) -> float:
         """Mean satisfaction for prices of prompts to aim at: the floor, and what is short of it."""
         # What satisfaction wanders off before such slow correction brings it back.
         wander = self.spare * math.sqrt(0.5 * self.levels_.variance * _STEADY)
-        return floor + max(-_HASTE, min(_HASTE, (guard + wander - surplus) / _STEADY))
+        short = in_hand.guard + wander - in_hand.surplus
+        return floor + max(-_HASTE, min(_HASTE, short / _STEADY))
 
     def _listen(self, score: float, previous: float | None) -> None:
         """Notice that only complaints are ever reported."""
@@ -425,18 +353,3 @@ class PrimalDual(EstimatingPolicy):
     def _complaint(self, score: float) -> float:
         """What a response counts as after a complaint, for itself and those who did not."""
         return 1.0 - (1.0 - score) / self.complaint_rate
-
-
-def improvement(distance: float, sd: float) -> float:
-    """E max(0, X) of a normal X with mean ``distance``: what trying a model may bring.
-
-    Examples
-    --------
-    >>> round(improvement(0.0, 1.0), 3), improvement(0.2, 0.0)
-    (0.399, 0.2)
-    """
-    if sd <= 0.0:
-        return max(0.0, distance)
-    z = distance / sd
-    density = math.exp(-0.5 * z * z) * 0.3989422804014327
-    return sd * density + distance * 0.5 * math.erfc(-z * 0.7071067811865476)

@@ -59,7 +59,8 @@ class PromptWorth(Stateful):
 
     def adjust(self, level: Floats, common: float, contrast: Floats) -> Floats:
         """(M,) q̃(x): the levels, moved as far as prompts have proved to tell."""
-        moved = level + self.slopes_[0] * common + self.slopes_[1] * contrast
+        shared, own = self.slopes_.tolist()
+        moved = level + shared * common + own * contrast
         return np.asarray(np.minimum(np.maximum(moved, 0.0), 1.0))
 
     def see(self, quality: Floats) -> None:
@@ -72,16 +73,19 @@ class PromptWorth(Stateful):
         if self.seen_ < 2:
             return
         common, contrast = self.split(quality)
-        x = np.array([common, contrast[model]])
-        residual = y - level
-        error = residual - float(self.slopes_ @ x)
+        own, residual = float(contrast[model]), y - level
+        shared_slope, own_slope = self.slopes_.tolist()
+        error = residual - (shared_slope * common + own_slope * own)
         self.noise_ += (1.0, error * error)
-        self.squares_ += np.outer(x, x)
-        self.products_ += residual * x
         (a, b), (_, d) = self.squares_.tolist()
-        det = a * d - b * b
+        a, b, d = a + common * common, b + common * own, d + own * own
+        self.squares_ = np.array([[a, b], [b, d]])
         p, r = self.products_.tolist()
-        variance = float(self.noise_[1] / self.noise_[0])
+        p, r = p + residual * common, r + residual * own
+        self.products_ = np.array([p, r])
+        det = a * d - b * b
+        heard, squares = self.noise_.tolist()
+        variance = squares / heard
         common_slope = (d * p - b * r) / det
         slope = (a * r - b * p) / det
         if slope < _PROOF * (variance * a / det) ** 0.5:
