@@ -1,9 +1,9 @@
 """The flagship on each MESS+ log alone, cold start, under feedback from full to sparse.
 
 ``FLOORLINE_DATA=… python benchmarks/bench_flagship.py [cells] [frontier] [ablation]``, all by
-default; the folder needs ``messplus/*.csv``. Users label the served response with probability φ; all
-calls are counted. ``--seeds 10`` is what docs/flagship.md prints; constants were chosen on seeds 10
-to 26 of the same logs.
+default; the folder needs ``messplus/*.csv``. Users label the served response with probability φ,
+and all calls are counted. ``--seeds 10`` is what docs/flagship.md prints; constants were chosen on
+seeds 10 to 26 of the same logs.
 
 A floor is *clear* where the best model's mean over the whole log is at least .01 above it. Two of
 the fifteen are not (.0084 and .001): there even the best model throughout keeps or misses the floor
