@@ -313,7 +313,7 @@ STARTS = [
 ]
 PROMPTS = [
     Case(stream, scene, variant, happens, parameters=parameters)
-    for stream in ("BoolQ", "SocialIQA", "MESS+ mix", "RouterBench", "simulated")
+    for stream in ("BoolQ", "MESS+ mix", "RouterBench", "simulated")
     for scene, happens in (("true", nothing), ("useless", useless), ("misleading", misleading))
     for variant, parameters in ((FLAGSHIP, ()), ("no prompts", (("prompts", False),)))
 ]
