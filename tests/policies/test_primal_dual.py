@@ -13,7 +13,6 @@ from floorline.policies.floor_account import FloorAccount
 from floorline.policies.model_levels import _LEVEL, _SLOPE, ModelLevels
 from floorline.policies.primal_dual import PrimalDual
 from floorline.policies.prompt_worth import PromptWorth
-from floorline.policies.rungs import improvement
 from floorline.replay.world import GivenFeatures
 from floorline.sla import Budget
 
@@ -304,9 +303,3 @@ def test_worth_is_proven_by_labels_that_agree_and_not_by_noise():
         noise.learn(quality, 0.5, model, float(rng.random() < 0.5))
     assert true.slopes_[1] > 0.6
     assert noise.slopes_[1] < 0.2
-
-
-def test_improvement_is_never_negative_and_grows_with_doubt():
-    values = [improvement(-0.1, sd) for sd in (0.0, 0.05, 0.1, 0.3)]
-    assert values == sorted(values)
-    assert values[0] == 0.0

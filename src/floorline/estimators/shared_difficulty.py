@@ -133,21 +133,18 @@ class SharedDifficulty(Stateful):
 
     def predict_one(self, x: Features) -> Floats:
         """(M,) expected satisfaction."""
-        z = self._sketch(x)
-        raw = self.own_[:, 0] + self.own_[:, 1:] @ z + self.shared_ @ z
+        phi = self._sketch.with_one(x)
+        raw = self.own_ @ phi + self.shared_ @ phi[1:]
         return np.asarray(np.minimum(np.maximum(raw, 0.0), 1.0))
 
     def estimate_one(self, x: Features) -> tuple[Floats, Floats]:
         """(M,) expected satisfaction and cost, NaN for models whose history has no cost."""
-        z = self._sketch(x)
-        raw = self.own_[:, 0] + self.own_[:, 1:] @ z + self.shared_ @ z
-        paid = self.cost_[:, 0] + self.cost_[:, 1:] @ z
-        return np.minimum(np.maximum(raw, 0.0), 1.0), np.maximum(paid, 0.0)
+        return self.predict_one(x), np.maximum(self.cost_ @ self._sketch.with_one(x), 0.0)
 
     def uncertainty_one(self, x: Features) -> Floats:
         """(M,) standard errors of the expectations, not of single labels."""
-        z = self._sketch(x)
-        phi = _with_one(z)
+        phi = self._sketch.with_one(x)
+        z = phi[1:]
         spread = z @ self.shared_cov_ @ z + (self.own_cov_ @ phi) @ phi
         p = self.predict_one(x)
         noise = np.maximum(p * (1.0 - p), 0.02)
@@ -158,8 +155,8 @@ class SharedDifficulty(Stateful):
         check_label(x, y, weight)
         if weight == 0.0:
             return
-        z = self._sketch(x)
-        phi = _with_one(z)
+        phi = self._sketch.with_one(x)
+        z = phi[1:]
         own, cov = self.own_[model], self.own_cov_[model]
         reach, own_reach = self.shared_cov_ @ z, cov @ phi
         error = y - float(own @ phi) - float(self.shared_ @ z)
@@ -281,13 +278,6 @@ class SharedDifficulty(Stateful):
                 raise InvalidInput(f"history.{field}", "out of range", fix)
         if not np.isfinite(x).all():
             raise InvalidInput("features", "holding NaN or infinity", "give finite features")
-
-
-def _with_one(z: Floats) -> Floats:
-    phi = np.empty(len(z) + 1)
-    phi[0] = 1.0
-    phi[1:] = z
-    return phi
 
 
 def _outer(column: Floats, row: Floats) -> Floats:

@@ -54,24 +54,27 @@ class Sketch:
 
     def __call__(self, x: Features) -> Floats:
         """(k,) sketch of one request's features; not to be written to."""
+        return self.with_one(x)[1:]
+
+    def with_one(self, x: Features) -> Floats:
+        """(k + 1,) a one, for an intercept, and the sketch; not to be written to."""
         last = self._last
         if last is not None and last[0] is x:
             return last[1]
-        z = self._made(x)
-        # Only of what nobody can change: the same object holds the same numbers then.
-        if not isinstance(x, SparseFeatures) and not x.flags.writeable:
-            self._last = x, z
-        return z
-
-    def _made(self, x: Features) -> Floats:
+        phi = np.empty(self.length + 1)
+        phi[0] = 1.0
         if isinstance(x, SparseFeatures):
             signed = x.values * self._signs[x.indices]
-            places = x.indices % self.length
-            return np.asarray(np.bincount(places, signed, minlength=self.length), np.float64)
+            phi[1:] = np.bincount(x.indices % self.length, signed, minlength=self.length)
+            return phi
         signed = x * self._signs
         if self._spare:
             signed = np.concatenate([signed, np.zeros(self._spare, np.float32)])
-        return np.asarray(signed.reshape(self._shape).sum(axis=0), dtype=np.float64)
+        phi[1:] = np.add.reduce(signed.reshape(self._shape), axis=0)
+        # Only of what nobody can change: the same object holds the same numbers then.
+        if not x.flags.writeable:
+            self._last = x, phi
+        return phi
 
     def many(self, x: NDArray[np.float32]) -> Floats:
         """(n, k) sketches of features (n, d)."""

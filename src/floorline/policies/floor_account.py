@@ -72,11 +72,15 @@ class FloorAccount(Stateful):
     def surplus(self, level: Floats, variance: float) -> tuple[float, float]:
         """Surplus and its standard error, given the models' levels and a label's variance."""
         satisfied = doubt = 0.0
-        given = (self.served_, self.labels_, self.sum_, level)
-        for served, labels, total, mean in zip(*(part.tolist() for part in given), strict=True):
-            missing, worth = max(served - labels, 0.0), labels + _WORTH
-            satisfied += total + missing * ((total + _WORTH * mean) / worth)
-            doubt += missing + missing * missing / worth
+        # Lists, since zoos are small: a call into NumPy takes as long as ten numbers.
+        given = (self.served_.tolist(), self.labels_.tolist(), self.sum_.tolist(), level.tolist())
+        for served, labels, total, mean in zip(*given, strict=True):
+            satisfied += total
+            missing = served - labels
+            if missing > 0.0:
+                share = missing / (labels + _WORTH)
+                satisfied += share * (total + _WORTH * mean)
+                doubt += missing + share * missing
         return satisfied + self.gone_ - self.promised_, math.sqrt(variance * doubt)
 
     def set_models(self, names: Sequence[str], level: Floats) -> None:

@@ -160,9 +160,9 @@ class ModelLevels(Stateful):
         odd = self.odd_**2 * scale
         # Precision (a, b; b, d) of level and slope, and what labels pull them by.
         a, b, d, p, r = 1.0 / (_LEVEL**2 * scale), 0.0, 1.0 / (_SLOPE**2 * scale), 0.0, 0.0
-        given = (self.labels_, self.sum_, self.centre_, self.gain_)
+        given = [part.tolist() for part in (self.labels_, self.sum_, self.centre_, self.gain_)]
         own: list[tuple[float, float, float]] = []
-        for count, total, centre, gain in zip(*(part.tolist() for part in given), strict=True):
+        for count, total, centre, gain in zip(*given, strict=True):
             share = 1.0 / (count * odd + variance)
             weight, pull = count * share, (total - count * centre) * share
             a += weight

@@ -156,7 +156,7 @@ class PrimalDual(EstimatingPolicy):
         decides = self.prompts and self.worth_.proven
         quality = self._read(raw, decides=decides)
         in_hand = self._in_hand(request.sla)
-        pacing, able, price = self.pacing_[request.sla], request.allowed, cost.tolist()
+        pacing, able = self.pacing_[request.sla], request.allowed
         if pacing.limited:
             # A shortfall makes satisfaction worth more than the budget alone would.
             need = 1.0 + max(0.0, in_hand.guard - in_hand.surplus) / math.sqrt(self.patience)
@@ -173,9 +173,8 @@ class PrimalDual(EstimatingPolicy):
             served = lowest(cost - worth * quality, able)
         else:
             account = self.accounts_[request.sla]
-            mask = None if able is None else able.tolist()
-            served = self._rungs.serve(price, mask, request.floor, self.levels_, account, in_hand)
-        propensities = self._exploration(served, price, None if able is None else able.tolist())
+            served = self._rungs.serve(cost, able, request.floor, self.levels_, account, in_hand)
+        propensities = self._exploration(served, cost, able)
         model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
         model = min(model, len(cost) - 1)
         return Choice(model, (model,), propensities, model != served, quality, cost)
@@ -295,7 +294,7 @@ class PrimalDual(EstimatingPolicy):
         flatter them; so the means are those of the estimator's predictions for all requests.
         """
         means = self.worth_.centre_ if decides else self.levels_.mean_
-        return self.worth_.adjust(means, *self.worth_.split(raw))
+        return self.worth_.adjust(means, raw)
 
     def _pacing(self, sla: SLA, models: Sequence[str]) -> Pacing:
         return Pacing(sla, list(models), horizon=self.horizon)
@@ -311,21 +310,18 @@ class PrimalDual(EstimatingPolicy):
         caution = max(self.caution, _GUARDED) if name in self.guarded_ else self.caution
         return InHand(surplus, caution * error)
 
-    def _exploration(
-        self, served: int, price: Sequence[float], able: Sequence[bool] | None
-    ) -> Floats:
+    def _exploration(self, served: int, cost: Floats, able: NDArray[np.bool_] | None) -> Floats:
         """(M,) propensities: the served model, and a little of those that are little known."""
-        most, paid = self.explore / len(price), price[served]
-        shares = [
-            most * (10.0 / (10.0 + labels)) * min(1.0, paid / max(cost, 1e-300))
-            for labels, cost in zip(self.levels_.labels_.tolist(), price, strict=True)
-        ]
+        paid = float(cost[served])
+        known = self.levels_.labels_ + 10.0
+        # What a call costs beyond the served model's makes it as much rarer.
+        dear = np.maximum(cost, paid or 1e-300)
+        propensities = (10.0 * self.explore / len(cost) * paid) / (known * dear)
         if able is not None:
-            shares = [share * may for share, may in zip(shares, able, strict=True)]
-        shares[served] = 0.0
-        propensities = np.array(shares)
+            propensities *= able
+        propensities[served] = 0.0
         propensities[served] = 1.0 - float(propensities.sum())
-        return propensities
+        return np.asarray(propensities)
 
     def _aim(self, floor: float, in_hand: InHand) -> float:
         """Mean satisfaction for prices of prompts to aim at: the floor, and what is short of it."""

@@ -51,16 +51,11 @@ class PromptWorth(Stateful):
         """Whether prompts tell models apart."""
         return bool(self.slopes_[1] > 0.0 and self.seen_ >= 50)
 
-    def split(self, quality: Floats) -> tuple[float, Floats]:
-        """a(x) and b(x) (M,) of an estimate q̂(x) (M,)."""
-        apart = quality - self.centre_
-        common = float(apart.sum()) / len(apart)
-        return common, apart - common
-
-    def adjust(self, level: Floats, common: float, contrast: Floats) -> Floats:
-        """(M,) q̃(x): the levels, moved as far as prompts have proved to tell."""
+    def adjust(self, level: Floats, quality: Floats) -> Floats:
+        """(M,) q̃(x) of an estimate q̂(x): the levels, moved as far as prompts proved to tell."""
+        common, apart = self._split(quality)
         shared, own = self.slopes_.tolist()
-        moved = level + shared * common + own * contrast
+        moved = own * apart + (shared - own) * common + level
         return np.asarray(np.minimum(np.maximum(moved, 0.0), 1.0))
 
     def see(self, quality: Floats) -> None:
@@ -72,8 +67,8 @@ class PromptWorth(Stateful):
         """Compare a label with what was read from its prompt, before the estimator learns it."""
         if self.seen_ < 2:
             return
-        common, contrast = self.split(quality)
-        own, residual = float(contrast[model]), y - level
+        common, apart = self._split(quality)
+        own, residual = float(apart[model]) - common, y - level
         shared_slope, own_slope = self.slopes_.tolist()
         error = residual - (shared_slope * common + own_slope * own)
         self.noise_ += (1.0, error * error)
@@ -102,3 +97,8 @@ class PromptWorth(Stateful):
         fresh = float(self.centre_.mean())
         self.centre_ = carry_over(old, names, self.centre_, fresh)
         self.models_ = list(names)
+
+    def _split(self, quality: Floats) -> tuple[float, Floats]:
+        """a(x), and a(x) + b(x) (M,), of an estimate q̂(x) (M,)."""
+        apart = quality - self.centre_
+        return float(apart.sum()) / len(apart), apart

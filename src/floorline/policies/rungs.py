@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from floorline.policies.floor_account import FloorAccount, InHand
-from floorline.policies.model_levels import ModelLevels
+from floorline.policies.model_levels import Floats, ModelLevels
 
 _LEAST_DRIFT = 0.003
 _NEVER = 1e-12
@@ -38,7 +40,8 @@ class Rungs(NamedTuple):
     ...     levels.learn(1, 0.9)
     >>> rungs = Rungs(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
     >>> account = FloorAccount(["s", "l"])
-    >>> [rungs.serve([1.0, 9.0], None, 0.8, levels, account, InHand(s, 0.0)) for s in (-1.0, 99.0)]
+    >>> cost = np.array([1.0, 9.0])
+    >>> [rungs.serve(cost, None, 0.8, levels, account, InHand(s, 0.0)) for s in (-1.0, 99.0)]
     [1, 0]
     """
 
@@ -49,8 +52,8 @@ class Rungs(NamedTuple):
 
     def serve(
         self,
-        price: Sequence[float],
-        allowed: Sequence[bool] | None,
+        cost: Floats,
+        allowed: NDArray[np.bool_] | None,
         floor: float,
         levels: ModelLevels,
         account: FloorAccount,
@@ -58,14 +61,18 @@ class Rungs(NamedTuple):
     ) -> int:
         """Position of the model whose turn it is, at these costs (M,) per call."""
         surplus, guard = in_hand
-        mean, doubt = levels.mean_.tolist(), levels.sd_.tolist()
-        able = [m for m in range(len(price)) if allowed is None or allowed[m]]
+        price, mean, doubt = cost.tolist(), levels.mean_.tolist(), levels.sd_.tolist()
+        able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
         need = floor + max(0.0, -surplus) / (self.patience + account.requests_)
         # Not knowing the surplus is no reason for a dearer model; only falling short is.
         hope = self._hope(account, surplus < 0.0)
         high, dearness = -1, math.inf
         for m in able:
-            gain = improvement(mean[m] - need, hope * doubt[m])
+            distance, sd = mean[m] - need, hope * doubt[m]
+            # More than it can be; spares most models what an improvement takes to work out.
+            if price[m] >= dearness * (max(0.0, distance) + 0.4 * sd):
+                continue
+            gain = improvement(distance, sd)
             if gain > _NEVER and price[m] < dearness * gain:
                 high, dearness = m, price[m] / gain
         if high < 0:
