@@ -115,7 +115,7 @@ def test_sparse_late_and_flipped_labels_keep_the_floor_nearly(report, delay):
 
 
 def test_without_any_label_the_guard_buys_quality_rather_than_trusting_the_prior():
-    users = Users().live(400, report=sparse(0.0))
+    users = Users().live(1200, report=sparse(0.0))
     assert users.router.policy.queue("s") >= 0.0
     assert users.share("small", 100) < 1.0
 

@@ -34,8 +34,6 @@ SLA = "demo"
 _READY_WITHIN = 30.0
 _STOPPED_WITHIN = 15.0
 _PROBES = 200
-_OPTIONS = {"primal_dual": {"caution": 1.5}}
-"""Nothing is known beforehand and hundreds of labels have to do: more is kept in hand."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +234,7 @@ def _settings(traffic: Traffic, zoo: SimulatedZoo, upstream: str) -> dict[str, A
     return {
         "models": models,
         "slas": [{"name": SLA, "floor": traffic.floor}],
-        "policy": {"name": traffic.policy, "options": _OPTIONS.get(traffic.policy, {})},
+        "policy": traffic.policy,
         "seed": traffic.seed,
         "auth": "none",
     }

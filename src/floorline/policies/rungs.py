@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from floorline.policies.floor_account import FloorAccount, InHand
 from floorline.policies.model_levels import Floats, ModelLevels
 
+_CALM = 0.75
+"""Share of the optimism while nothing is short."""
+
+_HEARD = 0.05
+"""Share of labelled responses below which optimism falls, since nobody would find it out."""
+
 _LEAST_DRIFT = 0.003
 _NEVER = 1e-12
 
@@ -65,7 +71,8 @@ class Rungs(NamedTuple):
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
         need = floor + max(0.0, -surplus) / (self.patience + account.requests_)
         # Not knowing the surplus is no reason for a dearer model; only falling short is.
-        hope = self._hope(account, surplus < 0.0)
+        heard = (float(account.labels_.sum()) + 10.0) / (account.requests_ + 10.0)
+        hope = self.optimism * (1.0 if surplus < 0.0 else _CALM) * min(1.0, heard / _HEARD)
         high, dearness = -1, math.inf
         for m in able:
             distance, sd = mean[m] - need, hope * doubt[m]
@@ -92,11 +99,6 @@ class Rungs(NamedTuple):
                 if mix < lowest:
                     best, lowest = low, mix
         return best
-
-    def _hope(self, account: FloorAccount, short: bool) -> float:
-        """Optimism: half of it while nothing is short, less where few labels would repay it."""
-        heard = (float(account.labels_.sum()) + 10.0) / (account.requests_ + 10.0)
-        return self.optimism * (1.0 if short else 0.5) * math.sqrt(min(1.0, heard))
 
 
 def improvement(distance: float, sd: float) -> float:
