@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from floorline.errors import check_number
 from floorline.estimators.base import carry_over
 from floorline.events import Decision, Outcome
+from floorline.policies.arrivals import Arrivals
 from floorline.policies.budget_prices import Floats, solve_budgets
 from floorline.policies.purse import Purse
 from floorline.policies.window import PredictionWindow
@@ -27,7 +28,7 @@ _EVERY = 2
 """Number of requests between steps; most of the time that pacing takes is theirs."""
 
 _AHEAD, _CALLS_AHEAD = 0.05, 3.0
-"""How far spending may run ahead of an even pace: a share of the budget, or so many calls."""
+"""How far spending may run ahead of an even pace: a share of what that leaves, or so many calls."""
 
 
 class Pacing(Stateful):
@@ -76,9 +77,9 @@ class Pacing(Stateful):
         self.own_ = np.zeros(len(models))
         self.shared_ = 0.0
         self.turn_ = 0
-        # Requests of this period and of the one before it, of which ``horizon`` is a guess.
+        self.arrivals_ = Arrivals(self.horizon)
+        # Requests of this period.
         self.requests_ = 0
-        self.before_ = self.horizon
         self.to_come_ = float(self.horizon)
 
     @property
@@ -92,18 +93,27 @@ class Pacing(Stateful):
         return np.asarray(self.own_ + self.shared_)
 
     def within_pace(self, cost: Floats) -> NDArray[np.bool_]:
-        """Mask (M,) of models of which a call at this cost is not too early for the budgets."""
+        """Mask (M,) of models of which a call at this cost is not too early for the budgets.
+
+        It never is at a cost that what is left could pay for all who are still to come.
+        """
         purse = self.purse_
+        to_come = max(1.0, self.to_come_)
         share = self.requests_ / max(1.0, self.requests_ + self.to_come_)
+        ahead = _AHEAD * (1.0 - share)
+        left = purse.left()
         may = cost <= purse.may_spend()
-        bounded = np.isfinite(purse.budgets)
+        bounded = np.isfinite(left)
         own = purse.budgets[bounded]
-        early = np.maximum(_AHEAD * own, _CALLS_AHEAD * cost[bounded])
-        may[bounded] &= purse.spent_[bounded] + cost[bounded] <= share * own + early
+        paid = cost[bounded]
+        early = np.maximum(ahead * own, _CALLS_AHEAD * paid)
+        released = purse.spent_[bounded] + paid <= share * own + early
+        may[bounded] &= released | (paid * to_come <= left[bounded])
         if purse.total_ < np.inf:
-            spent = purse.total_ - purse.total_left()
-            early = np.maximum(_AHEAD * purse.total_, _CALLS_AHEAD * cost)
-            may &= spent + cost <= share * purse.total_ + early
+            rest = purse.total_left()
+            early = np.maximum(ahead * purse.total_, _CALLS_AHEAD * cost)
+            released = purse.total_ - rest + cost <= share * purse.total_ + early
+            may &= released | (cost * to_come <= rest)
         return np.asarray(may)
 
     def see(self, decision: Decision, value: Floats) -> None:
@@ -115,13 +125,15 @@ class Pacing(Stateful):
         period = purse.period_start_
         purse.charge(decision)
         if purse.period_start_ > period:
-            self.before_, self.requests_ = self.requests_, 0
+            self.arrivals_.turn()
+            self.requests_ = 0
         self.requests_ += 1
         self.to_come_ = self._to_come(decision.at)
         if not self.limited or not (decision.quality.any() or decision.cost.any()):
             return
         self.window_.add(value, decision.cost)
-        if self.to_come_ >= 1.0 and self.requests_ % _EVERY == 0:
+        ended = purse.period_ is None and self.to_come_ < 1.0
+        if not ended and self.requests_ % _EVERY == 0:
             self._step()
 
     def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
@@ -145,7 +157,10 @@ class Pacing(Stateful):
 
     def promise(self, sla: SLA) -> None:
         """Take over changed amounts."""
+        period = self.purse_.period_
         self.purse_.promise(sla)
+        if self.purse_.period_ != period:
+            self.arrivals_ = Arrivals(self.horizon)
         self.own_ = np.where(np.isfinite(self.purse_.budgets), self.own_, 0.0)
         self.shared_ = self.shared_ if self.purse_.total_ < np.inf else 0.0
         self.resolve()
@@ -162,10 +177,8 @@ class Pacing(Stateful):
         if period is None:
             return float(self.horizon - self.requests_)
         gone = min(max(0.0, at - self.purse_.period_start_), period)
-        # The later in the period, the less the one before it tells.
-        trust = (1.0 - gone / period) ** 2
-        rate = (trust * self.before_ + self.requests_) / (trust * period + gone)
-        return rate * (period - gone)
+        self.arrivals_.see(gone / period)
+        return self.arrivals_.to_come()
 
     def _due(self) -> tuple[Floats, float]:
         """What of the budgets falls to as many requests as the window holds."""
