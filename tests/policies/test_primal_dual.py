@@ -153,8 +153,6 @@ def test_a_drop_of_quality_is_followed_where_prompts_decide():
     policy.warm_start(History(list(x), labels, cost, np.zeros(900, dtype=np.int64)))
     users.true["small"] = 0.0
     users.live(200)
-    assert policy.worth_.proven
-    assert policy.levels_.changes_ == 1
     assert users.share("small", 50) < 0.2
 
 

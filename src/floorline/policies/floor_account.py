@@ -17,12 +17,21 @@ Floats = NDArray[np.float64]
 _WORTH = 20.0
 """Number of an SLA's own labels of a model that the model's level over all SLAs is worth."""
 
+_ALIKE, _APART = 50.0, 1000.0
+"""Number of labels that it takes to doubt that an SLA's requests are as hard as those of others,
+and over which that is followed."""
+
 
 class InHand(NamedTuple):
     """Surplus of an SLA over its floor, and the margin to keep for not knowing it better."""
 
     surplus: float
     guard: float
+
+    @property
+    def short(self) -> float:
+        """By how much the surplus falls short of the margin; negative if it does not."""
+        return self.guard - self.surplus
 
 
 class FloorAccount(Stateful):
@@ -54,6 +63,27 @@ class FloorAccount(Stateful):
         self.promised_ = 0.0
         # What models that left were served with, at what was known of them then.
         self.gone_ = 0.0
+        # How much more its requests satisfy than those of all SLAs, and labels that say so.
+        self.apart_ = 0.0
+        self.compared_ = 0
+        self.astray_ = 0.0
+
+    def compare(self, y: float, level: float) -> None:
+        """Follow how labels of this SLA differ from the level of the model that served."""
+        self.compared_ += 1
+        self.apart_ += (y - level - self.apart_) / min(self.compared_ + _ALIKE, _APART)
+
+    def watch(self, short: float, bound: float) -> None:
+        """Be off course from when ``short`` is farther from 0 than the bound until it crosses 0."""
+        if abs(short) > bound:
+            self.astray_ = math.copysign(1.0, short)
+        elif short * self.astray_ <= 0.0:
+            self.astray_ = 0.0
+
+    @property
+    def off_course(self) -> bool:
+        """Whether the surplus got too far from where it should be, and is not back yet."""
+        return self.astray_ != 0.0
 
     def serve(self, model: int, floor: float) -> None:
         """Count a response of a model to a request with this floor."""

@@ -32,6 +32,13 @@ _SLACK, _ALARM = 0.2, 20.0
 pass, beside the mean's own standard error, and the sum at which it is called. Without a change
 that takes some exp(2·0.2·20)/(2·0.2²) = 37,000 labels; half a standard deviation takes 70."""
 
+_LEAST_NOISE = 0.05
+"""Least variance of a label in this test: no estimate is so sure that one label refutes it."""
+
+_AGE, _EVERY, _STALE = 0.95, 25, 3.0
+"""Weight that labels of a model that changed keep for every so many requests, which is a half-life
+of 340, down to so many labels: what changed once may change back, and has to be looked at again."""
+
 _KEEP = 30.0
 """Number of labels that count after a change, those of the latest mean."""
 
@@ -74,7 +81,14 @@ class ModelLevels(Stateful):
         self.sum_ = np.zeros(count)
         # Per model: mean of the latest labels, and the test's sums downwards and upwards.
         self.latest_ = np.zeros(count)
+        # What labels differed from what their prompts let expect by: of late, in all, and how many.
+        self.off_ = np.zeros((count, 2))
+        self.told_ = np.zeros(count)
+        self.changed_ = np.zeros(count)
+        self.requests_ = 0
         self.sums_ = np.zeros((count, 2))
+        # By how much the last change that was called moved labels from what prompts let expect.
+        self.shift_ = 0.0
         self.changes_ = 0
         self.learned_ = 0
         self.odd_ = _ODD
@@ -85,15 +99,31 @@ class ModelLevels(Stateful):
         """Of a label at the floor."""
         return max(self.floor_ * (1.0 - self.floor_), _LEAST_VARIANCE)
 
-    def learn(self, model: int, y: float, weight: float = 1.0) -> None:
-        """Learn one label of one model."""
-        self.labels_[model] += weight
-        self.sum_[model] += weight * y
-        if self.detect:
-            self._test(model, y)
+    def learn(
+        self, model: int, y: float, *, expected: float | None = None, test: bool = True
+    ) -> None:
+        """Learn one label of one model, and test whether the model changed unless told not to.
+
+        ``expected`` is what its prompt let expect, where prompts decide who serves: a model that
+        gets other requests than before has not changed.
+        """
+        self.labels_[model] += 1.0
+        self.sum_[model] += y
+        if self.detect and test:
+            self._test(model, y, expected)
         self.learned_ += 1
         if self.learned_ % _REFIT == 0:
             self._refit()
+        self._update()
+
+    def age(self) -> None:
+        """Count a request, and let what is known of models that changed grow old."""
+        self.requests_ += 1
+        if self.requests_ % _EVERY or not self.changed_.any():
+            return
+        kept = np.where((self.changed_ > 0.0) & (self.labels_ > _STALE), _AGE, 1.0)
+        self.labels_ = self.labels_ * kept
+        self.sum_ = self.sum_ * kept
         self._update()
 
     def replace(self, model: int, before: float, y: float) -> None:
@@ -120,7 +150,7 @@ class ModelLevels(Stateful):
     def set_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay; take new prices."""
         old = self.models_
-        for name in ("labels_", "sum_", "latest_", "sums_"):
+        for name in ("labels_", "sum_", "latest_", "off_", "told_", "changed_", "sums_"):
             setattr(self, name, carry_over(old, zoo.names, getattr(self, name), 0.0))
         self.models_ = list(zoo.names)
         self._prior(zoo)
@@ -181,14 +211,24 @@ class ModelLevels(Stateful):
         self.mean_ = np.minimum(np.maximum(mean, 0.0), 1.0)
         self.sd_ = np.sqrt(np.maximum(spread, 1e-12))
 
-    def _test(self, model: int, y: float) -> None:
+    def _test(self, model: int, y: float, expected: float | None) -> None:
         count = float(self.labels_[model])
         share = max(1.0 / count, 1.0 / _KEEP) if count else 1.0
         self.latest_[model] += share * (y - self.latest_[model])
+        if expected is None:
+            expected = float(self.sum_[model]) / max(count, 1.0)
+            spread = max(expected * (1.0 - expected), _LEAST_VARIANCE)
+        else:
+            # Who is served where it looks best disappoints a little, and always did.
+            self.told_[model] += 1.0
+            told = float(self.told_[model])
+            off = y - expected - self.off_[model]
+            self.off_[model] += off * (max(1.0 / told, 1.0 / _KEEP), 1.0 / (told + _KEEP))
+            expected += float(self.off_[model, 1])
+            spread = max(expected * (1.0 - expected), _LEAST_NOISE)
         if count < _KEEP:
             return
-        mean = float(self.sum_[model]) / count
-        residual = (y - mean) / max(mean * (1.0 - mean), _LEAST_VARIANCE) ** 0.5
+        residual = (y - expected) / spread**0.5
         down, up = self.sums_[model].tolist()
         slack = _SLACK + count**-0.5
         down, up = max(0.0, down - residual - slack), max(0.0, up + residual - slack)
@@ -197,4 +237,8 @@ class ModelLevels(Stateful):
             self.labels_[model] = _KEEP
             self.sum_[model] = _KEEP * self.latest_[model]
             self.sums_[model] = 0.0
+            self.shift_ = float(self.off_[model, 0] - self.off_[model, 1])
+            self.off_[model] = 0.0
+            self.told_[model] = 0.0
+            self.changed_[model] = 1.0
             self.changes_ += 1

@@ -33,6 +33,13 @@ _STEADY = 1000.0
 """Requests over which prices of prompts work a shortfall off. Cost grows faster than in proportion
 with what is asked for, so haste is dear."""
 
+_ANY = 0.5
+"""Level that is expected of models where no floor is promised."""
+
+_ASTRAY = 4.0
+"""How far, as a multiple of how far it wanders, a surplus may be from where prices of prompts
+keep it before the rungs bring it back."""
+
 _HASTE = 0.05
 """Most that a shortfall or surplus moves the satisfaction that prices aim at."""
 
@@ -141,7 +148,7 @@ class PrimalDual(EstimatingPolicy):
         """Begin with the prior that prices and promised floors give."""
         super().start(zoo, slas, dim)
         floors = [sla.floor for sla in slas.values()]
-        self.levels_ = ModelLevels(zoo, sum(floors) / len(floors), detect=self.detect)
+        self.levels_ = ModelLevels(zoo, sum(floors) / len(floors) or _ANY, detect=self.detect)
         self.worth_ = PromptWorth(zoo.names)
         self.accounts_ = {name: FloorAccount(zoo.names) for name in slas}
         self.pacing_ = {name: self._pacing(sla, zoo.names) for name, sla in slas.items()}
@@ -153,13 +160,13 @@ class PrimalDual(EstimatingPolicy):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve by prompts as far as they have proved to tell, by rungs otherwise."""
         raw, cost = self._estimate(request.features, request.input_tokens)
-        decides = self.prompts and self.worth_.proven
+        decides = self.prompts and self.worth_.proven and not self.accounts_[request.sla].off_course
         quality = self._read(raw, decides=decides)
         in_hand = self._in_hand(request.sla)
         pacing, able = self.pacing_[request.sla], request.allowed
         if pacing.limited:
             # A shortfall makes satisfaction worth more than the budget alone would.
-            need = 1.0 + max(0.0, in_hand.guard - in_hand.surplus) / math.sqrt(self.patience)
+            need = 1.0 + max(0.0, in_hand.short) / math.sqrt(self.patience)
             # Money that nobody is worth by what is known buys knowledge instead.
             hoped = quality + self.optimism * self.levels_.sd_
             score = need * hoped - pacing.prices * cost
@@ -169,7 +176,7 @@ class PrimalDual(EstimatingPolicy):
             if not able[served] or score[served] < 0.0:
                 return declined(len(cost))._replace(quality=quality, cost=cost)
         elif decides:
-            worth = self.frontier_.price(self._aim(request.floor, in_hand))
+            worth = self.frontier_.price(self._aim(request, in_hand))
             served = lowest(cost - worth * quality, able)
         else:
             account = self.accounts_[request.sla]
@@ -190,10 +197,17 @@ class PrimalDual(EstimatingPolicy):
             pacing.see(decision, decision.quality)
         if decision.declined:
             return
+        self.levels_.age()
         account = self.accounts_[name]
         account.serve(decision.index, decision.floor)
+        if self.prompts and self.worth_.proven:
+            surplus, guard = self._in_hand(name)
+            wander = self._wander
+            # What is not known of the surplus is no sign of anything.
+            account.watch(self.spare * wander - surplus, _ASTRAY * wander + guard)
         if self.quiet_:
-            self.levels_.learn(decision.index, 1.0)
+            # Silence is no label: many in a row are no change for the better.
+            self.levels_.learn(decision.index, 1.0, test=False)
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Learn and settle the real cost."""
@@ -208,7 +222,10 @@ class PrimalDual(EstimatingPolicy):
         score = float(feedback.score)
         served = feedback.model == decision.model
         if served:
-            self.accounts_[decision.sla].label(model, score, previous)
+            account = self.accounts_[decision.sla]
+            account.label(model, score, previous)
+            if previous is None and len(self.accounts_) > 1:
+                account.compare(score, float(self.levels_.mean_[model]))
             self._listen(score, previous)
         if self.quiet_:
             if served:
@@ -221,13 +238,18 @@ class PrimalDual(EstimatingPolicy):
         raw = self.quality_.predict_one(decision.features)
         proven, changes = self.worth_.proven, self.levels_.changes_
         level = float(self.levels_.mean_[model])
+        self.worth_.compare(level, float(self._read(raw)[model]), score)
         self.worth_.learn(raw, level, model, score)
-        self.levels_.learn(model, score)
+        told = float(raw[model]) if proven and self.prompts else None
+        self.levels_.learn(model, score, expected=told)
         self.quality_.learn_one(decision.features, model, score)
         changed = self.levels_.changes_ > changes
         if changed and isinstance(self.quality_, SharedDifficulty):
-            self.quality_.shift(model, float(self.levels_.mean_[model]) - level)
-            self.worth_.shift(model, float(self.levels_.mean_[model]) - level)
+            # Labels of requests that prompts chose say how far off estimates are, not the mean.
+            now = float(self.levels_.mean_[model])
+            by = now - level if told is None else self.levels_.shift_
+            self.quality_.shift(model, by)
+            self.worth_.shift(model, by)
         # The frontier was drawn with other estimates, for up to thousands of requests.
         if changed or (self.worth_.proven and not proven):
             self.frontier_.forget()
@@ -255,8 +277,7 @@ class PrimalDual(EstimatingPolicy):
 
     def queue(self, sla: str) -> float:
         """Shortfall of an SLA against its floor and margin, 0 if there is none."""
-        surplus, guard = self._in_hand(sla)
-        return max(0.0, guard - surplus)
+        return max(0.0, self._in_hand(sla).short)
 
     def warm_start(self, history: History) -> None:
         """Learn a history, and what it says of how much prompts tell."""
@@ -302,32 +323,41 @@ class PrimalDual(EstimatingPolicy):
     def _in_hand(self, name: str) -> InHand:
         """Surplus of an SLA and the margin for not knowing it better."""
         account = self.accounts_[name]
-        if self.quiet_:
-            complaints = float((account.labels_ - account.sum_).sum()) / self.complaint_rate
-            served = float(account.served_.sum()) + account.gone_
-            return InHand(served - complaints - account.promised_, 0.0)
-        surplus, error = account.surplus(self.levels_.mean_, self.levels_.variance)
         caution = max(self.caution, _GUARDED) if name in self.guarded_ else self.caution
+        if self.quiet_:
+            rate = self.complaint_rate
+            complaints = float((account.labels_ - account.sum_).sum())
+            served = float(account.served_.sum()) + account.gone_
+            # Which of the dissatisfied complain is chance.
+            error = math.sqrt(max(0.0, complaints) * (1.0 - rate)) / rate
+            return InHand(served - complaints / rate - account.promised_, caution * error)
+        surplus, error = account.surplus(self.levels_.mean_, self.levels_.variance)
         return InHand(surplus, caution * error)
 
     def _exploration(self, served: int, cost: Floats, able: NDArray[np.bool_] | None) -> Floats:
         """(M,) propensities: the served model, and a little of those that are little known."""
         paid = float(cost[served])
-        known = self.levels_.labels_ + 10.0
+        unknown = 10.0 / (self.levels_.labels_ + 10.0)
         # What a call costs beyond the served model's makes it as much rarer.
         dear = np.maximum(cost, paid or 1e-300)
-        propensities = (10.0 * self.explore / len(cost) * paid) / (known * dear)
+        share = self.explore / max(1.0, float(unknown.sum()))
+        propensities = (share * paid) * unknown / dear
         if able is not None:
             propensities *= able
         propensities[served] = 0.0
         propensities[served] = 1.0 - float(propensities.sum())
         return np.asarray(propensities)
 
-    def _aim(self, floor: float, in_hand: InHand) -> float:
+    @property
+    def _wander(self) -> float:
+        """How far satisfaction wanders off before such slow correction brings it back."""
+        return math.sqrt(0.5 * self.levels_.variance * _STEADY)
+
+    def _aim(self, request: Request, in_hand: InHand) -> float:
         """Mean satisfaction for prices of prompts to aim at: the floor, and what is short of it."""
-        # What satisfaction wanders off before such slow correction brings it back.
-        wander = self.spare * math.sqrt(0.5 * self.levels_.variance * _STEADY)
-        short = in_hand.guard + wander - in_hand.surplus
+        short = in_hand.short + self.spare * self._wander
+        # The same floor asks for better models where requests are harder than those of others.
+        floor = request.floor - self.accounts_[request.sla].apart_
         return floor + max(-_HASTE, min(_HASTE, short / _STEADY))
 
     def _listen(self, score: float, previous: float | None) -> None:

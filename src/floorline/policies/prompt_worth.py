@@ -18,6 +18,9 @@ _PROOF = 2.0
 _RIDGE = 0.25
 """Prior precision of both slopes, in units of squared probability."""
 
+_RECENT = 300.0
+"""Number of latest labels by which estimates must not be worse than means alone."""
+
 _FORGET = 200.0
 """Number of requests over which the estimator's mean per model is followed."""
 
@@ -44,12 +47,17 @@ class PromptWorth(Stateful):
         self.squares_ = _RIDGE * np.eye(2)
         self.products_ = np.zeros(2)
         self.noise_ = np.array([1.0, 0.25])
+        # Of the latest labels: by how much squared errors are less than those of means, squares.
+        self.gains_ = np.zeros(2)
         self.slopes_ = np.zeros(2)
 
     @property
     def proven(self) -> bool:
-        """Whether prompts tell models apart."""
-        return bool(self.slopes_[1] > 0.0 and self.seen_ >= 50)
+        """Whether prompts tell models apart, and have not misled of late."""
+        if self.slopes_[1] <= 0.0 or self.seen_ < 50:
+            return False
+        gain, squares = self.gains_.tolist()
+        return bool(gain >= -_PROOF * squares**0.5)
 
     def adjust(self, level: Floats, quality: Floats) -> Floats:
         """(M,) q̃(x) of an estimate q̂(x): the levels, moved as far as prompts proved to tell."""
@@ -86,6 +94,12 @@ class PromptWorth(Stateful):
         if slope < _PROOF * (variance * a / det) ** 0.5:
             slope = 0.0
         self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, slope)])
+
+    def compare(self, level: float, estimate: float, y: float) -> None:
+        """Compare what decides by prompts with the mean alone, on a label that came after both."""
+        gain = (y - level) ** 2 - (y - estimate) ** 2
+        self.gains_ *= 1.0 - 1.0 / _RECENT
+        self.gains_ += (gain, gain * gain)
 
     def shift(self, model: int, by: float) -> None:
         """Follow at once where the estimator's mean of a model was moved."""
