@@ -65,6 +65,7 @@ class PrimalDual(EstimatingPolicy):
     4. *Prompts*: as far as the estimator's differences between models have proved true
        (``PromptWorth``), argmin ĉ − λ·q̃(x) serves instead, with the price λ at which the latest
        requests would just meet the floor (``Frontier``), and a little more to work off a shortfall.
+       A surplus that strays far from where prices are to keep it brings the rungs back.
     5. *Budgets* (``Pacing``): an SLA with one gets the most satisfaction for it, at least τ.
 
     Parameters
