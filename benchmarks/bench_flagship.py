@@ -39,7 +39,7 @@ VARIANTS = {
     "prompts=False": {"prompts": False},
     "explore=0": {"explore": 0.0},
     "buffer=0": {"buffer": 0.0},
-    "buffer=6": {"buffer": 6.0},
+    "buffer=8": {"buffer": 8.0},
     "optimism=0": {"optimism": 0.0},
     "optimism=2": {"optimism": 2.0},
     "caution=0": {"caution": 0.0},
@@ -49,7 +49,7 @@ VARIANTS = {
 FRONTIER = {
     "caution": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
     "optimism": (0.5, 1.0, 1.5, 2.0, 3.0),
-    "buffer": (0.0, 1.0, 3.0, 6.0),
+    "buffer": (0.0, 2.0, 4.0, 8.0),
 }
 console = Console(width=130)
 

@@ -109,7 +109,7 @@ class PrimalDual(EstimatingPolicy):
         estimator: MakeEstimator = SharedDifficulty,
         patience: float = 3000.0,
         optimism: float = 1.0,
-        buffer: float = 3.0,
+        buffer: float = 4.0,
         reach: float = 0.5,
         caution: float = 1.5,
         spare: float = 1.5,
