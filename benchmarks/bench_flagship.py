@@ -1,9 +1,9 @@
 """The flagship on each MESS+ log alone, cold start, under feedback from full to sparse.
 
-``FLOORLINE_DATA=… python benchmarks/bench_flagship.py [cells] [frontier] [ablation]``, all by
-default; the folder needs ``messplus/*.csv``. Users label the served response with probability φ,
-and all calls are counted. ``--seeds 10`` is what docs/flagship.md prints; constants were chosen on
-seeds 10 to 26 of the same logs.
+``FLOORLINE_DATA=… python benchmarks/bench_flagship.py [cells] [verdicts] [frontier] [ablation]``,
+all by default; the folder needs ``messplus/*.csv``. Users label the served response with
+probability φ, and all calls are counted. ``--seeds 10`` is what docs/flagship.md prints; constants
+were chosen on seeds 10 to 26 of the same logs.
 
 A floor is *clear* where the best model's mean over the whole log is at least .01 above it. Two of
 the fifteen are not (.0084 and .001): there even the best model throughout keeps or misses the floor
@@ -132,6 +132,32 @@ def cells(logs, seeds, folder):
     console.print(table)
 
 
+def verdicts(logs, seeds, folder):
+    """What certificates say at the end, and how often that was false."""
+    kinds = ("kept", "at risk", "broken", "unknown")
+    table = tabled("Verdicts at the end", ["φ", *kinds, "false kept", "false broken"])
+    jobs = [(data, floor, seed) for data, floors in logs for floor in floors for seed in seeds]
+
+    def one(data, floor, seed, share):
+        kept = {}
+
+        def watch(step, router):
+            kept["router"] = router
+
+        with threadpool_limits(1):
+            run = replay(data, Spec("primal_dual", floor, feedback(share), seed), watch=watch)
+        # What was to be expected of the models served, which is what a certificate is about.
+        expected = data.quality.mean(axis=0)[run.model].mean()
+        return kept["router"].certificate("stream").verdict, bool(expected >= floor)
+
+    for share in SHARES:
+        found = Parallel(n_jobs=2)(delayed(one)(*job, share) for job in jobs)
+        counts = [sum(verdict == kind for verdict, _ in found) for kind in kinds]
+        false = [found.count(("kept", False)), found.count(("broken", True))]
+        table.add_row(f"{share:g}", *map(str, counts), *map(str, false))
+    console.print(table)
+
+
 def frontier(logs, seeds, folder):
     """Floors met against cost while one constant moves; clear floors."""
     sure = clear(logs)
@@ -173,7 +199,7 @@ def ablation(logs, seeds, folder):
     console.print(table)
 
 
-PARTS = {"cells": cells, "frontier": frontier, "ablation": ablation}
+PARTS = {"cells": cells, "verdicts": verdicts, "frontier": frontier, "ablation": ablation}
 
 
 def main():

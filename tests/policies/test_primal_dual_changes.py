@@ -63,7 +63,7 @@ def test_only_models_that_changed_are_doubted_with_time():
     levels = ModelLevels(ZOO, 0.8)
     for number in range(600):
         levels.learn(0, labels(rng, 0.8))
-        levels.learn(1, labels(rng, 0.9 if number < 400 else 0.3))
+        levels.learn(1, labels(rng, 0.9 if number < 500 else 0.3))
     assert levels.changes_ == 1
     sd, kept = levels.sd_.copy(), levels.labels_.copy()
     for _ in range(1500):
@@ -71,6 +71,11 @@ def test_only_models_that_changed_are_doubted_with_time():
     assert levels.labels_[0] == kept[0]
     assert levels.sd_[1] > 2.0 * sd[1]
     assert levels.labels_[1] < 0.1 * kept[1]
+    assert levels.doubt[0] == 0.0 < levels.doubt[1]
+    for _ in range(250):
+        levels.learn(1, labels(rng, 0.3))
+        levels.age()
+    assert levels.doubt[1] == 0.0
 
 
 def test_complaints_alone_call_no_changes(data):

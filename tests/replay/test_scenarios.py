@@ -362,6 +362,6 @@ def test_a_large_drop_is_detected_and_left_end_to_end(data):
     changed = quality_change(scene, scene.data.zoo.names[used], -0.9, 600)
     seen = Detections()
     run = act(changed, "primal_dual", seed=4, watch=seen)
-    assert seen.first_after(600) < 200
+    assert seen.first_after(600) < 300
     assert until_halved(run, used, 600) < 400
     assert stretches(changed, run)[1].satisfaction > 0.6

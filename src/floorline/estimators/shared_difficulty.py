@@ -168,10 +168,10 @@ class SharedDifficulty(Stateful):
         cov[0, 0] += self.drift
         self.labels_ += 1
 
-    def shift(self, model: int, by: float) -> None:
-        """Move a model's mean, which changed, and know it as little as at first."""
+    def shift(self, model: int, by: float, labels: float) -> None:
+        """Move a model's mean, which changed, and know it as if from so many labels."""
         self.own_[model, 0] += by
-        self.own_cov_[model, 0, 0] += 1.0 / self.prior_weight
+        self.own_cov_[model, 0, 0] += 1.0 / labels
 
     def learn_many(
         self, x: NDArray[np.float32], labels: Floats, costs: Floats | None = None

@@ -27,19 +27,20 @@ promised floor lies, and how the gain falls off on the scale of log prices."""
 _LEAST_SPREAD = 0.2
 _LEAST_VARIANCE = 0.01
 
-_SLACK, _ALARM = 0.2, 20.0
+_SLACK, _ALARM = 0.2, 27.0
 """Page–Hinkley test on residuals in units of their standard deviation: the change that is let
 pass, beside the mean's own standard error, and the sum at which it is called. Without a change
-that takes some exp(2·0.2·20)/(2·0.2²) = 37,000 labels; half a standard deviation takes 70."""
+that takes some exp(2·0.2·27)/(2·0.2²) = 600,000 labels; half a standard deviation takes 90."""
 
 _LEAST_NOISE = 0.05
 """Least variance of a label in this test: no estimate is so sure that one label refutes it."""
 
-_AGE, _EVERY, _STALE = 0.95, 25, 3.0
+_AGE, _EVERY, _STALE, _KNOWN = 0.95, 25, 3.0, 200.0
 """Weight that labels of a model that changed keep for every so many requests, which is a half-life
-of 340, down to so many labels: what changed once may change back, and has to be looked at again."""
+of 340, down to so many labels: what changed once may change back, and has to be looked at again.
+The last is the number of labels from which it is no longer doubted."""
 
-_KEEP = 30.0
+KEEP = 30.0
 """Number of labels that count after a change, those of the latest mean."""
 
 
@@ -81,11 +82,12 @@ class ModelLevels(Stateful):
         self.sum_ = np.zeros(count)
         # Per model: mean of the latest labels, and the test's sums downwards and upwards.
         self.latest_ = np.zeros(count)
+        # Models that changed or joined are doubted until they are known well.
+        self.changed_ = np.zeros(count)
+        self.requests_ = 0
         # What labels differed from what their prompts let expect by: of late, in all, and how many.
         self.off_ = np.zeros((count, 2))
         self.told_ = np.zeros(count)
-        self.changed_ = np.zeros(count)
-        self.requests_ = 0
         self.sums_ = np.zeros((count, 2))
         # By how much the last change that was called moved labels from what prompts let expect.
         self.shift_ = 0.0
@@ -98,6 +100,11 @@ class ModelLevels(Stateful):
     def variance(self) -> float:
         """Of a label at the floor."""
         return max(self.floor_ * (1.0 - self.floor_), _LEAST_VARIANCE)
+
+    @property
+    def doubt(self) -> Floats:
+        """(M,) standard deviation of the means of models that changed or joined, 0 of others."""
+        return np.asarray(self.sd_ * self.changed_)
 
     def learn(
         self, model: int, y: float, *, expected: float | None = None, test: bool = True
@@ -121,6 +128,8 @@ class ModelLevels(Stateful):
         self.requests_ += 1
         if self.requests_ % _EVERY or not self.changed_.any():
             return
+        # Who is called so often that labels keep coming faster than they age is known again.
+        self.changed_[self.labels_ >= _KNOWN] = 0.0
         kept = np.where((self.changed_ > 0.0) & (self.labels_ > _STALE), _AGE, 1.0)
         self.labels_ = self.labels_ * kept
         self.sum_ = self.sum_ * kept
@@ -150,8 +159,9 @@ class ModelLevels(Stateful):
     def set_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay; take new prices."""
         old = self.models_
-        for name in ("labels_", "sum_", "latest_", "off_", "told_", "changed_", "sums_"):
+        for name in ("labels_", "sum_", "latest_", "off_", "told_", "sums_"):
             setattr(self, name, carry_over(old, zoo.names, getattr(self, name), 0.0))
+        self.changed_ = carry_over(old, zoo.names, self.changed_, 1.0)
         self.models_ = list(zoo.names)
         self._prior(zoo)
 
@@ -213,7 +223,7 @@ class ModelLevels(Stateful):
 
     def _test(self, model: int, y: float, expected: float | None) -> None:
         count = float(self.labels_[model])
-        share = max(1.0 / count, 1.0 / _KEEP) if count else 1.0
+        share = max(1.0 / count, 1.0 / KEEP) if count else 1.0
         self.latest_[model] += share * (y - self.latest_[model])
         if expected is None:
             expected = float(self.sum_[model]) / max(count, 1.0)
@@ -223,10 +233,10 @@ class ModelLevels(Stateful):
             self.told_[model] += 1.0
             told = float(self.told_[model])
             off = y - expected - self.off_[model]
-            self.off_[model] += off * (max(1.0 / told, 1.0 / _KEEP), 1.0 / (told + _KEEP))
+            self.off_[model] += off * (max(1.0 / told, 1.0 / KEEP), 1.0 / (told + KEEP))
             expected += float(self.off_[model, 1])
             spread = max(expected * (1.0 - expected), _LEAST_NOISE)
-        if count < _KEEP:
+        if count < KEEP:
             return
         residual = (y - expected) / spread**0.5
         down, up = self.sums_[model].tolist()
@@ -234,8 +244,8 @@ class ModelLevels(Stateful):
         down, up = max(0.0, down - residual - slack), max(0.0, up + residual - slack)
         self.sums_[model] = down, up
         if max(down, up) > _ALARM:
-            self.labels_[model] = _KEEP
-            self.sum_[model] = _KEEP * self.latest_[model]
+            self.labels_[model] = KEEP
+            self.sum_[model] = KEEP * self.latest_[model]
             self.sums_[model] = 0.0
             self.shift_ = float(self.off_[model, 0] - self.off_[model, 1])
             self.off_[model] = 0.0

@@ -17,7 +17,7 @@ from floorline.policies.base import Choice, History, Request, declined, lowest
 from floorline.policies.estimating import EstimatingPolicy, MakeEstimator, check_history
 from floorline.policies.floor_account import FloorAccount, InHand
 from floorline.policies.frontier import Frontier
-from floorline.policies.model_levels import ModelLevels
+from floorline.policies.model_levels import KEEP, ModelLevels
 from floorline.policies.pacing import Pacing
 from floorline.policies.prompt_worth import PromptWorth
 from floorline.policies.rehearsal import rehearse, rehearse_costs
@@ -178,7 +178,9 @@ class PrimalDual(EstimatingPolicy):
                 return declined(len(cost))._replace(quality=quality, cost=cost)
         elif decides:
             worth = self.frontier_.price(self._aim(request, in_hand))
-            served = lowest(cost - worth * quality, able)
+            # What changed or joined may be better than it seems, and nobody would find out.
+            hoped = quality + self.optimism * self.levels_.doubt
+            served = lowest(cost - worth * hoped, able)
         else:
             account = self.accounts_[request.sla]
             served = self._rungs.serve(cost, able, request.floor, self.levels_, account, in_hand)
@@ -249,7 +251,7 @@ class PrimalDual(EstimatingPolicy):
             # Labels of requests that prompts chose say how far off estimates are, not the mean.
             now = float(self.levels_.mean_[model])
             by = now - level if told is None else self.levels_.shift_
-            self.quality_.shift(model, by)
+            self.quality_.shift(model, by, KEEP)
             self.worth_.shift(model, by)
         # The frontier was drawn with other estimates, for up to thousands of requests.
         if changed or (self.worth_.proven and not proven):
