@@ -12,6 +12,7 @@ by chance, and so does whoever knows the means of all models.
 
 import argparse
 import os
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,9 @@ from floorline.encoders import make_encoder
 from floorline.replay import Spec, prepare, replay
 from floorline.replay.compare import summarise
 from floorline.replay.run import history_of
+from floorline.replay.spec import Timeline
 from floorline.report.plots import PERCENT
+from floorline.sla import SLA
 
 SHARES = (1.0, 0.2, 0.05)
 POLICIES = ("primal_dual", "sla_router", "mess_plus")
@@ -135,26 +138,37 @@ def cells(logs, seeds, folder):
 def verdicts(logs, seeds, folder):
     """What certificates say at the end, and how often that was false."""
     kinds = ("kept", "at risk", "broken", "unknown")
-    table = tabled("Verdicts at the end", ["φ", *kinds, "false kept", "false broken"])
+    headers = ["SLA", "φ", *kinds, "false kept", "false broken", "floor met", "/ mix"]
+    table = tabled("Verdicts at the end", headers)
     jobs = [(data, floor, seed) for data, floors in logs for floor in floors for seed in seeds]
 
-    def one(data, floor, seed, share):
+    def one(data, floor, seed, share, guarded):
+        promise = Timeline((SLA("stream", floor=floor, guarded=guarded),))
         kept = {}
 
         def watch(step, router):
             kept["router"] = router
 
         with threadpool_limits(1):
-            run = replay(data, Spec("primal_dual", floor, feedback(share), seed), watch=watch)
+            spec = Spec("primal_dual", floor, feedback(share), seed)
+            run = replay(data, spec, timeline=promise, watch=watch)
+        scores = summarise(data, run).scores
         # What was to be expected of the models served, which is what a certificate is about.
         expected = data.quality.mean(axis=0)[run.model].mean()
-        return kept["router"].certificate("stream").verdict, bool(expected >= floor)
+        verdict = kept["router"].certificate("stream").verdict
+        return verdict, bool(expected >= floor), scores.floor_met, scores.cost_per_static_mix
 
-    for share in SHARES:
-        found = Parallel(n_jobs=2)(delayed(one)(*job, share) for job in jobs)
-        counts = [sum(verdict == kind for verdict, _ in found) for kind in kinds]
-        false = [found.count(("kept", False)), found.count(("broken", True))]
-        table.add_row(f"{share:g}", *map(str, counts), *map(str, false))
+    for guarded in (False, True):
+        for share in SHARES:
+            found = Parallel(n_jobs=2)(delayed(one)(*job, share, guarded) for job in jobs)
+            said = Counter(verdict for verdict, *_ in found)
+            right = Counter((verdict, true) for verdict, true, *_ in found)
+            false = (right["kept", False], right["broken", True])
+            met, cost = np.mean([numbers for _, _, *numbers in found], axis=0)
+            label = "guarded" if guarded else "usual"
+            counts = (str(said[kind]) for kind in kinds)
+            shown = (f"{met:.1%}", f"{cost:.2f}")
+            table.add_row(label, f"{share:g}", *counts, *map(str, false), *shown)
     console.print(table)
 
 

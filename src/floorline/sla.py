@@ -69,8 +69,8 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models
         Names that may serve; None for the whole zoo.
     guarded
-        Whether policies that can aim above the floor, by ``guarantees.guard_margin``, so that the
-        lower bound of the interval reaches it and not only the mean.
+        Whether policies that can keep more in hand, ``guarantees.guard_surplus``, so that the lower
+        bound of the interval reaches the floor and not only the mean.
 
     Examples
     --------

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floorline.errors import InvalidInput
-from floorline.guarantees import betting_interval, guard_margin
+from floorline.guarantees import betting_interval, guard_margin, guard_surplus
 
 FLOORS = st.floats(0.05, 0.98)
 
@@ -20,6 +20,16 @@ def test_labels_at_the_aim_prove_the_floor(floor, labels, share, ahead):
     if 0.0 < margin < 1.0 - floor:
         short = satisfied + ahead * (floor + margin) - 0.5
         assert betting_interval(labels + ahead, short, 0.05).lower < floor
+
+
+@given(floor=FLOORS, labels=st.integers(50, 5000))
+def test_a_surplus_in_hand_proves_the_floor(floor, labels):
+    surplus = guard_surplus(floor, labels)
+    assert 0.0 < surplus <= (1.0 - floor) * labels + 1e-9
+    if surplus < (1.0 - floor) * labels - 1e-6:
+        reached = floor * labels + surplus
+        assert betting_interval(labels, reached, 0.05).lower == pytest.approx(floor, abs=1e-6)
+        assert betting_interval(labels, reached - 0.5, 0.05).lower < floor
 
 
 def test_it_shrinks_as_labels_come_in_at_the_aim():

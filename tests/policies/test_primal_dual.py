@@ -120,6 +120,19 @@ def test_without_any_label_the_guard_buys_quality_rather_than_trusting_the_prior
     assert users.share("small", 100) < 1.0
 
 
+def test_a_guarded_sla_is_proved_and_an_unguarded_one_is_kept_for_less():
+    usual, guarded = (
+        [
+            Users(slas=(SLA("s", floor=0.7, guarded=guarded),), seed=seed).live(1500)
+            for seed in range(4)
+        ]
+        for guarded in (False, True)
+    )
+    assert [users.router.certificate("s").verdict for users in guarded] == ["kept"] * 4
+    assert "kept" not in [users.router.certificate("s").verdict for users in usual]
+    assert sum(users.paid for users in usual) < sum(users.paid for users in guarded)
+
+
 def test_complaints_alone_are_recognised_and_silence_then_means_satisfied():
     users = Users(complaint_rate=0.5).live(2000, report=complaints(0.5))
     assert users.router.policy.quiet_

@@ -2,7 +2,7 @@
 
 from floorline.guarantees.bernstein import EmpiricalBernstein
 from floorline.guarantees.betting import BettingMixture, Interval, betting_interval
-from floorline.guarantees.guard import guard_margin
+from floorline.guarantees.guard import guard_margin, guard_surplus
 from floorline.guarantees.hedged import HedgedCapital
 from floorline.guarantees.sparse import DoublyRobust, InversePropensity
 
@@ -15,4 +15,5 @@ __all__ = [
     "InversePropensity",
     "betting_interval",
     "guard_margin",
+    "guard_surplus",
 ]

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.estimators.base import carry_over
+from floorline.guarantees.guard import guard_surplus
 from floorline.stateful import Stateful
 
 Floats = NDArray[np.float64]
 
 _WORTH = 20.0
 """Number of an SLA's own labels of a model that the model's level over all SLAs is worth."""
+
+_PROVE_EVERY = 32.0
+"""Number of labels after which it is worked out anew which surplus proves the floor."""
 
 _ALIKE, _APART = 50.0, 1000.0
 """Number of labels that it takes to doubt that an SLA's requests are as hard as those of others,
@@ -67,11 +71,26 @@ class FloorAccount(Stateful):
         self.apart_ = 0.0
         self.compared_ = 0
         self.astray_ = 0.0
+        # Surplus of the labels that would prove the floor, and how many labels that was for.
+        self.proof_ = np.zeros(2)
 
     def compare(self, y: float, level: float) -> None:
         """Follow how labels of this SLA differ from the level of the model that served."""
         self.compared_ += 1
         self.apart_ += (y - level - self.apart_) / min(self.compared_ + _ALIKE, _APART)
+
+    def prove(self, confidence: float) -> None:
+        """Follow which surplus proves the floor at this confidence, every few dozen labels."""
+        labels = float(self.labels_.sum())
+        if labels >= self.proof_[1] + _PROVE_EVERY:
+            floor = self.promised_ / max(self.requests_, 1)
+            self.proof_ = np.array([guard_surplus(floor, labels, confidence=confidence), labels])
+
+    @property
+    def proof(self) -> float:
+        """Surplus over all requests that goes with labels which prove the floor; 0 unguarded."""
+        surplus, labels = self.proof_.tolist()
+        return float(surplus * self.requests_ / labels) if labels else 0.0
 
     def watch(self, short: float, bound: float) -> None:
         """Be off course from when ``short`` is farther from 0 than the bound until it crosses 0."""

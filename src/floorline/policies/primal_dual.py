@@ -28,7 +28,6 @@ from floorline.zoo import Zoo
 Floats = NDArray[np.float64]
 Silence = Literal["auto", "unknown", "satisfied"]
 
-_GUARDED = 3.0
 _STEADY = 1000.0
 """Requests over which prices of prompts work a shortfall off. Cost grows faster than in proportion
 with what is asked for, so haste is dear."""
@@ -79,8 +78,8 @@ class PrimalDual(EstimatingPolicy):
     buffer, reach
         B in units of the walk's own scale, and at most ``reach`` of the drift gained so far.
     caution
-        Standard errors of the surplus estimate to keep in hand; at least 3 for an SLA that is
-        ``guarded``, whose lower bound is to reach the floor.
+        Standard errors of the surplus estimate to keep in hand, beside what proves the floor of an
+        SLA that is ``guarded``.
     spare
         Labels to keep in hand while prompts decide, in standard deviations of how far satisfaction
         wanders off before prices bring it back.
@@ -155,7 +154,7 @@ class PrimalDual(EstimatingPolicy):
         self.pacing_ = {name: self._pacing(sla, zoo.names) for name, sla in slas.items()}
         self.frontier_ = Frontier(float(zoo.typical_costs.max()), memory=self.window)
         self.quiet_ = self.silence == "satisfied"
-        self.guarded_ = [name for name, sla in slas.items() if sla.guarded]
+        self.guarded_ = {name: sla.confidence for name, sla in slas.items() if sla.guarded}
         self.complaints_only_ = 0
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
@@ -227,6 +226,8 @@ class PrimalDual(EstimatingPolicy):
         if served:
             account = self.accounts_[decision.sla]
             account.label(model, score, previous)
+            if decision.sla in self.guarded_:
+                account.prove(self.guarded_[decision.sla])
             if previous is None and len(self.accounts_) > 1:
                 account.compare(score, float(self.levels_.mean_[model]))
             self._listen(score, previous)
@@ -275,7 +276,7 @@ class PrimalDual(EstimatingPolicy):
             if name in self.pacing_:
                 self.pacing_[name].promise(sla)
         self.accounts_ = {n: self.accounts_.get(n) or FloorAccount(names) for n in slas}
-        self.guarded_ = [name for name, sla in slas.items() if sla.guarded]
+        self.guarded_ = {name: sla.confidence for name, sla in slas.items() if sla.guarded}
         self.pacing_ = {n: self.pacing_.get(n) or self._pacing(s, names) for n, s in slas.items()}
 
     def queue(self, sla: str) -> float:
@@ -326,16 +327,15 @@ class PrimalDual(EstimatingPolicy):
     def _in_hand(self, name: str) -> InHand:
         """Surplus of an SLA and the margin for not knowing it better."""
         account = self.accounts_[name]
-        caution = max(self.caution, _GUARDED) if name in self.guarded_ else self.caution
         if self.quiet_:
             rate = self.complaint_rate
             complaints = float((account.labels_ - account.sum_).sum())
             served = float(account.served_.sum()) + account.gone_
             # Which of the dissatisfied complain is chance.
             error = math.sqrt(max(0.0, complaints) * (1.0 - rate)) / rate
-            return InHand(served - complaints / rate - account.promised_, caution * error)
+            return InHand(served - complaints / rate - account.promised_, self.caution * error)
         surplus, error = account.surplus(self.levels_.mean_, self.levels_.variance)
-        return InHand(surplus, caution * error)
+        return InHand(surplus, self.caution * error + account.proof)
 
     def _exploration(self, served: int, cost: Floats, able: NDArray[np.bool_] | None) -> Floats:
         """(M,) propensities: the served model, and a little of those that are little known."""
