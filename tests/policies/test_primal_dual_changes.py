@@ -90,7 +90,7 @@ def test_a_surplus_far_off_course_brings_the_rungs_back_until_it_is_on_it():
     account = FloorAccount(["only"])
     states = []
     for short in (5.0, 19.0, 21.0, 10.0, 1.0, -1.0, -15.0, -30.0, -5.0, 2.0):
-        account.watch(short, 20.0)
+        account.watch(short, below=20.0, above=25.0)
         states.append(account.off_course)
     assert states == [False, False, True, True, True, False, False, True, True, False]
 

@@ -92,9 +92,9 @@ class FloorAccount(Stateful):
         surplus, labels = self.proof_.tolist()
         return float(surplus * self.requests_ / labels) if labels else 0.0
 
-    def watch(self, short: float, bound: float) -> None:
-        """Be off course from when ``short`` is farther from 0 than the bound until it crosses 0."""
-        if abs(short) > bound:
+    def watch(self, short: float, below: float, above: float) -> None:
+        """Be off course from when ``short`` passes ``below`` or −``above`` until it crosses 0."""
+        if short > below or short < -above:
             self.astray_ = math.copysign(1.0, short)
         elif short * self.astray_ <= 0.0:
             self.astray_ = 0.0

@@ -35,9 +35,9 @@ with what is asked for, so haste is dear."""
 _ANY = 0.5
 """Level that is expected of models where no floor is promised."""
 
-_ASTRAY = 4.0
-"""How far, as a multiple of how far it wanders, a surplus may be from where prices of prompts
-keep it before the rungs bring it back."""
+_SUNK, _ASTRAY = 2.5, 4.0
+"""How far, as a multiple of how far it wanders, a surplus may sink below 0, or rise above where
+prices of prompts are to keep it, before the rungs bring it back."""
 
 _HASTE = 0.05
 """Most that a shortfall or surplus moves the satisfaction that prices aim at."""
@@ -206,7 +206,9 @@ class PrimalDual(EstimatingPolicy):
             surplus, guard = self._in_hand(name)
             wander = self._wander
             # What is not known of the surplus is no sign of anything.
-            account.watch(self.spare * wander - surplus, _ASTRAY * wander + guard)
+            course = self.spare * wander
+            below, above = course + _SUNK * wander + guard, _ASTRAY * wander + guard
+            account.watch(course - surplus, below, above)
         if self.quiet_:
             # Silence is no label: many in a row are no change for the better.
             self.levels_.learn(decision.index, 1.0, test=False)
