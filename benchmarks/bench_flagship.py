@@ -51,7 +51,7 @@ VARIANTS = {
 }
 FRONTIER = {
     "caution": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-    "optimism": (0.5, 1.0, 1.5, 2.0, 3.0),
+    "optimism": (0.65, 1.0, 1.3, 2.0, 3.0),
     "buffer": (0.0, 2.0, 4.0, 8.0),
 }
 console = Console(width=130)

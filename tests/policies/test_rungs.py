@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from floorline import Model, Zoo
 from floorline.policies.floor_account import _WORTH, FloorAccount, InHand
 from floorline.policies.model_levels import ModelLevels
-from floorline.policies.rungs import Rungs, improvement
+from floorline.policies.rungs import _HEARD, Rungs, improvement
 
 RUNGS = Rungs(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
 SHORT, PLENTY = InHand(-5.0, 0.0), InHand(1e6, 0.0)
@@ -38,6 +38,13 @@ def test_the_best_model_serves_where_none_reaches_the_floor():
     assert serve(levels, cost, SHORT, floor=0.95) == 1
 
 
+def test_doubt_about_worse_models_does_not_displace_the_best_where_the_floor_is_out_of_reach():
+    levels, cost = known([0.6, 0.8, 0.9])
+    labels = np.array([400.0, 20.0, 2000.0])
+    levels.restart(labels, labels * [0.6, 0.8, 0.9])
+    assert serve(levels, cost, SHORT, floor=0.97) == 2
+
+
 def test_only_allowed_models_serve():
     levels, cost = known([0.6, 0.8, 0.85])
     assert serve(levels, cost, SHORT, allowed=[True, False, True]) == 2
@@ -52,7 +59,8 @@ def test_only_allowed_models_serve():
 def test_nobody_is_passed_over_unseen(true, labels, floor):
     levels, cost = known(true, labels)
     mean, doubt = levels.mean_.tolist(), levels.sd_.tolist()
-    need, hope = floor + 5.0 / 3000.0, 1.0
+    hope = 1.0 / (1.0 + _HEARD)
+    need = min(floor + 5.0 / 3000.0, max(m + hope * sd for m, sd in zip(mean, doubt, strict=True)))
     gains = [improvement(m - need, hope * sd) for m, sd in zip(mean, doubt, strict=True)]
     dear = [c / g if g > 1e-12 else np.inf for c, g in zip(cost, gains, strict=True)]
     if min(dear) < np.inf:

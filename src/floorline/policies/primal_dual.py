@@ -74,7 +74,8 @@ class PrimalDual(EstimatingPolicy):
     patience
         Number of requests, beside those so far, over which a shortfall is worked off.
     optimism
-        Standard deviations, as a multiple, that count as possible improvement.
+        Standard deviations, as a multiple, that count as possible improvement; fewer where few
+        responses get labels.
     buffer, reach
         B in units of the walk's own scale, and at most ``reach`` of the drift gained so far.
     caution
@@ -107,7 +108,7 @@ class PrimalDual(EstimatingPolicy):
         *,
         estimator: MakeEstimator = SharedDifficulty,
         patience: float = 3000.0,
-        optimism: float = 1.0,
+        optimism: float = 1.3,
         buffer: float = 4.0,
         reach: float = 0.5,
         caution: float = 1.5,

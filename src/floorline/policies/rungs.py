@@ -14,8 +14,8 @@ from floorline.policies.model_levels import Floats, ModelLevels
 _CALM = 0.75
 """Share of the optimism while nothing is short."""
 
-_HEARD = 0.05
-"""Share of labelled responses below which optimism falls, since nobody would find it out."""
+_HEARD = 0.04
+"""Share of labelled responses at which optimism halves: hope that nobody would find out is dear."""
 
 _LEAST_DRIFT = 0.003
 _NEVER = 1e-12
@@ -32,7 +32,8 @@ class Rungs(NamedTuple):
     patience
         Number of requests, beside those so far, over which a shortfall is worked off.
     optimism
-        Standard deviations, as a multiple, that count as possible improvement.
+        Standard deviations, as a multiple, that count as possible improvement; fewer where few
+        responses get labels.
     buffer, reach
         What to have in hand in units of the random walk's own scale, and at most ``reach`` of the
         drift gained so far.
@@ -74,7 +75,9 @@ class Rungs(NamedTuple):
         need = floor + max(0.0, -surplus) / (self.patience + account.requests_)
         # Not knowing the surplus is no reason for a dearer model; only falling short is.
         heard = (float(account.labels_.sum()) + 10.0) / (account.requests_ + 10.0)
-        hope = self.optimism * (1.0 if surplus < 0.0 else _CALM) * min(1.0, heard / _HEARD)
+        hope = self.optimism * (1.0 if surplus < 0.0 else _CALM) * heard / (heard + _HEARD)
+        # Where nobody can be hoped to satisfy so many, whoever may come nearest is next.
+        need = min(need, max(mean[m] + hope * doubt[m] for m in able))
         high, dearness = -1, math.inf
         for m in able:
             distance, sd = mean[m] - need, hope * doubt[m]
