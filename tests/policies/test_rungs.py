@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from floorline import Model, Zoo
 from floorline.policies.floor_account import _WORTH, FloorAccount, InHand
 from floorline.policies.model_levels import ModelLevels
-from floorline.policies.rungs import _HEARD, Rungs, improvement
+from floorline.policies.rungs import _HEARD, _HOPELESS, Rungs, improvement
 
 RUNGS = Rungs(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
 SHORT, PLENTY = InHand(-5.0, 0.0), InHand(1e6, 0.0)
@@ -59,12 +59,12 @@ def test_only_allowed_models_serve():
 def test_nobody_is_passed_over_unseen(true, labels, floor):
     levels, cost = known(true, labels)
     mean, doubt = levels.mean_.tolist(), levels.sd_.tolist()
-    hope = 1.0 / (1.0 + _HEARD)
-    need = min(floor + 5.0 / 3000.0, max(m + hope * sd for m, sd in zip(mean, doubt, strict=True)))
-    gains = [improvement(m - need, hope * sd) for m, sd in zip(mean, doubt, strict=True)]
-    dear = [c / g if g > 1e-12 else np.inf for c, g in zip(cost, gains, strict=True)]
-    if min(dear) < np.inf:
-        assert serve(levels, cost, SHORT, floor=floor) == int(np.argmin(dear))
+    need, hope = floor + 5.0 / 3000.0, 1.0 / (1.0 + _HEARD)
+    distances = [(m - need, hope * sd) for m, sd in zip(mean, doubt, strict=True)]
+    gains = [improvement(d, sd) if d >= -_HOPELESS * sd else 0.0 for d, sd in distances]
+    dear = [c / g if g > 0.0 else np.inf for c, g in zip(cost, gains, strict=True)]
+    chosen = serve(levels, cost, SHORT, floor=floor)
+    assert chosen == int(np.argmin(dear) if min(dear) < np.inf else np.argmax(mean))
 
 
 def test_improvement_is_never_negative_and_grows_with_doubt():

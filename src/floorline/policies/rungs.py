@@ -18,7 +18,9 @@ _HEARD = 0.04
 """Share of labelled responses at which optimism halves: hope that nobody would find out is dear."""
 
 _LEAST_DRIFT = 0.003
-_NEVER = 1e-12
+_HOPELESS = 3.0
+"""Standard deviations, as multiples of what is hoped, below the need from which on a model has no
+chance. If none has one, the best serves: doubt about the others is no reason for them."""
 
 
 class Rungs(NamedTuple):
@@ -76,16 +78,16 @@ class Rungs(NamedTuple):
         # Not knowing the surplus is no reason for a dearer model; only falling short is.
         heard = (float(account.labels_.sum()) + 10.0) / (account.requests_ + 10.0)
         hope = self.optimism * (1.0 if surplus < 0.0 else _CALM) * heard / (heard + _HEARD)
-        # Where nobody can be hoped to satisfy so many, whoever may come nearest is next.
-        need = min(need, max(mean[m] + hope * doubt[m] for m in able))
         high, dearness = -1, math.inf
         for m in able:
             distance, sd = mean[m] - need, hope * doubt[m]
+            if distance < -_HOPELESS * sd:
+                continue
             # More than it can be; spares most models what an improvement takes to work out.
             if price[m] >= dearness * (max(0.0, distance) + 0.4 * sd):
                 continue
             gain = improvement(distance, sd)
-            if gain > _NEVER and price[m] < dearness * gain:
+            if price[m] < dearness * gain:
                 high, dearness = m, price[m] / gain
         if high < 0:
             return max(able, key=lambda m: (mean[m], -price[m]))
