@@ -1,5 +1,7 @@
 """The flagship and its parts: floors kept, feedback of any kind, a zoo that changes."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -226,6 +228,40 @@ def test_a_budget_is_spent_and_never_exceeded():
     budget = Budget(total=1200.0)
     users = Users(slas=(SLA("s", floor=0.5, budget=budget),), horizon=400).live(400)
     assert 0.8 * 1200.0 <= users.paid <= 1200.0
+
+
+def numbers(state):
+    """How many numbers, strings and flags there are in a state."""
+    if isinstance(state, Mapping):
+        return sum(numbers(part) for part in state.values())
+    if isinstance(state, np.ndarray):
+        return state.size
+    if isinstance(state, list | tuple):
+        return sum(numbers(part) for part in state)
+    return 1
+
+
+def test_the_state_is_as_large_after_9000_requests_as_after_3000():
+    slas = (
+        SLA("s", floor=0.7),
+        SLA("sure", floor=0.75, guarded=True),
+        SLA("poor", floor=0.0, budget=Budget(total=4000.0, per_model={"large": 900.0}, period=1.0)),
+    )
+    users = Users(slas=slas, window=500)
+    sizes = []
+    for stretch in range(3):
+        for sla in slas:
+            users.live(
+                1000,
+                sla=sla.name,
+                report=sparse(0.5),
+                at=lambda n, stretch=stretch: stretch + n / 1000,
+            )
+        whole = users.router.fold.snapshot()
+        # Decisions are remembered for late feedback, up to a number of its own (test_fold.py).
+        del whole["records_"]
+        sizes.append((numbers(whole), numbers(users.router.policy.snapshot())))
+    assert sizes[0] == sizes[1] == sizes[2]
 
 
 def test_propensities_of_exploration_are_logged():
