@@ -161,13 +161,13 @@ def _cells(runs: Sequence[Result], means: Means, per: int) -> list[str]:
         _plus_minus(ratio, ratio_half, 2),
         f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
         f"{round(sum(s.savings for s in scores) / count, 2) + 0.0:.0%}",
-        f"{sum(_per_equal_mix(s, means) for s in scores) / count:.2f}",
+        f"{sum(per_equal_mix(s, means) for s in scores) / count:.2f}",
         f"{sum(s.explored for s in scores) / count:.1%}",
         f"{sorted(run.decide_us for run in runs)[count // 2]:.0f}",
     ]
 
 
-def _per_equal_mix(scores: Scores, means: Means) -> float:
+def per_equal_mix(scores: Scores, means: Means) -> float:
     """Cost over that of the static mix that satisfies as many; 1 buys nothing by looking."""
     quality, cost = means
     reached = min(scores.satisfaction, float(quality.max()))
