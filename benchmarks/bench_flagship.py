@@ -55,7 +55,7 @@ FRONTIER = {
     "optimism": (0.65, 1.0, 1.3, 2.0, 3.0),
     "buffer": (0.0, 2.0, 4.0, 8.0),
 }
-console = Console(width=150)
+console = Console(width=170)
 
 
 def feedback(share):
