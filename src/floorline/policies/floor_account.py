@@ -79,6 +79,10 @@ class FloorAccount(Stateful):
         self.compared_ += 1
         self.apart_ += (y - level - self.apart_) / min(self.compared_ + _ALIKE, _APART)
 
+    def asked(self, floor: float) -> float:
+        """Floor to ask of models by their means over all SLAs: more where requests are harder."""
+        return floor - self.apart_
+
     def prove(self, confidence: float) -> None:
         """Follow which surplus proves the floor at this confidence, every few dozen labels."""
         labels = float(self.labels_.sum())

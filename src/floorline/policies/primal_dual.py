@@ -161,7 +161,7 @@ class PrimalDual(EstimatingPolicy):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve by prompts as far as they have proved to tell, by rungs otherwise."""
         raw, cost = self._estimate(request.features, request.input_tokens)
-        decides = self.prompts and self.worth_.proven and not self.accounts_[request.sla].off_course
+        decides = self._prompts_tell and not self.accounts_[request.sla].off_course
         quality = self._read(raw, decides=decides)
         in_hand = self._in_hand(request.sla)
         pacing, able = self.pacing_[request.sla], request.allowed
@@ -203,7 +203,7 @@ class PrimalDual(EstimatingPolicy):
         self.levels_.age()
         account = self.accounts_[name]
         account.serve(decision.index, decision.floor)
-        if self.prompts and self.worth_.proven:
+        if self._prompts_tell:
             surplus, guard = self._in_hand(name)
             wander = self._wander
             # What is not known of the surplus is no sign of anything.
@@ -355,6 +355,11 @@ class PrimalDual(EstimatingPolicy):
         return np.asarray(propensities)
 
     @property
+    def _prompts_tell(self) -> bool:
+        """Whether prompts may decide, and have proved to tell models apart."""
+        return self.prompts and self.worth_.proven
+
+    @property
     def _wander(self) -> float:
         """How far satisfaction wanders off before such slow correction brings it back."""
         return math.sqrt(0.5 * self.levels_.variance * _STEADY)
@@ -362,8 +367,7 @@ class PrimalDual(EstimatingPolicy):
     def _aim(self, request: Request, in_hand: InHand) -> float:
         """Mean satisfaction for prices of prompts to aim at: the floor, and what is short of it."""
         short = in_hand.short + self.spare * self._wander
-        # The same floor asks for better models where requests are harder than those of others.
-        floor = request.floor - self.accounts_[request.sla].apart_
+        floor = self.accounts_[request.sla].asked(request.floor)
         return floor + max(-_HASTE, min(_HASTE, short / _STEADY))
 
     def _listen(self, score: float, previous: float | None) -> None:

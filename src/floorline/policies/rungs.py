@@ -70,8 +70,7 @@ class Rungs(NamedTuple):
     ) -> int:
         """Position of the model whose turn it is, at these costs (M,) per call."""
         surplus, guard = in_hand
-        # The same floor asks for better models where requests are harder than those of others.
-        floor -= account.apart_
+        floor = account.asked(floor)
         price, mean, doubt = cost.tolist(), levels.mean_.tolist(), levels.sd_.tolist()
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
         need = floor + max(0.0, -surplus) / (self.patience + account.requests_)
