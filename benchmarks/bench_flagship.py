@@ -37,6 +37,8 @@ from floorline.sla import SLA
 
 SHARES = (1.0, 0.2, 0.05)
 POLICIES = ("primal_dual", "sla_router", "mess_plus")
+REFERENCES = ("static_mix", "best_fixed", "random", "oracle")
+"""Policies that learn nothing from labels, so φ is nothing to them."""
 CLEAR = 0.01
 VARIANTS = {
     "primal_dual": {},
@@ -142,6 +144,10 @@ def cells(logs, seeds, folder):
             times = (f"{time:.0f}" for time in measured[1.0].times)
             shown = (measured[share].all_shown(rows) for share in SHARES)
             table.add_row(policy, label, *shown, *times)
+    for policy in REFERENCES:
+        measured = measure(logs, policy, 1.0, seeds)
+        for label, rows in (("all", slice(None)), ("clear", sure)):
+            table.add_row(policy, label, measured.all_shown(rows))
     for share in (1.0, 0.2):
         told = measure(logs, "primal_dual", share, seeds, {"prompts": False}, told=True)
         shown = [told.all_shown(sure) if share == s else "" for s in SHARES]

@@ -27,11 +27,12 @@ from floorline.training import split_parts, target_range
 
 FLOORS = {"messplus": (0.65, 0.70, 0.73, 0.75), "routerbench": (0.80,)}
 VARIANTS = {
-    "primal_dual": {},
-    "spare 0.75": {"spare": 0.75},
-    "spare 0": {"spare": 0.0},
-    "OnlineLogistic": {"estimator": OnlineLogistic},
-    "no prompts": {"prompts": False},
+    "primal_dual": ("primal_dual", {}),
+    "spare 0.75": ("primal_dual", {"spare": 0.75}),
+    "spare 0": ("primal_dual", {"spare": 0.0}),
+    "OnlineLogistic": ("primal_dual", {"estimator": OnlineLogistic}),
+    "no prompts": ("primal_dual", {"prompts": False}),
+    **{name: (name, {}) for name in ("static_mix", "best_fixed", "random", "oracle")},
 }
 PORT_RUNS = {
     "primal_dual": ("primal_dual", "full"),
@@ -59,13 +60,13 @@ def prompts(data, seeds):
     """Warm start from one half, serve the other."""
     for name, floors in FLOORS.items():
         rows = []
-        for label, parameters in VARIANTS.items():
+        for label, (policy, parameters) in VARIANTS.items():
             ratios, met, above, times = [], [], [], []
             for floor in floors:
                 runs = [
                     replay(
                         data[name],
-                        Spec("primal_dual", floor, seed=s, history=0.5, parameters=parameters),
+                        Spec(policy, floor, seed=s, history=0.5, parameters=parameters),
                     )
                     for s in seeds
                 ]
