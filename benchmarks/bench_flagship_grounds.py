@@ -43,6 +43,7 @@ PORT_RUNS = {
     "batch_split": ("batch_split", "full"),
     "budget_fill": ("budget_fill", "full"),
     "lp_on_estimates": ("lp_on_estimates", "full"),
+    "budget_oracle": ("budget_oracle", "full"),
 }
 console = Console(width=150)
 
