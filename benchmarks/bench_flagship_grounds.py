@@ -22,7 +22,7 @@ from floorline.estimators import OnlineLogistic
 from floorline.replay import Spec, prepare, replay
 from floorline.replay.budgets import SPLITS, budget_scores, budgets_for, cheapest_bill
 from floorline.replay.metrics import references, score
-from floorline.replay.proteus_protocol import measure
+from floorline.replay.proteus.protocol import measure
 from floorline.training import split_parts, target_range
 
 FLOORS = {"messplus": (0.65, 0.70, 0.73, 0.75), "routerbench": (0.80,)}

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gateway"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from faults.killing import kill_repeatedly
-from faults.malforming import Malforming, send_by_document, send_malformed
-from faults.serving import Serving
-from faults.starving import fill, small_disk, starve
-from faults.streams import NumberedProvider, stream_for
-from live_gateway import ZOO, InThread, http_server, write_settings
+from tests.support.killing import kill_repeatedly
+from tests.support.live_gateway import ZOO, InThread, http_server, write_settings
+from tests.support.malforming import Malforming, send_by_document, send_malformed
+from tests.support.serving import Serving
+from tests.support.starving import fill, small_disk, starve
+from tests.support.streams import NumberedProvider, stream_for
 
-from floorline.gateway.fake_provider import FakeProvider
+from floorline.demo.fake_provider import FakeProvider
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
 

@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 
 from floorline.datasets import load
 from floorline.encoders import make_encoder
-from floorline.policies.budget_prices import solve_budgets
+from floorline.optimization.budget_lp import solve_budgets
 from floorline.replay import prepare
-from floorline.replay.scenarios import DEMAND, act, budgeted, steady
-from floorline.replay.scenarios_scores import Period, periods, running_spend
+from floorline.replay.scenarios.metrics import Period, periods, running_spend
+from floorline.replay.scenarios.streams import DEMAND, act, budgeted, steady
 from floorline.sla import Budget
 
 GUESSES = (1.0, 0.5, 5.0)

@@ -25,8 +25,8 @@ from floorline.datasets import load
 from floorline.datasets.simulated import MODELS, SimulatedZoo
 from floorline.encoders import make_encoder
 from floorline.replay import prepare
+from floorline.replay.environment import GivenFeatures
 from floorline.replay.run import history_of
-from floorline.replay.world import GivenFeatures
 
 POLICIES = ("primal_dual", "mess_plus", "sla_router")
 METHODS = ("decide", "on_decision", "on_outcome", "on_feedback")

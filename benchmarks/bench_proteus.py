@@ -22,8 +22,8 @@ from floorline.datasets import RoutingTable, load
 from floorline.encoders import make_encoder
 from floorline.policies import Request, make_policy
 from floorline.replay import prepare
-from floorline.replay.moving_floors import track, tracking_table
-from floorline.replay.proteus_protocol import level_table, measure, summary_table
+from floorline.replay.proteus.moving_floors import track, tracking_table
+from floorline.replay.proteus.protocol import level_table, measure, summary_table
 from floorline.sla import SLA
 from floorline.training import Settings, split_parts, target_range
 

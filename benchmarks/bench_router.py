@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from floorline import SLA, Model, Router, Zoo
+from floorline.core.random import CounterRng
 from floorline.encoders.hashed import HashedNgrams
+from floorline.optimization.floor_lp import cheapest_assignment
 from floorline.policies import Request
-from floorline.policies.optima import cheapest_assignment
 from floorline.replay import Spec, replay
 from floorline.replay.data import ReplayData
-from floorline.replay.world import GivenFeatures
-from floorline.rng import CounterRng
+from floorline.replay.environment import GivenFeatures
 
 MODELS = 11
 ROWS = 36_497

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from floorline.policies import make_policy
-from floorline.replay.world import GivenFeatures
+from floorline.replay.environment import GivenFeatures
 from floorline.router import Router
 from floorline.sla import SLA
 from floorline.zoo import Model, Zoo

@@ -21,13 +21,13 @@ from floorline.events import Decision
 from floorline.policies import make_policy
 from floorline.policies.base import DECLINED
 from floorline.replay.data import prepare
+from floorline.replay.environment import GivenFeatures, World
 from floorline.replay.run import history_of, replay, stream_means
 from floorline.replay.spec import Run, Spec
-from floorline.replay.world import GivenFeatures, World
 from floorline.router import Router
 from floorline.sla import SLA
-from floorline.stores import MemoryLog
-from floorline.whatif import Counterfactual, NoSupport
+from floorline.state.event_log import MemoryLog
+from floorline.whatif.counterfactual import Counterfactual, NoSupport
 
 LOGGERS = [("random", {}, 1.0), ("random", {}, 0.2), ("sla_router", {"c": 3.0}, 1.0)]
 TARGETS = [("cheapest", {}), ("static_mix", {}), ("carrot", {"c": 0}), ("sla_router", {})]

@@ -11,7 +11,15 @@ from threadpoolctl import threadpool_limits
 from floorline.datasets import load, simulate
 from floorline.encoders import make_encoder
 from floorline.replay import prepare
-from floorline.replay.scenarios import (
+from floorline.replay.scenarios.metrics import (
+    Detections,
+    references,
+    running_share,
+    stretches,
+    until_halved,
+    until_settled,
+)
+from floorline.replay.scenarios.streams import (
     Scene,
     act,
     joins,
@@ -22,14 +30,6 @@ from floorline.replay.scenarios import (
     shared,
     steady,
     useless_prompts,
-)
-from floorline.replay.scenarios_scores import (
-    Detections,
-    references,
-    running_share,
-    stretches,
-    until_halved,
-    until_settled,
 )
 from floorline.sla import SLA
 

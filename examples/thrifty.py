@@ -5,7 +5,7 @@ import numpy as np
 from floorline.errors import check_number
 from floorline.estimators import OnlineLogistic
 from floorline.policies.base import Choice, Request, lowest
-from floorline.policies.estimating import EstimatingPolicy
+from floorline.policies.estimating_policy import EstimatingPolicy
 
 
 class Thrifty(EstimatingPolicy):

@@ -11,7 +11,7 @@ from floorline.events import Feedback, Outcome, encode_event
 from floorline.policies import POLICIES, make_policy
 from floorline.router import Router
 from floorline.sla import SLA, Budget
-from floorline.stores import MemoryLog
+from floorline.state.event_log import MemoryLog
 from floorline.zoo import Model, Zoo
 
 # Machines that run the tests are shared; slowness is not a failure.

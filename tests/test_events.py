@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from floorline.core.features import SparseFeatures
 from floorline.errors import InvalidInput
 from floorline.events import (
     Decision,
@@ -14,7 +15,6 @@ from floorline.events import (
     decode_event,
     encode_event,
 )
-from floorline.features import SparseFeatures
 from floorline.sla import SLA, Budget
 from floorline.zoo import Model, Zoo
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from floorline.core.features import SparseFeatures
+from floorline.core.snapshots import Stateful, pack, unpack
 from floorline.encoders import HashedNgrams
 from floorline.errors import BudgetExhausted, InvalidInput, UnknownDecision
 from floorline.estimators import CostEstimator, NearestNeighbours, OnlineLogistic, RunningMean
 from floorline.events import decode_event, encode_event
-from floorline.features import SparseFeatures
 from floorline.policies import POLICIES, History, Policy
 from floorline.policies.base import certain
 from floorline.router import Router
 from floorline.sla import SLA, Budget
-from floorline.stateful import Stateful, pack, unpack
 from floorline.zoo import Model, Zoo
 
 POISON = [np.nan, np.inf, -np.inf]

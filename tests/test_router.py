@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 import floorline
+from floorline.core.features import SparseFeatures
+from floorline.core.snapshots import pack
 from floorline.encoders import HashedNgrams
 from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
 from floorline.events import Decision, decode_event, encode_event
-from floorline.features import SparseFeatures
-from floorline.policies.mess_plus import MessPlus
+from floorline.policies.published.mess_plus import MessPlus
 from floorline.router import Origin, Router
 from floorline.sla import SLA
-from floorline.stateful import pack
 from floorline.zoo import Model, Zoo
 
 GOLD = SLA("gold", floor=0.8)

@@ -1,10 +1,10 @@
 """Route each LLM request to the cheapest model that keeps a promised floor on quality."""
 
+from floorline._version import __version__
 from floorline.events import Decision, Feedback, Outcome
 from floorline.router import Router
 from floorline.sla import SLA, Budget
-from floorline.status import Status
-from floorline.version import __version__
+from floorline.state.status import Status
 from floorline.zoo import Model, Zoo
 
 __all__ = [

@@ -1,6 +1,6 @@
 """``python -m floorline``."""
 
-from floorline.cli import run
+from floorline.cli.app import run
 
 if __name__ == "__main__":
     run()

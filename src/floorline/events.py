@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import SparseFeatures, freeze
+from floorline.core.snapshots import array_from_ext, pack
 from floorline.errors import InvalidInput, check_number
-from floorline.features import SparseFeatures, freeze
 from floorline.sla import SLA
-from floorline.stateful import array_from_ext, pack
 from floorline.zoo import Zoo
 
 DIRECT = "direct"

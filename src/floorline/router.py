@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from floorline.admission import able, affordable, within_budget
-from floorline.certificate import Certificate, certificate_of, window_certificate_of
+from floorline.core.features import Features, freeze, is_finite, length
+from floorline.core.random import CounterRng
+from floorline.core.snapshots import pack, unpack
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.messages import approximate_tokens
@@ -23,16 +24,15 @@ from floorline.events import (
     SlaChange,
     ZooChange,
 )
-from floorline.features import Features, freeze, is_finite, length
-from floorline.fold import Find, Fold
-from floorline.judge import Judge
 from floorline.policies import Choice, Policy, Request, make_policy
 from floorline.policies.base import DECLINED, certain, declined
-from floorline.rng import CounterRng
 from floorline.sla import SLA, check_floor
-from floorline.stateful import pack, unpack
-from floorline.status import Status, status_of
-from floorline.stores import EventLog, MemoryLog
+from floorline.state.certificate import Certificate, certificate_of, window_certificate_of
+from floorline.state.eligibility import able, affordable, within_budget
+from floorline.state.event_log import EventLog, MemoryLog
+from floorline.state.fold import Find, Fold
+from floorline.state.judge import Judge
+from floorline.state.status import Status, status_of
 from floorline.zoo import Model, Zoo
 
 _SNAPSHOT_VERSION = 1

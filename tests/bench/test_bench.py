@@ -14,7 +14,7 @@ from floorline.bench.cache import RunCache
 from floorline.bench.run import run_suite
 from floorline.bench.suite import load_suite
 from floorline.bench.write_up import write_up
-from floorline.cli import main
+from floorline.cli.app import main
 from floorline.datasets import simulate
 from floorline.encoders import HashedNgrams
 from floorline.errors import DataError, InvalidInput

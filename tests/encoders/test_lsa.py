@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.core.snapshots import pack, unpack
 from floorline.encoders import Encoder, Lsa
 from floorline.errors import DataError, InvalidInput
-from floorline.stateful import pack, unpack
 
 PROMPTS = [f"How much is {i} times {i + 1}?" for i in range(30)] + [
     f"Name the {kind} of {place}."

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.core.snapshots import pack
 from floorline.estimators import CostEstimator
-from floorline.stateful import pack
 from floorline.zoo import Model, Zoo
 
 TOKENS = Zoo(

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from floorline.core.features import SparseFeatures
+from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
 from floorline.estimators.linear import TrainedLinear
-from floorline.features import SparseFeatures
-from floorline.stateful import pack
 
 
 @pytest.fixture

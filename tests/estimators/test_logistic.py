@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.core.features import SparseFeatures
+from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
 from floorline.estimators import OnlineLogistic
-from floorline.features import SparseFeatures
-from floorline.stateful import pack
 
 
 def logistic_data(n, dim, seed, scale=2.0):

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from floorline.core.features import SparseFeatures
+from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
 from floorline.estimators import NearestNeighbours
-from floorline.features import SparseFeatures
-from floorline.stateful import pack
 
 
 def points(n, seed, dim=4):

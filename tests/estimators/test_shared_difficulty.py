@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from floorline.core.features import SparseFeatures
+from floorline.core.snapshots import pack, unpack
 from floorline.errors import InvalidInput
 from floorline.estimators import SharedDifficulty
-from floorline.features import SparseFeatures
-from floorline.stateful import pack, unpack
 
 DIM = 6
 NAMES = ["small", "large"]

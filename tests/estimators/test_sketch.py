@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.core.features import SparseFeatures
 from floorline.estimators.sketch import Sketch
-from floorline.features import SparseFeatures
 
 
 @given(st.integers(1, 70), st.integers(1, 40), st.integers(0, 2**32 - 1))

@@ -1,35 +1,3 @@
-import contextlib
+from tests.support.gateway_fixtures import gateway, provider, start
 
-import pytest
-from live_gateway import ZOO, InThread, Live, http_server, write_settings
-
-from floorline.gateway.fake_provider import FakeProvider
-
-
-@pytest.fixture(scope="session")
-def provider():
-    """URL of the fake provider, which plays the simulated zoo."""
-    served = InThread(http_server(FakeProvider(ZOO).app()))
-    yield served.value
-    served.stop()
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Start gateways; they stop after the test."""
-    started = []
-
-    def begin(text, folder=tmp_path, **given):
-        started.append(Live(text, folder, **given))
-        return started[-1]
-
-    yield begin
-    for one in started:
-        with contextlib.suppress(RuntimeError):
-            one.stop()
-
-
-@pytest.fixture
-def gateway(start, provider):
-    """A gateway before the fake provider, open to everybody."""
-    return start(write_settings(provider))
+__all__ = ["gateway", "provider", "start"]

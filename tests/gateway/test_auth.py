@@ -1,5 +1,5 @@
 import pytest
-from live_gateway import wait_until, write_settings
+from tests.support.live_gateway import wait_until, write_settings
 
 from floorline.gateway.auth import Auth
 from floorline.gateway.errors import ApiError

@@ -4,7 +4,7 @@ import json
 import threading
 
 import httpx2 as httpx
-from live_gateway import MODELS, wait_until, write_settings
+from tests.support.live_gateway import MODELS, wait_until, write_settings
 
 
 class Clients:

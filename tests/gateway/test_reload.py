@@ -7,7 +7,7 @@ import pytest
 
 from floorline.config import load, load_text
 from floorline.errors import FloorlineError
-from floorline.gateway.changes import at_run_time, changes
+from floorline.gateway.config_diff import at_run_time, changes
 from floorline.gateway.reload import Reloader
 
 BEFORE = """

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.core.snapshots import pack, unpack
 from floorline.errors import InvalidInput
 from floorline.guarantees import (
     BettingMixture,
@@ -13,7 +14,6 @@ from floorline.guarantees import (
 )
 from floorline.guarantees.bernstein import bernstein_lower, bernstein_wealth
 from floorline.guarantees.betting import betting_interval, betting_wealth
-from floorline.stateful import pack, unpack
 
 DELTA = 0.05
 RUIN = np.log(2 / DELTA)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES, Policy, Request, make_policy, policy_class
 from floorline.sla import SLA
-from floorline.stateful import pack
 
 ALL = sorted(POLICIES)
 LEARNING = sorted(name for name in POLICIES if POLICIES[name].knows in ("feedback", "means"))

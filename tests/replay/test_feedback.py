@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.core.random import CounterRng
 from floorline.errors import InvalidInput
 from floorline.replay.feedback import FeedbackModel
-from floorline.rng import CounterRng
 
 MODELS = st.builds(
     FeedbackModel,

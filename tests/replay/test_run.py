@@ -9,7 +9,7 @@ from floorline.encoders import HashedNgrams
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES
 from floorline.policies.base import DECLINED
-from floorline.policies.exploration import QueryAllPolicy
+from floorline.policies.query_all_policy import QueryAllPolicy
 from floorline.replay.compare import compare
 from floorline.replay.data import prepare
 from floorline.replay.run import build_policy, replay, stream_means, stream_rows

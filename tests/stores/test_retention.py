@@ -3,7 +3,7 @@ import json
 import polars as pl
 import pytest
 
-from floorline.cli import main
+from floorline.cli.app import main
 from floorline.errors import InvalidInput, StoreUnavailable
 from floorline.events import Outcome
 from floorline.router import Router

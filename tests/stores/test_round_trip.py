@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from floorline.core.features import SparseFeatures, freeze
 from floorline.errors import InvalidInput
 from floorline.events import (
     Decision,
@@ -14,7 +15,6 @@ from floorline.events import (
     ZooChange,
     encode_event,
 )
-from floorline.features import SparseFeatures, freeze
 from floorline.sla import SLA, Budget
 from floorline.stores.packing import drop_zeros, pack_event, restore_zeros, unpack_event
 from floorline.zoo import Model, Zoo

@@ -8,12 +8,12 @@ pytest.importorskip("torch", reason="training needs the extra 'train'")
 import torch
 from safetensors.torch import load_file
 
-from floorline import checkpoint
-from floorline.cli import main
+from floorline.cli.app import main
 from floorline.errors import DataError
+from floorline.estimators import proteus_checkpoint as checkpoint
 from floorline.estimators.network import RoutingNetwork
 from floorline.replay import prepare
-from floorline.replay.proteus_protocol import measure
+from floorline.replay.proteus.protocol import measure
 from floorline.training import Settings, split_parts
 from floorline.training.duals import Duals
 from floorline.training.network import Network

@@ -3,14 +3,14 @@ import sys
 
 import pytest
 
-from floorline import training_cli
-from floorline.cli import main
+from floorline.cli import train as training_cli
+from floorline.cli.app import main
 
 SERVING = """
 import sys
 sys.modules["torch"] = None
 import numpy as np
-from floorline.checkpoint import load_network
+from floorline.estimators.proteus_checkpoint import load_network
 from floorline import SLA, Model, Router, Zoo
 from floorline.policies import make_policy
 zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
@@ -22,7 +22,7 @@ print(router.route(features=np.ones(6, np.float32)).model)
 
 
 def test_serving_imports_no_torch(random_network, tmp_path):
-    from floorline.checkpoint import save_network
+    from floorline.estimators.proteus_checkpoint import save_network
 
     save_network(random_network(("small", "large")), tmp_path, settings={}, data={}, metrics={})
     found = subprocess.run(

@@ -3,7 +3,7 @@
 import httpx2 as httpx
 import openai
 import pytest
-from live_gateway import Live, wait_until, write_settings
+from tests.support.live_gateway import Live, wait_until, write_settings
 
 ASK = [{"role": "user", "content": "Why is the sky blue?"}]
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from floorline.files import write_whole
-from floorline.version import __version__
+from floorline._files import write_whole
+from floorline._version import __version__
 
 _T = TypeVar("_T")
 

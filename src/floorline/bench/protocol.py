@@ -15,13 +15,13 @@ from rich.table import Table
 
 from floorline.bench.cache import RunCache
 from floorline.bench.suite import Protocols
-from floorline.checkpoint import read_about
 from floorline.datasets import RoutingTable
 from floorline.encoders import Encoder
 from floorline.errors import FloorlineError, MissingExtra
+from floorline.estimators.proteus_checkpoint import read_about
 from floorline.replay.data import prepare
-from floorline.replay.moving_floors import Tracking, track, tracking_table
-from floorline.replay.proteus_protocol import Protocol, level_table, measure, summary_table
+from floorline.replay.proteus.moving_floors import Tracking, track, tracking_table
+from floorline.replay.proteus.protocol import Protocol, level_table, measure, summary_table
 from floorline.report.plots import PERCENT, colour, save_figure
 from floorline.training import Parts, Settings, split_parts, target_range
 from floorline.training.checkpointed import train_checkpoint

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from floorline._version import __version__
 from floorline.bench import budget_tables, protocol
 from floorline.bench.run import ENCODER, Section
 from floorline.bench.suite import Budgets, Suite
 from floorline.replay.tables import LEGEND, markdown_table, save
 from floorline.report import front, over_time, response
-from floorline.version import __version__
 
 _RECORDED = ("joblib", "msgspec", "numpy", "polars", "scikit-learn", "scipy", "usearch")
 

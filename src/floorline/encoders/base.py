@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.features import Features, SparseFeatures
+from floorline.core.features import Features, SparseFeatures
 
 __all__ = ["Encoder", "Features", "Prompt", "SparseFeatures"]
 

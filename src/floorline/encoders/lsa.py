@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._files import write_whole
+from floorline.core.snapshots import pack, unpack
 from floorline.encoders import statistics
 from floorline.encoders.base import Prompt, SparseFeatures
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.messages import read_prompt
 from floorline.errors import DataError, InvalidInput, SnapshotMismatch, check_number
-from floorline.files import write_whole
-from floorline.stateful import pack, unpack
 
 _FORMAT = "floorline-lsa"
 _VERSION = 1

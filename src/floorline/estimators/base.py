@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features, is_finite
+from floorline.core.snapshots import State
 from floorline.errors import InvalidInput
-from floorline.features import Features, is_finite
-from floorline.stateful import State
 
 # Times the longest features that pass as finite, its square still fits into a float32.
 _MAX_WEIGHT = 1e6

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features
+from floorline.core.snapshots import Stateful
 from floorline.errors import InvalidInput
 from floorline.estimators.base import QualityEstimator
 from floorline.estimators.logistic import OnlineLogistic
 from floorline.estimators.neighbours import NearestNeighbours
-from floorline.features import Features
-from floorline.stateful import Stateful
 
 
 class Blend(Stateful):

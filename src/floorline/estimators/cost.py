@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.snapshots import Stateful
 from floorline.errors import check_number
 from floorline.estimators.base import carry_over
-from floorline.stateful import Stateful
 from floorline.zoo import Zoo
 
 _BUCKETS = 12

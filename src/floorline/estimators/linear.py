@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features, SparseFeatures
+from floorline.core.snapshots import Stateful
 from floorline.errors import check_number
 from floorline.estimators.base import carry_over, check_label
 from floorline.estimators.sigmoid import sigmoid
-from floorline.features import Features, SparseFeatures
-from floorline.stateful import Stateful
 
 
 class TrainedLinear(Stateful):

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features, SparseFeatures
+from floorline.core.snapshots import Stateful
 from floorline.errors import check_number, check_one_of
 from floorline.estimators.base import carry_over, check_label
 from floorline.estimators.sigmoid import sigmoid
-from floorline.features import Features, SparseFeatures
-from floorline.stateful import Stateful
 
 _MAX_LOGIT = 12.0
 _MAX_IMPORTANCE = 10.0

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features, dense, is_finite
+from floorline.core.snapshots import State, Stateful
 from floorline.errors import InvalidInput, check_number
 from floorline.estimators.base import carry_over, check_label
-from floorline.features import Features, dense, is_finite
-from floorline.stateful import State, Stateful
 
 _COLUMNS = ("features_", "labels_", "costs_")
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features, SparseFeatures
+from floorline.core.snapshots import State, Stateful
 from floorline.errors import InvalidInput
 from floorline.estimators.base import check_label
 from floorline.estimators.sigmoid import sigmoid
-from floorline.features import Features, SparseFeatures
-from floorline.stateful import State, Stateful
 
 Floats = NDArray[np.float32]
 

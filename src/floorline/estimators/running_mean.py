@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features
+from floorline.core.snapshots import Stateful
 from floorline.estimators.base import carry_over, check_label
-from floorline.features import Features
-from floorline.stateful import Stateful
 
 
 class RunningMean(Stateful):

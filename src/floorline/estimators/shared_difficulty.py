@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features
+from floorline.core.snapshots import Stateful
 from floorline.errors import InvalidInput, check_number
 from floorline.estimators.base import carry_over, check_label
 from floorline.estimators.sketch import Sketch
-from floorline.features import Features
-from floorline.stateful import Stateful
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.features import Features, SparseFeatures
+from floorline.core.features import Features, SparseFeatures
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from floorline.config import Settings, load
 from floorline.errors import FloorlineError, InvalidInput
-from floorline.gateway.changes import Changes, at_run_time, changes
+from floorline.gateway.config_diff import Changes, at_run_time, changes
 
 log = logging.getLogger("floorline.gateway")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from floorline.config import ModelSettings, Settings, load_model
-from floorline.gateway.opening import Promises
+from floorline.gateway.startup import Promises
 from floorline.stores.sql import SqlStore
 from floorline.zoo import Zoo
 

@@ -14,13 +14,13 @@ from floorline.config import Settings
 from floorline.errors import InvalidInput
 from floorline.events import Decision
 from floorline.gateway.auth import Auth, Caller
-from floorline.gateway.body import ROUTED, ChatBody
+from floorline.gateway.chat_request import ROUTED, ChatBody
 from floorline.gateway.errors import ApiError
-from floorline.gateway.metrics import Metrics
-from floorline.gateway.opening import TENANT, reconcile, tenant_sla
+from floorline.gateway.observability.metrics import Metrics
+from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
-from floorline.gateway.telemetry import CallSpan, Telemetry
+from floorline.gateway.startup import TENANT, reconcile, tenant_sla
 from floorline.gateway.upstream_config import upstream
 from floorline.gateway.upstreams import (
     Answer,

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from floorline.core.snapshots import Stateful
 from floorline.guarantees.betting import Interval, check_range, unit
 from floorline.guarantees.mixture import cauchy_prior, check_delta, climb, log_mixture
-from floorline.stateful import Stateful
 
 _PRIOR = cauchy_prior(1e-4, 0.95, centre=0.2, scale=2.0)
 _PENALTY = -np.log1p(-_PRIOR.rates) - _PRIOR.rates

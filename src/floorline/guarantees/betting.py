@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from floorline.core.snapshots import Stateful
 from floorline.errors import InvalidInput, check_number
 from floorline.guarantees.mixture import cauchy_prior, check_delta, climb, log_mixture
-from floorline.stateful import Stateful
 
 _PRIOR = cauchy_prior(1e-3, 8.0, centre=0.3, scale=1.5)
 _ODDS = np.expm1(_PRIOR.rates)

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from floorline.core.snapshots import Stateful
 from floorline.guarantees.betting import Interval, check_range, unit
 from floorline.guarantees.mixture import check_delta
-from floorline.stateful import Stateful
 
 _MOST_BET = 0.5
 

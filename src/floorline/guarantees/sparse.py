@@ -8,11 +8,11 @@ labelled responses, and docs/guarantees.md says what must be assumed beyond that
 
 from __future__ import annotations
 
+from floorline.core.snapshots import Stateful
 from floorline.errors import check_number
 from floorline.guarantees.bernstein import LowerBound
 from floorline.guarantees.betting import Interval, unit
 from floorline.guarantees.mixture import check_delta
-from floorline.stateful import Stateful
 
 
 class InversePropensity(Stateful):

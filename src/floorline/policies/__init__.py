@@ -8,8 +8,17 @@ from typing import Any
 
 from floorline.errors import InvalidInput
 from floorline.policies.base import Choice, History, Policy, Request
-from floorline.policies.baselines import BestFixed, Cheapest, Random, StaticMix
-from floorline.policies.budget_baselines import (
+from floorline.policies.primal_dual.policy import PrimalDual
+from floorline.policies.published.carrot import Carrot, RouteLlm
+from floorline.policies.published.mess_plus import MessPlus
+from floorline.policies.published.omnirouter import OmniRouter
+from floorline.policies.published.port import Port
+from floorline.policies.published.proteus import Proteus
+from floorline.policies.published.sla_router import SlaRouter
+from floorline.policies.reference.budget_fill import BudgetFill
+from floorline.policies.reference.budget_oracle import BudgetOracle, LpOnEstimates
+from floorline.policies.reference.oracle import Oracle
+from floorline.policies.reference.port_baselines import (
     BatchSplit,
     ClassifierCost,
     ClassifierPerf,
@@ -18,16 +27,7 @@ from floorline.policies.budget_baselines import (
     KnnCost,
     KnnPerf,
 )
-from floorline.policies.budget_fill import BudgetFill
-from floorline.policies.budget_plans import BudgetOracle, LpOnEstimates
-from floorline.policies.carrot import Carrot, RouteLlm
-from floorline.policies.mess_plus import MessPlus
-from floorline.policies.omnirouter import OmniRouter
-from floorline.policies.oracle import Oracle
-from floorline.policies.port import Port
-from floorline.policies.primal_dual import PrimalDual
-from floorline.policies.proteus import Proteus
-from floorline.policies.sla_router import SlaRouter
+from floorline.policies.reference.promptless import BestFixed, Cheapest, Random, StaticMix
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
@@ -96,7 +96,7 @@ def policy_class(name: str) -> type[Policy]:
 
     Examples
     --------
-    >>> policy_class("mess_plus") is policy_class("floorline.policies.mess_plus:MessPlus")
+    >>> policy_class("mess_plus") is policy_class("floorline.policies.published.mess_plus:MessPlus")
     True
     """
     if name in POLICIES:

@@ -12,10 +12,10 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.features import Features
+from floorline.core.snapshots import Stateful
 from floorline.events import Decision, Feedback, Outcome
-from floorline.features import Features
 from floorline.sla import SLA
-from floorline.stateful import Stateful
 from floorline.zoo import Zoo
 
 Knows = Literal["feedback", "features", "means", "labels"]

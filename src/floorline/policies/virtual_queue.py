@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from floorline.core.snapshots import Stateful
 from floorline.sla import SLA
-from floorline.stateful import Stateful
 
 
 class VirtualQueues(Stateful):

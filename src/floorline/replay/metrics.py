@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from floorline.optimization.floor_lp import cheapest_assignment, cheapest_mix
 from floorline.policies.base import DECLINED
-from floorline.policies.optima import cheapest_assignment, cheapest_mix
 from floorline.replay.data import ReplayData
 from floorline.replay.run import stream_means, stream_rows
 from floorline.replay.spec import Run

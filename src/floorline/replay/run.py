@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.checkpoint import check_fits, load_network
 from floorline.errors import InvalidInput, check_number
+from floorline.estimators.proteus_checkpoint import check_fits, load_network
 from floorline.policies import History, Policy, make_policy, policy_class
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
+from floorline.replay.environment import GivenFeatures, World
 from floorline.replay.spec import Run, Spec, Timeline
-from floorline.replay.world import GivenFeatures, World
 from floorline.router import Router
 from floorline.sla import SLA, Budget
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.table import Table
 
+from floorline._version import __version__
+from floorline.optimization.floor_lp import cheapest_mix
 from floorline.policies import policy_class
-from floorline.policies.optima import cheapest_mix
 from floorline.replay.compare import Result
 from floorline.replay.metrics import Scores, mean_and_interval
-from floorline.version import __version__
 
 _KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.certificate import BETTING
 from floorline.errors import InvalidInput, check_one_of
 from floorline.guarantees import DoublyRobust, EmpiricalBernstein, InversePropensity
 from floorline.guarantees.betting import betting_lower
 from floorline.report.certificate_data import Promise, Response
+from floorline.state.certificate import BETTING
 
 METHODS = {
     "betting": BETTING,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from floorline.certificate import Certificate
-from floorline.files import write_whole
+from floorline._files import write_whole
 from floorline.report.certificate_plot import interval_svg
 from floorline.report.certificate_report import Group, Report
+from floorline.state.certificate import Certificate
 
 _STYLE = """
 :root { color-scheme: light; }

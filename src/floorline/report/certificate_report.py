@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from floorline.certificate import Certificate, Tally, certify
-from floorline.certificate_log import LogDigest
+from floorline._version import __version__
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Event, Recall, SlaChange
 from floorline.guarantees import Interval
-from floorline.ledger import PRAISE
 from floorline.report.certificate_data import Promise, Response
 from floorline.report.certificate_methods import METHODS, Point, intervals
 from floorline.sla import SLA, check_floor
-from floorline.version import __version__
+from floorline.state.certificate import Certificate, Tally, certify
+from floorline.state.ledger import PRAISE
+from floorline.stores.log_source import LogDigest
 
 _SUSPICIOUS = 0.01
 

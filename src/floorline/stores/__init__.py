@@ -1,7 +1,5 @@
-"""Where events are kept."""
+"""Event logs in SQL databases."""
 
-from floorline.stores.base import EventLog
-from floorline.stores.memory import MemoryLog
 from floorline.stores.opening import open_store
 
-__all__ = ["EventLog", "MemoryLog", "open_store"]
+__all__ = ["open_store"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from floorline._files import writing_whole
+from floorline.core.features import dense
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Event, Recall, SlaChange, ZooChange
-from floorline.features import dense
-from floorline.files import writing_whole
 from floorline.stores.reading import LogReader
 
 FORMATS = (".jsonl", ".parquet")

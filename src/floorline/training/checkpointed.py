@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from floorline.checkpoint import save_network
 from floorline.datasets import RoutingTable
 from floorline.encoders import Encoder
+from floorline.estimators.proteus_checkpoint import save_network
 from floorline.training.parts import Parts
 from floorline.training.settings import Settings
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import torch
 
+from floorline._files import write_whole
 from floorline.datasets import RoutingTable
 from floorline.encoders import Encoder
 from floorline.errors import DataError
-from floorline.files import write_whole
 from floorline.training.parts import Parts
 from floorline.training.proteus_trainer import Progress, ProteusTrainer
 from floorline.training.settings import Settings

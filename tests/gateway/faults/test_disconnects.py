@@ -1,10 +1,10 @@
 import asyncio
 import json
 
-import faulty_provider as fp
 import pytest
-from faults.streams import broken_off
-from live_gateway import wait_until
+from tests.support import faulty_provider as fp
+from tests.support.live_gateway import wait_until
+from tests.support.streams import broken_off
 
 from floorline.gateway.service import LEFT
 

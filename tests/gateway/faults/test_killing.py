@@ -1,6 +1,6 @@
-from faults.killing import kill_repeatedly
-from faults.serving import Serving
-from live_gateway import write_settings
+from tests.support.killing import kill_repeatedly
+from tests.support.live_gateway import write_settings
+from tests.support.serving import Serving
 
 
 def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(provider, tmp_path):

@@ -1,9 +1,9 @@
 import asyncio
 
 import pytest
-from faults.conftest import Stage
-from faults.malforming import Malforming, send_by_document, send_malformed
-from live_gateway import wait_until, write_settings
+from tests.support.live_gateway import wait_until, write_settings
+from tests.support.malforming import Malforming, send_by_document, send_malformed
+from tests.support.stage import Stage
 
 
 @pytest.fixture

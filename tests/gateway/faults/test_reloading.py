@@ -4,9 +4,9 @@ import signal
 
 import httpx2 as httpx
 import pytest
-from faults.serving import Serving
-from faults.users import Book, Users
-from live_gateway import write_settings
+from tests.support.live_gateway import write_settings
+from tests.support.serving import Serving
+from tests.support.users import Book, Users
 
 from floorline.events import ZooChange
 

@@ -1,9 +1,9 @@
 import contextlib
 
 import pytest
-from faults.serving import Serving
-from faults.starving import fill, small_disk, starve
-from live_gateway import write_settings
+from tests.support.live_gateway import write_settings
+from tests.support.serving import Serving
+from tests.support.starving import fill, small_disk, starve
 
 
 def check(serving, found):

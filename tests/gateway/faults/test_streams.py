@@ -3,13 +3,13 @@ import signal
 import socket
 
 import aiohttp
-import faulty_provider as fp
 import httpx2 as httpx
 import pytest
-from faults.conftest import settings_of
-from faults.serving import Serving
-from faults.streams import NumberedProvider, Streaming, stream_for, stream_once
-from live_gateway import InThread, wait_until
+from tests.support import faulty_provider as fp
+from tests.support.live_gateway import InThread, wait_until
+from tests.support.serving import Serving
+from tests.support.stage import settings_of
+from tests.support.streams import NumberedProvider, Streaming, stream_for, stream_once
 
 from floorline.events import Decision, Outcome
 

@@ -1,9 +1,9 @@
 import json
 
-import faulty_provider as fp
 import pytest
-from faults.streams import broken_off, without_end
-from live_gateway import wait_until
+from tests.support import faulty_provider as fp
+from tests.support.live_gateway import wait_until
+from tests.support.streams import broken_off, without_end
 
 # What a provider does before the first byte of a sound answer: status and code for the client.
 FAULTS = {

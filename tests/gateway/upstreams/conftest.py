@@ -3,7 +3,7 @@ import gc
 import json
 
 import pytest
-from faulty_provider import FaultyProvider
+from tests.support.faulty_provider import FaultyProvider
 
 from floorline.gateway.upstreams import Retries, Timeouts, Upstreams, UpstreamSettings
 

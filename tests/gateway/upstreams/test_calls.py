@@ -4,8 +4,8 @@ import asyncio
 import sys
 from random import Random
 
-import faulty_provider as faults
 import pytest
+from tests.support import faulty_provider as faults
 
 from floorline.errors import InvalidInput, MissingExtra
 from floorline.gateway.upstreams import (

@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-import faulty_provider as faults
 import pytest
+from tests.support import faulty_provider as faults
 
 from floorline.gateway.upstreams import (
     BreakerSettings,

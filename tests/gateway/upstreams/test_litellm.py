@@ -4,8 +4,8 @@ import asyncio
 import json
 from importlib.util import find_spec
 
-import faulty_provider as faults
 import pytest
+from tests.support import faulty_provider as faults
 
 from floorline.gateway.upstreams import Retries, Secret, Timeouts, UpstreamError, Usage
 

@@ -9,9 +9,9 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from floorline._version import __version__
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.settings import Secret, UpstreamSettings
-from floorline.version import __version__
 
 _DNS_SECONDS = 60
 # aiohttp warns of larger bodies in one piece, for they keep the loop from everything else.

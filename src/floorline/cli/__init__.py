@@ -1,0 +1,1 @@
+"""The ``floorline`` command, one module per subcommand."""

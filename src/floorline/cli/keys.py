@@ -1,0 +1,98 @@
+"""The ``floorline keys`` commands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from floorline.cli.options import DEFAULT_CONFIG, Config, Store, age, store_url
+from floorline.stores.opening import open_beside
+
+app = typer.Typer(
+    help="Make, list and revoke the API keys that clients of the server use.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name for people.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it is for: chat, feedback, admin. Repeatable. [chat, feedback]"),
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="Whose requests come with it.")] = "",
+    sla: Annotated[
+        list[str] | None, typer.Option(help="SLA it may ask for; repeatable. All by default.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Most requests per minute.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Most cost per period.")] = None,
+    period: Annotated[str | None, typer.Option(help="Of the budget, such as 30d.")] = None,
+    store: Store = None,
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Make a key. Its secret is shown this once."""
+    with open_beside(store_url(store, config), ready=True) as engine:
+        from floorline.stores.keys import KeyStore
+
+        key, secret = KeyStore(engine).create(
+            name,
+            scope or ("chat", "feedback"),
+            tenant=tenant,
+            slas=sla,
+            rate=rate,
+            budget=budget,
+            period=None if period is None else age(period, "period"),
+        )
+    # Bare, so that it can be piped; everything else goes beside it.
+    Console(stderr=True).print(
+        f"Made key {key.id} ({', '.join(key.scopes)}). Keep its secret; it is not shown again:"
+    )
+    typer.echo(secret)
+
+
+@app.command("list")
+def list_(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
+    """List the keys, without their secrets."""
+    with open_beside(store_url(store, config), ready=True) as engine:
+        from floorline.stores.keys import KeyStore
+
+        keys = KeyStore(engine).list()
+    table = Table("id", "name", "scopes", "tenant", "SLAs", "limits", "created", "revoked")
+    for key in keys:
+        limits = [] if key.rate is None else [f"{key.rate:g}/min"]
+        if key.budget is not None and key.period is not None:
+            limits.append(f"{key.budget:g} per {key.period / 86400:g} d")
+        table.add_row(
+            key.id,
+            key.name,
+            ", ".join(key.scopes),
+            key.tenant or "-",
+            "all" if key.slas is None else ", ".join(key.slas),
+            ", ".join(limits) or "-",
+            _day(key.created),
+            _day(key.revoked),
+        )
+    Console().print(table)
+
+
+@app.command()
+def revoke(
+    id: Annotated[str, typer.Argument(help="Id of the key, as 'floorline keys list' shows it.")],
+    store: Store = None,
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Make a key invalid for good."""
+    with open_beside(store_url(store, config), ready=True) as engine:
+        from floorline.stores.keys import KeyStore
+
+        changed = KeyStore(engine).revoke(id)
+    Console().print(f"Revoked key {id}." if changed else f"Key {id} was revoked already.")
+
+
+def _day(at: float | None) -> str:
+    return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,249 @@
+"""The ``floorline demo`` and ``floorline replay`` commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from floorline.datasets import RoutingTable, load, simulate
+from floorline.encoders import make_encoder
+from floorline.errors import MissingExtra, check_one_of
+from floorline.estimators.proteus_checkpoint import read_about
+from floorline.policies import POLICIES, REFERENCE_POINTS
+from floorline.replay.compare import Result, check, compare
+from floorline.replay.data import ReplayData, prepare
+from floorline.replay.parameters import parse_parameters
+from floorline.replay.spec import Spec
+from floorline.replay.tables import LEGEND, rich_table, save
+from floorline.report import over_time
+
+DEMO_FLOORS = (0.70, 0.80, 0.88)
+DEMO_REQUESTS = 3000
+
+Seeds = Annotated[int, typer.Option(min=1, help="Repeat every replay with this many seeds.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
+
+# Piped output has no width of its own; the whole table is worth more than 80 columns.
+_console = Console(width=None if sys.stdout.isatty() else 110)
+
+_TRAFFIC = "With --gateway"
+_SIMULATED = " The zoo, its prompts and its prices are simulated."
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the plot and the results.", show_default=True)
+    ] = Path("demo-out"),
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Repeat every replay with this many seeds.")
+    ] = 5,
+    jobs: Jobs = 2,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway",
+            help="Let simulated users ask a real gateway over HTTP instead.",
+            rich_help_panel=_TRAFFIC,
+        ),
+    ] = False,
+    users: Annotated[
+        int, typer.Option(min=1, help="How many users ask.", rich_help_panel=_TRAFFIC)
+    ] = 3000,
+    floor: Annotated[
+        float, typer.Option(help="Floor that is promised.", rich_help_panel=_TRAFFIC)
+    ] = 0.8,
+    policy: Annotated[
+        str, typer.Option(help="Policy of the gateway.", rich_help_panel=_TRAFFIC)
+    ] = "primal_dual",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of everything random.", rich_help_panel=_TRAFFIC)
+    ] = 0,
+) -> None:
+    """Show what routing to a floor buys, on a simulated zoo, in under a minute.
+
+    Replays the flagship and MESS+ against the reference points at three floors and writes a plot of
+    satisfaction and cost over time. No data, keys or network needed. The zoo, its prompts and its
+    prices are simulated. With --gateway, simulated users ask a real gateway over HTTP, and a fifth
+    of them tell it whether they were satisfied.
+    """
+    if gateway:
+        _traffic(users=users, floor=floor, policy=policy, seed=seed)
+        return
+    table = simulate(DEMO_REQUESTS, seed=0)
+    results = _compare(
+        prepare(table, make_encoder("hashed")),
+        ["primal_dual", "mess_plus", *REFERENCE_POINTS],
+        DEMO_FLOORS,
+        seeds=seeds,
+        jobs=jobs,
+        out=out,
+    )
+    _show(results, table, out, about={"command": "demo"})
+
+
+def _traffic(**given: Any) -> None:
+    try:
+        from floorline.demo.traffic import Traffic
+        from floorline.demo.traffic_report import demonstrate
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("floorline"):
+            raise
+        raise MissingExtra("the demo of the gateway", "gateway") from error
+    demonstrate(Traffic(**given), _console)
+
+
+def replay(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Data set to replay: a name that 'floorline datasets list' shows, or a path."
+        ),
+    ] = "simulated",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Policy to test: " + ", ".join(POLICIES) + ", or module:Class of your own. "
+            "Give it several times to test several. [default: primal_dual]"
+        ),
+    ] = None,
+    floor: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Floor on the share of satisfied requests. Give it several times for several. "
+            "[default: 0.8]"
+        ),
+    ] = None,
+    feedback: Annotated[
+        str,
+        typer.Option(
+            help="What users reveal: terms joined by '+' out of full, served, sparse:SHARE, "
+            "delayed:REQUESTS, negative:RATE, noisy:SHARE."
+        ),
+    ] = "full",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Repeat every replay with this many seeds.")
+    ] = 5,
+    history: Annotated[
+        float, typer.Option(help="Share of the rows that policies get as labelled history.")
+    ] = 0.0,
+    horizon: Annotated[
+        int | None, typer.Option(help="Stop each stream after this many requests.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="Parameter of the tested policies, as NAME=VALUE (VALUE in JSON)."),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
+    ] = "hashed",
+    gaps: Annotated[
+        str, typer.Option(help="What becomes of rows with missing scores: mask or drop them.")
+    ] = "mask",
+    references: Annotated[
+        bool, typer.Option(help="Put the reference points into the table.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.parquet, results.json and the plot.")
+    ] = None,
+    jobs: Jobs = 2,
+) -> None:
+    """Replay policies over a routing table as if it were live traffic, and compare them.
+
+    Every table carries the reference points: random, cheapest, best fixed, static mix, CARROT,
+    RouteLLM and the hindsight oracle. Costs count exploration.
+    """
+    check_one_of("--gaps", gaps, ("mask", "drop"))
+    table = load(data, gaps="drop" if gaps == "drop" else "mask")
+    parameters = parse_parameters(param or [])
+    if (
+        "checkpoint" in parameters
+        and read_about(parameters["checkpoint"]).data["name"] == table.name
+    ):
+        _note(
+            "the checkpoint was trained on rows of this table, so this is no test of it; "
+            "floorline bench --suite proteus serves held-out rows"
+        )
+    tested = policy or ["primal_dual"]
+    names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
+    results = _compare(
+        prepare(table, make_encoder(encoder)),
+        names,
+        floor or [0.8],
+        seeds=seeds,
+        jobs=jobs,
+        out=out,
+        feedback=feedback,
+        history=history,
+        horizon=horizon,
+        parameters=dict.fromkeys(tested, parameters),
+    )
+    about = {"command": "replay", "encoder": encoder}
+    _show(results, table, out, about=about)
+
+
+def _compare(
+    data: ReplayData,
+    policies: Sequence[str],
+    floors: Sequence[float],
+    *,
+    seeds: int,
+    jobs: int,
+    out: Path | None,
+    parameters: dict[str, dict[str, Any]] | None = None,
+    **common: Any,
+) -> list[Result]:
+    specs = [
+        Spec(policy, floor, seed=seed, parameters=(parameters or {}).get(policy, {}), **common)
+        for floor in floors
+        for policy in policies
+        for seed in range(seeds)
+    ]
+    check(data, specs)
+    if out is not None:
+        # Better now than after minutes of replays.
+        out.mkdir(parents=True, exist_ok=True)
+    columns = (
+        TextColumn("replaying {task.fields[data]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    screen = Console(stderr=True)
+    hidden = not screen.is_terminal
+    with Progress(*columns, console=screen, transient=True, disable=hidden) as bar:
+        task = bar.add_task("replay", total=len(specs), data=data.name)
+        return compare(
+            data, specs, jobs=jobs, progress=lambda done: bar.update(task, completed=done)
+        )
+
+
+def _show(
+    results: Sequence[Result], table: RoutingTable, out: Path | None, *, about: dict[str, Any]
+) -> None:
+    spec = results[0].spec
+    seeds = 1 + max(result.spec.seed for result in results)
+    kind = "simulated data" if table.simulated else table.name
+    requests = int(results[0].curves.request[-1])
+    repeated = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {repeated}"
+    means = (table.mean_quality, table.mean_cost)
+    wide = _console.width >= 100
+    _console.print(rich_table(results, means, title=title, cost_unit=table.cost_unit, wide=wide))
+    _console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim")
+    if out is None:
+        return
+    about = {**about, "data": table.name, "digest": table.digest, "simulated": table.simulated}
+    written = save(results, out, about=about)
+    plot = over_time(results, out / "over_time.png", title=title, cost_unit=table.cost_unit)
+    for path in [plot, *written]:
+        _console.print(f"wrote {path}", highlight=False)
+
+
+def _note(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[yellow]note:[/yellow] {text}")

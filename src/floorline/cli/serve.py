@@ -1,0 +1,83 @@
+"""The ``floorline serve`` command."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from floorline.errors import InvalidInput, MissingExtra
+
+_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration file; see docs/configuration.md and 'floorline check'."),
+    ] = None,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo",
+            help="Serve a simulated zoo with a built-in fake provider, open to this machine only.",
+        ),
+    ] = False,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on, instead of server.host.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port, instead of server.port; 0 for any.")
+    ] = None,
+) -> None:
+    """Serve an OpenAI-compatible API that routes every request and keeps the SLAs.
+
+    Stops on SIGINT or SIGTERM once open requests have ended; SIGHUP reads the configuration again.
+    """
+    if demo == (config is not None):
+        raise InvalidInput(
+            "serve", "--config and --demo" if demo else "neither", "give --config FILE or --demo"
+        )
+    # One thread: products of 11 models and 1,024 features are done before others have woken up.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    try:
+        import uvloop
+
+        from floorline.config import load
+        from floorline.gateway.server import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("floorline"):
+            raise
+        raise MissingExtra("serving", "gateway") from error
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    if demo:
+        from floorline.demo.gateway import serve_demo
+
+        uvloop.run(serve_demo(host or "127.0.0.1", 8080 if port is None else port, _say_demo))
+        return
+    assert config is not None
+    uvloop.run(run(load(config).at(host, port), config, on_ready=_say))
+
+
+def _say(url: str) -> None:
+    _console.print(f"Floorline answers at [bold]{url}/v1[/bold]; readiness {url}/readyz")
+
+
+def _say_demo(url: str) -> None:
+    _console.print(
+        f"Floorline answers at [bold]{url}/v1[/bold], no key needed. Models, prices, answers and "
+        "satisfaction are [bold]simulated[/bold].\n"
+        "Try it:\n"
+        f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
+        '    -d \'{"model": "floorline/gold", '
+        '"messages": [{"role": "user", "content": "Explain CRDTs"}]}\'\n'
+        f"  curl {url}/v1/feedback -H 'content-type: application/json' \\\n"
+        '    -d \'{"id": "ID OF THE ANSWER", "satisfied": true}\'\n'
+        f"  curl {url}/v1/slas/gold",
+        markup=True,
+    )

@@ -1,0 +1,1 @@
+"""Features, random numbers and snapshots: what every part of the core is built on."""

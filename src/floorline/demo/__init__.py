@@ -1,0 +1,1 @@
+"""What ``floorline demo --gateway`` and ``serve --demo`` run: simulated models and users."""

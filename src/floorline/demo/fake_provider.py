@@ -1,0 +1,312 @@
+"""An OpenAI-compatible provider that plays the simulated zoo: nothing it says comes from a model.
+
+Every answer names itself simulated in its text, and in its ``system_fingerprint``. How satisfied a
+user would be is never part of an answer: who plays the users asks the simulated zoo itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from floorline.datasets.simulated import SimulatedAnswer, SimulatedZoo
+from floorline.demo.schema_example import minimal
+from floorline.errors import check_number
+
+FINGERPRINT = "floorline-simulated"
+"""``system_fingerprint`` of every answer."""
+
+_WORDS = 4
+_MOST_CHOICES = 128
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class _Tool(msgspec.Struct):
+    function: _Function
+
+
+class _Schema(msgspec.Struct):
+    schema: dict[str, Any] | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str = "text"
+    json_schema: _Schema | None = None
+
+
+class _Chat(msgspec.Struct):
+    """What the provider reads of a request."""
+
+    model: str
+    messages: list[_Message]
+    stream: bool | None = False
+    stream_options: _StreamOptions | None = None
+    n: int | None = 1
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    tools: list[_Tool] | None = None
+    tool_choice: str | _Tool | None = None
+    response_format: _Format | None = None
+
+
+class FakeProvider:
+    """The simulated zoo behind ``/v1/chat/completions`` and ``/v1/models``.
+
+    The answer to a prompt by a model depends on the seed and on nothing that was asked before.
+
+    Parameters
+    ----------
+    zoo
+        Who can be asked, and what their answers cost and how long they take.
+    seed
+        Of the lengths and times of answers.
+    latency
+        Seconds that pass for every simulated second; 0 answers at once.
+    fault_rate
+        Share of calls that fail, in turn with 500 and 429.
+
+    Raises
+    ------
+    InvalidInput
+        If ``latency`` is negative or ``fault_rate`` no share.
+    """
+
+    def __init__(
+        self, zoo: SimulatedZoo, *, seed: int = 0, latency: float = 0.0, fault_rate: float = 0.0
+    ) -> None:
+        self.zoo = zoo
+        self.seed = seed
+        self.latency = check_number("latency", latency, low=0.0, fix="give a factor of 0 or more")
+        self.fault_rate = check_number(
+            "fault_rate", fault_rate, low=0.0, high=1.0, fix="give a share from 0 to 1"
+        )
+        self.calls = 0
+        self._names = [model.name for model in zoo.models]
+        self._faults = np.random.default_rng([seed, 4])
+        self._failed = 0
+
+    def app(self) -> Starlette:
+        """Build the ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/models", self._models, methods=["GET"]),
+            ]
+        )
+
+    def answer(self, prompt: str, model: str) -> SimulatedAnswer:
+        """Draw the answer that a model gives to a prompt; always the same one.
+
+        Raises
+        ------
+        InvalidInput
+            If the model is not in the zoo.
+        """
+        text = f"{model}\n{prompt}".encode(errors="replace")
+        salt = int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+        return self.zoo.draw(prompt, model, np.random.default_rng([self.seed, 3, salt]))
+
+    async def _models(self, request: Request) -> Response:
+        entries = [
+            {"id": name, "object": "model", "created": 0, "owned_by": FINGERPRINT}
+            for name in self._names
+        ]
+        return _json({"object": "list", "data": entries})
+
+    async def _complete(self, request: Request) -> Response:
+        try:
+            chat = msgspec.json.decode(await request.body(), type=_Chat)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _error(400, f"the body is not a chat request: {error}", "invalid_body")
+        if chat.model not in self._names:
+            known = ", ".join(self._names)
+            text = f"there is no model {chat.model!r}: name one of {known}"
+            return _error(404, text, "model_not_found")
+        if not 1 <= (chat.n or 1) <= _MOST_CHOICES:
+            return _error(400, f"n is {chat.n}: give 1 to {_MOST_CHOICES}", "invalid_value")
+        if self.fault_rate and self._faults.random() < self.fault_rate:
+            return self._fault()
+        self.calls += 1
+        completion = _Completion(chat, self.answer(_prompt(chat), chat.model), self.calls)
+        pause = completion.drawn.latency * self.latency
+        if chat.stream:
+            return StreamingResponse(_events(completion, pause), media_type="text/event-stream")
+        await asyncio.sleep(pause)
+        return _json(completion.whole())
+
+    def _fault(self) -> Response:
+        self._failed += 1
+        if self._failed % 2:
+            return _error(500, "a simulated failure", "simulated_failure")
+        return _error(429, "a simulated rate limit", "simulated_rate_limit", {"retry-after": "0"})
+
+
+class _Completion:
+    """One answer, in one piece or in chunks."""
+
+    def __init__(self, chat: _Chat, drawn: SimulatedAnswer, number: int) -> None:
+        self.chat = chat
+        self.drawn = drawn
+        self.about = {
+            "id": f"chatcmpl-sim-{number:x}",
+            "created": int(time.time()),
+            "model": drawn.model,
+            "system_fingerprint": FINGERPRINT,
+        }
+        most = chat.max_completion_tokens or chat.max_tokens or drawn.tokens_out
+        self.tokens_out = min(drawn.tokens_out, most)
+        self.tools = _tool_calls(chat, number)
+        self.text = None if self.tools else _text(chat, drawn, self.tokens_out)
+        cut = "length" if self.tokens_out < drawn.tokens_out else "stop"
+        self.finish = "tool_calls" if self.tools else cut
+        self.choices = range(chat.n or 1)
+
+    def usage(self) -> dict[str, int]:
+        """Count tokens; every choice has as many."""
+        out = self.tokens_out * len(self.choices)
+        read = self.drawn.tokens_in
+        return {"prompt_tokens": read, "completion_tokens": out, "total_tokens": read + out}
+
+    def whole(self) -> dict[str, Any]:
+        """Say everything at once."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.text, "refusal": None}
+        if self.tools:
+            message["tool_calls"] = self.tools
+        choices = [
+            {"index": i, "message": message, "logprobs": None, "finish_reason": self.finish}
+            for i in self.choices
+        ]
+        kind = "chat.completion"
+        return {**self.about, "object": kind, "choices": choices, "usage": self.usage()}
+
+    def chunks(self) -> Iterator[dict[str, Any]]:
+        """Say it piece by piece: a role, some words at a time or the tools, the end, the usage."""
+        yield from self._each({"role": "assistant", "content": "" if self.text else None})
+        if self.text is None:
+            calls = [{"index": n, **call} for n, call in enumerate(self.tools)]
+            yield from self._each({"tool_calls": calls})
+        else:
+            words = self.text.split(" ")
+            for start in range(0, len(words), _WORDS):
+                lead = " " if start else ""
+                yield from self._each({"content": lead + " ".join(words[start : start + _WORDS])})
+        yield from self._each({}, self.finish)
+        if self.chat.stream_options is not None and self.chat.stream_options.include_usage:
+            yield {**self._chunk([]), "usage": self.usage()}
+
+    def _each(self, delta: dict[str, Any], finish: str | None = None) -> Iterator[dict[str, Any]]:
+        for i in self.choices:
+            yield self._chunk([{"index": i, "delta": delta, "finish_reason": finish}])
+
+    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self.about, "object": "chat.completion.chunk", "choices": choices}
+
+
+async def _events(completion: _Completion, pause: float) -> AsyncIterator[bytes]:
+    chunks = list(completion.chunks())
+    for chunk in chunks:
+        if pause:
+            await asyncio.sleep(pause / len(chunks))
+        yield b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
+def _prompt(chat: _Chat) -> str:
+    """Text of the last message of a user, or of the last message."""
+    users = [message for message in chat.messages if message.role == "user"]
+    last = (users or chat.messages)[-1:]
+    content = last[0].content if last else None
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content]
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return content or ""
+
+
+def _text(chat: _Chat, drawn: SimulatedAnswer, tokens: int) -> str:
+    form = chat.response_format or _Format()
+    if form.json_schema is not None:
+        return msgspec.json.encode(minimal(form.json_schema.schema)).decode()
+    if form.type == "json_object":
+        return '{"simulated":true}'
+    return (
+        f"This answer is simulated: no model was asked. Here {drawn.model}, which exists only as "
+        f"numbers, reads {drawn.tokens_in} tokens and writes {tokens}."
+    )
+
+
+def _tool_calls(chat: _Chat, number: int) -> list[dict[str, Any]]:
+    """Call one of the offered functions, with the least arguments that its schema allows."""
+    answered = bool(chat.messages) and chat.messages[-1].role == "tool"
+    if chat.tool_choice == "none" or answered:
+        return []
+    functions = [tool.function for tool in chat.tools or ()]
+    if isinstance(chat.tool_choice, _Tool):
+        functions = [f for f in functions if f.name == chat.tool_choice.function.name]
+    if not functions:
+        return []
+    arguments = msgspec.json.encode(minimal(functions[0].parameters)).decode()
+    call = {"name": functions[0].name, "arguments": arguments}
+    return [{"id": f"call_sim_{number:x}", "type": "function", "function": call}]
+
+
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
+
+
+def _error(status: int, text: str, code: str, headers: dict[str, str] | None = None) -> Response:
+    kind = "invalid_request_error" if status < 429 else "server_error"
+    body = {"error": {"message": text, "type": kind, "param": None, "code": code}}
+    return _json(body, status, headers)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Starlette, port: int = 0) -> AsyncIterator[str]:
+    """Serve an application on loopback and give its base URL; port 0 takes a free one."""
+    # asyncio turns Nagle's algorithm off only where the protocol is named.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started and not task.done():
+                await asyncio.sleep(0.005)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the program it is part of."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,231 @@
+"""The OpenAPI document of the gateway, made of the types that its endpoints decode and encode."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from floorline._version import __version__
+from floorline.gateway.api.feedback import FeedbackBatch, FeedbackItem, FeedbackReceipt, OutcomeItem
+from floorline.gateway.api.route import Routed
+from floorline.gateway.chat_request import Options
+from floorline.state.status import Status
+
+_REF = "#/components/schemas/{name}"
+_ERROR: dict[str, Any] = {
+    "message": {"type": "string"},
+    "type": {"type": ["string", "null"]},
+    "param": {"type": ["string", "null"]},
+    "code": {"type": ["string", "integer", "null"]},
+}
+_ERRORS = {
+    400: "The request is malformed; the error names the field.",
+    401: "No valid API key.",
+    403: "The key lacks the scope.",
+    404: "There is no such model, SLA, decision or completion.",
+    410: "The decision is too old for feedback.",
+    413: "The body is too large.",
+    422: "The provider refuses the request; the error is its own.",
+    429: "Too many requests, or the budget is spent; see Retry-After.",
+    502: "Every model's provider that was asked failed.",
+    503: "The event log cannot be written, or no model can be called; see Retry-After.",
+    504: "Every model's provider that was asked took too long.",
+}
+_KEY = (401, 403, 429)
+_BODY = (400, 413, 503, *_KEY)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1 document, as JSON-like values."""
+    _, schemas = msgspec.json.schema_components(
+        [FeedbackItem, FeedbackBatch, FeedbackReceipt, OutcomeItem, Routed, Options, Status],
+        ref_template=_REF,
+    )
+    batch = schemas["FeedbackBatch"]["properties"]["feedback"]
+    batch["items"] = _ref("FeedbackItem")
+    schemas["Error"] = _object({"error": _object(_ERROR, extra=True)})
+    schemas["Receipts"] = _object(
+        {
+            "object": {"const": "list"},
+            "data": {
+                "type": "array",
+                "items": {"anyOf": [_ref("FeedbackReceipt"), _ref("Error")]},
+            },
+        }
+    )
+    schemas["Readiness"] = _object(
+        {
+            "status": {"enum": ["ready", "not ready"]},
+            "problems": {"type": "array", "items": _text()},
+            "notes": {"type": "array", "items": _text()},
+        }
+    )
+    schemas["ChatRequest"] = {
+        "description": "OpenAI's chat request; what is not named here is passed on as it is.",
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": _text("floorline/SLA, floorline/auto or the name of a model"),
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "items": _ref("Message"),
+            },
+            "stream": {"type": ["boolean", "null"]},
+            "floorline": _ref("Options"),
+        },
+        "additionalProperties": True,
+    }
+    schemas["Message"] = {
+        "type": "object",
+        "required": ["role"],
+        "properties": {
+            "role": {"enum": ["system", "developer", "user", "assistant", "tool", "function"]},
+            "content": {"type": ["string", "null", "array"], "items": {"type": "object"}},
+        },
+        "additionalProperties": True,
+    }
+    schemas["NewModel"] = {
+        "description": "A model, with the fields it has in floorline.yaml.",
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": _text(), "endpoint": _text()},
+        "additionalProperties": True,
+    }
+    schemas["Model"] = _object({"id": _text(), "owned_by": _text()}, extra=True)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Floorline gateway",
+            "version": __version__,
+            "description": "An OpenAI-compatible server that serves each request by the cheapest "
+            "model that keeps a promised floor on quality.",
+        },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}],
+        "paths": _paths(),
+    }
+
+
+def _paths() -> dict[str, Any]:
+    chat = _operation(
+        "Answer a chat request",
+        _object({}, extra=True),
+        (404, 422, 502, 504, *_BODY),
+        body="ChatRequest",
+    )
+    options = [
+        _header("X-Floorline-Floor", {"type": "number", "minimum": 0, "maximum": 1}),
+        _header("X-Floorline-Exclude", _text("Models that must not serve, with commas between")),
+        _header("X-Floorline-Session", _text("Conversation that stays on its model")),
+    ]
+    chat["parameters"] = options
+    answer = chat["responses"]["200"]
+    answer["content"]["text/event-stream"] = {"schema": _text()}
+    answer["headers"] = {
+        f"X-Floorline-{name}": {"schema": _text()}
+        for name in ("Decision", "Model", "Expected-Quality", "Expected-Cost", "Cost")
+    }
+    route = _operation("Decide, and call nobody", "Routed", (404, *_BODY), body="ChatRequest")
+    route["parameters"] = options
+    feedback = _operation(
+        "Say how satisfying answers were",
+        {"anyOf": [_ref("FeedbackReceipt"), _ref("Receipts")]},
+        (404, 410, *_BODY),
+        body={"anyOf": [_ref("FeedbackItem"), _ref("FeedbackBatch")]},
+    )
+    done = _object({}, extra=True)
+    listing = _object({"data": {"type": "array"}}, extra=True)
+    readyz = _operation("Say whether it can serve", "Readiness")
+    readyz["responses"]["503"] = {"description": "Not now.", "content": _json("Readiness")}
+    add = _operation("Let a model serve", "Model", _BODY, body="NewModel", status=201)
+    outcome = _operation("Say what a call took", done, (404, 410, *_BODY), body="OutcomeItem")
+    return {
+        "/v1/chat/completions": {"post": chat},
+        "/v1/feedback": {"post": feedback},
+        "/v1/outcomes": {"post": outcome},
+        "/v1/route": {"post": route},
+        "/v1/models": {"get": _operation("List SLAs and models", listing, _KEY)},
+        "/v1/models/{model}": {
+            "parameters": [_path("model")],
+            "get": _operation("Describe one of them", "Model", (404, *_KEY)),
+        },
+        "/v1/slas": {"get": _operation("Say how the SLAs stand", listing, _KEY)},
+        "/v1/slas/{name}": {
+            "parameters": [_path("name")],
+            "get": _operation("Say how one SLA stands", done, (404, *_KEY)),
+        },
+        "/v1/zoo/models": {"post": add},
+        "/v1/zoo/models/{name}": {
+            "parameters": [_path("name")],
+            "delete": _operation("Let a model serve no more", done, (400, 404, 503, *_KEY)),
+        },
+        "/healthz": {"get": _operation("Say that the process lives", done)},
+        "/readyz": {"get": readyz},
+        "/metrics": {"get": _plain("Metrics in Prometheus' text format")},
+        "/openapi.json": {"get": _operation("Give this document", done)},
+    }
+
+
+def _operation(
+    summary: str,
+    answer: str | dict[str, Any],
+    errors: tuple[int, ...] = (),
+    *,
+    body: str | dict[str, Any] | None = None,
+    status: int = 200,
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "responses": {
+            str(status): {"description": "Done.", "content": _json(answer)},
+            **{
+                str(error): {"description": _ERRORS[error], "content": _json("Error")}
+                for error in sorted(errors)
+            },
+        },
+    }
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(body)}
+    return operation
+
+
+def _plain(summary: str) -> dict[str, Any]:
+    answer = {"description": "Done.", "content": {"text/plain": {"schema": _text()}}}
+    return {"summary": summary, "security": [], "responses": {"200": answer}}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _json(schema: str | dict[str, Any]) -> dict[str, Any]:
+    named = _ref(schema) if isinstance(schema, str) else schema
+    return {"application/json": {"schema": named}}
+
+
+def _object(properties: dict[str, Any], *, extra: bool = False) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": list(properties),
+        "properties": properties,
+        "additionalProperties": extra,
+    }
+
+
+def _text(description: str = "") -> dict[str, Any]:
+    return {"type": "string", **({"description": description} if description else {})}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {**_text(), "minLength": 1}}
+
+
+def _header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": schema}

@@ -1,0 +1,68 @@
+"""``POST /v1/route``: the decision alone, for those who have a gateway of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from floorline.events import DIRECT
+from floorline.gateway.api.chat import read_body
+from floorline.gateway.api.responses import reply
+from floorline.gateway.chat_request import read_chat
+from floorline.gateway.errors import ApiError
+
+if TYPE_CHECKING:
+    from floorline.gateway.service import Gateway
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """A decision, as ``/v1/route`` gives it; costs in the zoo's unit."""
+
+    id: str
+    model: str
+    sla: str
+    floor: float
+    expected_quality: float
+    expected_cost: float
+    propensity: float
+    explored: bool
+    object: str = "floorline.decision"
+
+
+class RouteApi:
+    """The endpoint that decides and calls nobody."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def route(self, request: Request) -> Response:
+        """Decide which model should serve a chat request."""
+        gateway = self.gateway
+        caller = gateway.auth.caller(request.headers, "chat")
+        data = await read_body(request.receive, gateway.settings.server.max_body)
+        chat = read_chat(data, request.headers)
+        if chat.sla is None:
+            raise ApiError(
+                400,
+                f"model is {chat.model!r}: name an SLA as floorline/NAME, or floorline/auto",
+                code="invalid_value",
+                param="model",
+            )
+        decision = gateway.decide(chat, caller)
+        assert decision.policy != DIRECT
+        await gateway.store.committed()
+        return reply(
+            Routed(
+                id=decision.id,
+                model=decision.model,
+                sla=decision.sla,
+                floor=decision.floor,
+                expected_quality=decision.expected_quality,
+                expected_cost=decision.expected_cost,
+                propensity=decision.propensity,
+                explored=decision.explored,
+            )
+        )

@@ -1,0 +1,210 @@
+"""Spans by OpenTelemetry; imported only where traces are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from floorline._version import __version__
+from floorline.config import TelemetrySettings
+from floorline.events import Decision
+from floorline.gateway.upstreams import UpstreamSettings
+
+_PROVIDERS = {
+    "api.openai.com": "openai",
+    "openai.azure.com": "azure.ai.openai",
+    "api.anthropic.com": "anthropic",
+    "api.mistral.ai": "mistral_ai",
+    "api.groq.com": "groq",
+    "api.deepseek.com": "deepseek",
+    "api.x.ai": "x_ai",
+    "api.perplexity.ai": "perplexity",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "api.cohere.com": "cohere",
+    "api.together.xyz": "together_ai",
+}
+"""Providers by the end of their hosts' names; the conventions' own words where they have one."""
+
+_LONGEST_CONTENT = 64 * 1024
+
+
+def provider_name(upstream: UpstreamSettings) -> str:
+    """Name of the provider as the conventions want it.
+
+    Examples
+    --------
+    >>> provider_name(UpstreamSettings(model="gpt-4o", base_url="https://api.openai.com/v1"))
+    'openai'
+    >>> provider_name(UpstreamSettings(model="bedrock/claude", kind="litellm"))
+    'bedrock'
+    """
+    if upstream.kind == "litellm" and "/" in upstream.model:
+        return upstream.model.partition("/")[0]
+    host = urlsplit(upstream.base_url).hostname or ""
+    for end, name in _PROVIDERS.items():
+        if host == end or host.endswith(f".{end}"):
+            return name
+    return "openai_compatible" if upstream.kind == "openai" else "litellm"
+
+
+def export_to(settings: TelemetrySettings) -> TracerProvider:
+    """Build a provider of its own, not the process's, that sends spans over OTLP/HTTP."""
+    endpoint = settings.otlp_endpoint or ""
+    if not endpoint.endswith("/v1/traces"):
+        endpoint += "/v1/traces"
+    about = {"service.name": settings.service_name, "service.version": __version__}
+    provider = TracerProvider(
+        resource=Resource.create(about),
+        sampler=ParentBased(TraceIdRatioBased(settings.sample)),
+        # The gateway closes it itself, once its last stream has ended.
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    return provider
+
+
+class TracedCall:
+    """A call of a provider with a span.
+
+    Attributes
+    ----------
+    headers
+        To send to the provider, so that its trace joins this one.
+    """
+
+    def __init__(self, span: Span, headers: Mapping[str, str], *, capture_content: bool) -> None:
+        self.headers = headers
+        self._span = span
+        self._capture_content = capture_content
+
+    def answered(
+        self,
+        *,
+        status: int,
+        completion: str | None = None,
+        model: str | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        finish_reasons: Sequence[str] = (),
+        cost: float | None = None,
+        content: bytes | None = None,
+    ) -> None:
+        """Note what came back."""
+        if not self._span.is_recording():
+            return
+        found: dict[str, AttributeValue | None] = {
+            "http.response.status_code": status,
+            "gen_ai.response.id": completion,
+            "gen_ai.response.model": model,
+            "gen_ai.usage.input_tokens": input_tokens,
+            "gen_ai.usage.output_tokens": output_tokens,
+            "gen_ai.response.finish_reasons": tuple(finish_reasons) or None,
+            "floorline.cost": cost,
+            "gen_ai.output.messages": self._text(content),
+        }
+        self._span.set_attributes({k: v for k, v in found.items() if v is not None})
+        if status >= 400:
+            self._fail(str(status), f"the provider answered {status}")
+
+    def end(self, error: str | None = None, reason: str = "") -> None:
+        """End the span; ``error`` is a word for what went wrong, ``reason`` its text."""
+        if error is not None:
+            self._fail(error, reason)
+        self._span.end()
+
+    def _fail(self, error: str, reason: str) -> None:
+        self._span.set_attribute("error.type", error)
+        self._span.set_status(Status(StatusCode.ERROR, reason or None))
+
+    def _text(self, content: bytes | None) -> str | None:
+        if content is None or not self._capture_content:
+            return None
+        return content[:_LONGEST_CONTENT].decode(errors="replace")
+
+
+class Tracing:
+    """Makes a span of each call.
+
+    Parameters
+    ----------
+    provider
+        Where spans go.
+    capture_content
+        Whether texts of requests and answers, up to 64 KiB each, are put into spans.
+    """
+
+    def __init__(self, provider: TracerProvider, *, capture_content: bool = False) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("floorline", __version__)
+        self._context = TraceContextTextMapPropagator()
+        self._capture_content = capture_content
+
+    def call(
+        self,
+        decision: Decision,
+        upstream: UpstreamSettings,
+        incoming: Mapping[str, str],
+        *,
+        stream: bool = False,
+        content: bytes | None = None,
+    ) -> TracedCall:
+        """Begin a call, as part of the client's trace if it has one."""
+        span = self._tracer.start_span(
+            f"chat {upstream.model}",
+            context=self._context.extract(incoming),
+            kind=SpanKind.CLIENT,
+            attributes=_attributes(decision, upstream, stream=stream),
+        )
+        if self._capture_content and content is not None and span.is_recording():
+            text = content[:_LONGEST_CONTENT].decode(errors="replace")
+            span.set_attribute("gen_ai.input.messages", text)
+        headers: dict[str, str] = {}
+        self._context.inject(headers, context=set_span_in_context(span))
+        return TracedCall(span, headers, capture_content=self._capture_content)
+
+    def close(self) -> None:
+        """Send what has not been sent yet."""
+        self._provider.shutdown()
+
+
+def _attributes(
+    decision: Decision, upstream: UpstreamSettings, *, stream: bool
+) -> dict[str, AttributeValue]:
+    provider = provider_name(upstream)
+    found: dict[str, AttributeValue] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": provider,
+        # The name before version 1.37 of the conventions, which many backends still read.
+        "gen_ai.system": provider,
+        "gen_ai.request.model": upstream.model,
+        "gen_ai.request.stream": stream,
+        "floorline.decision.id": decision.id,
+        "floorline.model": decision.model,
+        "floorline.sla": decision.sla,
+        "floorline.policy": decision.policy,
+        "floorline.explored": decision.explored,
+    }
+    if decision.sla:
+        found["floorline.floor"] = decision.floor
+        found["floorline.expected_quality"] = decision.expected_quality
+        found["floorline.propensity"] = decision.propensity
+    found["floorline.expected_cost"] = decision.expected_cost
+    if decision.after:
+        found["floorline.decision.after"] = decision.after
+    if decision.session:
+        found["gen_ai.conversation.id"] = decision.session
+    address = urlsplit(upstream.base_url)
+    if address.hostname:
+        found["server.address"] = address.hostname
+        found["server.port"] = address.port or (443 if address.scheme == "https" else 80)
+    return found

@@ -1,0 +1,1 @@
+"""Linear programs: least cost for a floor, most quality for budgets."""

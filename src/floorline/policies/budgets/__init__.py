@@ -1,0 +1,1 @@
+"""What policies know of budgets: what is left, and how many requests still come."""

@@ -1,0 +1,122 @@
+"""How many requests a budget period still brings: the profile of earlier ones, at today's level."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from floorline.core.snapshots import Stateful
+
+_BINS = 48
+"""Parts of a period whose shares of the requests are learned; half hours of a day."""
+
+_FLAT = 24.0
+"""Requests that an even profile counts for before anything was seen."""
+
+_KEPT = 0.6
+"""Share of what is known of the profile that a period later still counts."""
+
+_TRUST = 20.0
+"""Requests by which the level of the last period counts beside this one's own."""
+
+_MEMORY = 0.25
+"""Share of a period's requests after which those seen tell little of its present level."""
+
+_CAREFUL = 1.0
+"""Standard deviations by which rather too few requests are expected."""
+
+
+class Arrivals(Stateful):
+    """Forecast of the requests that are still to come in a period.
+
+    Of a period's requests, a share falls into each of 48 parts of it, as in earlier periods; and
+    the period's level λ against the last one has a Gamma posterior,
+
+        to come = λ · N · (share of the parts that remain),   λ = (20·λ₀ + n) / (20 + e),
+
+    with N requests in the last period, n those seen lately and e those that the profile expected
+    meanwhile; both are forgotten over a quarter of N, so that λ follows within a period. λ₀ is the
+    same for the period so far, without forgetting, around 1. From this mean m its standard
+    deviation is taken: that of the count, beside those of λ and of the profile (known
+    from h requests in these parts), m·(1 + m/(20 + e) + m/h) in all when squared.
+
+    Parameters
+    ----------
+    horizon
+        N of the first period.
+
+    Examples
+    --------
+    >>> arrivals = Arrivals(1000)
+    >>> for moment in np.linspace(0.0, 0.25, 500):  # Twice as many as expected come
+    ...     arrivals.see(float(moment))
+    >>> 1100 < arrivals.to_come() < 1500
+    True
+    """
+
+    def __init__(self, horizon: int) -> None:
+        self.expected_ = float(horizon)
+        self.mass_ = np.full(_BINS, _FLAT / _BINS)
+        self.weight_ = _FLAT
+        self.counts_ = np.zeros(_BINS)
+        self.reached_ = np.linspace(0.0, 1.0, _BINS + 1)
+        self.phase_ = 0.0
+        self.began_ = -1.0
+        self._begin()
+
+    def _begin(self) -> None:
+        # Requests and what the profile expected of them: in this period, and lately.
+        self.seen_, self.due_ = 0.0, 0.0
+        self.lately_, self.due_lately_ = 0.0, 0.0
+
+    def see(self, phase: float) -> None:
+        """Count a request at this share of the period, 0 to 1."""
+        if self.began_ < 0.0:
+            # Who starts in the middle of a period saw nothing of what came before.
+            self.began_ = self.phase_ = phase
+        phase = max(phase, self.phase_)
+        due = self.expected_ * (self._share(phase) - self._share(self.phase_))
+        kept = math.exp(-due / max(_TRUST, _MEMORY * self.expected_))
+        self.seen_, self.due_ = self.seen_ + 1.0, self.due_ + due
+        self.lately_ = kept * self.lately_ + 1.0
+        self.due_lately_ = kept * self.due_lately_ + due
+        self.phase_ = phase
+        self.counts_[min(int(phase * _BINS), _BINS - 1)] += 1.0
+
+    def to_come(self) -> float:
+        """Requests that are expected in the rest of the period, rather too few.
+
+        What is left over cannot be spent later, while what is short is made up by cheaper models.
+        """
+        rest = max(0.0, 1.0 - self._share(self.phase_))
+        level = (_TRUST + self.seen_) / (_TRUST + self.due_)
+        known = _TRUST + self.due_lately_
+        level = (_TRUST * level + self.lately_) / known
+        mean = level * self.expected_ * rest
+        doubt = 1.0 / known + 1.0 / max(1.0, self.weight_ * rest)
+        return max(0.0, mean - _CAREFUL * math.sqrt(mean * (1.0 + mean * doubt)))
+
+    def turn(self) -> None:
+        """Begin the next period; one in which nothing was seen tells nothing of it."""
+        if not self.seen_:
+            return
+        due = self.expected_ * (1.0 - self._share(self.began_))
+        level = (_TRUST + self.seen_) / (_TRUST + due)
+        shape = np.diff(self.reached_)
+        missed = np.arange(_BINS) < int(self.began_ * _BINS)
+        counts = np.where(missed, level * self.expected_ * shape, self.counts_)
+        self.expected_ *= level
+        self.mass_ = _KEPT * self.mass_ + counts
+        self.weight_ = float(self.mass_.sum())
+        self.reached_ = np.concatenate([[0.0], np.cumsum(self.mass_)]) / self.weight_
+        self.counts_ = np.zeros(_BINS)
+        self.phase_ = self.began_ = 0.0
+        self._begin()
+
+    def _share(self, phase: float) -> float:
+        """Share of a period's requests that comes up to a phase of it."""
+        place = min(max(phase, 0.0), 1.0) * _BINS
+        part = min(int(place), _BINS - 1)
+        low, high = float(self.reached_[part]), float(self.reached_[part + 1])
+        return low + (place - part) * (high - low)

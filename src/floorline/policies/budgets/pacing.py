@@ -1,0 +1,242 @@
+"""Prices of an SLA's budgets, kept up to date one coordinate at a time while money is spent.
+
+PORT's program (``budget_prices``) over the latest predictions, for what is left of the budgets and
+of the requests. Its dual is convex in the prices, so that setting one price after the other to its
+exact optimum descends to it; a step takes one sort of the window, never a linear program, and the
+next request's step goes on from there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.core.snapshots import Stateful
+from floorline.errors import check_number
+from floorline.estimators.base import carry_over
+from floorline.events import Decision, Outcome
+from floorline.optimization.budget_lp import Floats, solve_budgets
+from floorline.optimization.prediction_window import PredictionWindow
+from floorline.policies.budgets.demand_forecast import Arrivals
+from floorline.policies.budgets.tracker import Purse
+from floorline.sla import SLA
+
+_REACH, _HALVINGS = 1.2, 4
+"""How far, as a factor, the shared price is looked for around the last one, and how closely."""
+
+_EVERY = 2
+"""Number of requests between steps; most of the time that pacing takes is theirs."""
+
+_AHEAD, _CALLS_AHEAD = 0.05, 3.0
+"""How far spending may run ahead of an even pace: a share of what that leaves, or so many calls."""
+
+
+class Pacing(Stateful):
+    """Budgets of one SLA: what a unit of each model's cost takes out of them, in quality.
+
+    Add ``− prices · ĉ`` to the score of every model and serve nobody whose ``value − prices·ĉ`` is
+    below 0. ``value`` (M,) is what serving is worth before budgets: q̂, or q̂ less the worth of the
+    money where a floor has priced that.
+
+    Prices cannot ration requests that all look alike, and predictions of cost may err; so budgets
+    are also *released* evenly over the requests, a little ahead of them (``within_pace``).
+
+    Under a renewed budget (``Budget.period``) the requests that are still to come follow from the
+    times of those that came, in this period and the last; ``horizon`` is the expectation for the
+    first one. Otherwise ``horizon`` is the number of requests that the budget is for; after those
+    the last prices hold and the whole budget is released.
+
+    Parameters
+    ----------
+    sla, models
+        Whose budgets, and the names of the models.
+    horizon
+        Expected number of requests, per period if there is one.
+    window
+        Number of latest predictions on which prices are solved.
+
+    Examples
+    --------
+    >>> from floorline.sla import Budget
+    >>> sla = SLA("gold", floor=0.0, budget=Budget(total=50.0))
+    >>> pacing = Pacing(sla, ["only"], horizon=100)
+    >>> quality = np.linspace(0.0, 1.0, 101)[:, None]
+    >>> pacing.prepare(quality, np.ones((101, 1)))
+    >>> pacing.prices.round(1).tolist()  # Half of the requests are worth as much
+    [0.5]
+    """
+
+    def __init__(
+        self, sla: SLA, models: list[str] | tuple[str, ...], *, horizon: int, window: int = 500
+    ) -> None:
+        fix = "give a number of requests of 1 or more"
+        self.horizon = int(check_number("horizon", horizon, low=1, fix=fix))
+        self.window = int(check_number("window", window, low=1, fix=fix))
+        self.purse_ = Purse(sla, models)
+        self.window_ = PredictionWindow(self.window, len(models))
+        self.own_ = np.zeros(len(models))
+        self.shared_ = 0.0
+        self.turn_ = 0
+        self.arrivals_ = Arrivals(self.horizon)
+        # Requests of this period.
+        self.requests_ = 0
+        self.to_come_ = float(self.horizon)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any budget."""
+        return self.purse_.limited
+
+    @property
+    def prices(self) -> Floats:
+        """(M,) what a unit of each model's cost takes out of all budgets, in quality."""
+        return np.asarray(self.own_ + self.shared_)
+
+    def within_pace(self, cost: Floats) -> NDArray[np.bool_]:
+        """Mask (M,) of models of which a call at this cost is not too early for the budgets.
+
+        It never is at a cost that what is left could pay for all who are still to come.
+        """
+        purse = self.purse_
+        to_come = max(1.0, self.to_come_)
+        share = self.requests_ / max(1.0, self.requests_ + self.to_come_)
+        ahead = _AHEAD * (1.0 - share)
+        left = purse.left()
+        may = cost <= purse.may_spend()
+        bounded = np.isfinite(left)
+        own = purse.budgets[bounded]
+        paid = cost[bounded]
+        early = np.maximum(ahead * own, _CALLS_AHEAD * paid)
+        released = purse.spent_[bounded] + paid <= share * own + early
+        may[bounded] &= released | (paid * to_come <= left[bounded])
+        if purse.total_ < np.inf:
+            rest = purse.total_left()
+            early = np.maximum(ahead * purse.total_, _CALLS_AHEAD * cost)
+            released = purse.total_ - rest + cost <= share * purse.total_ + early
+            may &= released | (cost * to_come <= rest)
+        return np.asarray(may)
+
+    def see(self, decision: Decision, value: Floats) -> None:
+        """Charge a decision, remember what it was made on and set one price anew.
+
+        Nothing is remembered of a request that the router turned away before it was estimated.
+        """
+        purse = self.purse_
+        period = purse.period_start_
+        purse.charge(decision)
+        if purse.period_start_ > period:
+            self.arrivals_.turn()
+            self.requests_ = 0
+        self.requests_ += 1
+        self.to_come_ = self._to_come(decision.at)
+        if not self.limited or not (decision.quality.any() or decision.cost.any()):
+            return
+        self.window_.add(value, decision.cost)
+        ended = purse.period_ is None and self.to_come_ < 1.0
+        if not ended and self.requests_ % _EVERY == 0:
+            self._step()
+
+    def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
+        """Put the real cost of a call in the place of the expected one."""
+        self.purse_.settle(decision, model, outcome)
+
+    def prepare(self, value: Floats, cost: Floats) -> None:
+        """Solve for the prices on the last predictions (n, M) of a history, exactly."""
+        if not self.limited:
+            return
+        for row, paid in zip(value[-self.window :], cost[-self.window :], strict=True):
+            self.window_.add(row, paid)
+        self.resolve()
+
+    def resolve(self) -> None:
+        """Solve for the prices exactly, which takes too long to do it for every request."""
+        if self.limited and len(self.window_):
+            left, total = self._due()
+            found = solve_budgets(self.window_.quality, self.window_.cost, left, total)
+            self.own_, self.shared_ = found.own, found.shared
+
+    def promise(self, sla: SLA) -> None:
+        """Take over changed amounts."""
+        period = self.purse_.period_
+        self.purse_.promise(sla)
+        if self.purse_.period_ != period:
+            self.arrivals_ = Arrivals(self.horizon)
+        self.own_ = np.where(np.isfinite(self.purse_.budgets), self.own_, 0.0)
+        self.shared_ = self.shared_ if self.purse_.total_ < np.inf else 0.0
+        self.resolve()
+
+    def set_models(self, names: list[str] | tuple[str, ...]) -> None:
+        """Keep known models' prices and predictions; a new one is free until it is seen."""
+        old = self.purse_.models_
+        self.own_ = carry_over(old, names, self.own_, 0.0)
+        self.window_.set_models(old, names)
+        self.purse_.set_models(names)
+
+    def _to_come(self, at: float) -> float:
+        period = self.purse_.period_
+        if period is None:
+            return float(self.horizon - self.requests_)
+        gone = min(max(0.0, at - self.purse_.period_start_), period)
+        self.arrivals_.see(gone / period)
+        return self.arrivals_.to_come()
+
+    def _due(self) -> tuple[Floats, float]:
+        """What of the budgets falls to as many requests as the window holds."""
+        share = len(self.window_) / max(1.0, self.to_come_)
+        return share * self.purse_.left(), share * self.purse_.total_left()
+
+    def _step(self) -> None:
+        """Set one of the prices to its optimum, given the others."""
+        bounded = np.isfinite(self.purse_.budgets)
+        turns = int(bounded.sum()) + int(self.purse_.total_ < np.inf)
+        turn, self.turn_ = self.turn_ % turns, self.turn_ + 1
+        left, total = self._due()
+        if turn == bounded.sum():
+            self.shared_ = self._shared_price(total)
+        else:
+            model = int(np.flatnonzero(bounded)[turn])
+            self.own_[model] = self._own_price(model, float(left[model]))
+
+    def _own_price(self, model: int, budget: float) -> float:
+        """Price at which the requests that the model would then serve cost its budget."""
+        value, cost = self.window_.quality, self.window_.cost
+        score = value - self.prices * cost
+        score[:, model] = 0.0
+        rival = score.max(axis=1)  # Nobody's is 0.
+        paid = cost[:, model]
+        worth = value[:, model] - self.shared_ * paid - rival
+        # The price up to which the model would serve each request.
+        most = np.divide(worth, paid, out=np.full(len(paid), -np.inf), where=paid > 0)
+        order = np.argsort(-most, kind="stable")
+        fitting = int(np.searchsorted(np.cumsum(paid[order]), budget, side="right"))
+        return max(0.0, float(most[order[fitting]])) if fitting < len(order) else 0.0
+
+    def _shared_price(self, budget: float) -> float:
+        """Price nearer to where all that would then be served costs the total budget."""
+        low, high = self.shared_ / _REACH, self.shared_ * _REACH
+        if self.shared_ == 0.0 or self._bill(high) > budget:
+            if self._bill(0.0) <= budget:
+                return 0.0
+            low, high = high, max(high, self._highest_price())
+        elif self._bill(low) <= budget:
+            if self._bill(0.0) <= budget:
+                return 0.0
+            low, high = 0.0, low
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if self._bill(middle) > budget else (low, middle)
+        return high
+
+    def _bill(self, shared: float) -> float:
+        """What serving the window at this shared price would cost."""
+        value, cost = self.window_.quality, self.window_.cost
+        score = value - (self.own_ + shared) * cost
+        best = score.argmax(axis=1)
+        rows = np.arange(len(best))
+        return float(cost[rows, best][score[rows, best] > 0.0].sum())
+
+    def _highest_price(self) -> float:
+        """A price at which nobody is served who costs anything."""
+        value, cost = self.window_.quality, self.window_.cost
+        worth = np.divide(value, cost, out=np.zeros_like(cost), where=cost > 0)
+        return max(0.0, float(worth[np.isfinite(worth)].max(initial=0.0)))

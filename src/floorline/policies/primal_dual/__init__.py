@@ -1,0 +1,1 @@
+"""The flagship policy, one part a file."""

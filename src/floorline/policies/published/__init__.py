@@ -1,0 +1,1 @@
+"""Routers from papers, one file a router."""

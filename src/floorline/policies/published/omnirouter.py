@@ -1,0 +1,152 @@
+"""OmniRouter: whole batches at once, at a floor on quality and limits on load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.errors import check_number
+from floorline.estimators.blend import Blend
+from floorline.events import Decision
+from floorline.optimization.prediction_window import PredictionWindow
+from floorline.policies.base import Choice, Request, certain, declined
+from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator
+from floorline.sla import SLA
+from floorline.zoo import Zoo
+
+Floats = NDArray[np.float64]
+
+
+class OmniRouter(EstimatingPolicy):
+    """OmniRouter (arXiv 2502.20576): Lagrangian dual ascent over a batch.
+
+        j_i = argmin_j  c_ij − λ₁·a_ij/N + λ₂_j
+        λ₁ ← [λ₁ + η₁·(α − mean a)]₊,     λ₂_j ← [λ₂_j + η₂·(load_j − L_j)]₊
+
+    with a the blend of a trained head and nearest neighbours, and c in units of the batch's mean
+    spread between models, so that no step size depends on a currency.
+
+    What the paper leaves open and what we chose: both steps shrink with 1/√k and the multipliers'
+    means over the second half decide; requests above a limit that are left are moved to the model
+    that costs least in the Lagrangian and has room, so that limits always hold. A single request is
+    decided as a batch with the last predictions, so that the floor is one on the mean there too. It
+    trusts its estimates: labels train them, no queue corrects them.
+
+    Parameters
+    ----------
+    loads
+        Most requests of a batch that a model may serve, by name; a request that finds no room is
+        declined. None for no limits.
+    window
+        Number of latest predictions on which the floor is enforced beside the batch.
+    steps, eta1, eta2
+        Number and sizes of dual steps.
+    estimator
+        Builds the quality estimator.
+    """
+
+    name: ClassVar[str] = "omnirouter"
+    batch: ClassVar[int] = 64
+
+    def __init__(
+        self,
+        *,
+        loads: Mapping[str, int] | None = None,
+        window: int = 200,
+        steps: int = 60,
+        eta1: float = 20.0,
+        eta2: float = 0.1,
+        estimator: MakeEstimator = Blend,
+    ) -> None:
+        super().__init__(estimator=estimator)
+        self.loads = None if loads is None else dict(loads)
+        for model, load in (self.loads or {}).items():
+            check_number(f"omnirouter.loads[{model!r}]", load, low=0, fix="give 0 or more")
+        self.window = int(check_number("omnirouter.window", window, low=1, fix="give 1 or more"))
+        self.steps = int(check_number("omnirouter.steps", steps, low=1, fix="give 1 or more"))
+        self.eta1 = check_number("omnirouter.eta1", eta1, low=0, fix="give a step of 0 or more")
+        self.eta2 = check_number("omnirouter.eta2", eta2, low=0, fix="give a step of 0 or more")
+
+    def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
+        """Begin untrained, with an empty window."""
+        super().start(zoo, slas, dim)
+        self._open(zoo)
+
+    def decide(self, request: Request, rng: np.random.Generator) -> Choice:
+        """Decide a batch of one."""
+        return self.decide_batch([request], rng)[0]
+
+    def decide_batch(self, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
+        """Assign every request of a batch, or decline those that find no room."""
+        quality = np.array([self.quality_.predict_one(r.features) for r in requests])
+        cost = np.array([self.cost_.predict_one(r.input_tokens) for r in requests])
+        bills = cost.copy()
+        for row, request in enumerate(requests):
+            if request.allowed is not None:
+                bills[row, ~request.allowed] = np.inf
+        floor = float(np.mean([r.floor for r in requests]))
+        scores = self._scores(bills, quality, floor)
+        return [
+            declined(len(c)) if model < 0 else certain(int(model), q, c)
+            for model, q, c in zip(self._assign(scores), quality, cost, strict=True)
+        ]
+
+    def on_decision(self, decision: Decision) -> None:
+        """Remember the predictions."""
+        if not decision.declined:
+            self.window_.add(decision.quality, decision.cost)
+
+    def on_zoo(self, zoo: Zoo) -> None:
+        """Forget predictions made for other models."""
+        super().on_zoo(zoo)
+        self._open(zoo)
+
+    def _open(self, zoo: Zoo) -> None:
+        self.window_ = PredictionWindow(self.window, len(zoo))
+        limits = self.loads or {}
+        self.limits_ = np.array([float(limits.get(name, np.inf)) for name in zoo.names])
+
+    def _scores(self, cost: Floats, quality: Floats, floor: float) -> Floats:
+        """(n, M) Lagrangian of the batch at the multipliers of the last step."""
+        n = len(cost)
+        q = np.concatenate([quality, self.window_.quality])
+        c = np.concatenate([cost, self.window_.cost])
+        finite = np.where(np.isfinite(c), c, np.nan)
+        spread = float(np.nanmean(np.nanmax(finite, axis=1) - np.nanmin(finite, axis=1)))
+        c = c / spread if spread > 0 else c
+        price, load_price = 0.0, np.zeros(cost.shape[1])
+        mean_price, mean_load_price = 0.0, np.zeros(cost.shape[1])
+        rows = np.arange(len(c))
+        for step in range(1, self.steps + 1):
+            scores = c - price * q
+            scores[:n] += load_price
+            served = scores.argmin(axis=1)
+            shrink = 1.0 / np.sqrt(step)
+            price = max(0.0, price + self.eta1 * shrink * (floor - float(q[rows, served].mean())))
+            load = np.bincount(served[:n], minlength=cost.shape[1])
+            load_price = np.maximum(0.0, load_price + self.eta2 * shrink * (load - self.limits_))
+            if step > self.steps // 2:
+                share = 1.0 / (step - self.steps // 2)
+                mean_price += share * (price - mean_price)
+                mean_load_price += share * (load_price - mean_load_price)
+        return np.asarray(c[:n] - mean_price * q[:n] + mean_load_price)
+
+    def _assign(self, scores: Floats) -> NDArray[np.int64]:
+        served = np.asarray(scores.argmin(axis=1))
+        room = self.limits_ - np.bincount(served, minlength=scores.shape[1])
+        if (room >= 0).all():
+            return served
+        regret = np.partition(scores, 1, axis=1)[:, 1] - scores.min(axis=1)
+        for row in np.argsort(regret, kind="stable").tolist():
+            if room[served[row]] >= 0:
+                continue
+            options = np.where((room > 0) & np.isfinite(scores[row]), scores[row], np.inf)
+            room[served[row]] += 1
+            best = int(options.argmin())
+            served[row] = best if np.isfinite(options[best]) else -1
+            if served[row] >= 0:
+                room[best] -= 1
+        return served

@@ -1,0 +1,1 @@
+"""Reference points that every result table carries."""

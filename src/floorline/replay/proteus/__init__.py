@@ -1,0 +1,1 @@
+"""The protocol of PROTEUS: compliance over target levels, and floors that move."""

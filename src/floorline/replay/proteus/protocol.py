@@ -1,0 +1,255 @@
+"""How PROTEUS is judged (arXiv 2601.19402): nine floors on held-out rows, one trained policy.
+
+Works for every policy, so that others can be judged alike; those that learn online begin with the
+history they are given, afresh for every floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE
+from rich.table import Table
+from scipy import stats
+
+from floorline.optimization.floor_lp import cheapest_mix
+from floorline.replay.data import ReplayData
+from floorline.replay.run import build_policy, history_of, replay, stream_means
+from floorline.replay.spec import Spec
+from floorline.replay.tables import cost_scale
+from floorline.sla import SLA
+
+LEVELS = 9
+"""Number of floors."""
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One floor: what was achieved and what it cost per request.
+
+    ``mu`` is the mean preference, None for policies without one. ``cost_per_mix`` is relative to
+    the static mix for the floor, ``cost_per_equal_mix`` to the one that satisfies as many as the
+    policy did; ``savings`` are against the model with the highest mean quality.
+    """
+
+    floor: float
+    accuracy: float
+    mu: float | None
+    cost: float
+    cost_per_mix: float
+    cost_per_equal_mix: float
+    savings: float
+    decide_us: float
+
+
+class Protocol(msgspec.Struct, frozen=True):
+    """All floors, and what the paper reports of them.
+
+    ``compliance`` is the share of floors with accuracy ≥ τ; ``pearson``, ``spearman`` and
+    ``pearson_mu`` correlate τ with accuracy and with mean μ (None where that did not change);
+    ``within_2`` and ``within_5`` are shares with |accuracy − τ| ≤ 0.02 and 0.05; ``cost_range`` is
+    the cost at the highest τ over that at the lowest; ``oracle`` the accuracy of choosing every
+    request's best model, and ``gap`` what the best level lacks to it.
+    """
+
+    policy: str
+    data: str
+    rows: int
+    levels: tuple[Level, ...]
+    compliance: float
+    pearson: float | None
+    spearman: float | None
+    pearson_mu: float | None
+    within_2: float
+    within_5: float
+    cost_range: float
+    oracle: float
+    gap: float
+    best_fixed: float
+
+
+def default_range(data: ReplayData) -> tuple[float, float]:
+    """τ from the cheapest model's mean to the best model's: what is worth and safe to promise."""
+    quality, cost = stream_means(data, np.arange(data.rows))
+    return float(quality[cost.argmin()]), float(quality.max())
+
+
+def measure(
+    data: ReplayData,
+    policy: str,
+    *,
+    targets: tuple[float, float] | None = None,
+    levels: int = LEVELS,
+    history: ReplayData | None = None,
+    seed: int = 0,
+    **spec: Any,
+) -> Protocol:
+    """Serve all rows once at every floor.
+
+    Parameters
+    ----------
+    data
+        Held-out rows.
+    policy
+        Its name; further arguments are those of ``Spec``, such as ``parameters``.
+    targets
+        Range of τ; ``default_range`` if not given.
+    history
+        Labelled rows that the policy may learn from beforehand.
+    """
+    low, high = default_range(data) if targets is None else targets
+    past = None if history is None else history_of(history)
+    mean_quality, mean_cost = stream_means(data, np.arange(data.rows))
+    best = int(mean_quality.argmax())
+    found = []
+    for floor in np.linspace(low, high, levels).tolist():
+        wanted = Spec(policy, floor, seed=seed, **spec)
+        run = replay(data, wanted, past=past)
+        accuracy, cost = float(run.satisfied.mean()), float(run.cost.mean())
+        found.append(
+            Level(
+                floor=floor,
+                accuracy=accuracy,
+                mu=_mean_preference(data, wanted),
+                cost=cost,
+                cost_per_mix=_over(cost, _mix(mean_quality, mean_cost, floor)),
+                cost_per_equal_mix=_over(cost, _mix(mean_quality, mean_cost, accuracy)),
+                savings=1.0 - _over(cost, mean_cost[best]),
+                decide_us=float(np.median(run.seconds)) * 1e6,
+            )
+        )
+    return _sum_up(data, policy, found, float(mean_quality[best]))
+
+
+def _sum_up(data: ReplayData, policy: str, levels: Sequence[Level], best_fixed: float) -> Protocol:
+    floor = np.array([level.floor for level in levels])
+    accuracy = np.array([level.accuracy for level in levels])
+    off = np.abs(accuracy - floor)
+    mu = [level.mu for level in levels]
+    oracle = float(np.nanmax(data.quality, axis=1).mean())
+    return Protocol(
+        policy=policy,
+        data=data.name,
+        rows=data.rows,
+        levels=tuple(levels),
+        # A mean of labels is exact only to rounding.
+        compliance=float((accuracy >= floor - 1e-9).mean()),
+        pearson=_correlation(floor, accuracy),
+        spearman=_correlation(stats.rankdata(floor), stats.rankdata(accuracy)),
+        pearson_mu=None if None in mu else _correlation(floor, np.array(mu, dtype=np.float64)),
+        within_2=float((off <= 0.02).mean()),
+        within_5=float((off <= 0.05).mean()),
+        cost_range=_over(levels[-1].cost, levels[0].cost),
+        oracle=oracle,
+        gap=oracle - float(accuracy.max()),
+        best_fixed=best_fixed,
+    )
+
+
+def records(protocols: Sequence[Protocol]) -> list[dict[str, Any]]:
+    """One flat record per policy and floor, for Parquet and JSON."""
+    return [
+        {
+            "policy": protocol.policy,
+            "data": protocol.data,
+            "rows": protocol.rows,
+            **msgspec.structs.asdict(level),
+            **{name: getattr(protocol, name) for name in _SUMMARY},
+        }
+        for protocol in protocols
+        for level in protocol.levels
+    ]
+
+
+_SUMMARY = (
+    *("compliance", "pearson", "spearman", "pearson_mu", "within_2", "within_5", "cost_range"),
+    *("oracle", "gap", "best_fixed"),
+)
+
+
+def level_table(protocol: Protocol, *, cost_unit: str) -> Table:
+    """One row per floor."""
+    per, unit = cost_scale(cost_unit)
+    title = f"{protocol.policy} on {protocol.data}: {protocol.rows:,} held-out requests"
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
+    for header in ("τ", "accuracy", "kept", "μ", unit, "/ mix", "/ equal mix", "saved"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for level in protocol.levels:
+        table.add_row(
+            f"{level.floor:.3f}",
+            f"{level.accuracy:.3f}",
+            "yes" if level.accuracy >= level.floor - 1e-9 else "no",
+            _maybe(level.mu),
+            f"{per * level.cost:,.4g}",
+            f"{level.cost_per_mix:.2f}",
+            f"{level.cost_per_equal_mix:.2f}",
+            f"{round(level.savings, 2) + 0.0:.0%}",
+        )
+    return table
+
+
+def summary_table(protocols: Sequence[Protocol], *, title: str = "") -> Table:
+    """One row per policy: what the paper's tables state."""
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
+    table.add_column("policy", no_wrap=True)
+    headers = (
+        "floors kept",
+        "r(τ, acc)",
+        "ρ",
+        "r(τ, μ)",
+        "±2 %",
+        "±5 %",
+        "cost range",
+        "to oracle",
+    )
+    for header in (*headers, "saved"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for protocol in protocols:
+        saved = [round(level.savings, 2) + 0.0 for level in protocol.levels]
+        table.add_row(
+            protocol.policy,
+            f"{protocol.compliance:.0%}",
+            _maybe(protocol.pearson),
+            _maybe(protocol.spearman),
+            _maybe(protocol.pearson_mu),
+            f"{protocol.within_2:.0%}",
+            f"{protocol.within_5:.0%}",
+            f"{protocol.cost_range:.1f}×",
+            f"{protocol.gap:.3f}",
+            f"{min(saved):.0%} to {max(saved):.0%}",
+        )
+    return table
+
+
+def _mean_preference(data: ReplayData, spec: Spec) -> float | None:
+    """Mean μ over all rows, of policies that state one."""
+    policy = build_policy(data, spec)
+    preference = getattr(policy, "preference", None)
+    if preference is None:
+        return None
+    policy.start(data.zoo, {"stream": SLA("stream", floor=spec.floor)}, data.features.shape[1])
+    found = [preference(x, spec.floor) for x in data.features]
+    return None if None in found else float(np.mean(found))
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
+    if np.ptp(a) < 1e-12 or np.ptp(b) < 1e-12:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _mix(quality: NDArray[np.float64], cost: NDArray[np.float64], floor: float) -> float:
+    return float(cheapest_mix(quality, cost, floor) @ cost)
+
+
+def _over(cost: float, reference: float) -> float:
+    if reference > 0:
+        return float(cost / reference)
+    return 1.0 if cost == 0 else float("inf")
+
+
+def _maybe(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

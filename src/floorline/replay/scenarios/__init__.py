@@ -1,0 +1,1 @@
+"""Streams in which quality, prices, models, feedback or prompts change, and their metrics."""

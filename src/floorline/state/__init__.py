@@ -1,0 +1,1 @@
+"""The state of a router: a fold over one event log."""

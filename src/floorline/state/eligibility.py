@@ -1,0 +1,73 @@
+"""Which models may serve a request: capabilities, promises, latency ceilings and budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.errors import InvalidInput
+from floorline.sla import SLA
+from floorline.state.fold import Fold
+
+Mask = NDArray[np.bool_]
+
+
+def able(
+    fold: Fold, promise: SLA, tokens: int, needs: Iterable[str], exclude: Iterable[str]
+) -> Mask | None:
+    """Mask (M,) of models that can serve and that the SLA lets serve; None when all may.
+
+    Raises
+    ------
+    InvalidInput
+        If no model may.
+    """
+    zoo = fold.zoo_
+    bounded = promise.models is not None or promise.max_latency is not None
+    if not zoo.limited and not needs and not exclude and not bounded:
+        return None
+    mask = zoo.able(tokens=tokens, needs=needs, exclude=exclude)
+    if not bounded:
+        return mask
+    fits = np.ones(len(zoo), dtype=bool) if mask is None else mask
+    if promise.models is not None:
+        fits = fits & np.array([name in promise.models for name in zoo.names])
+    if promise.max_latency is not None:
+        slow = [fold.mean_latency(name) > promise.max_latency for name in zoo.names]
+        # A ceiling that nothing meets is no reason to refuse service.
+        quick = fits & ~np.array(slow)
+        fits = quick if quick.any() else fits
+    if not fits.any():
+        raise InvalidInput("request", promise.name, "no model its SLA allows can serve it")
+    return fits
+
+
+def affordable(fold: Fold, promise: SLA, tokens: int, allowed: Mask | None, at: float) -> Mask:
+    """Mask (M,) of allowed models whose expected cost fits into what is left of the budget."""
+    cost = fold.policy_.expected_cost(tokens)
+    if cost is None:
+        cost = fold.zoo_.typical_costs
+    fits = np.asarray(cost <= fold.ledgers_[promise.name].left(promise, fold.zoo_, at))
+    return fits if allowed is None else fits & allowed
+
+
+def within_budget(
+    fold: Fold, called: tuple[int, ...], cost: NDArray[np.float64], promise: SLA, at: float
+) -> tuple[int, ...]:
+    """Leave out calls that the budget does not hold beside the ones before them.
+
+    Nothing is left if the first, whose answer would be served, does not fit.
+    """
+    ledger = fold.ledgers_[promise.name]
+    left, total = ledger.left(promise, fold.zoo_, at), ledger.total_left(promise, at)
+    kept: list[int] = []
+    bill = 0.0
+    for model in called:
+        if cost[model] <= left[model] and bill + cost[model] <= total:
+            kept.append(model)
+            bill += float(cost[model])
+        elif not kept:
+            return ()
+    return tuple(kept)

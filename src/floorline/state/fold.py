@@ -1,0 +1,297 @@
+"""The state of a router: a deterministic fold over its events.
+
+Serving, replay and recovery all go through ``Fold.apply``; there is no other way to change state.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from floorline.core.snapshots import State, Stateful, copy_in, copy_out
+from floorline.errors import SnapshotMismatch, UnknownDecision
+from floorline.events import (
+    DIRECT,
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    Recall,
+    SlaChange,
+    ZooChange,
+    decode_event,
+    encode_event,
+)
+from floorline.policies import Policy
+from floorline.sla import SLA
+from floorline.state.ledger import Ledger
+from floorline.zoo import Zoo
+
+_E = TypeVar("_E", Decision, ZooChange, SlaChange)
+
+Find = Callable[[list[str]], Mapping[str, Decision]]
+"""Looks decisions up by their ids, in a log; those it lacks it leaves out."""
+
+
+class Record(msgspec.Struct):
+    """A decision that may still get outcomes and feedback, and what it got so far.
+
+    ``reserved`` maps models whose call is not settled to their expected cost, ``scores`` judged
+    models to their latest score; ``keys`` names the feedback messages that came.
+    """
+
+    decision: Decision
+    reserved: dict[str, float]
+    scores: dict[str, float]
+    keys: list[str]
+
+
+class Fold(Stateful):
+    """Everything a router knows, as a function of the events so far.
+
+    Parameters
+    ----------
+    policy
+        Started by the fold; do not share it between folds.
+    zoo, slas, dim
+        Models, promises and length of the feature vectors at the beginning.
+    memory
+        Number of decisions that are remembered for late outcomes and feedback, and of
+        conversations whose model is.
+    """
+
+    def __init__(
+        self, policy: Policy, zoo: Zoo, slas: Iterable[SLA], dim: int, *, memory: int
+    ) -> None:
+        self.memory = memory
+        self.dim = dim
+        self.events_ = 0
+        self.decisions_ = 0
+        self.zoo_ = zoo
+        self.slas_ = {sla.name: sla for sla in slas}
+        self.ledgers_ = {name: Ledger() for name in self.slas_}
+        # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
+        self.records_: OrderedDict[str, Record] = OrderedDict()
+        # Per conversation of a tenant: its model, and when it was last served.
+        self.sessions_: OrderedDict[str, list[str | float]] = OrderedDict()
+        # Per model: number of outcomes with a latency, and their sum in seconds.
+        self.latency_: dict[str, list[float]] = {}
+        self.policy_ = policy
+        policy.start(zoo, self.slas_, dim)
+
+    def apply(self, event: Event) -> bool:
+        """Fold one event; False if it changed nothing (a repetition of what is known).
+
+        Raises
+        ------
+        UnknownDecision
+            If it belongs to a decision that never was or was forgotten; nothing changes then.
+        """
+        if isinstance(event, Decision):
+            changed = self._decision(event)
+        elif isinstance(event, Outcome):
+            changed = self._outcome(event)
+        elif isinstance(event, Feedback):
+            changed = self._feedback(event)
+        elif isinstance(event, Recall):
+            changed = self._recall(event)
+        elif isinstance(event, ZooChange):
+            self.zoo_ = event.zoo
+            self.policy_.on_zoo(event.zoo)
+            changed = True
+        else:
+            changed = self._sla(event)
+        self.events_ += 1
+        return changed
+
+    def record(self, decision: str) -> Record:
+        """Return what is remembered of a decision.
+
+        Raises
+        ------
+        UnknownDecision
+            If nothing is.
+        """
+        try:
+            return self.records_[decision]
+        except KeyError:
+            raise UnknownDecision(
+                f"decision {decision!r} is unknown: give the id of one of the last "
+                f"{self.memory} decisions"
+            ) from None
+
+    def mean_latency(self, model: str) -> float:
+        """Mean latency of a model in seconds; 0 while none was seen."""
+        count, total = self.latency_.get(model, (0.0, 0.0))
+        return total / count if count else 0.0
+
+    def _decision(self, event: Decision) -> bool:
+        if event.id in self.records_:
+            return False
+        reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
+        self.decisions_ = event.seq
+        self._remember(Record(event, reserved, {}, []))
+        if event.policy == DIRECT:
+            return True
+        ledger = self.ledgers_[event.sla]
+        ledger.renew(self.slas_[event.sla], event.at)
+        # A request whose call failed is still one request.
+        ledger.requests_ += not event.after
+        ledger.explored_ += event.explored
+        ledger.declined_ += event.declined
+        ledger.expect(self.zoo_.names, event.quality, event.cost)
+        for name, expected in reserved.items():
+            ledger.reserve(name, expected)
+        if event.session and not event.declined:
+            self.sessions_[event.session] = [event.model, event.at]
+            self.sessions_.move_to_end(event.session)
+            if len(self.sessions_) > self.memory:
+                self.sessions_.popitem(last=False)
+        self.policy_.on_decision(event)
+        return True
+
+    def _recall(self, event: Recall) -> bool:
+        if event.decision.id in self.records_:
+            return False
+        self._remember(Record(event.decision, {}, dict(event.scores), list(event.keys)))
+        return True
+
+    def _remember(self, record: Record) -> None:
+        self.records_[record.decision.id] = record
+        if len(self.records_) > self.memory:
+            self._forget(next(iter(self.records_)))
+
+    def _forget(self, decision: str) -> None:
+        record = self.records_.pop(decision)
+        ledger = self._ledger(record.decision)
+        if ledger is not None:
+            # The calls were made all the same: their estimates stay charged.
+            for name, expected in record.reserved.items():
+                ledger.settle(name, reserved=expected, real=expected)
+
+    def _outcome(self, event: Outcome) -> bool:
+        record = self.record(event.decision)
+        expected = record.reserved.pop(event.model, None)
+        if expected is None:
+            return False
+        ledger = self._ledger(record.decision)
+        if ledger is not None:
+            ledger.settle(event.model, reserved=expected, real=event.cost)
+        if event.latency is not None:
+            count, total = self.latency_.get(event.model, (0.0, 0.0))
+            self.latency_[event.model] = [count + 1.0, total + event.latency]
+        if event.model in self.zoo_ and record.decision.policy != DIRECT:
+            self.policy_.on_outcome(record.decision, self.zoo_.index(event.model), event)
+        return True
+
+    def _feedback(self, event: Feedback) -> bool:
+        record = self.record(event.decision)
+        decision, previous = record.decision, record.scores.get(event.model)
+        score = float(event.score)
+        if event.key:
+            # The same message once more, perhaps after another that corrected it.
+            if event.key in record.keys:
+                return False
+            record.keys.append(event.key)
+        if previous == score:
+            return False
+        if decision.policy == DIRECT:
+            record.scores[event.model] = score
+            return True
+        ledger = self._ledger(decision)
+        if ledger is None:
+            return False
+        record.scores[event.model] = score
+        ledger.pay_judge(event.cost)
+        if event.model == decision.model:
+            window = self.slas_[decision.sla].window
+            ledger.label(decision.id, score, previous, floor=decision.floor, window=window)
+        if event.model in self.zoo_:
+            self.policy_.on_feedback(decision, self.zoo_.index(event.model), event, previous)
+        return True
+
+    def _ledger(self, decision: Decision) -> Ledger | None:
+        """Ledger that a decision was charged to; None if its promise was withdrawn since."""
+        ledger = self.ledgers_.get(decision.sla)
+        # The same name promised anew starts from nothing, whatever is still on its way.
+        return None if ledger is None or decision.seq <= ledger.since_ else ledger
+
+    def _sla(self, event: SlaChange) -> bool:
+        name = event.sla.name
+        if event.removed:
+            if self.slas_.pop(name, None) is None:
+                return False
+            del self.ledgers_[name]
+        else:
+            self.slas_[name] = event.sla
+            if name not in self.ledgers_:
+                self.ledgers_[name] = Ledger(since=self.decisions_)
+        self.policy_.on_slas(self.slas_)
+        return True
+
+    def snapshot(self, *, decisions: bool = True) -> State:
+        """Copy the whole state, events in their serialised form.
+
+        Without ``decisions`` only the ids of remembered ones are written; ``restore`` then finds
+        them in the log.
+        """
+        state = {name: copy_out(getattr(self, name)) for name in self._plain_names()}
+        state["zoo_"] = encode_event(ZooChange(zoo=self.zoo_))
+        state["slas_"] = [encode_event(SlaChange(sla=sla)) for sla in self.slas_.values()]
+        state["records_"] = [
+            [
+                encode_event(record.decision) if decisions else record.decision.id,
+                dict(record.reserved),
+                dict(record.scores),
+                list(record.keys),
+            ]
+            for record in self.records_.values()
+        ]
+        return state
+
+    def restore(self, state: State, find: Find | None = None) -> None:
+        """Take over a state; the policy is started anew for the models and SLAs of that state.
+
+        ``find`` looks up decisions that the state names by their ids only.
+
+        Raises
+        ------
+        SnapshotMismatch
+            If the state is not one of a fold with this policy, or a decision is not found.
+        """
+        names = set(self._state_names())
+        if names != set(state):
+            odd = ", ".join(sorted(names ^ set(state)))
+            raise SnapshotMismatch(f"snapshot does not fit a router: fields differ ({odd})")
+        self.zoo_ = _decode(state["zoo_"], ZooChange).zoo
+        changes = [_decode(data, SlaChange) for data in state["slas_"]]
+        self.slas_ = {change.sla.name: change.sla for change in changes}
+        self.ledgers_ = {name: Ledger() for name in self.slas_}
+        self.policy_.start(self.zoo_, self.slas_, self.dim)
+        for name in self._plain_names():
+            setattr(self, name, copy_in(getattr(self, name), state[name]))
+        self.sessions_ = OrderedDict(self.sessions_)
+        named = [data for data, *_ in state["records_"] if isinstance(data, str)]
+        found = find(named) if named and find is not None else {}
+        self.records_ = OrderedDict()
+        for data, reserved, scores, keys in state["records_"]:
+            if isinstance(data, str) and data not in found:
+                raise SnapshotMismatch(
+                    f"snapshot remembers decision {data!r}, which is not in the log: "
+                    "give the log that the snapshot was made beside"
+                )
+            decision = found[data] if isinstance(data, str) else _decode(data, Decision)
+            self.records_[decision.id] = Record(decision, dict(reserved), dict(scores), list(keys))
+
+    def _plain_names(self) -> list[str]:
+        return [n for n in self._state_names() if n not in ("zoo_", "slas_", "records_")]
+
+
+def _decode(data: bytes, kind: type[_E]) -> _E:
+    event = decode_event(data)
+    if not isinstance(event, kind):
+        raise SnapshotMismatch(f"snapshot holds a {type(event).__name__}, not a {kind.__name__}")
+    return event

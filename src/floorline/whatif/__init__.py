@@ -1,0 +1,1 @@
+"""Off-policy estimates: what another policy would have done on a log."""

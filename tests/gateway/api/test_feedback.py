@@ -1,0 +1,166 @@
+import pytest
+from tests.support.live_gateway import write_settings
+
+from floorline.events import Feedback, Recall
+
+
+def give(gateway, **fields):
+    return gateway.http.post("/v1/feedback", json=fields)
+
+
+def labels(gateway):
+    status = gateway.http.get("/v1/slas/gold").json()
+    return status["labels"], status["satisfaction"]
+
+
+def feedback_events(gateway):
+    # After what the loop does at the end of the request.
+    gateway.call(gateway.gateway.store.flush)
+    return [e for e in gateway.gateway.store.read() if isinstance(e, Feedback)]
+
+
+@pytest.mark.parametrize("named", ["completion", "decision"])
+def test_feedback_by_either_name(named, gateway):
+    answer = gateway.chat()
+    decision = answer.headers["x-floorline-decision"]
+    id = answer.json()["id"] if named == "completion" else decision
+    sent = give(gateway, id=id, satisfied=True, source="judge")
+    assert sent.json() == {
+        "id": id,
+        "decision": decision,
+        "model": answer.headers["x-floorline-model"],
+        "changed": True,
+        "object": "floorline.feedback",
+    }
+    assert labels(gateway) == (1, 1.0)
+    assert feedback_events(gateway)[0].source == "judge"
+
+
+def test_feedback_on_a_stream_by_the_id_in_its_chunks(gateway):
+    answer = gateway.chat(stream=True)
+    id = answer.text.split('"id":"')[1].split('"')[0]
+    assert give(gateway, id=id, score=0.25).json()["changed"] is True
+    assert labels(gateway) == (1, 0.25)
+
+
+def test_the_same_again_changes_nothing_and_the_last_word_counts(gateway):
+    id = gateway.chat().json()["id"]
+    assert give(gateway, id=id, satisfied=True).json()["changed"] is True
+    assert give(gateway, id=id, satisfied=True).json()["changed"] is False
+    assert give(gateway, id=id, satisfied=False).json()["changed"] is True
+    assert labels(gateway) == (1, 0.0)
+    assert [event.score for event in feedback_events(gateway)] == [1.0, 1.0, 0.0]
+
+
+def test_a_message_sent_again_under_its_key_undoes_nothing(gateway):
+    id = gateway.chat().json()["id"]
+    give(gateway, id=id, satisfied=True, idempotency="k1")
+    give(gateway, id=id, satisfied=False, idempotency="k2")
+    assert give(gateway, id=id, satisfied=True, idempotency="k1").json()["changed"] is False
+    assert labels(gateway) == (1, 0.0)
+
+
+def test_a_batch_takes_what_it_can(gateway):
+    ids = [gateway.chat().json()["id"] for _ in range(2)]
+    sent = give(
+        gateway,
+        feedback=[
+            {"id": ids[0], "satisfied": True},
+            {"id": "nobody", "satisfied": True},
+            {"id": ids[1], "score": 3},
+            {"id": ids[1], "score": 0.5},
+        ],
+    )
+    first, unknown, wrong, last = sent.json()["data"]
+    assert first["changed"]
+    assert last["changed"]
+    assert unknown["error"]["code"] == "decision_not_found"
+    assert "`$.score`" in wrong["error"]["message"]
+    assert labels(gateway) == (2, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"satisfied": True}, "missing required field `id`"),
+        ({"id": "x"}, "give either 'satisfied' or 'score'"),
+        ({"id": "x", "satisfied": True, "score": 1}, "give either 'satisfied' or 'score'"),
+        ({"id": "x", "satisfied": "yes"}, "`$.satisfied`"),
+        ({"id": "x", "score": 1.5}, "`$.score`"),
+        ({"id": "x", "satisfied": True, "mood": 1}, "unknown field `mood`"),
+        ({"id": "", "satisfied": True}, "`$.id`"),
+        ({"feedback": []}, "`$.feedback`"),
+        ({"feedback": 3}, "`$.feedback`"),
+    ],
+)
+def test_what_is_malformed_is_400_and_named(fields, problem, gateway):
+    answer = give(gateway, **fields)
+    assert answer.status_code == 400
+    assert problem in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b'"x"'])
+def test_a_body_that_is_no_object_is_400(content, gateway):
+    answer = gateway.http.post("/v1/feedback", content=content)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
+
+
+def test_an_unknown_id_is_404(gateway):
+    answer = give(gateway, id="nobody", satisfied=True)
+    assert answer.status_code == 404
+    assert "no decision or completion 'nobody' of yours" in answer.json()["error"]["message"]
+
+
+def test_feedback_on_what_memory_forgot(start, provider):
+    gateway = start(write_settings(provider, memory=3))
+    old = gateway.chat()
+    for n in range(6):
+        gateway.chat(text=f"And {n}?")
+    assert old.headers["x-floorline-decision"] not in gateway.gateway.router.fold.records_
+    for id in (old.json()["id"], old.headers["x-floorline-decision"]):
+        assert give(gateway, id=id, satisfied=True).status_code == 200
+    assert labels(gateway) == (1, 1.0)
+    gateway.gateway.store.flush()
+    assert sum(isinstance(e, Recall) for e in gateway.gateway.store.read()) == 1
+    for n in range(6):
+        gateway.chat(text=f"And {n}?")
+    assert give(gateway, id=old.json()["id"], satisfied=True).json()["changed"] is False
+    assert give(gateway, id=old.json()["id"], satisfied=False).json()["changed"] is True
+    assert labels(gateway) == (1, 0.0)
+
+
+def test_feedback_that_comes_too_late(start, provider):
+    gateway = start(write_settings(provider, feedback={"max_age": "1ms"}))
+    answer = give(gateway, id=gateway.chat().json()["id"], satisfied=True)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (410, "feedback_too_late")
+
+
+def test_routing_alone_with_outcome_and_feedback(gateway):
+    body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+    routed = gateway.http.post("/v1/route", json=body).json()
+    assert routed["model"] in gateway.gateway.router.zoo
+    assert (routed["sla"], routed["floor"], routed["object"]) == (
+        "gold",
+        0.85,
+        "floorline.decision",
+    )
+    took = {"id": routed["id"], "cost": 0.25, "output_tokens": 9, "completion": "mine-1"}
+    assert gateway.http.post("/v1/outcomes", json=took).json()["changed"] is True
+    assert gateway.http.post("/v1/outcomes", json=took).json()["changed"] is False
+    assert gateway.http.get("/v1/slas/gold").json()["spent"] == 0.25
+    assert give(gateway, id="mine-1", satisfied=False).json()["decision"] == routed["id"]
+    named = gateway.http.post("/v1/route", json={**body, "model": "sim-nano"})
+    assert named.status_code == 400
+    assert "name an SLA as floorline/NAME" in named.json()["error"]["message"]
+
+
+def test_an_sla_says_how_it_stands(gateway):
+    for n in range(5):
+        give(gateway, id=gateway.chat(text=f"Why {n}?").json()["id"], satisfied=True)
+    status = gateway.http.get("/v1/slas/gold").json()
+    assert (status["floor"], status["requests"], status["labels"]) == (0.85, 5, 5)
+    assert status["satisfaction"] == 1.0
+    assert status["queue"] == 0.0
+    assert status["spent"] > 0
+    assert status["verdict"] in ("unknown", "at risk", "kept")
+    assert gateway.http.get("/v1/slas/bronze").status_code == 404

@@ -1,0 +1,210 @@
+import re
+import typing
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from floorline import SLA, Model, Router, Status, Zoo
+from floorline.gateway.observability.collectors import VERDICTS
+from floorline.gateway.observability.metrics import Metrics
+
+CALL = {"first_byte": 0.2, "total": 0.4, "input_tokens": 10, "output_tokens": 20, "cost": 0.5}
+
+
+class Store:
+    durable = 7
+    failure = "disk full"
+
+    def __len__(self):
+        return 10
+
+
+class Reloaded:
+    error = "floorline.yaml:3: …"
+    restart = ("seed",)
+    loaded_at = 1e9
+    reloads = 2
+    failures = 1
+
+
+@pytest.fixture
+def router():
+    zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
+    return Router(zoo, "sla_router", [SLA("gold", floor=0.9), SLA("gold@acme", floor=0.9)], seed=1)
+
+
+@pytest.fixture
+def metrics(router):
+    metrics = Metrics()
+    metrics.watch(router=router)
+    return metrics
+
+
+def value(metrics, sample, **labels):
+    """Value of a sample in what a scraper would read; None if it is not there."""
+    text, kind = metrics.render()
+    assert kind.startswith("text/plain")
+    for family in text_string_to_metric_families(text.decode()):
+        for found in family.samples:
+            if found.name == sample and found.labels == labels:
+                return found.value
+    return None
+
+
+def test_requests_and_calls_are_counted(metrics):
+    metrics.request("small", "gold", "ok")
+    metrics.request("small", "gold", "ok")
+    metrics.call("small", "gold", **CALL)
+    metrics.decided(0.0004)
+    where = {"model": "small", "sla": "gold"}
+    assert value(metrics, "floorline_requests_total", **where, outcome="ok") == 2
+    assert value(metrics, "floorline_tokens_total", **where, token_type="input") == 10
+    assert value(metrics, "floorline_tokens_total", **where, token_type="output") == 20
+    assert value(metrics, "floorline_cost_usd_total", **where) == 0.5
+    assert value(metrics, "floorline_upstream_first_byte_seconds_sum", model="small") == 0.2
+    assert value(metrics, "floorline_upstream_seconds_sum", model="small") == 0.4
+    assert value(metrics, "floorline_decision_seconds_bucket", le="0.0005") == 1
+
+
+def test_costs_are_named_by_their_unit():
+    metrics = Metrics("J")
+    metrics.call("small", "", **CALL)
+    assert value(metrics, "floorline_cost_joules_total", model="small", sla="") == 0.5
+
+
+def test_fallbacks_retries_shed_requests_and_feedback(metrics):
+    metrics.fallback("large")
+    metrics.retried("small", 2)
+    metrics.retried("small", 0)
+    metrics.shed()
+    metrics.feedback("user", True)
+    metrics.feedback("user", False)
+    metrics.feedback_refused("judge")
+    assert value(metrics, "floorline_fallbacks_total", model="large") == 1
+    assert value(metrics, "floorline_retries_total", model="small") == 2
+    assert value(metrics, "floorline_requests_shed_total") == 1
+    for source, result in [("user", "changed"), ("user", "repeated"), ("judge", "refused")]:
+        assert value(metrics, "floorline_feedback_total", source=source, result=result) == 1
+
+
+def test_names_that_clients_choose_make_no_series(metrics):
+    for number in range(200):
+        metrics.request(f"evil{number}", f"sla{number}", "ok")
+        metrics.call(f"evil{number}", "gold", **CALL)
+        metrics.feedback(f"source{number}", True)
+        metrics.fallback(f"evil{number}")
+    text, _ = metrics.render()
+    assert b"evil" not in text
+    assert b"source1" not in text
+    assert len(text.splitlines()) < 300
+    other = {"model": "other", "sla": "other", "outcome": "ok"}
+    assert value(metrics, "floorline_requests_total", **other) == 200
+
+
+def test_tenants_share_the_series_of_their_sla(metrics):
+    metrics.request("small", "gold", "ok")
+    metrics.request("small", "gold@acme", "ok")
+    where = {"model": "small", "sla": "gold", "outcome": "ok"}
+    assert value(metrics, "floorline_requests_total", **where) == 2
+
+
+def test_a_model_that_is_gone_is_shown_once_more(metrics, router):
+    metrics.request("small", "gold", "ok")
+    metrics.call("small", "gold", **CALL)
+    router.remove_model("small")
+    where = {"model": "small", "sla": "gold", "outcome": "ok"}
+    assert value(metrics, "floorline_requests_total", **where) == 1
+    assert value(metrics, "floorline_requests_total", **where) is None
+    assert b'model="small"' not in metrics.render()[0]
+    router.add_model(Model("small"))
+    metrics.request("small", "gold", "ok")
+    assert value(metrics, "floorline_requests_total", **where) == 1
+
+
+def test_how_an_sla_stands(metrics, router):
+    decision = router.route("Hello", sla="gold")
+    router.outcome(decision.id, cost=0.25)
+    router.feedback(decision.id, satisfied=True)
+    gold = {"sla": "gold", "tenant": ""}
+    status = router.status("gold")
+    assert value(metrics, "floorline_sla_floor", **gold) == 0.9
+    assert value(metrics, "floorline_sla_satisfaction", **gold) == 1.0
+    assert value(metrics, "floorline_sla_lower", **gold) == pytest.approx(status.lower)
+    assert value(metrics, "floorline_sla_upper", **gold) == pytest.approx(status.upper)
+    assert value(metrics, "floorline_sla_queue", **gold) == router.policy.queue("gold")
+    assert value(metrics, "floorline_sla_spend_total", **gold) == 0.25
+    assert value(metrics, "floorline_sla_labels_total", **gold) == 1
+    assert value(metrics, "floorline_sla_requests_total", **gold) == 1
+    acme = {"sla": "gold", "tenant": "acme"}
+    assert value(metrics, "floorline_sla_requests_total", **acme) == 0
+    assert value(metrics, "floorline_sla_satisfaction", **acme) is None
+    verdicts = {
+        word: value(metrics, "floorline_sla_verdict", floorline_sla_verdict=word, **gold)
+        for word in VERDICTS
+    }
+    assert verdicts == {word: float(word == status.verdict) for word in VERDICTS}
+
+
+def test_every_verdict_is_known():
+    assert typing.get_args(typing.get_type_hints(Status)["verdict"]) == VERDICTS
+
+
+def test_a_policy_without_queue_has_no_queue_metric():
+    router = Router(Zoo([Model("small")]), "cheapest", [SLA("gold", floor=0.9)])
+    metrics = Metrics()
+    metrics.watch(router=router)
+    assert value(metrics, "floorline_sla_queue", sla="gold", tenant="") is None
+
+
+def test_the_state_of_the_other_parts():
+    metrics = Metrics()
+    metrics.watch(
+        store=Store(),
+        reloader=Reloaded(),
+        in_flight=lambda: 5,
+        breakers=lambda: {"small": "half_open"},
+        waiting=lambda: {"small": 3},
+    )
+    assert value(metrics, "floorline_store_pending_events") == 3
+    assert value(metrics, "floorline_store_failing") == 1
+    assert value(metrics, "floorline_config_in_force") == 0
+    assert value(metrics, "floorline_config_restart_needed") == 1
+    assert value(metrics, "floorline_config_failures_total") == 1
+    assert value(metrics, "floorline_requests_in_flight") == 5
+    assert value(metrics, "floorline_upstream_waiting", model="small") == 3
+    for state in ("closed", "half_open", "open"):
+        labels = {"model": "small", "floorline_breaker_state": state}
+        assert value(metrics, "floorline_breaker_state", **labels) == float(state == "half_open")
+
+
+def test_two_gateways_in_one_process_count_apart():
+    one, other = Metrics(), Metrics()
+    one.shed()
+    assert value(one, "floorline_requests_shed_total") == 1
+    assert value(other, "floorline_requests_shed_total") == 0
+
+
+def test_openmetrics_for_those_who_ask(metrics):
+    text, kind = metrics.render("application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    assert text.endswith(b"# EOF\n")
+
+
+def test_the_docs_name_every_metric_and_no_other(metrics):
+    metrics.watch(
+        store=Store(),
+        reloader=Reloaded(),
+        in_flight=lambda: 5,
+        breakers=lambda: {"small": "half_open"},
+        waiting=lambda: {"small": 3},
+    )
+    families = text_string_to_metric_families(metrics.render()[0].decode())
+    exposed = {
+        f.name + ("_total" if f.type == "counter" else "")
+        for f in families
+        if f.name.startswith("floorline_") and not f.name.endswith("_created")
+    }
+    text = (Path(__file__).parents[3] / "docs" / "observability.md").read_text(encoding="utf-8")
+    named = {re.sub("_bucket$", "", name) for name in re.findall(r"\bfloorline_[a-z_]+[a-z]", text)}
+    assert named - {"floorline_sla"} == exposed | {"floorline_cost_joules_total"}

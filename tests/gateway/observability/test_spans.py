@@ -1,0 +1,239 @@
+import gzip
+import http.server
+import subprocess
+import sys
+import threading
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.trace import SpanKind, StatusCode
+from tests.support.live_gateway import write_settings
+
+from floorline import SLA, Model, Router, Zoo
+from floorline.config import TelemetrySettings
+from floorline.gateway.observability.otel import Tracing
+from floorline.gateway.observability.spans import NoTelemetry, make_telemetry
+from floorline.gateway.upstreams import UpstreamSettings
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
+UPSTREAM = UpstreamSettings(model="llama3.2:3b", base_url="http://127.0.0.1:11434/v1")
+
+
+@pytest.fixture
+def decision():
+    zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
+    return Router(zoo, "sla_router", [SLA("gold", floor=0.9)], seed=1).route("Hello", "gold")
+
+
+@pytest.fixture
+def exporter():
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracing(exporter):
+    """Build a tracing whose spans land in ``exporter``."""
+
+    def build(*, capture_content=False, sampler=None):
+        provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        return Tracing(provider, capture_content=capture_content)
+
+    return build
+
+
+def test_a_call_is_a_span_by_the_conventions(tracing, exporter, decision):
+    call = tracing().call(decision, UPSTREAM, {}, stream=True, content=b'{"messages": []}')
+    call.answered(
+        status=200,
+        completion="chatcmpl-1",
+        model="llama3.2:3b-q4",
+        input_tokens=12,
+        output_tokens=34,
+        finish_reasons=["stop"],
+        cost=0.002,
+        content=b"{}",
+    )
+    call.end()
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.kind) == ("chat llama3.2:3b", SpanKind.CLIENT)
+    assert span.status.status_code is StatusCode.UNSET
+    assert dict(span.attributes) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai_compatible",
+        "gen_ai.system": "openai_compatible",
+        "gen_ai.request.model": "llama3.2:3b",
+        "gen_ai.request.stream": True,
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.response.model": "llama3.2:3b-q4",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 12,
+        "gen_ai.usage.output_tokens": 34,
+        "http.response.status_code": 200,
+        "server.address": "127.0.0.1",
+        "server.port": 11434,
+        "floorline.decision.id": decision.id,
+        "floorline.model": decision.model,
+        "floorline.sla": "gold",
+        "floorline.policy": "sla_router",
+        "floorline.explored": decision.explored,
+        "floorline.floor": 0.9,
+        "floorline.expected_quality": decision.expected_quality,
+        "floorline.expected_cost": decision.expected_cost,
+        "floorline.propensity": decision.propensity,
+        "floorline.cost": 0.002,
+    }
+
+
+def test_the_client_s_trace_goes_on_at_the_provider(tracing, exporter, decision):
+    incoming = {"traceparent": TRACEPARENT, "tracestate": "vendor=1"}
+    call = tracing().call(decision, UPSTREAM, incoming)
+    call.end()
+    (span,) = exporter.get_finished_spans()
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert f"{span.parent.span_id:016x}" == PARENT
+    assert call.headers == {
+        "traceparent": f"00-{TRACE}-{span.context.span_id:016x}-01",
+        "tracestate": "vendor=1",
+    }
+
+
+def test_a_malformed_trace_begins_a_new_one(tracing, exporter, decision):
+    call = tracing().call(decision, UPSTREAM, {"traceparent": "nonsense"})
+    call.end()
+    (span,) = exporter.get_finished_spans()
+    assert span.parent is None
+    assert call.headers["traceparent"].startswith("00-")
+
+
+def test_a_trace_that_is_not_sampled_costs_no_span(tracing, exporter, decision):
+    call = tracing(sampler=ParentBased(ALWAYS_OFF)).call(decision, UPSTREAM, {})
+    call.answered(status=200)
+    call.end()
+    assert exporter.get_finished_spans() == ()
+    assert int(call.headers["traceparent"][-2:], 16) & 1 == 0
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, None), (None, "timeout")])
+def test_a_failed_call_has_an_error_type(tracing, exporter, decision, status, error):
+    call = tracing().call(decision, UPSTREAM, {})
+    if status is not None:
+        call.answered(status=status)
+    call.end(error, "no answer within 5 s")
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes["error.type"] == (error or str(status))
+    assert span.status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.parametrize("capture", [False, True])
+def test_texts_are_taken_down_only_when_asked(tracing, exporter, decision, capture):
+    call = tracing(capture_content=capture).call(decision, UPSTREAM, {}, content=b"the question")
+    call.answered(status=200, content=b"the answer" + b"." * 100_000)
+    call.end()
+    (span,) = exporter.get_finished_spans()
+    found = [span.attributes.get(f"gen_ai.{way}.messages") for way in ("input", "output")]
+    if capture:
+        assert found[0] == "the question"
+        assert found[1].startswith("the answer")
+        assert len(found[1]) == 64 * 1024
+    else:
+        assert found == [None, None]
+        assert "the question" not in str(dict(span.attributes))
+
+
+class Receiver:
+    """An OTLP/HTTP receiver on loopback."""
+
+    def __init__(self):
+        received = self.received = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *about):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+def test_spans_reach_a_receiver(receiver, decision):
+    settings = TelemetrySettings(otlp_endpoint=receiver.url, service_name="my-gateway")
+    telemetry = make_telemetry(settings)
+    telemetry.call(decision, UPSTREAM, {"traceparent": TRACEPARENT}).end()
+    telemetry.close()
+    ((path, request),) = receiver.received
+    assert path == "/v1/traces"
+    (resource,) = request.resource_spans
+    about = {a.key: a.value.string_value for a in resource.resource.attributes}
+    assert about["service.name"] == "my-gateway"
+    (span,) = resource.scope_spans[0].spans
+    assert span.name == "chat llama3.2:3b"
+    assert span.trace_id.hex() == TRACE
+
+
+def test_without_an_endpoint_nothing_is_traced_and_contexts_go_on(decision):
+    telemetry = make_telemetry(TelemetrySettings())
+    assert isinstance(telemetry, NoTelemetry)
+    call = telemetry.call(decision, UPSTREAM, {"traceparent": TRACEPARENT, "accept": "*/*"})
+    call.answered(status=200)
+    call.end()
+    assert call.headers == {"traceparent": TRACEPARENT}
+    assert telemetry.call(decision, UPSTREAM, {}).headers == {}
+    telemetry.close()
+
+
+def test_without_an_endpoint_opentelemetry_is_not_imported():
+    code = (
+        "import sys; from floorline.config import TelemetrySettings; "
+        "from floorline.gateway.observability.spans import make_telemetry; "
+        "make_telemetry(TelemetrySettings()); "
+        "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_calls_through_the_gateway_are_traced(receiver, start, provider):
+    gateway = start(write_settings(provider, telemetry={"otlp_endpoint": receiver.url}))
+    answer = gateway.chat(headers={"traceparent": TRACEPARENT})
+    gateway.stop()
+    spans = [
+        span
+        for _, request in receiver.received
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    (span,) = spans
+    about = {a.key: a.value for a in span.attributes}
+    assert span.trace_id.hex() == TRACE
+    assert about["gen_ai.response.id"].string_value == answer.json()["id"]
+    assert about["floorline.decision.id"].string_value == answer.headers["x-floorline-decision"]
+    assert about["gen_ai.usage.output_tokens"].int_value > 0

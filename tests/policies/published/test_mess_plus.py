@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline.core.snapshots import pack
+from floorline.errors import InvalidInput
+from floorline.policies import Request, make_policy
+from floorline.policies.query_all_policy import exploration_probability
+from floorline.policies.virtual_queue import VirtualQueues
+from floorline.sla import SLA
+from floorline.zoo import Model, Zoo
+
+JOULES = Zoo(
+    [Model("1b", call_price=50.0), Model("8b", call_price=300.0), Model("70b", call_price=2000.0)],
+    cost_unit="J",
+)
+
+
+class Fixed:
+    """Estimator that says the same of every prompt, whatever it is taught."""
+
+    def __init__(self, dim, models):
+        self.lessons = []
+
+    def predict_one(self, x):
+        return np.array([0.3, 0.6, 0.9])
+
+    def uncertainty_one(self, x):
+        return np.zeros(3)
+
+    def learn_one(self, x, model, y, weight=1.0):
+        self.lessons.append((model, y))
+
+    def set_models(self, names):
+        pass
+
+    def snapshot(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
+
+def test_the_published_rule_by_hand(build_router, vector):
+    """V = 1e-4, τ = 0.8, ŝ = (.3, .6, .9), ĉ = (50, 300, 2000) J; Q by Q ← max(0, Q + τ − s)."""
+    router = build_router(
+        make_policy("mess_plus", c=0.0, estimator=Fixed), [SLA("gold", floor=0.8)], zoo=JOULES
+    )
+    queue = 0.0
+    served = []
+    for t, score in enumerate([0, 1, 1, 1, 1, 0.5, 0, 0]):
+        assert router.policy.queues_["gold"] == pytest.approx(queue)
+        scores = 1e-4 * np.array([50, 300, 2000]) + queue * (0.8 - np.array([0.3, 0.6, 0.9]))
+        decision = router.route(features=vector(t))
+        assert decision.index == scores.argmin()
+        served.append(decision.model)
+        router.feedback(decision.id, score=score)
+        queue = max(0.0, queue + 0.8 - score)
+    # Q = 0, .8, .6, .4, .2, 0, .3, 1.1; 8b pays from Q = .025 / .3 on, 70b from .17 / .3 on.
+    assert served == ["1b", "70b", "70b", "8b", "8b", "1b", "8b", "70b"]
+
+
+def test_a_floor_given_with_the_request_moves_the_queue(build_router, vector):
+    router = build_router(make_policy("mess_plus", c=0.0), [SLA("gold", floor=0.8)])
+    router.feedback(router.route(features=vector(0), floor=0.3).id, score=0.0)
+    assert router.policy.queues_["gold"] == pytest.approx(0.3)
+
+
+def test_every_sla_has_a_queue_of_its_own(build_router, vector):
+    router = build_router("mess_plus", [SLA("gold", floor=0.8), SLA("silver", floor=0.5)])
+    router.feedback(router.route(features=vector(0), sla="silver").id, score=0.0)
+    assert router.policy.queues_["gold"] == 0.0
+    assert router.policy.queues_["silver"] == pytest.approx(0.5)
+
+
+@given(st.lists(st.floats(-1, 1), max_size=30))
+def test_the_queue_is_the_recursion_and_never_negative(shortfalls):
+    queues = VirtualQueues({"gold": SLA("gold", floor=0.9)})
+    expected = 0.0
+    for shortfall in shortfalls:
+        queues.add("gold", shortfall)
+        expected = max(0.0, expected + shortfall)
+        assert queues["gold"] == expected >= 0.0
+
+
+def test_costs_in_dollars_are_scaled_to_the_joules_of_the_paper(build_router):
+    dollars = Zoo([Model(m.name, call_price=m.call_price * 1e-7) for m in JOULES.models])
+    assert build_router("mess_plus", zoo=dollars).policy.scale_ == pytest.approx(1e7)
+    assert build_router("mess_plus", zoo=JOULES).policy.scale_ == 1.0
+
+
+def test_decisions_do_not_depend_on_the_currency(build_router, vector):
+    routers = [
+        build_router("mess_plus", zoo=Zoo([Model(n, call_price=p * k) for n, p in prices]))
+        for k in (1.0, 1e-6)
+        for prices in [(("a", 1.0), ("b", 7.0), ("c", 30.0))]
+    ]
+    for t in range(200):
+        made = [router.route(features=vector(t)) for router in routers]
+        assert made[0].called == made[1].called
+        for router, decision in zip(routers, made, strict=True):
+            for name in decision.called:
+                router.feedback(decision.id, model=name, score=float((t + ord(name)) % 3 == 0))
+
+
+@pytest.mark.parametrize(
+    ("c", "t", "p"),
+    [(0.1, 1, 0.1), (0.1, 16, 0.05), (0.1, 10_000, 0.01), (3.0, 16, 1.0), (0, 5, 0)],
+)
+def test_the_exploration_schedule_is_c_over_the_fourth_root_of_t(c, t, p):
+    assert exploration_probability(c, t) == pytest.approx(p)
+
+
+def test_exploration_happens_as_often_as_scheduled(build_router, build_policy, vector):
+    explored = 0
+    for seed in range(5):
+        router = build_router(build_policy("mess_plus", c=0.5), seed=seed)
+        explored += sum(router.route(features=vector(t % 50)).explored for t in range(400))
+    expected = 5 * sum(exploration_probability(0.5, t) for t in range(1, 401))
+    assert explored == pytest.approx(expected, abs=3.5 * expected**0.5)
+
+
+def test_while_exploring_all_models_are_charged_and_the_most_capable_one_is_served(
+    build_router, build_policy, vector
+):
+    router = build_router(build_policy("mess_plus", c=1.0))
+    decision = router.route(features=vector(0))
+    assert decision.explored
+    assert decision.called == ("large", "small", "medium")
+    assert router.status().reserved == pytest.approx(decision.cost.sum())
+    for name, cost in (("large", 30.0), ("small", 2.0), ("medium", 5.0)):
+        router.outcome(decision.id, model=name, cost=cost)
+    assert router.status().spent == 37.0
+
+
+def test_the_most_capable_model_can_be_named(build_router, build_policy, vector):
+    router = build_router(build_policy("mess_plus", c=1.0, most_capable="medium"))
+    assert router.route(features=vector(0)).model == "medium"
+    with pytest.raises(InvalidInput, match="model is 'titan': name a model of the zoo: small"):
+        build_router(build_policy("mess_plus", most_capable="titan"))
+
+
+def test_only_labels_of_exploration_train_and_only_the_served_one_moves_the_queue(
+    build_router, vector
+):
+    router = build_router(make_policy("mess_plus", c=1.0, estimator=Fixed))
+    explored = router.route(features=vector(0))
+    for name, score in (("large", 1.0), ("small", 0.0), ("medium", 0.5)):
+        router.feedback(explored.id, model=name, score=score)
+    assert router.policy.quality_.lessons == [(2, 1.0), (0, 0.0), (1, 0.5)]
+    assert router.policy.queues_["gold"] == 0.0
+    quiet = build_router(make_policy("mess_plus", c=0.0, estimator=Fixed))
+    quiet.feedback(quiet.route(features=vector(0)).id, score=0.0)
+    assert quiet.policy.quality_.lessons == []
+    assert quiet.policy.queues_["gold"] == pytest.approx(0.8)
+
+
+def test_failed_calls_teach_no_cost(build_router, vector):
+    router = build_router("mess_plus")
+    decision = router.route(features=vector(0))
+    before = pack(router.policy.cost_.snapshot())
+    router.outcome(decision.id, cost=0.0, error="timeout")
+    assert pack(router.policy.cost_.snapshot()) == before
+
+
+def test_a_longer_queue_never_prefers_a_worse_model(build_router, vector):
+    policy = build_router(make_policy("mess_plus", c=0.0, estimator=Fixed)).policy
+    served = []
+    for length in np.linspace(0, 3, 50):
+        policy.queues_.length_["gold"] = float(length)
+        request = Request(vector(0), "gold", 0.8)
+        served.append(policy.decide(request, np.random.default_rng(0)).model)
+    assert served == sorted(served)
+    assert served[0] == 0
+    assert served[-1] == 2

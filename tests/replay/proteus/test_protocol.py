@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from floorline.errors import InvalidInput
+from floorline.estimators.proteus_checkpoint import save_network
+from floorline.replay import Spec, replay
+from floorline.replay.proteus.moving_floors import SCENARIOS, _tracked, track, tracking_table
+from floorline.replay.proteus.protocol import (
+    default_range,
+    level_table,
+    measure,
+    records,
+    summary_table,
+)
+from floorline.replay.run import stream_means
+
+
+@pytest.fixture(scope="module")
+def network(random_network, simulated):
+    names, dim = simulated.zoo.names, simulated.features.shape[1]
+    return random_network(names, dim, simulated.encoder)
+
+
+def test_the_static_mix_keeps_floors_on_average_and_answers_them(simulated):
+    found = measure(simulated, "static_mix", levels=5)
+    quality, cost = stream_means(simulated, np.arange(simulated.rows))
+    assert (found.levels[0].floor, found.levels[-1].floor) == default_range(simulated)
+    assert found.levels[0].accuracy == pytest.approx(quality[cost.argmin()])
+    assert found.levels[-1].cost == pytest.approx(cost[quality.argmax()])
+    assert found.pearson > 0.9
+    assert found.pearson_mu is None
+    assert found.gap == pytest.approx(simulated.quality.max(axis=1).mean() - quality.max())
+
+
+def test_the_oracle_keeps_every_floor_exactly(simulated):
+    found = measure(simulated, "oracle", levels=4)
+    assert found.compliance == 1.0
+    assert found.within_5 == 1.0
+    assert all(level.cost_per_mix < 1.0 for level in found.levels)
+    assert found.spearman == pytest.approx(1.0)
+
+
+def test_a_policy_that_ignores_the_floor_has_no_correlation(simulated):
+    found = measure(simulated, "best_fixed", levels=3)
+    assert (found.pearson, found.spearman) == (None, None)
+    assert found.cost_range == 1.0
+    assert found.compliance == 1.0
+    assert [level.savings for level in found.levels] == pytest.approx([0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("policy", ["mess_plus", "carrot"])
+def test_learning_policies_are_measured_by_the_same_protocol(policy, simulated, gappy):
+    found = measure(simulated, policy, levels=2, history=simulated, targets=(0.6, 0.8))
+    assert [level.floor for level in found.levels] == [0.6, 0.8]
+    assert all(0.3 < level.accuracy < 1.0 for level in found.levels)
+
+
+def test_a_network_states_its_preference_and_is_read_from_disk(network, simulated, tmp_path):
+    save_network(network, tmp_path, settings={}, data={}, metrics={})
+    found = [
+        measure(simulated, "proteus", levels=3, parameters=parameters)
+        for parameters in ({"network": network}, {"checkpoint": str(tmp_path)})
+    ]
+    for a, b in zip(found[0].levels, found[1].levels, strict=True):
+        assert 0.0 < a.mu < 1.0
+        assert (a.accuracy, a.cost, a.mu) == (b.accuracy, b.cost, b.mu)
+
+
+def test_a_network_of_other_features_is_refused(random_network, simulated, tmp_path):
+    save_network(random_network(), tmp_path, settings={}, data={}, metrics={})
+    spec = Spec("proteus", 0.8, parameters={"checkpoint": str(tmp_path)})
+    with pytest.raises(InvalidInput, match=r"encoder is .*: use the one of training, vectors"):
+        replay(simulated, spec)
+
+
+def test_tables_and_records_hold_every_level(simulated):
+    found = measure(simulated, "static_mix", levels=3)
+    rows = records([found])
+    assert [row["floor"] for row in rows] == [level.floor for level in found.levels]
+    assert {row["compliance"] for row in rows} == {found.compliance}
+    assert level_table(found, cost_unit="USD").row_count == 3
+    assert summary_table([found]).row_count == 1
+
+
+@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
+def test_floors_move_within_their_range_and_are_those_requested(scenario):
+    floors = SCENARIOS[scenario](0.5, 0.8, 1000, np.random.default_rng(0))
+    assert floors.shape == (1000,)
+    assert (floors.min(), floors.max()) == (0.5, 0.8)
+    expected = {"step": 0.65, "ramp": 0.65, "tiers": 0.575, "bursts": 0.575}
+    assert floors.mean() == pytest.approx(expected[scenario], abs=0.02)
+
+
+def test_every_request_carries_its_own_floor(simulated):
+    floors = (0.0,) * 60 + (1.0,) * 60
+    run = replay(simulated, Spec("static_mix", 0.5, floors=floors))
+    cost = run.cost
+    assert cost[:60].mean() < 0.5 * cost[60:].mean()
+    with pytest.raises(InvalidInput, match="floors is 2: give one for each of 120 rows"):
+        replay(simulated, Spec("static_mix", 0.5, floors=(0.5, 0.6)))
+
+
+def test_tracking_compares_windows_or_floors():
+    floors = np.repeat([0.5, 1.0], 100)
+    satisfied = np.repeat([1.0, 0.8], 100)
+    assert _tracked("step", floors, satisfied) == (0.5, pytest.approx(0.35))
+    turns = np.tile([0.5, 1.0], 100)
+    assert _tracked("tiers", turns, np.ones(200)) == (1.0, pytest.approx(0.25))
+
+
+def test_scenarios_are_replayed_per_seed_and_repeat(simulated):
+    found = track(simulated, "static_mix", requests=200, seeds=2, scenarios=("step", "tiers"))
+    assert [(t.scenario, t.seed) for t in found] == [
+        ("step", 0),
+        ("step", 1),
+        ("tiers", 0),
+        ("tiers", 1),
+    ]
+    again = track(simulated, "static_mix", requests=200, seeds=2, scenarios=("step", "tiers"))
+    assert again == found
+    assert all(0.7 < t.cost_per_mix < 1.4 for t in found)
+    assert tracking_table(found, cost_unit="USD").row_count == 2

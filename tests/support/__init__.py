@@ -1,0 +1,1 @@
+"""Servers, clients and faults that several tests share."""

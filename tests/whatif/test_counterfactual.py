@@ -1,0 +1,246 @@
+import json
+
+import numpy as np
+import pytest
+
+from floorline.cli.app import main
+from floorline.errors import InvalidInput
+from floorline.events import Decision
+from floorline.guarantees.off_policy import Sample, estimates
+from floorline.policies import Policy, make_policy
+from floorline.policies.base import mixed
+from floorline.router import Origin
+from floorline.sla import SLA
+from floorline.whatif.counterfactual import Counterfactual, NoSupport
+from floorline.whatif.log_summary import Survey
+from floorline.zoo import Model, Zoo
+
+DIM = 6
+GOLD = [SLA("gold", floor=0.8)]
+QUALITY = np.array([0.4, 0.65, 0.9])
+COST = np.array([1.0, 4.0, 20.0])
+SHIFT = np.array([0.3, 0.0, -0.2])
+
+
+class ByFirstFeature(Policy):
+    """Serves the large model where the first feature is high, else mostly the small one."""
+
+    name = "by_first_feature"
+
+    def start(self, zoo, slas, dim):
+        self.models = len(zoo)
+
+    def decide(self, request, rng):
+        weights = np.zeros(self.models)
+        weights[[0, 2]] = (0.2, 0.8) if request.features[0] > 0 else (0.9, 0.1)
+        return mixed(weights, np.full(self.models, 0.5), np.ones(self.models), rng)
+
+
+def truth(number, vector):
+    """(3,) probability that each model satisfies request ``number``."""
+    return np.clip(QUALITY + SHIFT * (vector(number)[0] > 0), 0.0, 1.0)
+
+
+def live(router, vector, count, *, share=1.0, seed=0, origin=None):
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        given = {} if origin is None else {"origin": origin(number)}
+        request = router.request(features=vector(number))
+        (decision,) = router.decide([request], at=float(number), **given)
+        router.outcome(decision.id, cost=COST[decision.index] * (0.5 + rng.random()))
+        if rng.random() < share:
+            satisfied = rng.random() < truth(number, vector)[decision.index]
+            router.feedback(decision.id, satisfied=bool(satisfied))
+    return router
+
+
+def what_if(router, policy, zoo, **kwargs):
+    other = Counterfactual(policy, zoo, GOLD, DIM, **kwargs)
+    for event in router.log.read():
+        other.fold(event)
+    return other
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_estimates_are_near_the_truth_and_intervals_contain_it(build_router, vector, zoo, share):
+    count = 1500
+    contexts = [truth(n, vector) for n in range(count)]
+    weights = [(0.2, 0.0, 0.8) if vector(n)[0] > 0 else (0.9, 0.0, 0.1) for n in range(count)]
+    satisfied = np.mean([np.dot(w, q) for w, q in zip(weights, contexts, strict=True)])
+    paid = np.mean([np.dot(w, COST) for w in weights])
+    inside = np.zeros((2, 3))
+    values = np.zeros((2, 3))
+    runs = 8
+    for seed in range(runs):
+        router = live(build_router("random", seed=seed), vector, count, share=share, seed=seed)
+        result = what_if(router, ByFirstFeature(), zoo).result()
+        for row, (found, real) in enumerate(
+            [(result.satisfaction, satisfied), (result.cost, paid)]
+        ):
+            inside[row] += [e.lower <= real <= e.upper for e in found]
+            values[row] += [e.value / runs / real for e in found]
+    assert (inside >= runs - 2).all()
+    assert inside[0, 0] == runs  # anytime-valid, so wide
+    assert values == pytest.approx(1.0, abs=0.06)
+
+
+def test_the_logging_policy_itself_is_estimated_without_any_weighting(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 300)
+    result = what_if(router, make_policy("random"), zoo).result()
+    ledger = router.fold.ledgers_["gold"]
+    mean = ledger.satisfied_ / ledger.labels_
+    assert [e.value for e in result.satisfaction] == pytest.approx([mean] * 3, abs=0.02)
+    assert result.satisfaction[0].value == pytest.approx(mean)
+    assert result.effective_labels == pytest.approx(300)
+    assert result.logged == pytest.approx((mean, ledger.lifetime_spend_ / 300))
+
+
+def test_only_what_both_policies_called_is_revealed(build_router, vector, zoo):
+    heard = []
+
+    class Spy(ByFirstFeature):
+        def on_outcome(self, decision, model, outcome):
+            heard.append((decision.id, model))
+
+        def on_feedback(self, decision, model, feedback, previous):
+            heard.append((decision.id, model))
+
+    router = live(build_router("random"), vector, 200)
+    other = what_if(router, Spy(), zoo)
+    served = {e.id: e.index for e in router.log.read() if isinstance(e, Decision)}
+    own = {id: record.decision.index for id, record in other.router.fold.records_.items()}
+    assert len(own) == 200
+    assert {id for id, _ in heard} == {id for id in served if served[id] == own[id]}
+    assert all(served[id] == model for id, model in heard)
+    assert other.result().matched == pytest.approx(len({id for id, _ in heard}) / 200)
+
+
+def test_a_policy_may_not_serve_what_the_log_never_tried(build_router, vector, zoo):
+    router = live(build_router("cheapest"), vector, 100)
+    other = what_if(router, make_policy("random"), zoo)
+    with pytest.raises(NoSupport, match="at 100 of 100 requests the other policy may serve"):
+        other.result()
+
+
+def test_too_few_labels_are_refused(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 100)
+    other = what_if(router, ByFirstFeature(), zoo)
+    assert other.result(least=5).effective_labels < 50
+    with pytest.raises(NoSupport, match=r"100 labels are worth .* of the other policy's own"):
+        other.result()
+    with pytest.raises(NoSupport, match="no decision to learn from"):
+        Counterfactual(ByFirstFeature(), zoo, GOLD, DIM).result()
+
+
+def test_decisions_that_say_nothing_are_left_out(build_router, vector, zoo):
+    def origin(number):
+        return (
+            Origin(session=f"s{number // 4}") if number < 40 else Origin(after="x" * (number < 45))
+        )
+
+    router = live(build_router("random"), vector, 200, origin=origin)
+    result = what_if(router, ByFirstFeature(), zoo).result(least=5)
+    assert sum(result.left_out.values()) == 35
+    assert result.requests == 165
+
+
+def test_corrected_labels_count_as_last_given(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 200)
+    before = what_if(router, ByFirstFeature(), zoo).result(least=5)
+    for decision in [e for e in router.log.read() if isinstance(e, Decision)]:
+        router.feedback(decision.id, satisfied=True)
+    after = what_if(router, ByFirstFeature(), zoo).result(least=5)
+    assert before.satisfaction[1].value < 0.95
+    assert after.satisfaction[1].value == pytest.approx(1.0)
+    assert after.labels == before.labels
+
+
+def test_the_same_log_and_seed_give_the_same_answer(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 150)
+    results = [what_if(router, make_policy("sla_router"), zoo).result(least=5) for _ in range(2)]
+    assert results[0] == results[1]
+
+
+def test_changes_of_the_zoo_are_followed(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 150)
+    router.add_model(Model("new", call_price=2.0))
+    rng = np.random.default_rng(2)
+    for number in range(150):
+        decision = router.route(features=vector(number))
+        router.outcome(decision.id, cost=1.0)
+        router.feedback(decision.id, satisfied=bool(rng.random() < 0.7))
+    other = what_if(router, make_policy("random"), zoo)
+    assert other.router.zoo.names == ("small", "medium", "large", "new")
+    assert other.result().effective_requests == pytest.approx(300)
+
+
+def test_a_log_tells_its_models_prices_and_floors(build_router, vector):
+    router = live(build_router("random"), vector, 120)
+    survey = Survey(router.log.read())
+    assert survey.zoo().names == ("small", "medium", "large")
+    assert [m.call_price for m in survey.zoo().models] == pytest.approx(COST, rel=0.2)
+    assert [(s.name, s.floor) for s in survey.slas()] == [("gold", 0.8)]
+    survey.check(survey.zoo())
+    with pytest.raises(InvalidInput, match="models that the log began with"):
+        survey.check(Zoo([Model("small"), Model("large"), Model("medium")]))
+    with pytest.raises(InvalidInput, match="routed request"):
+        Survey([]).check(survey.zoo())
+
+
+def test_policies_that_are_told_the_future_are_refused(build_policy, zoo):
+    with pytest.raises(InvalidInput, match="not told the future"):
+        Counterfactual(build_policy("oracle"), zoo, GOLD, DIM)
+
+
+def test_estimators_on_numbers_that_can_be_checked_by_hand():
+    half = np.array([0.5, 0.5, 0.5, 0.5])
+    sample = Sample(np.array([1.0, 0.0, 1.0, 1.0]), np.array([2.0, 0.0, 2.0, 1.0]), half, half)
+    ips, snips, robust = estimates(sample, 0.05, shares=True)
+    assert ips.value == pytest.approx(5 / 4)
+    assert snips.value == pytest.approx(5 / 5)
+    assert robust.value == pytest.approx(0.5 + (2 * 0.5 + 0 + 2 * 0.5 + 0.5) / 4)
+    assert sample.effective_size == pytest.approx(25 / 9)
+    assert 0.0 <= ips.lower <= ips.upper <= 1.0
+    assert robust.upper - robust.value == pytest.approx(
+        1.96 * np.std([1, 0, 1, 0.5], ddof=1) / 2, rel=1e-3
+    )
+
+
+class TestCommand:
+    @pytest.fixture
+    def log(self, build_router, vector, tmp_path):
+        pytest.importorskip("sqlalchemy")
+        from floorline.stores.sql import SqlStore
+
+        router = build_router("random")
+        router.log = SqlStore(f"sqlite:///{tmp_path}/log.db")
+        live(router, vector, 400)
+        router.log.flush()
+        yield tmp_path / "log.db"
+        router.log.close()
+
+    def test_it_prints_estimates(self, log, capsys):
+        assert main(["whatif", "--log", str(log), "--policy", "cheapest"]) == 0
+        text = capsys.readouterr().out
+        for part in ("cheapest", "IPS", "SNIPS", "DR", "logged policy", "400 logged requests"):
+            assert part in text
+        given = ["whatif", "--log", str(log), "--policy", "cheapest", "--floor", "0.5", "--json"]
+        assert main(given) == 0
+        body = json.loads(capsys.readouterr().out)
+        assert body["floor"] == 0.5
+        assert [e[0] for e in body["satisfaction"]] == ["IPS", "SNIPS", "DR"]
+
+    def test_an_exported_log_needs_its_features(self, log, tmp_path, capsys):
+        export, store = str(tmp_path / "log.jsonl"), ["--store", f"sqlite:///{log}"]
+        arguments = ["whatif", "--log", export, "--policy", "cheapest"]
+        assert main(["store", "export", export, *store]) == 0
+        assert main(arguments) == 2
+        assert "export it with --features" in capsys.readouterr().err
+        assert main(["store", "export", export, "--features", *store]) == 0
+        assert main(arguments) == 0
+
+    def test_refusals_are_one_line_and_exit_code_2(self, log, capsys):
+        assert main(["whatif", "--log", str(log), "--policy", "cheapest", "--least", "1e4"]) == 2
+        assert "and at least 10000 are needed" in " ".join(capsys.readouterr().err.split())
+        assert main(["whatif", "--log", str(log), "--policy", "nonesuch"]) == 2
+        assert "choose one of" in capsys.readouterr().err
