@@ -195,7 +195,7 @@ def verdicts(logs, seeds, folder):
 def frontier(logs, seeds, folder):
     """Floors met against cost while one constant moves; clear floors."""
     sure = clear(logs)
-    table = tabled("Frontier, clear floors", ["constant", *(f"φ = {s:g}" for s in SHARES)])
+    table = tabled("PriceCurve, clear floors", ["constant", *(f"φ = {s:g}" for s in SHARES)])
     figure = Figure(figsize=(4.2 * len(SHARES), 3.6), layout="constrained")
     axes = figure.subplots(1, len(SHARES), sharey=True)
     for name, values in FRONTIER.items():

@@ -27,7 +27,7 @@ from floorline.encoders import make_encoder
 from floorline.optimization.budget_lp import solve_budgets
 from floorline.replay import prepare
 from floorline.replay.scenarios.metrics import Period, periods, running_spend
-from floorline.replay.scenarios.streams import DEMAND, act, budgeted, steady
+from floorline.replay.scenarios.streams import DEMAND, budgeted, replay_scenario, steady
 from floorline.sla import Budget
 
 GUESSES = (1.0, 0.5, 5.0)
@@ -117,7 +117,7 @@ def measure(data, cell, seed):
         number = np.floor(np.array(scene.timeline.at)).astype(int)
         horizon = max(1, round(cell.guess * (number == 0).sum()))
         past = scene.history(ground.history) if ground.history else None
-        run = act(scene, "primal_dual", seed=seed, past=past, horizon=horizon)
+        run = replay_scenario(scene, "primal_dual", seed=seed, past=past, horizon=horizon)
     return Found(
         periods(scene, run),
         [

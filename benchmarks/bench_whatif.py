@@ -21,7 +21,7 @@ from floorline.events import Decision
 from floorline.policies import make_policy
 from floorline.policies.base import DECLINED
 from floorline.replay.data import prepare
-from floorline.replay.environment import GivenFeatures, World
+from floorline.replay.environment import Environment, GivenFeatures
 from floorline.replay.run import history_of, replay, stream_means
 from floorline.replay.spec import Run, Spec
 from floorline.router import Router
@@ -40,7 +40,7 @@ def logged(data, policy, parameters, share, floor, seed):
     log, slas = MemoryLog(), [SLA("stream", floor=floor)]
     built = make_policy(policy, **parameters)
     router = Router(data.zoo, built, slas, encoder=encoder, seed=seed, log=log)
-    world, count = World(data, spec, router), data.rows
+    world, count = Environment(data, spec, router), data.rows
     rows = np.random.default_rng([seed, 0]).permutation(count)
     zeros = [np.zeros(count) for _ in range(5)]
     model, explored = np.full(count, DECLINED), np.zeros(count, dtype=bool)
@@ -71,7 +71,7 @@ def estimate(data, history, log, policy, parameters, floor, seed):
         if isinstance(event, Decision):
             chosen, row = other.router.fold.record(event.id).decision.propensities, next(rows)
             real.append((chosen @ data.quality[row], chosen @ data.cost[row]))
-    return other.result(least=20), np.mean(real, axis=0)
+    return other.result(min_effective_labels=20), np.mean(real, axis=0)
 
 
 def replayed(data, history, policy, parameters, share, floor, seeds):

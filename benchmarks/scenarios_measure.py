@@ -20,13 +20,13 @@ from floorline.replay.scenarios.metrics import (
     until_settled,
 )
 from floorline.replay.scenarios.streams import (
-    Scene,
-    act,
+    ScenarioStream,
     joins,
     leaves,
     misleading_prompts,
     price_change,
     quality_change,
+    replay_scenario,
     shared,
     steady,
     useless_prompts,
@@ -71,7 +71,7 @@ class Case(NamedTuple):
     stream: str
     scene: str
     variant: str
-    happens: Callable[[Scene, Stream, int], Scene]
+    happens: Callable[[ScenarioStream, Stream, int], ScenarioStream]
     policy: str = FLAGSHIP
     parameters: tuple[tuple[str, Any], ...] = ()
     feedback: str = "served"
@@ -127,7 +127,7 @@ def measure(data, case, seed):
         given = dict(
             seed=seed, feedback=case.feedback, past=past, watch=seen, **dict(case.parameters)
         )
-        run = act(scene, case.policy, **given)
+        run = replay_scenario(scene, case.policy, **given)
         marks = np.unique(np.linspace(0, len(run.cost) - 1, POINTS).astype(int))
         model = scene.data.zoo.index(scene.model) if scene.model else -1
         change = scene.changes[0] if scene.changes else 0
@@ -224,7 +224,9 @@ def measure_slas(data, case, seed):
         if case.variant != "shared":
             scene = scene.only(case.scene)
         held = {}
-        run = act(scene, case.policy, seed=seed, watch=lambda step, router: held.update(r=router))
+        run = replay_scenario(
+            scene, case.policy, seed=seed, watch=lambda step, router: held.update(r=router)
+        )
         asked = np.array(scene.timeline.sla or [case.scene] * scene.data.rows)
         found = []
         for sla in scene.timeline.slas:

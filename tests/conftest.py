@@ -152,9 +152,9 @@ def _step(router, step, made):
     if kind == "promise":
         name, floor, total = values
         budget = None if total is None else Budget(total=total, period=20.0)
-        return router.promise(SLA(name, floor=floor, budget=budget, window=5))
+        return router.set_sla(SLA(name, floor=floor, budget=budget, label_window=5))
     if kind == "withdraw":
-        return router.withdraw(values[0])
+        return router.remove_sla(values[0])
     raise AssertionError(kind)
 
 

@@ -81,7 +81,7 @@ def test_late_feedback_still_counts_while_it_is_remembered(build_router, vector)
 
 
 def test_of_changed_scores_the_last_one_counts(build_router, vector):
-    router = build_router("mess_plus", [SLA("gold", floor=0.8, window=10)])
+    router = build_router("mess_plus", [SLA("gold", floor=0.8, label_window=10)])
     ids = [router.route(features=vector(t)).id for t in range(3)]
     for id in ids:
         router.feedback(id, score=0.0)
@@ -351,7 +351,7 @@ def test_a_changed_period_is_renewed_when_it_ends(build_router, vector):
         "cheapest", [SLA("gold", floor=0.5, budget=Budget(total=3.0, period=1.0))]
     )
     router.outcome(router.route(features=vector(0), at=5000.0).id, cost=3.0)
-    router.promise(SLA("gold", floor=0.5, budget=Budget(total=3.0, period=100.0)))
+    router.set_sla(SLA("gold", floor=0.5, budget=Budget(total=3.0, period=100.0)))
     with pytest.raises(BudgetExhausted):
         router.route(features=vector(1), at=5000.5)
     assert router.route(features=vector(2), at=5100.0).model == "small"
@@ -382,8 +382,8 @@ def test_calls_of_a_withdrawn_promise_are_not_charged_to_its_successor(build_rou
     router = build_router("cheapest", [SLA("gold", floor=0.5), SLA("silver", floor=0.4)], memory=3)
     old = [router.route(features=vector(t), sla="gold") for t in range(3)]
     router.feedback(old[0].id, satisfied=True)
-    router.withdraw("gold")
-    router.promise(SLA("gold", floor=0.9))
+    router.remove_sla("gold")
+    router.set_sla(SLA("gold", floor=0.9))
     router.outcome(old[0].id, cost=5.0)
     assert not router.feedback(old[0].id, satisfied=False)
     router.route(features=vector(9), sla="silver")
@@ -489,7 +489,7 @@ def test_prices_queues_and_budgets_come_back_from_a_snapshot(build_router, vecto
     router = build_router("mess_plus", [sla])
     router.add_model(Model("small", call_price=2.5))
     router.add_model(Model("new", call_price=0.1))
-    router.promise(SLA("bronze", floor=0.2, budget=Budget(per_model={"new": 7.0}, period=60.0)))
+    router.set_sla(SLA("bronze", floor=0.2, budget=Budget(per_model={"new": 7.0}, period=60.0)))
     decision = router.route(features=vector(0))
     router.outcome(decision.id, cost=3.0)
     router.feedback(decision.id, satisfied=False)

@@ -8,7 +8,7 @@ from floorline.encoders import HashedNgrams
 from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
 from floorline.events import Decision, decode_event, encode_event
 from floorline.policies.published.mess_plus import MessPlus
-from floorline.router import Origin, Router
+from floorline.router import RequestContext, Router
 from floorline.sla import SLA
 from floorline.zoo import Model, Zoo
 
@@ -50,7 +50,7 @@ def test_unknown_slas_are_refused_with_those_there_are(build_router, vector):
     for use in (
         lambda: router.route(features=vector(0), sla="iron"),
         lambda: router.status("iron"),
-        lambda: router.withdraw("iron"),
+        lambda: router.remove_sla("iron"),
     ):
         with pytest.raises(InvalidInput, match="sla is 'iron': name one of: gold, silver"):
             use()
@@ -167,8 +167,8 @@ def test_changes_that_break_a_promise_are_refused_and_not_logged(build_router):
     for change, message in (
         (lambda: router.remove_model("large"), "SLA.models of SLA 'gold' is 'large'"),
         (lambda: router.change_zoo(joules), "zoo.cost_unit is 'J': keep 'USD'"),
-        (lambda: router.withdraw("gold"), "sla is 'gold': keep at least one SLA"),
-        (lambda: router.promise(SLA("x", floor=0.1, models=("y",))), "SLA 'x' is 'y'"),
+        (lambda: router.remove_sla("gold"), "sla is 'gold': keep at least one SLA"),
+        (lambda: router.set_sla(SLA("x", floor=0.1, models=("y",))), "SLA 'x' is 'y'"),
     ):
         with pytest.raises(InvalidInput) as caught:
             change()
@@ -178,12 +178,12 @@ def test_changes_that_break_a_promise_are_refused_and_not_logged(build_router):
 
 def test_promises_come_and_go(build_router, vector):
     router = build_router("mess_plus")
-    router.promise(SLA("silver", floor=0.5))
+    router.set_sla(SLA("silver", floor=0.5))
     assert router.route(features=vector(0), sla="silver").floor == 0.5
-    router.promise(SLA("silver", floor=0.6))
+    router.set_sla(SLA("silver", floor=0.6))
     assert router.route(features=vector(0), sla="silver").floor == 0.6
     assert router.status("silver").requests == 2
-    router.withdraw("silver")
+    router.remove_sla("silver")
     with pytest.raises(InvalidInput, match="name one of: gold"):
         router.route(features=vector(0), sla="silver")
 
@@ -210,7 +210,7 @@ def test_the_verdict_says_no_more_than_the_labels_do(
 
 
 def test_the_recent_mean_is_that_of_the_window(build_router, vector):
-    router = build_router("cheapest", [SLA("gold", floor=0.5, window=4)])
+    router = build_router("cheapest", [SLA("gold", floor=0.5, label_window=4)])
     for t in range(10):
         router.feedback(router.route(features=vector(t)).id, satisfied=t >= 7)
     assert (router.status().satisfaction, router.status().recent) == (0.3, 0.75)
@@ -277,9 +277,9 @@ def test_errors_about_decisions_name_the_id(build_router):
 
 def test_a_conversation_stays_on_its_model(build_router, vector):
     router = build_router("random", [SLA("gold", floor=0.0)], seed=3)
-    first = router.route(features=vector(0), origin=Origin(session="acme/1"))
+    first = router.route(features=vector(0), context=RequestContext(session="acme/1"))
     for t in range(20):
-        again = router.route(features=vector(t), origin=Origin(session="acme/1"))
+        again = router.route(features=vector(t), context=RequestContext(session="acme/1"))
         assert again.model == first.model
         assert again.propensity == 1.0
     others = {router.route(features=vector(t)).model for t in range(20)}
@@ -288,29 +288,29 @@ def test_a_conversation_stays_on_its_model(build_router, vector):
 
 def test_a_conversation_changes_model_when_its_promise_needs_it(build_router, vector):
     router = build_router("best_fixed", [SLA("gold", floor=0.9)])
-    stuck = Origin(session="acme/1")
-    router.route(features=vector(0), exclude=["large"], origin=stuck)
+    stuck = RequestContext(session="acme/1")
+    router.route(features=vector(0), exclude=["large"], context=stuck)
     record = next(iter(router.fold.records_.values()))
-    assert router.route(features=vector(1), origin=stuck).model == record.decision.model
+    assert router.route(features=vector(1), context=stuck).model == record.decision.model
     router.feedback(record.decision.id, satisfied=False)
-    assert router.route(features=vector(2), origin=stuck).model == "large"
+    assert router.route(features=vector(2), context=stuck).model == "large"
 
 
 def test_a_conversation_is_forgotten_after_an_hour(build_router, vector):
     router = build_router("cheapest", [SLA("gold", floor=0.0)])
-    origin = Origin(session="acme/1")
-    assert router.route(features=vector(0), exclude=["small"], at=0.0, origin=origin).model != (
+    context = RequestContext(session="acme/1")
+    assert router.route(features=vector(0), exclude=["small"], at=0.0, context=context).model != (
         "small"
     )
-    assert router.route(features=vector(0), at=3599.0, origin=origin).model != "small"
-    assert router.route(features=vector(0), at=9000.0, origin=origin).model == "small"
+    assert router.route(features=vector(0), at=3599.0, context=context).model != "small"
+    assert router.route(features=vector(0), at=9000.0, context=context).model == "small"
 
 
 def test_naming_a_model_bypasses_every_promise(vector):
     zoo = Zoo([Model("small", output_price=1.0), Model("large", output_price=9.0)])
     router = Router(zoo, slas=[SLA("gold", floor=0.9)])
     before = router.policy.snapshot()
-    decision = router.direct("large", "Why?", origin=Origin(tenant="acme"))
+    decision = router.log_direct_call("large", "Why?", context=RequestContext(tenant="acme"))
     assert (decision.model, decision.policy, decision.sla) == ("large", "direct", "")
     assert router.outcome(decision.id, cost=0.5, output_tokens=9)
     assert router.feedback(decision.id, satisfied=True)
@@ -318,7 +318,7 @@ def test_naming_a_model_bypasses_every_promise(vector):
     assert pack(router.policy.snapshot()) == pack(before)
     assert router.status("gold").requests == 0
     with pytest.raises(InvalidInput, match="name a model of the zoo: small, large"):
-        router.direct("huge", "Why?")
+        router.log_direct_call("huge", "Why?")
 
 
 def test_feedback_on_a_forgotten_decision_counts_once_it_is_recalled(build_router, vector):
@@ -329,8 +329,8 @@ def test_feedback_on_a_forgotten_decision_counts_once_it_is_recalled(build_route
         router.route(features=vector(t))
     with pytest.raises(UnknownDecision):
         router.feedback(first.id, satisfied=True)
-    assert router.recall(first)
-    assert not router.recall(first)
+    assert router.restore_decision(first)
+    assert not router.restore_decision(first)
     assert router.feedback(first.id, satisfied=True)
     assert router.status().labels == 1
     again = build_router("cheapest", memory=3)
@@ -343,7 +343,7 @@ def test_a_recalled_decision_knows_its_earlier_score(build_router, vector):
     first = router.route(features=vector(0))
     router.feedback(first.id, satisfied=True)
     router.route(features=vector(1))
-    router.recall(first, {first.model: 1.0})
+    router.restore_decision(first, {first.model: 1.0})
     assert not router.feedback(first.id, satisfied=True)
     assert router.feedback(first.id, satisfied=False)
     assert (router.status().labels, router.status().satisfaction) == (1, 0.0)
@@ -367,7 +367,9 @@ def test_a_failed_call_and_what_replaced_it_are_one_request(build_router, vector
     router = build_router("cheapest")
     failed = router.route(features=vector(0))
     router.outcome(failed.id, cost=0.0, error="timeout")
-    router.route(features=vector(0), exclude=[failed.model], origin=Origin(after=failed.id))
+    router.route(
+        features=vector(0), exclude=[failed.model], context=RequestContext(after=failed.id)
+    )
     assert router.status().requests == 1
 
 

@@ -35,14 +35,14 @@ from floorline.state.judge import Judge
 from floorline.state.status import Status, status_of
 from floorline.zoo import Model, Zoo
 
-_SNAPSHOT_VERSION = 1
+_SNAPSHOT_VERSION = 2
 _JUDGE_DRAWS = 0x1D6E << 32
 _MEMORY_LOG_EVENTS = 1_000_000
 _SESSION_SECONDS = 3600.0
 """Longer than providers keep prompts cached."""
 
 
-class Origin(NamedTuple):
+class RequestContext(NamedTuple):
     """Where a request comes from; see ``Decision``."""
 
     tenant: str = ""
@@ -51,7 +51,7 @@ class Origin(NamedTuple):
     after: str = ""
 
 
-_NOBODY = Origin()
+_NO_CONTEXT = RequestContext()
 
 
 class Router:
@@ -140,7 +140,7 @@ class Router:
         exclude: Iterable[str] = (),
         id: str | None = None,
         at: float = 0.0,
-        origin: Origin = _NOBODY,
+        context: RequestContext = _NO_CONTEXT,
     ) -> Decision:
         """Decide which model serves a request.
 
@@ -162,7 +162,7 @@ class Router:
             Name of the decision; made from its number by default.
         at
             Time in seconds of the caller's clock.
-        origin
+        context
             Whose request it is. A conversation (``session``) stays on the model that served it
             within the last hour, for the sake of prompt caches, unless the SLA needs another.
 
@@ -183,7 +183,7 @@ class Router:
             exclude=exclude,
             at=at,
         )
-        (decision,) = self.decide([request], ids=[id], at=at, origin=origin)
+        (decision,) = self.decide([request], ids=[id], at=at, context=context)
         if decision.declined:
             raise BudgetExhausted(
                 f"no model serves this request within the budget of SLA {request.sla!r}: raise "
@@ -232,7 +232,7 @@ class Router:
         *,
         ids: Sequence[str | None] | None = None,
         at: float = 0.0,
-        origin: Origin = _NOBODY,
+        context: RequestContext = _NO_CONTEXT,
     ) -> list[Decision]:
         """Decide on one request, or on several at once for policies that plan batches.
 
@@ -259,11 +259,11 @@ class Router:
             answers, nobody = iter(choices), declined(len(self.zoo))
             choices = [next(answers) if _servable(r) else nobody for r in requests]
         return [
-            self._record(request, choice, id, at, origin)
+            self._record(request, choice, id, at, context)
             for request, choice, id in zip(requests, choices, names, strict=True)
         ]
 
-    def direct(
+    def log_direct_call(
         self,
         model: str,
         prompt: Prompt,
@@ -271,7 +271,7 @@ class Router:
         input_tokens: int | None = None,
         id: str | None = None,
         at: float = 0.0,
-        origin: Origin = _NOBODY,
+        context: RequestContext = _NO_CONTEXT,
     ) -> Decision:
         """Log that the caller chose a model; no SLA counts the request and no policy learns of it.
 
@@ -299,17 +299,17 @@ class Router:
             input_tokens=tokens,
             policy=DIRECT,
             at=at,
-            **origin._asdict(),
+            **context._asdict(),
         )
         self._happen(decision)
         return decision
 
     def _record(
-        self, request: Request, choice: Choice, id: str | None, at: float, origin: Origin
+        self, request: Request, choice: Choice, id: str | None, at: float, context: RequestContext
     ) -> Decision:
         fold = self.fold
-        if origin.session:
-            choice = self._keep_session(request, choice, origin.session, at)
+        if context.session:
+            choice = self._keep_session(request, choice, context.session, at)
         called = choice.called
         promise = fold.slas_[request.sla]
         if promise.budget is not None:
@@ -331,7 +331,7 @@ class Router:
             input_tokens=request.input_tokens,
             policy=fold.policy_.name,
             at=at,
-            **origin._asdict(),
+            **context._asdict(),
         )
         self._happen(decision)
         return decision
@@ -435,7 +435,7 @@ class Router:
             Feedback(decision=decision, model=called, score=given, source=source, at=at, key=key)
         )
 
-    def recall(
+    def restore_decision(
         self,
         decision: Decision,
         scores: Mapping[str, float] | None = None,
@@ -453,7 +453,9 @@ class Router:
         recall = Recall(decision=decision, scores=dict(scores or {}), keys=tuple(keys), at=at)
         return self._happen(recall)
 
-    def ask(self, judge: Judge, decision: str, response: str = "", *, at: float = 0.0) -> bool:
+    def judge_response(
+        self, judge: Judge, decision: str, response: str = "", *, at: float = 0.0
+    ) -> bool:
         """Let a judge label the served response, if its turn comes and nobody has yet.
 
         Returns whether it was asked. The draw depends on the seed and the decision only.
@@ -503,12 +505,12 @@ class Router:
         """Let a model serve no more."""
         self.change_zoo(self.zoo.without(name), at=at)
 
-    def promise(self, sla: SLA, *, at: float = 0.0) -> None:
+    def set_sla(self, sla: SLA, *, at: float = 0.0) -> None:
         """Promise something under a new name, or something else under a known one."""
         sla.check_against(self.zoo)
         self._happen(SlaChange(sla=sla, at=at))
 
-    def withdraw(self, sla: str, *, at: float = 0.0) -> None:
+    def remove_sla(self, sla: str, *, at: float = 0.0) -> None:
         """Promise nothing more under this name."""
         promise = self._sla(sla)
         if len(self.fold.slas_) == 1:

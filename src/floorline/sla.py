@@ -62,7 +62,7 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Most that may be spent; None for no bound.
     confidence
         Of the interval that ``Router.status`` gives, in (0, 1).
-    window
+    label_window
         Number of latest labels over which the status also states the mean; None for all.
     max_latency
         Seconds; models whose mean latency so far is above it are passed over.
@@ -86,7 +86,7 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: float
     budget: Budget | None = None
     confidence: float = 0.95
-    window: int | None = None
+    label_window: int | None = None
     max_latency: float | None = None
     models: tuple[str, ...] | None = None
     guarded: bool = False
@@ -99,10 +99,10 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fix = "give a number above 0 and below 1, such as 0.95"
         if not 0.0 < check_number("SLA.confidence", self.confidence, fix=fix) < 1.0:
             raise InvalidInput("SLA.confidence", self.confidence, fix)
-        if self.window is not None:
+        if self.label_window is not None:
             fix = "give a whole number of labels of 1 or more, or None"
-            if check_number("SLA.window", self.window, low=1, fix=fix) % 1:
-                raise InvalidInput("SLA.window", self.window, fix)
+            if check_number("SLA.label_window", self.label_window, low=1, fix=fix) % 1:
+                raise InvalidInput("SLA.label_window", self.label_window, fix)
         if self.max_latency is not None:
             check_number(
                 "SLA.max_latency", self.max_latency, low=0.0, fix="give seconds of 0 or more"

@@ -53,7 +53,7 @@ def test_every_field_of_an_sla_reaches_routing(read):
             floor: 0.9
             budget: {total: 5, per_model: {small: 2}, period: 30d}
             confidence: 0.99
-            window: 500
+            label_window: 500
             max_latency: 250ms
             models: [small]
             per_tenant: true
@@ -64,7 +64,7 @@ def test_every_field_of_an_sla_reaches_routing(read):
             floor=0.9,
             budget=Budget(total=5, per_model={"small": 2}, period=30 * 86400.0),
             confidence=0.99,
-            window=500,
+            label_window=500,
             max_latency=0.25,
             models=("small",),
         )

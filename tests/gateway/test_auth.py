@@ -99,7 +99,7 @@ def test_the_rate_is_kept_and_refills(keys, clock):
         auth.caller(bearer(secret), "chat")
     error = refused(auth, secret)
     assert (error.status, error.headers["retry-after"]) == (429, "20")
-    # Reading the keys anew is no reason to forget what was used.
+    # CallbackCollector the keys anew is no reason to forget what was used.
     auth.set_keys(keys.list())
     assert refused(auth, secret).status == 429
     clock.now += 20.0

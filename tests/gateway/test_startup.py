@@ -82,7 +82,7 @@ def test_a_model_may_leave_with_the_sla_that_named_it(store):
 
 def test_a_tenants_own_promise_follows_the_one_it_comes_from(store):
     router = opened(store, wanted(own=["gold"]))
-    router.promise(SLA("gold@acme", floor=0.9))
+    router.set_sla(SLA("gold@acme", floor=0.9))
     router = opened(store, wanted(slas=[SLA("gold", floor=0.7)], own=["gold"]))
     assert router.fold.slas_["gold@acme"].floor == 0.7
     router = opened(store, wanted(slas=[SLA("gold", floor=0.7)]))

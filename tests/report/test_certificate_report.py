@@ -39,7 +39,7 @@ def router(build_router, vector, tmp_path):
     """A router that lived, with its log in a store."""
     from floorline.stores.sql import SqlStore
 
-    built = build_router(slas=[SLA("gold", floor=0.7, window=50), SLA("silver", floor=0.5)])
+    built = build_router(slas=[SLA("gold", floor=0.7, label_window=50), SLA("silver", floor=0.5)])
     built.log = SqlStore(f"sqlite:///{tmp_path}/log.db")
     live(built, vector)
     built.log.flush()
@@ -169,8 +169,8 @@ def test_labels_of_one_source_can_be_certified_alone(router, tmp_path):
 def test_promises_changed_in_the_log_are_the_ones_certified(build_router, vector):
     router = build_router(slas=[SLA("gold", floor=0.7), SLA("silver", floor=0.5)])
     live(router, vector, count=60)
-    router.withdraw("gold")
-    router.promise(SLA("gold", floor=0.6, window=10))
+    router.remove_sla("gold")
+    router.set_sla(SLA("gold", floor=0.6, label_window=10))
     live(router, vector, count=40, seed=1)
     log = LogDigest(enumerate(router.log.read()))
     promise = read_promise(log, "gold", None)
@@ -186,7 +186,7 @@ def test_promises_changed_in_the_log_are_the_ones_certified(build_router, vector
 
 def test_random_lives_are_counted_as_the_router_counts_them(build_router, some_life):
     for seed in range(6):
-        router = build_router(slas=[SLA("gold", floor=0.8, window=5)])
+        router = build_router(slas=[SLA("gold", floor=0.8, label_window=5)])
         some_life(router, 250, seed)
         for name in router.fold.slas_:
             promise = Promise(name)
@@ -205,7 +205,7 @@ def test_recalled_decisions_count_once(build_router, vector):
     router.feedback(first.id, satisfied=True)
     for number in range(1, 9):
         router.route(features=vector(number))
-    router.recall(first, {first.model: 1.0})
+    router.restore_decision(first, {first.model: 1.0})
     router.feedback(first.id, satisfied=False)
     whole, tail = Promise("gold"), Promise("gold")
     events = list(router.log.read())

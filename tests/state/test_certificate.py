@@ -80,7 +80,7 @@ def test_confidence_is_the_sla_s():
 
 
 def test_a_window_forgets_what_was_before_it():
-    sla = SLA("gold", floor=0.8, window=400)
+    sla = SLA("gold", floor=0.8, label_window=400)
     ledger = ledger_of([1.0] * 2000 + share(400, 200), window=400)
     whole, recent = certificate_of(sla, ledger), window_certificate_of(sla, ledger)
     assert (whole.verdict, whole.window, whole.labels) == ("kept", None, 2400)
@@ -124,7 +124,7 @@ def test_false_verdicts_are_rarer_than_promised(truth, wrong):
         ledger.requests_ = 10_000
         for labels in (30, 60, 120, 250, 500, 1000, 2000, 3000):
             ledger.labels_, ledger.satisfied_ = labels, float(totals[labels - 1])
-            ledger.praised_, ledger.promised_ = labels, 0.8 * labels
+            ledger.positive_labels_, ledger.floor_sum_ = labels, 0.8 * labels
             if certificate_of(GOLD, ledger).verdict == wrong:
                 false += 1
                 break
@@ -132,7 +132,7 @@ def test_false_verdicts_are_rarer_than_promised(truth, wrong):
 
 
 def test_a_router_certifies_what_it_was_told(build_router, vector):
-    router = build_router(slas=[SLA("gold", floor=0.8, window=10)])
+    router = build_router(slas=[SLA("gold", floor=0.8, label_window=10)])
     for number in range(60):
         decision = router.route(features=vector(number), floor=0.7 if number % 2 else None)
         if number % 3 == 0:

@@ -3,7 +3,7 @@ import pytest
 
 from floorline.datasets import RoutingTable
 from floorline.errors import InvalidInput
-from floorline.training import Settings, split_parts, target_range
+from floorline.training import TrainingSettings, split_parts, target_range
 from floorline.training.settings import normalised_cost
 
 
@@ -66,8 +66,8 @@ def test_data_on_which_the_cheapest_model_is_best_has_no_range():
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(change):
-    with pytest.raises(InvalidInput, match=f"Settings.{next(iter(change))}"):
-        Settings(**{"targets": (0.5, 0.9), **change})
+    with pytest.raises(InvalidInput, match=f"TrainingSettings.{next(iter(change))}"):
+        TrainingSettings(**{"targets": (0.5, 0.9), **change})
 
 
 def test_costs_are_placed_by_their_logarithm_and_free_models_at_0():

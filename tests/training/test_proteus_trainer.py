@@ -14,7 +14,7 @@ from floorline.estimators import proteus_checkpoint as checkpoint
 from floorline.estimators.network import RoutingNetwork
 from floorline.replay import prepare
 from floorline.replay.proteus.protocol import measure
-from floorline.training import Settings, split_parts
+from floorline.training import TrainingSettings, split_parts
 from floorline.training.duals import Duals
 from floorline.training.network import Network
 from floorline.training.proteus_trainer import ProteusTrainer
@@ -23,7 +23,7 @@ from floorline.training.resume import STATE, train
 
 def small(**changes):
     given = {"targets": (0.5, 0.88), "steps": 60, "units": 16, "batch": 32, "warm_up": 0.3}
-    return Settings(**{**given, **changes})
+    return TrainingSettings(**{**given, **changes})
 
 
 def tensors(network):

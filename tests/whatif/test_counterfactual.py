@@ -9,10 +9,10 @@ from floorline.events import Decision
 from floorline.guarantees.off_policy import Sample, estimates
 from floorline.policies import Policy, make_policy
 from floorline.policies.base import mixed
-from floorline.router import Origin
+from floorline.router import RequestContext
 from floorline.sla import SLA
 from floorline.whatif.counterfactual import Counterfactual, NoSupport
-from floorline.whatif.log_summary import Survey
+from floorline.whatif.log_summary import LogSummary
 from floorline.zoo import Model, Zoo
 
 DIM = 6
@@ -41,10 +41,10 @@ def truth(number, vector):
     return np.clip(QUALITY + SHIFT * (vector(number)[0] > 0), 0.0, 1.0)
 
 
-def live(router, vector, count, *, share=1.0, seed=0, origin=None):
+def live(router, vector, count, *, share=1.0, seed=0, context=None):
     rng = np.random.default_rng(seed)
     for number in range(count):
-        given = {} if origin is None else {"origin": origin(number)}
+        given = {} if context is None else {"context": context(number)}
         request = router.request(features=vector(number))
         (decision,) = router.decide([request], at=float(number), **given)
         router.outcome(decision.id, cost=COST[decision.index] * (0.5 + rng.random()))
@@ -125,7 +125,7 @@ def test_a_policy_may_not_serve_what_the_log_never_tried(build_router, vector, z
 def test_too_few_labels_are_refused(build_router, vector, zoo):
     router = live(build_router("random"), vector, 100)
     other = what_if(router, ByFirstFeature(), zoo)
-    assert other.result(least=5).effective_labels < 50
+    assert other.result(min_effective_labels=5).effective_labels < 50
     with pytest.raises(NoSupport, match=r"100 labels are worth .* of the other policy's own"):
         other.result()
     with pytest.raises(NoSupport, match="no decision to learn from"):
@@ -133,23 +133,25 @@ def test_too_few_labels_are_refused(build_router, vector, zoo):
 
 
 def test_decisions_that_say_nothing_are_left_out(build_router, vector, zoo):
-    def origin(number):
+    def context(number):
         return (
-            Origin(session=f"s{number // 4}") if number < 40 else Origin(after="x" * (number < 45))
+            RequestContext(session=f"s{number // 4}")
+            if number < 40
+            else RequestContext(after="x" * (number < 45))
         )
 
-    router = live(build_router("random"), vector, 200, origin=origin)
-    result = what_if(router, ByFirstFeature(), zoo).result(least=5)
+    router = live(build_router("random"), vector, 200, context=context)
+    result = what_if(router, ByFirstFeature(), zoo).result(min_effective_labels=5)
     assert sum(result.left_out.values()) == 35
     assert result.requests == 165
 
 
 def test_corrected_labels_count_as_last_given(build_router, vector, zoo):
     router = live(build_router("random"), vector, 200)
-    before = what_if(router, ByFirstFeature(), zoo).result(least=5)
+    before = what_if(router, ByFirstFeature(), zoo).result(min_effective_labels=5)
     for decision in [e for e in router.log.read() if isinstance(e, Decision)]:
         router.feedback(decision.id, satisfied=True)
-    after = what_if(router, ByFirstFeature(), zoo).result(least=5)
+    after = what_if(router, ByFirstFeature(), zoo).result(min_effective_labels=5)
     assert before.satisfaction[1].value < 0.95
     assert after.satisfaction[1].value == pytest.approx(1.0)
     assert after.labels == before.labels
@@ -157,7 +159,10 @@ def test_corrected_labels_count_as_last_given(build_router, vector, zoo):
 
 def test_the_same_log_and_seed_give_the_same_answer(build_router, vector, zoo):
     router = live(build_router("random"), vector, 150)
-    results = [what_if(router, make_policy("sla_router"), zoo).result(least=5) for _ in range(2)]
+    results = [
+        what_if(router, make_policy("sla_router"), zoo).result(min_effective_labels=5)
+        for _ in range(2)
+    ]
     assert results[0] == results[1]
 
 
@@ -176,7 +181,7 @@ def test_changes_of_the_zoo_are_followed(build_router, vector, zoo):
 
 def test_a_log_tells_its_models_prices_and_floors(build_router, vector):
     router = live(build_router("random"), vector, 120)
-    survey = Survey(router.log.read())
+    survey = LogSummary(router.log.read())
     assert survey.zoo().names == ("small", "medium", "large")
     assert [m.call_price for m in survey.zoo().models] == pytest.approx(COST, rel=0.2)
     assert [(s.name, s.floor) for s in survey.slas()] == [("gold", 0.8)]
@@ -184,7 +189,7 @@ def test_a_log_tells_its_models_prices_and_floors(build_router, vector):
     with pytest.raises(InvalidInput, match="models that the log began with"):
         survey.check(Zoo([Model("small"), Model("large"), Model("medium")]))
     with pytest.raises(InvalidInput, match="routed request"):
-        Survey([]).check(survey.zoo())
+        LogSummary([]).check(survey.zoo())
 
 
 def test_policies_that_are_told_the_future_are_refused(build_policy, zoo):
@@ -240,7 +245,20 @@ class TestCommand:
         assert main(arguments) == 0
 
     def test_refusals_are_one_line_and_exit_code_2(self, log, capsys):
-        assert main(["whatif", "--log", str(log), "--policy", "cheapest", "--least", "1e4"]) == 2
+        assert (
+            main(
+                [
+                    "whatif",
+                    "--log",
+                    str(log),
+                    "--policy",
+                    "cheapest",
+                    "--min-effective-labels",
+                    "1e4",
+                ]
+            )
+            == 2
+        )
         assert "and at least 10000 are needed" in " ".join(capsys.readouterr().err.split())
         assert main(["whatif", "--log", str(log), "--policy", "nonesuch"]) == 2
         assert "choose one of" in capsys.readouterr().err

@@ -23,8 +23,8 @@ from floorline.replay.data import prepare
 from floorline.replay.proteus.moving_floors import Tracking, track, tracking_table
 from floorline.replay.proteus.protocol import Protocol, level_table, measure, summary_table
 from floorline.report.plots import PERCENT, colour, save_figure
-from floorline.training import Parts, Settings, split_parts, target_range
-from floorline.training.checkpointed import train_checkpoint
+from floorline.training import Parts, TrainingSettings, split_parts, target_range
+from floorline.training.train_checkpoint import train_checkpoint
 
 
 class Judged(NamedTuple):
@@ -83,7 +83,7 @@ def _split(
     for tested in part.policies:
         given = dict(tested.parameters)
         if tested.policy == "proteus":
-            settings = Settings(targets=targets, seed=split, **given)
+            settings = TrainingSettings(targets=targets, seed=split, **given)
             given = {"checkpoint": str(_checkpoint(table, parts, encoder, settings, folder))}
         history = past if tested.history else None
         made = measure(
@@ -101,7 +101,7 @@ def _split(
 
 
 def _checkpoint(
-    table: RoutingTable, parts: Parts, encoder: Encoder, settings: Settings, folder: Path
+    table: RoutingTable, parts: Parts, encoder: Encoder, settings: TrainingSettings, folder: Path
 ) -> Path:
     """Folder of a trained network; trains what is not there."""
     words = msgspec.json.encode([settings, parts.train.digest, encoder.fingerprint])

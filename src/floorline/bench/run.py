@@ -19,7 +19,7 @@ from floorline.replay.tables import Means
 ENCODER = "hashed"
 
 
-class Section(NamedTuple):
+class ReportSection(NamedTuple):
     """What one part of a suite came to on one data set.
 
     ``settled`` are replays with their settings (``Cell``); ``judged`` is there for protocols.
@@ -42,7 +42,7 @@ class Section(NamedTuple):
 
 def run_suite(
     suite: Suite, folder: Path, *, jobs: int, progress: Callable[[str, int, int], object]
-) -> list[Section]:
+) -> list[ReportSection]:
     """Run what is missing; ``progress`` is told the data set, how many are done, of how many.
 
     Raises
@@ -55,7 +55,9 @@ def run_suite(
         for name in part.data:
             table = _table(part, name)
             means = (table.mean_quality, table.mean_cost)
-            section = Section(part, name, table.digest, table.cost_unit, table.simulated, means, [])
+            section = ReportSection(
+                part, name, table.digest, table.cost_unit, table.simulated, means, []
+            )
             encoder = make_encoder(ENCODER)
             shown = f"{part.name}: {name}"
             if isinstance(part, Protocols):

@@ -12,7 +12,7 @@ import msgspec
 
 from floorline._version import __version__
 from floorline.bench import budget_tables, protocol
-from floorline.bench.run import ENCODER, Section
+from floorline.bench.run import ENCODER, ReportSection
 from floorline.bench.suite import Budgets, Suite
 from floorline.replay.tables import LEGEND, markdown_table, save
 from floorline.report import front, over_time, response
@@ -35,7 +35,7 @@ _PROTOCOL_LEGEND = (
 )
 
 
-def write_up(suite: Suite, sections: Sequence[Section], folder: Path) -> Path:
+def write_up(suite: Suite, sections: Sequence[ReportSection], folder: Path) -> Path:
     """Write ``report.md``, its plots, the results and ``suite.json``; return the report's path."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"# {suite.title}", ""]
@@ -63,7 +63,7 @@ def write_up(suite: Suite, sections: Sequence[Section], folder: Path) -> Path:
     return report
 
 
-def _floors(section: Section, folder: Path) -> list[str]:
+def _floors(section: ReportSection, folder: Path) -> list[str]:
     lines: list[str] = []
     unit = section.cost_unit
     for (feedback, *_), block in groupby(section.settled, key=lambda pair: pair[0]):
@@ -86,7 +86,7 @@ def _floors(section: Section, folder: Path) -> list[str]:
     return lines
 
 
-def _budgets(section: Section, folder: Path) -> list[str]:
+def _budgets(section: ReportSection, folder: Path) -> list[str]:
     title = f"{_title(section)}, budgets per model"
     found = budget_tables.scored(section.settled)
     stem = _stem(folder, section, "budgets")
@@ -98,7 +98,7 @@ def _budgets(section: Section, folder: Path) -> list[str]:
     return [*lines, *budget_tables.markdown(found, section.cost_unit), *_links(plots, folder), ""]
 
 
-def _protocols(section: Section, judged: protocol.Judged, folder: Path) -> list[str]:
+def _protocols(section: ReportSection, judged: protocol.Judged, folder: Path) -> list[str]:
     title = f"{_title(section)}, PROTEUS's protocol"
     plot = protocol.response(judged, Path(f"{_stem(folder, section, 'response')}.png"), title)
     levels = msgspec.json.encode(judged.protocols)
@@ -109,12 +109,12 @@ def _protocols(section: Section, judged: protocol.Judged, folder: Path) -> list[
     return [*lines, *protocol.markdown(judged, section.cost_unit), *_links([plot], folder), ""]
 
 
-def _title(section: Section) -> str:
+def _title(section: ReportSection) -> str:
     kind = " (simulated)" if section.simulated and section.data != "simulated" else ""
     return f"{section.part.name}: {section.data}{kind}"
 
 
-def _stem(folder: Path, section: Section, what: str) -> Path:
+def _stem(folder: Path, section: ReportSection, what: str) -> Path:
     words = f"{section.part.name}-{section.data}-{what}"
     return folder / "plots" / "".join(c if c.isalnum() or c in "-_." else "-" for c in words)
 

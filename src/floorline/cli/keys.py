@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from floorline.cli.options import DEFAULT_CONFIG, Config, Store, age, store_url
-from floorline.stores.opening import open_beside
+from floorline.stores.open_store import open_beside
 
 app = typer.Typer(
     help="Make, list and revoke the API keys that clients of the server use.",

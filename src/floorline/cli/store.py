@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from floorline.cli.options import DEFAULT_CONFIG, TIME, Config, Store, age, moment, store_url
-from floorline.stores.opening import open_beside
+from floorline.stores.open_store import open_beside
 
 app = typer.Typer(
     help="Upgrade, clean up and export the server's log.",

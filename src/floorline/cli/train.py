@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from floorline.datasets import load
 from floorline.encoders import make_encoder
 from floorline.errors import MissingExtra
-from floorline.training import Settings, split_parts, target_range
-from floorline.training.checkpointed import train_checkpoint
+from floorline.training import TrainingSettings, split_parts, target_range
+from floorline.training.train_checkpoint import train_checkpoint
 
 app = typer.Typer(help="Train what a policy needs before it can serve.", no_args_is_help=True)
 
@@ -58,7 +58,7 @@ def proteus(
     table = load(data)
     parts = split_parts(table, seed=seed)
     targets = target_range(parts.train) if tau_range is None else tau_range
-    settings = Settings(targets=targets, seed=seed, steps=steps, margin=margin)
+    settings = TrainingSettings(targets=targets, seed=seed, steps=steps, margin=margin)
     columns = (
         TextColumn("training"),
         BarColumn(),

@@ -44,7 +44,7 @@ def whatif(
         ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Confidence of each interval.")] = 0.95,
-    least: Annotated[
+    min_effective_labels: Annotated[
         float, typer.Option(min=2, help="Refuse below this effective number of labels.")
     ] = 50.0,
     seed: Annotated[int, typer.Option(help="Of the other policy's random choices.")] = 0,
@@ -59,10 +59,10 @@ def whatif(
     from floorline.replay.parameters import parse_parameters
     from floorline.stores.log_source import reading_log
     from floorline.whatif.counterfactual import Counterfactual
-    from floorline.whatif.log_summary import Survey
+    from floorline.whatif.log_summary import LogSummary
 
     with reading_log(log) as events:
-        survey = Survey(event for _, event in events)
+        survey = LogSummary(event for _, event in events)
     zoo, slas = survey.zoo(), survey.slas()
     if config is not None:
         from floorline.config import load
@@ -82,7 +82,7 @@ def whatif(
     with reading_log(log) as events:
         for _, event in events:
             other.fold(event)
-    result = other.result(confidence=confidence, least=least)
+    result = other.result(confidence=confidence, min_effective_labels=min_effective_labels)
     if as_json:
         import msgspec
 

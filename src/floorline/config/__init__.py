@@ -9,18 +9,18 @@ except ModuleNotFoundError as error:
 
 from floorline.config.across import check_exposure
 from floorline.config.loading import load, load_model, load_text
-from floorline.config.models import Breaker, ModelSettings, Timeouts
+from floorline.config.models import BreakerSection, ModelSettings, TimeoutsSection
 from floorline.config.sections import TelemetrySettings
 from floorline.config.settings import Settings
 from floorline.config.slas import SlaSettings
 
 __all__ = [
-    "Breaker",
+    "BreakerSection",
     "ModelSettings",
     "Settings",
     "SlaSettings",
     "TelemetrySettings",
-    "Timeouts",
+    "TimeoutsSection",
     "check_exposure",
     "load",
     "load_model",

@@ -19,7 +19,7 @@ def check_exposure(auth: str, host: str) -> None:
         )
 
 
-def across(data: Mapping[str, Any]) -> Iterator[Problem]:
+def cross_field_rules(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Find what breaks rules over several parts.
 
     Works on the file as it was read, so that it also finds them beside other mistakes.

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from floorline.config.document import Document
 from floorline.config.places import Place, Problem, quoted
-from floorline.config.types import Fix, Hidden
+from floorline.config.types import Fix, SecretField
 
 _BY_TYPE = {
     "bool": "write true or false",
@@ -41,7 +41,7 @@ def _problem(error: ErrorDetails, root: type[BaseModel], document: Document) -> 
     if error["type"] == "missing":
         return Problem(place, "is missing", fix)
     value = document.templates.get(place, error["input"])
-    hidden = any(part is SecretStr or isinstance(part, Hidden) for part in types)
+    hidden = any(part is SecretStr or isinstance(part, SecretField) for part in types)
     if hidden and place not in document.templates:
         return Problem(place, "is not valid (its value is not shown)", fix)
     return Problem(place, f"is {_brief(value)}", fix)

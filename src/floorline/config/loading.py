@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from floorline.config.across import across
+from floorline.config.across import cross_field_rules
 from floorline.config.document import Document
 from floorline.config.explain import explain
-from floorline.config.models import ModelSettings, Surroundings
+from floorline.config.models import LoadContext, ModelSettings
 from floorline.config.settings import Settings
 from floorline.errors import ConfigError
 
@@ -60,9 +60,9 @@ def load_text(
     (('small',), 0.9)
     """
     document = Document(text, name, environ)
-    problems = [*document.problems, *across(document.data)]
+    problems = [*document.problems, *cross_field_rules(document.data)]
     try:
-        settings = Settings.model_validate(document.data, context=Surroundings(environ, folder))
+        settings = Settings.model_validate(document.data, context=LoadContext(environ, folder))
     except ValidationError as error:
         known = {problem.place for problem in problems}
         problems += [p for p in explain(error, Settings, document) if p.place not in known]
@@ -83,7 +83,7 @@ def load_model(
     document = Document(text, name, environ)
     problems = list(document.problems)
     try:
-        model = ModelSettings.model_validate(document.data, context=Surroundings(environ, Path()))
+        model = ModelSettings.model_validate(document.data, context=LoadContext(environ, Path()))
     except ValidationError as error:
         problems += explain(error, ModelSettings, document)
     document.refuse(problems)

@@ -30,8 +30,8 @@ from floorline.config.types import (
     Size,
     Text,
     Whole,
-    broken,
     field,
+    rule_error,
 )
 from floorline.zoo import Model
 
@@ -39,14 +39,14 @@ KEY_FIELDS = ("api_key", "api_key_env", "api_key_file")
 """The ways to give a provider's key, of which a model takes one."""
 
 
-class Surroundings(NamedTuple):
+class LoadContext(NamedTuple):
     """What a file refers to: environment variables, and files relative to its own folder."""
 
     environ: Mapping[str, str]
     folder: Path
 
     @classmethod
-    def of(cls, info: ValidationInfo) -> Surroundings:
+    def of(cls, info: ValidationInfo) -> LoadContext:
         """Return those of a validation, the process's own by default."""
         given = info.context
         return given if isinstance(given, cls) else cls(os.environ, Path())
@@ -82,8 +82,8 @@ def _one_line(value: SecretStr) -> SecretStr:
 
 
 def _set_variable(name: str, info: ValidationInfo) -> str:
-    if not Surroundings.of(info).environ.get(name, "").strip():
-        raise broken(f"is {quoted(name)}", f"set the environment variable {name}")
+    if not LoadContext.of(info).environ.get(name, "").strip():
+        raise rule_error(f"is {quoted(name)}", f"set the environment variable {name}")
     return name
 
 
@@ -96,12 +96,14 @@ def _key_in(path: Path) -> str:
 
 def _key_file(written: str, info: ValidationInfo) -> str:
     try:
-        _key_in(Surroundings.of(info).folder / written)
+        _key_in(LoadContext.of(info).folder / written)
     except OSError as error:
         fix = f"give a file that can be read ({error.strerror})"
-        raise broken(f"is {quoted(written)}", fix) from None
+        raise rule_error(f"is {quoted(written)}", fix) from None
     except ValueError:
-        raise broken(f"is {quoted(written)}", "give a text file that holds one key only") from None
+        raise rule_error(
+            f"is {quoted(written)}", "give a text file that holds one key only"
+        ) from None
     return written
 
 
@@ -116,7 +118,7 @@ Headers = dict[
 ]
 
 
-class Timeouts(Section):
+class TimeoutsSection(Section):
     """How long each stage of a call may take."""
 
     connect: Duration = field("5s", "For looking up the name, connection and TLS handshake.")
@@ -125,8 +127,8 @@ class Timeouts(Section):
     total: Duration = field("600s", "For everything, attempts and waits between them included.")
 
 
-class Breaker(Section):
-    """When a model that keeps failing is left alone for a while."""
+class BreakerSection(Section):
+    """Circuit breaker: stop calling a failing model and probe for its recovery."""
 
     failures: Count = Field(5, description="Failures within the window that open the breaker.")
     rate: Annotated[Number, Field(ge=0, le=1), Fix("give a share from 0 to 1")] = Field(
@@ -184,11 +186,13 @@ class ModelDefaults(Section):
     typical_output_tokens: Annotated[
         Number, Field(ge=1), Fix("give a number of tokens of 1 or more")
     ] = Field(256.0, description="Expected length of an answer before any was seen.")
-    timeouts: Timeouts = field({}, "How long each stage of a call may take.")
+    timeouts: TimeoutsSection = field({}, "How long each stage of a call may take.")
     retries: Annotated[Whole, Field(ge=0, le=10), Fix("give a whole number from 0 to 10")] = Field(
         2, description="Further attempts at the same model before the next best one is called."
     )
-    breaker: Breaker = field({}, "When a model that keeps failing is left alone for a while.")
+    breaker: BreakerSection = field(
+        {}, "Circuit breaker: stop calling a failing model and probe for its recovery."
+    )
     max_concurrency: Count = Field(256, description="Most calls at a time.")
     queue_length: Annotated[Whole, Field(ge=0), Fix("give a whole number of 0 or more")] = Field(
         256, description="Most calls that wait for one of them to end."
@@ -206,7 +210,7 @@ class ModelDefaults(Section):
 
     @model_validator(mode="after")
     def _find_key(self, info: ValidationInfo) -> ModelDefaults:
-        around = Surroundings.of(info)
+        around = LoadContext.of(info)
         self._key = self.api_key
         if self.api_key_env is not None:
             self._key = SecretStr(around.environ[self.api_key_env].strip())

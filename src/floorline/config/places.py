@@ -11,7 +11,7 @@ _LONGEST = 80
 
 
 class Problem(NamedTuple):
-    """One broken rule: its place, what is wrong there, and what to do about it."""
+    """One rule_error rule: its place, what is wrong there, and what to do about it."""
 
     place: Place
     wrong: str

@@ -14,20 +14,20 @@ from pydantic import (
     model_validator,
 )
 
-from floorline.config.models import BaseUrl, Surroundings
+from floorline.config.models import BaseUrl, LoadContext
 from floorline.config.places import quoted
 from floorline.config.types import (
     Count,
     Duration,
     Fix,
-    Hidden,
     Number,
+    SecretField,
     Section,
     Size,
     Text,
     Whole,
-    broken,
     field,
+    rule_error,
 )
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES, Policy, make_policy, policy_class
@@ -42,10 +42,10 @@ def _serving_policy(name: str) -> str:
     try:
         kind = policy_class(name)
     except InvalidInput as error:
-        raise broken(f"is {quoted(name)}", error.fix) from None
+        raise rule_error(f"is {quoted(name)}", error.fix) from None
     if kind.knows != "feedback":
         fix = f"choose one of {_SERVING}: this one needs answers that only replays know"
-        raise broken(f"is {quoted(name)}", fix)
+        raise rule_error(f"is {quoted(name)}", fix)
     return name
 
 
@@ -69,7 +69,7 @@ class PolicySettings(Section):
         for option in self.options:
             if option not in known:
                 fix = f"choose one of: {', '.join(known) or 'none'}"
-                raise broken("is no parameter of the policy", fix, "options", option)
+                raise rule_error("is no parameter of the policy", fix, "options", option)
         return self
 
     def build(self) -> Policy:
@@ -89,7 +89,7 @@ def _database(url: str, info: ValidationInfo) -> str:
     match = re.fullmatch(r"sqlite:///(?P<path>.+)", url)
     if match is None:
         raise ValueError
-    return f"sqlite:///{Surroundings.of(info).folder / match['path']}"
+    return f"sqlite:///{LoadContext.of(info).folder / match['path']}"
 
 
 class StoreSettings(Section):
@@ -98,7 +98,7 @@ class StoreSettings(Section):
     url: Annotated[
         str,
         AfterValidator(_database),
-        Hidden(),
+        SecretField(),
         Fix("write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"),
     ] = field(
         "sqlite:///floorline.db",
@@ -166,4 +166,4 @@ def beside(spec: str, info: ValidationInfo) -> str:
     name, colon, path = spec.partition(":")
     if name == "hashed" or not colon:
         return spec
-    return f"{name}:{Surroundings.of(info).folder / path}"
+    return f"{name}:{LoadContext.of(info).folder / path}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from floorline.config.types import Amount, Count, Duration, Fix, Number, Section, Text, broken
+from floorline.config.types import Amount, Count, Duration, Fix, Number, Section, Text, rule_error
 from floorline.sla import SLA, Budget
 
 
@@ -30,7 +30,7 @@ class BudgetSettings(Section):
     @model_validator(mode="after")
     def _bounds_something(self) -> BudgetSettings:
         if self.total is None and not self.per_model:
-            raise broken("is missing", "give total or per_model, or remove the budget", "total")
+            raise rule_error("is missing", "give total or per_model, or remove the budget", "total")
         return self
 
 
@@ -55,7 +55,7 @@ class SlaSettings(Section):
     confidence: Annotated[
         Number, Field(gt=0, lt=1), Fix("give a number above 0 and below 1, such as 0.95")
     ] = Field(0.95, description="Confidence of the interval that its status states.")
-    window: Count | None = Field(
+    label_window: Count | None = Field(
         None, description="Number of latest labels over which the status also states the mean."
     )
     max_latency: Duration | None = Field(
@@ -83,7 +83,7 @@ class SlaSettings(Section):
             if budget is None
             else Budget(total=budget.total, per_model=budget.per_model, period=budget.period),
             confidence=self.confidence,
-            window=self.window,
+            label_window=self.label_window,
             max_latency=self.max_latency,
             models=None if self.models is None else tuple(self.models),
             guarded=self.guarded,

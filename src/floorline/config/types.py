@@ -15,7 +15,7 @@ class Fix(NamedTuple):
     text: str
 
 
-def broken(wrong: str, fix: str, *fields: str) -> PydanticCustomError:
+def rule_error(wrong: str, fix: str, *fields: str) -> PydanticCustomError:
     """Make the error of a rule that says itself what is wrong, at a field below the checked one."""
     return PydanticCustomError("rule", "{fix}", {"wrong": wrong, "fix": fix, "fields": fields})
 
@@ -26,7 +26,7 @@ class Kind(NamedTuple):
     word: str
 
 
-class Hidden(NamedTuple):
+class SecretField(NamedTuple):
     """Stands among the annotations of a field whose value no message shows."""
 
 
@@ -100,12 +100,12 @@ def seconds(value: Any) -> Any:
     return _no_bool(value) if match is None else float(match[1]) * _SECONDS[match[2]]
 
 
-def octets(value: Any) -> Any:
+def parse_size(value: Any) -> Any:
     """Turn texts such as ``20MiB`` into bytes.
 
     Examples
     --------
-    >>> octets("20MiB"), octets(512)
+    >>> parse_size("20MiB"), parse_size(512)
     (20971520, 512)
     """
     match = re.fullmatch(_SIZE, value.strip()) if isinstance(value, str) else None
@@ -129,7 +129,7 @@ Duration = Annotated[
 ]
 Size = Annotated[
     int,
-    BeforeValidator(octets),
+    BeforeValidator(parse_size),
     Field(ge=1),
     Kind("size"),
     Fix("give bytes, 1 or more, or a text such as 20MiB"),

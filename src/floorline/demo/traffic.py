@@ -77,7 +77,7 @@ class Traffic:
 
 
 @dataclass
-class Record:
+class TrafficRecord:
     """What happened.
 
     Arrays over users (N,): ``model`` who served as a position in the zoo, ``seconds`` from asking
@@ -101,7 +101,9 @@ class Record:
         return bool(self.judgement[user] < self.zoo.probabilities[user, model])
 
 
-async def drive(traffic: Traffic, progress: Callable[[int], None] = lambda done: None) -> Record:
+async def drive(
+    traffic: Traffic, progress: Callable[[int], None] = lambda done: None
+) -> TrafficRecord:
     """Let all users through a gateway that is started for them.
 
     Raises
@@ -112,7 +114,7 @@ async def drive(traffic: Traffic, progress: Callable[[int], None] = lambda done:
     zoo = SimulatedZoo(traffic.users, seed=traffic.seed)
     provider = FakeProvider(zoo, seed=traffic.seed)
     rng = np.random.default_rng([traffic.seed, 5])
-    record = Record(
+    record = TrafficRecord(
         traffic,
         zoo,
         provider,
@@ -138,7 +140,11 @@ class _Users:
     """Everybody who asks."""
 
     def __init__(
-        self, record: Record, client: aiohttp.ClientSession, url: str, rng: np.random.Generator
+        self,
+        record: TrafficRecord,
+        client: aiohttp.ClientSession,
+        url: str,
+        rng: np.random.Generator,
     ) -> None:
         traffic = record.traffic
         self.record = record

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from floorline.demo.traffic import Record, Traffic, drive
+from floorline.demo.traffic import Traffic, TrafficRecord, drive
 from floorline.optimization.floor_lp import cheapest_mix
 
 
@@ -23,7 +23,7 @@ class Way(NamedTuple):
     cost: float
 
 
-def outcomes(record: Record) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def outcomes(record: TrafficRecord) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(N, M) whether each user is satisfied with each model's answer, and what it costs in USD."""
     quality = (record.judgement[:, None] < record.zoo.probabilities).astype(np.float64)
     names = [model.name for model in record.zoo.models]
@@ -34,7 +34,7 @@ def outcomes(record: Record) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return quality, np.array(cost)
 
 
-def ways(record: Record) -> list[Way]:
+def ways(record: TrafficRecord) -> list[Way]:
     """Floorline, and the reference points that know every model's mean; best fixed comes second.
 
     The best fixed model is the cheapest one that meets the floor, or the best one if none does.
@@ -66,7 +66,7 @@ def demonstrate(traffic: Traffic, console: Console) -> None:
     show(record, console)
 
 
-def show(record: Record, console: Console) -> None:
+def show(record: TrafficRecord, console: Console) -> None:
     """Print it all."""
     traffic, stand = record.traffic, record.stand
     compared = ways(record)
@@ -111,7 +111,7 @@ def _costs(compared: list[Way]) -> Table:
     return table
 
 
-def _models(record: Record) -> Table:
+def _models(record: TrafficRecord) -> Table:
     table = Table(title="Who served", title_justify="left")
     table.add_column("model")
     for name in ("requests", "share", "of the last third"):
@@ -124,7 +124,7 @@ def _models(record: Record) -> Table:
     return table
 
 
-def _latency(record: Record) -> str:
+def _latency(record: TrafficRecord) -> str:
     through, direct = (np.percentile(np.array(s) * 1e3, (50, 95)) for s in _seconds(record))
     return (
         f"Time to the last byte through the gateway: p50 {through[0]:.1f} ms, p95 "
@@ -133,5 +133,5 @@ def _latency(record: Record) -> str:
     )
 
 
-def _seconds(record: Record) -> tuple[NDArray[np.float64], list[float]]:
+def _seconds(record: TrafficRecord) -> tuple[NDArray[np.float64], list[float]]:
     return record.seconds, record.direct

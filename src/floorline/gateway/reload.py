@@ -109,7 +109,7 @@ class Reloader:
         async with self._lock:
             stamps = self._stamps()
             try:
-                # Reading takes milliseconds, in which requests should go on.
+                # Reading it takes milliseconds, in which requests should go on.
                 new = await asyncio.to_thread(load, self.path, self._environ)
                 if new.cost_unit != self.settings.cost_unit:
                     fix = f"keep {self.settings.cost_unit!r}, or restart"

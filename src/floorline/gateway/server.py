@@ -78,19 +78,22 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
         )
         gateway.apply(settings)
         await upstreams.start()
-        chores = [asyncio.create_task(_look_after(gateway)), asyncio.create_task(_retain(gateway))]
+        background_tasks = [
+            asyncio.create_task(_snapshot_loop(gateway)),
+            asyncio.create_task(_retain(gateway)),
+        ]
         if keys is not None:
-            chores.append(asyncio.create_task(_follow_keys(gateway)))
+            background_tasks.append(asyncio.create_task(_follow_keys(gateway)))
         if path is not None:
             gateway.reloader = Reloader(path, gateway.reload, settings)
             gateway.metrics.watch(reloader=gateway.reloader)
-            chores.append(asyncio.create_task(gateway.reloader.run()))
+            background_tasks.append(asyncio.create_task(gateway.reloader.run()))
         try:
             yield gateway
         finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+            for task in background_tasks:
+                task.cancel()
+            await asyncio.gather(*background_tasks, return_exceptions=True)
             await upstreams.close()
             telemetry.close()
             if gateway.unsaved:
@@ -100,7 +103,7 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
         store.close()
 
 
-async def _look_after(gateway: Gateway) -> None:
+async def _snapshot_loop(gateway: Gateway) -> None:
     """Write a snapshot whenever enough has happened."""
     while True:
         await asyncio.sleep(_LOOK_EVERY)
@@ -164,7 +167,7 @@ async def serve(
     FloorlineError
         If the address is taken, or as for ``running``.
     """
-    listener = _listen(settings.server.host, settings.server.port)
+    listener = _detect_complaints_only(settings.server.host, settings.server.port)
     async with running(settings, path) as gateway:
         config = uvicorn.Config(
             App(gateway),
@@ -189,7 +192,7 @@ async def serve(
         await server.serve(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _detect_complaints_only(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, backlog=2048)

@@ -31,7 +31,7 @@ from floorline.gateway.upstreams import (
     cost_of,
     estimate_usage,
 )
-from floorline.router import Origin, Router
+from floorline.router import RequestContext, Router
 from floorline.stores.sql import SqlStore
 
 log = logging.getLogger("floorline.gateway")
@@ -135,7 +135,7 @@ class Gateway:
             self.apply(new)
         await self.store.committed()
 
-    def problems(self) -> list[str]:
+    def readiness_errors(self) -> list[str]:
         """Why the gateway should get no traffic now; empty if it should."""
         problems = []
         if self.stopping:
@@ -146,7 +146,7 @@ class Gateway:
             problems.append("no model can be called at present")
         return problems
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What somebody should look at though requests are served."""
         notes = [f"model {name!r} is not called at present" for name in self.upstreams.blocked()]
         if self.reloader is not None and self.reloader.error is not None:
@@ -186,7 +186,7 @@ class Gateway:
             return name
         own = tenant_sla(slas[name], caller.tenant)
         if own.name not in slas:
-            self.router.promise(own, at=time.time())
+            self.router.set_sla(own, at=time.time())
         return own.name
 
     def decide(
@@ -208,7 +208,7 @@ class Gateway:
         at = time.time()
         options, zoo = chat.options, self.router.zoo
         session = f"{caller.tenant}/{options.session}" if options.session else ""
-        origin = Origin(caller.tenant, caller.key, session, after)
+        context = RequestContext(caller.tenant, caller.key, session, after)
         if chat.sla is None:
             if chat.model not in zoo:
                 raise ApiError(
@@ -218,8 +218,8 @@ class Gateway:
                     code="model_not_found",
                     param="model",
                 )
-            decision = self.router.direct(
-                chat.model, chat.messages, input_tokens=chat.input_tokens, at=at, origin=origin
+            decision = self.router.log_direct_call(
+                chat.model, chat.messages, input_tokens=chat.input_tokens, at=at, context=context
             )
         else:
             for name in options.exclude:
@@ -234,7 +234,7 @@ class Gateway:
                 needs=chat.needs,
                 exclude=self._excluded(chat, [*options.exclude, *exclude]),
                 at=at,
-                origin=origin,
+                context=context,
             )
             for model in decision.called:
                 # A policy that explores may want several answers; users get, and pay for, one.
@@ -388,7 +388,7 @@ class Gateway:
             )
         if decision.id not in records:
             scores, keys = await asyncio.to_thread(self.store.feedback_of, decision.id)
-            self.router.recall(decision, scores, keys, at=time.time())
+            self.router.restore_decision(decision, scores, keys, at=time.time())
         return decision
 
     async def _recalled(self, id: str) -> Decision | None:

@@ -18,7 +18,7 @@ from floorline.stores.recovery import recover
 from floorline.stores.sql import SqlStore
 from floorline.zoo import Zoo
 
-_GENESIS = ("genesis", "router")
+_INITIAL_STATE = ("genesis", "router")
 TENANT = "@"
 """Between an SLA's name and the tenant that has a queue and a certificate of its own."""
 
@@ -53,7 +53,7 @@ def open_router(
     FloorlineError
         If the log belongs to another encoder or seed, or cannot be folded from its beginning.
     """
-    first = _genesis(store, wanted, encoder.fingerprint, seed, at)
+    first = _initial_state(store, wanted, encoder.fingerprint, seed, at)
 
     def fresh() -> Router:
         return Router(
@@ -72,9 +72,11 @@ def open_router(
     return router
 
 
-def _genesis(store: SqlStore, wanted: Promises, encoder: str, seed: int, at: float) -> Promises:
+def _initial_state(
+    store: SqlStore, wanted: Promises, encoder: str, seed: int, at: float
+) -> Promises:
     """Models and SLAs that a log begins with: the wanted ones if it is new."""
-    written = store.documents(_GENESIS[0]).get(_GENESIS[1])
+    written = store.documents(_INITIAL_STATE[0]).get(_INITIAL_STATE[1])
     if written is None:
         written = pack(
             {
@@ -84,7 +86,7 @@ def _genesis(store: SqlStore, wanted: Promises, encoder: str, seed: int, at: flo
                 "seed": seed,
             }
         )
-        store.put_document(*_GENESIS, written)
+        store.put_document(*_INITIAL_STATE, written)
     first = unpack(written)
     for field, mine in (("encoder", encoder), ("seed", seed)):
         if first[field] != mine:
@@ -111,7 +113,7 @@ def reconcile(router: Router, wanted: Promises, *, at: float) -> None:
     promised = {sla.name: sla for sla in wanted.slas}
     for name, sla in promised.items():
         if router.fold.slas_.get(name) != sla:
-            router.promise(sla, at=at)
+            router.set_sla(sla, at=at)
     for name in list(router.fold.slas_):
         base, at_sign, tenant = name.partition(TENANT)
         if name in promised:
@@ -119,9 +121,9 @@ def reconcile(router: Router, wanted: Promises, *, at: float) -> None:
         if at_sign and base in promised and base in wanted.own:
             own = tenant_sla(promised[base], tenant)
             if router.fold.slas_[name] != own:
-                router.promise(own, at=at)
+                router.set_sla(own, at=at)
         else:
-            router.withdraw(name, at=at)
+            router.remove_sla(name, at=at)
     if router.zoo != wanted.zoo:
         router.change_zoo(wanted.zoo, at=at)
 

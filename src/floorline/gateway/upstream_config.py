@@ -38,7 +38,7 @@ def upstream(model: ModelSettings) -> UpstreamSettings:
         breaker=BreakerSettings(
             failures=breaker.failures,
             rate=breaker.rate,
-            window=breaker.window,
+            window_seconds=breaker.window,
             open_for=breaker.open_for,
             probes=breaker.probes,
         ),

@@ -15,7 +15,7 @@ from floorline.core.features import Features, stacked
 from floorline.estimators import NearestNeighbours, QualityEstimator
 from floorline.events import Decision, Outcome
 from floorline.policies.base import DECLINED, Choice, History, Request, certain
-from floorline.policies.budgets.tracker import Purse
+from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.policies.estimating_policy import EstimatingPolicy, check_history
 from floorline.sla import SLA
 from floorline.zoo import Zoo
@@ -64,7 +64,7 @@ class HistoryPolicy(EstimatingPolicy):
     estimator: MakeHistoryEstimator
     quality_: HistoryEstimator
     exact: ClassVar[bool] = False
-    _folded: ClassVar[tuple[str, ...]] = ("purses_",)
+    _folded: ClassVar[tuple[str, ...]] = ("trackers_",)
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class HistoryPolicy(EstimatingPolicy):
         """Begin with no history, list prices and full purses."""
         super().start(zoo, slas, dim)
         self.models_ = list(zoo.names)
-        self.purses_ = {name: Purse(sla, zoo.names) for name, sla in slas.items()}
+        self.trackers_ = {name: BudgetTracker(sla, zoo.names) for name, sla in slas.items()}
 
     def warm_start(self, history: History) -> None:
         """Learn a history; all of it or, if bad, nothing."""
@@ -146,44 +146,44 @@ class HistoryPolicy(EstimatingPolicy):
 
     def on_decision(self, decision: Decision) -> None:
         """Charge what the decision is expected to cost."""
-        self.purses_[decision.sla].charge(decision)
+        self.trackers_[decision.sla].charge(decision)
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Learn and settle the real cost."""
         super().on_outcome(decision, model, outcome)
-        if decision.sla in self.purses_:
-            self.purses_[decision.sla].settle(decision, model, outcome)
+        if decision.sla in self.trackers_:
+            self.trackers_[decision.sla].settle(decision, model, outcome)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what is known of models that stay."""
         super().on_zoo(zoo)
         self.models_ = list(zoo.names)
-        for purse in self.purses_.values():
-            purse.set_models(zoo.names)
+        for tracker in self.trackers_.values():
+            tracker.set_models(zoo.names)
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
         """Open purses for new SLAs and put changed amounts into known ones."""
-        known = {name: self.purses_[name] for name in slas if name in self.purses_}
-        for name, purse in known.items():
-            purse.promise(slas[name])
-        self.purses_ = {
-            name: known[name] if name in known else Purse(sla, self.models_)
+        known = {name: self.trackers_[name] for name in slas if name in self.trackers_}
+        for name, tracker in known.items():
+            tracker.set_sla(slas[name])
+        self.trackers_ = {
+            name: known[name] if name in known else BudgetTracker(sla, self.models_)
             for name, sla in slas.items()
         }
 
     def _held(self, request: Request, choice: Choice) -> Choice:
         """Turn away what the router would, because the estimate does not fit after all."""
         if choice.model != DECLINED:
-            may = self.purses_[request.sla].may_spend()[choice.model]
+            may = self.trackers_[request.sla].may_spend()[choice.model]
             if choice.cost[choice.model] > may:
                 return nobody(choice.quality, choice.cost)
         return choice
 
     def _affordable(self, request: Request) -> Request:
-        purse = self.purses_[request.sla]
-        if not purse.limited:
+        tracker = self.trackers_[request.sla]
+        if not tracker.limited:
             return request
-        may = purse.may_spend()
+        may = tracker.may_spend()
         fits = self.cost_.predict_one(request.input_tokens) <= may
         return request._replace(allowed=fits if request.allowed is None else fits & request.allowed)
 

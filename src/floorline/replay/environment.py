@@ -42,7 +42,7 @@ class GivenFeatures:
         raise InvalidInput("prompts", prompts, "give features; replay encodes beforehand")
 
 
-class World:
+class Environment:
     """Everything on the far side of the router: providers, users, and the table they answer by."""
 
     def __init__(self, data: ReplayData, spec: Spec, router: Router) -> None:
@@ -110,7 +110,11 @@ class World:
         while self.pending and self.pending[0][0] <= step:
             _, _, known, name, score = heapq.heappop(self.pending)
             router.feedback(known, score=score, model=name)
-        if self.judge.rate and served != DECLINED and router.ask(self.judge, decision.id):
+        if (
+            self.judge.rate
+            and served != DECLINED
+            and router.judge_response(self.judge, decision.id)
+        ):
             run.cost[step] += self.judge.cost
             run.labels[step] += 1
 

@@ -16,7 +16,7 @@ from floorline.estimators.proteus_checkpoint import check_fits, load_network
 from floorline.policies import History, Policy, make_policy, policy_class
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
-from floorline.replay.environment import GivenFeatures, World
+from floorline.replay.environment import Environment, GivenFeatures
 from floorline.replay.spec import Run, Spec, Timeline
 from floorline.router import Router
 from floorline.sla import SLA, Budget
@@ -124,7 +124,7 @@ def replay(
         policy.warm_start(past)
     if len(rows_before):
         policy.warm_start(history_of(data, rows_before))
-    world = World(data, spec, router)
+    world = Environment(data, spec, router)
     run = _empty_run(spec, stream)
     clock = time.perf_counter
     for first in range(0, len(stream), policy.batch):

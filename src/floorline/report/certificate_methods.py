@@ -28,7 +28,7 @@ METHODS = {
 _POINTS = 240
 
 
-class Point(NamedTuple):
+class MethodPoint(NamedTuple):
     """Mean so far and its bounds after n labels, or n requests where those are weighted."""
 
     n: int
@@ -37,7 +37,9 @@ class Point(NamedTuple):
     upper: float
 
 
-def intervals(promise: Promise, method: str, rate: float | None, confidence: float) -> list[Point]:
+def intervals(
+    promise: Promise, method: str, rate: float | None, confidence: float
+) -> list[MethodPoint]:
     """Interval at up to 240 times, the last one now; none without labels.
 
     Raises
@@ -63,7 +65,7 @@ def _stops(count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(1, count, min(count, _POINTS)).round().astype(np.int64))
 
 
-def _betting(scores: NDArray[np.float64], delta: float) -> list[Point]:
+def _betting(scores: NDArray[np.float64], delta: float) -> list[MethodPoint]:
     if not len(scores):
         return []
     n = _stops(len(scores))
@@ -71,21 +73,21 @@ def _betting(scores: NDArray[np.float64], delta: float) -> list[Point]:
     lower = betting_lower(n, totals, delta / 2.0)
     upper = 1.0 - betting_lower(n, n - totals, delta / 2.0)
     columns = (n, totals / n, lower, upper)
-    return [Point(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+    return [MethodPoint(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-def _bernstein(scores: NDArray[np.float64], delta: float) -> Iterator[Point]:
+def _bernstein(scores: NDArray[np.float64], delta: float) -> Iterator[MethodPoint]:
     form = EmpiricalBernstein()
     stops = set(_stops(len(scores)).tolist()) if len(scores) else set()
     for n, score in enumerate(scores.tolist(), start=1):
         form.add(score)
         if n in stops:
-            yield Point(n, form.mean or 0.0, *form.interval(delta))
+            yield MethodPoint(n, form.mean or 0.0, *form.interval(delta))
 
 
 def _weighted(
     responses: Sequence[Response], method: str, rate: float, delta: float
-) -> Iterator[Point]:
+) -> Iterator[MethodPoint]:
     robust, weighted = DoublyRobust(rate), InversePropensity()
     stops = set(_stops(len(responses)).tolist()) if responses else set()
     for n, response in enumerate(responses, start=1):
@@ -96,4 +98,4 @@ def _weighted(
             weighted.add(response.score, rate)
         if n in stops:
             form = robust if method == "dr" else weighted
-            yield Point(n, form.mean or 0.0, *form.interval(delta))
+            yield MethodPoint(n, form.mean or 0.0, *form.interval(delta))

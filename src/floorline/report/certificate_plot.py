@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from floorline.report.certificate_methods import Point
+from floorline.report.certificate_methods import MethodPoint
 
 _WIDTH, _HEIGHT = 760, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 44
 
 
-def interval_svg(series: Sequence[Point], floor: float, counted: str) -> str:
+def interval_svg(series: Sequence[MethodPoint], floor: float, counted: str) -> str:
     """Draw mean, bounds and floor (dashed) over what the points count, as inline SVG.
 
     Examples
     --------
-    >>> interval_svg([Point(1, 1.0, 0.1, 1.0)], 0.8, "labels").startswith("<svg")
+    >>> interval_svg([MethodPoint(1, 1.0, 0.1, 1.0)], 0.8, "labels").startswith("<svg")
     True
     """
     last = max((point.n for point in series), default=1)
-    settled = list(series)[len(series) // 8 :] or [Point(1, floor, 0.0, 1.0)]
+    settled = list(series)[len(series) // 8 :] or [MethodPoint(1, floor, 0.0, 1.0)]
     low = min([floor, *(p.lower for p in settled)])
     high = max([floor, *(p.upper for p in settled)])
     low, high = max(0.0, low - 0.02), min(1.0, high + 0.02)

@@ -12,10 +12,10 @@ from floorline.errors import InvalidInput
 from floorline.events import Decision, Event, Recall, SlaChange
 from floorline.guarantees import Interval
 from floorline.report.certificate_data import Promise, Response
-from floorline.report.certificate_methods import METHODS, Point, intervals
+from floorline.report.certificate_methods import METHODS, MethodPoint, intervals
 from floorline.sla import SLA, check_floor
 from floorline.state.certificate import Certificate, Tally, certify
-from floorline.state.ledger import PRAISE
+from floorline.state.ledger import POSITIVE_LABEL
 from floorline.stores.log_source import LogDigest
 
 _SUSPICIOUS = 0.01
@@ -57,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     corrected: int
     checks: tuple[str, ...]
     notes: tuple[str, ...]
-    series: tuple[Point, ...]
+    series: tuple[MethodPoint, ...]
     counted: str
     floorline: str
     signed_by: str
@@ -144,9 +144,9 @@ def make_report(
     labelled = promise.labelled()
     certificate = _certificate(promise.requests, labelled, sla, method, rate, series)
     window = None
-    if sla.window is not None:
-        latest = _tally(promise.requests, labelled[-sla.window :])
-        window = certify(sla, latest, window=sla.window)
+    if sla.label_window is not None:
+        latest = _tally(promise.requests, labelled[-sla.label_window :])
+        window = certify(sla, latest, window=sla.label_window)
     data = DataRange(
         log=name,
         events=log.events,
@@ -176,7 +176,7 @@ def make_report(
 
 def _tally(requests: int, labelled: Sequence[Response]) -> Tally:
     scores = [r.score or 0.0 for r in labelled]
-    praised = sum(score >= PRAISE for score in scores)
+    praised = sum(score >= POSITIVE_LABEL for score in scores)
     return Tally(requests, len(scores), sum(scores), praised, sum(r.floor for r in labelled))
 
 
@@ -186,7 +186,7 @@ def _certificate(
     sla: SLA,
     method: str,
     rate: float | None,
-    series: Sequence[Point],
+    series: Sequence[MethodPoint],
 ) -> Certificate:
     tally = _tally(requests, labelled)
     if method == "betting" or not series:

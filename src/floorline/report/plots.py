@@ -83,7 +83,7 @@ def response(results: Sequence[Result], path: Path, *, title: str) -> Path:
 
 
 def _line(
-    axes: Axes, shown: str, position: int, x: Sequence[float], points: Sequence[_Point]
+    axes: Axes, shown: str, position: int, x: Sequence[float], points: Sequence[_PlottedPoint]
 ) -> None:
     axes.plot(
         x,
@@ -96,20 +96,20 @@ def _line(
     )
 
 
-class _Point(NamedTuple):
+class _PlottedPoint(NamedTuple):
     floor: float
     satisfaction: float
     cost: float
 
 
-def _points(results: Sequence[Result]) -> dict[str, list[_Point]]:
+def _points(results: Sequence[Result]) -> dict[str, list[_PlottedPoint]]:
     """Means over seeds per policy and floor, floors ascending."""
     found: dict[str, dict[float, list[Result]]] = {}
     for result in results:
         found.setdefault(result.shown, {}).setdefault(result.spec.floor, []).append(result)
     return {
         shown: [
-            _Point(
+            _PlottedPoint(
                 floor,
                 float(np.mean([run.scores.satisfaction for run in runs])),
                 float(np.mean([run.scores.cost for run in runs])),

@@ -8,7 +8,7 @@ import msgspec
 
 from floorline.guarantees import Interval, betting_interval
 from floorline.sla import SLA
-from floorline.state.ledger import PRAISE, Ledger
+from floorline.state.ledger import POSITIVE_LABEL, Ledger
 
 Verdict = Literal["kept", "at risk", "broken", "unknown"]
 
@@ -78,18 +78,20 @@ class Certificate(msgspec.Struct, frozen=True):
 def certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
     """Certify an SLA over all labels of its ledger."""
     served = ledger.requests_ - ledger.declined_
-    tally = Tally(served, ledger.labels_, ledger.satisfied_, ledger.praised_, ledger.promised_)
+    tally = Tally(
+        served, ledger.labels_, ledger.satisfied_, ledger.positive_labels_, ledger.floor_sum_
+    )
     return certify(sla, tally)
 
 
 def window_certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
     """Certify an SLA over the labels of its window; unknown while the SLA has none."""
     scores = ledger.recent_.values()
-    praised = sum(score >= PRAISE for score in scores)
+    praised = sum(score >= POSITIVE_LABEL for score in scores)
     promised = sum(ledger.recent_floors_.values())
     served = ledger.requests_ - ledger.declined_
     tally = Tally(served, len(scores), sum(scores), praised, promised)
-    return certify(sla, tally, window=sla.window)
+    return certify(sla, tally, window=sla.label_window)
 
 
 def certify(

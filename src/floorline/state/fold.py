@@ -36,7 +36,7 @@ Find = Callable[[list[str]], Mapping[str, Decision]]
 """Looks decisions up by their ids, in a log; those it lacks it leaves out."""
 
 
-class Record(msgspec.Struct):
+class DecisionRecord(msgspec.Struct):
     """A decision that may still get outcomes and feedback, and what it got so far.
 
     ``reserved`` maps models whose call is not settled to their expected cost, ``scores`` judged
@@ -74,7 +74,7 @@ class Fold(Stateful):
         self.slas_ = {sla.name: sla for sla in slas}
         self.ledgers_ = {name: Ledger() for name in self.slas_}
         # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
-        self.records_: OrderedDict[str, Record] = OrderedDict()
+        self.records_: OrderedDict[str, DecisionRecord] = OrderedDict()
         # Per conversation of a tenant: its model, and when it was last served.
         self.sessions_: OrderedDict[str, list[str | float]] = OrderedDict()
         # Per model: number of outcomes with a latency, and their sum in seconds.
@@ -107,7 +107,7 @@ class Fold(Stateful):
         self.events_ += 1
         return changed
 
-    def record(self, decision: str) -> Record:
+    def record(self, decision: str) -> DecisionRecord:
         """Return what is remembered of a decision.
 
         Raises
@@ -133,7 +133,7 @@ class Fold(Stateful):
             return False
         reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
         self.decisions_ = event.seq
-        self._remember(Record(event, reserved, {}, []))
+        self._remember(DecisionRecord(event, reserved, {}, []))
         if event.policy == DIRECT:
             return True
         ledger = self.ledgers_[event.sla]
@@ -156,10 +156,10 @@ class Fold(Stateful):
     def _recall(self, event: Recall) -> bool:
         if event.decision.id in self.records_:
             return False
-        self._remember(Record(event.decision, {}, dict(event.scores), list(event.keys)))
+        self._remember(DecisionRecord(event.decision, {}, dict(event.scores), list(event.keys)))
         return True
 
-    def _remember(self, record: Record) -> None:
+    def _remember(self, record: DecisionRecord) -> None:
         self.records_[record.decision.id] = record
         if len(self.records_) > self.memory:
             self._forget(next(iter(self.records_)))
@@ -207,7 +207,7 @@ class Fold(Stateful):
         record.scores[event.model] = score
         ledger.pay_judge(event.cost)
         if event.model == decision.model:
-            window = self.slas_[decision.sla].window
+            window = self.slas_[decision.sla].label_window
             ledger.label(decision.id, score, previous, floor=decision.floor, window=window)
         if event.model in self.zoo_:
             self.policy_.on_feedback(decision, self.zoo_.index(event.model), event, previous)
@@ -284,7 +284,9 @@ class Fold(Stateful):
                     "give the log that the snapshot was made beside"
                 )
             decision = found[data] if isinstance(data, str) else _decode(data, Decision)
-            self.records_[decision.id] = Record(decision, dict(reserved), dict(scores), list(keys))
+            self.records_[decision.id] = DecisionRecord(
+                decision, dict(reserved), dict(scores), list(keys)
+            )
 
     def _plain_names(self) -> list[str]:
         return [n for n in self._state_names() if n not in ("zoo_", "slas_", "records_")]

@@ -12,7 +12,7 @@ from floorline.core.snapshots import Stateful
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
-PRAISE = 0.5
+POSITIVE_LABEL = 0.5
 """Score from which a label is praise; a stream without any may come from complaints only."""
 
 
@@ -45,14 +45,14 @@ class Ledger(Stateful):
         self.spent_: dict[str, float] = {}
         self.reserved_: dict[str, float] = {}
         self.open_calls_: dict[str, int] = {}
-        self.judged_ = 0.0
+        self.judge_cost_ = 0.0
         self.lifetime_spend_ = 0.0
         self.period_start_ = 0.0
         self.labels_ = 0
         self.satisfied_ = 0.0
         # Labels of 1/2 or more, and the sum of the floors that held for the labelled requests.
-        self.praised_ = 0
-        self.promised_ = 0.0
+        self.positive_labels_ = 0
+        self.floor_sum_ = 0.0
         self.recent_: dict[str, float] = {}
         self.recent_floors_: dict[str, float] = {}
         # Per model: requests it could have served, and the sums of q̂ and ĉ over them.
@@ -99,7 +99,7 @@ class Ledger(Stateful):
 
     def pay_judge(self, cost: float) -> None:
         """Charge what a label cost."""
-        self.judged_ += cost
+        self.judge_cost_ += cost
         self.lifetime_spend_ += cost
 
     def label(
@@ -117,14 +117,14 @@ class Ledger(Stateful):
         """
         if previous is not None:
             self.satisfied_ += score - previous
-            self.praised_ += (score >= PRAISE) - (previous >= PRAISE)
+            self.positive_labels_ += (score >= POSITIVE_LABEL) - (previous >= POSITIVE_LABEL)
             if decision in self.recent_:
                 self.recent_[decision] = score
             return
         self.labels_ += 1
         self.satisfied_ += score
-        self.praised_ += score >= PRAISE
-        self.promised_ += floor
+        self.positive_labels_ += score >= POSITIVE_LABEL
+        self.floor_sum_ += floor
         if window is None:
             self.recent_, self.recent_floors_ = {}, {}
             return
@@ -140,7 +140,7 @@ class Ledger(Stateful):
         if start > self.period_start_:
             self.period_start_ = start
             self.spent_ = {}
-            self.judged_ = 0.0
+            self.judge_cost_ = 0.0
 
     def left(self, sla: SLA, zoo: Zoo, at: float) -> NDArray[np.float64]:
         """(M,) what each model may still spend at time ``at``; infinity without a budget."""
@@ -166,7 +166,7 @@ class Ledger(Stateful):
     def _charged(self, sla: SLA, at: float) -> tuple[dict[str, float], float]:
         """What models and judges cost in the budget period that holds at time ``at``."""
         renewed = self._period_start(sla, at) > self.period_start_
-        return ({}, 0.0) if renewed else (self.spent_, self.judged_)
+        return ({}, 0.0) if renewed else (self.spent_, self.judge_cost_)
 
     @staticmethod
     def _period_start(sla: SLA, at: float) -> float:

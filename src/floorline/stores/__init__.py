@@ -1,5 +1,5 @@
 """Event logs in SQL databases."""
 
-from floorline.stores.opening import open_store
+from floorline.stores.open_store import open_store
 
 __all__ = ["open_store"]

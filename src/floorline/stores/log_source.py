@@ -25,7 +25,7 @@ from floorline.events import (
     encode_event,
 )
 from floorline.sla import SLA
-from floorline.stores.opening import open_beside
+from floorline.stores.open_store import open_beside
 from floorline.zoo import Zoo
 
 _FIX = "give a store's URL such as sqlite:///floorline.db, or a .jsonl file of 'store export'"

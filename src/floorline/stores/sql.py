@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from floorline.events import Event, Outcome
-from floorline.stores.checkpoints import Checkpointer
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine, reported
 from floorline.stores.keys import KeyStore
 from floorline.stores.reading import LogReader
 from floorline.stores.schema import documents, events, snapshots
 from floorline.stores.upgrade import check
+from floorline.stores.wal_checkpointer import Checkpointer
 from floorline.stores.writing import EventWriter, Prompt
 
 _SNAPSHOTS_KEPT = 2

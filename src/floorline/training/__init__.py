@@ -1,6 +1,6 @@
 """Training that does not fit into a request: PROTEUS's network. Only the trainer needs PyTorch."""
 
 from floorline.training.parts import Parts, split_parts
-from floorline.training.settings import Settings, target_range
+from floorline.training.settings import TrainingSettings, target_range
 
-__all__ = ["Parts", "Settings", "split_parts", "target_range"]
+__all__ = ["Parts", "TrainingSettings", "split_parts", "target_range"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from floorline.training.settings import Settings
+from floorline.training.settings import TrainingSettings
 
 
 class Duals:
@@ -14,7 +14,7 @@ class Duals:
     p̄ is the share satisfied when μ is the mean of its distribution, which is what will be served.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TrainingSettings) -> None:
         self.settings = settings
         self.values = torch.ones(settings.duals)
         self.shortfall = torch.zeros(settings.duals)

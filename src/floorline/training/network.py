@@ -13,7 +13,7 @@ from floorline.estimators.network import (
     SHARPEST,
     Weights,
 )
-from floorline.training.settings import Settings
+from floorline.training.settings import TrainingSettings
 
 _FIXED = ("cost", "targets")
 ENCODER = ("encoder_weight", "encoder_bias", "quality_weight", "quality_bias")
@@ -33,7 +33,7 @@ class Network(nn.Module):
                 self.register_parameter(name, nn.Parameter(tensor))
 
     @classmethod
-    def fresh(cls, settings: Settings, dim: int, cost: np.ndarray) -> Network:
+    def fresh(cls, settings: TrainingSettings, dim: int, cost: np.ndarray) -> Network:
         """Start from small random weights, drawn with torch's generator."""
         units, models = settings.units, len(cost)
 

@@ -19,7 +19,7 @@ from floorline.estimators.network import TrainedNetwork, Weights
 from floorline.training.duals import Duals
 from floorline.training.network import ENCODER, Network
 from floorline.training.parts import Parts
-from floorline.training.settings import Settings, normalised_cost
+from floorline.training.settings import TrainingSettings, normalised_cost
 
 EVALUATE_EVERY = 25
 """Warm-up steps between looks at the validation rows."""
@@ -48,10 +48,10 @@ class ProteusTrainer:
     encoder
         Makes the features.
     settings
-        See ``Settings``, which says what the paper leaves open and what we chose.
+        See ``TrainingSettings``, which says what the paper leaves open and what we chose.
     """
 
-    def __init__(self, parts: Parts, encoder: Encoder, settings: Settings) -> None:
+    def __init__(self, parts: Parts, encoder: Encoder, settings: TrainingSettings) -> None:
         self.settings = settings
         self.models = parts.train.models
         self.fingerprint = encoder.fingerprint
@@ -252,7 +252,7 @@ def _tensors(table: RoutingTable, encoder: Encoder, dearest: float) -> _Rows:
     )
 
 
-def _spread(settings: Settings) -> Tensor:
+def _spread(settings: TrainingSettings) -> Tensor:
     """τ (batch,), uniform over its range; every batch has all of it, so every dual can move."""
     low, high = settings.targets
     places = (torch.arange(settings.batch) + torch.rand(settings.batch)) / settings.batch

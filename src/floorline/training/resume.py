@@ -16,7 +16,7 @@ from floorline.encoders import Encoder
 from floorline.errors import DataError
 from floorline.training.parts import Parts
 from floorline.training.proteus_trainer import Progress, ProteusTrainer
-from floorline.training.settings import Settings
+from floorline.training.settings import TrainingSettings
 
 STATE = "proteus.training"
 """File of an unfinished training, beside the checkpoint it will become."""
@@ -25,7 +25,7 @@ STATE = "proteus.training"
 def train(
     parts: Parts,
     encoder: Encoder,
-    settings: Settings,
+    settings: TrainingSettings,
     folder: Path,
     *,
     resume: bool = False,
@@ -72,7 +72,7 @@ def _read(path: Path, key: str) -> dict[str, object]:
     return state
 
 
-def _key(parts: Parts, encoder: Encoder, settings: Settings) -> str:
+def _key(parts: Parts, encoder: Encoder, settings: TrainingSettings) -> str:
     tables: list[RoutingTable] = [parts.train, parts.validation]
     digest = hashlib.sha256(msgspec.json.encode(settings))
     for text in (encoder.fingerprint, *(table.digest for table in tables)):

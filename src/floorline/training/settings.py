@@ -10,7 +10,7 @@ from floorline.datasets import RoutingTable
 from floorline.errors import InvalidInput, check_number
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Training of PROTEUS (arXiv 2601.19402); defaults are the paper's where it states them.
 
     Stated: ``units`` (256, everywhere), ``steps`` (10,000), ``rate`` (AdamW, 3e-4), ``dual_rate``
@@ -81,21 +81,33 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         low, high = (
-            check_number("Settings.targets", value, low=0.0, high=1.0, fix="give floors, 0 to 1")
+            check_number(
+                "TrainingSettings.targets", value, low=0.0, high=1.0, fix="give floors, 0 to 1"
+            )
             for value in self.targets
         )
         if low >= high:
-            raise InvalidInput("Settings.targets", self.targets, "give the lower floor first")
+            raise InvalidInput(
+                "TrainingSettings.targets", self.targets, "give the lower floor first"
+            )
         for field in ("steps", "units", "batch", "dual_every", "duals", "epochs"):
-            check_number(f"Settings.{field}", getattr(self, field), low=1, fix="give 1 or more")
-        check_number("Settings.draws", self.draws, low=2, fix="give 2 or more")
-        check_number("Settings.seed", self.seed, low=0, high=2**31, fix="give 0 to 2^31")
+            check_number(
+                f"TrainingSettings.{field}", getattr(self, field), low=1, fix="give 1 or more"
+            )
+        check_number("TrainingSettings.draws", self.draws, low=2, fix="give 2 or more")
+        check_number("TrainingSettings.seed", self.seed, low=0, high=2**31, fix="give 0 to 2^31")
         for field in ("warm_up", "anchor", "average", "dropout", "policy_dropout", "clip"):
             number = getattr(self, field)
-            check_number(f"Settings.{field}", number, low=0.0, high=1.0, fix="give a share, 0 to 1")
+            check_number(
+                f"TrainingSettings.{field}", number, low=0.0, high=1.0, fix="give a share, 0 to 1"
+            )
         for field in ("rate", "dual_rate", "alpha", "entropy", "decay"):
-            check_number(f"Settings.{field}", getattr(self, field), low=0.0, fix="give 0 or more")
-        check_number("Settings.temperature", self.temperature, low=1e-6, fix="give 1e-6 or more")
+            check_number(
+                f"TrainingSettings.{field}", getattr(self, field), low=0.0, fix="give 0 or more"
+            )
+        check_number(
+            "TrainingSettings.temperature", self.temperature, low=1e-6, fix="give 1e-6 or more"
+        )
 
     @property
     def warm_up_steps(self) -> int:

@@ -215,8 +215,8 @@ class Counterfactual:
         record = self.router.fold.records_.get(event.decision)
         return record is not None and event.model in record.decision.called
 
-    def result(self, *, confidence: float = 0.95, least: float = 50.0) -> WhatIf:
-        """Estimate; ``least`` is the smallest effective number of labels to do so from.
+    def result(self, *, confidence: float = 0.95, min_effective_labels: float = 50.0) -> WhatIf:
+        """Estimate, from an effective number of labels of ``min_effective_labels`` or more.
 
         Raises
         ------
@@ -230,11 +230,11 @@ class Counterfactual:
         quality = _sample(labelled, "score", "quality")
         cost = _sample(paid, "cost", "cost")
         size = quality.effective_size
-        if size < least or cost.effective_size < _FEWEST:
+        if size < min_effective_labels or cost.effective_size < _FEWEST:
             raise NoSupport(
                 f"the log's {len(labelled)} labels are worth {size:.1f} of the other policy's own, "
-                f"and at least {least:g} are needed: log more, or with a policy that explores more "
-                "of what this one would serve"
+                f"and at least {min_effective_labels:g} are needed: log more, or with a "
+                "policy that explores more of what this one would serve"
             )
         delta = 1.0 - confidence
         others = float(np.mean([row.other_calls for row in rows]))

@@ -13,7 +13,7 @@ from floorline.sla import SLA
 from floorline.zoo import Model, Zoo
 
 
-class Survey:
+class LogSummary:
     """What a log says of models, SLAs and features before its first change of the zoo."""
 
     def __init__(self, events: Iterable[Event]) -> None:

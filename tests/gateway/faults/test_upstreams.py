@@ -9,19 +9,19 @@ from tests.support.streams import broken_off, without_end
 FAULTS = {
     "reset": (fp.reset, 502, "upstream_reset"),
     "closed": (fp.close, 502, "upstream_reset"),
-    "not HTTP": (fp.not_http, 502, "upstream_garbage"),
+    "not HTTP": (fp.not_http, 502, "upstream_invalid_response"),
     "429": (fp.error(429, Retry_After="70"), 429, "upstream_status"),
     "500": (fp.error(500), 502, "upstream_status"),
     "503": (fp.error(503), 502, "upstream_status"),
     "our key": (fp.error(401), 502, "upstream_status"),
     "redirect": (fp.whole(b"", 307, Location="http://127.0.0.1:1/"), 502, "upstream_status"),
-    "page": (fp.whole(b"<html>Welcome</html>", kind="text/html"), 502, "upstream_garbage"),
+    "page": (fp.whole(b"<html>Welcome</html>", kind="text/html"), 502, "upstream_invalid_response"),
     "nothing": (fp.whole(b""), 502, None),
-    "not UTF-8": (fp.whole(b'{"choices": "\xff\xfe"}'), 502, "upstream_garbage"),
-    "error in 200": (fp.error(200), 502, "upstream_garbage"),
+    "not UTF-8": (fp.whole(b'{"choices": "\xff\xfe"}'), 502, "upstream_invalid_response"),
+    "error in 200": (fp.error(200), 502, "upstream_invalid_response"),
 }
 WHOLE_ONLY = {
-    "cut short": (fp.cut_short(), 502, "upstream_garbage"),
+    "cut short": (fp.cut_short(), 502, "upstream_invalid_response"),
     "huge": (fp.endless(), 502, "upstream_too_large"),
 }
 BOTH = [(name, stream) for name in FAULTS for stream in (False, True)]

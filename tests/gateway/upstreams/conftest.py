@@ -11,7 +11,7 @@ from floorline.gateway.upstreams import Retries, Timeouts, Upstreams, UpstreamSe
 PATIENT = Timeouts(connect=10.0, first_byte=20.0, idle=20.0, total=30.0)
 
 
-class Scene:
+class ScenarioStream:
     """A faulty provider, upstreams that call it, and time that only moves when told."""
 
     def __init__(self, provider):
@@ -58,7 +58,7 @@ def play():
     def run(scene_of):
         async def whole():
             async with FaultyProvider() as provider:
-                scene = Scene(provider)
+                scene = ScenarioStream(provider)
                 try:
                     await scene_of(scene)
                     health = scene.calls.health()

@@ -333,7 +333,7 @@ def test_no_mixture_of_faults_leaves_anything_behind(play):
                 for number, kind in enumerate(kinds)
             ]
         )
-        assert {"well", "cancelled", "timeout", "reset", "garbage", "status"} <= set(ends)
+        assert {"well", "cancelled", "timeout", "reset", "invalid_response", "status"} <= set(ends)
         s.provider._plan.clear()
         assert (await s.ask()).status == 200
         assert calls.blocked() == []

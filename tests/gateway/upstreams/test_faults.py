@@ -348,7 +348,7 @@ def test_no_redirect_gets_the_key(play):
     play(scene)
 
 
-@pytest.mark.parametrize("fault", ["connect", "reset", "status", "garbage"])
+@pytest.mark.parametrize("fault", ["connect", "reset", "status", "invalid_response"])
 def test_no_error_holds_the_key(play, fault):
     async def scene(s):
         url = "http://127.0.0.1:9/v1" if fault == "connect" else s.provider.base_url
@@ -361,7 +361,7 @@ def test_no_error_holds_the_key(play, fault):
                 "connect": faults.hang,
                 "reset": faults.reset,
                 "status": faults.error(500, told),
-                "garbage": faults.whole(body),
+                "invalid_response": faults.whole(body),
             }[fault]
         )
         error = await refused(s)
@@ -391,12 +391,12 @@ def test_no_error_holds_the_key(play, fault):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_garbage(play, fault, stream):
+def test_invalid_responses(play, fault, stream):
     async def scene(s):
         await s.upstreams()
         s.provider.plan(fault)
         error = await refused(s, stream=stream)
-        assert error.kind in ("garbage", "reset")
+        assert error.kind in ("invalid_response", "reset")
         assert (error.fallback, error.client_status) == (True, 502)
         async with await s.ask(stream=stream) as answer:
             assert answer.status == 200
@@ -409,7 +409,7 @@ def test_body_cut_short(play):
         await s.upstreams(retries=THREE)
         s.provider.plan(faults.cut_short())
         error = await refused(s)
-        assert error.kind == "garbage"
+        assert error.kind == "invalid_response"
         assert len(s.provider.requests) == 1
 
     play(scene)
@@ -420,7 +420,7 @@ def test_stream_of_something_else(play):
         await s.upstreams()
         for pieces in ([b"data: <html>\n\n"], [b'data: {"a": 1}\n\n'], [faults.completion()]):
             s.provider.plan(faults.stream(pieces))
-            assert (await refused(s, stream=True)).kind == "garbage"
+            assert (await refused(s, stream=True)).kind == "invalid_response"
 
     play(scene)
 

@@ -105,7 +105,9 @@ def test_credentials_in_the_address_are_refused_unseen():
 
 
 def test_errors_survive_pickling():
-    error = UpstreamError("text", "status", status=503, retry_after=2.0, fallback=False, again=True)
+    error = UpstreamError(
+        "text", "status", status=503, retry_after=2.0, fallback=False, retryable=True
+    )
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), vars(again)) == (str(error), vars(error))
 
@@ -118,7 +120,7 @@ class Clock:
 
 
 def test_breaker_opens_on_rate_and_number():
-    breaker = Breaker(BreakerSettings(failures=3, rate=0.5, window=10.0), Clock())
+    breaker = Breaker(BreakerSettings(failures=3, rate=0.5, window_seconds=10.0), Clock())
     for _ in range(4):
         breaker.succeeded(breaker.admit())
     for _ in range(3):
@@ -130,7 +132,7 @@ def test_breaker_opens_on_rate_and_number():
 
 def test_breaker_forgets_what_lies_outside_its_window():
     clock = Clock()
-    breaker = Breaker(BreakerSettings(failures=3, window=10.0), clock)
+    breaker = Breaker(BreakerSettings(failures=3, window_seconds=10.0), clock)
     for _ in range(50):
         breaker.failed(breaker.admit())
         clock.now += 5.1

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floorline.core.snapshots import pack, unpack
-from floorline.policies.budgets.demand_forecast import Arrivals
+from floorline.policies.budgets.demand_forecast import DemandForecast
 
 
 def wave(count, rng):
@@ -29,7 +29,7 @@ def live(arrivals, phases):
 @pytest.mark.parametrize("guess", [0.2, 1.0, 5.0])
 def test_the_shape_is_known_from_the_second_period_on(guess):
     rng = np.random.default_rng(0)
-    arrivals = Arrivals(round(guess * 1000))
+    arrivals = DemandForecast(round(guess * 1000))
     live(arrivals, wave(1000, rng))
     for _ in range(3):
         arrivals.turn()
@@ -41,7 +41,7 @@ def test_the_shape_is_known_from_the_second_period_on(guess):
 
 def test_a_forecast_is_rather_too_low():
     rng = np.random.default_rng(1)
-    arrivals = Arrivals(500)
+    arrivals = DemandForecast(500)
     off = []
     for _ in range(30):
         found = live(arrivals, np.sort(rng.random(500)))
@@ -54,7 +54,7 @@ def test_a_forecast_is_rather_too_low():
 
 def test_a_lower_level_is_noticed_within_a_tenth_of_the_period():
     rng = np.random.default_rng(2)
-    arrivals = Arrivals(1200)
+    arrivals = DemandForecast(1200)
     for count in (1200, 1200):
         live(arrivals, wave(count, rng))
         arrivals.turn()
@@ -65,7 +65,7 @@ def test_a_lower_level_is_noticed_within_a_tenth_of_the_period():
 
 def test_a_level_that_changes_within_the_period_is_followed():
     rng = np.random.default_rng(3)
-    arrivals = Arrivals(1000)
+    arrivals = DemandForecast(1000)
     for _ in range(2):
         live(arrivals, np.sort(rng.random(1000)))
         arrivals.turn()
@@ -77,7 +77,7 @@ def test_a_level_that_changes_within_the_period_is_followed():
 
 def test_starting_within_a_period_says_nothing_of_what_came_before():
     rng = np.random.default_rng(4)
-    arrivals = Arrivals(1000)
+    arrivals = DemandForecast(1000)
     live(arrivals, 0.75 + 0.25 * np.sort(rng.random(250)))
     arrivals.turn()
     assert arrivals.expected_ == pytest.approx(1000, rel=0.15)
@@ -85,7 +85,7 @@ def test_starting_within_a_period_says_nothing_of_what_came_before():
 
 
 def test_an_empty_period_tells_nothing():
-    arrivals = Arrivals(100)
+    arrivals = DemandForecast(100)
     before = pack(arrivals.snapshot())
     arrivals.turn()
     assert pack(arrivals.snapshot()) == before
@@ -96,7 +96,7 @@ def test_an_empty_period_tells_nothing():
     st.lists(st.lists(st.floats(0.0, 1.0), max_size=30), max_size=4),
 )
 def test_any_times_give_forecasts_and_a_state_that_continues(horizon, phases):
-    arrivals, twin = Arrivals(horizon), Arrivals(horizon)
+    arrivals, twin = DemandForecast(horizon), DemandForecast(horizon)
     for period in phases:
         found = live(arrivals, np.array(period))
         live(twin, np.array(period))

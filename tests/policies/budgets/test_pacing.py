@@ -63,7 +63,7 @@ def spend(pacing, quality, cost, real, times=None):
         pacing.see(made, q)
         if best < 0:
             continue
-        if real[t, best] <= pacing.purse_.may_spend()[best] + c[best]:
+        if real[t, best] <= pacing.tracker_.may_spend()[best] + c[best]:
             paid[t, best] = real[t, best]
         pacing.settle(made, best, Outcome(decision="", model=NAMES[best], cost=paid[t, best]))
     return paid
@@ -152,11 +152,11 @@ def test_another_period_is_learned_anew():
     quality, cost, real = stream(len(times))
     pacing = pacing_for(Budget(total=500.0, period=100.0), horizon=1000)
     spend(pacing, quality, cost, real, times)
-    assert pacing.arrivals_.expected_ < 300
-    pacing.promise(SLA("gold", floor=0.0, budget=Budget(total=700.0, period=100.0)))
-    assert pacing.arrivals_.expected_ < 300
-    pacing.promise(SLA("gold", floor=0.0, budget=Budget(total=700.0, period=400.0)))
-    assert pacing.arrivals_.expected_ == 1000
+    assert pacing.forecast_.expected_ < 300
+    pacing.set_sla(SLA("gold", floor=0.0, budget=Budget(total=700.0, period=100.0)))
+    assert pacing.forecast_.expected_ < 300
+    pacing.set_sla(SLA("gold", floor=0.0, budget=Budget(total=700.0, period=400.0)))
+    assert pacing.forecast_.expected_ == 1000
 
 
 @settings(max_examples=30, deadline=None)
@@ -271,10 +271,10 @@ def test_other_models_leave_what_is_known_of_those_that_stay():
     budget = Budget(per_model={"small": 100.0, "large": 900.0})
     pacing = pacing_for(budget, horizon=600)
     spend(pacing, quality, cost, real)
-    large, spent = pacing.prices[2], pacing.purse_.spent_[2]
+    large, spent = pacing.prices[2], pacing.tracker_.spent_[2]
     pacing.set_models(["large", "new"])
     assert pacing.prices.tolist() == [large, 0.0]
-    assert pacing.purse_.spent_.tolist() == [spent, 0.0]
+    assert pacing.tracker_.spent_.tolist() == [spent, 0.0]
     for _ in range(50):
         pacing.see(decision(np.array([0.6, 0.4]), np.array([30.0, 1.0]), -1), np.array([0.6, 0.4]))
     assert np.isfinite(pacing.prices).all()
@@ -285,7 +285,7 @@ def test_a_raised_budget_lowers_the_prices_at_once():
     pacing = pacing_for(Budget(total=500.0), horizon=600)
     spend(pacing, quality, cost, real)
     before = pacing.prices
-    pacing.promise(SLA("gold", floor=0.0, budget=Budget(total=2000.0)))
+    pacing.set_sla(SLA("gold", floor=0.0, budget=Budget(total=2000.0)))
     assert (pacing.prices < before).all()
-    pacing.promise(SLA("gold", floor=0.0))
+    pacing.set_sla(SLA("gold", floor=0.0))
     assert pacing.prices.tolist() == [0.0, 0.0, 0.0]

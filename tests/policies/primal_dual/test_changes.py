@@ -6,12 +6,12 @@ import pytest
 from floorline import Model, Zoo
 from floorline.datasets import simulate
 from floorline.encoders import make_encoder
-from floorline.policies.primal_dual.prompt_gate import PromptWorth
-from floorline.policies.primal_dual.quality_posterior import ModelLevels
-from floorline.policies.primal_dual.surplus import FloorAccount
+from floorline.policies.primal_dual.prompt_gate import PromptGate
+from floorline.policies.primal_dual.quality_posterior import QualityPosterior
+from floorline.policies.primal_dual.surplus import SurplusEstimator
 from floorline.replay import prepare
 from floorline.replay.scenarios.metrics import Detections
-from floorline.replay.scenarios.streams import act, shared, steady
+from floorline.replay.scenarios.streams import replay_scenario, shared, steady
 from floorline.sla import SLA
 
 ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
@@ -28,7 +28,7 @@ def labels(rng, share):
 
 def test_a_model_that_gets_other_requests_than_before_has_not_changed():
     rng = np.random.default_rng(0)
-    blind, told = ModelLevels(ZOO, 0.8), ModelLevels(ZOO, 0.8)
+    blind, told = QualityPosterior(ZOO, 0.8), QualityPosterior(ZOO, 0.8)
     for number in range(1200):
         chance = 0.9 if number < 400 else 0.5
         y = labels(rng, chance)
@@ -40,7 +40,7 @@ def test_a_model_that_gets_other_requests_than_before_has_not_changed():
 
 def test_a_change_is_called_against_what_prompts_let_expect_and_tells_its_size():
     rng = np.random.default_rng(1)
-    levels = ModelLevels(ZOO, 0.8)
+    levels = QualityPosterior(ZOO, 0.8)
     number = 0
     while levels.changes_ == 0 and number < 1000:
         chance = rng.uniform(0.5, 0.9)
@@ -52,7 +52,7 @@ def test_a_change_is_called_against_what_prompts_let_expect_and_tells_its_size()
 
 def test_predictions_that_are_always_a_little_off_are_no_change():
     rng = np.random.default_rng(2)
-    levels = ModelLevels(ZOO, 0.8)
+    levels = QualityPosterior(ZOO, 0.8)
     for _ in range(2000):
         levels.learn(0, labels(rng, 0.7), expected=0.78)
     assert levels.changes_ == 0
@@ -60,7 +60,7 @@ def test_predictions_that_are_always_a_little_off_are_no_change():
 
 def test_only_models_that_changed_are_doubted_with_time():
     rng = np.random.default_rng(3)
-    levels = ModelLevels(ZOO, 0.8)
+    levels = QualityPosterior(ZOO, 0.8)
     for number in range(600):
         levels.learn(0, labels(rng, 0.8))
         levels.learn(1, labels(rng, 0.9 if number < 500 else 0.3))
@@ -81,13 +81,13 @@ def test_only_models_that_changed_are_doubted_with_time():
 def test_complaints_alone_call_no_changes(data):
     scene = steady(data, floor=0.8, requests=2500, seed=1)
     seen = Detections()
-    run = act(scene, "primal_dual", seed=1, feedback="served+negative:0.5", watch=seen)
+    run = replay_scenario(scene, "primal_dual", seed=1, feedback="served+negative:0.5", watch=seen)
     assert seen.steps == []
     assert run.satisfied.mean() > 0.76
 
 
 def test_a_surplus_far_off_course_brings_the_rungs_back_until_it_is_on_it():
-    account = FloorAccount(["only"])
+    account = SurplusEstimator(["only"])
     states = []
     for short in (5.0, 19.0, 21.0, 10.0, 1.0, -1.0, -15.0, -30.0, -5.0, 2.0):
         account.watch(short, below=20.0, above=25.0)
@@ -97,7 +97,7 @@ def test_a_surplus_far_off_course_brings_the_rungs_back_until_it_is_on_it():
 
 def test_proof_is_withdrawn_once_estimates_mislead():
     rng = np.random.default_rng(4)
-    worth = PromptWorth(["a", "b"])
+    worth = PromptGate(["a", "b"])
 
     def live(count, sign):
         for _ in range(count):
@@ -122,9 +122,9 @@ def test_an_sla_with_harder_requests_asks_for_better_models(data):
     apart = {}
 
     def watch(step, router):
-        apart.update({name: a.apart_ for name, a in router.policy.accounts_.items()})
+        apart.update({name: a.apart_ for name, a in router.policy.surplus_.items()})
 
-    run = act(scene, "primal_dual", seed=2, watch=watch)
+    run = replay_scenario(scene, "primal_dual", seed=2, watch=watch)
     assert apart["harder"] < -0.03 < 0.0 < apart["usual"]
     asked = np.array(scene.timeline.sla) == "harder"
     paid = {name: run.cost[rows].mean() for name, rows in (("harder", asked), ("usual", ~asked))}

@@ -6,7 +6,12 @@ import pytest
 from floorline.datasets import simulate
 from floorline.encoders import make_encoder
 from floorline.replay import prepare
-from floorline.replay.scenarios.streams import act, misleading_prompts, steady, useless_prompts
+from floorline.replay.scenarios.streams import (
+    misleading_prompts,
+    replay_scenario,
+    steady,
+    useless_prompts,
+)
 
 FLOOR = 0.8
 REQUESTS = 2000
@@ -22,12 +27,12 @@ def both(scene, seed, past):
     proven = []
 
     def watch(step, router):
-        if not proven and router.policy.worth_.proven:
+        if not proven and router.policy.gate_.proven:
             proven.append(step)
 
     past = scene.history(past) if past else None
-    prompts = act(scene, "primal_dual", seed=seed, past=past, watch=watch)
-    without = act(scene, "primal_dual", seed=seed, past=past, prompts=False)
+    prompts = replay_scenario(scene, "primal_dual", seed=seed, past=past, watch=watch)
+    without = replay_scenario(scene, "primal_dual", seed=seed, past=past, prompts=False)
     return prompts, without, proven[0] if proven else REQUESTS
 
 

@@ -12,9 +12,9 @@ from floorline.errors import BudgetExhausted, InvalidInput
 from floorline.policies import make_policy
 from floorline.policies.base import History
 from floorline.policies.primal_dual.policy import PrimalDual
-from floorline.policies.primal_dual.prompt_gate import PromptWorth
-from floorline.policies.primal_dual.quality_posterior import _LEVEL, _SLOPE, ModelLevels
-from floorline.policies.primal_dual.surplus import FloorAccount
+from floorline.policies.primal_dual.prompt_gate import PromptGate
+from floorline.policies.primal_dual.quality_posterior import _LEVEL, _SLOPE, QualityPosterior
+from floorline.policies.primal_dual.surplus import SurplusEstimator
 from floorline.replay.environment import GivenFeatures
 from floorline.sla import Budget
 
@@ -137,7 +137,7 @@ def test_a_guarded_sla_is_proved_and_an_unguarded_one_is_kept_for_less():
 
 def test_complaints_alone_are_recognised_and_silence_then_means_satisfied():
     users = Users(complaint_rate=0.5).live(2000, report=complaints(0.5))
-    assert users.router.policy.quiet_
+    assert users.router.policy.silence_is_satisfied_
     assert np.mean(users.satisfied) == pytest.approx(0.7, abs=0.06)
 
 
@@ -145,15 +145,15 @@ def test_one_compliment_shows_that_silence_means_nothing():
     users = Users().live(50, report=complaints(1.0))
     users.live(1, report=lambda rng, y: 1.0)
     users.live(300, report=complaints(1.0))
-    assert not users.router.policy.quiet_
+    assert not users.router.policy.silence_is_satisfied_
 
 
 def test_a_drop_of_quality_is_detected_and_another_model_takes_over():
     users = Users().live(800)
     users.true["medium"] = 0.3
-    before = users.router.policy.levels_.changes_
+    before = users.router.policy.posterior_.changes_
     users.live(600)
-    assert users.router.policy.levels_.changes_ > before
+    assert users.router.policy.posterior_.changes_ > before
     assert users.share("medium", 200) < 0.3
 
 
@@ -180,11 +180,11 @@ def test_a_good_cheap_model_that_joins_finds_its_share():
 
 def test_a_model_that_leaves_is_replaced_and_what_it_did_still_counts():
     users = Users().live(600)
-    account = users.router.policy.accounts_["s"]
-    level, variance = users.router.policy.levels_.mean_, 0.2
+    account = users.router.policy.surplus_["s"]
+    level, variance = users.router.policy.posterior_.mean_, 0.2
     surplus, _ = account.surplus(level, variance)
     users.router.remove_model("medium")
-    after, _ = account.surplus(users.router.policy.levels_.mean_, variance)
+    after, _ = account.surplus(users.router.policy.posterior_.mean_, variance)
     assert after == pytest.approx(surplus, abs=1.0)
     users.live(600)
     assert np.mean(users.satisfied) >= 0.68
@@ -195,13 +195,13 @@ def test_slas_share_what_is_learned_and_keep_their_own_accounts():
     users = Users(slas=slas)
     users.live(400, sla="low").live(400, sla="high")
     policy = users.router.policy
-    assert policy.accounts_["low"].requests_ == policy.accounts_["high"].requests_ == 400
-    assert policy.levels_.labels_.sum() == 800
+    assert policy.surplus_["low"].requests_ == policy.surplus_["high"].requests_ == 400
+    assert policy.posterior_.labels_.sum() == 800
 
 
 def test_prompts_decide_only_when_they_have_proved_to_tell():
     blind = Users().live(600)
-    assert blind.router.policy.worth_.slopes_[1] < 0.5
+    assert blind.router.policy.gate_.slopes_[1] < 0.5
     telling = Users()
     rng = np.random.default_rng(1)
     x = rng.normal(size=(900, DIM)).astype(np.float32)
@@ -210,7 +210,7 @@ def test_prompts_decide_only_when_they_have_proved_to_tell():
     cost = np.tile([1.0, 4.0, 20.0], (900, 1))
     tokens = np.zeros(900, dtype=np.int64)
     telling.router.policy.warm_start(History(list(x), labels, cost, tokens))
-    assert telling.router.policy.worth_.proven
+    assert telling.router.policy.gate_.proven
     hard, easy = np.array([[-2, 0, 0, 0], [2, 0, 0, 0]], np.float32)
     policy = telling.router.policy
     for _ in range(300):
@@ -221,7 +221,7 @@ def test_prompts_decide_only_when_they_have_proved_to_tell():
     }
     assert served["e"] == "small"
     assert served["h"] != "small"
-    assert policy.worth_.slopes_[1] > 0.2
+    assert policy.gate_.slopes_[1] > 0.2
 
 
 def test_a_budget_is_spent_and_never_exceeded():
@@ -282,7 +282,7 @@ def test_bad_parameters_are_refused(parameters):
 
 
 def test_levels_borrow_strength_across_models():
-    levels = ModelLevels(THREE, 0.7)
+    levels = QualityPosterior(THREE, 0.7)
     before = levels.mean_.copy()
     for _ in range(100):
         levels.learn(1, 0.0)
@@ -299,7 +299,7 @@ def test_levels_borrow_strength_across_models():
 def test_levels_are_the_exact_posterior(prices, floor, seed, most):
     rng = np.random.default_rng(seed)
     zoo = Zoo([Model(f"m{m}", call_price=price) for m, price in enumerate(prices)])
-    levels = ModelLevels(zoo, floor)
+    levels = QualityPosterior(zoo, floor)
     count = rng.integers(0, most + 1, len(prices)).astype(float)
     total = count * rng.random(len(prices))
     levels.odd_ = rng.uniform(0.03, 0.5)
@@ -315,7 +315,7 @@ def test_levels_are_the_exact_posterior(prices, floor, seed, most):
 
 def test_levels_forget_after_a_change_only():
     rng = np.random.default_rng(0)
-    steady, changed = ModelLevels(THREE, 0.8), ModelLevels(THREE, 0.8)
+    steady, changed = QualityPosterior(THREE, 0.8), QualityPosterior(THREE, 0.8)
     for number in range(800):
         y = float(rng.random() < 0.8)
         steady.learn(0, y)
@@ -326,7 +326,7 @@ def test_levels_forget_after_a_change_only():
 
 
 def test_surplus_of_missing_labels_is_that_of_the_labelled():
-    account = FloorAccount(["a", "b"])
+    account = SurplusEstimator(["a", "b"])
     for number in range(1000):
         account.serve(0, 0.5)
         if number % 5 == 0:
@@ -340,7 +340,7 @@ def test_surplus_of_missing_labels_is_that_of_the_labelled():
 
 def test_worth_is_proven_by_labels_that_agree_and_not_by_noise():
     rng = np.random.default_rng(2)
-    true, noise = PromptWorth(["a", "b"]), PromptWorth(["a", "b"])
+    true, noise = PromptGate(["a", "b"]), PromptGate(["a", "b"])
     for _ in range(1500):
         quality = np.clip(0.5 + rng.normal(0.0, 0.2, 2), 0.0, 1.0)
         for worth in (true, noise):

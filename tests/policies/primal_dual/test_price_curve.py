@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from floorline.core.snapshots import pack, unpack
 from floorline.optimization.floor_lp import floor_price
-from floorline.policies.primal_dual.price_curve import Frontier
+from floorline.policies.primal_dual.price_curve import PriceCurve
 
 
 def estimates(count, models=4, seed=0):
@@ -26,7 +26,7 @@ def mean_at(price, quality, cost):
 @pytest.mark.parametrize("floor", [0.45, 0.55, 0.65, 0.75])
 def test_the_price_meets_the_floor_as_the_exact_one_does(floor):
     quality, cost = estimates(1500)
-    frontier = Frontier(unit=1e-2)
+    frontier = PriceCurve(unit=1e-2)
     frontier.see_many(quality, cost)
     assert mean_at(frontier.price(floor), quality, cost) == pytest.approx(floor, abs=0.01)
     exact = floor_price(quality, cost, floor)
@@ -35,7 +35,7 @@ def test_the_price_meets_the_floor_as_the_exact_one_does(floor):
 
 def test_beyond_what_models_reach_the_price_is_at_its_ends():
     quality, cost = estimates(300)
-    frontier = Frontier(unit=1e-2)
+    frontier = PriceCurve(unit=1e-2)
     assert frontier.price(0.0) == frontier.price(1.0) == frontier.prices_[-1]
     frontier.see_many(quality, cost)
     assert frontier.price(0.0) == frontier.prices_[0]
@@ -44,7 +44,7 @@ def test_beyond_what_models_reach_the_price_is_at_its_ends():
 
 
 def test_it_follows_requests_that_change():
-    frontier = Frontier(unit=5.0, memory=100)
+    frontier = PriceCurve(unit=5.0, memory=100)
     cost = np.array([1.0, 5.0])
     for _ in range(500):
         frontier.see(np.array([0.8, 0.9]), cost)
@@ -65,7 +65,7 @@ ROWS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(ROWS, st.floats(0, 1), st.floats(0, 1), st.floats(1e-6, 1e6))
 def test_prices_rise_with_the_floor_and_the_state_continues_bit_for_bit(rows, one, other, unit):
-    frontier, twin = Frontier(unit), Frontier(unit)
+    frontier, twin = PriceCurve(unit), PriceCurve(unit)
     for quality, seed in rows:
         cost = unit * np.random.default_rng(seed).random(3)
         frontier.see(np.array(quality), cost)
@@ -78,16 +78,16 @@ def test_prices_rise_with_the_floor_and_the_state_continues_bit_for_bit(rows, on
 
 
 def test_a_restart_forgets_all_requests_and_takes_another_scale():
-    frontier = Frontier(unit=1.0)
+    frontier = PriceCurve(unit=1.0)
     frontier.see(np.array([0.2, 0.9]), np.array([0.1, 1.0]))
     frontier.restart(10.0)
     assert frontier.seen_ == 0
-    assert frontier.prices_[-1] == pytest.approx(10.0 * Frontier(unit=1.0).prices_[-1])
-    assert Frontier(unit=0.0).price(0.5) > 0.0
+    assert frontier.prices_[-1] == pytest.approx(10.0 * PriceCurve(unit=1.0).prices_[-1])
+    assert PriceCurve(unit=0.0).price(0.5) > 0.0
 
 
 def test_requests_that_were_estimated_otherwise_count_for_few_of_those_to_come():
-    stubborn, open_minded = Frontier(unit=1.0), Frontier(unit=1.0)
+    stubborn, open_minded = PriceCurve(unit=1.0), PriceCurve(unit=1.0)
     for frontier in (stubborn, open_minded):
         frontier.see_many(np.tile([0.3, 0.9], (1000, 1)), np.tile([0.1, 1.0], (1000, 1)))
     open_minded.forget()

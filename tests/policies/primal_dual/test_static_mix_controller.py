@@ -6,28 +6,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floorline import Model, Zoo
-from floorline.policies.primal_dual.quality_posterior import ModelLevels
+from floorline.policies.primal_dual.quality_posterior import QualityPosterior
 from floorline.policies.primal_dual.static_mix_controller import (
     _HEARD,
     _HOPELESS,
-    Rungs,
+    StaticMixController,
     improvement,
 )
-from floorline.policies.primal_dual.surplus import _WORTH, FloorAccount, InHand
+from floorline.policies.primal_dual.surplus import _WORTH, SurplusEstimate, SurplusEstimator
 
-RUNGS = Rungs(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
-SHORT, PLENTY = InHand(-5.0, 0.0), InHand(1e6, 0.0)
+RUNGS = StaticMixController(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
+SHORT, PLENTY = SurplusEstimate(-5.0, 0.0), SurplusEstimate(1e6, 0.0)
 
 
 def known(true, labels=400):
     zoo = Zoo([Model(f"m{m}", call_price=4.0**m) for m in range(len(true))])
-    levels = ModelLevels(zoo, 0.7)
+    levels = QualityPosterior(zoo, 0.7)
     levels.restart(np.full(len(true), float(labels)), labels * np.array(true))
     return levels, 4.0 ** np.arange(len(true))
 
 
 def serve(levels, cost, in_hand, *, floor=0.7, allowed=None):
-    account = FloorAccount(levels.models_)
+    account = SurplusEstimator(levels.models_)
     mask = None if allowed is None else np.array(allowed)
     return RUNGS.serve(cost, mask, floor, levels, account, in_hand)
 
@@ -81,7 +81,7 @@ def test_improvement_is_never_negative_and_grows_with_doubt():
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_the_surplus_counts_what_is_missing_at_the_mean_of_what_is_known(models, seed):
     rng = np.random.default_rng(seed)
-    account, level = FloorAccount([f"m{m}" for m in range(models)]), rng.random(models)
+    account, level = SurplusEstimator([f"m{m}" for m in range(models)]), rng.random(models)
     account.served_ = rng.integers(0, 50, models).astype(float)
     account.labels_ = rng.integers(0, 50, models).astype(float)
     account.sum_ = account.labels_ * rng.random(models)

@@ -163,7 +163,7 @@ def test_budgets_hold_up_to_the_error_of_one_estimate(
     assert (spent <= np.array(amounts) + COSTS).all()
     if total is not None:
         assert spent.sum() <= total + COSTS.max()
-    np.testing.assert_allclose(router.policy.purses_["gold"].spent_, spent, atol=1e-9)
+    np.testing.assert_allclose(router.policy.trackers_["gold"].spent_, spent, atol=1e-9)
 
 
 def test_the_published_variant_bounds_prices_and_turns_nobody_away(warm):
@@ -276,7 +276,7 @@ def test_other_models_start_a_new_sample_and_new_prices_do_not(warm):
     sample = router.policy.samples_["gold"]
     assert sample.seen_ == 20
     assert sample.prices_.shape == (4,)
-    assert router.policy.purses_["gold"].budgets.tolist() == [60.0, 120.0, 400.0, np.inf]
+    assert router.policy.trackers_["gold"].budgets.tolist() == [60.0, 120.0, 400.0, np.inf]
 
 
 def test_without_history_or_budgets_it_serves(build_router, vector):

@@ -195,7 +195,7 @@ class TestJudge:
         asked = 0
         for _ in range(3000):
             decision = router.route(features=features(rng))
-            asked += router.ask(judge, decision.id, "the answer")
+            asked += router.judge_response(judge, decision.id, "the answer")
         assert asked / 3000 == pytest.approx(0.1, abs=0.02)
         assert router.status().labels == asked
         assert router.status().spent == pytest.approx(0.5 * asked)
@@ -204,7 +204,7 @@ class TestJudge:
         router = make_router()
         decision = router.route(features=np.ones(DIM, np.float32))
         router.feedback(decision.id, satisfied=False)
-        assert not router.ask(Judge(lambda d, r: 1.0, rate=1.0), decision.id)
+        assert not router.judge_response(Judge(lambda d, r: 1.0, rate=1.0), decision.id)
         assert router.status().satisfaction == 0.0
 
     def test_sees_decision_and_response_and_a_user_overrules_it(self):
@@ -216,7 +216,7 @@ class TestJudge:
             return 1.0
 
         decision = router.route(features=np.ones(DIM, np.float32))
-        assert router.ask(Judge(score, rate=1.0), decision.id, "42")
+        assert router.judge_response(Judge(score, rate=1.0), decision.id, "42")
         assert seen == [(decision.model, "42")]
         router.feedback(decision.id, satisfied=False)
         assert router.status().satisfaction == 0.0
@@ -225,7 +225,7 @@ class TestJudge:
     def test_its_labels_are_logged_as_its_own(self):
         router = make_router()
         decision = router.route(features=np.ones(DIM, np.float32))
-        router.ask(Judge(lambda d, r: 0.5, rate=1.0, cost=0.1), decision.id)
+        router.judge_response(Judge(lambda d, r: 0.5, rate=1.0, cost=0.1), decision.id)
         (event,) = [event for event in router.log.read() if isinstance(event, Feedback)]
         assert (event.source, event.cost, event.score) == ("judge", 0.1, 0.5)
 

@@ -6,7 +6,7 @@ import pytest
 from floorline.errors import InvalidInput
 from floorline.policies import BUDGET_REFERENCE_POINTS, POLICIES, History, Request, make_policy
 from floorline.policies.base import DECLINED
-from floorline.policies.budgets.tracker import Purse
+from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.sla import SLA, Budget
 from floorline.zoo import Model, Zoo
 
@@ -200,29 +200,29 @@ def test_an_untold_length_is_refused():
 def test_a_purse_charges_estimates_settles_real_costs_and_renews(build_router, vector):
     sla = SLA("gold", floor=0.0, budget=Budget(total=100.0, per_model={"small": 10.0}, period=60.0))
     router = build_router("greedy_perf", [sla])
-    purse = router.policy.purses_["gold"]
+    tracker = router.policy.trackers_["gold"]
     decision = router.route(features=vector(0), at=1.0)
-    assert purse.total_left() == pytest.approx(100.0 - decision.expected_cost)
+    assert tracker.total_left() == pytest.approx(100.0 - decision.expected_cost)
     router.outcome(decision.id, cost=7.0)
-    assert (purse.total_left(), purse.spent_[decision.index]) == (93.0, 7.0)
+    assert (tracker.total_left(), tracker.spent_[decision.index]) == (93.0, 7.0)
     ledger = router.fold.ledgers_["gold"]
-    np.testing.assert_allclose(purse.may_spend(), ledger.left(sla, router.zoo, 2.0))
+    np.testing.assert_allclose(tracker.may_spend(), ledger.left(sla, router.zoo, 2.0))
     router.route(features=vector(1), at=61.0)
-    assert purse.spent_.sum() < 7.0
+    assert tracker.spent_.sum() < 7.0
 
 
 def test_what_models_spent_that_left_counts_in_the_total():
     zoo = Zoo([Model("a"), Model("b")])
-    purse = Purse(SLA("gold", floor=0.0, budget=Budget(total=10.0)), zoo.names)
-    purse.spent_[:] = [3.0, 4.0]
-    purse.set_models(["b", "c"])
-    assert (purse.total_left(), purse.spent_.tolist()) == (3.0, [4.0, 0.0])
+    tracker = BudgetTracker(SLA("gold", floor=0.0, budget=Budget(total=10.0)), zoo.names)
+    tracker.spent_[:] = [3.0, 4.0]
+    tracker.set_models(["b", "c"])
+    assert (tracker.total_left(), tracker.spent_.tolist()) == (3.0, [4.0, 0.0])
 
 
 def test_a_promise_made_anew_changes_the_amounts(build_router, gold):
     router = build_router("greedy_cost", [gold])
-    router.policy.purses_["gold"].spent_[0] = 5.0
-    router.promise(SLA("gold", floor=0.0, budget=Budget(per_model={"small": 50.0})))
-    assert router.policy.purses_["gold"].left().tolist() == [45.0, np.inf, np.inf]
-    router.promise(SLA("other", floor=0.0))
-    assert not router.policy.purses_["other"].limited
+    router.policy.trackers_["gold"].spent_[0] = 5.0
+    router.set_sla(SLA("gold", floor=0.0, budget=Budget(per_model={"small": 50.0})))
+    assert router.policy.trackers_["gold"].left().tolist() == [45.0, np.inf, np.inf]
+    router.set_sla(SLA("other", floor=0.0))
+    assert not router.policy.trackers_["other"].limited

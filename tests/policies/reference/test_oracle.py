@@ -32,7 +32,7 @@ def test_a_new_floor_is_solved_for(build_router, vector):
     cost = np.array([[1.0, 5.0, 20.0]] * 4)
     router = build_router(make_policy("oracle", quality=quality, cost=cost), [SLA("s", floor=0.0)])
     assert router.route(features=vector(0)).model == "small"
-    router.promise(SLA("s", floor=1.0))
+    router.set_sla(SLA("s", floor=1.0))
     assert router.route(features=vector(1)).model == "large"
 
 

@@ -22,13 +22,13 @@ from floorline.replay.scenarios.metrics import (
 )
 from floorline.replay.scenarios.streams import (
     DEMAND,
-    act,
     budgeted,
     joins,
     leaves,
     misleading_prompts,
     price_change,
     quality_change,
+    replay_scenario,
     shared,
     steady,
     useless_prompts,
@@ -132,7 +132,7 @@ def test_models_join_and_leave_at_their_step(scene):
     assert joined.history(50).quality.shape == (50, len(scene.data.zoo) - 1)
     column = scene.data.zoo.index(MODEL)
     for scene_, serves in ((joined, slice(AT, None)), (left, slice(None, AT))):
-        run = act(scene_, "random", seed=1, past=scene_.history(50))
+        run = replay_scenario(scene_, "random", seed=1, past=scene_.history(50))
         steps = np.flatnonzero(run.model == column)
         assert len(steps) > 0
         assert set(steps.tolist()) <= set(range(1000)[serves])
@@ -237,7 +237,7 @@ def test_without_a_budget_there_are_no_periods(scene):
 def test_budgets_are_kept_end_to_end(scene):
     budget = Budget(total=float(scene.data.cost.mean(axis=0).min()) * 500, period=1.0)
     made = budgeted(scene, demand="bursts", periods=2, budget=budget, floor=0.5, seed=1)
-    run = act(made, "primal_dual", seed=1)
+    run = replay_scenario(made, "primal_dual", seed=1)
     found = periods(made, run)
     assert len(found) == 2
     for period in found:
@@ -250,7 +250,7 @@ class Counting:
     """Stands for a router whose policy has called these many changes so far."""
 
     def __init__(self, changes):
-        self.policy = type("", (), {"levels_": type("", (), {"changes_": changes})()})()
+        self.policy = type("", (), {"posterior_": type("", (), {"changes_": changes})()})()
 
 
 def test_detections_are_the_steps_at_which_the_count_rises():
@@ -264,7 +264,7 @@ def test_detections_are_the_steps_at_which_the_count_rises():
 
 def test_a_policy_without_levels_detects_nothing(scene):
     seen = Detections()
-    act(scene, "random", seed=1, watch=seen)
+    replay_scenario(scene, "random", seed=1, watch=seen)
     assert seen.steps == []
 
 
@@ -339,8 +339,8 @@ def test_means_of_what_is_finite():
 )
 @pytest.mark.parametrize("policy", ["primal_dual", "sla_router"])
 def test_nobody_is_told_a_change_before_it_comes(scene, change, policy):
-    model = scene.data.zoo.names[int(act(scene, policy, seed=1).model[AT:].max())]
-    plain, other = (act(made, policy, seed=1) for made in (scene, change(scene, model)))
+    model = scene.data.zoo.names[int(replay_scenario(scene, policy, seed=1).model[AT:].max())]
+    plain, other = (replay_scenario(made, policy, seed=1) for made in (scene, change(scene, model)))
     np.testing.assert_array_equal(plain.model[:AT], other.model[:AT])
     assert not np.array_equal(plain.model[AT:], other.model[AT:])
 
@@ -349,7 +349,8 @@ def test_a_policy_without_labels_sees_nothing_of_a_change_of_quality(scene):
     changed = quality_change(scene, MODEL, -0.9, AT)
     for feedback in ("served", "served+sparse:0"):
         plain, other = (
-            act(made, "primal_dual", seed=2, feedback=feedback) for made in (scene, changed)
+            replay_scenario(made, "primal_dual", seed=2, feedback=feedback)
+            for made in (scene, changed)
         )
         same = np.array_equal(plain.model, other.model)
         assert same == (feedback == "served+sparse:0")
@@ -357,11 +358,11 @@ def test_a_policy_without_labels_sees_nothing_of_a_change_of_quality(scene):
 
 def test_a_large_drop_is_detected_and_left_end_to_end(data):
     scene = steady(data, floor=0.7, requests=1200, seed=4)
-    probe = act(scene, "primal_dual", seed=4)
+    probe = replay_scenario(scene, "primal_dual", seed=4)
     used = int(np.bincount(probe.model[:600]).argmax())
     changed = quality_change(scene, scene.data.zoo.names[used], -0.9, 600)
     seen = Detections()
-    run = act(changed, "primal_dual", seed=4, watch=seen)
+    run = replay_scenario(changed, "primal_dual", seed=4, watch=seen)
     assert seen.first_after(600) < 300
     assert until_halved(run, used, 600) < 400
     assert stretches(changed, run)[1].satisfaction > 0.6

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from floorline.errors import FloorlineError
-from floorline.gateway.api.catalog import PromisesApi
+from floorline.gateway.api.catalog import CatalogApi
 from floorline.gateway.api.chat import ChatEndpoint
 from floorline.gateway.api.feedback import FeedbackApi
 from floorline.gateway.api.models_admin import ZooApi
@@ -47,7 +47,7 @@ class App:
 
 
 def _others(gateway: Gateway) -> Starlette:
-    feedback, promises = FeedbackApi(gateway), PromisesApi(gateway)
+    feedback, promises = FeedbackApi(gateway), CatalogApi(gateway)
     routing, zoo = RouteApi(gateway), ZooApi(gateway)
 
     async def chat(request: Request) -> Response:
@@ -58,9 +58,9 @@ def _others(gateway: Gateway) -> Starlette:
         return reply({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        problems = gateway.problems()
+        problems = gateway.readiness_errors()
         status = "ready" if not problems else "not ready"
-        body = {"status": status, "problems": problems, "notes": gateway.notes()}
+        body = {"status": status, "problems": problems, "notes": gateway.warnings()}
         return reply(body, 200 if not problems else 503)
 
     async def metrics(request: Request) -> Response:

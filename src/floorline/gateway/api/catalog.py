@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from floorline.gateway.service import Gateway
 
 
-class PromisesApi:
+class CatalogApi:
     """The endpoints that list models and SLAs."""
 
     def __init__(self, gateway: Gateway) -> None:

@@ -44,7 +44,7 @@ class Log(Protocol):
     def __len__(self) -> int: ...
 
 
-class Reading(Collector):
+class CallbackCollector(Collector):
     """Calls a function whenever the metrics are scraped."""
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:

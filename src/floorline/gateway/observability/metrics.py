@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import choose_encoder
 
 from floorline.gateway.observability.collectors import (
+    CallbackCollector,
     Log,
-    Reading,
     breaker_metrics,
     build_info,
     config_metrics,
@@ -111,7 +111,7 @@ class Metrics:
         self._outcomes: dict[tuple[str, str, str], Counter] = {}
         self._sources: dict[tuple[str, str], Counter] = {}
         ProcessCollector(registry=self.registry)
-        self.registry.register(Reading(build_info))
+        self.registry.register(CallbackCollector(build_info))
 
     def watch(
         self,
@@ -142,17 +142,17 @@ class Metrics:
         """
         if router is not None:
             self._router = router
-            self.registry.register(Reading(lambda: sla_metrics(router)))
+            self.registry.register(CallbackCollector(lambda: sla_metrics(router)))
         if store is not None:
-            self.registry.register(Reading(lambda: store_metrics(store)))
+            self.registry.register(CallbackCollector(lambda: store_metrics(store)))
         if reloader is not None:
-            self.registry.register(Reading(lambda: config_metrics(reloader)))
+            self.registry.register(CallbackCollector(lambda: config_metrics(reloader)))
         if in_flight is not None:
-            self.registry.register(Reading(lambda: in_flight_metrics(in_flight())))
+            self.registry.register(CallbackCollector(lambda: in_flight_metrics(in_flight())))
         if breakers is not None:
-            self.registry.register(Reading(lambda: breaker_metrics(breakers())))
+            self.registry.register(CallbackCollector(lambda: breaker_metrics(breakers())))
         if waiting is not None:
-            self.registry.register(Reading(lambda: waiting_metrics(waiting())))
+            self.registry.register(CallbackCollector(lambda: waiting_metrics(waiting())))
 
     def decided(self, seconds: float) -> None:
         """Count a decision and the time it took."""

@@ -256,9 +256,11 @@ class StreamedAnswer(Answer):
             self.cut(late(self.model, f"silent for {idle:g} s", "idle"))
 
 
-def late(model: str, what: str, timeout: str, *, again: bool = False) -> UpstreamError:
+def late(model: str, what: str, timeout: str, *, retryable: bool = False) -> UpstreamError:
     """Error of a call that took too long."""
-    return UpstreamError(f"model {model!r}: {what} (Timeouts.{timeout})", "timeout", again=again)
+    return UpstreamError(
+        f"model {model!r}: {what} (Timeouts.{timeout})", "timeout", retryable=retryable
+    )
 
 
 def too_large(model: str, max_body: int) -> UpstreamError:
@@ -267,6 +269,8 @@ def too_large(model: str, max_body: int) -> UpstreamError:
     return UpstreamError(text, "too_large")
 
 
-def ended_early(model: str, *, again: bool = False) -> UpstreamError:
+def ended_early(model: str, *, retryable: bool = False) -> UpstreamError:
     """Error of a stream that stopped."""
-    return UpstreamError(f"model {model!r}: the stream ended before its end", "reset", again=again)
+    return UpstreamError(
+        f"model {model!r}: the stream ended before its end", "reset", retryable=retryable
+    )

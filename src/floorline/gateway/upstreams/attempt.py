@@ -110,7 +110,7 @@ class Attempt:
         if time() < deadline:
             if first_byte is None:
                 what = f"no first byte within {timeouts.first_byte:g} s"
-                raise late(self._name, what, "first_byte", again=True)
+                raise late(self._name, what, "first_byte", retryable=True)
             raise late(self._name, f"silent for {timeouts.idle:g} s", "idle")
         raise late(self._name, f"not at its end within {timeouts.total:g} s", "total")
 
@@ -135,7 +135,7 @@ class Attempt:
                 # Of an error enough is known; half a completion is none.
                 if reply.status >= 300:
                     break
-                raise UpstreamError(str(error), "garbage") from None
+                raise UpstreamError(str(error), "invalid_response") from None
             size += len(data)
             parts.append(data)
         return b"".join(parts)
@@ -150,16 +150,16 @@ class Attempt:
         end: End,
     ) -> Answer:
         if not start:
-            raise ended_early(self._name, again=True)
+            raise ended_early(self._name, retryable=True)
         if not looks_like_events(start):
-            raise self._garbage(start, "no stream of events")
+            raise self._invalid_response(start, "no stream of events")
         reader = SseReader(drop_usage=drop_usage)
         passed = reader.feed(start)
         if not reader.chunks:
             if reader.found.error is not None:
                 raise self._failed(reader.found.error)
             if reader.malformed:
-                raise self._garbage(start, "a stream of something else than chunks")
+                raise self._invalid_response(start, "a stream of something else than chunks")
         return StreamedAnswer(
             self._name,
             reply,
@@ -176,7 +176,7 @@ class Attempt:
         completion = read_completion(body)
         if 200 <= reply.status < 300:
             if completion is None or completion.choices is None or completion.error is not None:
-                raise self._garbage(body, "no chat completion")
+                raise self._invalid_response(body, "no chat completion")
             found.add(completion)
         elif reply.status in _CLIENTS_OWN:
             for secret in self._secrets:
@@ -197,7 +197,7 @@ class Attempt:
             "status",
             status=status,
             retry_after=retry_after(reply.headers.get("Retry-After"), self._wall_clock),
-            again=status in RETRIED,
+            retryable=status in RETRIED,
         )
 
     def _failed(self, error: dict[str, Any]) -> UpstreamError:
@@ -206,12 +206,14 @@ class Attempt:
         status = code if type(code) is int and 400 <= code < 600 else 500
         text = f"model {self._name!r}: the provider's stream began with an error"
         quote = "" if status in _OUR_KEY else self._quote(error)
-        return UpstreamError(text + quote, "status", status=status, again=status in RETRIED)
+        return UpstreamError(text + quote, "status", status=status, retryable=status in RETRIED)
 
-    def _garbage(self, body: bytes, what: str) -> UpstreamError:
+    def _invalid_response(self, body: bytes, what: str) -> UpstreamError:
         completion = read_completion(body)
         quote = self._quote(completion.fault if completion else None)
-        return UpstreamError(f"model {self._name!r}: the provider sent {what}{quote}", "garbage")
+        return UpstreamError(
+            f"model {self._name!r}: the provider sent {what}{quote}", "invalid_response"
+        )
 
     def _quote(self, error: dict[str, Any] | None) -> str:
         message = error.get("message") if error else None

@@ -46,7 +46,7 @@ class Breaker:
     def __init__(self, settings: BreakerSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
         self._clock = clock
-        self._slice = settings.window / _SLICES
+        self._slice = settings.window_seconds / _SLICES
         # Per slice of the window: its number, attempts that succeeded and that failed.
         self._counts: list[list[int]] = []
         self._opened: float | None = None

@@ -20,7 +20,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     function_call: Any = None
 
 
-class Choice(msgspec.Struct, frozen=True, gc=False):
+class ResponseChoice(msgspec.Struct, frozen=True, gc=False):
     """One of the ``n`` answers."""
 
     index: int | str | None = 0
@@ -33,7 +33,7 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     """A chat completion or a chunk of one."""
 
     id: Any = None
-    choices: list[Choice] | None = None
+    choices: list[ResponseChoice] | None = None
     usage: Any = None
     error: Any = None
 

@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 from floorline.errors import FloorlineError
 
-Kind = Literal["connect", "timeout", "status", "garbage", "reset", "open", "saturated", "too_large"]
+Kind = Literal[
+    "connect", "timeout", "status", "invalid_response", "reset", "open", "saturated", "too_large"
+]
 
 _STATUS: dict[Kind, int] = {
     "connect": 502,
     "timeout": 504,
     "status": 502,
-    "garbage": 502,
+    "invalid_response": 502,
     "reset": 502,
     "open": 503,
     "saturated": 429,
@@ -29,10 +31,11 @@ class UpstreamError(FloorlineError):
         One line without secrets.
     kind
         ``connect``: no connection came about; ``timeout``: one of the ``Timeouts`` passed;
-        ``status``: the provider answered with an error that is not the client's; ``garbage``: it
-        answered with something that is no completion; ``reset``: the connection broke, or a stream
-        ended, before the answer was complete; ``open``: the circuit breaker lets nothing through;
-        ``saturated``: all calls and the queue are taken; ``too_large``: the answer exceeds
+        ``status``: the provider answered with an error that is not the client's;
+        ``invalid_response``: it answered with something that is no completion; ``reset``: the
+        connection broke, or a stream ended, before the answer was complete; ``open``: the
+        circuit breaker lets nothing through; ``saturated``: all calls and the queue are
+        taken; ``too_large``: the answer exceeds
         ``max_body``.
     status
         HTTP status that the provider answered with, if it did.
@@ -52,13 +55,13 @@ class UpstreamError(FloorlineError):
         status: int | None = None,
         retry_after: float | None = None,
         fallback: bool = True,
-        again: bool = False,
+        retryable: bool = False,
     ) -> None:
         self.kind: Kind = kind
         self.status = status
         self.retry_after = retry_after
         self.fallback = fallback
-        self.again = again
+        self.retryable = retryable
         super().__init__(text)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -68,7 +71,7 @@ class UpstreamError(FloorlineError):
             self.status,
             self.retry_after,
             self.fallback,
-            self.again,
+            self.retryable,
         )
 
     @property
@@ -95,8 +98,8 @@ def _upstream_error(
     status: int | None,
     retry_after: float | None,
     fallback: bool,
-    again: bool,
+    retryable: bool,
 ) -> UpstreamError:
     return UpstreamError(
-        text, kind, status=status, retry_after=retry_after, fallback=fallback, again=again
+        text, kind, status=status, retry_after=retry_after, fallback=fallback, retryable=retryable
     )

@@ -47,7 +47,7 @@ class HttpReply:
             what = type(error).__name__
         # Raised out here, because the client's errors carry the request's headers, key included.
         text = f"model {self._name!r}: the connection broke before the answer was complete ({what})"
-        raise UpstreamError(text, "reset", again=not self._content.total_bytes)
+        raise UpstreamError(text, "reset", retryable=not self._content.total_bytes)
 
     def abort(self) -> None:
         """Close the connection."""
@@ -123,13 +123,13 @@ class HttpClient:
             case aiohttp.ConnectionTimeoutError():
                 seconds = f"{self._timeout.connect:g}"
                 text = f"{place}: no connection within {seconds} s (Timeouts.connect)"
-                return UpstreamError(text, "connect", again=True)
+                return UpstreamError(text, "connect", retryable=True)
             case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError():
                 why = error.os_error.strerror or type(error.os_error).__name__
-                return UpstreamError(f"{place}: no connection ({why})", "connect", again=True)
+                return UpstreamError(f"{place}: no connection ({why})", "connect", retryable=True)
             case aiohttp.ClientResponseError():
-                return UpstreamError(f"{place}: the answer is not HTTP", "garbage")
+                return UpstreamError(f"{place}: the answer is not HTTP", "invalid_response")
             case _:
                 what = type(error).__name__
                 text = f"{place}: the connection broke before an answer came ({what})"
-                return UpstreamError(text, "reset", again=True)
+                return UpstreamError(text, "reset", retryable=True)

@@ -194,7 +194,7 @@ class LitellmClient:
         try:
             answer = await self._litellm.acompletion(**arguments)
         except self._litellm.APIConnectionError:
-            fault = UpstreamError(f"model {self._name!r}: no connection", "connect", again=True)
+            fault = UpstreamError(f"model {self._name!r}: no connection", "connect", retryable=True)
         except Exception as error:
             return _refusal(
                 getattr(error, "status_code", None) or 500,

@@ -256,7 +256,7 @@ class Upstreams:
     def _wait(self, target: _Model, fault: UpstreamError, number: int) -> float | None:
         """Seconds until the next attempt; None if there is to be none."""
         retries = target.settings.retries
-        if not fault.again or number >= retries.attempts:
+        if not fault.retryable or number >= retries.attempts:
             return None
         wait = backoff(retries, number, self._rng)
         if fault.retry_after is None:
@@ -304,7 +304,7 @@ class _End:
 
 
 def _left_alone(name: str, breaker: Breaker) -> UpstreamError:
-    text = f"model {name!r} is left alone because its provider keeps failing"
+    text = f"circuit breaker open for model {name!r}: its provider keeps failing"
     return UpstreamError(text, "open", retry_after=breaker.wait())
 
 

@@ -136,9 +136,9 @@ class Retries(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When a model that keeps failing is left alone.
+    """Circuit breaker: when to stop calling a failing model, and when to probe for its recovery.
 
-    The breaker opens once the last ``window`` seconds saw ``failures`` failures or more and these
+    The breaker opens once the last ``window_seconds`` saw ``failures`` failures or more and these
     are at least the share ``rate`` of all attempts. It stays open for ``open_for`` seconds, then
     lets ``probes`` calls through at a time: as many successes in a row close it, any failure opens
     it again.
@@ -146,14 +146,14 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     failures: int = 5
     rate: float = 0.5
-    window: float = 30.0
+    window_seconds: float = 30.0
     open_for: float = 15.0
     probes: int = 1
 
     def __post_init__(self) -> None:
         _whole("BreakerSettings.failures", self.failures, 1, "failures")
         _whole("BreakerSettings.probes", self.probes, 1, "calls")
-        _positive("BreakerSettings.window", self.window, "seconds")
+        _positive("BreakerSettings.window_seconds", self.window_seconds, "seconds")
         _positive("BreakerSettings.open_for", self.open_for, "seconds")
         check_number(
             "BreakerSettings.rate", self.rate, low=0.0, high=1.0, fix="give a share from 0 to 1"

@@ -27,7 +27,7 @@ _CAREFUL = 1.0
 """Standard deviations by which rather too few requests are expected."""
 
 
-class Arrivals(Stateful):
+class DemandForecast(Stateful):
     """Forecast of the requests that are still to come in a period.
 
     Of a period's requests, a share falls into each of 48 parts of it, as in earlier periods; and
@@ -48,7 +48,7 @@ class Arrivals(Stateful):
 
     Examples
     --------
-    >>> arrivals = Arrivals(1000)
+    >>> arrivals = DemandForecast(1000)
     >>> for moment in np.linspace(0.0, 0.25, 500):  # Twice as many as expected come
     ...     arrivals.see(float(moment))
     >>> 1100 < arrivals.to_come() < 1500

@@ -17,8 +17,8 @@ from floorline.estimators.base import carry_over
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import Floats, solve_budgets
 from floorline.optimization.prediction_window import PredictionWindow
-from floorline.policies.budgets.demand_forecast import Arrivals
-from floorline.policies.budgets.tracker import Purse
+from floorline.policies.budgets.demand_forecast import DemandForecast
+from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.sla import SLA
 
 _REACH, _HALVINGS = 1.2, 4
@@ -72,12 +72,12 @@ class Pacing(Stateful):
         fix = "give a number of requests of 1 or more"
         self.horizon = int(check_number("horizon", horizon, low=1, fix=fix))
         self.window = int(check_number("window", window, low=1, fix=fix))
-        self.purse_ = Purse(sla, models)
+        self.tracker_ = BudgetTracker(sla, models)
         self.window_ = PredictionWindow(self.window, len(models))
         self.own_ = np.zeros(len(models))
         self.shared_ = 0.0
         self.turn_ = 0
-        self.arrivals_ = Arrivals(self.horizon)
+        self.forecast_ = DemandForecast(self.horizon)
         # Requests of this period.
         self.requests_ = 0
         self.to_come_ = float(self.horizon)
@@ -85,7 +85,7 @@ class Pacing(Stateful):
     @property
     def limited(self) -> bool:
         """Whether there is any budget."""
-        return self.purse_.limited
+        return self.tracker_.limited
 
     @property
     def prices(self) -> Floats:
@@ -97,22 +97,22 @@ class Pacing(Stateful):
 
         It never is at a cost that what is left could pay for all who are still to come.
         """
-        purse = self.purse_
+        tracker = self.tracker_
         to_come = max(1.0, self.to_come_)
         share = self.requests_ / max(1.0, self.requests_ + self.to_come_)
         ahead = _AHEAD * (1.0 - share)
-        left = purse.left()
-        may = cost <= purse.may_spend()
+        left = tracker.left()
+        may = cost <= tracker.may_spend()
         bounded = np.isfinite(left)
-        own = purse.budgets[bounded]
+        own = tracker.budgets[bounded]
         paid = cost[bounded]
         early = np.maximum(ahead * own, _CALLS_AHEAD * paid)
-        released = purse.spent_[bounded] + paid <= share * own + early
+        released = tracker.spent_[bounded] + paid <= share * own + early
         may[bounded] &= released | (paid * to_come <= left[bounded])
-        if purse.total_ < np.inf:
-            rest = purse.total_left()
-            early = np.maximum(ahead * purse.total_, _CALLS_AHEAD * cost)
-            released = purse.total_ - rest + cost <= share * purse.total_ + early
+        if tracker.total_ < np.inf:
+            rest = tracker.total_left()
+            early = np.maximum(ahead * tracker.total_, _CALLS_AHEAD * cost)
+            released = tracker.total_ - rest + cost <= share * tracker.total_ + early
             may &= released | (cost * to_come <= rest)
         return np.asarray(may)
 
@@ -121,24 +121,24 @@ class Pacing(Stateful):
 
         Nothing is remembered of a request that the router turned away before it was estimated.
         """
-        purse = self.purse_
-        period = purse.period_start_
-        purse.charge(decision)
-        if purse.period_start_ > period:
-            self.arrivals_.turn()
+        tracker = self.tracker_
+        period = tracker.period_start_
+        tracker.charge(decision)
+        if tracker.period_start_ > period:
+            self.forecast_.turn()
             self.requests_ = 0
         self.requests_ += 1
         self.to_come_ = self._to_come(decision.at)
         if not self.limited or not (decision.quality.any() or decision.cost.any()):
             return
         self.window_.add(value, decision.cost)
-        ended = purse.period_ is None and self.to_come_ < 1.0
+        ended = tracker.period_ is None and self.to_come_ < 1.0
         if not ended and self.requests_ % _EVERY == 0:
             self._step()
 
     def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Put the real cost of a call in the place of the expected one."""
-        self.purse_.settle(decision, model, outcome)
+        self.tracker_.settle(decision, model, outcome)
 
     def prepare(self, value: Floats, cost: Floats) -> None:
         """Solve for the prices on the last predictions (n, M) of a history, exactly."""
@@ -155,40 +155,40 @@ class Pacing(Stateful):
             found = solve_budgets(self.window_.quality, self.window_.cost, left, total)
             self.own_, self.shared_ = found.own, found.shared
 
-    def promise(self, sla: SLA) -> None:
+    def set_sla(self, sla: SLA) -> None:
         """Take over changed amounts."""
-        period = self.purse_.period_
-        self.purse_.promise(sla)
-        if self.purse_.period_ != period:
-            self.arrivals_ = Arrivals(self.horizon)
-        self.own_ = np.where(np.isfinite(self.purse_.budgets), self.own_, 0.0)
-        self.shared_ = self.shared_ if self.purse_.total_ < np.inf else 0.0
+        period = self.tracker_.period_
+        self.tracker_.set_sla(sla)
+        if self.tracker_.period_ != period:
+            self.forecast_ = DemandForecast(self.horizon)
+        self.own_ = np.where(np.isfinite(self.tracker_.budgets), self.own_, 0.0)
+        self.shared_ = self.shared_ if self.tracker_.total_ < np.inf else 0.0
         self.resolve()
 
     def set_models(self, names: list[str] | tuple[str, ...]) -> None:
         """Keep known models' prices and predictions; a new one is free until it is seen."""
-        old = self.purse_.models_
+        old = self.tracker_.models_
         self.own_ = carry_over(old, names, self.own_, 0.0)
         self.window_.set_models(old, names)
-        self.purse_.set_models(names)
+        self.tracker_.set_models(names)
 
     def _to_come(self, at: float) -> float:
-        period = self.purse_.period_
+        period = self.tracker_.period_
         if period is None:
             return float(self.horizon - self.requests_)
-        gone = min(max(0.0, at - self.purse_.period_start_), period)
-        self.arrivals_.see(gone / period)
-        return self.arrivals_.to_come()
+        gone = min(max(0.0, at - self.tracker_.period_start_), period)
+        self.forecast_.see(gone / period)
+        return self.forecast_.to_come()
 
     def _due(self) -> tuple[Floats, float]:
         """What of the budgets falls to as many requests as the window holds."""
         share = len(self.window_) / max(1.0, self.to_come_)
-        return share * self.purse_.left(), share * self.purse_.total_left()
+        return share * self.tracker_.left(), share * self.tracker_.total_left()
 
     def _step(self) -> None:
         """Set one of the prices to its optimum, given the others."""
-        bounded = np.isfinite(self.purse_.budgets)
-        turns = int(bounded.sum()) + int(self.purse_.total_ < np.inf)
+        bounded = np.isfinite(self.tracker_.budgets)
+        turns = int(bounded.sum()) + int(self.tracker_.total_ < np.inf)
         turn, self.turn_ = self.turn_ % turns, self.turn_ + 1
         left, total = self._due()
         if turn == bounded.sum():

@@ -14,16 +14,16 @@ from floorline.events import Decision, Outcome
 from floorline.sla import SLA, Budget
 
 
-class Purse(Stateful):
+class BudgetTracker(Stateful):
     """Budgets of one SLA, per model and in all, as a fold over decisions and outcomes.
 
-    The router's ledger enforces budgets; a purse is what policies plan with, who cannot see it. A
+    The router's ledger enforces budgets; a tracker is what policies plan with, who cannot see it. A
     decision is charged at its estimate, and ``settle`` puts the real cost in its place.
 
     Examples
     --------
     >>> sla = SLA("gold", floor=0.0, budget=Budget(per_model={"small": 5.0}))
-    >>> Purse(sla, ["small", "large"]).left().tolist()
+    >>> BudgetTracker(sla, ["small", "large"]).left().tolist()
     [5.0, inf]
     """
 
@@ -32,9 +32,9 @@ class Purse(Stateful):
         self.spent_ = np.zeros(len(self.models_))
         self.gone_ = 0.0
         self.period_start_ = 0.0
-        self.promise(sla)
+        self.set_sla(sla)
 
-    def promise(self, sla: SLA) -> None:
+    def set_sla(self, sla: SLA) -> None:
         """Take over the amounts of an SLA; what was spent stays spent."""
         budget = Budget() if sla.budget is None else sla.budget
         self.total_ = math.inf if budget.total is None else budget.total

@@ -16,12 +16,12 @@ from floorline.events import Decision, Feedback, Outcome
 from floorline.policies.base import Choice, History, Request, declined, lowest
 from floorline.policies.budgets.pacing import Pacing
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator, check_history
-from floorline.policies.primal_dual.price_curve import Frontier
-from floorline.policies.primal_dual.prompt_gate import PromptWorth
-from floorline.policies.primal_dual.quality_posterior import KEEP, ModelLevels
-from floorline.policies.primal_dual.static_mix_controller import Rungs
-from floorline.policies.primal_dual.surplus import FloorAccount, InHand
-from floorline.policies.primal_dual.warm_start import rehearse, rehearse_costs
+from floorline.policies.primal_dual.price_curve import PriceCurve
+from floorline.policies.primal_dual.prompt_gate import PromptGate
+from floorline.policies.primal_dual.quality_posterior import KEEP, QualityPosterior
+from floorline.policies.primal_dual.static_mix_controller import StaticMixController
+from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
+from floorline.policies.primal_dual.warm_start import warm_start_costs, warm_start_quality
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -53,18 +53,20 @@ class PrimalDual(EstimatingPolicy):
 
     docs/flagship.md has the equations and what every part buys. In short, for every request:
 
-    1. *Levels*: a Gaussian posterior of each model's mean satisfaction (``ModelLevels``).
+    1. *Posterior*: a Gaussian posterior of each model's mean satisfaction (``QualityPosterior``).
     2. *Surplus* S of the SLA over its floor, doubly robust, with its standard error (
-       ``FloorAccount``), and the buffer B that should be in hand: what the random walk of
+       ``SurplusEstimator``), and the buffer B that should be in hand: what the random walk of
        satisfaction takes away before the better model wins it back, plus a margin of
        ``caution`` standard errors where labels are sparse.
-    3. *Rungs*: below B the model with the lowest cost per expected improvement over the floor
-       serves (so that an uncertain dear model has to be worth trying); above B the one that makes
-       the cheapest mix with it. That is a static mix on what is known, held on course by feedback.
+    3. *Static mix* (``StaticMixController``): below B the model with the lowest cost per expected
+       improvement over the floor serves (so that an uncertain dear model has to be worth
+       trying); above B the one that makes the cheapest mix with it. That is a static mix on
+       what is known, held on course by feedback.
     4. *Prompts*: as far as the estimator's differences between models have proved true
-       (``PromptWorth``), argmin ĉ − λ·q̃(x) serves instead, with the price λ at which the latest
-       requests would just meet the floor (``Frontier``), and a little more to work off a shortfall.
-       A surplus that strays far from where prices are to keep it brings the rungs back.
+       (``PromptGate``), argmin ĉ − λ·q̃(x) serves instead, with the price λ at which the latest
+       requests would just meet the floor (``PriceCurve``), and a little more to work off a
+       shortfall.
+       A surplus that strays far from where prices are to keep it brings the static mix back.
     5. *Budgets* (``Pacing``): an SLA with one gets the most satisfaction for it, at least τ.
 
     Parameters
@@ -143,25 +145,29 @@ class PrimalDual(EstimatingPolicy):
         count = "give a number of requests of 1 or more"
         self.horizon = int(check_number("primal_dual.horizon", horizon, low=1, fix=count))
         self.window = int(check_number("primal_dual.window", window, low=1, fix=count))
-        self._rungs = Rungs(self.patience, self.optimism, self.buffer, self.reach)
+        self._static_mix = StaticMixController(
+            self.patience, self.optimism, self.buffer, self.reach
+        )
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Begin with the prior that prices and promised floors give."""
         super().start(zoo, slas, dim)
         floors = [sla.floor for sla in slas.values()]
-        self.levels_ = ModelLevels(zoo, sum(floors) / len(floors) or _ANY, detect=self.detect)
-        self.worth_ = PromptWorth(zoo.names)
-        self.accounts_ = {name: FloorAccount(zoo.names) for name in slas}
+        self.posterior_ = QualityPosterior(
+            zoo, sum(floors) / len(floors) or _ANY, detect=self.detect
+        )
+        self.gate_ = PromptGate(zoo.names)
+        self.surplus_ = {name: SurplusEstimator(zoo.names) for name in slas}
         self.pacing_ = {name: self._pacing(sla, zoo.names) for name, sla in slas.items()}
-        self.frontier_ = Frontier(float(zoo.typical_costs.max()), memory=self.window)
-        self.quiet_ = self.silence == "satisfied"
+        self.price_curve_ = PriceCurve(float(zoo.typical_costs.max()), memory=self.window)
+        self.silence_is_satisfied_ = self.silence == "satisfied"
         self.guarded_ = {name: sla.confidence for name, sla in slas.items() if sla.guarded}
         self.complaints_only_ = 0
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve by prompts as far as they have proved to tell, by rungs otherwise."""
         raw, cost = self._estimate(request.features, request.input_tokens)
-        decides = self._prompts_tell and not self.accounts_[request.sla].off_course
+        decides = self._prompts_tell and not self.surplus_[request.sla].off_course
         quality = self._read(raw, decides=decides)
         in_hand = self._in_hand(request.sla)
         pacing, able = self.pacing_[request.sla], request.allowed
@@ -169,7 +175,7 @@ class PrimalDual(EstimatingPolicy):
             # A shortfall makes satisfaction worth more than the budget alone would.
             need = 1.0 + max(0.0, in_hand.short) / math.sqrt(self.patience)
             # Money that nobody is worth by what is known buys knowledge instead.
-            hoped = quality + self.optimism * self.levels_.sd_
+            hoped = quality + self.optimism * self.posterior_.sd_
             score = need * hoped - pacing.prices * cost
             paced = pacing.within_pace(cost)
             able = paced if able is None else able & paced
@@ -177,13 +183,15 @@ class PrimalDual(EstimatingPolicy):
             if not able[served] or score[served] < 0.0:
                 return declined(len(cost))._replace(quality=quality, cost=cost)
         elif decides:
-            worth = self.frontier_.price(self._aim(request, in_hand))
+            worth = self.price_curve_.price(self._aim(request, in_hand))
             # What changed or joined may be better than it seems, and nobody would find out.
-            hoped = quality + self.optimism * self.levels_.doubt
+            hoped = quality + self.optimism * self.posterior_.doubt
             served = lowest(cost - worth * hoped, able)
         else:
-            account = self.accounts_[request.sla]
-            served = self._rungs.serve(cost, able, request.floor, self.levels_, account, in_hand)
+            account = self.surplus_[request.sla]
+            served = self._static_mix.serve(
+                cost, able, request.floor, self.posterior_, account, in_hand
+            )
         propensities = self._exploration(served, cost, able)
         model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
         model = min(model, len(cost) - 1)
@@ -193,15 +201,15 @@ class PrimalDual(EstimatingPolicy):
         """Count what was served and promised; move the prices of floor and budgets."""
         name = decision.sla
         raw = self.quality_.predict_one(decision.features)
-        self.worth_.see(raw)
-        self.frontier_.see(self._read(raw), decision.cost)
+        self.gate_.see(raw)
+        self.price_curve_.see(self._read(raw), decision.cost)
         pacing = self.pacing_[name]
         if pacing.limited:
             pacing.see(decision, decision.quality)
         if decision.declined:
             return
-        self.levels_.age()
-        account = self.accounts_[name]
+        self.posterior_.age()
+        account = self.surplus_[name]
         account.serve(decision.index, decision.floor)
         if self._prompts_tell:
             surplus, guard = self._in_hand(name)
@@ -210,9 +218,9 @@ class PrimalDual(EstimatingPolicy):
             course = self.spare * wander
             below, above = course + _SUNK * wander + guard, _ASTRAY * wander + guard
             account.watch(course - surplus, below, above)
-        if self.quiet_:
+        if self.silence_is_satisfied_:
             # Silence is no label: many in a row are no change for the better.
-            self.levels_.learn(decision.index, 1.0, test=False)
+            self.posterior_.learn(decision.index, 1.0, test=False)
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Learn and settle the real cost."""
@@ -227,58 +235,58 @@ class PrimalDual(EstimatingPolicy):
         score = float(feedback.score)
         served = feedback.model == decision.model
         if served:
-            account = self.accounts_[decision.sla]
+            account = self.surplus_[decision.sla]
             account.label(model, score, previous)
             if decision.sla in self.guarded_:
                 account.prove(self.guarded_[decision.sla])
-            if previous is None and len(self.accounts_) > 1:
-                account.compare(score, float(self.levels_.mean_[model]))
-            self._listen(score, previous)
-        if self.quiet_:
+            if previous is None and len(self.surplus_) > 1:
+                account.compare(score, float(self.posterior_.mean_[model]))
+            self._detect_complaints_only(score, previous)
+        if self.silence_is_satisfied_:
             if served:
                 before = 1.0 if previous is None else self._complaint(previous)
-                self.levels_.replace(model, before, self._complaint(score))
+                self.posterior_.replace(model, before, self._complaint(score))
             return
         if previous is not None:
-            self.levels_.replace(model, previous, score)
+            self.posterior_.replace(model, previous, score)
             return
         raw = self.quality_.predict_one(decision.features)
-        proven, changes = self.worth_.proven, self.levels_.changes_
-        level = float(self.levels_.mean_[model])
-        self.worth_.compare(level, float(self._read(raw)[model]), score)
-        self.worth_.learn(raw, level, model, score)
+        proven, changes = self.gate_.proven, self.posterior_.changes_
+        level = float(self.posterior_.mean_[model])
+        self.gate_.compare(level, float(self._read(raw)[model]), score)
+        self.gate_.learn(raw, level, model, score)
         told = float(raw[model]) if proven and self.prompts else None
-        self.levels_.learn(model, score, expected=told)
+        self.posterior_.learn(model, score, expected=told)
         self.quality_.learn_one(decision.features, model, score)
-        changed = self.levels_.changes_ > changes
+        changed = self.posterior_.changes_ > changes
         if changed and isinstance(self.quality_, SharedDifficulty):
             # Labels of requests that prompts chose say how far off estimates are, not the mean.
-            now = float(self.levels_.mean_[model])
-            by = now - level if told is None else self.levels_.shift_
+            now = float(self.posterior_.mean_[model])
+            by = now - level if told is None else self.posterior_.shift_
             self.quality_.shift(model, by, KEEP)
-            self.worth_.shift(model, by)
+            self.gate_.shift(model, by)
         # The frontier was drawn with other estimates, for up to thousands of requests.
-        if changed or (self.worth_.proven and not proven):
-            self.frontier_.forget()
+        if changed or (self.gate_.proven and not proven):
+            self.price_curve_.forget()
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay."""
         super().on_zoo(zoo)
-        for account in self.accounts_.values():
-            account.set_models(zoo.names, self.levels_.mean_)
-        self.levels_.set_zoo(zoo)
-        self.worth_.set_models(zoo.names)
-        self.frontier_.restart(float(zoo.typical_costs.max()))
+        for account in self.surplus_.values():
+            account.set_models(zoo.names, self.posterior_.mean_)
+        self.posterior_.set_zoo(zoo)
+        self.gate_.set_models(zoo.names)
+        self.price_curve_.restart(float(zoo.typical_costs.max()))
         for pacing in self.pacing_.values():
             pacing.set_models(zoo.names)
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
         """Open accounts for new SLAs; take over changed budgets."""
-        names = self.levels_.models_
+        names = self.posterior_.models_
         for name, sla in slas.items():
             if name in self.pacing_:
-                self.pacing_[name].promise(sla)
-        self.accounts_ = {n: self.accounts_.get(n) or FloorAccount(names) for n in slas}
+                self.pacing_[name].set_sla(sla)
+        self.surplus_ = {n: self.surplus_.get(n) or SurplusEstimator(names) for n in slas}
         self.guarded_ = {name: sla.confidence for name, sla in slas.items() if sla.guarded}
         self.pacing_ = {n: self.pacing_.get(n) or self._pacing(s, names) for n, s in slas.items()}
 
@@ -290,17 +298,19 @@ class PrimalDual(EstimatingPolicy):
         """Learn a history, and what it says of how much prompts tell."""
         check_history(history)
         if len(history.features):
-            rehearse(history, self.quality_, self.levels_, self.worth_)
-            rehearse_costs(history, self.cost_, self.quality_)
+            warm_start_quality(history, self.quality_, self.posterior_, self.gate_)
+            warm_start_costs(history, self.cost_, self.quality_)
             self._prepare(history)
 
     def _prepare(self, history: History) -> None:
         """Price floors and budgets by the latest requests of a history."""
-        rows = range(max(0, len(history.features) - self.frontier_.memory), len(history.features))
+        rows = range(
+            max(0, len(history.features) - self.price_curve_.memory), len(history.features)
+        )
         both = [self._estimate(history.features[r], int(history.input_tokens[r])) for r in rows]
         quality = np.array([self._read(raw) for raw, _ in both])
         cost = np.array([paid for _, paid in both])
-        self.frontier_.see_many(quality, cost)
+        self.price_curve_.see_many(quality, cost)
         for pacing in self.pacing_.values():
             pacing.prepare(quality, cost)
 
@@ -321,29 +331,31 @@ class PrimalDual(EstimatingPolicy):
         Where prompts decide who serves, easy requests go to cheap models, whose labels then
         flatter them; so the means are those of the estimator's predictions for all requests.
         """
-        means = self.worth_.centre_ if decides else self.levels_.mean_
-        return self.worth_.adjust(means, raw)
+        means = self.gate_.centre_ if decides else self.posterior_.mean_
+        return self.gate_.adjust(means, raw)
 
     def _pacing(self, sla: SLA, models: Sequence[str]) -> Pacing:
         return Pacing(sla, list(models), horizon=self.horizon)
 
-    def _in_hand(self, name: str) -> InHand:
+    def _in_hand(self, name: str) -> SurplusEstimate:
         """Surplus of an SLA and the margin for not knowing it better."""
-        account = self.accounts_[name]
-        if self.quiet_:
+        account = self.surplus_[name]
+        if self.silence_is_satisfied_:
             rate = self.complaint_rate
             complaints = float((account.labels_ - account.sum_).sum())
             served = float(account.served_.sum()) + account.gone_
             # Which of the dissatisfied complain is chance.
             error = math.sqrt(max(0.0, complaints) * (1.0 - rate)) / rate
-            return InHand(served - complaints / rate - account.promised_, self.caution * error)
-        surplus, error = account.surplus(self.levels_.mean_, self.levels_.variance)
-        return InHand(surplus, self.caution * error + account.proof)
+            return SurplusEstimate(
+                served - complaints / rate - account.floor_sum_, self.caution * error
+            )
+        surplus, error = account.surplus(self.posterior_.mean_, self.posterior_.variance)
+        return SurplusEstimate(surplus, self.caution * error + account.proof)
 
     def _exploration(self, served: int, cost: Floats, able: NDArray[np.bool_] | None) -> Floats:
         """(M,) propensities: the served model, and a little of those that are little known."""
         paid = float(cost[served])
-        unknown = 10.0 / (self.levels_.labels_ + 10.0)
+        unknown = 10.0 / (self.posterior_.labels_ + 10.0)
         # What a call costs beyond the served model's makes it as much rarer.
         dear = np.maximum(cost, paid or 1e-300)
         share = self.explore / max(1.0, float(unknown.sum()))
@@ -357,20 +369,20 @@ class PrimalDual(EstimatingPolicy):
     @property
     def _prompts_tell(self) -> bool:
         """Whether prompts may decide, and have proved to tell models apart."""
-        return self.prompts and self.worth_.proven
+        return self.prompts and self.gate_.proven
 
     @property
     def _wander(self) -> float:
         """How far satisfaction wanders off before such slow correction brings it back."""
-        return math.sqrt(0.5 * self.levels_.variance * _STEADY)
+        return math.sqrt(0.5 * self.posterior_.variance * _STEADY)
 
-    def _aim(self, request: Request, in_hand: InHand) -> float:
+    def _aim(self, request: Request, in_hand: SurplusEstimate) -> float:
         """Mean satisfaction for prices of prompts to aim at: the floor, and what is short of it."""
         short = in_hand.short + self.spare * self._wander
-        floor = self.accounts_[request.sla].asked(request.floor)
+        floor = self.surplus_[request.sla].asked(request.floor)
         return floor + max(-_HASTE, min(_HASTE, short / _STEADY))
 
-    def _listen(self, score: float, previous: float | None) -> None:
+    def _detect_complaints_only(self, score: float, previous: float | None) -> None:
         """Notice that only complaints are ever reported."""
         if self.silence != "auto" or self.complaints_only_ < 0 or previous is not None:
             return
@@ -380,11 +392,11 @@ class PrimalDual(EstimatingPolicy):
         self.complaints_only_ += 1
         if self.complaints_only_ >= _COMPLAINTS:
             self.complaints_only_ = -1
-            self.quiet_ = True
-            accounts = self.accounts_.values()
+            self.silence_is_satisfied_ = True
+            accounts = self.surplus_.values()
             served = np.sum([a.served_ for a in accounts], axis=0)
             missed = np.sum([a.labels_ - a.sum_ for a in accounts], axis=0)
-            self.levels_.restart(served, served - missed / self.complaint_rate)
+            self.posterior_.restart(served, served - missed / self.complaint_rate)
 
     def _complaint(self, score: float) -> float:
         """What a response counts as after a complaint, for itself and those who did not."""

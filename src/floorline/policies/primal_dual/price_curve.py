@@ -20,7 +20,7 @@ _LOWEST, _HIGHEST, _POINTS = 1e-5, 1e4, 73
 _KEEP = 50
 
 
-class Frontier(Stateful):
+class PriceCurve(Stateful):
     """Mean q̂ that argmin ĉ − λ·q̂ serves, for prices λ from 1e-5 to 10,000 times ``unit``.
 
     Parameters
@@ -32,7 +32,7 @@ class Frontier(Stateful):
 
     Examples
     --------
-    >>> frontier = Frontier(unit=5.0)
+    >>> frontier = PriceCurve(unit=5.0)
     >>> gains = np.linspace(0.01, 0.7, 100)[:, None]
     >>> frontier.see_many(0.2 + gains * [0.0, 1.0], np.tile([1.0, 5.0], (100, 1)))
     >>> 4 / 0.45 < frontier.price(0.45) < 4 / 0.25

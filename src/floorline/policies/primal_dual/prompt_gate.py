@@ -25,7 +25,7 @@ _FORGET = 200.0
 """Number of requests over which the estimator's mean per model is followed."""
 
 
-class PromptWorth(Stateful):
+class PromptGate(Stateful):
     """Least-squares slopes of what labels say on what was read from their prompts beforehand.
 
     An estimate q̂_m(x), less its mean, is split into what it says of the request (the same for all
@@ -106,7 +106,7 @@ class PromptWorth(Stateful):
         self.centre_[model] += by
 
     def set_models(self, names: Sequence[str]) -> None:
-        """Keep known models' readings; a new one is read as the others are on average."""
+        """Keep known models' collectors; a new one is read as the others are on average."""
         old = self.models_
         fresh = float(self.centre_.mean())
         self.centre_ = carry_over(old, names, self.centre_, fresh)

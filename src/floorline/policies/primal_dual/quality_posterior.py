@@ -44,7 +44,7 @@ KEEP = 30.0
 """Number of labels that count after a change, those of the latest mean."""
 
 
-class ModelLevels(Stateful):
+class QualityPosterior(Stateful):
     """Gaussian posterior of every model's mean satisfaction, from one prior for the whole zoo.
 
     A priori the means are Gaussian around a line over (bent) log prices: a common level, a common
@@ -66,7 +66,7 @@ class ModelLevels(Stateful):
     --------
     >>> from floorline.zoo import Model
     >>> zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=20.0)])
-    >>> levels = ModelLevels(zoo, 0.8)
+    >>> levels = QualityPosterior(zoo, 0.8)
     >>> for _ in range(200):
     ...     levels.learn(0, 1.0)
     >>> bool(levels.mean_[0] > 0.95), bool(levels.sd_[0] < levels.sd_[1])

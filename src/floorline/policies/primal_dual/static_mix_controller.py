@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.policies.primal_dual.quality_posterior import Floats, ModelLevels
-from floorline.policies.primal_dual.surplus import FloorAccount, InHand
+from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
+from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
 
 _CALM = 0.75
 """Share of the optimism while nothing is short."""
@@ -23,7 +23,7 @@ _HOPELESS = 3.0
 chance. If none has one, the best serves: doubt about the others is no reason for them."""
 
 
-class Rungs(NamedTuple):
+class StaticMixController(NamedTuple):
     """The model with the lowest cost per improvement over the floor, and its cheapest partner.
 
     While less than a buffer is in hand the first serves, so that an uncertain dear model has to be
@@ -43,14 +43,16 @@ class Rungs(NamedTuple):
     Examples
     --------
     >>> from floorline.zoo import Model, Zoo
-    >>> levels = ModelLevels(Zoo([Model("s", call_price=1.0), Model("l", call_price=9.0)]), 0.8)
+    >>> zoo = Zoo([Model("s", call_price=1.0), Model("l", call_price=9.0)])
+    >>> levels = QualityPosterior(zoo, 0.8)
     >>> for _ in range(500):
     ...     levels.learn(0, 0.7)
     ...     levels.learn(1, 0.9)
-    >>> rungs = Rungs(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
-    >>> account = FloorAccount(["s", "l"])
+    >>> rungs = StaticMixController(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
+    >>> account = SurplusEstimator(["s", "l"])
     >>> cost = np.array([1.0, 9.0])
-    >>> [rungs.serve(cost, None, 0.8, levels, account, InHand(s, 0.0)) for s in (-1.0, 99.0)]
+    >>> estimates = SurplusEstimate(-1.0, 0.0), SurplusEstimate(99.0, 0.0)
+    >>> [rungs.serve(cost, None, 0.8, levels, account, estimate) for estimate in estimates]
     [1, 0]
     """
 
@@ -64,9 +66,9 @@ class Rungs(NamedTuple):
         cost: Floats,
         allowed: NDArray[np.bool_] | None,
         floor: float,
-        levels: ModelLevels,
-        account: FloorAccount,
-        in_hand: InHand,
+        levels: QualityPosterior,
+        account: SurplusEstimator,
+        in_hand: SurplusEstimate,
     ) -> int:
         """Position of the model whose turn it is, at these costs (M,) per call."""
         surplus, guard = in_hand

@@ -26,7 +26,7 @@ _ALIKE, _APART = 50.0, 1000.0
 and over which that is followed."""
 
 
-class InHand(NamedTuple):
+class SurplusEstimate(NamedTuple):
     """Surplus of an SLA over its floor, and the margin to keep for not knowing it better."""
 
     surplus: float
@@ -38,7 +38,7 @@ class InHand(NamedTuple):
         return self.guard - self.surplus
 
 
-class FloorAccount(Stateful):
+class SurplusEstimator(Stateful):
     """Surplus Σ (s − τ) of one SLA when only some responses are ever labelled.
 
     A response without a label counts with the mean of its model's labelled ones (of this SLA,
@@ -48,7 +48,7 @@ class FloorAccount(Stateful):
 
     Examples
     --------
-    >>> account = FloorAccount(["only"])
+    >>> account = SurplusEstimator(["only"])
     >>> for _ in range(10):
     ...     account.serve(0, floor=0.5)
     >>> account.label(0, 1.0)
@@ -64,7 +64,7 @@ class FloorAccount(Stateful):
         self.labels_ = np.zeros(len(models))
         self.sum_ = np.zeros(len(models))
         self.requests_ = 0
-        self.promised_ = 0.0
+        self.floor_sum_ = 0.0
         # What models that left were served with, at what was known of them then.
         self.gone_ = 0.0
         # How much more its requests satisfy than those of all SLAs, and labels that say so.
@@ -87,7 +87,7 @@ class FloorAccount(Stateful):
         """Follow which surplus proves the floor at this confidence, every few dozen labels."""
         labels = float(self.labels_.sum())
         if labels >= self.proof_[1] + _PROVE_EVERY:
-            floor = self.promised_ / max(self.requests_, 1)
+            floor = self.floor_sum_ / max(self.requests_, 1)
             self.proof_ = np.array([guard_surplus(floor, labels, confidence=confidence), labels])
 
     @property
@@ -112,7 +112,7 @@ class FloorAccount(Stateful):
         """Count a response of a model to a request with this floor."""
         self.served_[model] += 1.0
         self.requests_ += 1
-        self.promised_ += floor
+        self.floor_sum_ += floor
 
     def label(self, model: int, y: float, previous: float | None = None) -> None:
         """Count a label; ``previous`` is the one that it replaces."""
@@ -134,7 +134,7 @@ class FloorAccount(Stateful):
                 share = missing / (labels + _WORTH)
                 satisfied += share * (total + _WORTH * mean)
                 doubt += missing + share * missing
-        return satisfied + self.gone_ - self.promised_, math.sqrt(variance * doubt)
+        return satisfied + self.gone_ - self.floor_sum_, math.sqrt(variance * doubt)
 
     def set_models(self, names: Sequence[str], level: Floats) -> None:
         """Keep known models' counts; settle those of models that left at their ``level`` (M,)."""

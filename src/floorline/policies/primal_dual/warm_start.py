@@ -10,14 +10,14 @@ from floorline.core.features import Features, stacked
 from floorline.estimators import CostEstimator, QualityEstimator
 from floorline.estimators.shared_difficulty import SharedDifficulty
 from floorline.policies.base import History
-from floorline.policies.primal_dual.prompt_gate import PromptWorth
-from floorline.policies.primal_dual.quality_posterior import Floats, ModelLevels
+from floorline.policies.primal_dual.prompt_gate import PromptGate
+from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
 
 _HELD_OUT = 0.2
 
 
-def rehearse(
-    history: History, quality: QualityEstimator, levels: ModelLevels, worth: PromptWorth
+def warm_start_quality(
+    history: History, quality: QualityEstimator, levels: QualityPosterior, worth: PromptGate
 ) -> None:
     """Learn a history's labels; its last fifth one by one at first, to see what prompts tell."""
     features, labels = history.features, history.quality
@@ -33,7 +33,10 @@ def rehearse(
 
 
 def _learn_many(
-    features: Sequence[Features], labels: Floats, quality: QualityEstimator, levels: ModelLevels
+    features: Sequence[Features],
+    labels: Floats,
+    quality: QualityEstimator,
+    levels: QualityPosterior,
 ) -> None:
     levels.learn_many(labels)
     if isinstance(quality, SharedDifficulty):
@@ -44,7 +47,7 @@ def _learn_many(
             quality.learn_one(x, model, float(row[model]))
 
 
-def rehearse_costs(history: History, cost: CostEstimator, quality: QualityEstimator) -> None:
+def warm_start_costs(history: History, cost: CostEstimator, quality: QualityEstimator) -> None:
     """Learn what calls cost, and which prompts cost more than others of their length."""
     cost.learn_many(history.cost, history.input_tokens)
     if isinstance(quality, SharedDifficulty):

@@ -20,7 +20,7 @@ from floorline.zoo import Zoo
 _MOST = 5000
 
 
-class Sample(Stateful):
+class RequestSample(Stateful):
     """Estimates of an SLA's latest requests, and the prices γ that were solved on them."""
 
     def __init__(self, models: int, most: int) -> None:
@@ -88,7 +88,7 @@ class Port(HistoryPolicy):
     """
 
     name = "port"
-    _folded: ClassVar[tuple[str, ...]] = ("purses_", "samples_")
+    _folded: ClassVar[tuple[str, ...]] = ("trackers_", "samples_")
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Port(HistoryPolicy):
             return self.serve(scores, request, quality, cost, least=least)
         allowed = np.ones(len(cost)) if request.allowed is None else request.allowed
         models = np.flatnonzero(allowed)
-        choices = len(models) + int(self.purses_[request.sla].limited)
+        choices = len(models) + int(self.trackers_[request.sla].limited)
         draw = int(rng.integers(choices))
         propensities = allowed / float(choices)
         if draw == len(models):
@@ -171,19 +171,19 @@ class Port(HistoryPolicy):
             for name in slas
         }
 
-    def _new_sample(self) -> Sample:
-        return Sample(len(self.models_), self.learn if self.resolve_every is None else _MOST)
+    def _new_sample(self) -> RequestSample:
+        return RequestSample(len(self.models_), self.learn if self.resolve_every is None else _MOST)
 
     def _solve(self, sla: str) -> Floats:
         """(M,) prices of the budgets that fall to the sampled requests."""
-        sample, purse = self.samples_[sla], self.purses_[sla]
+        sample, tracker = self.samples_[sla], self.trackers_[sla]
         quality, cost = sample.kept()
         if self.resolve_every is None:
             share = len(quality) / self.horizon
-            budgets, total = share * purse.budgets, share * purse.total_
+            budgets, total = share * tracker.budgets, share * tracker.total_
         else:
             share = len(quality) / max(1, self.horizon - sample.requests_)
-            budgets, total = share * purse.left(), share * purse.total_left()
+            budgets, total = share * tracker.left(), share * tracker.total_left()
         if self.reference:
             return capped_prices(self.alpha * quality, cost, budgets, cap=1.0)
         # In units of α, which only scales the prices.

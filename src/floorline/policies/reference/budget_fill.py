@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from floorline.errors import check_number
 from floorline.optimization.budget_lp import Floats, solve_budgets
 from floorline.policies.base import Choice, Request, mixed
-from floorline.policies.budgets.tracker import Purse
+from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.policies.offline_policy import nobody
 from floorline.policies.reference.promptless import KnowsMeans
 from floorline.sla import SLA
@@ -49,12 +49,16 @@ class BudgetFill(KnowsMeans):
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Find the mixture of every SLA."""
         super().start(zoo, slas, dim)
-        self.weights_ = {name: self._fill(Purse(sla, zoo.names)) for name, sla in slas.items()}
+        self.weights_ = {
+            name: self._fill(BudgetTracker(sla, zoo.names)) for name, sla in slas.items()
+        }
         self.names_ = list(zoo.names)
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
         """Find the mixtures that the amounts pay now."""
-        self.weights_ = {name: self._fill(Purse(sla, self.names_)) for name, sla in slas.items()}
+        self.weights_ = {
+            name: self._fill(BudgetTracker(sla, self.names_)) for name, sla in slas.items()
+        }
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Draw a model or nobody."""
@@ -69,8 +73,8 @@ class BudgetFill(KnowsMeans):
             return nobody(quality, cost)._replace(propensities=weights)
         return mixed(weights, quality, cost, rng)
 
-    def _fill(self, purse: Purse) -> Floats:
+    def _fill(self, tracker: BudgetTracker) -> Floats:
         mean = self.mean_cost[None, :]
         share = 1.0 / self.horizon
-        quality, budgets, total = self.mean_quality, share * purse.budgets, share * purse.total_
+        quality, budgets, total = self.mean_quality, share * tracker.budgets, share * tracker.total_
         return np.asarray(solve_budgets(quality[None, :], mean, budgets, total).share[0])

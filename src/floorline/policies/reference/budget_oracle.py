@@ -14,7 +14,7 @@ from floorline.errors import InvalidInput
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import Floats, served, solve_budgets
 from floorline.policies.base import Choice, History, Knows, Request, certain
-from floorline.policies.budgets.tracker import Purse
+from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.policies.offline_policy import HistoryPolicy, MakeHistoryEstimator, nobody
 from floorline.policies.reference.oracle import Hindsight
 from floorline.sla import SLA
@@ -29,14 +29,14 @@ class _Plan:
     """
 
     def __init__(self, names: Sequence[str], slas: Mapping[str, SLA]) -> None:
-        self.purses = {name: Purse(sla, names) for name, sla in slas.items()}
+        self.purses = {name: BudgetTracker(sla, names) for name, sla in slas.items()}
         self.models: dict[str, NDArray[np.int64]] = {}
 
     def set_models(self, names: Sequence[str]) -> None:
         """Forget the plans, which were made for other models."""
         self.models.clear()
-        for purse in self.purses.values():
-            purse.set_models(names)
+        for tracker in self.purses.values():
+            tracker.set_models(names)
 
     def model(self, t: int, request: Request, see: Callable[[], tuple[Floats, Floats]]) -> int:
         """Position of the model that serves request t (from 0), −1 for none.
@@ -50,9 +50,9 @@ class _Plan:
         """
         if request.sla not in self.models:
             quality, cost = see()
-            purse = self.purses[request.sla]
-            solution = solve_budgets(quality, cost, purse.budgets, purse.total_)
-            self.models[request.sla] = served(solution, cost, purse.budgets, purse.total_)
+            tracker = self.purses[request.sla]
+            solution = solve_budgets(quality, cost, tracker.budgets, tracker.total_)
+            self.models[request.sla] = served(solution, cost, tracker.budgets, tracker.total_)
         plan = self.models[request.sla]
         if t >= len(plan):
             raise InvalidInput("t", t + 1, "give as many requests as the policy was told of")
@@ -122,8 +122,8 @@ class LpOnEstimates(HistoryPolicy):
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Settle the cost, and learn nothing: the plan must follow from what was known before."""
-        if decision.sla in self.purses_:
-            self.purses_[decision.sla].settle(decision, model, outcome)
+        if decision.sla in self.trackers_:
+            self.trackers_[decision.sla].settle(decision, model, outcome)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Plan anew for the models that serve now."""

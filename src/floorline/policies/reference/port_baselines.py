@@ -42,11 +42,11 @@ class GreedyCost(HistoryPolicy):
 
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
         """What is left of each model's budget."""
-        left = self.purses_[request.sla].left()
+        left = self.trackers_[request.sla].left()
         return left if np.isfinite(left).any() else -cost
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
-        """Learn the real cost for what requests can afford; leave the estimate in the purse."""
+        """Learn the real cost for what requests can afford; leave the estimate in the tracker."""
         EstimatingPolicy.on_outcome(self, decision, model, outcome)
 
 
@@ -98,7 +98,7 @@ class BatchSplit(HistoryPolicy):
 
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
         """d̂ where it fits: the best assignment of a single request."""
-        return np.where(cost <= self.purses_[request.sla].may_spend(), quality, -np.inf)
+        return np.where(cost <= self.trackers_[request.sla].may_spend(), quality, -np.inf)
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Assign a batch of one."""
@@ -121,8 +121,8 @@ class BatchSplit(HistoryPolicy):
                 ]
             )
             bill = np.where(usable, cost, np.inf)
-            purse = self.purses_[sla]
-            left, total = purse.left(), purse.total_left()
+            tracker = self.trackers_[sla]
+            left, total = tracker.left(), tracker.total_left()
             solution = solve_budgets(quality, bill, left, total)
             for n, model, q, c in zip(
                 mine, served(solution, bill, left, total).tolist(), quality, cost, strict=True

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from floorline.optimization.budget_lp import solve_budgets
 from floorline.optimization.floor_lp import cheapest_assignment, cheapest_mix
 from floorline.policies.base import DECLINED
-from floorline.replay.scenarios.streams import Scene
+from floorline.replay.scenarios.streams import ScenarioStream
 from floorline.replay.spec import Run
 from floorline.router import Router
 
@@ -23,14 +23,14 @@ SHARE_WINDOW = 200
 """Number of requests over which a model's share of the calls is taken."""
 
 
-class Point(NamedTuple):
+class ReferencePoint(NamedTuple):
     """A reference point in expectation over a stretch: mean satisfaction and cost per request."""
 
     satisfaction: float
     cost: float
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class RegimeScores(msgspec.Struct, frozen=True):
     """One run between two changes.
 
     ``lowest`` is the lowest that Σ (s − τ) gets below where it stood at the beginning: how many
@@ -53,7 +53,7 @@ class Detections:
 
     def __call__(self, step: int, router: Router) -> None:
         """Note the step if the number of changes rose."""
-        levels = getattr(router.policy, "levels_", None)
+        levels = getattr(router.policy, "posterior_", None)
         count = 0 if levels is None else int(levels.changes_)
         if count > self._seen:
             self.steps.append(step)
@@ -64,7 +64,7 @@ class Detections:
         return min((step - change for step in self.steps if step >= change), default=math.inf)
 
 
-def _labels(scene: Scene, first: int, end: int) -> tuple[Floats, Floats]:
+def _labels(scene: ScenarioStream, first: int, end: int) -> tuple[Floats, Floats]:
     """(n, M) quality and cost of a stretch; those who cannot serve satisfy nobody and cost ∞."""
     zoo = scene.zoo_at(first)
     able = np.array([name in zoo for name in scene.data.zoo.names])
@@ -84,8 +84,8 @@ def _means(quality: Floats, cost: Floats) -> tuple[Floats, Floats, NDArray[np.bo
 
 
 def references(
-    scene: Scene, first: int, end: int, *, floor: float | None = None
-) -> dict[str, Point]:
+    scene: ScenarioStream, first: int, end: int, *, floor: float | None = None
+) -> dict[str, ReferencePoint]:
     """Points of those who need no learning, over one stretch.
 
     ``static mix`` and ``best fixed`` are told the means of this stretch, ``old mix`` those before
@@ -103,16 +103,18 @@ def references(
         "random": able / able.sum(),
     }
     found = {
-        name: Point(float(weights @ mean), float(weights @ price))
+        name: ReferencePoint(float(weights @ mean), float(weights @ price))
         for name, weights in shares.items()
     }
     served = cheapest_assignment(quality, cost, floor)
     rows = np.arange(len(quality))
-    found["oracle"] = Point(float(quality[rows, served].mean()), float(cost[rows, served].mean()))
+    found["oracle"] = ReferencePoint(
+        float(quality[rows, served].mean()), float(cost[rows, served].mean())
+    )
     return found
 
 
-def stretches(scene: Scene, run: Run) -> list[Stretch]:
+def stretches(scene: ScenarioStream, run: Run) -> list[RegimeScores]:
     """Sum up a run between changes."""
     floor = scene.timeline.slas[0].floor
     found = []
@@ -122,7 +124,7 @@ def stretches(scene: Scene, run: Run) -> list[Stretch]:
         cost = float(run.cost[at].mean())
         mix = references(scene, first, end)["static mix"].cost
         found.append(
-            Stretch(
+            RegimeScores(
                 satisfaction=float(run.satisfied[at].mean()),
                 cost=cost,
                 cost_per_mix=cost / mix,
@@ -192,7 +194,7 @@ class Period(msgspec.Struct, frozen=True):
     requests: int
 
 
-def periods(scene: Scene, run: Run) -> list[Period]:
+def periods(scene: ScenarioStream, run: Run) -> list[Period]:
     """Sum up every budget period of a run over a scene made by ``budgeted``."""
     sla = scene.timeline.slas[0]
     budget = sla.budget
@@ -241,7 +243,7 @@ def _dry(moment: Floats, served: NDArray[np.bool_]) -> float:
     return 1.0 - (float(moment[last[-1]]) if len(last) else 0.0)
 
 
-def running_spend(scene: Scene, run: Run) -> Floats:
+def running_spend(scene: ScenarioStream, run: Run) -> Floats:
     """(T,) share of its period's total budget that was spent up to every request."""
     budget = scene.timeline.slas[0].budget
     if budget is None or budget.total is None:

@@ -21,7 +21,7 @@ from floorline.zoo import Zoo
 Floats = NDArray[np.float64]
 
 
-class Scene(NamedTuple):
+class ScenarioStream(NamedTuple):
     """A stream whose rows are in the order in which they come, as they are when they come.
 
     ``changes`` are the steps at which something changes, ``model`` the one that it happens to.
@@ -45,7 +45,7 @@ class Scene(NamedTuple):
         at = max((s for s in self.timeline.zoos if s <= step), default=None)
         return self.data.zoo if at is None else self.timeline.zoos[at]
 
-    def only(self, sla: str) -> Scene:
+    def only(self, sla: str) -> ScenarioStream:
         """The requests of one SLA, on a router of its own."""
         rows = np.array([n for n, name in enumerate(self.timeline.sla) if name == sla])
         if self.changes or self.timeline.zoos or len(rows) == 0:
@@ -60,8 +60,8 @@ class Scene(NamedTuple):
         return past._replace(quality=past.quality[:, able], cost=past.cost[:, able])
 
 
-def act(
-    scene: Scene,
+def replay_scenario(
+    scene: ScenarioStream,
     policy: str,
     *,
     seed: int,
@@ -76,15 +76,15 @@ def act(
     return replay(scene.data, spec, past=past, timeline=scene.timeline, watch=watch)
 
 
-def steady(data: ReplayData, *, floor: float, requests: int, seed: int) -> Scene:
+def steady(data: ReplayData, *, floor: float, requests: int, seed: int) -> ScenarioStream:
     """Rows in an order drawn by the seed; nothing happens."""
     check_number("requests", requests, low=1, high=data.rows, fix=f"give 1 to {data.rows}")
     rows = np.random.default_rng([seed, 0]).permutation(data.rows)
     slas = (SLA("stream", floor=floor),)
-    return Scene(data.take(rows[:requests]), Timeline(slas), data.take(rows[requests:]))
+    return ScenarioStream(data.take(rows[:requests]), Timeline(slas), data.take(rows[requests:]))
 
 
-def price_change(scene: Scene, model: str, factor: float, at: int) -> Scene:
+def price_change(scene: ScenarioStream, model: str, factor: float, at: int) -> ScenarioStream:
     """Let a model cost ``factor`` times as much from a step on, as its list price says at once."""
     old = scene.data.zoo.models[scene.data.zoo.index(model)]
     names = ("input_price", "output_price", "call_price")
@@ -101,7 +101,7 @@ def price_change(scene: Scene, model: str, factor: float, at: int) -> Scene:
 
 
 def quality_change(
-    scene: Scene,
+    scene: ScenarioStream,
     model: str,
     share: float,
     at: int,
@@ -109,7 +109,7 @@ def quality_change(
     until: int | None = None,
     slide: bool = False,
     seed: int = 0,
-) -> Scene:
+) -> ScenarioStream:
     """Let a model serve better or worse from a step on, which nobody is told.
 
     Of what satisfied before, a ``share`` (below 0) does so no more; of what did not, a ``share``
@@ -129,13 +129,13 @@ def quality_change(
     return scene._replace(data=scene.data._replace(quality=quality), changes=changes, model=model)
 
 
-def joins(scene: Scene, model: str, at: int) -> Scene:
+def joins(scene: ScenarioStream, model: str, at: int) -> ScenarioStream:
     """Let a model serve only from a step on."""
     zoos = {0: scene.data.zoo.without(model), at: scene.data.zoo}
     return scene._replace(timeline=scene.timeline._replace(zoos=zoos), changes=(at,), model=model)
 
 
-def leaves(scene: Scene, model: str, at: int) -> Scene:
+def leaves(scene: ScenarioStream, model: str, at: int) -> ScenarioStream:
     """Let a model serve no more from a step on."""
     zoos = {at: scene.data.zoo.without(model)}
     return scene._replace(timeline=scene.timeline._replace(zoos=zoos), changes=(at,), model=model)
@@ -169,8 +169,8 @@ half of each period's requests in a tenth of it; a third as many from the middle
 
 
 def budgeted(
-    scene: Scene, *, demand: str, periods: int, budget: Budget, floor: float, seed: int
-) -> Scene:
+    scene: ScenarioStream, *, demand: str, periods: int, budget: Budget, floor: float, seed: int
+) -> ScenarioStream:
     """Put a stream under a budget that every period renews; demand over time is uneven.
 
     ``budget`` holds per period; its own ``period`` is taken to be one second.
@@ -188,8 +188,13 @@ def budgeted(
 
 
 def shared(
-    scene: Scene, slas: Sequence[SLA], shares: Sequence[float], *, seed: int, harder: str = ""
-) -> Scene:
+    scene: ScenarioStream,
+    slas: Sequence[SLA],
+    shares: Sequence[float],
+    *,
+    seed: int,
+    harder: str = "",
+) -> ScenarioStream:
     """Divide a stream among several SLAs of one router, at random in these shares.
 
     All requests of the SLA ``harder``, if one is named, come from the half of the rows that fewer
@@ -219,7 +224,7 @@ def shared(
     return scene._replace(timeline=Timeline(tuple(slas), sla=asked))
 
 
-def useless_prompts(scene: Scene, *, seed: int) -> Scene:
+def useless_prompts(scene: ScenarioStream, *, seed: int) -> ScenarioStream:
     """Give every request the features of another one, those from before too."""
     rng = np.random.default_rng([seed, 5])
     data, rest = (
@@ -229,7 +234,7 @@ def useless_prompts(scene: Scene, *, seed: int) -> Scene:
     return scene._replace(data=data, rest=rest)
 
 
-def misleading_prompts(scene: Scene, at: int) -> Scene:
+def misleading_prompts(scene: ScenarioStream, at: int) -> ScenarioStream:
     """Turn features round from a step on: what was learned of them then says the opposite."""
     features = scene.data.features.copy()
     features[at:] *= -1.0

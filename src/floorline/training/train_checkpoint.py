@@ -12,14 +12,14 @@ from floorline.datasets import RoutingTable
 from floorline.encoders import Encoder
 from floorline.estimators.proteus_checkpoint import save_network
 from floorline.training.parts import Parts
-from floorline.training.settings import Settings
+from floorline.training.settings import TrainingSettings
 
 
 def train_checkpoint(
     table: RoutingTable,
     parts: Parts,
     encoder: Encoder,
-    settings: Settings,
+    settings: TrainingSettings,
     folder: Path,
     *,
     resume: bool = False,
