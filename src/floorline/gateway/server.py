@@ -167,7 +167,7 @@ async def serve(
     FloorlineError
         If the address is taken, or as for ``running``.
     """
-    listener = _detect_complaints_only(settings.server.host, settings.server.port)
+    listener = _listen(settings.server.host, settings.server.port)
     async with running(settings, path) as gateway:
         config = uvicorn.Config(
             App(gateway),
@@ -192,7 +192,7 @@ async def serve(
         await server.serve(sockets=[listener])
 
 
-def _detect_complaints_only(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, backlog=2048)
