@@ -49,6 +49,9 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         Whose request it was, the API key it came with and the conversation it belongs to.
     after
         Decision whose call failed, in place of which this one was made.
+    prediction
+        (M,) what the policy's estimator predicted for this request, before the policy adjusted it
+        to ``quality``; None where the policy carries none.
     """
 
     id: str
@@ -70,6 +73,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     key: str = ""
     session: str = ""
     after: str = ""
+    prediction: NDArray[np.float64] | None = None
     v: int = 1
 
     @property

@@ -330,6 +330,7 @@ class Router:
             features=request.features,
             input_tokens=request.input_tokens,
             policy=fold.policy_.name,
+            prediction=choice.prediction,
             at=at,
             **context._asdict(),
         )
@@ -358,7 +359,8 @@ class Router:
         behind = ledger.satisfied_ < request.floor * ledger.labels_
         if behind and choice.quality[index] < min(request.floor, choice.quality[choice.model]):
             return choice
-        return certain(index, choice.quality, choice.cost)
+        kept = certain(index, choice.quality, choice.cost)
+        return kept._replace(prediction=choice.prediction)
 
     def outcome(
         self,

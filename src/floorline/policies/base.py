@@ -54,7 +54,8 @@ class Choice(NamedTuple):
 
     ``called`` lists every model whose call is to be paid, the served one first. A policy under
     budgets may decline: ``model`` is ``DECLINED``, nothing is called, and what ``propensities``
-    lack to 1 is the probability of that.
+    lack to 1 is the probability of that. ``prediction`` (M,) is what the estimator predicted before
+    the policy adjusted it to ``quality``; it comes back with the decision in ``on_decision``.
     """
 
     model: int
@@ -63,6 +64,7 @@ class Choice(NamedTuple):
     explored: bool
     quality: NDArray[np.float64]
     cost: NDArray[np.float64]
+    prediction: NDArray[np.float64] | None = None
 
 
 class History(NamedTuple):
