@@ -69,7 +69,7 @@ def estimate(data, history, log, policy, parameters, floor, seed):
     for event in log.read():
         other.fold(event)
         if isinstance(event, Decision):
-            chosen, row = other.router.fold.record(event.id).decision.propensities, next(rows)
+            chosen, row = other.router.find(event.id).decision.propensities, next(rows)
             real.append((chosen @ data.quality[row], chosen @ data.cost[row]))
     return other.result(min_effective_labels=20), np.mean(real, axis=0)
 

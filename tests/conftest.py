@@ -117,7 +117,7 @@ def _step(router, step, made):
     kind, *values = step
     if kind == "route":
         sla, floor, number, tokens, exclude = values
-        names = list(router.fold.slas_)
+        names = list(router.slas)
         made.append(
             router.route(
                 sla=names[sla % len(names)],

@@ -19,6 +19,7 @@ from floorline.policies.base import certain
 from floorline.router import Router
 from floorline.sla import SLA, Budget
 from floorline.zoo import Model, Zoo
+from tests.support.inside import fold_of
 
 POISON = [np.nan, np.inf, -np.inf]
 ALL = sorted(POLICIES)
@@ -39,10 +40,10 @@ def test_the_same_feedback_twice_changes_nothing(policy, build_router, vector):
         decision = router.route(features=vector(t))
         assert router.outcome(decision.id, cost=2.0)
         assert router.feedback(decision.id, score=t % 2)
-        once = router.fold.snapshot() | {"events_": 0}
+        once = fold_of(router).snapshot() | {"events_": 0}
         assert not router.feedback(decision.id, score=t % 2)
         assert not router.outcome(decision.id, cost=3.0)
-        assert pack(router.fold.snapshot() | {"events_": 0}) == pack(once)
+        assert pack(fold_of(router).snapshot() | {"events_": 0}) == pack(once)
 
 
 def test_feedback_counts_the_same_in_any_order(build_router, vector):
@@ -68,7 +69,7 @@ def test_unknown_and_forgotten_decisions_are_refused_and_change_nothing(build_ro
         with pytest.raises(UnknownDecision):
             router.outcome(id, cost=1.0)
     assert router.snapshot() == before
-    assert len(router.log) == router.fold.events_
+    assert len(router.log) == router.position
 
 
 def test_late_feedback_still_counts_while_it_is_remembered(build_router, vector):
@@ -120,7 +121,7 @@ def assert_untouched(router, before, refuse):
     with pytest.raises(InvalidInput):
         refuse()
     assert router.snapshot() == before
-    assert len(router.log) == router.fold.events_
+    assert len(router.log) == router.position
 
 
 @pytest.mark.parametrize("bad", [*POISON, 1e30])
@@ -157,8 +158,8 @@ def test_features_changed_after_routing_do_not_change_what_is_learned(build_rout
         router.route(features=x)
     buffer[:] = np.nan
     for router in (kept, changed):
-        (record,) = router.fold.records_.values()
-        router.feedback(record.decision.id, satisfied=True)
+        (decision,) = router.remembered
+        router.feedback(decision, satisfied=True)
     assert changed.snapshot() == kept.snapshot()
 
 
@@ -283,13 +284,10 @@ def test_a_history_that_is_bad_at_its_end_teaches_nothing(field, build_router):
 
 def test_an_estimate_is_charged_at_once_and_corrected_by_the_real_cost(build_router, vector):
     router = build_router("cheapest", [SLA("gold", floor=0.5, budget=Budget(total=100.0))])
-    ledger = router.fold.ledgers_["gold"]
     decision = router.route(features=vector(0))
-    assert ledger.left(router.fold.slas_["gold"], router.zoo, 0.0) == pytest.approx(
-        100.0 - decision.expected_cost
-    )
+    assert router.budget_left("gold") == pytest.approx(100.0 - decision.expected_cost)
     router.outcome(decision.id, cost=60.0)
-    assert ledger.left(router.fold.slas_["gold"], router.zoo, 0.0).tolist() == [40.0] * 3
+    assert router.budget_left("gold").tolist() == [40.0] * 3
     assert (router.status().spent, router.status().reserved) == (60.0, 0.0)
 
 
@@ -299,8 +297,7 @@ def test_a_budget_per_model_is_charged_with_its_own_calls_only(build_router, vec
     decision = router.route(features=vector(0))
     assert decision.model == "small"
     router.outcome(decision.id, cost=9.5)
-    left = router.fold.ledgers_["gold"].left(router.fold.slas_["gold"], router.zoo, 0.0)
-    assert left.tolist() == [0.5, np.inf, 50.0]
+    assert router.budget_left("gold").tolist() == [0.5, np.inf, 50.0]
     assert router.route(features=vector(1)).model == "medium"
 
 
@@ -429,9 +426,9 @@ def assert_same_constants(before, after):
 
 
 def assert_nothing_is_kept_outside_the_state(router, live):
-    before = constants(router.fold)
+    before = constants(fold_of(router))
     live(router)
-    assert_same_constants(before, constants(router.fold))
+    assert_same_constants(before, constants(fold_of(router)))
 
 
 @pytest.mark.parametrize("policy", ALL)
@@ -467,7 +464,7 @@ def test_a_policy_that_hides_state_is_caught(build_router, some_life):
 def test_snapshots_cover_every_attribute_that_is_state(policy, build_router, some_life):
     router = build_router(policy, slas_for(policy))
     some_life(router, 200, 3, POLICIES[policy].knows)
-    for path, part in parts(router.fold):
+    for path, part in parts(fold_of(router)):
         state = {name for name in vars(part) if name.endswith("_")}
         assert set(part.snapshot()) == state, path
 
@@ -496,7 +493,7 @@ def test_prices_queues_and_budgets_come_back_from_a_snapshot(build_router, vecto
     fresh = build_router("mess_plus", [sla])
     fresh.restore(router.snapshot())
     assert fresh.zoo == router.zoo
-    assert fresh.fold.slas_ == router.fold.slas_
+    assert fresh.slas == router.slas
     assert fresh.policy.queues_["gold"] == router.policy.queues_["gold"] > 0
     assert fresh.status("gold") == router.status("gold")
     assert fresh.status("gold").spent == 3.0
@@ -547,7 +544,7 @@ def test_a_snapshot_and_the_log_after_it_give_the_state_before_the_crash(
     live(router, steps[cut:])
     recovered = build_router("mess_plus")
     recovered.restore(saved)
-    recovered.apply(router.log.read(recovered.fold.events_))
+    recovered.apply(router.log.read(recovered.position))
     assert recovered.snapshot() == router.snapshot()
 
 

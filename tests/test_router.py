@@ -9,7 +9,7 @@ from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
 from floorline.events import Decision, decode_event, encode_event
 from floorline.policies.published.mess_plus import MessPlus
 from floorline.router import RequestContext, Router
-from floorline.sla import SLA
+from floorline.sla import SLA, Budget
 from floorline.zoo import Model, Zoo
 
 GOLD = SLA("gold", floor=0.8)
@@ -86,7 +86,7 @@ def test_ids_are_given_or_made_and_never_used_twice(build_router, vector):
     router.route(features=vector(0), id="dff-4")
     with pytest.raises(InvalidInput, match="id is 'dff-4'"):
         router.route(features=vector(0))
-    assert len(router.log) == router.fold.decisions_ == 3
+    assert len(router.log) == len(router.remembered) == 3
 
 
 def test_a_model_that_was_not_called_gets_no_outcome_and_no_feedback(build_router, vector):
@@ -289,10 +289,9 @@ def test_a_conversation_stays_on_its_model(build_router, vector):
 def test_a_conversation_changes_model_when_its_promise_needs_it(build_router, vector):
     router = build_router("best_fixed", [SLA("gold", floor=0.9)])
     stuck = RequestContext(session="acme/1")
-    router.route(features=vector(0), exclude=["large"], context=stuck)
-    record = next(iter(router.fold.records_.values()))
-    assert router.route(features=vector(1), context=stuck).model == record.decision.model
-    router.feedback(record.decision.id, satisfied=False)
+    first = router.route(features=vector(0), exclude=["large"], context=stuck)
+    assert router.route(features=vector(1), context=stuck).model == first.model
+    router.feedback(first.id, satisfied=False)
     assert router.route(features=vector(2), context=stuck).model == "large"
 
 
@@ -394,3 +393,42 @@ def test_a_message_sent_again_does_not_undo_its_correction(build_router, vector)
     again = build_router("cheapest")
     again.restore(router.snapshot())
     assert not again.feedback(id, satisfied=True, key="first")
+
+
+# What may be read of a router.
+
+
+def test_the_slas_can_be_read_and_not_written(build_router):
+    router = build_router("random", [SLA("gold", floor=0.8), SLA("silver", floor=0.5)])
+    assert list(router.slas) == ["gold", "silver"]
+    with pytest.raises(TypeError):
+        router.slas["gold"] = SLA("gold", floor=0.1)
+    router.remove_sla("gold")
+    assert list(router.slas) == ["silver"]
+
+
+def test_what_is_remembered_of_a_decision_can_be_read_and_not_written(build_router, vector):
+    router = build_router("cheapest", memory=2)
+    decision = router.route(features=vector(0))
+    record = router.find(decision.id)
+    assert record.decision is decision
+    assert record.reserved == {"small": decision.expected_cost}
+    with pytest.raises(TypeError):
+        record.reserved["small"] = 0.0
+    router.outcome(decision.id, cost=1.0)
+    router.feedback(decision.id, score=0.5, key="message")
+    record = router.find(decision.id)
+    assert (record.reserved, record.scores, record.keys) == ({}, {"small": 0.5}, ("message",))
+    later = [router.route(features=vector(t)).id for t in (1, 2)]
+    assert router.find(decision.id) is None
+    assert (list(router.remembered), router.memory) == (later, 2)
+
+
+def test_what_is_left_of_a_budget_can_be_read(build_router, vector):
+    budget = Budget(total=100.0, per_model={"large": 30.0}, period=60.0)
+    router = build_router("cheapest", [SLA("gold", floor=0.5, budget=budget)])
+    router.outcome(router.route(features=vector(0), at=1.0).id, cost=25.0, at=1.0)
+    assert router.budget_left(at=2.0).tolist() == [75.0, 75.0, 30.0]
+    assert router.budget_left("gold", at=61.0).tolist() == [100.0, 100.0, 30.0]
+    router.set_sla(SLA("free", floor=0.5))
+    assert np.isinf(router.budget_left("free")).all()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, KeysView, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from floorline.core.features import Features, freeze, is_finite, length
 from floorline.core.random import CounterRng
@@ -30,7 +32,7 @@ from floorline.sla import SLA, check_floor
 from floorline.state.certificate import Certificate, certificate_of, window_certificate_of
 from floorline.state.eligibility import able, affordable, within_budget
 from floorline.state.event_log import EventLog, MemoryLog
-from floorline.state.fold import Find, Fold
+from floorline.state.fold import DecisionRecord, Find, Fold
 from floorline.state.judge import Judge
 from floorline.state.status import Status, status_of
 from floorline.zoo import Model, Zoo
@@ -114,19 +116,53 @@ class Router:
         self.seed = seed
         self.log: EventLog = MemoryLog(_MEMORY_LOG_EVENTS) if log is None else log
         built = make_policy(policy) if isinstance(policy, str) else policy
-        self.fold = Fold(built, zoo, slas, self.encoder.dim, memory=memory)
+        self._fold = Fold(built, zoo, slas, self.encoder.dim, memory=memory)
         self._rng = CounterRng(seed)
         self._judge_rng = CounterRng(seed ^ _JUDGE_DRAWS)
 
     @property
     def zoo(self) -> Zoo:
         """Models that can serve now."""
-        return self.fold.zoo_
+        return self._fold.zoo_
 
     @property
     def policy(self) -> Policy:
         """The policy, with its state."""
-        return self.fold.policy_
+        return self._fold.policy_
+
+    @property
+    def slas(self) -> Mapping[str, SLA]:
+        """Read-only view of the SLAs that hold now, by name; the default SLA comes first."""
+        return MappingProxyType(self._fold.slas_)
+
+    @property
+    def memory(self) -> int:
+        """Number of latest decisions that are remembered for late outcomes and feedback."""
+        return self._fold.memory
+
+    @property
+    def position(self) -> int:
+        """Number of events in the state; ``apply(log.read(position))`` folds those after it."""
+        return self._fold.events_
+
+    @property
+    def remembered(self) -> KeysView[str]:
+        """Read-only view of the ids of the remembered decisions, the oldest first."""
+        return self._fold.records_.keys()
+
+    def find(self, decision: str) -> DecisionRecord | None:
+        """Read what is remembered of a decision, by its id; None if it is not remembered."""
+        record = self._fold.records_.get(decision)
+        return None if record is None else record.view()
+
+    def budget_left(self, sla: str | None = None, *, at: float = 0.0) -> NDArray[np.float64]:
+        """(M,) cost that each model may still cause under an SLA's budget at time ``at``.
+
+        In the zoo's cost unit, in zoo order; infinity where no budget bounds a model. Costs of
+        open calls count at their estimates.
+        """
+        promise = self._sla(sla)
+        return self._fold.ledgers_[promise.name].left(promise, self.zoo, at)
 
     def route(
         self,
@@ -221,9 +257,9 @@ class Router:
         else:
             features = freeze(features)
             self._check_features(features)
-        allowed = able(self.fold, promise, input_tokens, needs, exclude)
+        allowed = able(self._fold, promise, input_tokens, needs, exclude)
         if promise.budget is not None:
-            allowed = affordable(self.fold, promise, input_tokens, allowed, at)
+            allowed = affordable(self._fold, promise, input_tokens, allowed, at)
         return Request(features, promise.name, held, input_tokens, allowed)
 
     def decide(
@@ -246,10 +282,10 @@ class Router:
         """
         names = [None] * len(requests) if ids is None else ids
         for id in names:
-            if id is not None and (id in self.fold.records_ or names.count(id) > 1):
+            if id is not None and (id in self._fold.records_ or names.count(id) > 1):
                 raise InvalidInput("id", id, "give every decision its own id")
-        rng = self._rng.at(self.fold.decisions_ + 1)
-        policy = self.fold.policy_
+        rng = self._rng.at(self._fold.decisions_ + 1)
+        policy = self._fold.policy_
         able = [request for request in requests if _servable(request)]
         if len(able) == 1:
             choices = [policy.decide(able[0], rng)]
@@ -285,7 +321,7 @@ class Router:
         cost = self.policy.expected_cost(tokens)
         decision = Decision(
             id=self._name(id),
-            seq=self.fold.decisions_ + 1,
+            seq=self._fold.decisions_ + 1,
             sla="",
             floor=0.0,
             model=model,
@@ -307,7 +343,7 @@ class Router:
     def _record(
         self, request: Request, choice: Choice, id: str | None, at: float, context: RequestContext
     ) -> Decision:
-        fold = self.fold
+        fold = self._fold
         if context.session:
             choice = self._keep_session(request, choice, context.session, at)
         called = choice.called
@@ -338,14 +374,14 @@ class Router:
         return decision
 
     def _name(self, id: str | None) -> str:
-        name = f"d{self.seed:x}-{self.fold.decisions_ + 1:x}" if id is None else id
-        if name in self.fold.records_:
+        name = f"d{self.seed:x}-{self._fold.decisions_ + 1:x}" if id is None else id
+        if name in self._fold.records_:
             raise InvalidInput("id", name, "give every decision its own id")
         return name
 
     def _keep_session(self, request: Request, choice: Choice, session: str, at: float) -> Choice:
         """Choice of the conversation's model, if it may serve and the SLA can do with it."""
-        fold = self.fold
+        fold = self._fold
         kept = fold.sessions_.get(session)
         if kept is None or choice.explored or at - float(kept[1]) > _SESSION_SECONDS:
             return choice
@@ -450,7 +486,7 @@ class Router:
         ``scores`` are the latest of its judged models, ``keys`` those of the feedback it got;
         False if the decision is remembered still.
         """
-        if decision.id in self.fold.records_:
+        if decision.id in self._fold.records_:
             return False
         recall = Recall(decision=decision, scores=dict(scores or {}), keys=tuple(keys), at=at)
         return self._happen(recall)
@@ -469,7 +505,7 @@ class Router:
         InvalidInput
             If the judge's score breaks its rules.
         """
-        record = self.fold.record(decision)
+        record = self._fold.record(decision)
         made = record.decision
         due = self._judge_rng.at(made.seq).random() < judge.rate
         if made.declined or made.model in record.scores or not due:
@@ -493,7 +529,7 @@ class Router:
         InvalidInput
             If an SLA names a model that would be gone, or the cost unit differs.
         """
-        for sla in self.fold.slas_.values():
+        for sla in self._fold.slas_.values():
             sla.check_against(zoo)
         if zoo.cost_unit != self.zoo.cost_unit:
             raise InvalidInput("zoo.cost_unit", zoo.cost_unit, f"keep {self.zoo.cost_unit!r}")
@@ -515,25 +551,25 @@ class Router:
     def remove_sla(self, sla: str, *, at: float = 0.0) -> None:
         """Promise nothing more under this name."""
         promise = self._sla(sla)
-        if len(self.fold.slas_) == 1:
+        if len(self._fold.slas_) == 1:
             raise InvalidInput("sla", sla, "keep at least one SLA")
         self._happen(SlaChange(sla=promise, removed=True, at=at))
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events that are in the log already, such as those after the last snapshot."""
         for event in events:
-            self.fold.apply(event)
+            self._fold.apply(event)
 
     def status(self, sla: str | None = None) -> Status:
         """How an SLA stands; the first one by default."""
         promise = self._sla(sla)
-        return status_of(promise, self.fold.ledgers_[promise.name], self.zoo.cost_unit)
+        return status_of(promise, self._fold.ledgers_[promise.name], self.zoo.cost_unit)
 
     def certificate(self, sla: str | None = None, *, window: bool = False) -> Certificate:
         """What can be said of an SLA's floor, over all labels or over its window's."""
         promise = self._sla(sla)
         certify = window_certificate_of if window else certificate_of
-        return certify(promise, self.fold.ledgers_[promise.name])
+        return certify(promise, self._fold.ledgers_[promise.name])
 
     def snapshot(self, *, decisions: bool = True) -> bytes:
         """Write the whole state; a router restored from it decides as this one would.
@@ -541,7 +577,7 @@ class Router:
         Without ``decisions`` the remembered ones are named by their ids only, which keeps the
         snapshot small where they are in a log anyway.
         """
-        return pack({**self._built(), "fold": self.fold.snapshot(decisions=decisions)})
+        return pack({**self._built(), "fold": self._fold.snapshot(decisions=decisions)})
 
     def restore(self, snapshot: bytes, find: Find | None = None) -> None:
         """Take over a state written by ``snapshot`` of a router built the same way.
@@ -563,7 +599,7 @@ class Router:
                     f"snapshot has {field} {state[field]!r}, this router {value!r}: "
                     "restore into a router built with the same arguments"
                 )
-        self.fold.restore(state["fold"], find)
+        self._fold.restore(state["fold"], find)
 
     def _built(self) -> dict[str, str | int]:
         """What a snapshot and the router it is restored into must have in common."""
@@ -576,10 +612,10 @@ class Router:
 
     def _happen(self, event: Event) -> bool:
         self.log.append(event)
-        return self.fold.apply(event)
+        return self._fold.apply(event)
 
     def _sla(self, name: str | None) -> SLA:
-        slas = self.fold.slas_
+        slas = self._fold.slas_
         if name is None:
             return next(iter(slas.values()))
         try:
@@ -588,7 +624,7 @@ class Router:
             raise InvalidInput("sla", name, "name one of: " + ", ".join(slas)) from None
 
     def _called(self, decision: str, model: str | None) -> str:
-        made = self.fold.record(decision).decision
+        made = self._fold.record(decision).decision
         if made.declined:
             raise InvalidInput("decision", decision, "name one that a model served")
         if model is None:

@@ -182,7 +182,7 @@ def test_a_key_names_only_the_slas_on_its_list(locked):
     assert refused.status_code == 404
     assert "use one of floorline/silver, floorline/auto" in refused.json()["error"]["message"]
     answer = gateway.chat(model="floorline/auto", headers=keys["silver"])
-    record = gateway.gateway.router.fold.records_[answer.headers["x-floorline-decision"]]
+    record = gateway.gateway.router.find(answer.headers["x-floorline-decision"])
     assert record.decision.sla == "silver"
 
 

@@ -68,7 +68,7 @@ def test_no_request_is_dropped_while_models_prices_and_slas_change(start, provid
             before = json.loads(first)["models"][: len(prices)]
             assert prices == [model["output_price"] + number for model in before]
             assert len(prices) == len(MODELS) - number % 2
-            assert ("bronze" in live.gateway.router.fold.slas_) == bool(number % 2)
+            assert ("bronze" in live.gateway.router.slas) == bool(number % 2)
             wait_until(lambda seen=seen: len(clients.answers) > seen + 8, 60)
     finally:
         clients.stop()

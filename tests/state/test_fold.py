@@ -1,6 +1,7 @@
 import msgspec
 import numpy as np
 import pytest
+from tests.support.inside import fold_of
 
 from floorline.core.snapshots import pack, unpack
 from floorline.errors import SnapshotMismatch, UnknownDecision
@@ -23,14 +24,14 @@ def test_folding_all_events_twice_is_folding_them_once(router, build_router):
     once.apply(router.log.read())
     twice = build_router("mess_plus", [SLA("gold", floor=0.8), SLA("silver", floor=0.5)])
     for event in router.log.read():
-        assert twice.fold.apply(event)
-        assert not twice.fold.apply(event)
-    twice.fold.events_ = once.fold.events_
+        assert fold_of(twice).apply(event)
+        assert not fold_of(twice).apply(event)
+    fold_of(twice).events_ = once.position
     assert twice.snapshot() == once.snapshot() == router.snapshot()
 
 
 def test_every_event_is_counted_so_that_a_log_can_be_read_from_there(router):
-    assert router.fold.events_ == len(router.log) == 60
+    assert router.position == len(router.log) == 60
 
 
 def test_events_of_unknown_decisions_change_nothing(router):
@@ -40,7 +41,7 @@ def test_events_of_unknown_decisions_change_nothing(router):
         Feedback(decision="never", model="small", score=1.0),
     ):
         with pytest.raises(UnknownDecision, match="'never' is unknown: give the id of one of the"):
-            router.fold.apply(event)
+            router.apply([event])
     assert router.snapshot() == before
 
 
@@ -48,20 +49,20 @@ def test_latencies_are_means_of_outcomes_that_have_one(build_router, vector):
     router = build_router("cheapest")
     for latency in (1.0, None, 4.0):
         router.outcome(router.route(features=vector(0)).id, cost=1.0, latency=latency)
-    assert router.fold.mean_latency("small") == 2.5
-    assert router.fold.mean_latency("large") == 0.0
+    assert fold_of(router).mean_latency("small") == 2.5
+    assert fold_of(router).mean_latency("large") == 0.0
 
 
 @pytest.mark.parametrize("change", ["drop", "add", "rename"])
 def test_snapshots_with_other_fields_are_refused_by_name(change, router):
-    state = unpack(pack(router.fold.snapshot()))
+    state = unpack(pack(fold_of(router).snapshot()))
     if change != "add":
         state.pop("latency_")
     if change != "drop":
         state["extra_"] = 1
     named = "latency_" if change == "drop" else "extra_"
     with pytest.raises(SnapshotMismatch, match=rf"does not fit a router: fields differ .*{named}"):
-        router.fold.restore(state)
+        fold_of(router).restore(state)
 
 
 def test_a_policy_folds_decisions_of_another_policy(router, build_router):
@@ -75,7 +76,7 @@ def test_a_policy_folds_decisions_of_another_policy(router, build_router):
 def test_the_number_of_remembered_decisions_is_bounded(build_router, vector):
     router = build_router("random", memory=5)
     ids = [router.route(features=vector(t)).id for t in range(50)]
-    assert list(router.fold.records_) == ids[-5:]
+    assert list(router.remembered) == ids[-5:]
 
 
 def test_labels_of_models_that_left_teach_nothing_and_do_no_harm(router, vector):
@@ -89,8 +90,8 @@ def test_labels_of_models_that_left_teach_nothing_and_do_no_harm(router, vector)
 
 
 def test_decisions_in_a_snapshot_keep_every_bit(router):
-    saved = {id: record.decision for id, record in router.fold.records_.items()}
+    saved = {id: router.find(id).decision for id in router.remembered}
     router.restore(router.snapshot())
-    for id, record in router.fold.records_.items():
-        for field, value in msgspec.structs.asdict(record.decision).items():
+    for id in router.remembered:
+        for field, value in msgspec.structs.asdict(router.find(id).decision).items():
             np.testing.assert_array_equal(value, getattr(saved[id], field))

@@ -27,7 +27,7 @@ def serve(router, start, n):
 
 
 def save(router, store):
-    oldest = next(iter(router.fold.records_))
+    oldest = next(iter(router.remembered))
     store.write_snapshot(len(store), router.snapshot(decisions=False), oldest)
 
 

@@ -56,5 +56,5 @@ class Stage:
         """Whether nothing is left over of the requests so far."""
         gateway = self.live.gateway
         calls = [(one.calls, one.waiting) for one in gateway.upstreams.health().values()]
-        reserved = [ledger.reserved_ for ledger in gateway.router.fold.ledgers_.values()]
+        reserved = [gateway.router.status(name).reserved for name in gateway.router.slas]
         return gateway.in_flight == 0 and not any(map(any, calls)) and not any(reserved)

@@ -87,12 +87,12 @@ def test_estimates_are_near_the_truth_and_intervals_contain_it(build_router, vec
 def test_the_logging_policy_itself_is_estimated_without_any_weighting(build_router, vector, zoo):
     router = live(build_router("random"), vector, 300)
     result = what_if(router, make_policy("random"), zoo).result()
-    ledger = router.fold.ledgers_["gold"]
-    mean = ledger.satisfied_ / ledger.labels_
+    status = router.status("gold")
+    mean = status.satisfaction
     assert [e.value for e in result.satisfaction] == pytest.approx([mean] * 3, abs=0.02)
     assert result.satisfaction[0].value == pytest.approx(mean)
     assert result.effective_labels == pytest.approx(300)
-    assert result.logged == pytest.approx((mean, ledger.lifetime_spend_ / 300))
+    assert result.logged == pytest.approx((mean, status.spent / 300))
 
 
 def test_only_what_both_policies_called_is_revealed(build_router, vector, zoo):
@@ -108,7 +108,7 @@ def test_only_what_both_policies_called_is_revealed(build_router, vector, zoo):
     router = live(build_router("random"), vector, 200)
     other = what_if(router, Spy(), zoo)
     served = {e.id: e.index for e in router.log.read() if isinstance(e, Decision)}
-    own = {id: record.decision.index for id, record in other.router.fold.records_.items()}
+    own = {id: other.router.find(id).decision.index for id in other.router.remembered}
     assert len(own) == 200
     assert {id for id, _ in heard} == {id for id in served if served[id] == own[id]}
     assert all(served[id] == model for id, model in heard)

@@ -170,7 +170,7 @@ class Gateway:
 
         ``name`` is "" for the default: the first one of the key's list, or of the settings.
         """
-        slas = self.router.fold.slas_
+        slas = self.router.slas
         if not name:
             name = caller.slas[0] if caller.slas else next(iter(slas))
         if name not in slas or TENANT in name or not caller.may_use(name):
@@ -325,7 +325,7 @@ class Gateway:
         )
         if answer.completion_id is not None:
             self._completions[answer.completion_id] = decision.id
-            if len(self._completions) > self.router.fold.memory:
+            if len(self._completions) > self.router.memory:
                 self._completions.popitem(last=False)
         self.auth.charge(decision.key, cost)
         metrics = self.metrics
@@ -366,8 +366,8 @@ class Gateway:
         ApiError
             404 if there is none or it is another tenant's, 410 if it is too old for feedback.
         """
-        records = self.router.fold.records_
-        record = records.get(id) or records.get(self._completions.get(id, ""))
+        find = self.router.find
+        record = find(id) or find(self._completions.get(id, ""))
         decision = await self._recalled(id) if record is None else record.decision
         if decision is None or decision.tenant != caller.tenant:
             raise ApiError(
@@ -386,7 +386,7 @@ class Gateway:
                 code="feedback_too_late",
                 param="id",
             )
-        if decision.id not in records:
+        if find(decision.id) is None:
             scores, keys = await asyncio.to_thread(self.store.feedback_of, decision.id)
             self.router.restore_decision(decision, scores, keys, at=time.time())
         return decision
@@ -407,7 +407,7 @@ class Gateway:
         router, store = self.router, self.store
         position = len(store)
         body = router.snapshot(decisions=False)
-        oldest = next(iter(router.fold.records_), None)
+        oldest = next(iter(router.remembered), None)
         await store.committed(position)
         await asyncio.to_thread(store.write_snapshot, position, body, oldest)
         self._saved = position

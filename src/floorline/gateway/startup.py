@@ -112,15 +112,15 @@ def reconcile(router: Router, wanted: Promises, *, at: float) -> None:
             router.change_zoo(both, at=at)
     promised = {sla.name: sla for sla in wanted.slas}
     for name, sla in promised.items():
-        if router.fold.slas_.get(name) != sla:
+        if router.slas.get(name) != sla:
             router.set_sla(sla, at=at)
-    for name in list(router.fold.slas_):
+    for name in list(router.slas):
         base, at_sign, tenant = name.partition(TENANT)
         if name in promised:
             continue
         if at_sign and base in promised and base in wanted.own:
             own = tenant_sla(promised[base], tenant)
-            if router.fold.slas_[name] != own:
+            if router.slas[name] != own:
                 router.set_sla(own, at=at)
         else:
             router.remove_sla(name, at=at)

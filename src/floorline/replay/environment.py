@@ -123,12 +123,11 @@ class Environment:
 
     def _pays(self, decision: Decision, model: str, cost: float) -> bool:
         """Whether the real cost fits into the budget: a cap holds even where the estimate erred."""
-        fold = self.router.fold
-        promise = fold.slas_[decision.sla]
-        if promise.budget is None:
+        router = self.router
+        if router.slas[decision.sla].budget is None:
             return True
-        position = self.router.zoo.index(model)
-        left = fold.ledgers_[decision.sla].left(promise, self.router.zoo, decision.at)[position]
+        position = router.zoo.index(model)
+        left = router.budget_left(decision.sla, at=decision.at)[position]
         return bool(cost <= left + decision.cost[position])
 
 

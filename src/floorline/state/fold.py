@@ -6,8 +6,9 @@ Serving, replay and recovery all go through ``Fold.apply``; there is no other wa
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,17 +37,39 @@ Find = Callable[[list[str]], Mapping[str, Decision]]
 """Looks decisions up by their ids, in a log; those it lacks it leaves out."""
 
 
-class DecisionRecord(msgspec.Struct):
-    """A decision that may still get outcomes and feedback, and what it got so far.
+class DecisionRecord(NamedTuple):
+    """Read-only view of a decision that may still get outcomes and feedback.
 
-    ``reserved`` maps models whose call is not settled to their expected cost, ``scores`` judged
-    models to their latest score; ``keys`` names the feedback messages that came.
+    Attributes
+    ----------
+    decision
+        The decision.
+    reserved
+        Expected cost by model name, of the calls without an outcome so far.
+    scores
+        Latest score from 0 to 1 by model name, of the models whose response has a label.
+    keys
+        Keys of the feedback messages that came.
     """
+
+    decision: Decision
+    reserved: Mapping[str, float]
+    scores: Mapping[str, float]
+    keys: Sequence[str]
+
+
+class RememberedDecision(msgspec.Struct):
+    """State behind a ``DecisionRecord``, with the same fields."""
 
     decision: Decision
     reserved: dict[str, float]
     scores: dict[str, float]
     keys: list[str]
+
+    def view(self) -> DecisionRecord:
+        """Build a view that cannot be written through."""
+        reserved, scores = MappingProxyType(self.reserved), MappingProxyType(self.scores)
+        return DecisionRecord(self.decision, reserved, scores, tuple(self.keys))
 
 
 class Fold(Stateful):
@@ -74,7 +97,7 @@ class Fold(Stateful):
         self.slas_ = {sla.name: sla for sla in slas}
         self.ledgers_ = {name: Ledger() for name in self.slas_}
         # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
-        self.records_: OrderedDict[str, DecisionRecord] = OrderedDict()
+        self.records_: OrderedDict[str, RememberedDecision] = OrderedDict()
         # Per conversation of a tenant: its model, and when it was last served.
         self.sessions_: OrderedDict[str, list[str | float]] = OrderedDict()
         # Per model: number of outcomes with a latency, and their sum in seconds.
@@ -107,7 +130,7 @@ class Fold(Stateful):
         self.events_ += 1
         return changed
 
-    def record(self, decision: str) -> DecisionRecord:
+    def record(self, decision: str) -> RememberedDecision:
         """Return what is remembered of a decision.
 
         Raises
@@ -133,7 +156,7 @@ class Fold(Stateful):
             return False
         reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
         self.decisions_ = event.seq
-        self._remember(DecisionRecord(event, reserved, {}, []))
+        self._remember(RememberedDecision(event, reserved, {}, []))
         if event.policy == DIRECT:
             return True
         ledger = self.ledgers_[event.sla]
@@ -156,10 +179,10 @@ class Fold(Stateful):
     def _recall(self, event: Recall) -> bool:
         if event.decision.id in self.records_:
             return False
-        self._remember(DecisionRecord(event.decision, {}, dict(event.scores), list(event.keys)))
+        self._remember(RememberedDecision(event.decision, {}, dict(event.scores), list(event.keys)))
         return True
 
-    def _remember(self, record: DecisionRecord) -> None:
+    def _remember(self, record: RememberedDecision) -> None:
         self.records_[record.decision.id] = record
         if len(self.records_) > self.memory:
             self._forget(next(iter(self.records_)))
@@ -284,7 +307,7 @@ class Fold(Stateful):
                     "give the log that the snapshot was made beside"
                 )
             decision = found[data] if isinstance(data, str) else _decode(data, Decision)
-            self.records_[decision.id] = DecisionRecord(
+            self.records_[decision.id] = RememberedDecision(
                 decision, dict(reserved), dict(scores), list(keys)
             )
 

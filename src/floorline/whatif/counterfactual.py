@@ -212,7 +212,7 @@ class Counterfactual:
             self.router.apply([msgspec.structs.replace(event, cost=0.0)])
 
     def _revealed(self, event: Outcome | Feedback) -> bool:
-        record = self.router.fold.records_.get(event.decision)
+        record = self.router.find(event.decision)
         return record is not None and event.model in record.decision.called
 
     def result(self, *, confidence: float = 0.95, min_effective_labels: float = 50.0) -> WhatIf:

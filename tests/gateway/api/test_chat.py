@@ -144,7 +144,7 @@ def test_floor_exclude_and_session_of_one_request(where, gateway):
     else:
         answer = gateway.chat(floorline=options)
     assert answer.headers["x-floorline-model"] != "sim-nano"
-    decision = gateway.gateway.router.fold.records_[answer.headers["x-floorline-decision"]].decision
+    decision = gateway.gateway.router.find(answer.headers["x-floorline-decision"]).decision
     assert (decision.floor, decision.session) == (0.31, "/s1")
 
 

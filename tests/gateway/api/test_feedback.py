@@ -116,7 +116,7 @@ def test_feedback_on_what_memory_forgot(start, provider):
     old = gateway.chat()
     for n in range(6):
         gateway.chat(text=f"And {n}?")
-    assert old.headers["x-floorline-decision"] not in gateway.gateway.router.fold.records_
+    assert old.headers["x-floorline-decision"] not in gateway.gateway.router.remembered
     for id in (old.json()["id"], old.headers["x-floorline-decision"]):
         assert give(gateway, id=id, satisfied=True).status_code == 200
     assert labels(gateway) == (1, 1.0)

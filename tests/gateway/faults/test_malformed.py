@@ -19,8 +19,8 @@ def assert_nothing_is_left(gateway, found, tasks):
     wait_until(lambda: gateway.gateway.in_flight == 0)
     wait_until(lambda: not any(one.calls + one.waiting for one in health().values()))
     wait_until(lambda: count_tasks(gateway) <= tasks)
-    records = gateway.gateway.router.fold.records_.values()
-    assert len([1 for record in records if record.reserved]) <= found.routed
+    router = gateway.gateway.router
+    assert len([1 for id in router.remembered if router.find(id).reserved]) <= found.routed
     assert gateway.chat().status_code == 200
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.inside import fold_of
 
 from floorline import SLA, Model, Router, Zoo
 from floorline.errors import BudgetExhausted, InvalidInput
@@ -257,7 +258,7 @@ def test_the_state_is_as_large_after_9000_requests_as_after_3000():
                 report=sparse(0.5),
                 at=lambda n, stretch=stretch: stretch + n / 1000,
             )
-        whole = users.router.fold.snapshot()
+        whole = fold_of(users.router).snapshot()
         # Decisions are remembered for late feedback, up to a number of its own (test_fold.py).
         del whole["records_"]
         sizes.append((numbers(whole), numbers(users.router.policy.snapshot())))

@@ -84,7 +84,7 @@ def test_the_sample_is_kept_and_priced_once_as_the_paper_says(warm, gold):
     live(router, 1, seed=3)
     sample = router.policy.samples_["gold"]
     quality, cost = sample.kept()
-    decisions = [record.decision for record in router.fold.records_.values()]
+    decisions = [router.find(id).decision for id in router.remembered]
     np.testing.assert_array_equal(quality, [d.quality for d in decisions])
     budgets = np.array(list(gold.budget.per_model.values()))
     expected = solve_budgets(quality, cost, 0.1 * budgets).prices

@@ -205,8 +205,7 @@ def test_a_purse_charges_estimates_settles_real_costs_and_renews(build_router, v
     assert tracker.total_left() == pytest.approx(100.0 - decision.expected_cost)
     router.outcome(decision.id, cost=7.0)
     assert (tracker.total_left(), tracker.spent_[decision.index]) == (93.0, 7.0)
-    ledger = router.fold.ledgers_["gold"]
-    np.testing.assert_allclose(tracker.may_spend(), ledger.left(sla, router.zoo, 2.0))
+    np.testing.assert_allclose(tracker.may_spend(), router.budget_left("gold", at=2.0))
     router.route(features=vector(1), at=61.0)
     assert tracker.spent_.sum() < 7.0
 

@@ -65,7 +65,7 @@ class CatalogApi:
     def _slas(self, caller: Caller) -> list[str]:
         """SLAs that a caller may see: common ones, their tenant's own, all of them for admins."""
         seen = []
-        for name in self.gateway.router.fold.slas_:
+        for name in self.gateway.router.slas:
             base, at, tenant = name.partition(TENANT)
             mine = not at or tenant == caller.tenant or "admin" in caller.scopes
             if mine and caller.may_use(base):

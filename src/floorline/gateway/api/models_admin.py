@@ -66,7 +66,7 @@ class ZooApi:
             )
         # Refused before it is written down: the last model, and one that an SLA names.
         smaller = zoo.without(name)
-        for sla in gateway.router.fold.slas_.values():
+        for sla in gateway.router.slas.values():
             sla.check_against(smaller)
         async with gateway.changing:
             await asyncio.to_thread(gateway.models.remove, name)

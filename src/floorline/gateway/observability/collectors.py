@@ -174,7 +174,7 @@ def sla_metrics(router: Router) -> list[Metric]:
     }
     about = "Whether the promise is kept; 1 for the verdict."
     verdicts = StateSetMetricFamily("floorline_sla_verdict", about, labels=labels)
-    for name in list(router.fold.slas_)[:_MOST_SLAS]:
+    for name in list(router.slas)[:_MOST_SLAS]:
         status = router.status(name)
         who = split_tenant(name)
         levels = {

@@ -228,7 +228,7 @@ class Metrics:
         if self._router is not None:
             if model and model not in self._router.zoo:
                 model = OTHER
-            if sla and sla not in self._router.fold.slas_:
+            if sla and sla not in self._router.slas:
                 sla = OTHER
         if model and model != OTHER:
             self._seen.add(model)
