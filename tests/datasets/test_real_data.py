@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from floorline.datasets import available, load
+from floorline.errors import InvalidInput
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +65,16 @@ def test_messplus(name, rows, quality, energy):
 def test_mixes_and_paretobandit():
     assert len(load("messplus")) == 1172 + 3270 + 1838 + 1000 + 1954
     assert len(set(load("routerbench").task)) == 3
-    table = load("paretobandit")
+    table = load("paretobandit/val_k4")
     assert (len(table), len(table.models)) == (1766, 4)
     assert table.mean_cost.max() / table.mean_cost.min() > 400
+
+
+@pytest.mark.parametrize("name", ["paretobandit", "manymodels"])
+def test_files_of_different_models_are_not_mixed(name):
+    with pytest.raises(InvalidInput, match=f"different models .*; name one of {name}/"):
+        load(name)
+    assert name not in {entry.name for entry in available()}
 
 
 def test_available_lists_them_all(caplog):

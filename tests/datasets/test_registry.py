@@ -1,8 +1,8 @@
 import polars as pl
 import pytest
 
-from floorline.datasets import available, load, simulate
-from floorline.datasets.registry import detect
+from floorline.datasets import RoutingTable, available, load, simulate
+from floorline.datasets.formats import detect
 from floorline.errors import DataError, InvalidInput
 
 
@@ -10,7 +10,9 @@ from floorline.errors import DataError, InvalidInput
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("FLOORLINE_DATA", str(tmp_path))
     for name in ("arc_train", "mbpp"):
-        frame = pl.DataFrame({"prompt": ["p", "q"], "a": [1, 0], "a|total_cost": [0.1, 0.2]})
+        frame = pl.DataFrame(
+            {"prompt": [f"{name} 1", f"{name} 2"], "a": [1, 0], "a|total_cost": [0.1, 0.2]}
+        )
         (tmp_path / "routerbench").mkdir(exist_ok=True)
         frame.write_csv(tmp_path / "routerbench" / f"{name}.csv")
     (tmp_path / "README.md").write_text("no data")
@@ -37,6 +39,64 @@ def test_available_tells_what_is_broken(folder):
     assert found["simulated"].rows == 10_000
     assert (found["routerbench/mbpp"].rows, found["routerbench/mbpp"].models) == (2, 1)
     assert "no score column" in found["routerbench/bad"].problem
+    assert "routerbench" not in found
+
+
+def table(prompt, models=("x", "y"), unit="USD", **given):
+    width = len(models)
+    return RoutingTable([prompt], models, [[1] * width], [[2] * width], unit, **given)
+
+
+def other_models(folder):
+    table("a", name="a").save(folder / "a.parquet")
+    table("b", ("y", "z"), name="b").save(folder / "b.parquet")
+
+
+def fewer_models(folder):
+    table("a", name="a").save(folder / "a.parquet")
+    table("b", ("x",), name="b").save(folder / "b.parquet")
+
+
+def other_unit(folder):
+    table("a").save(folder / "a.parquet")
+    table("b", unit="J").save(folder / "b.parquet")
+
+
+def same_prompts(folder):
+    """The same answers under two judges."""
+    table("a", name="a").save(folder / "a.parquet")
+    table("a", name="b").save(folder / "b.parquet")
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (other_models, r"different models \(a has x, b does not\)"),
+        (fewer_models, r"different models \(a has y, b does not\)"),
+        (other_unit, "costs in USD and in J"),
+        (same_prompts, "files a and b hold the same prompts"),
+    ],
+)
+def test_a_folder_that_cannot_be_mixed_asks_for_one_of_its_files(
+    tmp_path, monkeypatch, write, reason
+):
+    monkeypatch.setenv("FLOORLINE_DATA", str(tmp_path))
+    folder = tmp_path / "many"
+    folder.mkdir()
+    write(folder)
+    with pytest.raises(InvalidInput, match=rf"{reason}; name one of many/a, many/b$"):
+        load("many")
+    assert [entry.name for entry in available()] == ["simulated", "many/a", "many/b"]
+    monkeypatch.delenv("FLOORLINE_DATA")
+    with pytest.raises(InvalidInput, match=rf"name one of {folder / 'a.parquet'}"):
+        load(folder)
+
+
+def test_saved_tables_of_one_folder_are_mixed_in_the_model_order_of_the_first(tmp_path):
+    table("a").save(tmp_path / "a.parquet")
+    table("b", ("y", "x")).save(tmp_path / "b.parquet")
+    mix = load(tmp_path)
+    assert (mix.name, mix.models, mix.prompts) == (tmp_path.name, ("x", "y"), ["a", "b"])
 
 
 def test_saved_tables_load_by_path(tmp_path):

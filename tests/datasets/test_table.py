@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from floorline.datasets.table import RoutingTable, mixed
+from floorline.datasets.table import RoutingTable
 from floorline.errors import DataError, FloorlineError, InvalidInput
 
 NAN = float("nan")
@@ -152,16 +152,6 @@ def test_concat_stacks_rows_and_drops_what_one_table_lacks():
         RoutingTable.concat([make(), make(models=("x", "z"))])
     with pytest.raises(InvalidInput):
         RoutingTable.concat([make(), make(cost_unit="J")])
-
-
-def test_mixed_keeps_the_models_all_tables_have():
-    other = RoutingTable(["e"], ("z", "y"), [[1, 0]], [[1, 2]], name="other")
-    both = mixed([make(), other], "mix")
-    assert (both.models, len(both), both.name) == (("y",), 5, "mix")
-    with pytest.raises(InvalidInput):
-        mixed([make(), RoutingTable(["e"], ("z",), [[1]], [[1]])])
-    with pytest.raises(InvalidInput):
-        mixed([])
 
 
 @given(

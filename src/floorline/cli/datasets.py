@@ -12,8 +12,9 @@ from rich.table import Table
 
 from floorline.datasets.fetch import SOURCES
 from floorline.datasets.fetch import fetch as fetch_data
-from floorline.datasets.reading import Gaps
-from floorline.datasets.registry import FORMATS, available, load
+from floorline.datasets.formats import FORMATS
+from floorline.datasets.gaps import Gaps
+from floorline.datasets.registry import available, load
 from floorline.datasets.summary import Summary
 from floorline.errors import InvalidInput, check_one_of
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from floorline.datasets.reading import Gaps, read_csv, read_parquet, texts
+from floorline.datasets.gaps import Gaps
+from floorline.datasets.reading import read_csv, read_parquet, texts
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.wide import ModelColumns, wide_table
 from floorline.errors import DataError, InvalidInput

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from floorline.datasets.reading import one_line
+from floorline.datasets.files import one_line
 from floorline.errors import FloorlineError, MissingExtra, check_one_of
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from floorline.datasets.reading import Gaps, files_in, read_csv, read_parquet, texts
-from floorline.datasets.table import RoutingTable, mixed
+from floorline.datasets.gaps import Gaps
+from floorline.datasets.reading import read_csv, read_parquet, texts
+from floorline.datasets.table import RoutingTable
 from floorline.datasets.wide import ModelColumns, wide_table
 from floorline.errors import DataError
 
@@ -18,7 +19,7 @@ LABEL, ENERGY, TIME = "label_", "energy_consumption_", "inference_time_"
 
 
 def load_messplus(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
-    """Read one .csv or .parquet file, or mix all of a folder; costs are in J, latency in s.
+    """Read one .csv or .parquet file; costs are in J, latency in s.
 
     Raises
     ------
@@ -26,9 +27,6 @@ def load_messplus(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
         If the file is damaged, has another layout, or a cell is not a number in its range.
     """
     path = Path(path)
-    if path.is_dir():
-        files = files_in(path, ".csv", ".parquet")
-        return mixed([load_messplus(file, gaps) for file in files], path.name)
     frame = read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
     names = [name.removeprefix(LABEL) for name in frame.columns if name.startswith(LABEL)]
     if not names:

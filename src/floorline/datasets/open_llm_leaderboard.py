@@ -16,8 +16,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from floorline.datasets.files import check_file, one_line
+from floorline.datasets.gaps import Gaps, settle_gaps
 from floorline.datasets.pickles import unpickle
-from floorline.datasets.reading import Gaps, check_file, one_line, settle_gaps
 from floorline.datasets.routerbench import load_routerbench
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.table_checks import check_cells

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from floorline.datasets.reading import Gaps, check_file, files_in, one_line, settle_gaps
-from floorline.datasets.table import RoutingTable, mixed
+from floorline.datasets.files import check_file, one_line
+from floorline.datasets.gaps import Gaps, settle_gaps
+from floorline.datasets.table import RoutingTable
 from floorline.errors import DataError
 
 
 def load_paretobandit(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
-    """Read one .jsonl file, or mix all of a folder; an arm that a line lacks is a gap.
+    """Read one .jsonl file; an arm that a line lacks is a gap.
 
     Raises
     ------
@@ -27,9 +28,6 @@ def load_paretobandit(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
         If a line is not JSON, lacks a field, or has a number out of its range.
     """
     path = Path(path)
-    if path.is_dir():
-        tables = [load_paretobandit(file, gaps) for file in files_in(path, ".jsonl")]
-        return mixed(tables, path.name)
     rows = read_json_lines(path)
     models = list(dict.fromkeys(arm for i, row in enumerate(rows) for arm in _arms(path, i, row)))
     quality = np.full((len(rows), len(models)), np.nan)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from floorline.datasets.reading import check_file, one_line
+from floorline.datasets.files import check_file, one_line
 from floorline.errors import DataError, MissingExtra
 
 _NUMPY = {

@@ -1,43 +1,19 @@
-"""Files into columns: what cannot be read is told with its row and column."""
+"""Files into columns; an error names the row and the column of what cannot be read."""
 
 from __future__ import annotations
 
 import csv
-import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from floorline.datasets.table import RoutingTable
-from floorline.errors import DataError, check_one_of
-
-Gaps = Literal["mask", "drop"]
-"""Keep rows in which a score is missing, as gaps, or drop them."""
-
-_log = logging.getLogger("floorline.datasets")
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's text on one line of bearable length."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
-
-
-def check_file(path: Path) -> None:
-    """Raise DataError unless ``path`` is a file with something in it."""
-    if not path.is_file():
-        raise DataError(path, "no such file")
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise DataError(path, one_line(error)) from error
-    if size == 0:
-        raise DataError(path, "the file is empty")
+from floorline.datasets.files import check_file, one_line
+from floorline.errors import DataError
 
 
 def read_csv(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> pl.DataFrame:
@@ -166,55 +142,6 @@ def texts(path: Path, frame: pl.DataFrame, column: str) -> list[str]:
         raise DataError(path, f"holds {series.dtype} where texts belong", column=column)
     values: list[str] = series.cast(pl.String).to_list()
     return values
-
-
-def settle_gaps(path: Path, table: RoutingTable, gaps: Gaps) -> RoutingTable:
-    """Mask or drop the rows with missing scores, and log how many there are.
-
-    Raises
-    ------
-    InvalidInput
-        If ``gaps`` is neither "mask" nor "drop".
-    DataError
-        If all rows would have to be dropped.
-    """
-    check_one_of("gaps", gaps, ("mask", "drop"))
-    holes = int((~table.mask.all(axis=1)).sum())
-    if holes == 0:
-        return table
-    done = "dropped" if gaps == "drop" else "kept, their missing scores masked"
-    note = f"{holes:,} of {len(table):,} rows have missing scores: {done}"
-    _log.warning("%s: %s", path, note)
-    if gaps == "mask":
-        return table
-    if holes == len(table):
-        raise DataError(path, "every row has a missing score; nothing is left after dropping them")
-    return table.complete()[0]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Do not log gaps within this block, where tables are only looked at."""
-    previous = _log.level
-    _log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        _log.setLevel(previous)
-
-
-def files_in(folder: Path, *suffixes: str) -> list[Path]:
-    """Return the files of a folder with one of these suffixes, sorted by name.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    found = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in suffixes)
-    if not found:
-        raise DataError(folder, "no " + " or ".join(suffixes) + " file in this folder")
-    return found
 
 
 def _with_rows(path: Path, frame: pl.DataFrame) -> pl.DataFrame:

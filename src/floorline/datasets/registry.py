@@ -1,47 +1,26 @@
-"""Routing data by name or by path: which format a file has, and where the named ones lie."""
+"""Routing data by name or by path, one file or the mix of a folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from floorline.datasets.columns import load_columns
-from floorline.datasets.messplus import LABEL, load_messplus
-from floorline.datasets.open_llm_leaderboard import load_open_llm_leaderboard
-from floorline.datasets.paretobandit import load_paretobandit
-from floorline.datasets.reading import Gaps, check_file, one_line, quiet, settle_gaps
-from floorline.datasets.routerbench import COST, load_routerbench
+from floorline.datasets.files import data_files, data_name
+from floorline.datasets.gaps import Gaps, quiet
 from floorline.datasets.simulated import MODELS, simulate
-from floorline.datasets.sprout import is_answer, load_sprout
 from floorline.datasets.table import RoutingTable
-from floorline.datasets.table_file import KEY
-from floorline.errors import DataError, InvalidInput, check_one_of
+from floorline.errors import DataError, InvalidInput
 
 FOLDER_VARIABLE = "FLOORLINE_DATA"
-"""Environment variable that names the folder in which the named data sets lie."""
-
-SUFFIXES = (".csv", ".parquet", ".jsonl", ".npy", ".pkl", ".pickle")
-"""Files that can be routing data."""
-
-_LOADERS: dict[str, Callable[..., RoutingTable]] = {
-    "messplus": load_messplus,
-    "open-llm-leaderboard": load_open_llm_leaderboard,
-    "paretobandit": load_paretobandit,
-    "routerbench": load_routerbench,
-    "sprout": load_sprout,
-}
-FORMATS = ("columns", "floorline", *_LOADERS)
-"""Formats that can be read."""
+"""Environment variable that names the folder of the named data sets."""
 
 
 @dataclass(frozen=True)
 class Available:
-    """A data set that can be loaded by ``name``; ``problem`` says why not, if it cannot."""
+    """A data set that ``load`` finds by ``name``; ``problem`` says why not, if it cannot."""
 
     name: str
     rows: int
@@ -59,13 +38,16 @@ def load(
 ) -> RoutingTable:
     """Load routing data by name or path.
 
+    The files of a folder are mixed into one table if they have the same models, the same cost
+    unit and different prompts.
+
     Parameters
     ----------
     spec
         "simulated", a name inside the folder that ``FLOORLINE_DATA`` names ("messplus/boolq";
         "messplus" for all of it), or the path of a file or folder.
     format
-        One of ``FORMATS``; told from the file if not given.
+        One of ``formats.FORMATS``; told from each file if not given.
     columns
         For format "columns": which columns hold what, see ``load_columns``.
     gaps
@@ -76,7 +58,8 @@ def load(
     Raises
     ------
     InvalidInput
-        If there is no such data set, format or column mapping.
+        If there is no such data set, format or column mapping, or the files of a folder cannot be
+        mixed.
     DataError
         If the data is damaged.
 
@@ -87,25 +70,32 @@ def load(
     """
     if str(spec) == "simulated" and format is None:
         return simulate()
+    # Polars, which reads the files, is not needed for the simulated zoo.
+    from floorline.datasets.formats import load_file
+
     path = Path(spec)
     if not path.exists():
         path = _find(str(spec))
-    if format is None:
-        format = "columns" if columns is not None else detect(path)
-    check_one_of("format", format, FORMATS)
-    if format == "floorline":
-        return settle_gaps(path, RoutingTable.load(path), gaps)
-    if format == "columns":
-        if columns is None:
-            raise InvalidInput("columns", None, "format 'columns' needs to be told which ones")
-        return load_columns(path, columns, gaps)
-    if prices is not None and format in ("sprout", "open-llm-leaderboard"):
-        return _LOADERS[format](path, gaps, prices)
-    return _LOADERS[format](path, gaps)
+    files = _files(path)
+    if not files:
+        raise DataError(path, "no file of routing data in this folder")
+    tables = [
+        load_file(file, format=format, columns=columns, gaps=gaps, prices=prices) for file in files
+    ]
+    if not path.is_dir():
+        return tables[0]
+    reason = _obstacle(tables)
+    if reason:
+        named = {file: name for name, file in _names().items()}
+        choices = ", ".join(named.get(file, str(file)) for file in files)
+        raise InvalidInput("data set", str(spec), f"{reason}; name one of {choices}")
+    return _mix(tables, path.name)
 
 
 def available() -> list[Available]:
-    """List the simulated zoo and what lies in the folder that ``FLOORLINE_DATA`` names.
+    """List the simulated zoo and the contents of the folder that ``FLOORLINE_DATA`` names.
+
+    A folder is listed if its files can be mixed; its files always are.
 
     Examples
     --------
@@ -113,58 +103,27 @@ def available() -> list[Available]:
     Available(name='simulated', rows=10000, models=8, problem='')
     """
     found = [Available("simulated", 10_000, len(MODELS))]
+    names = _names()
+    if not names:
+        return found
+    from floorline.datasets.formats import load_file
+
+    tables: dict[Path, RoutingTable] = {}
+    problems: dict[Path, str] = {}
     with quiet():
-        for name, path in _names().items():
+        for path in dict.fromkeys(file for entry in names.values() for file in _files(entry)):
             try:
-                table = load(path)
+                tables[path] = load_file(path)
             except (DataError, InvalidInput, ImportError) as error:
-                found.append(Available(name, 0, 0, str(error)))
-            else:
-                found.append(Available(name, len(table), len(table.models)))
+                problems[path] = str(error)
+    for name, path in names.items():
+        files = _files(path)
+        parts = [tables[file] for file in files if file in tables]
+        if path in problems:
+            found.append(Available(name, 0, 0, problems[path]))
+        elif len(parts) == len(files) and not _obstacle(parts):
+            found.append(Available(name, sum(map(len, parts)), len(parts[0].models)))
     return found
-
-
-def detect(path: Path) -> str:
-    """Tell the format of a file, or of a folder by its first file of data.
-
-    Raises
-    ------
-    DataError
-        If it is none of ``FORMATS``.
-    """
-    if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if p.is_file() and p.suffix in SUFFIXES]
-        if not files:
-            raise DataError(path, "no file of routing data in this folder")
-        return detect(files[0])
-    check_file(path)
-    if path.suffix in (".pkl", ".pickle"):
-        return "routerbench"
-    if path.suffix == ".npy":
-        return "open-llm-leaderboard"
-    if path.suffix == ".jsonl":
-        return "paretobandit"
-    schema: dict[str, Any] = {}
-    if path.suffix == ".parquet":
-        try:
-            if KEY in pl.read_parquet_metadata(path):
-                return "floorline"
-            schema = dict(pl.read_parquet_schema(path))
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise DataError(path, f"damaged Parquet file: {one_line(error)}") from error
-    elif path.suffix == ".csv":
-        try:
-            with path.open(encoding="utf-8-sig", errors="replace") as stream:
-                schema = dict.fromkeys(stream.readline().rstrip("\r\n").split(","))
-        except OSError as error:
-            raise DataError(path, one_line(error)) from error
-    if any(str(name).strip('"').endswith(COST) for name in schema):
-        return "routerbench"
-    if any(str(name).strip('"').startswith(LABEL) for name in schema):
-        return "messplus"
-    if any(dtype is not None and is_answer(dtype) for dtype in schema.values()):
-        return "sprout"
-    raise DataError(path, "not a known layout; say which columns hold what (columns=...)")
 
 
 def data_folder() -> Path | None:
@@ -173,18 +132,46 @@ def data_folder() -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
+def _obstacle(tables: Sequence[RoutingTable]) -> str:
+    """Return why these tables cannot be mixed, an empty text if they can."""
+    first = tables[0]
+    for table in tables:
+        for has, lacks in ((first, table), (table, first)):
+            missing = [name for name in has.models if name not in lacks.models]
+            if missing:
+                which = f"{has.name} has {missing[0]}, {lacks.name} does not"
+                return f"its files hold different models ({which})"
+        if table.cost_unit != first.cost_unit:
+            return f"its files hold costs in {first.cost_unit} and in {table.cost_unit}"
+    seen: dict[frozenset[str], str] = {}
+    for table in tables:
+        prompts = frozenset(table.prompts)
+        if prompts in seen:
+            return f"its files {seen[prompts]} and {table.name} hold the same prompts"
+        seen[prompts] = table.name
+    return ""
+
+
+def _mix(tables: Sequence[RoutingTable], name: str) -> RoutingTable:
+    models = tables[0].models
+    return RoutingTable.concat([table.select_models(models) for table in tables], name)
+
+
+def _files(path: Path) -> list[Path]:
+    return data_files(path) if path.is_dir() else [path]
+
+
 def _names() -> dict[str, Path]:
     root = data_folder()
     if root is None:
         return {}
     names = {}
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
-        files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix in SUFFIXES]
+        files = data_files(folder)
         if files:
             names[folder.name] = folder
         for file in files:
-            stem = file.stem.removesuffix("_train").removesuffix("_test")
-            names.setdefault(f"{folder.name}/{stem}", file)
+            names.setdefault(f"{folder.name}/{data_name(file)}", file)
     return names
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import polars as pl
 
+from floorline.datasets.files import check_file, data_name
+from floorline.datasets.gaps import Gaps
 from floorline.datasets.pickles import read_pickled_frame
-from floorline.datasets.reading import Gaps, check_file, files_in, read_csv, read_parquet, texts
-from floorline.datasets.table import RoutingTable, mixed
+from floorline.datasets.reading import read_csv, read_parquet, texts
+from floorline.datasets.table import RoutingTable
 from floorline.datasets.wide import ModelColumns, wide_table
 from floorline.errors import DataError
 
@@ -28,12 +30,12 @@ SUFFIXES = (".csv", ".parquet", ".pkl", ".pickle")
 
 
 def load_routerbench(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
-    """Read one file, or mix all files of a folder.
+    """Read one file.
 
     Parameters
     ----------
     path
-        A .csv, .parquet or .pkl file (pickles need the extra ``bench``), or a folder of them.
+        A .csv, .parquet or .pkl file; pickles need the extra ``fetch``.
     gaps
         "mask" keeps rows in which a score is missing, "drop" leaves them out; either way their
         number is logged as a warning.
@@ -46,10 +48,6 @@ def load_routerbench(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
         If a pickle is to be read without pandas.
     """
     path = Path(path)
-    if path.is_dir():
-        return mixed(
-            [load_routerbench(file, gaps) for file in files_in(path, *SUFFIXES)], path.name
-        )
     frame = _read(path)
     models = _find_models(path, frame)
     return wide_table(
@@ -59,7 +57,7 @@ def load_routerbench(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
         prompts=plain_prompts(texts(path, frame, "prompt")),
         task="eval_name" if "eval_name" in frame.columns else None,
         cost_unit="USD",
-        name=path.stem.removesuffix("_train").removesuffix("_test"),
+        name=data_name(path),
         source=f"RouterBench layout, {path.name}",
         gaps=gaps,
     )

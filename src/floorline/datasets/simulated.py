@@ -14,13 +14,13 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from floorline.datasets.simulated_models import MODELS, SimulatedModel, list_prices
 from floorline.datasets.simulated_prompts import make_prompts
 from floorline.datasets.simulated_vocabulary import FAMILIES
 from floorline.datasets.table import RoutingTable
 from floorline.errors import InvalidInput, check_one_of
+from floorline.estimators.sigmoid import sigmoid
 
 __all__ = ["MODELS", "SimulatedAnswer", "SimulatedModel", "SimulatedZoo", "list_prices", "simulate"]
 
@@ -213,8 +213,7 @@ def _choose(models: Sequence[str | SimulatedModel] | None) -> tuple[SimulatedMod
 def _law(
     model: SimulatedModel, family: NDArray[np.intp], difficulty: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    chance: NDArray[np.float64] = expit(model.sharpness * (model.ability()[family] - difficulty))
-    return chance
+    return sigmoid(model.sharpness * (model.ability()[family] - difficulty))
 
 
 def _count_tokens(text: str) -> int:

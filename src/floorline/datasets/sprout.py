@@ -13,16 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from floorline.datasets.reading import (
-    Gaps,
-    files_in,
-    numbers,
-    read_parquet,
-    settle_gaps,
-    stack,
-    texts,
-)
-from floorline.datasets.table import RoutingTable, mixed
+from floorline.datasets.gaps import Gaps, settle_gaps
+from floorline.datasets.reading import numbers, read_parquet, stack, texts
+from floorline.datasets.table import RoutingTable
 from floorline.errors import DataError, InvalidInput, check_number
 
 PRICES: Mapping[str, tuple[float, float]] = {
@@ -52,7 +45,7 @@ def load_sprout(
     gaps: Gaps = "mask",
     prices: Mapping[str, tuple[float, float]] | None = None,
 ) -> RoutingTable:
-    """Read one .parquet file, or all of a folder.
+    """Read one .parquet file.
 
     The split is told from the file's name: ``test-…`` is "test"; ``train-…`` and ``validation-…``
     are "train", as CARROT uses them. ``tokens_in`` is the mean over the models' tokenisers.
@@ -70,9 +63,6 @@ def load_sprout(
         If a model has no price.
     """
     path = Path(path)
-    if path.is_dir():
-        tables = [load_sprout(file, gaps, prices) for file in files_in(path, ".parquet")]
-        return mixed(tables, path.name)
     frame = read_parquet(path)
     models = [name for name, dtype in frame.schema.items() if is_answer(dtype)]
     if not models:

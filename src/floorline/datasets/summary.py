@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from floorline.datasets.table import RoutingTable
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -49,48 +48,66 @@ class Summary:
         return asdict(self)
 
 
-def summarise(table: RoutingTable) -> Summary:
-    """Summarise a routing table.
+def masked_mean(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(M,) mean of each column of an (N, M) array where the mask is True; NaN if nowhere."""
+    total = np.where(mask, values, 0).sum(axis=0, dtype=np.float64)
+    count = mask.sum(axis=0)
+    mean = np.full(values.shape[1], np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
+
+
+def summarise_models(
+    models: Sequence[str], quality: NDArray[Any], cost: NDArray[Any]
+) -> list[ModelSummary]:
+    """Summarise each of M models, from the cheapest to the dearest.
+
+    Parameters
+    ----------
+    quality, cost
+        (N, M); NaN in ``quality`` is a gap, which both means leave out.
 
     Examples
     --------
-    >>> from floorline.datasets.table import RoutingTable
-    >>> table = RoutingTable(["a", "b"], ("m",), [[1], [0]], [[2e-3], [4e-3]], task=["x", "y"])
-    >>> summarise(table).models
+    >>> summarise_models(("m",), np.array([[1.0], [0.0]]), np.array([[2e-3], [4e-3]]))
     [ModelSummary(model='m', mean_quality=0.5, mean_cost=0.003, gaps=0.0)]
     """
-    order = np.argsort(np.where(np.isnan(table.mean_cost), np.inf, table.mean_cost), kind="stable")
-    gaps = 1 - table.mask.mean(axis=0)
-    models = [
-        ModelSummary(
-            table.models[m],
-            _number(table.mean_quality[m]),
-            _number(table.mean_cost[m]),
-            float(gaps[m]),
-        )
-        for m in order
+    known = ~np.isnan(quality)
+    score, price = masked_mean(quality, known), masked_mean(cost, known)
+    gaps = 1 - known.mean(axis=0)
+    return [
+        ModelSummary(models[m], _number(score[m]), _number(price[m]), float(gaps[m]))
+        for m in np.argsort(np.where(np.isnan(price), np.inf, price), kind="stable")
     ]
-    names, inverse = np.unique(np.array(table.task, dtype=object), return_inverse=True)
-    tasks = []
+
+
+def summarise_tasks(
+    models: Sequence[str], tasks: Sequence[str], quality: NDArray[Any]
+) -> list[TaskSummary]:
+    """Summarise each task, sorted by name.
+
+    Parameters
+    ----------
+    models
+        M names, in the order of the columns of ``quality``.
+    tasks
+        N names, one of each row.
+    quality
+        (N, M); NaN is a gap.
+
+    Examples
+    --------
+    >>> summarise_tasks(("m",), ["x", "y", "x"], np.array([[1.0], [np.nan], [0.0]]))[0]
+    TaskSummary(task='x', rows=2, mean_quality={'m': 0.5})
+    """
+    names, inverse = np.unique(np.array(tasks, dtype=object), return_inverse=True)
+    out = []
     for k, task in enumerate(names.tolist()):
-        rows = np.flatnonzero(inverse == k)
-        part = table.quality[rows]
-        known = table.mask[rows]
-        total = np.where(known, part, 0).sum(axis=0, dtype=np.float64)
-        count = known.sum(axis=0)
-        means = {table.models[m]: float(total[m] / count[m]) if count[m] else None for m in order}
-        tasks.append(TaskSummary(task, len(rows), means))
-    return Summary(
-        name=table.name,
-        rows=len(table),
-        cost_unit=table.cost_unit,
-        simulated=table.simulated,
-        source=table.source,
-        digest=table.digest,
-        incomplete_rows=int((~table.mask.all(axis=1)).sum()),
-        models=models,
-        tasks=tasks,
-    )
+        part = quality[inverse == k]
+        mean = masked_mean(part, ~np.isnan(part))
+        means = {model: _number(mean[m]) for m, model in enumerate(models)}
+        out.append(TaskSummary(task, len(part), means))
+    return out
 
 
 def _number(value: float) -> float | None:

@@ -12,10 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from floorline.datasets import table_file
-from floorline.datasets.summary import Summary, summarise
+from floorline.datasets.summary import Summary, masked_mean, summarise_models, summarise_tasks
 from floorline.datasets.table_checks import as_array, check_cells, check_models, check_texts
-from floorline.errors import InvalidInput, check_number, check_one_of
+from floorline.errors import DataError, InvalidInput, check_number, check_one_of
 from floorline.zoo import COST_UNITS
 
 
@@ -158,12 +157,12 @@ class RoutingTable:
     @cached_property
     def mean_quality(self) -> NDArray[np.float64]:
         """(M,) mean score of each model over the prompts it was scored on; NaN if none."""
-        return _masked_mean(self.quality, self.mask)
+        return self._mean(self.quality)
 
     @cached_property
     def mean_cost(self) -> NDArray[np.float64]:
         """(M,) mean cost of each model, in ``cost_unit``, over the same prompts."""
-        return _masked_mean(self.cost, self.mask)
+        return self._mean(self.cost)
 
     @cached_property
     def digest(self) -> str:
@@ -308,7 +307,20 @@ class RoutingTable:
 
     def describe(self) -> Summary:
         """Summarise each model and each task, in a form that prints and that turns into JSON."""
-        return summarise(self)
+        models = summarise_models(self.models, self.quality, self.cost)
+        order = [self.models.index(model.model) for model in models]
+        names = [self.models[m] for m in order]
+        return Summary(
+            name=self.name,
+            rows=len(self),
+            cost_unit=self.cost_unit,
+            simulated=self.simulated,
+            source=self.source,
+            digest=self.digest,
+            incomplete_rows=int((~self.mask.all(axis=1)).sum()),
+            models=models,
+            tasks=summarise_tasks(names, self.task, self.quality[:, order]),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the table to one Parquet file.
@@ -318,7 +330,10 @@ class RoutingTable:
         DataError
             If the file cannot be written.
         """
-        table_file.write(self, Path(path))
+        # Here, since only this and ``load`` need Polars.
+        from floorline.datasets import table_file
+
+        table_file.write(Path(path), {n: getattr(self, n) for n in FIELDS}, self.digest)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -329,40 +344,23 @@ class RoutingTable:
         DataError
             If the file is missing, truncated, of another schema or altered.
         """
+        from floorline.datasets import table_file
+
         values, digest = table_file.read(Path(path))
         table = cls(**values)
         if table.digest != digest:
-            raise table_file.altered(Path(path))
+            problem = "content does not match its digest; the file was altered or damaged"
+            raise DataError(path, problem)
         return table
+
+    def _mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        mean = masked_mean(values, self.mask)
+        mean.setflags(write=False)
+        return mean
 
     def _arrays(self) -> dict[str, Any]:
         names = ("quality", "cost", "tokens_in", "tokens_out", "latency")
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-
-
-def mixed(tables: Sequence[RoutingTable], name: str | None = None) -> RoutingTable:
-    """Mix tables into one over the models they share, in the order of the first.
-
-    Raises
-    ------
-    InvalidInput
-        If there is no table, they share no model, or their cost units differ.
-    """
-    if not tables:
-        raise InvalidInput("tables", [], "give at least one table")
-    shared = [m for m in tables[0].models if all(m in table.models for table in tables)]
-    if not shared:
-        raise InvalidInput("tables", [t.name for t in tables], "these tables share no model")
-    return RoutingTable.concat([table.select_models(shared) for table in tables], name)
-
-
-def _masked_mean(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    total = np.where(mask, values, 0).sum(axis=0, dtype=np.float64)
-    count = mask.sum(axis=0)
-    mean = np.full(values.shape[1], np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    mean.setflags(write=False)
-    return mean
 
 
 FIELDS = tuple(field.name for field in fields(RoutingTable))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from floorline._files import writing_whole
+from floorline.datasets.files import check_file, one_line
 from floorline.errors import DataError
-
-if TYPE_CHECKING:
-    from floorline.datasets.table import RoutingTable
 
 KEY = "floorline.routing_table"
 """Key of the metadata entry that makes a Parquet file a routing table."""
@@ -34,8 +34,15 @@ _HEADER = {
 }
 
 
-def write(table: RoutingTable, path: Path) -> None:
-    """Write ``table`` to ``path``; a reader never sees half a file.
+def write(path: Path, values: Mapping[str, Any], digest: str) -> None:
+    """Write a table to ``path``; a reader never sees half a file.
+
+    Parameters
+    ----------
+    values
+        Arguments of ``RoutingTable``; an optional array that is unknown is None or missing.
+    digest
+        ``RoutingTable.digest``, which ``read`` returns.
 
     Raises
     ------
@@ -43,38 +50,29 @@ def write(table: RoutingTable, path: Path) -> None:
         If the folder is missing or not writable.
     """
     columns: dict[str, pl.Series] = {
-        "prompt": pl.Series(table.prompts, dtype=pl.String),
-        "task": pl.Series(table.task, dtype=pl.String),
-        "split": pl.Series(table.split, dtype=pl.String),
+        "prompt": pl.Series(values["prompts"], dtype=pl.String),
+        "task": pl.Series(values["task"], dtype=pl.String),
+        "split": pl.Series(values["split"], dtype=pl.String),
     }
-    held = []
-    if table.tokens_in is not None:
-        held.append("tokens_in")
-        columns["tokens_in"] = _to_column(table.tokens_in)
-    for field in _WIDE:
-        array = getattr(table, field)
-        if array is None:
+    held = [field for field in ("tokens_in", *_WIDE) if values.get(field) is not None]
+    for field in held:
+        if field == "tokens_in":
+            columns[field] = _to_column(values[field])
             continue
-        held.append(field)
-        for m, model in enumerate(table.models):
-            columns[f"{field}|{model}"] = _to_column(array[:, m])
+        for m, model in enumerate(values["models"]):
+            columns[f"{field}|{model}"] = _to_column(values[field][:, m])
     header = {
         "version": VERSION,
-        "models": list(table.models),
-        "cost_unit": table.cost_unit,
-        "name": table.name,
-        "simulated": table.simulated,
-        "source": table.source,
+        "models": list(values["models"]),
+        **{key: values[key] for key in ("cost_unit", "name", "simulated", "source")},
         "fields": held,
-        "digest": table.digest,
+        "digest": digest,
     }
-    part = path.with_name(path.name + ".part")
     try:
-        pl.DataFrame(columns).write_parquet(part, metadata={KEY: json.dumps(header)})
-        part.replace(path)
+        with writing_whole(path) as stream:
+            pl.DataFrame(columns).write_parquet(stream, metadata={KEY: json.dumps(header)})
     except (OSError, pl.exceptions.PolarsError) as error:
-        part.unlink(missing_ok=True)
-        raise DataError(path, f"cannot be written: {_one_line(error)}") from error
+        raise DataError(path, f"cannot be written: {one_line(error)}") from error
 
 
 def read(path: Path) -> tuple[dict[str, Any], str]:
@@ -89,7 +87,7 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(path, f"damaged Parquet file: {_one_line(error)}") from error
+        raise DataError(path, f"damaged Parquet file: {one_line(error)}") from error
     models = header["models"]
     values: dict[str, Any] = {
         "prompts": _texts(path, frame, "prompt"),
@@ -116,14 +114,11 @@ def read_header(path: Path) -> dict[str, Any]:
     DataError
         If the file is missing, empty, damaged or not a routing table.
     """
-    if not path.is_file():
-        raise DataError(path, "no such file")
-    if path.stat().st_size == 0:
-        raise DataError(path, "the file is empty")
+    check_file(path)
     try:
         text = pl.read_parquet_metadata(path).get(KEY)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(path, f"not a readable Parquet file: {_one_line(error)}") from error
+        raise DataError(path, f"not a readable Parquet file: {one_line(error)}") from error
     if text is None:
         raise DataError(path, "a Parquet file, but not a routing table that Floorline saved")
     try:
@@ -139,11 +134,6 @@ def read_header(path: Path) -> dict[str, Any]:
     if not {"quality", "cost"} <= set(header["fields"]):
         raise DataError(path, "its metadata names no quality or no cost")
     return header
-
-
-def altered(path: Path) -> DataError:
-    """Return the error for a file whose content is not what was saved."""
-    return DataError(path, "content does not match its digest; the file was altered or damaged")
 
 
 def _to_column(values: NDArray[Any]) -> pl.Series:
@@ -166,7 +156,3 @@ def _texts(path: Path, frame: pl.DataFrame, name: str) -> list[str]:
     if series.dtype != pl.String or series.null_count():
         raise DataError(path, "holds something else than texts", column=name)
     return series.to_list()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from floorline.datasets.reading import Gaps, numbers, settle_gaps, stack, texts
+from floorline.datasets.gaps import Gaps, settle_gaps
+from floorline.datasets.reading import numbers, stack, texts
 from floorline.datasets.table import RoutingTable
 from floorline.errors import DataError
 
