@@ -28,6 +28,7 @@ from floorline.optimization.budget_lp import solve_budgets
 from floorline.replay import prepare
 from floorline.replay.scenarios.metrics import Period, periods, running_spend
 from floorline.replay.scenarios.streams import DEMAND, budgeted, replay_scenario, steady
+from floorline.report.plots import save_docs_picture
 from floorline.sla import Budget
 
 GUESSES = (1.0, 0.5, 5.0)
@@ -196,8 +197,7 @@ def plot(found, folder):
     panels[0].legend(loc="upper left", fontsize=8, ncols=3, bbox_to_anchor=(0.25, 1.3))
     panels[-1].set_xlabel("periods")
     figure.supylabel("percent of the period's budget spent so far")
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "running-share.svg")
+    save_docs_picture(figure, folder / "running-share.png", "")
 
 
 def main():

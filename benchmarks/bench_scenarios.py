@@ -277,7 +277,7 @@ def main():
         for sheet in tabled(records):
             sheet.markdown() if given.markdown else sheet.show()
         if given.plots:
-            drawn(records, given.plots / f"{part}.svg")
+            drawn(records, given.plots / f"{part}.png")
 
 
 if __name__ == "__main__":

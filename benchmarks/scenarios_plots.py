@@ -1,9 +1,9 @@
-"""Plots of bench_scenarios.py: one per part, means over seeds."""
+"""Plots of bench_scenarios.py: one PNG per part, means over seeds."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from floorline.report.plots import save_figure
+from floorline.report.plots import save_docs_picture
 from scenarios_measure import STREAMS
 
 COLOURS = ("#8c8c8c", "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#e69f00")
@@ -47,21 +47,21 @@ def over_time(records, path, title, scenes):
         lower.set_xlabel("requests")
     grid[0][0].set_ylabel("Σ (s − τ)")
     grid[1][0].set_ylabel("share of the model")
-    save_figure(figure, path, title, legend=grid[0][0])
+    save_docs_picture(figure, path, title, legend=grid[0][0])
 
 
 def drift(records, path):
-    title = "Quality drops silently at the line: what is in hand, and who serves"
+    title = "Quality drops silently at the line: surplus, and share of that model"
     over_time(records, path, title, ("steady", "drop 15 %", "drop 30 %", "slide 30 %"))
 
 
 def price(records, path):
-    title = "A price changes at the line: what is in hand, and that model's share"
+    title = "A price changes at the line: surplus, and share of that model"
     over_time(records, path, title, distinct(records, "scene"))
 
 
 def join(records, path):
-    title = "A model joins or leaves at the line: what is in hand, and its share"
+    title = "A model joins or leaves at the line: surplus, and its share"
     over_time(records, path, title, distinct(records, "scene"))
 
 
@@ -109,7 +109,7 @@ def feedback(records, path):
             colour=COLOURS[(1, 5, 3)[number]],
             label=variant,
         )
-    save_figure(figure, path, "Poor feedback on 8,000 simulated requests", legend=grid[0])
+    save_docs_picture(figure, path, "Poor feedback on 8,000 simulated requests", legend=grid[0])
 
 
 def starts(records, path):
@@ -119,8 +119,8 @@ def starts(records, path):
         groups = [(x, picked(records, stream=stream, scene=s)) for x, s in enumerate(labels)]
         shift, colour = 0.27 * (number - 1), COLOURS[number + 1]
         dots(grid, groups, (above, per_mix), shift=shift, colour=colour, label=stream)
-    title = "What labelled requests before the first one save"
-    save_figure(figure, path, title, legend=grid[0])
+    title = "Cost and satisfaction by the number of labelled requests before the first"
+    save_docs_picture(figure, path, title, legend=grid[0])
 
 
 def prompts(records, path):
@@ -138,8 +138,8 @@ def prompts(records, path):
         values = [lambda pair, of=of: of(pair[0]) - of(pair[1]) for of in (above, per_mix)]
         shift, colour = 0.27 * (number - 1), COLOURS[(3, 0, 2)[number]]
         dots(grid, groups, values, shift=shift, colour=colour, label=kind)
-    title = "Deciding by prompts that tell, tell nothing or lie, less the same mix without"
-    save_figure(figure, path, title, legend=grid[0])
+    title = "Informative, useless and misleading prompts: difference from the same policy without prompts"
+    save_docs_picture(figure, path, title, legend=grid[0])
 
 
 def several(records, path):
@@ -162,4 +162,4 @@ def several(records, path):
         axes.set_xlabel("its requests")
         axes.grid(alpha=0.25)
     grid[0][0].set_ylabel("Σ (s − τ)")
-    save_figure(figure, path, "Three SLAs on one router, and each alone", legend=grid[0][0])
+    save_docs_picture(figure, path, "Three SLAs on one router, and each alone", legend=grid[0][0])

@@ -1,10 +1,61 @@
-"""What the documentation shows is what the repository holds."""
+"""What the documentation shows, names and links to is what the repository holds."""
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from floorline.report.plots import DOCS_PICTURE_BYTES
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+PICTURES = sorted(p for p in DOCS.rglob("*") if p.suffix in (".png", ".svg", ".jpg", ".webp"))
+
+# [text](target "title"), outside of code.
+_LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)")
+# A path from the root of the repository. Patterns such as tests/*.py and names with {} are not.
+_PATH = re.compile(r"(?<![\w./~-])((?:src|tests|benchmarks|docs|examples)/[\w./-]*\w/?)(?![\w*{…])")
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def _name(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_to_files_and_headings(page):
+    text = _FENCE.sub("", page.read_text())
+    for target in _LINK.findall(text):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, heading = unquote(target).partition("#")
+        file = (page.parent / name) if name else page
+        assert file.exists(), f"{_name(page)} links to {target}, which is not there"
+        if heading:
+            assert heading in _headings(file), f"{_name(page)} links to {target}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_paths_that_pages_name_are_there(page):
+    for path in _PATH.findall(page.read_text()):
+        assert (ROOT / path).exists(), f"{_name(page)} names {path}, which is not there"
+
+
+def _headings(page):
+    """Anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=_name)
+def test_pictures_are_small_and_shown(picture):
+    assert picture.stat().st_size <= DOCS_PICTURE_BYTES
+    shown = f"({picture.relative_to(DOCS)})"
+    assert any(shown in page.read_text() for page in DOCS.glob("*.md"))
 
 
 def test_policy_shown_in_the_docs_is_the_example_file():
-    shown = (ROOT / "docs" / "adding-a-policy.md").read_text()
+    shown = (DOCS / "adding-a-policy.md").read_text()
     assert (ROOT / "examples" / "thrifty.py").read_text() in shown

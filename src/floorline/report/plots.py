@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -13,17 +15,33 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
+from scipy.optimize import isotonic_regression
 
+from floorline.errors import FloorlineError
+from floorline.policies import REFERENCE_POINTS
 from floorline.replay.compare import Result
 from floorline.replay.tables import by_policy, cost_scale
 
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 """Percent with the digits that a tick needs, and no more."""
 
+_HOW_TO_READ = (
+    "A good policy ends at the dashed floor (top) at a low cost (bottom). "
+    "Thick lines: policies under test. Thin lines: reference points. "
+    "Means over seeds; the band is one standard deviation over seeds."
+)
+
+DOCS_PICTURE_BYTES = 100_000
+"""Most bytes of a picture in the documentation."""
+
+_LABEL_SPACING = 0.055
+"""Least distance of two line labels, as a share of a panel's height: one line of 8 points."""
+
 COLOURS = {
     "primal_dual": "#c2185b",
-    "mess_plus": "#d62728",
-    "sla_router": "#ff7f0e",
+    "mess_plus": "#e8590c",
+    "sla_router": "#087f5b",
     "omnirouter": "#7f4f24",
     "random": "#8c8c8c",
     "cheapest": "#17a2b8",
@@ -37,18 +55,38 @@ _SPARE_COLOURS = tuple(to_hex(shade) for shade in colormaps["tab20"].colors)  # 
 
 
 def over_time(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) -> Path:
-    """Draw satisfaction (floor dashed) and cost so far, a column per floor; mean over seeds."""
+    """Draw satisfaction and cost so far, a column per floor; mean over seeds.
+
+    Every line carries its policy's name at its end. Lines of policies under test are thick, lines
+    of reference points thin. The first policy under test has a band of one standard deviation over
+    seeds.
+    """
     blocks = [(floor, list(block)) for floor, block in groupby(results, lambda r: r.spec.floor)]
-    figure = Figure(figsize=(4.6 * len(blocks) + 1.8, 6.6), layout="constrained")
+    per, _ = cost_scale(cost_unit)
+    requests = "request" if per == 1 else f"{per:,} requests"
+    figure = Figure(figsize=(4.6 * len(blocks) + 0.8, 7.0), layout="constrained")
     grid = figure.subplots(2, len(blocks), squeeze=False, sharex=True, sharey="row")
-    for column, (floor, block) in enumerate(blocks):
-        upper, lower = grid[0][column], grid[1][column]
-        _satisfaction(upper, block, floor)
-        _cost(lower, block)
-        lower.set_xlabel("requests")
-    grid[0][0].set_ylabel("mean satisfaction so far")
-    grid[1][0].set_ylabel(f"mean cost per request so far ({cost_unit})")
-    return save_figure(figure, path, title, legend=grid[0][0])
+    upper, lower = grid[0][0], grid[1][0]
+    upper.set_ylabel("mean satisfaction so far")
+    upper.yaxis.set_major_formatter(PERCENT)
+    lower.set_ylabel(f"mean cost so far,\n{cost_unit} per {requests}")
+    lower.set_yscale("log")
+    lower.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
+    ends = []
+    for (floor, block), above, below in zip(blocks, *grid, strict=True):
+        above.set_title(f"floor {floor:g} (dashed)", fontsize=10)
+        above.axhline(floor, color="black", linestyle="--", linewidth=1.2, zorder=1)
+        below.set_xlabel("requests")
+        ends.append((above, _curves(above, block, "satisfaction", 1)))
+        ends.append((below, _curves(below, block, "cost", per)))
+    lowest = min(min(result.spec.floor, result.scores.satisfaction) for result in results)
+    upper.set_ylim(max(0.0, lowest - 0.08), 1.0)
+    # A row shares its limits, which decide where labels stand: label when all lines are drawn.
+    for axes, labels in ends:
+        _label_ends(axes, labels)
+    # About 12 characters of 11 points to the inch.
+    explained = fill(_HOW_TO_READ, int(12 * figure.get_figwidth()))
+    return save_figure(figure, path, f"{title}\n{explained}")
 
 
 def front(results: Sequence[Result], path: Path, *, title: str, cost_unit: str) -> Path:
@@ -120,15 +158,73 @@ def _points(results: Sequence[Result]) -> dict[str, list[_PlottedPoint]]:
     }
 
 
-def save_figure(figure: Figure, path: Path, title: str, *, legend: Axes | None = None) -> Path:
-    """Write a figure, its title on the left; ``legend`` shows the lines of these axes beside it."""
+def save_figure(
+    figure: Figure,
+    path: Path,
+    title: str,
+    *,
+    legend: Axes | None = None,
+    max_bytes: int | None = None,
+) -> Path:
+    """Write a figure on an opaque white background, with its title on the left.
+
+    Parameters
+    ----------
+    figure
+        Figure to write.
+    path
+        File to write; its suffix is the format. Missing folders are made.
+    title
+        Title of the figure; empty for none.
+    legend
+        Axes whose lines a legend beside the figure names; None for no legend.
+    max_bytes
+        Most bytes of the file, which is a PNG then.
+
+    Raises
+    ------
+    FloorlineError
+        If the figure does not fit into ``max_bytes``.
+    """
     if legend is not None:
         handles, labels = legend.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", frameon=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    if max_bytes is None:
+        figure.savefig(path, dpi=120)
+    else:
+        path.write_bytes(_small_png(figure, path, max_bytes))
     return path
+
+
+def save_docs_picture(
+    figure: Figure, path: Path, title: str, *, legend: Axes | None = None
+) -> Path:
+    """Write a picture of the documentation: a PNG of at most ``DOCS_PICTURE_BYTES``.
+
+    Takes ``path`` with the suffix ``.png``; see ``save_figure`` for the rest.
+    """
+    path = path.with_suffix(".png")
+    return save_figure(figure, path, title, legend=legend, max_bytes=DOCS_PICTURE_BYTES)
+
+
+def _small_png(figure: Figure, path: Path, max_bytes: int) -> bytes:
+    """Return the sharpest PNG that fits: 256 colours, at most twice a screen's 96 dots per inch."""
+    for dpi in (192, 144, 120, 96):
+        drawn, packed = BytesIO(), BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi)
+        # Cover the colours that occur, not the pixels: thin lines keep their colours.
+        with Image.open(drawn).convert("RGB") as image:
+            palette = image.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        palette.save(packed, "PNG", optimize=True)
+        if packed.tell() <= max_bytes:
+            return packed.getvalue()
+    raise FloorlineError(
+        f"{path.name} takes {packed.tell()} bytes, but {max_bytes} is the most: draw fewer lines, "
+        "points or panels"
+    )
 
 
 def colour(policy: str, position: int) -> str:
@@ -136,32 +232,72 @@ def colour(policy: str, position: int) -> str:
     return COLOURS.get(policy, _SPARE_COLOURS[position % len(_SPARE_COLOURS)])
 
 
-def _satisfaction(axes: Axes, block: Sequence[Result], floor: float) -> None:
-    axes.axhline(floor, color="black", linestyle="--", linewidth=1.2, label="floor", zorder=1)
-    low = floor
+class _LineEnd(NamedTuple):
+    label: str
+    x: float
+    y: float
+    colour: str
+    tested: bool
+
+
+def _curves(axes: Axes, block: Sequence[Result], what: str, scale: int) -> list[_LineEnd]:
+    """Draw ``scale`` times the curve of every policy; return where the lines end."""
+    ends: list[_LineEnd] = []
     for position, (policy, runs) in enumerate(by_policy(block)):
-        x, mean, spread = _band(runs, "satisfaction")
-        axes.plot(x, mean, color=colour(policy, position), label=policy, linewidth=1.6)
-        axes.fill_between(
-            x, mean - spread, mean + spread, color=colour(policy, position), alpha=0.12, linewidth=0
-        )
-        low = min(low, float(mean[-1]))
-    axes.set_ylim(max(0.0, low - 0.08), 1.0)
-    axes.yaxis.set_major_formatter(PERCENT)
-    axes.set_title(f"floor {floor:g}", fontsize=10)
+        x, mean, spread = _mean_and_spread(runs, what)
+        mean, spread = scale * mean, scale * spread
+        shade = colour(policy, position)
+        tested = runs[0].spec.policy not in REFERENCE_POINTS
+        if tested and not any(end.tested for end in ends):
+            band = mean - spread, mean + spread
+            axes.fill_between(x, *band, color=shade, alpha=0.15, linewidth=0)
+        axes.plot(x, mean, color=shade, linewidth=2.2 if tested else 1.0, zorder=3 if tested else 2)
+        ends.append(_LineEnd(policy, float(x[-1]), float(mean[-1]), shade, tested))
+    axes.set_xlim(0, ends[0].x)
     axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return ends
 
 
-def _cost(axes: Axes, block: Sequence[Result]) -> None:
-    for position, (policy, runs) in enumerate(by_policy(block)):
-        x, mean, _ = _band(runs, "cost")
-        axes.plot(x, mean, color=colour(policy, position), linewidth=1.6)
-    axes.set_yscale("log")
-    axes.grid(alpha=0.25, which="both")
+def _label_ends(axes: Axes, ends: Sequence[_LineEnd]) -> None:
+    """Write every line's label right of its end, moved up or down where labels would overlap."""
+    to_panel = axes.transData + axes.transAxes.inverted()
+    placed = sorted((float(to_panel.transform((end.x, end.y))[1]), end) for end in ends)
+    spacing = min(_LABEL_SPACING, 1 / len(placed))
+    steps = spacing * np.arange(len(placed))
+    # Least squares with y[i + 1] >= y[i] + spacing: an isotonic regression of y[i] - i * spacing.
+    fitted = isotonic_regression(np.array([height for height, _ in placed]) - steps).x
+    heights = np.clip(fitted, 0.0, 1.0 - steps[-1]) + steps
+    for (height, end), at in zip(placed, heights, strict=True):
+        axes.annotate(
+            end.label,
+            (1.0, height),
+            (1.045, at),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8,
+            fontweight="bold" if end.tested else "normal",
+            color=end.colour,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": end.colour,
+                "linewidth": 0.7,
+                "relpos": (0, 0.5),
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
+            annotation_clip=False,
+        )
 
 
-def _band(runs: Sequence[Result], what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # Means of a handful of requests are noise that hides the rest.
+def _mean_and_spread(
+    runs: Sequence[Result], what: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Requests, mean and standard deviation over seeds, without the first fiftieth.
+
+    Means over the first requests vary too much to share a scale with the rest.
+    """
     first = len(runs[0].curves.request) // 50
     curves = np.array([getattr(run.curves, what)[first:] for run in runs])
     spread = curves.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(curves.shape[1])
