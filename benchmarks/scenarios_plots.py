@@ -138,7 +138,7 @@ def prompts(records, path):
         values = [lambda pair, of=of: of(pair[0]) - of(pair[1]) for of in (above, per_mix)]
         shift, colour = 0.27 * (number - 1), COLOURS[(3, 0, 2)[number]]
         dots(grid, groups, values, shift=shift, colour=colour, label=kind)
-    title = "Informative, useless and misleading prompts: difference from the same policy without prompts"
+    title = "Informative, useless and misleading prompts: difference from deciding without prompts"
     save_docs_picture(figure, path, title, legend=grid[0])
 
 
