@@ -10,6 +10,7 @@ from floorline.events import (
     Decision,
     Feedback,
     Outcome,
+    Recall,
     SlaChange,
     ZooChange,
     decode_event,
@@ -29,8 +30,9 @@ def decision(**changes):
         "called": ("b", "a"),
         "propensities": np.array([0.1, 0.9]),
         "explored": True,
-        "quality": np.array([0.1 + 0.2, 0.5]),
-        "cost": np.array([1e-9, 2.5]),
+        "models": ("a", "b"),
+        "quality_estimates": np.array([0.1 + 0.2, 0.5]),
+        "cost_estimates": np.array([1e-9, 2.5]),
         "index": 1,
         "features": np.array([0.1, -0.0, 3e38], np.float32),
         "input_tokens": 12,
@@ -61,6 +63,7 @@ EVENTS = [
     Feedback(decision="d1", model="a", score=0.7, source="judge", at=3.0),
     ZooChange(zoo=ZOO, at=4.0),
     SlaChange(sla=SLA("gold", 0.9, BUDGET, 0.99, 100, 2.0, ("a",)), removed=True),
+    decision(prediction=np.array([0.25, 0.75])),
 ]
 
 
@@ -96,7 +99,7 @@ def test_events_come_back_as_they_were_to_the_last_bit(event):
 def test_events_cut_short_are_refused_at_every_length(event):
     data = encode_event(event)
     for length in range(len(data)):
-        with pytest.raises(InvalidInput, match=r"event is .*: give bytes made by encode_event"):
+        with pytest.raises(InvalidInput, match=r"event is .*: give bytes written by encode_event"):
             decode_event(data[:length])
     with pytest.raises(InvalidInput):
         decode_event(data + b"\x00")
@@ -120,8 +123,10 @@ def test_damaged_events_are_refused_or_read_and_nothing_else(number, at, bit):
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_events_of_a_later_version_are_refused(event):
-    later = msgspec.structs.replace(event, v=2)
-    with pytest.raises(InvalidInput, match=r"event\.v is 2: give bytes made by encode_event of th"):
+    later = msgspec.structs.replace(event, v=event.v + 1)
+    with pytest.raises(
+        InvalidInput, match=rf"event\.v is {later.v}: give bytes written by encode_event of"
+    ):
         decode_event(encode_event(later))
 
 
@@ -139,7 +144,7 @@ def test_events_that_break_a_rule_are_refused_when_read():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Outcome(decision="d", model="a", cost=-1), r"Outcome\.cost is -1: give the real"),
+        (lambda: Outcome(decision="d", model="a", cost=-1), r"Outcome\.cost is -1: give"),
         (
             lambda: Outcome(decision="d", model="a", cost=1, latency=float("nan")),
             r"Outcome\.latency is nan: give 0 or more, or None",
@@ -169,3 +174,21 @@ def test_a_declined_decision_expects_nothing():
     made = decision(model="", called=(), index=-1, propensities=np.array([0.25, 0.25]))
     assert made.declined
     assert (made.expected_quality, made.expected_cost, made.propensity) == (0.0, 0.0, 0.5)
+
+
+def test_decisions_in_a_recall_have_a_version_of_their_own():
+    older = Recall(decision=decision(v=1))
+    with pytest.raises(InvalidInput, match=r"event\.v is 1"):
+        decode_event(encode_event(older))
+
+
+# Decisions.
+
+
+def test_estimates_are_read_by_model_name():
+    made = decision()
+    assert made.quality == {"a": 0.1 + 0.2, "b": 0.5}
+    assert made.cost == {"a": 1e-9, "b": 2.5}
+    assert (made.expected_quality, made.expected_cost) == (made.quality["b"], made.cost["b"])
+    declined = decision(model="", called=(), index=-1)
+    assert (declined.expected_quality, declined.expected_cost) == (0.0, 0.0)

@@ -1,7 +1,8 @@
-"""What happens: immutable events, of which the state of a router is a fold."""
+"""Events: immutable records of what happened; the state of a router is a fold of them."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,43 +16,59 @@ from floorline.sla import SLA
 from floorline.zoo import Zoo
 
 DIRECT = "direct"
-"""Policy of decisions that the caller took by naming a model."""
+"""Policy name of decisions where the caller named the model."""
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=True):
-    """One request routed.
-
-    Arrays over models follow the order of the zoo at the time.
+    """One routed request.
 
     Attributes
     ----------
-    id, seq
-        Name, and position among all decisions of the router (from 1).
-    sla, floor
-        The SLA asked for and the floor τ that held for this request.
-    model, index
-        Name and position of the served model; "" and −1 if the request was declined.
-    called
-        All models whose call is paid, the served one first; more than one only when exploring.
-    propensities
-        (M,) probability with which each model would have been served.
-    explored
-        Whether exploration chose.
-    quality, cost
-        (M,) estimates q̂ and ĉ (cost unit per call) at decision time.
-    features, input_tokens
-        What the policy saw of the request.
-    policy
-        Name of the policy; ``DIRECT`` where the caller named the model, under no SLA ("").
-    at
-        Seconds of the caller's clock; 0 where nobody keeps one.
-    tenant, key, session
-        Whose request it was, the API key it came with and the conversation it belongs to.
-    after
-        Decision whose call failed, in place of which this one was made.
-    prediction
-        (M,) what the policy's estimator predicted for this request, before the policy adjusted it
-        to ``quality``; None where the policy carries none.
+    id : str
+        Unique name of the decision.
+    seq : int
+        Number among all decisions of the router, from 1.
+    sla : str
+        Name of the SLA that the request asked for; "" where the caller named the model.
+    floor : float
+        Floor τ in [0, 1] that held for this request.
+    model : str
+        Name of the served model; "" if the request was declined.
+    index : int
+        Position of the served model in ``models``; −1 if the request was declined.
+    called : tuple of str
+        Names of all models whose call is paid, the served one first; more than one only when the
+        policy explores.
+    models : tuple of str
+        Names of the M models of the zoo at the time; arrays over models follow this order.
+    propensities : ndarray (M,)
+        Probability with which the policy serves each model. What they lack to 1 is the probability
+        that it declines the request.
+    explored : bool
+        Whether the policy chose the model to explore.
+    quality_estimates : ndarray (M,)
+        Estimated quality q̂ in [0, 1] of each model's response; NaN where nothing is estimated.
+        ``quality`` has them by name.
+    cost_estimates : ndarray (M,)
+        Estimated cost ĉ of one call to each model, in the zoo's cost unit. ``cost`` has them by
+        name.
+    features : ndarray (dim,) or SparseFeatures
+        Features of the request.
+    input_tokens : int
+        Number of tokens of the prompt.
+    policy : str
+        Name of the policy; ``DIRECT`` where the caller named the model.
+    at : float
+        Time of the decision in seconds of the router's clock (Unix time by default).
+    tenant, key, session : str
+        Tenant, id of the API key and conversation of the request; "" where there is none.
+    after : str
+        Id of the decision that this one replaces because its call failed; "" if there is none.
+    prediction : ndarray (M,), optional
+        What the policy's estimator predicted for this request, before the policy adjusted it to
+        ``quality_estimates``; None where the policy carries none.
+    v : int
+        Version of the serialised form.
     """
 
     id: str
@@ -60,12 +77,13 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     floor: float
     model: str
     called: tuple[str, ...]
+    models: tuple[str, ...]
     propensities: NDArray[np.float64]
     explored: bool
-    quality: NDArray[np.float64]
-    cost: NDArray[np.float64]
+    quality_estimates: NDArray[np.float64]
+    cost_estimates: NDArray[np.float64]
     index: int
-    features: Any  # Features; NumPy's types tell msgspec nothing
+    features: Any  # Features; msgspec cannot read NumPy's types
     input_tokens: int
     policy: str
     at: float = 0.0
@@ -74,7 +92,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     session: str = ""
     after: str = ""
     prediction: NDArray[np.float64] | None = None
-    v: int = 1
+    v: int = 2
 
     @property
     def declined(self) -> bool:
@@ -82,29 +100,62 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         return self.index < 0
 
     @property
+    def quality(self) -> dict[str, float]:
+        """Estimated quality q̂ in [0, 1] of each model's response, by model name."""
+        return dict(zip(self.models, self.quality_estimates.tolist(), strict=True))
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """Estimated cost ĉ of one call to each model in the zoo's cost unit, by model name."""
+        return dict(zip(self.models, self.cost_estimates.tolist(), strict=True))
+
+    @property
     def expected_quality(self) -> float:
-        """Estimate q̂ of the served model; 0 if declined."""
-        return 0.0 if self.declined else float(self.quality[self.index])
+        """Estimated quality q̂ of the served model; 0 if declined."""
+        return 0.0 if self.declined else float(self.quality_estimates[self.index])
 
     @property
     def expected_cost(self) -> float:
-        """Estimate ĉ of the served model; 0 if declined."""
-        return 0.0 if self.declined else float(self.cost[self.index])
+        """Estimated cost ĉ of the served model; 0 if declined."""
+        return 0.0 if self.declined else float(self.cost_estimates[self.index])
 
     @property
     def propensity(self) -> float:
-        """Probability with which the served model was chosen, or with which nobody was."""
+        """Probability with which the policy served this model, or declined the request."""
         if self.declined:
             return 1.0 - float(self.propensities.sum())
         return float(self.propensities[self.index])
 
 
 class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
-    """What one call really took; one per called model.
+    """Measured result of one call; one outcome for each called model.
 
-    ``cost`` in the zoo's unit, ``latency`` in seconds, ``error`` the failure's text if it failed.
-    ``completion`` is the provider's name of the answer; ``estimated`` marks a cost that was worked
-    out from the lengths of texts, for want of the provider's count of tokens.
+    Attributes
+    ----------
+    decision, model : str
+        Id of the decision and name of the called model.
+    cost : float
+        Cost of the call in the zoo's cost unit, 0 or more.
+    input_tokens, output_tokens : int, optional
+        Number of tokens; None if unknown.
+    latency : float, optional
+        Seconds from the request to the end of the response; None if unknown.
+    error : str, optional
+        Message of the failure; None if the call succeeded.
+    at : float
+        Time in seconds of the router's clock.
+    completion : str, optional
+        Id that the provider gave to the response.
+    estimated : bool
+        Whether the cost is computed from the lengths of the texts, because the provider reported
+        no tokens.
+    v : int
+        Version of the serialised form.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is negative, infinite or NaN.
     """
 
     decision: str
@@ -120,7 +171,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     v: int = 1
 
     def __post_init__(self) -> None:
-        fix = "give the real cost, 0 or more and finite"
+        fix = "give the measured cost, a finite number of 0 or more"
         check_number("Outcome.cost", self.cost, low=0.0, high=1e15, fix=fix)
         for field in ("input_tokens", "output_tokens", "latency"):
             value = getattr(self, field)
@@ -129,10 +180,29 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
 
 
 class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
-    """How satisfied somebody was with one model's response, from 0 (not) to 1 (fully).
+    """Label of one model's response.
 
-    ``cost`` is what asking cost, in the zoo's unit: nothing for users, a call for a judge model.
-    ``key`` is the caller's name of this very message, under which it may be sent again.
+    Attributes
+    ----------
+    decision, model : str
+        Id of the decision and name of the model whose response is labelled.
+    score : float
+        Satisfaction from 0 (not satisfied) to 1 (fully satisfied).
+    source : str
+        Origin of the label, such as ``"user"``, ``"judge"`` or ``"rule"``.
+    cost : float
+        Cost of the label in the zoo's cost unit: 0 for a user, the price of a call for a judge.
+    at : float
+        Time in seconds of the router's clock.
+    key : str
+        Idempotency key of this message, so that sending it again changes nothing; "" for none.
+    v : int
+        Version of the serialised form.
+
+    Raises
+    ------
+    InvalidInput
+        If the score is not in [0, 1] or the cost is negative.
     """
 
     decision: str
@@ -152,7 +222,8 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
             high=1.0,
             fix="give a number from 0 (dissatisfied) to 1 (satisfied)",
         )
-        check_number("Feedback.cost", self.cost, low=0.0, fix="give what the label cost, 0 or more")
+        fix = "give the cost of the label, a number of 0 or more"
+        check_number("Feedback.cost", self.cost, low=0.0, fix=fix)
 
 
 class ZooChange(msgspec.Struct, frozen=True, tag="zoo", kw_only=True):
@@ -164,7 +235,7 @@ class ZooChange(msgspec.Struct, frozen=True, tag="zoo", kw_only=True):
 
 
 class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
-    """From now on this is promised under the SLA's name; ``removed`` withdraws it."""
+    """From now on this SLA holds under its name; ``removed`` ends it."""
 
     sla: SLA
     removed: bool = False
@@ -173,17 +244,27 @@ class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
 
 
 class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
-    """A decision that was forgotten is remembered again, for the sake of late feedback.
+    """A forgotten decision is remembered again, because late feedback needs it.
 
-    ``scores`` maps its judged models to their latest score in the log; ``keys`` names the feedback
-    messages that came.
+    Attributes
+    ----------
+    decision : Decision
+        The decision.
+    scores : dict of str to float
+        Latest score in the log, by model name, of the models whose response has a label.
+    keys : tuple of str
+        Idempotency keys of the feedback that came.
+    at : float
+        Time in seconds of the router's clock.
+    v : int
+        Version of the serialised form.
     """
 
     decision: Decision
     scores: dict[str, float] = {}
     keys: tuple[str, ...] = ()
     at: float = 0.0
-    v: int = 1
+    v: int = 2
 
 
 def _as_array(kind: Any, value: Any) -> Any:
@@ -197,6 +278,11 @@ Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall
 _decoder = msgspec.msgpack.Decoder(Event, ext_hook=array_from_ext, dec_hook=_as_array)
 
 
+@cache
+def _version(kind: type[Event]) -> int:
+    return int(kind.__struct_defaults__[-1])
+
+
 def encode_event(event: Event) -> bytes:
     """Encode an event as MessagePack; arrays keep every bit."""
     return pack(event)
@@ -208,7 +294,7 @@ def decode_event(data: bytes) -> Event:
     Raises
     ------
     InvalidInput
-        If the bytes are not an event of a version this Floorline knows.
+        If the bytes are no event, or an event of another version of the serialised form.
 
     Examples
     --------
@@ -216,14 +302,15 @@ def decode_event(data: bytes) -> Event:
     >>> decode_event(encode_event(event)) == event
     True
     """
-    fix = "give bytes made by encode_event of this or an older Floorline"
+    fix = "give bytes written by encode_event of this version of Floorline"
     try:
         event: Event = _decoder.decode(data)
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidInput("event", data[:20], f"{fix} ({error})") from error
-    if event.v != 1:
-        raise InvalidInput("event.v", event.v, fix)
     decision = event.decision if isinstance(event, Recall) else event
+    for part in (event, decision):
+        if part.v != _version(type(part)):
+            raise InvalidInput("event.v", part.v, fix)
     if isinstance(decision, Decision):
         given = decision.features
         try:

@@ -37,7 +37,7 @@ from floorline.state.judge import Judge
 from floorline.state.status import Status, status_of
 from floorline.zoo import Model, Zoo
 
-_SNAPSHOT_VERSION = 2
+_SNAPSHOT_VERSION = 3
 _JUDGE_DRAWS = 0x1D6E << 32
 _MEMORY_LOG_EVENTS = 1_000_000
 _SESSION_SECONDS = 3600.0
@@ -326,10 +326,11 @@ class Router:
             floor=0.0,
             model=model,
             called=(model,),
+            models=self.zoo.names,
             propensities=np.eye(len(self.zoo))[index],
             explored=False,
-            quality=np.full(len(self.zoo), np.nan),
-            cost=self.zoo.typical_costs if cost is None else cost,
+            quality_estimates=np.full(len(self.zoo), np.nan),
+            cost_estimates=self.zoo.typical_costs if cost is None else cost,
             index=index,
             features=freeze(self.encoder.encode(prompt)),
             input_tokens=tokens,
@@ -358,10 +359,11 @@ class Router:
             floor=request.floor,
             model=names[choice.model] if called else "",
             called=tuple([names[m] for m in called]),
+            models=names,
             propensities=choice.propensities,
             explored=choice.explored,
-            quality=choice.quality,
-            cost=choice.cost,
+            quality_estimates=choice.quality,
+            cost_estimates=choice.cost,
             index=choice.model if called else DECLINED,
             features=request.features,
             input_tokens=request.input_tokens,
@@ -395,8 +397,8 @@ class Router:
         behind = ledger.satisfied_ < request.floor * ledger.labels_
         if behind and choice.quality[index] < min(request.floor, choice.quality[choice.model]):
             return choice
-        kept = certain(index, choice.quality, choice.cost)
-        return kept._replace(prediction=choice.prediction)
+        same = certain(index, choice.quality, choice.cost)
+        return same._replace(prediction=choice.prediction)
 
     def outcome(
         self,

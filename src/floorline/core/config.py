@@ -81,11 +81,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def constants(config: type[Config]) -> dict[str, Constant]:
     """Return what the fields of a configuration declare, by name, in order of declaration."""
     hints = get_type_hints(config, include_extras=True)
-    found = {}
+    found: dict[str, Constant] = {}
     for name in config.__struct_fields__:
         hint = hints[name]
         if get_origin(hint) is Annotated:
-            found.update({name: part for part in get_args(hint) if isinstance(part, Constant)})
+            found.update((name, part) for part in get_args(hint) if isinstance(part, Constant))
     return found
 
 

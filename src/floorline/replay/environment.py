@@ -128,7 +128,7 @@ class Environment:
             return True
         position = router.zoo.index(model)
         left = router.budget_left(decision.sla, at=decision.at)[position]
-        return bool(cost <= left + decision.cost[position])
+        return bool(cost <= left + decision.cost_estimates[position])
 
 
 def _cell(values: NDArray[np.float32] | None, row: int, model: int) -> Any:

@@ -154,7 +154,8 @@ class Fold(Stateful):
     def _decision(self, event: Decision) -> bool:
         if event.id in self.records_:
             return False
-        reserved = {name: float(event.cost[self.zoo_.index(name)]) for name in event.called}
+        cost, index = event.cost_estimates, self.zoo_.index
+        reserved = {name: float(cost[index(name)]) for name in event.called}
         self.decisions_ = event.seq
         self._remember(RememberedDecision(event, reserved, {}, []))
         if event.policy == DIRECT:
@@ -165,7 +166,7 @@ class Fold(Stateful):
         ledger.requests_ += not event.after
         ledger.explored_ += event.explored
         ledger.declined_ += event.declined
-        ledger.expect(self.zoo_.names, event.quality, event.cost)
+        ledger.expect(self.zoo_.names, event.quality_estimates, cost)
         for name, expected in reserved.items():
             ledger.reserve(name, expected)
         if event.session and not event.declined:

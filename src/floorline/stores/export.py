@@ -23,8 +23,8 @@ _TEXTS = (
     "completion", "error", "source", "change",
 )  # fmt: skip
 _FLAGS = ("explored", "estimated", "removed")
-_VECTORS = ("propensities", "expected_quality", "expected_cost")
-COLUMNS = (*_COUNTS, *_NUMBERS, *_TEXTS, *_FLAGS, *_VECTORS, "called", "features")
+_VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction")
+COLUMNS = (*_COUNTS, *_NUMBERS, *_TEXTS, *_FLAGS, *_VECTORS, "models", "called", "features")
 """Columns of a Parquet file; a line of JSON has those that are not empty."""
 
 
@@ -94,8 +94,11 @@ def _decision(event: Decision, features: bool) -> dict[str, Any]:
     flat["decision"] = flat.pop("id")
     flat["called"] = list(event.called)
     flat["propensities"] = event.propensities.tolist()
-    flat["expected_quality"] = flat.pop("quality").tolist()
-    flat["expected_cost"] = flat.pop("cost").tolist()
+    flat["models"] = list(event.models)
+    flat["expected_quality"] = flat.pop("quality_estimates").tolist()
+    flat["expected_cost"] = flat.pop("cost_estimates").tolist()
+    if event.prediction is not None:
+        flat["prediction"] = event.prediction.tolist()
     given = flat.pop("features")
     if features:
         flat["features"] = dense(given).tolist()
@@ -125,6 +128,7 @@ def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> int:
         **dict.fromkeys(_COUNTS, pl.Int64),
         **dict.fromkeys(_FLAGS, pl.Boolean),
         **dict.fromkeys(_VECTORS, pl.List(pl.Float64)),
+        "models": pl.List(pl.String),
         "called": pl.List(pl.String),
         "features": pl.List(pl.Float32),
     }

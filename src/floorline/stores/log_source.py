@@ -137,9 +137,11 @@ def _decision(row: dict[str, Any]) -> Decision:
         sla=row.pop("sla", ""),
         model=row.pop("model", ""),
         called=tuple(row.pop("called")),
+        models=tuple(row.pop("models")),
         propensities=_array(row.pop("propensities")),
-        quality=_array(row.pop("expected_quality")),
-        cost=_array(row.pop("expected_cost")),
+        quality_estimates=_array(row.pop("expected_quality")),
+        cost_estimates=_array(row.pop("expected_cost")),
+        prediction=_array(row.pop("prediction")) if "prediction" in row else None,
         features=np.array(row.pop("features", []), dtype=np.float32),
         **row,
     )

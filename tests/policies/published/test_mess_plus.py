@@ -128,7 +128,7 @@ def test_while_exploring_all_models_are_charged_and_the_most_capable_one_is_serv
     decision = router.route(features=vector(0))
     assert decision.explored
     assert decision.called == ("large", "small", "medium")
-    assert router.status().reserved == pytest.approx(decision.cost.sum())
+    assert router.status().reserved == pytest.approx(decision.cost_estimates.sum())
     for name, cost in (("large", 30.0), ("small", 2.0), ("medium", 5.0)):
         router.outcome(decision.id, model=name, cost=cost)
     assert router.status().spent == 37.0

@@ -85,7 +85,7 @@ def test_the_sample_is_kept_and_priced_once_as_the_paper_says(warm, gold):
     sample = router.policy.samples_["gold"]
     quality, cost = sample.kept()
     decisions = [router.find(id).decision for id in router.remembered]
-    np.testing.assert_array_equal(quality, [d.quality for d in decisions])
+    np.testing.assert_array_equal(quality, [d.quality_estimates for d in decisions])
     budgets = np.array(list(gold.budget.per_model.values()))
     expected = solve_budgets(quality, cost, 0.1 * budgets).prices
     np.testing.assert_allclose(sample.prices_, 1e-4 * expected)

@@ -129,9 +129,11 @@ class Pacing(Stateful):
             self.requests_ = 0
         self.requests_ += 1
         self.to_come_ = self._to_come(decision.at)
-        if not self.limited or not (decision.quality.any() or decision.cost.any()):
+        if not self.limited or not (
+            decision.quality_estimates.any() or decision.cost_estimates.any()
+        ):
             return
-        self.window_.add(value, decision.cost)
+        self.window_.add(value, decision.cost_estimates)
         ended = tracker.period_ is None and self.to_come_ < 1.0
         if not ended and self.requests_ % _EVERY == 0:
             self._step()

@@ -202,10 +202,10 @@ class PrimalDual(EstimatingPolicy):
         name = decision.sla
         raw = self.quality_.predict_one(decision.features)
         self.gate_.see(raw)
-        self.price_curve_.see(self._read(raw), decision.cost)
+        self.price_curve_.see(self._read(raw), decision.cost_estimates)
         pacing = self.pacing_[name]
         if pacing.limited:
-            pacing.see(decision, decision.quality)
+            pacing.see(decision, decision.quality_estimates)
         if decision.declined:
             return
         self.posterior_.age()

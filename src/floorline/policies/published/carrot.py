@@ -73,7 +73,7 @@ class Carrot(QueryAllPolicy):
         super().on_decision(decision)
         if decision.declined:
             return
-        self.window_.add(decision.quality, self._costs(decision.cost))
+        self.window_.add(decision.quality_estimates, self._costs(decision.cost_estimates))
         # Counted per SLA: of two that take turns, one would make all the even requests.
         asked = self.asked_[decision.sla] = self.asked_.get(decision.sla, 0) + 1
         if asked % self.every == 0 or asked < self.every:

@@ -97,7 +97,7 @@ class OmniRouter(EstimatingPolicy):
     def on_decision(self, decision: Decision) -> None:
         """Remember the predictions."""
         if not decision.declined:
-            self.window_.add(decision.quality, decision.cost)
+            self.window_.add(decision.quality_estimates, decision.cost_estimates)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Forget predictions made for other models."""

@@ -147,9 +147,9 @@ class Port(HistoryPolicy):
         super().on_decision(decision)
         sample = self.samples_[decision.sla]
         sample.requests_ += 1
-        if not (decision.quality.any() or decision.cost.any()):
+        if not (decision.quality_estimates.any() or decision.cost_estimates.any()):
             return  # The router turned it away before anything was estimated.
-        sample.add(decision.quality, decision.cost)
+        sample.add(decision.quality_estimates, decision.cost_estimates)
         more = sample.seen_ - self.learn
         again = self.resolve_every is not None and more > 0 and more % self.resolve_every == 0
         if more == 0 or (again and sample.requests_ < self.horizon):

@@ -109,8 +109,10 @@ class SlaRouter(EstimatingPolicy):
         if decision.declined:
             return
         share = 1.0 / min(self.t_, 500)
-        self.quality_spread_ += share * (float(np.ptp(decision.quality)) - self.quality_spread_)
-        self.cost_spread_ += share * (float(np.ptp(decision.cost)) - self.cost_spread_)
+        self.quality_spread_ += share * (
+            float(np.ptp(decision.quality_estimates)) - self.quality_spread_
+        )
+        self.cost_spread_ += share * (float(np.ptp(decision.cost_estimates)) - self.cost_spread_)
         self.queues_.add(decision.sla, decision.floor - decision.expected_quality)
 
     def on_feedback(
