@@ -43,6 +43,17 @@ def test_paths_that_pages_name_are_there(page):
         assert (ROOT / path).exists(), f"{_name(page)} names {path}, which is not there"
 
 
+def test_the_layout_lists_every_folder():
+    text = (DOCS / "how-it-works.md").read_text().partition("## Layout")[2]
+    package = ROOT / "src" / "floorline"
+    folders = [
+        f"{path.parent.relative_to(package)}/"
+        for path in package.rglob("__init__.py")
+        if path.parent != package and "migrations" not in path.parts
+    ]
+    assert [folder for folder in folders if f"`{folder}`" not in text] == []
+
+
 def _headings(page):
     """Anchors of a page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
