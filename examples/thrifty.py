@@ -1,4 +1,4 @@
-"""A policy in one file: the cheapest model that is likely enough to satisfy, now and then any."""
+"""A policy in one file: serve the cheapest model whose estimated quality reaches the floor."""
 
 import numpy as np
 
@@ -9,7 +9,13 @@ from floorline.policies.estimating_policy import EstimatingPolicy
 
 
 class Thrifty(EstimatingPolicy):
-    """Serve the cheapest model with q̂ ≥ τ, the best one if there is none; explore with ε."""
+    """Serve the cheapest model with q̂ ≥ τ, or the best model if there is none.
+
+    Parameters
+    ----------
+    epsilon
+        Probability of serving a random model instead, from 0 to 1.
+    """
 
     name = "thrifty"
 
