@@ -1,7 +1,7 @@
 import pytest
 
 from floorline.errors import InvalidInput
-from floorline.sla import SLA, Budget
+from floorline.sla import SLA, Budget, period_start
 
 NAN, INF = float("nan"), float("inf")
 
@@ -69,3 +69,11 @@ def test_models_that_the_zoo_lacks_are_refused(sla, message, zoo):
 
 def test_models_of_the_zoo_pass(zoo):
     SLA("g", floor=0.9, models=("small",), budget=Budget(per_model={"large": 1})).check_against(zoo)
+
+
+@pytest.mark.parametrize(
+    ("period", "at", "start"),
+    [(None, 1e9, 0.0), (60.0, 0.0, 0.0), (60.0, 59.9, 0.0), (60.0, 60.0, 60.0), (0.5, 1.7, 1.5)],
+)
+def test_budget_periods_begin_at_multiples_of_their_length(period, at, start):
+    assert period_start(period, at) == start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -15,6 +16,19 @@ _FLOOR_FIX = "give the share of satisfied requests as a number from 0 to 1"
 def check_floor(field: str, value: float) -> float:
     """Return a floor as float if it lies in [0, 1]; InvalidInput otherwise."""
     return check_number(field, value, low=0.0, high=1.0, fix=_FLOOR_FIX)
+
+
+def period_start(period: float | None, at: float) -> float:
+    """Time in seconds at which the budget period that holds at time ``at`` begins.
+
+    Periods begin at the multiples of their length ``period`` (seconds); 0 if ``period`` is None.
+
+    Examples
+    --------
+    >>> period_start(60.0, at=125.0), period_start(None, at=125.0)
+    (120.0, 0.0)
+    """
+    return 0.0 if period is None else math.floor(at / period) * period
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

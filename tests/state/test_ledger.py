@@ -20,9 +20,9 @@ def test_what_is_left_is_the_budget_less_real_costs_and_open_estimates(calls):
         if real is not None:
             ledger.settle(model, reserved=expected, real=real)
     charged = sum(expected if real is None else real for _, expected, real in calls)
-    assert sum(ledger.spent_.values()) + sum(ledger.reserved_.values()) == pytest.approx(
-        charged, abs=1e-3
-    )
+    assert sum(ledger.spending_.by_model_.values()) + sum(
+        ledger.reserved_.values()
+    ) == pytest.approx(charged, abs=1e-3)
     assert ledger.lifetime_spend_ == pytest.approx(sum(r for *_, r in calls if r is not None))
 
 

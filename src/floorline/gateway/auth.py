@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from floorline.gateway.errors import ApiError
+from floorline.sla import period_start
 from floorline.stores.keys import ApiKey, key_id
 
 
@@ -49,8 +49,7 @@ class _Account:
         return (1.0 - self.tokens) / per_second
 
     def period_start(self, at: float) -> float:
-        period = self.key.period
-        return 0.0 if period is None else math.floor(at / period) * period
+        return period_start(self.key.period, at)
 
 
 class Auth:

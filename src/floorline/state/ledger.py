@@ -1,4 +1,4 @@
-"""What each SLA has spent: estimates while a call runs, the real cost once it is known."""
+"""Spending and labels of each SLA: estimates while a call runs, the real cost afterwards."""
 
 from __future__ import annotations
 
@@ -9,31 +9,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.snapshots import Stateful
+from floorline.policies.budgets.spending import Spending
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
 POSITIVE_LABEL = 0.5
-"""Score from which a label is praise; a stream without any may come from complaints only."""
+"""Score from which a label is positive. A stream without any positive label may come from users who
+report complaints only, so that its mean says nothing."""
 
 
 class Ledger(Stateful):
     """Spending and satisfaction under one SLA.
 
-    A decision *reserves* its expected cost; its outcome *settles* the reservation at the real
-    cost, whatever was expected. What was reserved for calls whose outcome never came stays charged
-    at the estimate.
+    A decision *reserves* the estimated cost of its calls; an outcome *settles* the reservation at
+    the real cost. A call without an outcome stays charged at its estimate. Costs are in the zoo's
+    cost unit.
 
     Parameters
     ----------
     since
-        Number of decisions made before this promise; those belong to an earlier one of its name.
+        Number of the last decision before this SLA began; earlier decisions belong to an SLA of
+        the same name that was removed.
+
+    Attributes
+    ----------
+    requests_, explored_, declined_ : int
+        Number of requests; of these, explored and declined ones.
+    spending_ : Spending
+        Real costs of settled calls in this budget period.
+    reserved_, open_calls_ : dict
+        Estimated cost and number of the calls without an outcome, by model name.
+    judge_cost_ : float
+        Cost of labels in this budget period.
+    lifetime_spend_ : float
+        Real cost of all calls and labels.
+    labels_, satisfied_, positive_labels_, floor_sum_
+        Number of labelled responses, sum of their scores, number of scores of ``POSITIVE_LABEL`` or
+        more, and sum of the floors of their requests.
+    recent_, recent_floors_ : dict of str to float
+        Score and floor by decision id, of the labels in the SLA's window.
+    expected_ : dict of str to list of float
+        By model name: number of requests that it could have served, and the sums of its q̂ and ĉ
+        over them.
 
     Examples
     --------
     >>> ledger = Ledger()
     >>> ledger.reserve("large", 5.0)
     >>> ledger.settle("large", reserved=5.0, real=7.5)
-    >>> ledger.spent_, ledger.reserved_
+    >>> ledger.spending_.by_model_, ledger.reserved_
     ({'large': 7.5}, {})
     """
 
@@ -42,26 +66,23 @@ class Ledger(Stateful):
         self.requests_ = 0
         self.explored_ = 0
         self.declined_ = 0
-        self.spent_: dict[str, float] = {}
+        self.spending_ = Spending()
         self.reserved_: dict[str, float] = {}
         self.open_calls_: dict[str, int] = {}
         self.judge_cost_ = 0.0
         self.lifetime_spend_ = 0.0
-        self.period_start_ = 0.0
         self.labels_ = 0
         self.satisfied_ = 0.0
-        # Labels of 1/2 or more, and the sum of the floors that held for the labelled requests.
         self.positive_labels_ = 0
         self.floor_sum_ = 0.0
         self.recent_: dict[str, float] = {}
         self.recent_floors_: dict[str, float] = {}
-        # Per model: requests it could have served, and the sums of q̂ and ĉ over them.
         self.expected_: dict[str, list[float]] = {}
 
     def expect(
         self, names: Sequence[str], quality: NDArray[np.float64], cost: NDArray[np.float64]
     ) -> None:
-        """Count what each model was expected to do for a request, whichever serves it."""
+        """Add one request's estimates (M,) of every model, whichever serves it."""
         expected = self.expected_
         for name, q, c in zip(names, quality.tolist(), cost.tolist(), strict=True):
             sums = expected.get(name)
@@ -82,7 +103,7 @@ class Ledger(Stateful):
         return name, cost / count
 
     def reserve(self, model: str, expected: float) -> None:
-        """Charge the expected cost of a call that starts."""
+        """Charge the estimated cost of a call that starts."""
         self.reserved_[model] = self.reserved_.get(model, 0.0) + expected
         self.open_calls_[model] = self.open_calls_.get(model, 0) + 1
 
@@ -92,13 +113,13 @@ class Ledger(Stateful):
         if self.open_calls_[model]:
             self.reserved_[model] -= reserved
         else:
-            # Nothing open: exactly nothing reserved, whatever rounding left over.
+            # No call is open: remove the sum, so that no rounding error stays reserved.
             del self.reserved_[model], self.open_calls_[model]
-        self.spent_[model] = self.spent_.get(model, 0.0) + real
+        self.spending_.add(model, real)
         self.lifetime_spend_ += real
 
     def pay_judge(self, cost: float) -> None:
-        """Charge what a label cost."""
+        """Charge the cost of a label."""
         self.judge_cost_ += cost
         self.lifetime_spend_ += cost
 
@@ -111,9 +132,21 @@ class Ledger(Stateful):
         floor: float,
         window: int | None = None,
     ) -> None:
-        """Count the served model's label; a correction replaces the score it corrects.
+        """Count the label of a served response, or replace the score that it corrects.
 
-        All sums are then what they were had the corrected score come at first, up to rounding.
+        All sums then equal those of a stream in which the corrected score came first, up to
+        rounding.
+
+        Parameters
+        ----------
+        decision
+            Id of the decision.
+        score, previous
+            Score from 0 to 1, and the one that it replaces; None for the first label.
+        floor
+            Floor of the request.
+        window
+            Number of latest labels to keep in ``recent_``; None for none.
         """
         if previous is not None:
             self.satisfied_ += score - previous
@@ -135,15 +168,12 @@ class Ledger(Stateful):
             del self.recent_[oldest], self.recent_floors_[oldest]
 
     def renew(self, sla: SLA, at: float) -> None:
-        """Start a new budget period if event time has reached it."""
-        start = self._period_start(sla, at)
-        if start > self.period_start_:
-            self.period_start_ = start
-            self.spent_ = {}
+        """Begin a new budget period if one has begun by time ``at``."""
+        if self.spending_.renew(_period(sla), at):
             self.judge_cost_ = 0.0
 
     def left(self, sla: SLA, zoo: Zoo, at: float) -> NDArray[np.float64]:
-        """(M,) what each model may still spend at time ``at``; infinity without a budget."""
+        """(M,) cost that each model may still cause at time ``at``; infinity without a budget."""
         left = np.full(len(zoo), self.total_left(sla, at))
         budget = sla.budget
         if budget is None:
@@ -157,20 +187,19 @@ class Ledger(Stateful):
         return left
 
     def total_left(self, sla: SLA, at: float) -> float:
-        """What all models together may still spend at time ``at``; infinity without a total."""
+        """Cost that all models may still cause together at ``at``; infinity without a total."""
         if sla.budget is None or sla.budget.total is None:
             return math.inf
         spent, judged = self._charged(sla, at)
         return sla.budget.total - judged - sum(spent.values()) - sum(self.reserved_.values())
 
     def _charged(self, sla: SLA, at: float) -> tuple[dict[str, float], float]:
-        """What models and judges cost in the budget period that holds at time ``at``."""
-        renewed = self._period_start(sla, at) > self.period_start_
-        return ({}, 0.0) if renewed else (self.spent_, self.judge_cost_)
+        """Costs of calls by model, and of labels, in the budget period that holds at ``at``."""
+        if self.spending_.ended(_period(sla), at):
+            return {}, 0.0
+        return self.spending_.by_model_, self.judge_cost_
 
-    @staticmethod
-    def _period_start(sla: SLA, at: float) -> float:
-        """When the budget period began; a time, so that it survives a change of the period."""
-        if sla.budget is None or sla.budget.period is None:
-            return 0.0
-        return math.floor(at / sla.budget.period) * sla.budget.period
+
+def _period(sla: SLA) -> float | None:
+    """Length of the SLA's budget period in seconds; None if its budget is never renewed."""
+    return None if sla.budget is None else sla.budget.period

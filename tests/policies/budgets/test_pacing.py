@@ -272,10 +272,10 @@ def test_other_models_leave_what_is_known_of_those_that_stay():
     budget = Budget(per_model={"small": 100.0, "large": 900.0})
     pacing = pacing_for(budget, horizon=600)
     spend(pacing, quality, cost, real)
-    large, spent = pacing.prices[2], pacing.tracker_.spent_[2]
+    large, spent = pacing.prices[2], pacing.tracker_.spent[2]
     pacing.set_models(["large", "new"])
     assert pacing.prices.tolist() == [large, 0.0]
-    assert pacing.tracker_.spent_.tolist() == [spent, 0.0]
+    assert pacing.tracker_.spent.tolist() == [spent, 0.0]
     for _ in range(50):
         pacing.see(decision(np.array([0.6, 0.4]), np.array([30.0, 1.0]), -1), np.array([0.6, 0.4]))
     assert np.isfinite(pacing.prices).all()

@@ -163,7 +163,7 @@ def test_budgets_hold_up_to_the_error_of_one_estimate(
     assert (spent <= np.array(amounts) + COSTS).all()
     if total is not None:
         assert spent.sum() <= total + COSTS.max()
-    np.testing.assert_allclose(router.policy.trackers_["gold"].spent_, spent, atol=1e-9)
+    np.testing.assert_allclose(router.policy.trackers_["gold"].spent, spent, atol=1e-9)
 
 
 def test_the_published_variant_bounds_prices_and_turns_nobody_away(warm):

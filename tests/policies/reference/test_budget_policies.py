@@ -6,9 +6,7 @@ import pytest
 from floorline.errors import InvalidInput
 from floorline.policies import BUDGET_REFERENCE_POINTS, POLICIES, History, Request, make_policy
 from floorline.policies.base import DECLINED
-from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.sla import SLA, Budget
-from floorline.zoo import Model, Zoo
 
 COSTS = np.array([1.0, 4.0, 20.0])
 AMOUNTS = {"small": 20.0, "medium": 60.0, "large": 200.0}
@@ -194,33 +192,9 @@ def test_an_untold_length_is_refused():
         make_policy("lp_on_estimates", features=np.zeros((3, 2)), input_tokens=np.zeros(2))
 
 
-# Purses.
-
-
-def test_a_purse_charges_estimates_settles_real_costs_and_renews(build_router, vector):
-    sla = SLA("gold", floor=0.0, budget=Budget(total=100.0, per_model={"small": 10.0}, period=60.0))
-    router = build_router("greedy_perf", [sla])
-    tracker = router.policy.trackers_["gold"]
-    decision = router.route(features=vector(0), at=1.0)
-    assert tracker.total_left() == pytest.approx(100.0 - decision.expected_cost)
-    router.outcome(decision.id, cost=7.0)
-    assert (tracker.total_left(), tracker.spent_[decision.index]) == (93.0, 7.0)
-    np.testing.assert_allclose(tracker.may_spend(), router.budget_left("gold", at=2.0))
-    router.route(features=vector(1), at=61.0)
-    assert tracker.spent_.sum() < 7.0
-
-
-def test_what_models_spent_that_left_counts_in_the_total():
-    zoo = Zoo([Model("a"), Model("b")])
-    tracker = BudgetTracker(SLA("gold", floor=0.0, budget=Budget(total=10.0)), zoo.names)
-    tracker.spent_[:] = [3.0, 4.0]
-    tracker.set_models(["b", "c"])
-    assert (tracker.total_left(), tracker.spent_.tolist()) == (3.0, [4.0, 0.0])
-
-
 def test_a_promise_made_anew_changes_the_amounts(build_router, gold):
     router = build_router("greedy_cost", [gold])
-    router.policy.trackers_["gold"].spent_[0] = 5.0
+    router.policy.trackers_["gold"].spending_.add("small", 5.0)
     router.set_sla(SLA("gold", floor=0.0, budget=Budget(per_model={"small": 50.0})))
     assert router.policy.trackers_["gold"].left().tolist() == [45.0, np.inf, np.inf]
     router.set_sla(SLA("other", floor=0.0))

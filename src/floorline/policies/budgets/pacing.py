@@ -107,7 +107,7 @@ class Pacing(Stateful):
         own = tracker.budgets[bounded]
         paid = cost[bounded]
         early = np.maximum(ahead * own, _CALLS_AHEAD * paid)
-        released = tracker.spent_[bounded] + paid <= share * own + early
+        released = tracker.spent[bounded] + paid <= share * own + early
         may[bounded] &= released | (paid * to_come <= left[bounded])
         if tracker.total_ < np.inf:
             rest = tracker.total_left()
@@ -122,9 +122,9 @@ class Pacing(Stateful):
         Nothing is remembered of a request that the router turned away before it was estimated.
         """
         tracker = self.tracker_
-        period = tracker.period_start_
+        period = tracker.period_start
         tracker.charge(decision)
-        if tracker.period_start_ > period:
+        if tracker.period_start > period:
             self.forecast_.turn()
             self.requests_ = 0
         self.requests_ += 1
@@ -178,7 +178,7 @@ class Pacing(Stateful):
         period = self.tracker_.period_
         if period is None:
             return float(self.horizon - self.requests_)
-        gone = min(max(0.0, at - self.tracker_.period_start_), period)
+        gone = min(max(0.0, at - self.tracker_.period_start), period)
         self.forecast_.see(gone / period)
         return self.forecast_.to_come()
 

@@ -1,4 +1,4 @@
-"""What a policy knows of its budgets: the amounts of an SLA, less what its decisions cost."""
+"""Budgets as a policy plans with them: the amounts of an SLA, less the cost of its decisions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.snapshots import Stateful
-from floorline.estimators.base import carry_over
 from floorline.events import Decision, Outcome
+from floorline.policies.budgets.spending import Spending
 from floorline.sla import SLA, Budget
 
 
 class BudgetTracker(Stateful):
-    """Budgets of one SLA, per model and in all, as a fold over decisions and outcomes.
+    """Budgets of one SLA, per model and in total, as a fold over decisions and outcomes.
 
-    The router's ledger enforces budgets; a tracker is what policies plan with, who cannot see it. A
-    decision is charged at its estimate, and ``settle`` puts the real cost in its place.
+    The router's ledger enforces budgets. Policies cannot read it and plan with a tracker: it
+    charges a decision at its estimated cost, and ``settle`` replaces the estimate by the real cost.
+
+    Parameters
+    ----------
+    sla
+        SLA whose budget is tracked.
+    models
+        Names of the M models of the zoo; arrays over models follow this order.
+
+    Attributes
+    ----------
+    models_ : list of str
+        Names of the models.
+    spending_ : Spending
+        Cost of the models' calls in this budget period.
+    departed_ : float
+        Cost in this budget period of models that left the zoo; it counts in the total only.
+    amounts_ : dict of str to float
+        Budget by model name, of the models that have one.
+    total_ : float
+        Budget of all models together; infinity if there is none.
+    period_ : float, optional
+        Length of a budget period in seconds; None if budgets are never renewed.
 
     Examples
     --------
@@ -29,13 +51,12 @@ class BudgetTracker(Stateful):
 
     def __init__(self, sla: SLA, models: Sequence[str]) -> None:
         self.models_ = list(models)
-        self.spent_ = np.zeros(len(self.models_))
-        self.gone_ = 0.0
-        self.period_start_ = 0.0
+        self.spending_ = Spending()
+        self.departed_ = 0.0
         self.set_sla(sla)
 
     def set_sla(self, sla: SLA) -> None:
-        """Take over the amounts of an SLA; what was spent stays spent."""
+        """Take over the budgets of an SLA; what was spent in this period stays spent."""
         budget = Budget() if sla.budget is None else sla.budget
         self.total_ = math.inf if budget.total is None else budget.total
         self.period_ = budget.period
@@ -43,8 +64,18 @@ class BudgetTracker(Stateful):
 
     @property
     def budgets(self) -> NDArray[np.float64]:
-        """(M,) amounts per model; infinity where there is none."""
+        """(M,) budget of each model; infinity where there is none."""
         return np.array([self.amounts_.get(name, math.inf) for name in self.models_])
+
+    @property
+    def spent(self) -> NDArray[np.float64]:
+        """(M,) cost of each model's calls in this budget period."""
+        return self.spending_.of(self.models_)
+
+    @property
+    def period_start(self) -> float:
+        """Time in seconds at which this budget period began."""
+        return self.spending_.period_start_
 
     @property
     def limited(self) -> bool:
@@ -52,35 +83,33 @@ class BudgetTracker(Stateful):
         return bool(self.amounts_) or self.total_ < math.inf
 
     def left(self) -> NDArray[np.float64]:
-        """(M,) what is left of each model's own budget, never below 0."""
-        return np.maximum(self.budgets - self.spent_, 0.0)
+        """(M,) rest of each model's own budget, never below 0."""
+        return np.maximum(self.budgets - self.spent, 0.0)
 
     def total_left(self) -> float:
-        """What is left of the budget of all models together, never below 0."""
-        return max(0.0, self.total_ - self.gone_ - float(self.spent_.sum()))
+        """Rest of the budget of all models together, never below 0."""
+        return max(0.0, self.total_ - self.departed_ - float(self.spent.sum()))
 
     def may_spend(self) -> NDArray[np.float64]:
-        """(M,) most that one call to each model may cost now."""
+        """(M,) highest cost that one call to each model may cause now."""
         return np.minimum(self.left(), self.total_left())
 
     def charge(self, decision: Decision) -> None:
-        """Charge the expected cost of a decision; begin a new period if its time has come."""
-        if self.period_ is not None:
-            start = math.floor(decision.at / self.period_) * self.period_
-            if start > self.period_start_:
-                self.period_start_, self.gone_ = start, 0.0
-                self.spent_ = np.zeros(len(self.spent_))
+        """Charge the estimated cost of a decision, in a new budget period if one has begun."""
+        if self.spending_.renew(self.period_, decision.at):
+            self.departed_ = 0.0
         if not decision.declined:
-            self.spent_[decision.index] += decision.expected_cost
+            self.spending_.add(decision.model, decision.expected_cost)
 
     def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
-        """Put the real cost of a call to ``model`` in the place of the expected one."""
+        """Replace the estimated cost of a call to ``model`` by the real one."""
         expected = decision.expected_cost if outcome.model == decision.model else 0.0
-        self.spent_[model] += outcome.cost - expected
+        self.spending_.add(self.models_[model], outcome.cost - expected)
 
     def set_models(self, names: Sequence[str]) -> None:
-        """Keep what known models spent; what others spent counts in the total only."""
-        gone = [m for m, name in enumerate(self.models_) if name not in names]
-        self.gone_ += float(self.spent_[gone].sum())
-        self.spent_ = carry_over(self.models_, names, self.spent_, 0.0)
+        """Keep the costs of models that stay; those of others count in the total only."""
+        leave = [name for name in self.models_ if name not in names]
+        self.departed_ += float(self.spending_.of(leave).sum())
+        for name in leave:
+            self.spending_.by_model_.pop(name, None)
         self.models_ = list(names)
