@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic and durable writing of files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from typing import BinaryIO
 
 
 def write_whole(path: Path, body: bytes) -> None:
-    """Put a file in place at once, durably; a reader sees the old one or the new one."""
+    """Write a file atomically: a reader sees the old content or the new, never a part of it.
+
+    The content is on disk (fsync) when the function returns.
+    """
     with writing_whole(path) as stream:
         stream.write(body)
 
 
 @contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """Write a file piece by piece that is put in place as ``write_whole`` does, or not at all."""
+    """Open a file for atomic writing in pieces.
+
+    The file replaces the old one when the block ends, as in ``write_whole``. If the block raises,
+    the old file stays and the partial one is deleted.
+    """
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as stream:

@@ -1,4 +1,7 @@
-"""Every error a user can meet: one line that says what is wrong and what to do about it."""
+"""The exceptions that Floorline raises, and the checks of arguments that raise them.
+
+The text of an exception is one line that names the field, the value and the fix.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,20 @@ from typing import Any
 
 
 class FloorlineError(Exception):
-    """Base of all errors Floorline raises on purpose; its text is one line meant for people."""
+    """Base class of all exceptions that Floorline raises on purpose."""
 
 
 class InvalidInput(FloorlineError, ValueError):
     """A value that breaks the rules of its field.
+
+    Parameters
+    ----------
+    field
+        Name of the field, as the user wrote it.
+    value
+        The rejected value. The text shows at most 80 characters of it.
+    fix
+        What to give instead, as an imperative.
 
     Examples
     --------
@@ -37,9 +49,18 @@ class InvalidInput(FloorlineError, ValueError):
 
 
 class DataError(FloorlineError, ValueError):
-    """A file that cannot be read as what it claims to be; names path, row and column.
+    """A file whose content is not in the expected format.
 
-    ``row`` counts from 1 at the first data row (a CSV header is row 0).
+    Parameters
+    ----------
+    path
+        Path of the file.
+    problem
+        What is wrong and how to fix it.
+    row
+        Row of the problem, counted from 1 at the first data row (a CSV header is row 0).
+    column
+        Column of the problem.
     """
 
     def __init__(
@@ -65,7 +86,12 @@ def _data_error(path: str, problem: str, row: int | None, column: str | None) ->
 
 
 class ConfigError(FloorlineError, ValueError):
-    """A configuration file that breaks its rules; ``problems`` has one line for each.
+    """A configuration file that breaks its rules.
+
+    Parameters
+    ----------
+    problems
+        One line for each broken rule, with the place in the file.
 
     Examples
     --------
@@ -84,13 +110,18 @@ class ConfigError(FloorlineError, ValueError):
 
 
 class UnknownDecision(FloorlineError, LookupError):
-    """An outcome or feedback for a decision that never was, or is too old to be remembered."""
+    """An outcome or feedback whose decision id is unknown or no longer in memory."""
 
 
 class BudgetExhausted(FloorlineError):
-    """No allowed model fits into what is left of the SLA's budget, or the policy declined.
+    """No allowed model fits into the rest of the SLA's budget, or the policy served no model.
 
-    ``decision`` is the id under which that was logged.
+    Parameters
+    ----------
+    text
+        The message.
+    decision
+        Id under which the log holds the declined request.
     """
 
     def __init__(self, text: str, decision: str) -> None:
@@ -102,15 +133,23 @@ class BudgetExhausted(FloorlineError):
 
 
 class SnapshotMismatch(FloorlineError, ValueError):
-    """A snapshot that belongs to another policy, zoo, encoder or version."""
+    """A snapshot of another policy, zoo, encoder or version than the one that loads it."""
 
 
 class StoreUnavailable(FloorlineError):
-    """The store cannot keep what it is given at present; its text says why."""
+    """The store cannot write at present; the text names the cause."""
 
 
 class MissingExtra(FloorlineError, ImportError):
-    """An optional dependency is not installed; the text names the extra that carries it."""
+    """An optional dependency is not installed.
+
+    Parameters
+    ----------
+    feature
+        What needs the dependency, as the subject of a sentence.
+    extra
+        Extra of the package ``floorline`` that installs the dependency.
+    """
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs the extra {extra!r}: pip install 'floorline[{extra}]'")
@@ -126,12 +165,24 @@ def check_number(
 ) -> float:
     """Return ``value`` as a float if it is a finite real number in [low, high].
 
+    Parameters
+    ----------
+    field
+        Name of the field for the message.
+    value
+        Value to check. Booleans are rejected, numbers of NumPy are accepted.
+    low, high
+        Bounds, both included.
+    fix
+        What to give instead, for the message.
+
     Raises
     ------
     InvalidInput
-        If it is not a number, is NaN or infinite, or lies outside the interval.
+        If the value is not a number, is NaN or infinite, or lies outside the interval.
     """
-    # Nearly all values are floats, and asking an abstract class takes longer than the rest.
+    # Nearly all values are floats. For them the slow isinstance check with an abstract class is
+    # skipped.
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
         raise InvalidInput(field, value, fix)
     number = float(value)
@@ -141,6 +192,12 @@ def check_number(
 
 
 def check_one_of(field: str, value: Any, choices: Collection[str]) -> None:
-    """Raise InvalidInput unless ``value`` is one of ``choices``."""
+    """Check that ``value`` is one of ``choices``.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not; the message lists the choices.
+    """
     if value not in choices:
         raise InvalidInput(field, value, "choose one of " + ", ".join(sorted(choices)))

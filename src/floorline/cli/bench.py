@@ -19,18 +19,18 @@ _SHIPPED = ", ".join(["all", *sorted(path.stem for path in suite_folder().glob("
 
 def bench(
     suite: Annotated[
-        str, typer.Option(help=f"Run this suite: {_SHIPPED}, or a YAML file of your own.")
+        str, typer.Option(help=f"Suite to run: {_SHIPPED}, or a YAML file of your own.")
     ] = "smoke",
-    out: Annotated[Path, typer.Option(help="Write the report into this folder.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the report and the replays.")] = Path(
         "bench-out"
     ),
     jobs: Annotated[int, typer.Option(min=1, help="Use this many processes.")] = 2,
     show: Annotated[bool, typer.Option(help="Print the report's tables at the end.")] = True,
 ) -> None:
-    """Run a declared suite of replays and write a report folder with tables and plots.
+    """Run a suite of replays that a YAML file declares, and write a report with tables and plots.
 
-    Finished replays are kept in the folder: a suite that was stopped goes on where it was, and one
-    that has finished only writes its report again.
+    The folder keeps finished replays: a stopped suite continues where it stopped, and a finished
+    suite only writes its report again.
     """
     declared = load_suite(suite)
     columns = (TextColumn("{task.fields[data]}"), BarColumn(), MofNCompleteColumn())

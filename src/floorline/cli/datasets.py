@@ -19,14 +19,18 @@ from floorline.datasets.summary import Summary
 from floorline.errors import InvalidInput, check_one_of
 
 app = typer.Typer(
-    help="Look at, convert and fetch routing data: what each model scored and cost on each prompt.",
+    help="List, describe, convert and fetch routing data: the quality and cost of each model on "
+    "each prompt.",
     no_args_is_help=True,
 )
 
-_SPEC = "A name that 'floorline datasets list' shows, or the path of a file or folder."
-_FORMAT = "Read the data as this format instead of telling it from the file: " + ", ".join(FORMATS)
-_COLUMNS = "Say which columns hold what, as model:quality_column:cost_column,... or as JSON."
-_GAPS = "What becomes of rows with missing scores: 'mask' keeps them, 'drop' leaves them out."
+_SPEC = "Name that 'floorline datasets list' shows, or path of a file or folder."
+_FORMAT = "Format of the data, instead of the one detected from the file: " + ", ".join(FORMATS)
+_COLUMNS = "Columns of each model, as model:quality_column:cost_column,... or as JSON."
+_GAPS = (
+    "Rows with missing scores: 'mask' keeps them and marks the scores as unknown, 'drop' removes "
+    "them."
+)
 
 Spec = Annotated[str, typer.Argument(help=_SPEC)]
 Format = Annotated[str | None, typer.Option("--format", help=_FORMAT + ".")]
@@ -68,12 +72,12 @@ def describe(
 @app.command()
 def convert(
     source: Annotated[str, typer.Argument(help=_SPEC)],
-    target: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    target: Annotated[Path, typer.Argument(help="Parquet file to write; ends in .parquet.")],
     format: Format = None,
     columns: Columns = None,
     gaps: Missing = "mask",
 ) -> None:
-    """Convert routing data of any known format into one Parquet file that loads at once."""
+    """Convert routing data of any known format into one Parquet file, which loads faster."""
     if target.suffix != ".parquet":
         raise InvalidInput("target", str(target), "give it a name that ends in .parquet")
     table = load(source, format=format, columns=columns, gaps=_gaps(gaps))
@@ -83,11 +87,11 @@ def convert(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="What to fetch: " + ", ".join(SOURCES) + ".")],
-    folder: Annotated[Path, typer.Argument(help="The folder to put it into.")],
+    name: Annotated[str, typer.Argument(help="Data set: " + ", ".join(SOURCES) + ".")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write into.")],
 ) -> None:
-    """Fetch a public data set from the Hugging Face hub."""
-    Console().print(f"Fetched into {fetch_data(name, folder)}.")
+    """Download a public data set from the Hugging Face hub."""
+    Console().print(f"Downloaded into {fetch_data(name, folder)}.")
 
 
 def _gaps(value: str) -> Gaps:
@@ -104,7 +108,7 @@ def _show(summary: Summary) -> None:
     kind = "simulated" if summary.simulated else "measured"
     console.print(f"{summary.name}: {summary.rows:,} rows, {kind}. {summary.source}", markup=False)
     if summary.incomplete_rows:
-        console.print(f"{summary.incomplete_rows:,} rows have gaps, which the means leave out.")
+        console.print(f"{summary.incomplete_rows:,} rows have missing scores; the means omit them.")
     models = Table("model", "mean quality", f"mean cost ({summary.cost_unit})", "gaps")
     for model in summary.models:
         cost = "-" if model.mean_cost is None else f"{model.mean_cost:.4g}"

@@ -29,8 +29,10 @@ DEMO_REQUESTS = 3000
 Seeds = Annotated[int, typer.Option(min=1, help="Repeat every replay with this many seeds.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
 
-# Piped output has no width of its own; the whole table is worth more than 80 columns.
-_console = Console(width=None if sys.stdout.isatty() else 110)
+PIPED_COLUMNS = 110
+"""Width of the tables in columns if the output is no terminal: enough for every column."""
+
+_console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 
 _TRAFFIC = "With --gateway"
 _SIMULATED = " The zoo, its prompts and its prices are simulated."
@@ -48,29 +50,33 @@ def demo(
         bool,
         typer.Option(
             "--gateway",
-            help="Let simulated users ask a real gateway over HTTP instead.",
+            help="Start a gateway and send it requests of simulated users over HTTP instead.",
             rich_help_panel=_TRAFFIC,
         ),
     ] = False,
     users: Annotated[
-        int, typer.Option(min=1, help="How many users ask.", rich_help_panel=_TRAFFIC)
+        int,
+        typer.Option(
+            min=1, help="Number of users. Each sends one request.", rich_help_panel=_TRAFFIC
+        ),
     ] = 3000,
     floor: Annotated[
-        float, typer.Option(help="Floor that is promised.", rich_help_panel=_TRAFFIC)
+        float,
+        typer.Option(help="Floor of the SLA, from 0 to 1.", rich_help_panel=_TRAFFIC),
     ] = 0.8,
     policy: Annotated[
         str, typer.Option(help="Policy of the gateway.", rich_help_panel=_TRAFFIC)
     ] = "primal_dual",
     seed: Annotated[
-        int, typer.Option(min=0, help="Of everything random.", rich_help_panel=_TRAFFIC)
+        int, typer.Option(min=0, help="Seed of all random draws.", rich_help_panel=_TRAFFIC)
     ] = 0,
 ) -> None:
-    """Show what routing to a floor buys, on a simulated zoo, in under a minute.
+    """Compare routing to a floor with the reference points on a simulated zoo.
 
     Replays the flagship and MESS+ against the reference points at three floors and writes a plot of
-    satisfaction and cost over time. No data, keys or network needed. The zoo, its prompts and its
-    prices are simulated. With --gateway, simulated users ask a real gateway over HTTP, and a fifth
-    of them tell it whether they were satisfied.
+    satisfaction and cost over time. It takes under a minute and needs no data, keys or network. The
+    zoo, its prompts and its prices are simulated. With --gateway, simulated users send requests to
+    a real gateway over HTTP, and a fifth of them send feedback.
     """
     if gateway:
         _traffic(users=users, floor=floor, policy=policy, seed=seed)
@@ -115,38 +121,48 @@ def replay(
     floor: Annotated[
         list[float] | None,
         typer.Option(
-            help="Floor on the share of satisfied requests. Give it several times for several. "
-            "[default: 0.8]"
+            help="Floor on the share of satisfied requests, from 0 to 1. Give it several times to "
+            "test several. [default: 0.8]"
         ),
     ] = None,
     feedback: Annotated[
         str,
         typer.Option(
-            help="What users reveal: terms joined by '+' out of full, served, sparse:SHARE, "
-            "delayed:REQUESTS, negative:RATE, noisy:SHARE."
+            help="Which labels the policy receives: terms joined by '+' out of full, served, "
+            "sparse:SHARE, delayed:REQUESTS, negative:RATE, noisy:SHARE."
         ),
     ] = "full",
     seeds: Annotated[
         int, typer.Option(min=1, help="Repeat every replay with this many seeds.")
     ] = 5,
     history: Annotated[
-        float, typer.Option(help="Share of the rows that policies get as labelled history.")
+        float,
+        typer.Option(
+            help="Share of the rows that each policy gets as labelled history, 0 to 0.99."
+        ),
     ] = 0.0,
     horizon: Annotated[
-        int | None, typer.Option(help="Stop each stream after this many requests.")
+        int | None,
+        typer.Option(help="Stop each stream after this many requests. [default: all rows]"),
     ] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option(help="Parameter of the tested policies, as NAME=VALUE (VALUE in JSON)."),
+        typer.Option(
+            help="Parameter of the tested policies, as NAME=VALUE (VALUE in JSON). Repeatable."
+        ),
     ] = None,
     encoder: Annotated[
         str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
     ] = "hashed",
     gaps: Annotated[
-        str, typer.Option(help="What becomes of rows with missing scores: mask or drop them.")
+        str,
+        typer.Option(
+            help="Rows with missing scores: 'mask' keeps them and marks the scores as unknown, "
+            "'drop' removes them."
+        ),
     ] = "mask",
     references: Annotated[
-        bool, typer.Option(help="Put the reference points into the table.")
+        bool, typer.Option(help="Replay the reference points too and list them in the table.")
     ] = True,
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.parquet, results.json and the plot.")
@@ -155,8 +171,8 @@ def replay(
 ) -> None:
     """Replay policies over a routing table as if it were live traffic, and compare them.
 
-    Every table carries the reference points: random, cheapest, best fixed, static mix, CARROT,
-    RouteLLM and the hindsight oracle. Costs count exploration.
+    Every table lists the reference points: random, cheapest, best fixed, static mix, CARROT,
+    RouteLLM and the hindsight oracle. Costs include the cost of exploration.
     """
     check_one_of("--gaps", gaps, ("mask", "drop"))
     table = load(data, gaps="drop" if gaps == "drop" else "mask")
@@ -166,8 +182,8 @@ def replay(
         and read_about(parameters["checkpoint"]).data["name"] == table.name
     ):
         _note(
-            "the checkpoint was trained on rows of this table, so this is no test of it; "
-            "floorline bench --suite proteus serves held-out rows"
+            "the checkpoint was trained on rows of this table, so this replay does not test it on "
+            "new rows; 'floorline bench --suite proteus' replays held-out rows only"
         )
     tested = policy or ["primal_dual"]
     names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
@@ -206,7 +222,7 @@ def _compare(
     ]
     check(data, specs)
     if out is not None:
-        # Better now than after minutes of replays.
+        # A folder that cannot be written stops the command before minutes of replays.
         out.mkdir(parents=True, exist_ok=True)
     columns = (
         TextColumn("replaying {task.fields[data]}"),

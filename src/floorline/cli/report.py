@@ -14,56 +14,69 @@ from floorline.cli.options import DEFAULT_CONFIG
 if TYPE_CHECKING:
     from floorline.sla import SLA
 
-app = typer.Typer(help="Write down what can be said of a promise.", no_args_is_help=True)
+app = typer.Typer(
+    help="Write reports on SLAs from the log of their requests.", no_args_is_help=True
+)
 
 NOT_KEPT = 1
+"""Exit code if the verdict is anything but 'kept'."""
 
 
 @app.callback()
 def _root() -> None:
-    """Keep 'certificate' a command of its own while it is the only one."""
+    """Make typer treat 'certificate' as a subcommand although it is the only one."""
 
 
 @app.command()
 def certificate(
     log: Annotated[
-        str, typer.Option(help="Log: a store's URL or file, or a .jsonl file of 'store export'.")
+        str,
+        typer.Option(
+            help="Log: URL or file of a store, or a .jsonl file that 'store export' wrote."
+        ),
     ],
     sla: Annotated[
-        str | None, typer.Option(help="SLA to certify; may be left out if the log has only one.")
+        str | None, typer.Option(help="SLA to certify. [default: the log's, if it has only one]")
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help=f"Configuration that promises it. [default: {DEFAULT_CONFIG} if there]"),
+        typer.Option(
+            help=f"Configuration that defines the SLA. [default: {DEFAULT_CONFIG} if it exists]"
+        ),
     ] = None,
     floor: Annotated[
-        float | None, typer.Option(help="Certify this floor instead of the one promised.")
+        float | None,
+        typer.Option(help="Floor to certify, from 0 to 1. [default: the SLA's floor]"),
     ] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Confidence of the bounds. [default: the SLA's]")
+        float | None,
+        typer.Option(help="Confidence level of the bounds. [default: the SLA's level]"),
     ] = None,
     method: Annotated[
         str,
         typer.Option(
-            help="betting; bernstein (narrower for graded labels that vary little); ipw or dr "
-            "(for labels of a known rate)."
+            help="Confidence sequence: betting; bernstein (narrower for graded labels of small "
+            "variance); ipw or dr (for labels that arrive with a known probability)."
         ),
     ] = "betting",
     rate: Annotated[
         float | None, typer.Option(help="Known probability of a label, for ipw and dr.")
     ] = None,
     source: Annotated[
-        list[str] | None, typer.Option(help="Take labels of this source only, such as judge.")
+        list[str] | None,
+        typer.Option(help="Use the labels of this source only, such as judge. Repeatable."),
     ] = None,
-    signed_by: Annotated[str, typer.Option(help="Who stands for it.")] = "",
-    out: Annotated[Path, typer.Option(help="Folder for the page.", show_default=True)] = Path(
-        "certificate"
-    ),
+    signed_by: Annotated[
+        str, typer.Option(help="Name of the person who signs the certificate.")
+    ] = "",
+    out: Annotated[
+        Path, typer.Option(help="Folder for the certificate.", show_default=True)
+    ] = Path("certificate"),
 ) -> None:
-    """Certify an SLA's floor from a log, and write the page to sign as HTML and JSON.
+    """Certify an SLA's floor from a log, and write the certificate as HTML and JSON.
 
     Prints one line. Exit code 0 if the floor is kept, 1 if it is broken, at risk or unknown, 2 if
-    something was wrong with the command or the log.
+    the command or the log has an error.
     """
     from floorline.report.certificate_page import verdict_line, write_report
     from floorline.report.certificate_report import make_report, promised, read_promise
@@ -92,7 +105,7 @@ def certificate(
 
 
 def _known(config: Path | None) -> list[SLA]:
-    """SLAs of a configuration; none if it was not given and is not there."""
+    """Return the SLAs of the configuration; none if no file was given and the default is absent."""
     if config is None and not DEFAULT_CONFIG.exists():
         return []
     from floorline.config import load

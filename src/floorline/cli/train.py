@@ -16,12 +16,14 @@ from floorline.errors import MissingExtra
 from floorline.training import TrainingSettings, split_parts, target_range
 from floorline.training.train_checkpoint import train_checkpoint
 
-app = typer.Typer(help="Train what a policy needs before it can serve.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train the network of a policy that cannot serve without one.", no_args_is_help=True
+)
 
 
 @app.callback()
 def _root() -> None:
-    """Keep 'proteus' a command of its own while it is the only one."""
+    """Make typer treat 'proteus' as a subcommand although it is the only one."""
 
 
 @app.command()
@@ -36,22 +38,26 @@ def proteus(
     tau_range: Annotated[
         tuple[float, float] | None,
         typer.Option(
-            help="Lowest and highest floor to train for. [default: mean of the cheapest model to "
-            "mean of the best one]"
+            help="Lowest and highest floor to train for. [default: mean quality of the cheapest "
+            "model to mean quality of the best model]"
         ),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and of the training.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the split of the rows and of the training.")
+    ] = 0,
     margin: Annotated[
-        float, typer.Option(help="Aim this much above each floor (the paper: 0).")
+        float,
+        typer.Option(help="Train for each floor plus this margin, in satisfaction (the paper: 0)."),
     ] = 0.0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted training in this folder.")
+        bool,
+        typer.Option("--resume", help="Continue the interrupted training in the folder of --out."),
     ] = False,
 ) -> None:
     """Train PROTEUS's network; serve it with --policy proteus --param checkpoint=FOLDER.
 
-    A quarter of the rows, chosen by the seed, is held out for the test and never looked at.
+    A quarter of the rows, chosen by the seed, is held out for the test: training never uses it.
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("training PROTEUS", "train")

@@ -11,7 +11,9 @@ from rich.console import Console
 if TYPE_CHECKING:
     from floorline.whatif.counterfactual import WhatIf
 
-_FULLY_TOLD = 0.9
+_FULL_MATCH = 0.9
+"""Share of requests on which both policies chose the same model; below it a warning is printed,
+because a policy that learns would have received other labels by serving itself."""
 
 _NAMES = {
     "IPS": "inverse propensity (IPS)",
@@ -24,36 +26,45 @@ def whatif(
     log: Annotated[
         str,
         typer.Option(
-            help="Log: a store's URL or file, or a .jsonl file of 'store export --features'."
+            help="Log: URL or file of a store, or a .jsonl file that 'store export --features' "
+            "wrote."
         ),
     ],
-    policy: Annotated[str, typer.Option(help="Other policy: a name, or module:Class.")],
+    policy: Annotated[
+        str, typer.Option(help="Policy to evaluate: a name, or module:Class of your own.")
+    ],
     param: Annotated[
         list[str] | None,
-        typer.Option(help="Parameter of the policy, as NAME=VALUE (VALUE in JSON)."),
+        typer.Option(help="Parameter of the policy, as NAME=VALUE (VALUE in JSON). Repeatable."),
     ] = None,
-    sla: Annotated[str | None, typer.Option(help="Estimate for this SLA's requests only.")] = None,
+    sla: Annotated[
+        str | None, typer.Option(help="Use the requests of this SLA only. [default: all]")
+    ] = None,
     floor: Annotated[
-        float | None, typer.Option(help="Floor for every request instead of the logged one.")
+        float | None,
+        typer.Option(help="Floor for every request, from 0 to 1. [default: the logged floors]"),
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Configuration with models and prices. [default: the log's models, at the mean "
-            "of what their calls cost]"
+            help="Configuration with models and prices. [default: the models of the log, each at "
+            "the mean cost of its calls]"
         ),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Confidence of each interval.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence level of each interval, between 0 and 1.")
+    ] = 0.95,
     min_effective_labels: Annotated[
-        float, typer.Option(min=2, help="Refuse below this effective number of labels.")
+        float,
+        typer.Option(min=2, help="Give no estimate below this effective number of labels."),
     ] = 50.0,
-    seed: Annotated[int, typer.Option(help="Of the other policy's random choices.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the policy's random choices.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Estimate what another policy would have satisfied and cost on the logged requests.
+    """Estimate satisfaction and cost of another policy on the logged requests.
 
-    Refuses, with exit code 2, if the log cannot tell: where the policy may serve a model that the
-    logging policy had no chance of serving, or where too few labels speak for it.
+    Ends with exit code 2 and no estimate if the log does not identify one: the policy chooses
+    models that the logging policy served with probability 0, or too few labels match its choices.
     """
     from floorline.policies import make_policy
     from floorline.replay.parameters import parse_parameters
@@ -97,8 +108,8 @@ def _show(result: WhatIf) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(
         f"{result.policy} on {result.requests:,} logged requests, floor {result.floor:g}: it chose "
-        f"the model that served for {result.matched:.0%} of them. {result.labels:,} labels, worth "
-        f"{result.effective_labels:,.0f} of its own.",
+        f"the served model for {result.matched:.0%} of them. {result.labels:,} labels, effective "
+        f"number {result.effective_labels:,.0f}.",
         markup=False,
     )
     table = Table("estimate", "satisfaction", f"cost per 1,000 requests ({result.cost_unit})")
@@ -116,10 +127,10 @@ def _show(result: WhatIf) -> None:
         f"Intervals at {result.confidence:.0%}: satisfaction by IPS {first.interval}; all others "
         f"{second.interval}."
     )
-    if result.matched < _FULLY_TOLD:
+    if result.matched < _FULL_MATCH:
         console.print(
-            "The policy heard of no other requests than those: if it learns or steers on the way, "
-            "it would have heard more by serving itself."
+            "The policy received feedback on those requests only. If it learns, it would have "
+            "received more by serving itself."
         )
     for reason, count in result.left_out.items():
         console.print(f"Left out {count:,} decisions: {reason}.")
