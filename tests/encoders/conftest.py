@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-ODD_TEXTS = [
+UNUSUAL_TEXTS = [
     "",
     " ",
     "\n",
@@ -19,13 +19,13 @@ ODD_TEXTS = [
 ]
 
 
-@pytest.fixture(params=ODD_TEXTS, ids=range(len(ODD_TEXTS)))
-def odd_text(request):
-    """One text that encoders must survive."""
+@pytest.fixture(params=UNUSUAL_TEXTS, ids=range(len(UNUSUAL_TEXTS)))
+def unusual_text(request):
+    """One text of unusual characters or length, which every encoder must encode."""
     return request.param
 
 
 @pytest.fixture
-def odd_texts():
-    """All of them."""
-    return list(ODD_TEXTS)
+def unusual_texts():
+    """All unusual texts."""
+    return list(UNUSUAL_TEXTS)

@@ -9,7 +9,7 @@ from floorline.encoders import HashedNgrams, Lsa, make_encoder
 from floorline.errors import DataError, InvalidInput
 
 
-def test_specifications():
+def test_specifications_of_hashed_ngrams():
     assert make_encoder("hashed").fingerprint == HashedNgrams().fingerprint
     assert make_encoder("hashed:projected").fingerprint == HashedNgrams().fingerprint
     assert make_encoder("hashed:sparse").fingerprint == HashedNgrams(output="sparse").fingerprint
@@ -22,7 +22,7 @@ def test_lsa_from_path(tmp_path):
 
 
 @pytest.mark.parametrize("spec", ["", "hash", "hashed:dense", "lsa", "lsa:", None, "HASHED"])
-def test_unknown_specifications_say_what_to_write(spec):
+def test_unknown_specifications_are_rejected_with_the_known_ones(spec):
     with pytest.raises(InvalidInput, match="write hashed"):
         make_encoder(spec)
 

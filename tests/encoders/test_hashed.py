@@ -43,19 +43,19 @@ def check(prompt):
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=()), max_size=60))
-def test_any_text_gives_finite_features_of_one_meaning(text):
+def test_dense_and_sparse_features_of_any_text_are_finite_and_equal(text):
     check(text)
     check([{"role": "system", "content": text[:9]}, {"role": "user", "content": text}])
 
 
-def test_odd_texts(odd_text):
-    check(odd_text)
-    assert np.isfinite(HashedNgrams().encode(odd_text)).all()
+def test_unusual_texts(unusual_text):
+    check(unusual_text)
+    assert np.isfinite(HashedNgrams().encode(unusual_text)).all()
 
 
-def test_is_an_encoder_and_batch_equals_single_in_any_order(odd_texts):
+def test_is_an_encoder_and_batch_equals_single_in_any_order(unusual_texts):
     assert isinstance(DENSE, Encoder)
-    prompts = [*odd_texts, [{"role": "user", "content": "hi"}]]
+    prompts = [*unusual_texts, [{"role": "user", "content": "hi"}]]
     batch = DENSE.encode_batch(prompts)
     np.testing.assert_array_equal(batch, np.stack([DENSE.encode(p) for p in prompts]))
     np.testing.assert_array_equal(batch[::-1], DENSE.encode_batch(prompts[::-1]))
@@ -64,7 +64,7 @@ def test_is_an_encoder_and_batch_equals_single_in_any_order(odd_texts):
 
 
 @pytest.mark.parametrize("length", [501, 5_001, 50_001])
-def test_tail_and_head_of_long_prompts_matter(length):
+def test_tail_and_head_of_long_prompts_change_the_features(length):
     encoder = HashedNgrams(statistics_weight=0.0)
     middle = ("Question: is water wet? Answer: yes.\n" * (length // 30 + 1))[:length]
     base = encoder.encode("Be kind. " + middle + "Question: what is the capital of Peru?")
@@ -81,7 +81,7 @@ def test_norm_of_ngrams_does_not_depend_on_length():
         assert np.linalg.norm(encoder.encode(text)) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_system_prompt_adds_to_the_features_but_weighs_less():
+def test_system_prompt_changes_the_features_less_than_the_user_turn():
     def chat(system, user):
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         return HashedNgrams(statistics_weight=0.0).encode(messages)
@@ -104,12 +104,12 @@ def test_same_features_in_another_process():
     assert done.stdout.strip() == HashedNgrams().encode("Why is the sky blue? 日本").tobytes().hex()
 
 
-def test_a_megabyte_is_no_heavier_than_its_windows():
+def test_a_megabyte_is_encoded():
     x = HashedNgrams().encode("lorem ipsum " * 90_000 + "語")
     assert np.isfinite(x).all()
 
 
-def test_statistics_tell_kinds_of_prompts_apart():
+def test_statistics_differ_between_kinds_of_prompts():
     def stats(text):
         return HashedNgrams().encode(text)[-text_statistics.COUNT :]
 
@@ -151,12 +151,12 @@ def test_fingerprint_names_every_parameter():
         {"statistics_weight": -1.0},
     ],
 )
-def test_bad_parameters_are_refused(arguments):
+def test_bad_parameters_are_rejected(arguments):
     with pytest.raises(InvalidInput, match=f"HashedNgrams.{next(iter(arguments))}"):
         HashedNgrams(**arguments)
 
 
-def test_windows_of_nothing_leave_the_statistics():
+def test_empty_windows_give_statistics_only():
     x = HashedNgrams(head=0, tail=0).encode("hello")
     assert not x[: -text_statistics.COUNT].any()
     assert x[-text_statistics.COUNT :].any()

@@ -25,13 +25,13 @@ def test_any_text_gives_finite_features(text):
     assert np.isfinite(x).all()
 
 
-def test_is_an_encoder_and_batch_equals_single(odd_texts):
+def test_is_an_encoder_and_batch_equals_single(unusual_texts):
     assert isinstance(FITTED, Encoder)
-    rows = np.stack([FITTED.encode(p) for p in odd_texts])
-    np.testing.assert_array_equal(FITTED.encode_batch(odd_texts), rows)
+    rows = np.stack([FITTED.encode(p) for p in unusual_texts])
+    np.testing.assert_array_equal(FITTED.encode_batch(unusual_texts), rows)
 
 
-def test_kindred_prompts_are_near():
+def test_similar_prompts_have_similar_features():
     sums, more_sums, lands = FITTED.encode_batch(
         ["How much is 3 times 8?", "How much is 7 times 5?", "Name the queen of Peru."]
     )[:, :8]
@@ -45,15 +45,17 @@ def test_same_seed_same_encoder():
     assert "not yet" in Lsa(8).fingerprint
 
 
-def test_loaded_encodes_like_saved_bit_for_bit(tmp_path, odd_texts):
+def test_loaded_encoder_gives_the_same_bytes_as_the_saved_one(tmp_path, unusual_texts):
     path = tmp_path / "lsa.msgpack"
     FITTED.save(path)
     loaded = Lsa.load(path)
     assert loaded.fingerprint == FITTED.fingerprint
-    assert loaded.encode_batch(odd_texts).tobytes() == FITTED.encode_batch(odd_texts).tobytes()
+    assert (
+        loaded.encode_batch(unusual_texts).tobytes() == FITTED.encode_batch(unusual_texts).tobytes()
+    )
 
 
-def test_unfitted_or_too_few_prompts():
+def test_unfitted_encoders_and_too_few_prompts_are_rejected():
     for call in (lambda: Lsa().encode("x"), lambda: Lsa().save("x")):
         with pytest.raises(InvalidInput, match="not fitted"):
             call()
@@ -64,7 +66,7 @@ def test_unfitted_or_too_few_prompts():
     assert Lsa(2, buckets=64).fit(["", "", ""]).encode("x").shape == (Lsa(2, buckets=64).dim,)
 
 
-def test_damaged_artefacts_are_refused(tmp_path):
+def test_damaged_files_are_rejected(tmp_path):
     path = tmp_path / "lsa.msgpack"
     FITTED.save(path)
     whole = path.read_bytes()
@@ -77,8 +79,8 @@ def test_damaged_artefacts_are_refused(tmp_path):
         "version 99": pack({**artefact, "version": 99}),
         "other n-grams": pack({**artefact, "grams": "x"}),
         "do not match": pack({**artefact, "idf": wrong}),
-        "not a whole": pack({k: v for k, v in artefact.items() if k != "components"}),
-        "whole LSA": pack({**artefact, "buckets": -4}),
+        "incomplete LSA": pack({k: v for k, v in artefact.items() if k != "components"}),
+        "Lsa.buckets": pack({**artefact, "buckets": -4}),
     }
     for problem, raw in cases.items():
         path.write_bytes(raw)
@@ -89,6 +91,6 @@ def test_damaged_artefacts_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [{"n_components": 0}, {"buckets": 3}, {"buckets": "x"}])
-def test_bad_parameters_are_refused(arguments):
+def test_bad_parameters_are_rejected(arguments):
     with pytest.raises(InvalidInput):
         Lsa(**arguments)

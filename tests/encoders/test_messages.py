@@ -6,7 +6,7 @@ from floorline.encoders.messages import PromptText, read_prompt
 from floorline.errors import InvalidInput
 
 
-def test_a_string_is_all_focus():
+def test_a_string_is_the_focus_without_context():
     assert read_prompt("hi") == PromptText("", "hi")
 
 
@@ -24,7 +24,7 @@ def test_the_last_user_turn_is_the_focus_and_system_turns_the_context():
     assert read_prompt(messages) == PromptText("S\nD", "second")
 
 
-def test_parts_are_joined_and_images_leave_a_mark():
+def test_parts_are_joined_and_images_are_replaced_by_their_type():
     content = [
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": "data:..."}},

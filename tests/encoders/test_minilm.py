@@ -1,4 +1,4 @@
-"""Run against tiny models made here: random embeddings, looked up per token."""
+"""Tests of ``MiniLm`` with tiny ONNX models that look up a random embedding per token."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    # What the encoder must switch off.
+    # The encoder must switch off truncation and padding.
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=64)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -83,7 +83,7 @@ def mean_of(*words):
     return mean / np.linalg.norm(mean)
 
 
-def test_pools_what_the_mask_shows_and_normalises(encoder):
+def test_embedding_is_the_normalised_mean_of_unmasked_tokens(encoder):
     assert isinstance(encoder, Encoder)
     x = encoder.encode("w1 w2 w3")
     assert x.dtype == np.float32
@@ -104,8 +104,8 @@ def test_system_prompt_comes_first(encoder):
     np.testing.assert_allclose(encoder.encode(chat), mean_of("you", "are", "kind", "w1"), rtol=1e-5)
 
 
-def test_batch_equals_single_whatever_the_padding(encoder, odd_texts):
-    prompts = ["w1", "w1 w2 w3 w4 w5", *odd_texts, "", "w9 " * 40]
+def test_batch_equals_single_for_every_padding(encoder, unusual_texts):
+    prompts = ["w1", "w1 w2 w3 w4 w5", *unusual_texts, "", "w9 " * 40]
     single = np.stack([encoder.encode(p) for p in prompts])
     batch = encoder.encode_batch(prompts)
     assert np.isfinite(batch).all()
@@ -121,7 +121,7 @@ def test_other_outputs_and_inputs(tmp_path, output):
     np.testing.assert_allclose(x, mean_of("w1", "w2"), rtol=1e-5)
 
 
-def test_prefers_int8_and_tells_models_apart(tmp_path, folder):
+def test_int8_is_preferred_and_fingerprints_differ_between_models(tmp_path, folder):
     write_tokenizer(tmp_path)
     write_model(tmp_path / "model.onnx", scale=2.0)
     plain = MiniLm(tmp_path).fingerprint
@@ -133,7 +133,7 @@ def test_prefers_int8_and_tells_models_apart(tmp_path, folder):
     assert make_encoder(f"minilm:{tmp_path}").fingerprint == small
 
 
-def test_incomplete_folders_are_refused(tmp_path):
+def test_incomplete_folders_are_rejected(tmp_path):
     with pytest.raises(DataError, match="not a folder"):
         MiniLm(tmp_path / "missing")
     with pytest.raises(DataError, match=r"neither model\.onnx"):
@@ -156,7 +156,7 @@ def test_incomplete_folders_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [{"max_tokens": 7}, {"head_tokens": 65}, {"threads": 1.5}])
-def test_bad_parameters_are_refused(folder, arguments):
+def test_bad_parameters_are_rejected(folder, arguments):
     with pytest.raises(InvalidInput, match=next(iter(arguments))):
         MiniLm(folder, **arguments)
 

@@ -9,7 +9,7 @@ def words(text, n=1, seed=0):
     return hash_grams(text, word_sizes=(n,), char_sizes=(), seed=seed).hashes.tolist()
 
 
-def test_words_hash_alike_wherever_they_stand_and_whatever_their_case():
+def test_hash_of_a_word_is_independent_of_position_and_case():
     first = words("The cat, the CAT")
     assert first[0] == first[2]
     assert first[1] == first[3]
@@ -24,7 +24,7 @@ def test_ngram_counts():
     assert len(grams.hashes) == 5 + 6
 
 
-def test_word_pairs_know_their_order():
+def test_word_pairs_of_other_order_have_other_hashes():
     assert set(words("dog bites man", 2)).isdisjoint(words("man bites dog", 2))
 
 
@@ -38,7 +38,7 @@ def test_seeds_separate_namespaces():
 
 
 def test_known_hashes_never_change():
-    # Features are stored in learned weights: another hash would make all of those meaningless.
+    # Learned weights belong to buckets: another hash would invalidate every saved estimator.
     grams = hash_grams("Hi, 語?", word_sizes=(1, 2), char_sizes=(3,))
     assert slots(grams.hashes, 1000).tolist() == KNOWN
 

@@ -30,7 +30,7 @@ def test_rows_cannot_be_changed_from_outside():
         encoder.encode("0")[0] = 5
 
 
-def test_unknown_prompt_is_refused():
+def test_unknown_prompt_is_rejected():
     with pytest.raises(InvalidInput, match="no precomputed features"):
         Precomputed({"a": [1.0]}).encode("b")
 
@@ -52,6 +52,6 @@ def test_unknown_prompt_is_refused():
         ({"a": [1.0]}, ["a"]),
     ],
 )
-def test_bad_rows_and_keys_are_refused(rows, keys):
+def test_bad_rows_and_keys_are_rejected(rows, keys):
     with pytest.raises(InvalidInput):
         Precomputed(rows, keys)

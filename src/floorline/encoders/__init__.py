@@ -1,7 +1,7 @@
-"""Prompt -> features.
+"""Encoders: they turn a prompt into a feature vector.
 
-Importing this package imports neither scikit-learn nor ONNX Runtime; the encoders that need them
-do so when they are fitted or built.
+Importing this package imports neither scikit-learn nor ONNX Runtime. ``Lsa`` imports scikit-learn
+when it is fitted, ``MiniLm`` imports ONNX Runtime when it is built.
 """
 
 from floorline.encoders.base import Encoder, Features, Prompt, SparseFeatures

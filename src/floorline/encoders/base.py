@@ -1,4 +1,4 @@
-"""What an encoder is: a prompt in, features out."""
+"""The protocol that every encoder implements, and the types of prompts and features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ Prompt = str | Sequence[Mapping[str, Any]]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns prompts into features; deterministic, and told apart by its fingerprint."""
+    """Turns prompts into feature vectors.
+
+    An encoder is deterministic: the same prompt gives the same features. Two encoders with equal
+    fingerprints give the same features.
+    """
 
     @property
     def dim(self) -> int:
@@ -27,13 +31,28 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Name and parameters; a snapshot refuses features of another fingerprint."""
+        """Name, version and parameters.
+
+        A snapshot stores it; a router with an encoder of another fingerprint rejects the snapshot.
+        """
         ...
 
     def encode(self, prompt: Prompt) -> Features:
-        """Encode one prompt."""
+        """Encode one prompt: a dense (dim,) float32 vector or ``SparseFeatures``.
+
+        Raises
+        ------
+        InvalidInput
+            If the prompt is neither a text nor well-formed chat messages.
+        """
         ...
 
     def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-        """Encode many prompts as a dense (n, dim) float32 matrix."""
+        """Encode n prompts as a dense (n, dim) float32 matrix.
+
+        Raises
+        ------
+        InvalidInput
+            If a prompt is neither a text nor well-formed chat messages.
+        """
         ...

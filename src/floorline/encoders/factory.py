@@ -1,4 +1,4 @@
-"""Encoders by name, as configuration files write them."""
+"""Construction of an encoder from the specification in a configuration file or option."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ def make_encoder(spec: str) -> Encoder:
     Parameters
     ----------
     spec
-        ``"hashed"`` or ``"hashed:projected"``; ``"hashed:sparse"``; ``"lsa:PATH"``, a file of
-        ``Lsa.save``; ``"minilm:PATH"``, a folder; ``"minilm"``, from the Hugging Face hub.
+        One of
+
+        - ``"hashed"`` or ``"hashed:projected"``: hashed n-grams as a dense vector,
+        - ``"hashed:sparse"``: hashed n-grams as ``SparseFeatures``,
+        - ``"lsa:PATH"``: a file that ``Lsa.save`` wrote,
+        - ``"minilm:PATH"``: a folder with an ONNX model,
+        - ``"minilm"``: the model, downloaded from the Hugging Face hub.
 
     Raises
     ------
     InvalidInput
-        If there is no such encoder.
+        If no encoder has this specification.
     DataError
-        If its file or folder cannot be read.
+        If the file or folder cannot be read.
     MissingExtra
-        If it needs an extra that is not installed.
+        If the encoder needs an extra that is not installed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The default encoder: hashed n-grams and text statistics. Nothing to fit, nothing to download."""
+"""The default encoder: hashed n-grams and text statistics, without fitting or downloads."""
 
 from __future__ import annotations
 
@@ -14,48 +14,70 @@ from floorline.encoders.messages import read_prompt
 from floorline.errors import InvalidInput, check_number, check_one_of
 
 _VERSION = 1
+"""Version of the features; part of the fingerprint. A change of the features raises it."""
+
 _DEFAULT_DIM = {"projected": 1024, "sparse": 2**16}
-_FOCUS, _CONTEXT = 0, 1
-# Windows that do not overlap are joined by a character that prompts hardly hold, so that no
-# n-gram of letters spans both.
-_GAP = "\x00"
-# Entry n is √n; entry −n, counted from the end, is −√n.
+"""Length of the feature vector by output format. On RouterBench, MESS+ and ParetoBandit more
+dimensions gained little."""
+
+_FOCUS_SEED, _CONTEXT_SEED = 0, 1
+"""Hash seeds of the user's text and of the system prompt, so that they share no n-gram."""
+
+_WINDOW_SEPARATOR = "\x00"
+"""Character between the head and the tail of a long text. Prompts rarely contain it, so almost no
+n-gram spans both windows."""
+
+# Table of signed square roots: entry n is √n; entry −n, counted from the end, is −√n.
 _COUNTS = np.arange(ngrams.MAX_LENGTH + 1.0)
 _SIGNED_ROOTS = np.concatenate([np.sqrt(_COUNTS), -np.sqrt(_COUNTS[:0:-1])])
 
 
 class HashedNgrams:
-    """Word and character n-grams of a prompt's head and tail, hashed, and statistics of its whole.
+    """Hashed word and character n-grams of a prompt's head and tail, and statistics of all of it.
 
-    In few-shot prompts and long contexts the question stands at the end, so the tail's window is
-    the larger one; what lies between head and tail shows only in the statistics. Each n-gram adds
-    +1 or −1 (by its hash) to one bucket; buckets count by the signed square root, and words and
-    characters are scaled to equal norm. The system prompt goes into the same buckets under another
-    seed and with less weight. The n-gram block has norm 1 (0 for a prompt without n-grams)
-    whatever the length of the prompt; the statistics follow in the last entries. There is no
-    constant entry: estimators have their own intercept.
+    In few-shot prompts and long contexts the question is at the end, so the window of the tail is
+    the larger one. Text between head and tail influences only the statistics.
 
-    The defaults come from one-pass online logistic regression on RouterBench, MESS+ and
-    ParetoBandit: more n-gram sizes or longer windows did not pay, more dimensions did a little.
+    Each n-gram adds +1 or −1 (the sign comes from its hash, as in feature hashing [1]_) to one
+    bucket. A bucket's value is the signed square root of its sum. The word block and the character
+    block are scaled to equal norm. The system prompt is added to the same buckets under another
+    hash seed and with a lower weight. The n-gram block has norm 1 for every length of the prompt,
+    and norm 0 for a prompt without n-grams. The statistics are the last entries of the vector.
+    There is no constant entry, because estimators have an intercept.
+
+    The defaults were chosen by one-pass online logistic regression on RouterBench, MESS+ and
+    ParetoBandit: more n-gram sizes and longer windows gained nothing, more dimensions gained
+    little.
 
     The features are the same in every process and on every platform up to rounding.
 
     Parameters
     ----------
     dim
-        Length of the vector, statistics included; by default 1,024 projected, 65,536 sparse.
+        Length of the vector, including the statistics. Default: 1,024 for ``"projected"``, 65,536
+        for ``"sparse"``.
     output
-        ``"projected"`` gives dense (dim,) float32 vectors, ``"sparse"`` ``SparseFeatures``; for
-        the same ``dim`` they hold the same numbers.
+        ``"projected"`` gives dense (dim,) float32 vectors, ``"sparse"`` gives ``SparseFeatures``.
+        For the same ``dim`` both hold the same numbers.
     head, tail
-        Characters read from the start and from the end of the last user turn; of the system prompt
-        half as many.
+        Number of characters read from the start and from the end of the last user turn. Of the
+        system prompt half as many are read.
     word_sizes, char_sizes
-        The n of the n-grams.
+        Lengths n of the word n-grams and of the character n-grams.
     context_weight
-        Norm of the system prompt's n-grams relative to the user's, before scaling.
+        Norm of the system prompt's n-grams relative to those of the user turn, before scaling.
     statistics_weight
-        Factor of the statistics, which lie in [0, 1]; 0 leaves them out.
+        Factor of the statistics, which lie in [0, 1]. 0 omits them.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] Weinberger, Dasgupta, Langford, Smola, Attenberg: Feature Hashing for Large Scale
+       Multitask Learning. ICML 2009, arXiv:0902.2206.
 
     Examples
     --------
@@ -117,7 +139,7 @@ class HashedNgrams:
         )
 
     def encode(self, prompt: Prompt) -> Features:
-        """Encode one prompt: (dim,) float32, or ``SparseFeatures`` if so constructed.
+        """Encode one prompt: (dim,) float32, or ``SparseFeatures`` with ``output="sparse"``.
 
         Raises
         ------
@@ -129,7 +151,7 @@ class HashedNgrams:
         return self._encode_dense(prompt)
 
     def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-        """Encode many prompts as a dense (n, dim) float32 matrix, whatever the output mode.
+        """Encode n prompts as a dense (n, dim) float32 matrix, in both output formats.
 
         Raises
         ------
@@ -151,7 +173,7 @@ class HashedNgrams:
         return result
 
     def encode_sparse(self, prompt: Prompt) -> SparseFeatures:
-        """Encode one prompt by its non-zero entries, whatever the output mode.
+        """Encode one prompt as ``SparseFeatures``, in both output formats.
 
         Raises
         ------
@@ -160,29 +182,33 @@ class HashedNgrams:
         """
         text = read_prompt(prompt)
         blocks = self._blocks(text.focus, text.context)
-        # Renumbering the buckets that occur lets the dense arithmetic run on just those.
+        # The buckets that occur are renumbered, so that the dense arithmetic runs on those only.
         used, renumbered = np.unique(
             np.concatenate([block for block, _ in blocks]) >> 1, return_inverse=True
         )
-        at = 0
-        small = []
+        start = 0
+        compact = []
         for block, words in blocks:
-            small.append((renumbered[at : at + len(block)] * 2 + (block & 1), words))
-            at += len(block)
-        values = self._combine(small, len(used))
+            compact.append((renumbered[start : start + len(block)] * 2 + (block & 1), words))
+            start += len(block)
+        values = self._combine(compact, len(used))
         indices = used
         if self._statistics:
             values = np.append(values, statistics.measure(text) * self.statistics_weight)
             indices = np.append(used, np.arange(self._buckets, self.dim))
         result = values.astype(np.float32)
-        kept = np.flatnonzero(result)
-        return SparseFeatures(indices[kept].astype(np.int32), result[kept], self.dim)
+        nonzero = np.flatnonzero(result)
+        return SparseFeatures(indices[nonzero].astype(np.int32), result[nonzero], self.dim)
 
     def _blocks(self, focus: str, context: str) -> list[tuple[NDArray[np.int64], int]]:
-        """Signed bucket (2 · bucket + sign) of every n-gram, and how many are of words."""
-        blocks = [self._slots(_window(focus, self.head, self.tail), _FOCUS)]
+        """Return, for each text, the signed buckets of its n-grams and the number of word n-grams.
+
+        A signed bucket is 2 · bucket + sign. Word n-grams come first.
+        """
+        blocks = [self._slots(_window(focus, self.head, self.tail), _FOCUS_SEED)]
         if context and self.context_weight:
-            blocks.append(self._slots(_window(context, self.head // 2, self.tail // 2), _CONTEXT))
+            window = _window(context, self.head // 2, self.tail // 2)
+            blocks.append(self._slots(window, _CONTEXT_SEED))
         return blocks
 
     def _slots(self, text: str, seed: int) -> tuple[NDArray[np.int64], int]:
@@ -194,13 +220,13 @@ class HashedNgrams:
     def _combine(
         self, blocks: Sequence[tuple[NDArray[np.int64], int]], buckets: int
     ) -> NDArray[np.float64]:
-        """(buckets,) n-gram vector of norm 1, or 0 if there is no n-gram."""
+        """Return the (buckets,) n-gram vector: norm 1, or 0 if there is no n-gram."""
         total = np.zeros(buckets)
         for weight, (block, words) in zip((1.0, self.context_weight), blocks, strict=False):
-            # Words and characters side by side, so that each step is one pass over both.
-            apart = block.copy()
-            apart[words:] += 2 * buckets
-            counts = np.bincount(apart, minlength=4 * buckets)
+            # Character n-grams are shifted behind the word n-grams, so that one pass counts both.
+            shifted = block.copy()
+            shifted[words:] += 2 * buckets
+            counts = np.bincount(shifted, minlength=4 * buckets)
             roots = _SIGNED_ROOTS[counts[0::2] - counts[1::2]]
             for part in (roots[:buckets], roots[buckets:]):
                 norm = math.sqrt(part @ part)
@@ -211,15 +237,17 @@ class HashedNgrams:
 
 
 def _window(text: str, head: int, tail: int) -> str:
-    """Start and end of a text; the whole text if they would meet."""
+    """Return the start and the end of a text, or all of a text that is not longer than both."""
     if len(text) <= head + tail:
         return text
-    return text[:head] + _GAP + text[len(text) - tail :]
+    return text[:head] + _WINDOW_SEPARATOR + text[len(text) - tail :]
 
 
 def _integer(name: str, value: int, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InvalidInput(f"HashedNgrams.{name}", value, "give a whole number")
     if not low <= value <= high:
-        raise InvalidInput(f"HashedNgrams.{name}", value, f"give {low} to {high}")
+        raise InvalidInput(
+            f"HashedNgrams.{name}", value, f"give a whole number from {low} to {high}"
+        )
     return int(value)

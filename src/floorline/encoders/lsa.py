@@ -1,4 +1,4 @@
-"""Latent semantic analysis: hashed n-grams, weighted by rarity, projected to few dimensions."""
+"""Encoder by latent semantic analysis: hashed n-grams × idf, projected to few dimensions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from floorline.errors import DataError, InvalidInput, SnapshotMismatch, check_nu
 
 _FORMAT = "floorline-lsa"
 _VERSION = 1
+"""Version of the file format and of the features; part of the fingerprint."""
 
 
 class Lsa:
-    """Hashed n-grams × inverse document frequency, projected on their leading singular vectors.
+    """Hashed n-grams × inverse document frequency, projected on the leading singular vectors.
 
-    Fitted on prompts without labels. Hashing takes the place of a vocabulary, so a prompt costs
-    one gather of as many short rows as it has distinct n-grams. The projection has norm 1; the
+    ``fit`` needs prompts without labels. Hashing replaces a vocabulary, so encoding one prompt
+    gathers one row of ``components_`` for each distinct n-gram. The projection has norm 1. The
     statistics of ``HashedNgrams`` follow it.
 
     Parameters
@@ -36,14 +37,27 @@ class Lsa:
     buckets
         Number of hash buckets B.
     statistics_weight
-        Factor of the statistics, which lie in [0, 1]; 0 leaves them out.
+        Factor of the statistics, which lie in [0, 1]. 0 omits them.
 
     Attributes
     ----------
     idf_
-        (B,) float32 inverse document frequencies.
+        (B,) float32 inverse document frequencies, ``log((1 + n) / (1 + df)) + 1`` over the n
+        prompts. None before ``fit``.
     components_
-        (B, k) float32 singular vectors.
+        (B, k) float32 right singular vectors. None before ``fit``.
+    digest_
+        First 16 hexadecimal digits of the SHA-256 of both arrays. Empty before ``fit``.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] Deerwester, Dumais, Furnas, Landauer, Harshman: Indexing by Latent Semantic Analysis.
+       Journal of the American Society for Information Science 41 (1990).
 
     Examples
     --------
@@ -69,7 +83,7 @@ class Lsa:
                 buckets,
                 low=max(16, self.n_components),
                 high=2**20,
-                fix="give 16 to 1048576, and not less than n_components",
+                fix="give 16 to 1048576, and at least n_components",
             )
         )
         self.statistics_weight = check_number(
@@ -88,7 +102,7 @@ class Lsa:
 
     @property
     def fingerprint(self) -> str:
-        """Name, version, parameters and a digest of what was fitted."""
+        """Name, version, parameters and the digest of the fitted arrays."""
         return (
             f"lsa/{_VERSION}(n_components={self.n_components},buckets={self.buckets},"
             f"statistics_weight={self.statistics_weight!r},grams={self._grams.fingerprint},"
@@ -96,12 +110,19 @@ class Lsa:
         )
 
     def fit(self, prompts: Sequence[Prompt], rng_seed: int = 0) -> Lsa:
-        """Learn rarity and singular vectors from prompts; returns itself.
+        """Fit inverse document frequencies and singular vectors; return the encoder itself.
+
+        Parameters
+        ----------
+        prompts
+            At least ``n_components`` prompts.
+        rng_seed
+            Seed of the randomized singular value decomposition.
 
         Raises
         ------
         InvalidInput
-            If there are fewer prompts than components, or one is malformed.
+            If there are fewer prompts than components, or a prompt is malformed.
         """
         from scipy.sparse import csr_matrix
         from sklearn.utils.extmath import randomized_svd
@@ -114,11 +135,11 @@ class Lsa:
         indices = np.concatenate([row.indices for row in rows])
         documents = np.bincount(indices, minlength=self.buckets)
         idf = (np.log((1.0 + len(rows)) / (1.0 + documents)) + 1.0).astype(np.float32)
-        values = np.concatenate([_weigh(row, idf) for row in rows])
+        values = np.concatenate([_tf_idf(row, idf) for row in rows])
         ends = np.cumsum([0] + [len(row.indices) for row in rows])
         matrix = csr_matrix((values, indices, ends), shape=(len(rows), self.buckets))
         _, _, vectors = randomized_svd(matrix, self.n_components, random_state=rng_seed)
-        self._take(idf, np.ascontiguousarray(vectors.T, dtype=np.float32))
+        self._set_fitted(idf, np.ascontiguousarray(vectors.T, dtype=np.float32))
         return self
 
     def encode(self, prompt: Prompt) -> NDArray[np.float32]:
@@ -127,11 +148,11 @@ class Lsa:
         Raises
         ------
         InvalidInput
-            If the encoder is not fitted or the prompt malformed.
+            If the encoder is not fitted or the prompt is malformed.
         """
         idf, components = self._fitted()
         row = self._counts(prompt)
-        projected = _weigh(row, idf) @ components[row.indices]
+        projected = _tf_idf(row, idf) @ components[row.indices]
         norm = float(np.sqrt(projected @ projected))
         result = np.zeros(self.dim, dtype=np.float32)
         if norm > 0.0:
@@ -142,12 +163,12 @@ class Lsa:
         return result
 
     def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-        """Encode many prompts as a dense (n, dim) float32 matrix.
+        """Encode n prompts as a dense (n, dim) float32 matrix.
 
         Raises
         ------
         InvalidInput
-            If the encoder is not fitted or a prompt malformed.
+            If the encoder is not fitted or a prompt is malformed.
         """
         self._fitted()
         result = np.empty((len(prompts), self.dim), dtype=np.float32)
@@ -156,7 +177,7 @@ class Lsa:
         return result
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted encoder to a file of data only (MessagePack).
+        """Write the fitted encoder to a MessagePack file, which contains no code.
 
         Raises
         ------
@@ -179,12 +200,12 @@ class Lsa:
 
     @classmethod
     def load(cls, path: str | Path) -> Lsa:
-        """Read an encoder that ``save`` wrote; it encodes like the saved one, bit for bit.
+        """Read an encoder that ``save`` wrote; its features equal those of the saved one exactly.
 
         Raises
         ------
         DataError
-            If the file is missing, damaged, something else or of another version.
+            If the file is missing, damaged, not an LSA file or of another version.
         """
         artefact = _read_artefact(path)
         try:
@@ -199,18 +220,23 @@ class Lsa:
             fits = fits and idf.dtype == components.dtype == np.float32
             grams, digest = artefact["grams"], artefact["digest"]
         except (KeyError, AttributeError, InvalidInput) as error:
-            raise DataError(path, f"is not a whole LSA artefact ({error})") from error
+            raise DataError(
+                path, f"is an incomplete LSA file ({error}); write it again with Lsa.save"
+            ) from error
         if grams != encoder._grams.fingerprint:
             raise DataError(path, f"was fitted on other n-grams ({grams}); fit it again")
         if not fits or _digest(idf, components) != digest:
-            raise DataError(path, "is damaged: its arrays do not match its digest")
-        encoder._take(idf, components)
+            raise DataError(
+                path,
+                "is damaged, its arrays do not match its digest; write it again with Lsa.save",
+            )
+        encoder._set_fitted(idf, components)
         return encoder
 
     def _counts(self, prompt: Prompt) -> SparseFeatures:
         return self._grams.encode_sparse(prompt)
 
-    def _take(self, idf: NDArray[np.float32], components: NDArray[np.float32]) -> None:
+    def _set_fitted(self, idf: NDArray[np.float32], components: NDArray[np.float32]) -> None:
         self.idf_, self.components_ = idf, components
         self.digest_ = _digest(idf, components)
 
@@ -220,8 +246,8 @@ class Lsa:
         return self.idf_, self.components_
 
 
-def _weigh(row: SparseFeatures, idf: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(nnz,) counts × idf, scaled to norm 1."""
+def _tf_idf(row: SparseFeatures, idf: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the (nnz,) non-zero values × idf, scaled to norm 1."""
     values = row.values * idf[row.indices]
     norm = float(np.sqrt(values @ values))
     return np.asarray(values / norm if norm > 0.0 else values, dtype=np.float32)
@@ -238,11 +264,11 @@ def _read_artefact(path: str | Path) -> dict[str, Any]:
     try:
         artefact = unpack(Path(path).read_bytes())
     except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror})") from error
+        raise DataError(path, f"cannot be read ({error.strerror}); check the path") from error
     except (SnapshotMismatch, TypeError, ValueError) as error:
-        raise DataError(path, "is damaged or not an LSA artefact") from error
+        raise DataError(path, "is damaged or not an LSA file; write one with Lsa.save") from error
     if not isinstance(artefact, dict) or artefact.get("format") != _FORMAT:
-        raise DataError(path, "is not an LSA artefact; write one with Lsa.save")
+        raise DataError(path, "is not an LSA file; write one with Lsa.save")
     if artefact.get("version") != _VERSION:
         raise DataError(
             path, f"has version {artefact.get('version')!r}, not {_VERSION}; fit it again"

@@ -1,4 +1,4 @@
-"""Chat messages -> the text that decides how hard a request is."""
+"""Extraction of the text that encoders read, and of its length, from chat messages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from floorline.errors import InvalidInput
 _CONTEXT_ROLES = frozenset({"system", "developer"})
 _ROLES = _CONTEXT_ROLES | {"user", "assistant", "tool", "function"}
 
+CHARACTERS_PER_TOKEN = 4
+"""Characters of English text in one token of common tokenizers, on average."""
+
 
 class PromptText(NamedTuple):
-    """What encoders read of a prompt.
+    """The two texts that encoders read of a prompt.
 
-    ``focus`` is the request itself, the last user turn; ``context`` the instructions around it.
+    Parameters
+    ----------
+    context
+        System and developer messages, joined by line breaks.
+    focus
+        The last user turn.
     """
 
     context: str
@@ -23,11 +31,11 @@ class PromptText(NamedTuple):
 
 
 def read_prompt(prompt: Prompt) -> PromptText:
-    """Find the request in a prompt: the last user turn, with the system prompt as its context.
+    """Return the last user turn of a prompt, with the system prompt as its context.
 
-    A plain string is all focus. Without any user turn the last message with text is the focus.
-    Parts that hold no text (images, audio, files) leave a mark such as ``[image_url]``, so that
-    features can tell them from nothing.
+    A plain string is the focus, without context. If no turn is a user turn, the last message with
+    text is the focus. A content part without text (image, audio, file) is replaced by its type in
+    brackets, such as ``[image_url]``, so that the features show that it is there.
 
     Parameters
     ----------
@@ -37,7 +45,8 @@ def read_prompt(prompt: Prompt) -> PromptText:
     Raises
     ------
     InvalidInput
-        If the messages are malformed; the field is named, as in ``messages[2].content[0].text``.
+        If the messages are malformed. The error names the field, such as
+        ``messages[2].content[0].text``.
 
     Examples
     --------
@@ -59,7 +68,12 @@ def read_prompt(prompt: Prompt) -> PromptText:
 
 
 def character_count(prompt: Prompt) -> int:
-    """Characters of all text in a prompt, every turn of it; for estimates of its tokens.
+    """Count the characters of all turns of a prompt, to estimate its tokens.
+
+    Raises
+    ------
+    InvalidInput
+        If the messages are malformed.
 
     Examples
     --------
@@ -70,8 +84,14 @@ def character_count(prompt: Prompt) -> int:
 
 
 def approximate_tokens(prompt: Prompt) -> int:
-    """Tokens of a prompt where nobody counted them: a quarter of its characters, rounded up."""
-    return (character_count(prompt) + 3) // 4
+    """Estimate the tokens of a prompt without a tokenizer: characters / 4, rounded up.
+
+    Raises
+    ------
+    InvalidInput
+        If the messages are malformed.
+    """
+    return (character_count(prompt) + CHARACTERS_PER_TOKEN - 1) // CHARACTERS_PER_TOKEN
 
 
 def _turns(prompt: Prompt) -> list[tuple[str, str]]:
@@ -92,7 +112,7 @@ def _turn(field: str, message: Any) -> tuple[str, str]:
 
 
 def _content(field: str, content: Any) -> str:
-    # Assistant turns that only call tools have no content.
+    # An assistant turn that only calls tools has no content.
     if content is None:
         return ""
     if isinstance(content, str):

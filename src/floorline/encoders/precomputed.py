@@ -1,4 +1,4 @@
-"""Features that were computed elsewhere, looked up by key."""
+"""Encoder that looks up features computed elsewhere by the prompt or another key."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from floorline.encoders.messages import read_prompt
 from floorline.errors import InvalidInput
 
 _VERSION = 1
+"""Version of the features; part of the fingerprint."""
 
 
 class Precomputed:
-    """Looks features up by prompt, or by whatever key takes the prompt's place.
+    """Looks up features by a text key: the prompt itself, or a key passed in its place.
 
     Parameters
     ----------
     rows
-        A mapping of key to (dim,) features, or a matrix (n, dim).
+        A mapping of key to (dim,) features, or an (n, dim) matrix.
     keys
-        The n keys of a matrix's rows; without them, row i has the key ``str(i)``.
+        Keys of the n rows of a matrix. Default: row i has the key ``str(i)``.
 
     Raises
     ------
     InvalidInput
-        If the rows are not one finite matrix, or the keys are not n different texts.
+        If the rows do not form one finite matrix, or the keys are not n different texts.
 
     Examples
     --------
@@ -43,7 +44,9 @@ class Precomputed:
     ) -> None:
         if isinstance(rows, Mapping):
             if keys is not None:
-                raise InvalidInput("Precomputed.keys", keys, "a mapping brings its own keys")
+                raise InvalidInput(
+                    "Precomputed.keys", keys, "give no keys if the rows are a mapping"
+                )
             matrix, names = _matrix(list(rows.values())), list(rows)
         else:
             matrix = _matrix(rows)
@@ -70,24 +73,24 @@ class Precomputed:
         return f"precomputed/{_VERSION}(dim={self.dim},content={self._digest})"
 
     def encode(self, prompt: Prompt) -> NDArray[np.float32]:
-        """Look one prompt up: a read-only (dim,) float32 row.
+        """Return the features of one prompt: a read-only (dim,) float32 row.
 
         The key of chat messages is the last user turn.
 
         Raises
         ------
         InvalidInput
-            If there is no row for this prompt.
+            If no row has this key.
         """
         return np.asarray(self._matrix[self._row(prompt)])
 
     def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-        """Look many prompts up: an (n, dim) float32 matrix.
+        """Return the features of n prompts: an (n, dim) float32 matrix.
 
         Raises
         ------
         InvalidInput
-            If there is no row for one of them.
+            If no row has the key of one of them.
         """
         return np.asarray(self._matrix[[self._row(p) for p in prompts]].reshape(-1, self.dim))
 
@@ -95,14 +98,16 @@ class Precomputed:
         key = read_prompt(prompt).focus
         row = self._rows.get(key)
         if row is None:
-            raise InvalidInput("prompt", key, "has no precomputed features; add a row for it")
+            raise InvalidInput(
+                "prompt", key, "no precomputed features have this key; add a row for it"
+            )
         return row
 
 
 def _matrix(rows: Any) -> NDArray[np.float32]:
-    fix = "give one row of equally many finite numbers per key"
+    fix = "give one row of finite numbers per key, all rows of equal length"
     try:
-        # Numbers too large for float32 become infinite here and are refused below.
+        # Numbers too large for float32 become infinite here and are rejected below.
         with np.errstate(over="ignore"):
             matrix = np.array(rows, dtype=np.float32)
     except (TypeError, ValueError) as error:

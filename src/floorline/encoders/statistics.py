@@ -1,4 +1,4 @@
-"""What a glance at a prompt shows: its length, its scripts, code, maths, lists and questions."""
+"""Text statistics of a prompt: length, scripts, punctuation, code, maths, lists and questions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from floorline.encoders.messages import PromptText
 
 SAMPLED_ABOVE = 32_768
-"""Texts of more characters are judged by 8 equally spaced pieces, which together are that long."""
+"""Length in characters above which a text is sampled: 8 equally spaced pieces, of this length in
+total, stand for the whole, which bounds the time per prompt."""
 
 _PIECES = 8
+"""Number of pieces of a sampled text."""
 _TAIL = 300
+"""Characters at the end of a prompt in which answer options and line breaks are counted."""
 
-# Bytes of UTF-8 that belong together, and the factor that brings their usual share near 1.
+# Bytes of UTF-8 that belong together, and the factor that scales their usual share to about 1.
 _BYTE_CLASSES: dict[str, tuple[bytes, float]] = {
     "digits": (b"0123456789", 4.0),
     "capitals": (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 4.0),
@@ -56,19 +59,21 @@ _OPENINGS = (
     ("in", "if", "on", "at", "given"),
 )
 _OPENING_OF = {word: i for i, words in enumerate(_OPENINGS) for word in words}
-_FIRST_TENT, _LAST_TENT = 3, 16
-_TENTS = _LAST_TENT - _FIRST_TENT + 1
+_FIRST_KNOT, _LAST_KNOT = 3, 16
+"""Knots of the hat functions of the length, as powers of 2 in characters (8 to 65,536)."""
+_KNOTS = _LAST_KNOT - _FIRST_KNOT + 1
 
 _MARKS = 10
-COUNT = 1 + _TENTS + len(_BYTE_CLASSES) + len(_OPENINGS) + _MARKS
-"""How many statistics there are."""
+"""Number of statistics at the end of the vector: punctuation, lists, code and context length."""
+COUNT = 1 + _KNOTS + len(_BYTE_CLASSES) + len(_OPENINGS) + _MARKS
+"""Number of statistics."""
 
 
 def _gains() -> NDArray[np.float64]:
     gains = np.zeros((256, len(_BYTE_CLASSES) + 1))
     for column, (members, gain) in enumerate(_BYTE_CLASSES.values()):
         gains[list(members), column] = gain
-    # Characters are the bytes that do not continue one.
+    # The last column counts characters: every byte except the continuation bytes of UTF-8.
     gains[:, -1] = 1.0
     gains[0x80:0xC0, -1] = 0.0
     return gains
@@ -78,11 +83,11 @@ _GAINS = _gains()
 
 
 def measure(prompt: PromptText) -> NDArray[np.float64]:
-    """(COUNT,) statistics of the whole focus, each in [0, 1].
+    """Return the (COUNT,) statistics of the focus, each in [0, 1].
 
-    The length is exact. Above ``SAMPLED_ABOVE`` characters the rest is measured on equally spaced
-    pieces including the very start and end, so that a prompt of a megabyte costs no more than one
-    of 32 KB. How a prompt opens is read in English only.
+    The length is exact. Above ``SAMPLED_ABOVE`` characters all other statistics are measured on
+    equally spaced pieces that include the start and the end, so that a prompt of a megabyte takes
+    no longer than one of 32 KB. The opening word is recognised in English only.
     """
     text = prompt.focus
     sample = _sample(text)
@@ -90,15 +95,16 @@ def measure(prompt: PromptText) -> NDArray[np.float64]:
     log_length = math.log2(len(text) + 1)
     result[0] = min(1.0, log_length / 20.0)
     at = 1
-    # A tent on each power of two lets a linear model bend along the length: the two about it count.
-    place = min(log_length, _LAST_TENT) - _FIRST_TENT
-    if place > -1.0:
-        tent = math.floor(place)
-        if tent >= 0:
-            result[at + tent] = 1.0 - (place - tent)
-        if tent + 1 < _TENTS:
-            result[at + tent + 1] = place - tent
-    at += _TENTS
+    # Linear interpolation: a hat function at each power of 2 makes a linear model piecewise linear
+    # in log2(length). Only the two hat functions next to the length are non-zero.
+    position = min(log_length, _LAST_KNOT) - _FIRST_KNOT
+    if position > -1.0:
+        knot = math.floor(position)
+        if knot >= 0:
+            result[at + knot] = 1.0 - (position - knot)
+        if knot + 1 < _KNOTS:
+            result[at + knot + 1] = position - knot
+    at += _KNOTS
 
     raw = np.frombuffer(sample.encode("utf-8", "surrogatepass"), dtype=np.uint8)
     histogram = np.bincount(raw, minlength=128)
