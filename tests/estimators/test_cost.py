@@ -15,7 +15,7 @@ TOKENS = Zoo(
 )
 
 
-def test_before_any_call_it_is_the_list_price_of_a_typical_answer():
+def test_estimate_before_any_call_is_the_listed_cost_of_a_typical_answer():
     estimate = CostEstimator(TOKENS).predict_one(1000)
     assert estimate == pytest.approx([(1000 + 200) / 1e6, (10_000 + 3000) / 1e6])
 
@@ -39,17 +39,17 @@ def test_answer_lengths_are_learned_per_model_and_length_of_prompt():
     assert short[0] == CostEstimator(TOKENS).predict_one(20)[0]
 
 
-def test_without_token_counts_the_mean_bill_is_learned():
-    """Bills differ between calls; the sum of estimates must come out at the sum of bills."""
+def test_without_token_counts_the_mean_cost_is_learned():
+    """Costs differ between calls; the sum of estimates must equal the sum of costs."""
     zoo = Zoo([Model("only", call_price=2.0)])
     estimator, rng = CostEstimator(zoo), np.random.default_rng(0)
-    bills = rng.lognormal(1.0, 1.0, size=2000)
-    for bill in bills:
-        estimator.learn_one(0, cost=bill, input_tokens=100)
-    assert estimator.predict_one(100)[0] == pytest.approx(bills.mean(), rel=0.02)
+    costs = rng.lognormal(1.0, 1.0, size=2000)
+    for cost in costs:
+        estimator.learn_one(0, cost=cost, input_tokens=100)
+    assert estimator.predict_one(100)[0] == pytest.approx(costs.mean(), rel=0.02)
 
 
-def test_a_provider_that_charges_more_than_its_list_is_found_out():
+def test_costs_above_the_list_price_are_learned():
     estimator, rng = CostEstimator(TOKENS), np.random.default_rng(0)
     for _ in range(500):
         answer = int(rng.integers(10, 400))
@@ -67,7 +67,7 @@ def test_a_model_listed_as_free_is_estimated_by_its_real_cost():
     assert estimator.predict_one(10)[0] == pytest.approx(5.0, rel=0.05)
 
 
-def test_a_really_free_model_stays_free():
+def test_estimate_of_a_model_without_real_costs_stays_zero():
     estimator = CostEstimator(Zoo([Model("free")]))
     for _ in range(10):
         estimator.learn_one(0, cost=0.0, input_tokens=10, output_tokens=100)
@@ -90,7 +90,7 @@ def test_new_prices_apply_at_once_and_learned_lengths_stay():
     assert after[2] == 7.0
 
 
-def test_models_that_leave_are_forgotten():
+def test_a_model_that_leaves_and_returns_starts_untrained():
     estimator = CostEstimator(TOKENS)
     for _ in range(50):
         estimator.learn_one(1, cost=1.0, input_tokens=100)
@@ -105,7 +105,7 @@ CALLS = st.tuples(
 
 
 @given(st.lists(CALLS, max_size=20))
-def test_estimates_are_finite_and_the_state_continues_bit_for_bit(calls):
+def test_estimates_are_finite_and_a_restored_copy_learns_the_same(calls):
     estimator, twin = CostEstimator(TOKENS), CostEstimator(TOKENS)
     for model, cost, tokens, answer in calls:
         estimator.learn_one(model, cost=cost, input_tokens=tokens, output_tokens=answer)
@@ -118,7 +118,7 @@ def test_estimates_are_finite_and_the_state_continues_bit_for_bit(calls):
 
 
 @given(rows=st.integers(0, 60), seed=st.integers(0, 1000))
-def test_a_history_learned_at_once_is_the_same_to_the_bit_as_call_by_call(rows, seed):
+def test_learn_many_equals_repeated_learn_one_exactly(rows, seed):
     rng = np.random.default_rng(seed)
     costs = np.where(rng.random((rows, 2)) < 0.2, np.nan, rng.lognormal(-8, 2, (rows, 2)))
     tokens = rng.integers(0, 50_000, rows)

@@ -19,14 +19,14 @@ def trained():
     return estimator
 
 
-def test_it_finds_the_law(trained):
+def test_fit_recovers_the_true_probabilities_and_costs(trained):
     for x in np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32):
         quality, cost = trained.estimate_one(x)
         assert quality[0] == pytest.approx(1 / (1 + np.exp(-2 * x[0] + 1)), abs=0.06)
         assert cost[0] == pytest.approx(1e-4 * (5 + x[1]), rel=0.02)
 
 
-def test_one_sided_and_missing_labels_and_costs_are_no_trouble(trained):
+def test_models_with_equal_missing_or_no_labels_and_costs(trained):
     quality, cost = trained.estimate_one(np.ones(3, np.float32))
     assert quality[1] == pytest.approx(2001 / 2002)
     assert quality[2] == 0.5
@@ -34,14 +34,14 @@ def test_one_sided_and_missing_labels_and_costs_are_no_trouble(trained):
     assert cost[2] == 0.0
 
 
-def test_fractional_labels_count_as_both():
+def test_fractional_labels_count_as_weighted_positives_and_negatives():
     x = np.zeros((100, 1), np.float32)
     estimator = TrainedLinear(1, ["a"])
     estimator.learn_many(x, np.full((100, 1), 0.7), np.ones((100, 1)))
     assert estimator.predict_one(x[0])[0] == pytest.approx(0.7, abs=1e-3)
 
 
-def test_sparse_features_and_restored_copies_answer_alike(trained):
+def test_sparse_features_and_restored_copies_give_equal_predictions(trained):
     x = np.array([0.0, 2.0, -1.0], np.float32)
     sparse = SparseFeatures(np.array([1, 2], np.int32), x[1:], 3)
     np.testing.assert_allclose(trained.predict_one(sparse), trained.predict_one(x), rtol=1e-6)
@@ -51,7 +51,7 @@ def test_sparse_features_and_restored_copies_answer_alike(trained):
     np.testing.assert_array_equal(twin.predict_one(x), trained.predict_one(x))
 
 
-def test_models_come_and_go(trained):
+def test_set_models_keeps_known_weights_and_adds_untrained_models(trained):
     x = np.ones(3, np.float32)
     before = trained.predict_one(x)
     trained.set_models(["new", "a"])
@@ -60,7 +60,7 @@ def test_models_come_and_go(trained):
     assert np.isnan(cost[0])
 
 
-def test_labels_of_the_stream_teach_nothing_but_are_checked(trained):
+def test_learn_one_checks_the_label_and_changes_nothing(trained):
     before = pack(trained.snapshot())
     trained.learn_one(np.ones(3, np.float32), 0, 1.0)
     assert pack(trained.snapshot()) == before

@@ -10,11 +10,11 @@ from floorline.estimators import OnlineLogistic
 
 
 def logistic_data(n, dim, seed, scale=2.0):
-    """Features (n, dim) of norm about 1 and labels drawn from a logistic law."""
+    """Features (n, dim) of norm about 1, labels of a logistic model, and their probabilities."""
     rng = np.random.default_rng(seed)
-    law = np.random.default_rng(99).normal(size=dim)
+    coefficients = np.random.default_rng(99).normal(size=dim)
     x = (rng.normal(size=(n, dim)) / np.sqrt(dim)).astype(np.float32)
-    p = 1.0 / (1.0 + np.exp(-(scale * x @ law + 0.5)))
+    p = 1.0 / (1.0 + np.exp(-(scale * x @ coefficients + 0.5)))
     return x, (rng.random(n) < p).astype(float), p
 
 
@@ -27,7 +27,7 @@ def calibration_error(p, y, bins=10):
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
-def test_it_learns_a_logistic_law_and_is_calibrated(optimizer):
+def test_it_learns_a_logistic_model_and_is_calibrated(optimizer):
     x, y, _ = logistic_data(4000, 10, seed=1)
     fresh, labels, true = logistic_data(2000, 10, seed=2)
     estimator = OnlineLogistic(10, ["only"], optimizer=optimizer)
@@ -54,7 +54,7 @@ def test_without_a_signal_it_predicts_the_base_rate():
 
 
 @pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}])
-def test_sparse_features_give_what_dense_ones_give(options):
+def test_sparse_and_dense_features_give_equal_predictions(options):
     rng = np.random.default_rng(4)
     dense, sparse = (OnlineLogistic(40, ["a", "b"], **options) for _ in range(2))
     for t in range(300):
@@ -72,14 +72,14 @@ def test_sparse_features_give_what_dense_ones_give(options):
 
 
 def test_heads_are_independent(vector):
-    both, alone = OnlineLogistic(6, ["a", "b"]), OnlineLogistic(6, ["a", "b"])
+    both, first_only = OnlineLogistic(6, ["a", "b"]), OnlineLogistic(6, ["a", "b"])
     for t in range(100):
         both.learn_one(vector(t), 0, t % 2)
-        alone.learn_one(vector(t), 0, t % 2)
+        first_only.learn_one(vector(t), 0, t % 2)
         both.learn_one(vector(t), 1, 1.0)
-    assert both.predict_one(vector(7))[0] == alone.predict_one(vector(7))[0]
+    assert both.predict_one(vector(7))[0] == first_only.predict_one(vector(7))[0]
     assert both.predict_one(vector(7))[1] > 0.9
-    assert alone.predict_one(vector(7))[1] == 0.5
+    assert first_only.predict_one(vector(7))[1] == 0.5
 
 
 def test_a_change_of_models_keeps_known_heads_and_starts_new_ones_at_the_prior(vector):
@@ -88,10 +88,10 @@ def test_a_change_of_models_keeps_known_heads_and_starts_new_ones_at_the_prior(v
         estimator.learn_one(vector(t), 0, 1.0)
         estimator.learn_one(vector(t), 1, 0.0)
     a, b = estimator.predict_one(vector(3))
-    sure = estimator.uncertainty_one(vector(3))[0]
+    error = estimator.uncertainty_one(vector(3))[0]
     estimator.set_models(["b", "new", "a"])
     assert estimator.predict_one(vector(3)).tolist() == [b, pytest.approx(0.7), a]
-    assert estimator.uncertainty_one(vector(3))[2] == sure
+    assert estimator.uncertainty_one(vector(3))[2] == error
     estimator.set_models(["new"])
     estimator.set_models(["new", "a"])
     assert estimator.predict_one(vector(3)) == pytest.approx([0.7, 0.7])
@@ -109,16 +109,17 @@ def test_uncertainty_shrinks_with_data_and_only_of_the_head_that_learned(vector)
 
 
 def test_a_label_of_weight_two_counts_like_two_labels():
-    twice, heavy = OnlineLogistic(2, ["a"]), OnlineLogistic(2, ["a"])
-    nothing = np.zeros(2, np.float32)
+    repeated, weighted = OnlineLogistic(2, ["a"]), OnlineLogistic(2, ["a"])
+    zeros = np.zeros(2, np.float32)
     for _ in range(100):
-        heavy.learn_one(nothing, 0, 1.0, weight=2.0)
+        weighted.learn_one(zeros, 0, 1.0, weight=2.0)
         for _ in range(2):
-            twice.learn_one(nothing, 0, 1.0)
-    assert heavy.predict_one(nothing)[0] == pytest.approx(twice.predict_one(nothing)[0], abs=0.01)
+            repeated.learn_one(zeros, 0, 1.0)
+    expected = repeated.predict_one(zeros)[0]
+    assert weighted.predict_one(zeros)[0] == pytest.approx(expected, abs=0.01)
 
 
-def test_weight_zero_teaches_nothing(vector):
+def test_a_label_of_weight_zero_changes_nothing(vector):
     estimator = OnlineLogistic(6, ["a"])
     before = estimator.predict_one(vector(0))
     estimator.learn_one(vector(0), 0, 1.0, weight=0.0)
@@ -126,7 +127,7 @@ def test_weight_zero_teaches_nothing(vector):
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 1)), max_size=30))
-def test_estimates_are_probabilities_and_the_state_continues_bit_for_bit(labels):
+def test_estimates_are_probabilities_and_a_restored_copy_learns_the_same(labels):
     estimator, twin = OnlineLogistic(6, ["a"]), OnlineLogistic(6, ["a"])
     xs = np.random.default_rng(0).normal(size=(51, 6)).astype(np.float32)
     for number, label in labels:
@@ -149,6 +150,6 @@ def test_estimates_are_probabilities_and_the_state_continues_bit_for_bit(labels)
         ({"prior_weight": 0}, "prior_weight"),
     ],
 )
-def test_bad_options_are_refused_by_name(options, field):
+def test_bad_options_are_rejected_by_name(options, field):
     with pytest.raises(InvalidInput, match=rf"OnlineLogistic\.{field} is "):
         OnlineLogistic(3, ["a"], **options)

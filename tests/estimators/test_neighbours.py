@@ -39,7 +39,7 @@ def test_the_estimate_is_the_mean_label_of_the_neighbours():
         np.testing.assert_allclose(estimator.predict_one(x), expected, rtol=1e-5)
 
 
-def test_unknown_labels_are_left_out_and_models_without_any_get_the_prior():
+def test_unknown_labels_are_skipped_and_models_without_labels_get_the_prior():
     estimator = NearestNeighbours(2, ["a", "b", "c"], k=3, shrink=0.0, prior=0.3)
     history = np.array([[1, 0.0], [1, 0.1], [1, 0.2]], np.float32)
     labels = np.array([[1, np.nan, np.nan], [np.nan, 0.5, np.nan], [0, np.nan, np.nan]])
@@ -47,7 +47,7 @@ def test_unknown_labels_are_left_out_and_models_without_any_get_the_prior():
     assert estimator.predict_one(history[0]) == pytest.approx([0.5, 0.5, 0.3])
 
 
-def test_shrinking_pulls_towards_the_overall_mean():
+def test_shrinkage_moves_the_estimate_towards_the_overall_mean():
     def estimate(shrink):
         estimator = NearestNeighbours(2, ["a"], k=1, shrink=shrink)
         estimator.learn_many(np.array([[1, 0], [0, 1]], np.float32), np.array([[1.0], [0.0]]))
@@ -66,13 +66,13 @@ def test_uncertainty_is_larger_with_fewer_labels():
     assert spread[1] > spread[0] > 0
 
 
-def test_before_any_label_it_answers_the_prior():
+def test_prediction_before_any_label_is_the_prior():
     estimator = NearestNeighbours(3, ["a"], prior=0.4)
     assert estimator.predict_one(np.ones(3, np.float32)) == pytest.approx([0.4])
     assert len(estimator.neighbours_one(np.ones(3, np.float32))) == 0
 
 
-def test_features_of_zeros_are_learned_and_asked_for():
+def test_zero_features_can_be_learned_and_predicted():
     estimator = NearestNeighbours(3, ["a"], k=2)
     zeros = np.zeros(3, np.float32)
     for x in (zeros, np.eye(3, dtype=np.float32)[0], zeros):
@@ -80,7 +80,7 @@ def test_features_of_zeros_are_learned_and_asked_for():
     assert np.isfinite(estimator.predict_one(zeros)).all()
 
 
-def test_sparse_features_give_what_dense_ones_give():
+def test_sparse_and_dense_features_give_equal_predictions():
     dense, sparse = NearestNeighbours(4, ["a"], k=2), NearestNeighbours(4, ["a"], k=2)
     at = np.array([1, 3], np.int32)
     for t, values in enumerate(points(30, 6, 2)):
@@ -92,7 +92,7 @@ def test_sparse_features_give_what_dense_ones_give():
     assert pack(dense.snapshot()) == pack(sparse.snapshot())
 
 
-def test_labels_of_one_request_share_one_entry():
+def test_labels_of_one_request_share_one_row():
     estimator = NearestNeighbours(4, ["a", "b"])
     for x in points(3, 7):
         estimator.learn_one(x, 0, 1.0)
@@ -101,7 +101,7 @@ def test_labels_of_one_request_share_one_entry():
     assert estimator.labels_[:3].tolist() == [[1.0, 0.0]] * 3
 
 
-def test_a_full_history_forgets_its_older_half():
+def test_a_full_history_deletes_its_older_half():
     estimator = NearestNeighbours(4, ["a"], k=1, capacity=10)
     history = points(11, 8)
     for t, x in enumerate(history):
@@ -120,7 +120,7 @@ def test_a_history_beyond_capacity_keeps_its_end():
 
 @given(cut=st.integers(0, 60), capacity=st.sampled_from([10, 37, 1000]), many=st.booleans())
 @settings(max_examples=30)
-def test_a_restored_history_answers_and_continues_bit_for_bit(cut, capacity, many):
+def test_a_restored_history_gives_equal_predictions_and_learns_the_same(cut, capacity, many):
     def build():
         return NearestNeighbours(4, ["a", "b"], k=3, capacity=capacity)
 
@@ -160,7 +160,7 @@ def test_a_change_of_models_keeps_labels_by_name():
         (np.ones((2, 4)), np.full((2, 1), np.inf), "history.labels"),
     ],
 )
-def test_a_bad_history_is_refused_and_teaches_nothing(x, labels, field):
+def test_a_bad_history_is_rejected_and_changes_nothing(x, labels, field):
     estimator = NearestNeighbours(4, ["a"])
     with pytest.raises(InvalidInput, match=field):
         estimator.learn_many(x, labels)
@@ -183,7 +183,7 @@ def test_one_search_gives_mean_labels_and_mean_costs():
         assert cost[1] == pytest.approx(expected, rel=1e-6, nan_ok=True)
 
 
-def test_costs_are_saved_forgotten_and_follow_their_models():
+def test_costs_are_restored_deleted_and_reordered_with_their_models():
     estimator = NearestNeighbours(4, ["a", "b"], k=3, capacity=40, shrink=0.0)
     for start in range(0, 120, 30):
         x = points(30, start)
@@ -209,7 +209,7 @@ def test_without_costs_or_history_there_is_no_cost():
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.inf])
-def test_bad_costs_of_a_history_are_refused(bad):
+def test_bad_costs_of_a_history_are_rejected(bad):
     estimator = NearestNeighbours(4, ["a"])
     before = pack(estimator.snapshot())
     with pytest.raises(InvalidInput, match="costs"):
@@ -217,7 +217,7 @@ def test_bad_costs_of_a_history_are_refused(bad):
     assert pack(estimator.snapshot()) == before
 
 
-def test_exact_search_is_brute_force():
+def test_exact_search_equals_brute_force():
     estimator = NearestNeighbours(4, ["a"], k=7, exact=True)
     history = points(300, 6)
     estimator.learn_many(history, np.zeros((300, 1)))

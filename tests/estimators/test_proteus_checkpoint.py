@@ -5,7 +5,7 @@ import pytest
 
 from floorline.errors import DataError, InvalidInput
 from floorline.estimators.proteus_checkpoint import (
-    ABOUT,
+    METADATA,
     WEIGHTS,
     check_fits,
     load_network,
@@ -20,7 +20,7 @@ def saved(random_network, tmp_path):
     return network, tmp_path
 
 
-def test_a_checkpoint_gives_back_every_bit(saved):
+def test_a_loaded_checkpoint_equals_the_saved_one(saved):
     network, folder = saved
     loaded = load_network(folder)
     assert loaded.models == network.models
@@ -28,46 +28,46 @@ def test_a_checkpoint_gives_back_every_bit(saved):
     for name, value in network.weights._asdict().items():
         np.testing.assert_array_equal(getattr(loaded.weights, name), value)
         assert getattr(loaded.weights, name).dtype == np.float32
-    assert sorted(p.name for p in folder.iterdir()) == [ABOUT, WEIGHTS]
+    assert sorted(p.name for p in folder.iterdir()) == [METADATA, WEIGHTS]
 
 
 def test_the_same_network_gives_the_same_bytes(saved, random_network, tmp_path_factory):
     _, folder = saved
     again = tmp_path_factory.mktemp("again")
     save_network(random_network(), again, settings={"steps": 3}, data={"name": "d"}, metrics={})
-    for name in (ABOUT, WEIGHTS):
+    for name in (METADATA, WEIGHTS):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_missing_checkpoint_says_which_folder_to_give(tmp_path):
+def test_the_error_of_a_missing_checkpoint_names_the_folder_to_give(tmp_path):
     with pytest.raises(DataError, match=r"give the folder that 'floorline train proteus' wrote"):
         load_network(tmp_path)
 
 
-@pytest.mark.parametrize("name", [ABOUT, WEIGHTS])
+@pytest.mark.parametrize("name", [METADATA, WEIGHTS])
 @pytest.mark.parametrize("kept", [0, 1, 60, -1])
-def test_a_truncated_checkpoint_is_refused(saved, name, kept):
+def test_a_truncated_checkpoint_is_rejected(saved, name, kept):
     path = saved[1] / name
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(DataError, match=name):
         load_network(saved[1])
 
 
-def test_a_checkpoint_of_another_format_or_with_other_weights_is_refused(saved):
+def test_a_checkpoint_of_another_format_or_with_other_weights_is_rejected(saved):
     _, folder = saved
-    about = json.loads((folder / ABOUT).read_text())
-    (folder / ABOUT).write_text(json.dumps({**about, "format": "floorline-proteus/9"}))
+    metadata = json.loads((folder / METADATA).read_text())
+    (folder / METADATA).write_text(json.dumps({**metadata, "format": "floorline-proteus/9"}))
     with pytest.raises(DataError, match="format 'floorline-proteus/9'"):
         load_network(folder)
-    (folder / ABOUT).write_text(json.dumps({**about, "weights": "0" * 64}))
-    with pytest.raises(DataError, match="not the weights"):
+    (folder / METADATA).write_text(json.dumps({**metadata, "weights": "0" * 64}))
+    with pytest.raises(DataError, match="the digest differs"):
         load_network(folder)
 
 
-def test_a_network_is_told_apart_by_features_and_models(saved):
+def test_a_network_is_rejected_for_another_encoder_or_other_models(saved):
     network, _ = saved
     check_fits(network, encoder="vectors", models=("small", "new"))
-    with pytest.raises(InvalidInput, match="use the one of training, vectors"):
+    with pytest.raises(InvalidInput, match="use the encoder of the training, vectors"):
         check_fits(network, encoder="other", models=("small",))
-    with pytest.raises(InvalidInput, match="trained on: small, medium, large"):
+    with pytest.raises(InvalidInput, match="of the training: small, medium, large"):
         check_fits(network, encoder="vectors", models=("new",))

@@ -9,7 +9,7 @@ X = np.zeros(2, np.float32)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 5)), max_size=30))
-def test_it_is_the_weighted_mean_with_the_prior_as_labels(labels):
+def test_prediction_is_the_weighted_mean_of_labels_and_prior(labels):
     estimator = RunningMean(2, ["a", "b"], prior=0.25, prior_weight=2.0)
     for y, weight in labels:
         estimator.learn_one(X, 1, y, weight)

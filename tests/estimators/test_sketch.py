@@ -1,4 +1,4 @@
-"""Sketches keep inner products and are the same for dense, sparse and many features."""
+"""Tests that sketches preserve inner products and agree for dense, sparse and batched features."""
 
 import numpy as np
 import pytest
@@ -19,24 +19,24 @@ def test_dense_sparse_and_batches_agree(dim, length, seed):
     assert sketch(x).shape == (sketch.length,) == (min(dim, length),)
 
 
-def test_inner_products_are_kept_on_average():
+def test_inner_products_are_preserved_on_average():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 1024)).astype(np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     y = (x + 0.05 * rng.normal(size=x.shape)).astype(np.float32)
     sketch = Sketch(1024, 64)
-    kept = (sketch.many(x) * sketch.many(y)).sum(axis=1)
-    assert kept.mean() == pytest.approx(float((x * y).sum(axis=1).mean()), abs=0.04)
-    apart = (sketch.many(x) * sketch.many(x[::-1])).sum(axis=1)
-    assert abs(apart.mean()) < 0.03
+    similar = (sketch.many(x) * sketch.many(y)).sum(axis=1)
+    assert similar.mean() == pytest.approx(float((x * y).sum(axis=1).mean()), abs=0.04)
+    unrelated = (sketch.many(x) * sketch.many(x[::-1])).sum(axis=1)
+    assert abs(unrelated.mean()) < 0.03
 
 
-def test_short_features_stay_as_they_are():
+def test_short_features_are_not_changed():
     x = np.array([0.5, -1.0, 2.0], np.float32)
     assert Sketch(3, 64)(x).tolist() == x.tolist()
 
 
-def test_features_that_change_in_place_are_read_anew():
+def test_features_changed_in_place_are_not_read_from_the_cache():
     sketch, x = Sketch(3, 64), np.array([0.5, -1.0, 2.0], np.float32)
     first = sketch(x)
     x[0] = 4.0

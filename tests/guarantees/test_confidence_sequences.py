@@ -16,12 +16,13 @@ from floorline.guarantees.bernstein import bernstein_lower, bernstein_wealth
 from floorline.guarantees.betting import betting_interval, betting_wealth
 
 DELTA = 0.05
-RUIN = np.log(2 / DELTA)
+THRESHOLD = np.log(2 / DELTA)
+"""Log-wealth at which one side of an interval excludes a mean."""
 SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=60)
 
 
 class Hedged(HedgedCapital):
-    """With the signature of the others."""
+    """Hedged capital with the signature of the other classes."""
 
     def __init__(self, low=0.0, high=1.0):
         super().__init__(DELTA, low, high)
@@ -46,28 +47,28 @@ class TestFullLabels:
         filled = fill(form(), scores)
         lower, upper = filled.interval(DELTA)
         assert 0.0 <= lower <= upper <= 1.0
-        if form is not Hedged:  # which keeps what it excluded, whatever comes
+        if form is not Hedged:  # it never includes a mean again that it excluded
             assert lower - 1e-9 <= filled.mean <= upper + 1e-9
         assert filled.mean == pytest.approx(np.mean(scores))
 
     @given(scores=SCORES)
-    def test_satisfied_and_dissatisfied_are_treated_alike(self, form, scores):
+    def test_the_interval_of_mirrored_labels_is_mirrored(self, form, scores):
         lower, upper = fill(form(), scores).interval(DELTA)
         mirrored = fill(form(), [1.0 - s for s in scores]).interval(DELTA)
         assert mirrored == pytest.approx((1.0 - upper, 1.0 - lower), abs=1e-7)
 
     @given(scores=SCORES, low=st.floats(-50, 50), width=st.floats(0.1, 100))
-    def test_other_ranges_are_the_same_up_to_scale(self, form, scores, low, width):
+    def test_the_interval_scales_with_the_range(self, form, scores, low, width):
         scores = [round(s, 6) for s in scores]
         lower, upper = fill(form(), scores).interval(DELTA)
         scaled = fill(form(low, low + width), [low + width * s for s in scores])
         bounds = scaled.interval(DELTA)
-        # Hedged capital rounds to its grid, and rounding errors may tip it to the next point.
+        # Hedged capital rounds to its grid, and rounding errors can move it to the next point.
         slack = width * (1 / 400 + 1e-9) if form is Hedged else 1e-6 * (1 + abs(low) + width)
         assert bounds.lower == pytest.approx(low + width * lower, abs=slack)
         assert bounds.upper == pytest.approx(low + width * upper, abs=slack)
 
-    def test_it_shrinks_as_labels_come(self, form):
+    def test_the_interval_shrinks_with_the_number_of_labels(self, form):
         filled, widths = form(), []
         for _ in range(4):
             fill(filled, [1.0, 0.0, 1.0, 1.0] * 50)
@@ -76,11 +77,11 @@ class TestFullLabels:
         assert widths == sorted(widths, reverse=True)
         assert widths[-1] < 0.6 * widths[0]
 
-    def test_before_the_first_label_anything_is_possible(self, form):
+    def test_the_interval_before_the_first_label_is_the_range(self, form):
         assert form().interval(DELTA) == (0.0, 1.0)
         assert form().mean is None
 
-    def test_a_snapshot_continues_bit_for_bit(self, form):
+    def test_a_restored_copy_continues_equally(self, form):
         rng = np.random.default_rng(3)
         scores = rng.random(80).tolist()
         whole = fill(form(), scores)
@@ -91,7 +92,7 @@ class TestFullLabels:
         assert half.interval(DELTA) == whole.interval(DELTA)
 
     @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-    def test_values_outside_the_range_are_refused(self, form, value):
+    def test_values_outside_the_range_are_rejected(self, form, value):
         with pytest.raises(InvalidInput, match="value is "):
             form().add(value)
 
@@ -112,7 +113,7 @@ def test_intervals_of_hedged_capital_nest(scores):
 
 
 @given(scores=st.lists(st.floats(0, 1), min_size=2, max_size=40), data=st.data())
-def test_corrections_and_order_leave_no_trace_in_betting(scores, data):
+def test_betting_intervals_do_not_depend_on_corrections_and_order(scores, data):
     wrong = data.draw(st.integers(0, len(scores) - 1))
     once = fill(BettingMixture(), scores)
     corrected = fill(BettingMixture(), [*scores[:wrong], 0.5, *scores[:wrong:-1]])
@@ -122,27 +123,27 @@ def test_corrections_and_order_leave_no_trace_in_betting(scores, data):
 
 
 @given(n=st.integers(1, 10**7), share=st.floats(0, 1))
-def test_a_mean_is_inside_the_betting_interval_iff_betting_on_it_does_not_ruin(n, share):
+def test_the_betting_interval_ends_where_the_wealth_reaches_the_threshold(n, share):
     total = n * share
     lower, upper = betting_interval(n, total, DELTA)
     for bound, outside, successes in ((lower, -1, total), (1 - upper, -1, n - total)):
         if bound > 0:
-            assert betting_wealth(n, successes, bound) == pytest.approx(RUIN, abs=1e-6)
+            assert betting_wealth(n, successes, bound) == pytest.approx(THRESHOLD, abs=1e-6)
         beyond = bound + outside * 1e-6
         if beyond > 0:
-            assert betting_wealth(n, successes, beyond) > RUIN
+            assert betting_wealth(n, successes, beyond) > THRESHOLD
 
 
 @given(n=st.integers(1, 10**6), mean=st.floats(0, 1), spread=st.floats(0.001, 0.5))
-def test_the_same_holds_for_empirical_bernstein(n, mean, spread):
+def test_the_bernstein_bound_is_where_the_wealth_reaches_the_threshold(n, mean, spread):
     squares = n * spread**2
     bound = float(bernstein_lower(n, n * mean, squares, 1.0, DELTA / 2))
-    assert bernstein_wealth(n * (mean - bound), squares, 1.0) == pytest.approx(RUIN, abs=1e-6)
+    assert bernstein_wealth(n * (mean - bound), squares, 1.0) == pytest.approx(THRESHOLD, abs=1e-6)
     assert bound < mean
 
 
 def crossings(excluded, runs=2000, length=400, p=0.9, seed=11):
-    """Share of runs in which the truth is ever excluded, on either side."""
+    """Share of runs in which the true mean is ever excluded, on either side."""
     rng = np.random.default_rng(seed)
     missed = np.zeros(runs, dtype=bool)
     sums = np.zeros((2, runs))
@@ -154,9 +155,9 @@ def crossings(excluded, runs=2000, length=400, p=0.9, seed=11):
 
 
 @pytest.mark.parametrize("p", [0.5, 0.9, 0.99])
-def test_the_betting_interval_misses_the_mean_at_most_as_often_as_promised(p):
+def test_the_betting_interval_misses_the_mean_with_probability_at_most_delta(p):
     def excluded(t, sums, p):
-        return (betting_wealth(t, sums, np.array([[p], [1 - p]])) >= RUIN).any(axis=0)
+        return (betting_wealth(t, sums, np.array([[p], [1 - p]])) >= THRESHOLD).any(axis=0)
 
     assert 0.0 < crossings(excluded, p=p) <= DELTA
 
@@ -177,25 +178,25 @@ def test_running_intervals_cover_a_constant_mean(form, graded):
     assert missed <= DELTA * runs
 
 
-def test_a_level_of_a_single_look_would_fail_that_test():
+def test_an_interval_for_one_look_fails_that_test():
     def excluded(t, sums, p):
         return np.abs(sums[0] / t - p) > 1.96 * np.sqrt(p * (1 - p) / t)
 
     assert crossings(excluded) > 3 * DELTA
 
 
-def test_drift_steered_by_the_labels_themselves_is_covered():
+def test_drift_that_depends_on_the_labels_is_covered():
     runs, rng = 2000, np.random.default_rng(5)
-    n = total = truth = np.zeros(runs)
+    n = total = expected = np.zeros(runs)
     missed = np.zeros(runs, dtype=bool)
     for t in range(400):
         mu = np.where(total < 0.85 * n, 0.97, 0.7)
-        shown = rng.random(runs) < 0.3
-        truth = truth + mu
-        n, total = n + shown, total + shown * (rng.random(runs) < mu)
-        m = truth / (t + 1)
-        missed |= betting_wealth(n, total, m) >= RUIN
-        missed |= betting_wealth(n, n - total, 1 - m) >= RUIN
+        labelled = rng.random(runs) < 0.3
+        expected = expected + mu
+        n, total = n + labelled, total + labelled * (rng.random(runs) < mu)
+        m = expected / (t + 1)
+        missed |= betting_wealth(n, total, m) >= THRESHOLD
+        missed |= betting_wealth(n, n - total, 1 - m) >= THRESHOLD
     assert missed.mean() <= DELTA
 
 
@@ -227,7 +228,7 @@ def test_inverse_propensity_intervals_cover():
     assert width < 0.5
 
 
-def test_labels_that_prefer_the_dissatisfied_mislead_all_but_known_propensities():
+def test_only_known_propensities_correct_labels_that_prefer_dissatisfied_users():
     rng = np.random.default_rng(1)
     labelled, weighted = BettingMixture(), InversePropensity()
     for _ in range(4000):
@@ -256,13 +257,13 @@ def test_labels_that_prefer_the_dissatisfied_mislead_all_but_known_propensities(
         (lambda: DoublyRobust(0.2).add(0.5, 1.0, 0.1), "rate"),
     ],
 )
-def test_bad_arguments_are_refused(call, field):
+def test_bad_arguments_are_rejected(call, field):
     with pytest.raises(InvalidInput, match=f"{field} is "):
         call()
 
 
 @pytest.mark.parametrize("make", [InversePropensity, lambda: DoublyRobust(0.25)])
-def test_snapshots_of_sparse_forms_continue_bit_for_bit(make):
+def test_restored_copies_of_sparse_sequences_continue_equally(make):
     def feed(form, numbers):
         for number in numbers:
             score = float(number % 3 > 0) if number % 4 == 0 else None

@@ -10,7 +10,7 @@ FLOORS = st.floats(0.05, 0.98)
 
 
 @given(floor=FLOORS, labels=st.integers(0, 5000), share=st.floats(0, 1), ahead=st.integers(1, 5000))
-def test_labels_at_the_aim_prove_the_floor(floor, labels, share, ahead):
+def test_labels_at_floor_plus_margin_prove_the_floor(floor, labels, share, ahead):
     satisfied = round(share * labels)
     margin = guard_margin(floor, labels, satisfied, ahead=ahead)
     assert 0.0 <= margin <= 1.0 - floor
@@ -23,7 +23,7 @@ def test_labels_at_the_aim_prove_the_floor(floor, labels, share, ahead):
 
 
 @given(floor=FLOORS, labels=st.integers(50, 5000))
-def test_a_surplus_in_hand_proves_the_floor(floor, labels):
+def test_labels_with_the_guard_surplus_prove_the_floor(floor, labels):
     surplus = guard_surplus(floor, labels)
     assert 0.0 < surplus <= (1.0 - floor) * labels + 1e-9
     if surplus < (1.0 - floor) * labels - 1e-6:
@@ -32,17 +32,17 @@ def test_a_surplus_in_hand_proves_the_floor(floor, labels):
         assert betting_interval(labels, reached - 0.5, 0.05).lower < floor
 
 
-def test_it_shrinks_as_labels_come_in_at_the_aim():
+def test_the_margin_shrinks_with_the_number_of_labels():
     margins = [guard_margin(0.8, n, 0.8 * n, ahead=n) for n in (100, 1000, 10_000)]
     assert margins == sorted(margins, reverse=True)
     assert margins[0] > 4 * margins[2]
 
 
-def test_a_controller_at_the_aim_is_certified_as_often_as_not():
+def test_a_controller_at_floor_plus_margin_is_certified_about_half_of_the_time():
     rng = np.random.default_rng(2)
-    aim = 0.8 + guard_margin(0.8, ahead=1000)
+    target = 0.8 + guard_margin(0.8, ahead=1000)
     proved = [
-        betting_interval(1000, rng.binomial(1000, aim), 0.05).lower >= 0.8 for _ in range(200)
+        betting_interval(1000, rng.binomial(1000, target), 0.05).lower >= 0.8 for _ in range(200)
     ]
     unguarded = [
         betting_interval(1000, rng.binomial(1000, 0.8), 0.05).lower >= 0.8 for _ in range(200)
@@ -60,7 +60,7 @@ def test_a_controller_at_the_aim_is_certified_as_often_as_not():
         ((0.9, 5, 5, 0), "ahead"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, field):
+def test_bad_arguments_are_rejected(arguments, field):
     floor, *rest = arguments
     labels, satisfied, ahead = (*rest, 0, 0, 1)[:3] if len(rest) < 3 else rest
     with pytest.raises(InvalidInput, match=f"{field} is "):

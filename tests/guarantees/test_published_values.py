@@ -1,4 +1,4 @@
-"""Boundaries against values published with the papers' reference implementation (confseq)."""
+"""Boundaries compared with values of the papers' reference implementation (confseq)."""
 
 import math
 
@@ -18,7 +18,7 @@ def bernstein_boundary(squares, scale):
 
 
 def gamma_exponential_boundary(squares, scale, tuned_for):
-    """Howard et al. 2021: the gamma-exponential mixture over the same supermartingale."""
+    """Gamma-exponential mixture over the same supermartingale (Howard et al. 2021)."""
     level = 2 * math.log(1 / (2 * ALPHA))
     rho = tuned_for / (level + math.log(1 + level)) / scale**2
     shape = squares / scale**2 + rho
@@ -32,13 +32,13 @@ def gamma_exponential_boundary(squares, scale, tuned_for):
     return brentq(excess, 0.0, 100 * math.sqrt(squares) + 100 * scale)
 
 
-def test_the_conjugate_mixture_above_is_the_published_one():
+def test_the_gamma_exponential_boundary_equals_the_published_value():
     assert gamma_exponential_boundary(100, 2, tuned_for=100) == pytest.approx(33.02017, abs=1e-5)
 
 
 @pytest.mark.parametrize("squares", [10, 100, 1000, 10_000])
 @pytest.mark.parametrize("scale", [1, 2, 20])
-def test_empirical_bernstein_is_near_the_mixture_tuned_for_that_very_time(squares, scale):
+def test_empirical_bernstein_is_close_to_the_mixture_tuned_for_the_same_time(squares, scale):
     best = gamma_exponential_boundary(squares, scale, tuned_for=squares)
     assert best < 1.001 * bernstein_boundary(squares, scale) < 1.25 * best
 
@@ -48,7 +48,7 @@ def test_empirical_bernstein_is_inside_the_stitched_boundary():
     assert bernstein_boundary(100, 3) < 0.75 * 64.48755
 
 
-def test_betting_is_near_the_beta_binomial_mixture_tuned_for_that_very_time():
+def test_betting_is_close_to_the_beta_binomial_mixture_tuned_for_the_same_time():
     # Published for v = 100, g = 0.2, h = 0.8: 625 values of mean 0.2.
     excess = total_needed(625, 0.2, ALPHA) - 625 * 0.2
     assert 28.41238 < excess < 1.1 * 28.41238
@@ -66,7 +66,7 @@ def test_betting_is_inside_the_stitched_boundary_of_hoeffding(n):
 
 
 @pytest.mark.parametrize("n", [50, 500, 5000])
-def test_looking_at_any_time_costs_about_twice_the_width_of_one_look(n):
+def test_the_anytime_interval_is_about_twice_as_wide_as_that_for_one_look(n):
     naive = 1.96 * math.sqrt(0.9 * 0.1 / n)
     lower, _ = betting_interval(n, 0.9 * n, 0.05)
     assert naive < 0.9 - lower < 2.4 * naive

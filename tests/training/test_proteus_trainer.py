@@ -166,12 +166,12 @@ def test_the_command_trains_and_what_it_wrote_is_served(on_disk, tmp_path, capsy
     out = tmp_path / "out"
     arguments = ["train", "proteus", "--data", str(on_disk), "--out", str(out), "--steps", "40"]
     assert main(arguments) == 0
-    assert sorted(p.name for p in out.iterdir()) == [checkpoint.ABOUT, checkpoint.WEIGHTS]
+    assert sorted(p.name for p in out.iterdir()) == [checkpoint.METADATA, checkpoint.WEIGHTS]
     network = checkpoint.load_network(out)
     plain = load_file(out / checkpoint.WEIGHTS)
     for name, value in network.weights._asdict().items():
         np.testing.assert_array_equal(value, plain[name].numpy())
-    about = json.loads((out / checkpoint.ABOUT).read_text())
+    about = json.loads((out / checkpoint.METADATA).read_text())
     assert about["models"] == ["small", "medium", "large"]
     assert about["encoder"] == network.encoder
     assert about["data"]["rows"] == {"train": 126, "validation": 54, "test": 60, "dropped": 0}

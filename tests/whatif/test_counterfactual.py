@@ -6,7 +6,7 @@ import pytest
 from floorline.cli.app import main
 from floorline.errors import InvalidInput
 from floorline.events import Decision
-from floorline.guarantees.off_policy import Sample, estimates
+from floorline.guarantees.off_policy import WeightedSample, estimates
 from floorline.policies import Policy, make_policy
 from floorline.policies.base import mixed
 from floorline.router import RequestContext
@@ -199,7 +199,9 @@ def test_policies_that_are_told_the_future_are_refused(build_policy, zoo):
 
 def test_estimators_on_numbers_that_can_be_checked_by_hand():
     half = np.array([0.5, 0.5, 0.5, 0.5])
-    sample = Sample(np.array([1.0, 0.0, 1.0, 1.0]), np.array([2.0, 0.0, 2.0, 1.0]), half, half)
+    sample = WeightedSample(
+        np.array([1.0, 0.0, 1.0, 1.0]), np.array([2.0, 0.0, 2.0, 1.0]), half, half
+    )
     ips, snips, robust = estimates(sample, 0.05, shares=True)
     assert ips.value == pytest.approx(5 / 4)
     assert snips.value == pytest.approx(5 / 5)

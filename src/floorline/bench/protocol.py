@@ -18,7 +18,7 @@ from floorline.bench.suite import Protocols
 from floorline.datasets import RoutingTable
 from floorline.encoders import Encoder
 from floorline.errors import FloorlineError, MissingExtra
-from floorline.estimators.proteus_checkpoint import read_about
+from floorline.estimators.proteus_checkpoint import read_metadata
 from floorline.replay.data import prepare
 from floorline.replay.proteus.moving_floors import Tracking, track, tracking_table
 from floorline.replay.proteus.protocol import Protocol, level_table, measure, summary_table
@@ -107,7 +107,7 @@ def _checkpoint(
     words = msgspec.json.encode([settings, parts.train.digest, encoder.fingerprint])
     path = folder / hashlib.sha256(words).hexdigest()[:16]
     try:
-        read_about(path)
+        read_metadata(path)
     except FloorlineError:
         if importlib.util.find_spec("torch") is None:
             raise MissingExtra("training PROTEUS for a suite", "train") from None

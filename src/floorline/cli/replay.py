@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
 from floorline.errors import MissingExtra, check_one_of
-from floorline.estimators.proteus_checkpoint import read_about
+from floorline.estimators.proteus_checkpoint import read_metadata
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.compare import Result, check, compare
 from floorline.replay.data import ReplayData, prepare
@@ -179,7 +179,7 @@ def replay(
     parameters = parse_parameters(param or [])
     if (
         "checkpoint" in parameters
-        and read_about(parameters["checkpoint"]).data["name"] == table.name
+        and read_metadata(parameters["checkpoint"]).data["name"] == table.name
     ):
         _note(
             "the checkpoint was trained on rows of this table, so this replay does not test it on "

@@ -1,4 +1,4 @@
-"""Features -> estimated quality and cost, with uncertainty."""
+"""Estimators: they predict satisfaction and cost of every model from a request's features."""
 
 from floorline.estimators.base import QualityEstimator
 from floorline.estimators.blend import Blend

@@ -1,4 +1,4 @@
-"""What a call will cost: list prices, corrected by what calls really cost."""
+"""Estimator of the cost of a call: list prices times a correction learned from real costs."""
 
 from __future__ import annotations
 
@@ -14,25 +14,49 @@ from floorline.estimators.base import carry_over
 from floorline.zoo import Zoo
 
 _BUCKETS = 12
+"""Number of prompt-length buckets B."""
 _PER_MILLION = 1e-6
+"""Prices are stated per million tokens."""
 
 
 def length_bucket(input_tokens: int) -> int:
-    """Powers of two of the prompt's length: 0–15 tokens, 16–31, …, from 16,384 on."""
+    """Return the bucket of a prompt's length: 0–15 tokens, 16–31, 32–63, …, 16,384 and more.
+
+    Examples
+    --------
+    >>> length_bucket(15), length_bucket(16), length_bucket(1_000_000)
+    (0, 1, 11)
+    """
     return min(_BUCKETS - 1, max(0, int(input_tokens).bit_length() - 4))
 
 
 class BucketMean(Stateful):
-    """Running mean per model and prompt-length bucket, shrunk to the model's mean, then a prior.
+    """Running mean per model and prompt-length bucket, with shrinkage.
+
+    The mean of a bucket is shrunk to the mean of its model over all buckets, which is shrunk to
+    the prior.
 
     Parameters
     ----------
     models
-        Names, M of them.
+        Names of the M models.
     prior
-        (M,) means before any value was seen.
+        (M,) means before the first value; each counts as one value.
     strength
-        Number of values the coarser mean is worth against the finer one.
+        Number of values that the model's mean counts as in the mean of a bucket.
+
+    Attributes
+    ----------
+    sum_
+        (M, B) weighted sums of the values.
+    weight_
+        (M, B) sums of the weights.
+    mean_
+        (M, B) shrunk means.
+    prior_
+        (M,) prior means.
+    models_
+        Names of the models.
     """
 
     def __init__(
@@ -43,15 +67,15 @@ class BucketMean(Stateful):
         self.prior_ = np.asarray(prior, dtype=np.float64)
         self.sum_ = np.zeros((len(models), _BUCKETS))
         self.weight_ = np.zeros((len(models), _BUCKETS))
-        # Column b holds the means for bucket b: a request reads one column.
+        # Column b holds the means of bucket b, so a prediction reads one column.
         self.mean_ = np.tile(self.prior_[:, None], (1, _BUCKETS))
 
     def predict_one(self, bucket: int) -> NDArray[np.float64]:
-        """(M,) means for prompts of this length."""
+        """Return the (M,) means of one bucket."""
         return self.mean_[:, bucket]
 
     def learn_one(self, bucket: int, model: int, value: float, weight: float = 1.0) -> None:
-        """Add one value of one model."""
+        """Add one value of one model to a bucket."""
         self.sum_[model, bucket] += weight * value
         self.weight_[model, bucket] += weight
         self._refresh(model)
@@ -63,14 +87,25 @@ class BucketMean(Stateful):
         values: NDArray[np.float64],
         weights: NDArray[np.float64],
     ) -> None:
-        """Add values (n,), each of one model and bucket; the same to the bit as one by one."""
+        """Add (n,) values, each of one model and bucket.
+
+        The result equals that of n calls of ``learn_one`` exactly.
+        """
         np.add.at(self.sum_, (models, buckets), weights * values)
         np.add.at(self.weight_, (models, buckets), weights)
         for model in range(len(self.models_)):
             self._refresh(model)
 
     def set_models(self, names: Sequence[str], prior: NDArray[np.float64]) -> None:
-        """Keep known models' values; new ones start at the prior (M,)."""
+        """Change the list of models: known models keep their values, new ones start at the prior.
+
+        Parameters
+        ----------
+        names
+            Names of the M models from now on.
+        prior
+            (M,) prior means from now on.
+        """
         self.sum_ = carry_over(self.models_, names, self.sum_, 0.0)
         self.weight_ = carry_over(self.models_, names, self.weight_, 0.0)
         self.prior_ = np.asarray(prior, dtype=np.float64)
@@ -86,12 +121,33 @@ class BucketMean(Stateful):
 
 
 class CostEstimator(Stateful):
-    """Expected cost ĉ_m of a call, in the zoo's unit.
+    """Expected cost ĉ_m of a call, in the zoo's cost unit.
 
-    List price times a learned correction: ``(input price · n + output price · ô_m(n)) + call
-    price``, where ô_m(n) is the mean answer length seen for prompts of n tokens. Where answers'
-    lengths are not known, as in routing tables, the correction (mean of real over listed cost)
-    does the learning; a model listed as free is estimated by its mean real cost.
+    The estimate is a learned correction times the listed cost ``call price + input price · n +
+    output price · ô_m(n)``. Here n is the number of input tokens and ô_m(n) the mean length of the
+    answers to prompts of about n tokens. The correction is the mean of real over listed cost; if
+    the lengths of answers are unknown, as in routing tables, only the correction learns. The
+    estimate of a model listed as free is its mean real cost.
+
+    Parameters
+    ----------
+    zoo
+        The M models and their list prices.
+
+    Attributes
+    ----------
+    output_tokens_
+        ``BucketMean`` of the lengths of answers, in tokens.
+    correction_
+        ``BucketMean`` of real over listed cost; of the real cost for models listed as free.
+    input_price_, output_price_
+        (M,) prices per token.
+    call_price_
+        (M,) prices per call; 1 for models listed as free.
+    free_
+        (M,) whether the model is listed as free.
+    scale_
+        (M,) listed costs of a typical call; they make the weights of the correction unit-free.
 
     Examples
     --------
@@ -111,7 +167,7 @@ class CostEstimator(Stateful):
         self.correction_ = BucketMean(zoo.names, self._correction_prior())
 
     def predict_one(self, input_tokens: int) -> NDArray[np.float64]:
-        """(M,) expected costs of a request with this many input tokens."""
+        """Return the (M,) expected costs of a request with this many input tokens."""
         bucket = length_bucket(input_tokens)
         output = self.output_tokens_.predict_one(bucket)
         return self._listed(input_tokens, output) * self.correction_.predict_one(bucket)
@@ -124,12 +180,12 @@ class CostEstimator(Stateful):
         input_tokens: int,
         output_tokens: int | None = None,
     ) -> None:
-        """Learn what one call really cost and, if known, how long its answer was.
+        """Learn the real cost of one call and, if known, the length of its answer.
 
         Raises
         ------
         InvalidInput
-            If the cost is negative, NaN or infinite.
+            If the cost or the number of output tokens is negative, NaN or infinite.
         """
         check_number("cost", cost, low=0.0, fix="give the real cost, 0 or more")
         if output_tokens is not None:
@@ -142,13 +198,21 @@ class CostEstimator(Stateful):
             self.output_tokens_.learn_one(bucket, model, output)
         listed = float(self._listed(input_tokens, output)[model])
         if listed > 0:
-            # Weighting by the listed cost makes the correction a ratio of sums, which is
-            # unbiased for the bill, instead of a mean of ratios, which is not.
+            # Weighted by the listed cost, the correction is a ratio of sums, which is unbiased for
+            # the total cost. A mean of ratios is biased.
             scale = float(self.scale_[model])
             self.correction_.learn_one(bucket, model, cost / listed, listed / scale)
 
     def learn_many(self, cost: NDArray[np.float64], input_tokens: NDArray[np.int64]) -> None:
-        """Learn real costs (n, M) of prompts of (n,) tokens, NaN where unknown; all are ≥ 0."""
+        """Learn a history of real costs.
+
+        Parameters
+        ----------
+        cost
+            (n, M) real costs of 0 or more, NaN if unknown.
+        input_tokens
+            (n,) lengths of the prompts.
+        """
         if len(cost) == 0:
             return
         buckets = np.array([length_bucket(tokens) for tokens in input_tokens.tolist()])
@@ -161,7 +225,7 @@ class CostEstimator(Stateful):
         )
 
     def set_zoo(self, zoo: Zoo) -> None:
-        """Take new prices and models; what was learned of known models stays."""
+        """Change models and list prices; known models keep what was learned."""
         lengths = np.array([m.typical_output_tokens for m in zoo.models])
         self.output_tokens_.set_models(zoo.names, lengths)
         self._set_prices(zoo)
@@ -171,7 +235,7 @@ class CostEstimator(Stateful):
         self.input_price_ = np.array([m.input_price for m in zoo.models]) * _PER_MILLION
         self.output_price_ = np.array([m.output_price for m in zoo.models]) * _PER_MILLION
         free = np.array([m.input_price + m.output_price + m.call_price == 0 for m in zoo.models])
-        # A model listed as free gets a unit list price, so that its correction is its mean cost.
+        # A model listed as free gets the list price 1, so that its correction is its mean cost.
         self.call_price_ = np.where(free, 1.0, [m.call_price for m in zoo.models])
         self.free_ = free
         self.scale_ = np.where(free, 1.0, zoo.typical_costs)

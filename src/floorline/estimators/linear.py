@@ -1,4 +1,4 @@
-"""A trained classifier and a trained cost regression, both linear in the features."""
+"""Offline estimator: logistic regression of labels and ridge regression of costs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,35 @@ from floorline.estimators.sigmoid import sigmoid
 
 
 class TrainedLinear(Stateful):
-    """Logistic regression of labels and ridge regression of costs, trained on a history at once.
+    """Logistic regression of labels and ridge regression of costs, trained on a history.
 
-    Trained by scikit-learn; what it learned is kept as plain arrays. Costs are fitted in units of
-    each model's mean cost and never estimated below 0.
+    scikit-learn does the training; the state is plain arrays. Costs are fitted in units of each
+    model's mean cost, and no estimate is below 0.
 
     Parameters
     ----------
     dim
         Length d of the feature vectors.
     models
-        Names, M of them.
+        Names of the M models.
     c
-        Inverse strength of the logistic regression's L2 penalty.
+        Inverse strength of the L2 penalty of the logistic regression.
     ridge
-        Strength of the cost regression's.
+        Strength of the L2 penalty of the cost regression.
+
+    Attributes
+    ----------
+    quality_
+        (M, d + 1) intercept and weights of the log-odds; 0, a probability of 1/2, if untrained.
+    cost_
+        (M, d + 1) intercept and weights of the costs; NaN if untrained.
+    models_
+        Names of the models.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
 
     Examples
     --------
@@ -47,33 +61,46 @@ class TrainedLinear(Stateful):
         self.c = check_number("TrainedLinear.c", c, low=1e-9, fix="give a number above 0")
         self.ridge = check_number("TrainedLinear.ridge", ridge, low=0, fix="give 0 or more")
         self.models_ = list(models)
-        # Columns: intercept, then a weight per feature; an untrained head says 1/2.
         self.quality_ = np.zeros((len(self.models_), dim + 1))
         self.cost_ = np.full((len(self.models_), dim + 1), np.nan)
 
     def predict_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) probabilities."""
+        """Return the (M,) probabilities that each model satisfies the request."""
         return sigmoid(_linear(self.quality_, x))
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) standard deviations of the labels: it does not know how wrong it is."""
+        """Return (M,) standard deviations of one label; the fit gives no standard errors."""
         p = self.predict_one(x)
         return np.asarray(np.sqrt(p * (1.0 - p)))
 
     def estimate_one(self, x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(M,) probabilities and (M,) costs, NaN for models whose history has none."""
+        """Return (M,) probabilities and (M,) costs; NaN for models whose history has no cost."""
         return self.predict_one(x), np.maximum(_linear(self.cost_, x), 0.0)
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
-        """Check the label; it is trained on histories only."""
+        """Check a label and ignore it: this estimator learns from a history only.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature, the label or the weight is out of range.
+        """
         check_label(x, y, weight)
 
     def learn_many(
         self, x: NDArray[np.float32], labels: NDArray[np.float64], costs: NDArray[np.float64]
     ) -> None:
-        """Train on features (n, d), labels (n, M) and costs (n, M), NaN where unknown.
+        """Train on a history; replaces what was learned before.
 
-        Replaces what was learned before. Labels between 0 and 1 count as both, in proportion.
+        Parameters
+        ----------
+        x
+            (n, d) features.
+        labels
+            (n, M) labels in [0, 1], NaN if unknown. A label y between 0 and 1 counts as a positive
+            label of weight y and a negative one of weight 1 − y.
+        costs
+            (n, M) costs, NaN if unknown.
         """
         from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -88,7 +115,8 @@ class TrainedLinear(Stateful):
                 fit.fit(np.vstack([inputs, inputs])[used], both[used], weights[used])
                 self.quality_[model] = [fit.intercept_[0], *fit.coef_[0]]
             elif len(y):
-                # All alike: nothing to tell apart; the rule of succession.
+                # All labels are 0 or all are 1, so no weight can be fitted. The intercept follows
+                # Laplace's rule of succession.
                 share = (y.sum() + 1.0) / (len(y) + 2.0)
                 self.quality_[model] = 0.0
                 self.quality_[model, 0] = np.log(share / (1.0 - share))
@@ -96,11 +124,11 @@ class TrainedLinear(Stateful):
             if paid.any():
                 price = costs[paid, model]
                 unit = float(price.mean()) or 1.0
-                line = Ridge(alpha=self.ridge).fit(x[paid].astype(np.float64), price / unit)
-                self.cost_[model] = unit * np.array([line.intercept_, *line.coef_])
+                ridge = Ridge(alpha=self.ridge).fit(x[paid].astype(np.float64), price / unit)
+                self.cost_[model] = unit * np.array([ridge.intercept_, *ridge.coef_])
 
     def set_models(self, names: Sequence[str]) -> None:
-        """Keep known models' weights; new ones are untrained."""
+        """Change the list of models: known models keep their weights, new ones are untrained."""
         self.quality_ = carry_over(self.models_, names, self.quality_, 0.0)
         self.cost_ = carry_over(self.models_, names, self.cost_, np.nan)
         self.models_ = list(names)

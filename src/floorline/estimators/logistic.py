@@ -1,4 +1,4 @@
-"""Online logistic regression: one sigmoid head per model on shared features."""
+"""Online logistic regression with one head per model: the predictor of MESS+."""
 
 from __future__ import annotations
 
@@ -16,31 +16,45 @@ from floorline.estimators.base import carry_over, check_label
 from floorline.estimators.sigmoid import sigmoid
 
 _MAX_LOGIT = 12.0
+"""Bound on |log-odds|: probabilities from 6e-6 to 1 − 6e-6. It keeps every logarithm finite."""
 _MAX_IMPORTANCE = 10.0
+"""Bound on the class weight of one label, so that a very rare class cannot cause huge steps."""
+_INITIAL_SQUARES = 1e-2
+"""Initial value of AdaGrad's sums of squared gradients; bounds the first step of a weight."""
+_INITIAL_SLOPE = 0.5
+"""Slope of the calibration before the first label: predictions start close to the mean."""
+_MIN_SLOPE, _MAX_SLOPE = 0.05, 3.0
+"""Bounds on the slope of the calibration: a negative slope would invert the head's ranking."""
+_SLOPE_INFORMATION = 10.0
+"""Information of the initial slope: it resists as much as 10 in Σ p(1 − p)·score²."""
+_MIN_CURVATURE = 0.02
+"""Lower bound on p(1 − p) in the calibration's information, so that labels at a probability near 0
+or 1 still reduce the step size."""
+_MAX_INTERCEPT_STEP = 1.0
+"""Bound on one step of the calibration's intercept, in log-odds."""
 
 
 class OnlineLogistic(Stateful):
-    """One calibrated sigmoid head per model, learned by stochastic gradients.
+    """One calibrated sigmoid head per model, learned by stochastic gradient descent.
 
-    The predictor of MESS+ (arXiv 2505.19947, section 3: frozen text features, one sigmoid output
-    per model, binary cross-entropy, SGD) without its text encoder, which lives in
-    ``floorline.encoders``. Every head learns from its own labels only, so one-sided feedback is no
-    special case.
+    The predictor of MESS+ [1]_ (section 3: frozen text features, one sigmoid output per model,
+    binary cross-entropy, SGD). The text encoder is separate, in ``floorline.encoders``. Every head
+    learns from its own labels only, so labels of the served model alone are enough.
 
-    Calibration is learned along the way: each label first moves the slope and the intercept that
-    map the head's raw score to a log-odds (online Platt scaling, on the score from *before* that
-    label), then the weights. Until a head has seen enough, its slope keeps it near the mean.
+    Each label first updates the slope and the intercept that map the head's score to log-odds
+    (online Platt scaling [2]_, with the score from before this label), then the weights. The slope
+    starts low, so a head with few labels predicts close to the mean.
 
-    AdaGrad's accumulators are sums of squared gradients, which for cross-entropy estimate the
-    diagonal of the Fisher information; their inverse serves as the weights' variance in
-    ``uncertainty_one``.
+    AdaGrad's [3]_ accumulators are sums of squared gradients. For cross-entropy these estimate the
+    diagonal of the Fisher information; ``uncertainty_one`` uses their inverse as the variance of
+    the weights.
 
     Parameters
     ----------
     dim
         Length d of the feature vectors.
     models
-        Names, M of them.
+        Names of the M models.
     rate
         Step size of the weights.
     optimizer
@@ -48,10 +62,42 @@ class OnlineLogistic(Stateful):
     l2
         Weight decay per label.
     balanced
-        Let rare negatives (or positives) of a head pull its weights as hard as frequent ones, by
-        class reweighting; probabilities stay calibrated, since calibration is not reweighted.
-    prior, prior_weight
-        Mean satisfaction assumed of a model without labels, and the number of labels it is worth.
+        Reweight the classes of each head, so that its rarer class influences the weights as much
+        as the other. Probabilities stay calibrated, because the calibration is not reweighted.
+    prior
+        Mean satisfaction of a model without labels.
+    prior_weight
+        Number of labels that the prior counts as.
+
+    Attributes
+    ----------
+    weights_
+        (M, d) float32 weights of the heads.
+    squares_
+        (M, d) float32 sums of squared gradients (AdaGrad).
+    platt_
+        (M, 2) slope and intercept of the calibration: log-odds = slope · score + intercept.
+    information_
+        (M, 2) Fisher information of slope and intercept, Σ p(1 − p)·input². It sets the step size
+        of the calibration.
+    classes_
+        (M, 2) sums of negative and of positive labels, starting at one of each.
+    models_
+        Names of the models.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] MESS+: Dynamically Learned Inference-Time LLM Routing in Model Zoos with Service Level
+       Guarantees. arXiv:2505.19947.
+    .. [2] Platt: Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized
+       Likelihood Methods. Advances in Large Margin Classifiers, 1999.
+    .. [3] Duchi, Hazan, Singer: Adaptive Subgradient Methods for Online Learning and Stochastic
+       Optimization. JMLR 12 (2011).
 
     Examples
     --------
@@ -95,24 +141,19 @@ class OnlineLogistic(Stateful):
         )
         count = len(models)
         self.models_ = list(models)
-        # Per head: weight of negatives and of positives seen, one of each to begin with.
         self.classes_ = np.ones((count, 2))
         self.weights_ = np.zeros((count, self.dim), dtype=np.float32)
-        self.squares_ = np.full((count, self.dim), 1e-2, dtype=np.float32)
-        # Platt scaling per head: log-odds = slope · score + intercept, with the information
-        # (sums of p(1 − p)·input²) that sets its Newton-like steps.
-        self.platt_ = np.tile([0.5, _logit(self.prior)], (count, 1))
-        self.information_ = np.tile(
-            [10.0, self.prior_weight * self.prior * (1.0 - self.prior)], (count, 1)
-        )
+        self.squares_ = np.full((count, self.dim), _INITIAL_SQUARES, dtype=np.float32)
+        self.platt_ = np.tile(self._initial_platt(), (count, 1))
+        self.information_ = np.tile(self._initial_information(), (count, 1))
 
     def predict_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) calibrated probabilities."""
+        """Return the (M,) calibrated probabilities that each model satisfies the request."""
         platt = self.platt_
         return sigmoid(platt[:, 0] * self._scores(x) + platt[:, 1])
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) standard errors by the delta method from diagonal information."""
+        """Return (M,) standard errors, by the delta method from the diagonal information."""
         if isinstance(x, SparseFeatures):
             spread = (x.values**2 / self.squares_[:, x.indices]).sum(axis=1)
         else:
@@ -120,42 +161,63 @@ class OnlineLogistic(Stateful):
         slope = self.platt_[:, 0]
         p = self.predict_one(x)
         variance = slope**2 * self.rate**2 * spread + 1.0 / self.information_[:, 1]
-        # A probability cannot be off by more than 1/2 on average over [0, 1].
+        # No variable in [0, 1] has a standard deviation above 1/2.
         return np.asarray(np.minimum(0.5, p * (1.0 - p) * np.sqrt(variance)))
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
-        """Learn one label of one model; ``weight`` multiplies its gradient."""
+        """Learn one label of one model.
+
+        Parameters
+        ----------
+        x
+            Features of the request.
+        model
+            Position of the model.
+        y
+            Label in [0, 1].
+        weight
+            Factor of the gradient.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature, the label or the weight is out of range.
+        """
         check_label(x, y, weight)
         score = self._score(x, model)
         self._calibrate(score, model, y, weight)
         error = weight * self._error(score, model, y)
         if isinstance(x, SparseFeatures):
-            at: Any = x.indices
+            columns: Any = x.indices
             values = x.values
         else:
-            at, values = slice(None), x
+            columns, values = slice(None), x
         weights = self.weights_[model]
         gradient = np.float32(error) * values
         if self.l2:
-            gradient = gradient + np.float32(self.l2 * weight) * weights[at]
+            gradient = gradient + np.float32(self.l2 * weight) * weights[columns]
         if self.adagrad:
             squares = self.squares_[model]
-            squares[at] += gradient * gradient
-            weights[at] -= np.float32(self.rate) * gradient / np.sqrt(squares[at])
+            squares[columns] += gradient * gradient
+            weights[columns] -= np.float32(self.rate) * gradient / np.sqrt(squares[columns])
         else:
-            weights[at] -= np.float32(self.rate) * gradient
+            weights[columns] -= np.float32(self.rate) * gradient
 
     def set_models(self, names: Sequence[str]) -> None:
-        """Keep known heads; new ones start untrained at the prior."""
+        """Change the list of models: known models keep their heads, new ones start at the prior."""
         old = self.models_
-        fresh_platt = np.array([0.5, _logit(self.prior)])
-        fresh_information = np.array([10.0, self.prior_weight * self.prior * (1.0 - self.prior)])
         self.classes_ = carry_over(old, names, self.classes_, 1.0)
         self.weights_ = carry_over(old, names, self.weights_, 0.0)
-        self.squares_ = carry_over(old, names, self.squares_, 1e-2)
-        self.platt_ = carry_over(old, names, self.platt_, fresh_platt)
-        self.information_ = carry_over(old, names, self.information_, fresh_information)
+        self.squares_ = carry_over(old, names, self.squares_, _INITIAL_SQUARES)
+        self.platt_ = carry_over(old, names, self.platt_, self._initial_platt())
+        self.information_ = carry_over(old, names, self.information_, self._initial_information())
         self.models_ = list(names)
+
+    def _initial_platt(self) -> NDArray[np.float64]:
+        return np.array([_INITIAL_SLOPE, _logit(self.prior)])
+
+    def _initial_information(self) -> NDArray[np.float64]:
+        return np.array([_SLOPE_INFORMATION, self.prior_weight * self.prior * (1.0 - self.prior)])
 
     def _scores(self, x: Features) -> NDArray[np.float32]:
         if isinstance(x, SparseFeatures):
@@ -168,6 +230,7 @@ class OnlineLogistic(Stateful):
         return float(self.weights_[model] @ x)
 
     def _error(self, score: float, model: int, y: float) -> float:
+        """Return the derivative of the (reweighted) loss by the log-odds; counts the label."""
         slope, intercept = self.platt_[model].tolist()
         logit = slope * score + intercept
         classes = self.classes_[model]
@@ -178,21 +241,22 @@ class OnlineLogistic(Stateful):
         negatives, positives = classes.tolist()
         total = negatives + positives
         importance = 0.5 * total * (y / positives + (1.0 - y) / negatives)
-        # Odds relative to the head's own base rate: what they would be were classes even.
-        even = logit - math.log(positives / negatives)
-        return float(min(_MAX_IMPORTANCE, importance) * (_sigmoid(even) - y))
+        # Log-odds if both classes were equally frequent: minus those of the head's base rate.
+        balanced_logit = logit - math.log(positives / negatives)
+        return float(min(_MAX_IMPORTANCE, importance) * (_sigmoid(balanced_logit) - y))
 
     def _calibrate(self, score: float, model: int, y: float, weight: float) -> None:
+        """Move slope and intercept by one step of diagonal Newton's method."""
         platt, information = self.platt_[model], self.information_[model]
         slope, intercept = platt.tolist()
         p = _sigmoid(slope * score + intercept)
-        curvature = weight * max(p * (1.0 - p), 0.02)
+        curvature = weight * max(p * (1.0 - p), _MIN_CURVATURE)
         information[0] += curvature * score * score
         information[1] += curvature
         error = weight * (y - p)
-        platt[0] = min(3.0, max(0.05, slope + error * score / information[0]))
-        step = error / information[1]
-        platt[1] = min(_MAX_LOGIT, max(-_MAX_LOGIT, intercept + min(1.0, max(-1.0, step))))
+        platt[0] = min(_MAX_SLOPE, max(_MIN_SLOPE, slope + error * score / information[0]))
+        step = min(_MAX_INTERCEPT_STEP, max(-_MAX_INTERCEPT_STEP, error / information[1]))
+        platt[1] = min(_MAX_LOGIT, max(-_MAX_LOGIT, intercept + step))
 
 
 def _sigmoid(logit: float) -> float:

@@ -1,4 +1,4 @@
-"""Nearest neighbours in a labelled history, by an approximate index."""
+"""Estimator by the nearest neighbours in a labelled history, with an approximate index."""
 
 from __future__ import annotations
 
@@ -14,39 +14,82 @@ from floorline.errors import InvalidInput, check_number
 from floorline.estimators.base import carry_over, check_label
 
 _COLUMNS = ("features_", "labels_", "costs_")
+"""Arrays of the history; one row per request."""
+_MEAN_ROWS = 2000
+"""Number of most recent requests whose labels make a model's overall mean; bounds the time per
+request."""
+_PRIOR_LABELS = 2.0
+"""Number of labels that the prior counts as in a model's overall mean."""
+_MIN_VARIANCE = 0.01
+"""Lower bound on p(1 − p) in the standard errors: neighbours of equal labels prove no certainty."""
+_MIN_ROOM = 64
+"""Least number of rows that the arrays of the history are allocated for."""
 
 
 class NearestNeighbours(Stateful):
-    """Mean label of the k most similar requests seen, per model; mean cost too if they have one.
+    """Mean label of the k most similar requests of a history, per model, and their mean cost.
 
-    Cosine similarity through an HNSW graph (usearch). The history is the state and the graph is
-    rebuilt from it, by the same insertions in the same order, so that a restored estimator answers
-    as the saved one did. Labels of one request given one model at a time, one after the other,
-    share one entry.
+    The estimator of PORT [1]_. Similarity is the cosine; the search uses an HNSW graph [2]_ of the
+    library usearch. The history is the state. ``restore`` rebuilds the graph by the same
+    insertions in the same order, so a restored estimator gives the same answers. Consecutive
+    labels of one request for different models share one row of the history.
 
-    On 25,000 × 384 with five neighbours, one thread and the same graph, all find every neighbour;
-    usearch 2.26 takes 0.27 ms a search (0.68 with cold caches), hnswlib 0.8 0.11 (0.27) and
-    faiss-cpu 1.15 0.15 (0.40); building takes 12, 6 and 13 s, and 59, 9 and 66 MB are installed
-    (``benchmarks/bench_neighbours.py``; brute force: milliseconds). It is usearch all the same:
-    hnswlib has no wheels, so that every installation would need a C++ compiler, faiss brings its
-    own OpenMP and linear algebra, and half a millisecond is nothing beside a call to a model.
+    Choice of the library: on 25,000 × 384 features with five neighbours, one thread and the same
+    graph parameters, all three candidates find every neighbour (``benchmarks/bench_neighbours.py``;
+    brute force takes milliseconds per search):
+
+    ==============  =======  ===========  =====  =========
+    library         search   cold caches  build  installed
+    ==============  =======  ===========  =====  =========
+    usearch 2.26    0.27 ms  0.68 ms      12 s   59 MB
+    hnswlib 0.8     0.11 ms  0.27 ms      6 s    9 MB
+    faiss-cpu 1.15  0.15 ms  0.40 ms      13 s   66 MB
+    ==============  =======  ===========  =====  =========
+
+    usearch is used because hnswlib has no wheels, so that every installation would need a C++
+    compiler, and faiss ships its own OpenMP and linear algebra. Half a millisecond is small
+    against the duration of a call to a model.
 
     Parameters
     ----------
     dim
         Length d of the feature vectors.
     models
-        Names, M of them.
+        Names of the M models.
     k
         Number of neighbours.
     capacity
-        Most requests kept; when full, the older half is forgotten.
+        Maximum number of requests in the history. When it is full, the older half is deleted.
     shrink
-        Number of labels the model's overall mean is worth against the neighbours'.
+        Number of labels that the model's overall mean counts as among the neighbours' labels.
     prior
-        Mean label assumed of a model without labels.
+        Mean label of a model without labels.
     exact
-        Compare with the whole history instead of searching a graph.
+        Compare with the whole history instead of searching the graph.
+
+    Attributes
+    ----------
+    size_
+        Number n of requests in the history. The arrays below have room for more rows.
+    features_
+        (≥ n, d) float32 features.
+    labels_
+        (≥ n, M) float32 labels in [0, 1], NaN if unknown.
+    costs_
+        (≥ n, M) float32 costs, NaN if unknown.
+    models_
+        Names of the models.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] PORT: arXiv:2509.02718.
+    .. [2] Malkov, Yashunin: Efficient and Robust Approximate Nearest Neighbor Search Using
+       Hierarchical Navigable Small World Graphs. IEEE TPAMI 42 (2020), arXiv:1603.09320.
 
     Examples
     --------
@@ -87,13 +130,13 @@ class NearestNeighbours(Stateful):
         self._index = self._new_index()
 
     def predict_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) mean labels of the neighbours, shrunk to the models' overall means."""
+        """Return the (M,) mean labels of the neighbours, shrunk to the models' overall means."""
         return self._summary(self.neighbours_one(x))[0]
 
     def estimate_one(self, x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(M,) mean labels as ``predict_one`` and (M,) mean costs, from one search.
+        """Return (M,) mean labels as in ``predict_one`` and (M,) mean costs, from one search.
 
-        The cost of a model is NaN where no neighbour has one.
+        The cost of a model is NaN if no neighbour has a cost of it.
         """
         near = self.neighbours_one(x)
         paid = self.costs_[near].astype(np.float64)
@@ -105,12 +148,22 @@ class NearestNeighbours(Stateful):
         return self._summary(near)[0], np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) standard errors of these means."""
+        """Return the (M,) standard errors of the means of ``predict_one``."""
         mean, count = self._summary(self.neighbours_one(x))
-        return np.asarray(np.sqrt(np.maximum(mean * (1.0 - mean), 0.01) / (count + 1.0)))
+        variance = np.maximum(mean * (1.0 - mean), _MIN_VARIANCE)
+        return np.asarray(np.sqrt(variance / (count + 1.0)))
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
-        """Add one label; ``weight`` 0 leaves it out, any other counts fully."""
+        """Add one label of one model.
+
+        ``weight`` 0 skips the label; every other weight counts as 1, because the index has no
+        weights.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature, the label or the weight is out of range.
+        """
         check_label(x, y, weight)
         if weight == 0.0:
             return
@@ -126,14 +179,22 @@ class NearestNeighbours(Stateful):
         labels: NDArray[np.floating],
         costs: NDArray[np.floating] | None = None,
     ) -> None:
-        """Add a history: features (n, d), labels (n, M) in [0, 1] and costs (n, M).
+        """Add a history.
 
-        NaN marks what is unknown; without costs all of them are.
+        Parameters
+        ----------
+        x
+            (n, d) features.
+        labels
+            (n, M) labels in [0, 1], NaN if unknown.
+        costs
+            (n, M) costs of 0 or more, NaN if unknown. Default: all unknown.
 
         Raises
         ------
         InvalidInput
-            If the shapes do not fit, a feature is not finite or a label or cost out of range.
+            If the shapes do not match, a feature is not finite, or a label or cost is out of
+            range. Then nothing is added.
         """
         x = np.asarray(x, dtype=np.float32)
         labels = np.asarray(labels, dtype=np.float32)
@@ -142,7 +203,7 @@ class NearestNeighbours(Stateful):
             raise InvalidInput("history.features.shape", x.shape, f"give (n, {self.dim})")
         for field, given in (("labels", labels), ("costs", paid)):
             if given.shape != (len(x), len(self.models_)):
-                fix = f"give ({len(x)}, {len(self.models_)}), a row a request, a column a model"
+                fix = f"give ({len(x)}, {len(self.models_)}): a row per request, a column per model"
                 raise InvalidInput(f"history.{field}.shape", given.shape, fix)
         if not np.isfinite(x).all():
             raise InvalidInput("features", "holding NaN or infinity", "give finite features")
@@ -156,7 +217,13 @@ class NearestNeighbours(Stateful):
         self._append(x, labels, paid)
 
     def neighbours_one(self, x: Features) -> NDArray[np.int64]:
-        """(≤ k,) positions of the neighbours in the history, nearest first."""
+        """Return the (≤ k,) positions of the neighbours in the history, nearest first.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature is NaN or infinite.
+        """
         if self.size_ == 0:
             return np.zeros(0, dtype=np.int64)
         if not is_finite(x):
@@ -166,25 +233,26 @@ class NearestNeighbours(Stateful):
         return np.asarray(found.keys, dtype=np.int64)
 
     def set_models(self, names: Sequence[str]) -> None:
-        """Keep known models' labels; new ones have none yet."""
+        """Change the list of models: known models keep labels and costs, new ones have none."""
         self.labels_ = carry_over(self.models_, names, self.labels_.T, np.nan).T.copy()
         self.costs_ = carry_over(self.models_, names, self.costs_.T, np.nan).T.copy()
         self.models_ = list(names)
 
     def snapshot(self) -> State:
-        """Copy the history, without its spare room."""
+        """Copy the history, without the unused rows of its arrays."""
         state = super().snapshot()
         for name in _COLUMNS:
             state[name] = state[name][: self.size_]
         return state
 
     def restore(self, state: State) -> None:
-        """Take over a history and rebuild the index."""
+        """Replace the history by that of a snapshot and rebuild the index."""
         super().restore(state)
         self._index = self._new_index()
         self._insert(0)
 
     def _summary(self, near: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the (M,) shrunk mean labels and the (M,) numbers of labels of some requests."""
         labels = self.labels_[near].astype(np.float64)
         known = ~np.isnan(labels)
         count = known.sum(axis=0).astype(np.float64)
@@ -195,10 +263,12 @@ class NearestNeighbours(Stateful):
         return (total + strength * self._overall()) / (count + strength), count
 
     def _overall(self) -> NDArray[np.float64]:
-        labels = self.labels_[max(0, self.size_ - 2000) : self.size_]
+        """Return the (M,) mean labels of the most recent requests, shrunk to the prior."""
+        labels = self.labels_[max(0, self.size_ - _MEAN_ROWS) : self.size_]
         known = ~np.isnan(labels)
         total = np.where(known, labels, 0.0).sum(axis=0, dtype=np.float64)
-        return np.asarray((total + 2.0 * self.prior) / (known.sum(axis=0) + 2.0))
+        count = known.sum(axis=0)
+        return np.asarray((total + _PRIOR_LABELS * self.prior) / (count + _PRIOR_LABELS))
 
     def _append(
         self,
@@ -206,6 +276,7 @@ class NearestNeighbours(Stateful):
         labels: NDArray[np.float32],
         costs: NDArray[np.float32],
     ) -> None:
+        """Add rows to the history; delete its older half first if they do not fit."""
         added = dict(zip(_COLUMNS, (x, labels, costs), strict=True))
         if self.size_ + len(x) > self.capacity:
             keep = max(0, min(self.capacity // 2, self.capacity - len(x)))
@@ -220,17 +291,18 @@ class NearestNeighbours(Stateful):
         for name, rows in added.items():
             old = getattr(self, name)
             if self.size_ > len(old):
-                room = np.full(
-                    (max(64, 2 * self.size_) - len(old), old.shape[1]), np.nan, np.float32
-                )
+                # Doubling the arrays makes the mean time per row constant.
+                added_rows = max(_MIN_ROOM, 2 * self.size_) - len(old)
+                room = np.full((added_rows, old.shape[1]), np.nan, np.float32)
                 setattr(self, name, np.concatenate([old, room]))
             getattr(self, name)[first : self.size_] = rows
         self._insert(first)
 
     def _insert(self, first: int) -> None:
+        """Insert the rows from ``first`` on into the index."""
         if self.size_ > first:
             keys = np.arange(first, self.size_, dtype=np.uint64)
-            # One thread: the graph depends on the order of insertion.
+            # One thread, because the graph depends on the order of insertion.
             self._index.add(keys, self.features_[first : self.size_], threads=1)
 
     def _new_index(self) -> Any:

@@ -1,4 +1,4 @@
-"""Trained networks on disk: weights as safetensors, everything else as JSON. Needs no PyTorch."""
+"""Reading and writing of trained PROTEUS networks: safetensors and JSON, without PyTorch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,34 @@ from floorline._files import write_whole
 from floorline.errors import DataError, InvalidInput
 from floorline.estimators.network import TrainedNetwork, Weights
 
-WEIGHTS, ABOUT = "proteus.safetensors", "proteus.json"
-"""Files of a checkpoint, which is a folder."""
+WEIGHTS, METADATA = "proteus.safetensors", "proteus.json"
+"""Names of the two files in the folder of a checkpoint."""
 
 _FORMAT = "floorline-proteus/1"
 
 
-class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What a checkpoint's JSON says; ``weights`` is the SHA-256 of the other file."""
+class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of a checkpoint's JSON file.
+
+    Parameters
+    ----------
+    format
+        Name and version of the format.
+    models
+        Names of the models, in the order of the arrays.
+    encoder
+        Fingerprint of the encoder.
+    cost
+        Normalised cost of each model.
+    weights
+        SHA-256 of the file of the weights.
+    settings
+        Settings of the training.
+    data
+        Name, digest and size of the training data.
+    metrics
+        Results of the training.
+    """
 
     format: str
     models: tuple[str, ...]
@@ -44,15 +64,29 @@ def save_network(
     data: Mapping[str, Any],
     metrics: Mapping[str, Any],
 ) -> list[Path]:
-    """Write a checkpoint; a reader sees the old one or the new one, never half of each.
+    """Write a checkpoint: the weights as safetensors and their metadata as JSON.
 
-    The same network and descriptions give the same bytes.
+    Each file is replaced atomically, and the JSON holds the digest of the weights, so a reader
+    detects a mix of two checkpoints. The same arguments give the same bytes.
+
+    Parameters
+    ----------
+    network
+        The trained network.
+    folder
+        Folder of the checkpoint; created if missing.
+    settings, data, metrics
+        As in ``CheckpointMetadata``.
+
+    Returns
+    -------
+    The paths of the two files
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(value) for name, value in _fields(network)}
     body = save_tensors(tensors)
     cost = zip(network.models, network.weights.cost.tolist(), strict=True)
-    about = About(
+    metadata = CheckpointMetadata(
         format=_FORMAT,
         models=network.models,
         encoder=network.encoder,
@@ -62,61 +96,68 @@ def save_network(
         data=dict(data),
         metrics=dict(metrics),
     )
-    # The JSON names the weights it belongs to, so a crash between the two is noticed.
+    # The JSON holds the digest of the weights, so a crash between the two writes is detected.
     write_whole(folder / WEIGHTS, body)
-    write_whole(folder / ABOUT, msgspec.json.format(msgspec.json.encode(about), indent=1))
-    return [folder / WEIGHTS, folder / ABOUT]
+    write_whole(folder / METADATA, msgspec.json.format(msgspec.json.encode(metadata), indent=1))
+    return [folder / WEIGHTS, folder / METADATA]
 
 
-def read_about(folder: str | Path) -> About:
-    """Read a checkpoint's JSON.
+def read_metadata(folder: str | Path) -> CheckpointMetadata:
+    """Read a checkpoint's JSON file.
 
     Raises
     ------
     DataError
-        If there is none or it is damaged.
+        If the file is missing, damaged or of another format.
     """
-    path = Path(folder) / ABOUT
+    path = Path(folder) / METADATA
     try:
-        about = msgspec.json.decode(path.read_bytes(), type=About)
+        metadata = msgspec.json.decode(path.read_bytes(), type=CheckpointMetadata)
     except OSError as error:
         fix = f"{error.strerror}; give the folder that 'floorline train proteus' wrote"
         raise DataError(path, fix) from error
     except msgspec.DecodeError as error:
         raise DataError(path, f"damaged checkpoint: {error}; train again") from error
-    if about.format != _FORMAT:
-        raise DataError(path, f"format {about.format!r} is not {_FORMAT!r}; train again")
-    return about
+    if metadata.format != _FORMAT:
+        raise DataError(path, f"format {metadata.format!r} is not {_FORMAT!r}; train again")
+    return metadata
 
 
 def load_network(folder: str | Path) -> TrainedNetwork:
-    """Read a checkpoint for serving.
+    """Read the network of a checkpoint.
 
     Raises
     ------
     DataError
-        If files are missing, damaged or not of one checkpoint.
+        If a file is missing or damaged, or the two files are not of one checkpoint.
     """
-    about = read_about(folder)
+    metadata = read_metadata(folder)
     path = Path(folder) / WEIGHTS
     try:
         body = path.read_bytes()
-        if hashlib.sha256(body).hexdigest() != about.weights:
-            raise DataError(path, f"these are not the weights that {ABOUT} names; train again")
+        if hashlib.sha256(body).hexdigest() != metadata.weights:
+            raise DataError(path, f"the digest differs from the one in {METADATA}; train again")
         weights = Weights(**load_tensors(body))
     except OSError as error:
         raise DataError(path, f"{error.strerror}; train again") from error
     except (SafetensorError, TypeError) as error:
         raise DataError(path, f"damaged checkpoint: {error}; train again") from error
-    return TrainedNetwork(weights, about.models, about.encoder)
+    return TrainedNetwork(weights, metadata.models, metadata.encoder)
 
 
 def check_fits(network: TrainedNetwork, *, encoder: str, models: tuple[str, ...]) -> None:
-    """Raise InvalidInput unless a network can serve these models from these features."""
+    """Check that a network can serve some of these models with the features of this encoder.
+
+    Raises
+    ------
+    InvalidInput
+        If the network was trained on another encoder, or on none of the models.
+    """
     if network.encoder != encoder:
-        raise InvalidInput("encoder", encoder, f"use the one of training, {network.encoder}")
+        fix = f"use the encoder of the training, {network.encoder}"
+        raise InvalidInput("encoder", encoder, fix)
     if not set(models) & set(network.models):
-        fix = "serve one that the network was trained on: " + ", ".join(network.models)
+        fix = "serve at least one model of the training: " + ", ".join(network.models)
         raise InvalidInput("models", models, fix)
 
 

@@ -1,4 +1,4 @@
-"""The honest null: each model's mean so far, whatever the prompt."""
+"""Baseline estimator that ignores the prompt: the running mean of each model's labels."""
 
 from __future__ import annotations
 
@@ -13,16 +13,27 @@ from floorline.estimators.base import carry_over, check_label
 
 
 class RunningMean(Stateful):
-    """Mean label per model with a Beta prior; looks at no prompt.
+    """Mean label per model with a Beta prior; the features are ignored.
 
     Parameters
     ----------
     dim
-        Ignored; there so that every estimator is built alike.
+        Ignored. It is there because all estimators are constructed with the same arguments.
     models
-        Names, M of them.
-    prior, prior_weight
-        Mean and number of labels of the prior.
+        Names of the M models.
+    prior
+        Mean of the Beta prior.
+    prior_weight
+        Number of labels that the prior counts as.
+
+    Attributes
+    ----------
+    weight_
+        (M,) sums of the weights of the labels, including ``prior_weight``.
+    sum_
+        (M,) weighted sums of the labels, including the prior.
+    models_
+        Names of the models.
 
     Examples
     --------
@@ -43,22 +54,28 @@ class RunningMean(Stateful):
         self.sum_ = np.full(len(self.models_), prior * prior_weight)
 
     def predict_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) means."""
+        """Return the (M,) posterior means."""
         return np.asarray(self.sum_ / self.weight_)
 
     def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) standard deviations of the Beta posteriors."""
+        """Return the (M,) standard deviations of the Beta posteriors."""
         mean = self.sum_ / self.weight_
         return np.asarray(np.sqrt(mean * (1.0 - mean) / (self.weight_ + 1.0)))
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
-        """Add one label of one model."""
+        """Add one label of one model.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature, the label or the weight is out of range.
+        """
         check_label(x, y, weight)
         self.weight_[model] += weight
         self.sum_[model] += weight * y
 
     def set_models(self, names: Sequence[str]) -> None:
-        """Keep known models' means; new ones start at the prior."""
+        """Change the list of models: known models keep their means, new ones start at the prior."""
         self.weight_ = carry_over(self.models_, names, self.weight_, self.prior_weight)
         self.sum_ = carry_over(self.models_, names, self.sum_, self.prior * self.prior_weight)
         self.models_ = list(names)

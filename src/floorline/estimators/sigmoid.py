@@ -1,4 +1,4 @@
-"""The logistic function."""
+"""The logistic function, without SciPy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 
 
 def sigmoid(logit: NDArray[Any] | float) -> NDArray[Any]:
-    """1 / (1 + e⁻ˣ), without overflow; exact to 1e-16.
+    """Compute 1 / (1 + e⁻ˣ) without overflow; the error is below 1e-16.
 
-    SciPy's ``expit`` does the same, and takes longer to import than a server takes to start.
+    SciPy's ``expit`` computes the same, but importing it takes longer than the start of a server.
+
+    Parameters
+    ----------
+    logit
+        x, an array of any shape.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A short stand-in for long features that keeps inner products, whatever the encoder."""
+"""Count sketch: compression of features that preserves inner products in expectation."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class Sketch:
     """Count sketch: entry i of the features is added, with a fixed sign, to entry i mod k.
 
-    Inner products of sketches are those of the features in expectation (Charikar, Chen,
-    Farach-Colton 2002; Weinberger et al. 2009 for learning). Nothing is fitted or stored, so it
-    serves from the first request on. Features no longer than k stay as they are.
+    The inner product of two sketches equals that of the features in expectation [1]_ [2]_. Nothing
+    is fitted, so the sketch works from the first request on. Features of length k or less are not
+    changed.
 
-    The last sketch is kept: a request's features are read when it is decided on, when that is
-    counted and when its label comes.
+    The last sketch is cached, because the features of a request are read up to three times: for
+    the decision, when the decision is counted, and when the label arrives.
 
     Parameters
     ----------
     dim
         Length d of the features.
     length
-        k, at most.
+        Maximum length of the sketch; k is the smaller of both.
+
+    References
+    ----------
+    .. [1] Charikar, Chen, Farach-Colton: Finding Frequent Items in Data Streams. ICALP 2002.
+    .. [2] Weinberger, Dasgupta, Langford, Smola, Attenberg: Feature Hashing for Large Scale
+       Multitask Learning. ICML 2009, arXiv:0902.2206.
 
     Examples
     --------
@@ -43,21 +49,21 @@ class Sketch:
         self.dim = dim
         self.length = min(dim, length)
         rows = -(-dim // self.length)
-        places = np.arange(dim, dtype=np.uint64) * _GOLDEN >> np.uint64(63)
+        sign_bits = np.arange(dim, dtype=np.uint64) * _GOLDEN >> np.uint64(63)
         self._signs = np.ones(dim, dtype=np.float32)
         if dim > self.length:
-            self._signs[places == 1] = -1.0
-        # Filled up with zeros, so that the entries form a rectangle.
+            self._signs[sign_bits == 1] = -1.0
+        # The features are padded with zeros to a (rows, k) matrix, whose columns are summed.
         self._shape = (rows, self.length)
-        self._spare = rows * self.length - dim
+        self._padding = rows * self.length - dim
         self._last: tuple[Features, Floats] | None = None
 
     def __call__(self, x: Features) -> Floats:
-        """(k,) sketch of one request's features; not to be written to."""
+        """Return the (k,) sketch of one request's features; do not write to it."""
         return self.with_one(x)[1:]
 
     def with_one(self, x: Features) -> Floats:
-        """(k + 1,) a one, for an intercept, and the sketch; not to be written to."""
+        """Return (k + 1,): the number 1, for an intercept, and the sketch; do not write to it."""
         last = self._last
         if last is not None and last[0] is x:
             return last[1]
@@ -68,16 +74,16 @@ class Sketch:
             phi[1:] = np.bincount(x.indices % self.length, signed, minlength=self.length)
             return phi
         signed = x * self._signs
-        if self._spare:
-            signed = np.concatenate([signed, np.zeros(self._spare, np.float32)])
+        if self._padding:
+            signed = np.concatenate([signed, np.zeros(self._padding, np.float32)])
         phi[1:] = np.add.reduce(signed.reshape(self._shape), axis=0)
-        # Only of what nobody can change: the same object holds the same numbers then.
+        # Only read-only arrays are cached: the numbers of a writable one can change later.
         if not x.flags.writeable:
             self._last = x, phi
         return phi
 
     def many(self, x: NDArray[np.float32]) -> Floats:
-        """(n, k) sketches of features (n, d)."""
-        signed = np.zeros((len(x), self.dim + self._spare), dtype=np.float32)
+        """Return the (n, k) sketches of (n, d) features."""
+        signed = np.zeros((len(x), self.dim + self._padding), dtype=np.float32)
         signed[:, : self.dim] = x * self._signs
         return np.asarray(signed.reshape(len(x), *self._shape).sum(axis=1), dtype=np.float64)

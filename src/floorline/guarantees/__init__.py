@@ -1,4 +1,4 @@
-"""What can be said of a promise with statistical honesty."""
+"""Confidence sequences for mean satisfaction, and off-policy estimates."""
 
 from floorline.guarantees.bernstein import EmpiricalBernstein
 from floorline.guarantees.betting import BettingMixture, Interval, betting_interval

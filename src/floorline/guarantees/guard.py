@@ -1,4 +1,4 @@
-"""Guarded mode: how far above its floor a controller must aim for the lower bound to reach it."""
+"""Guarded mode: the margin above the floor at which its lower confidence bound reaches it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ from floorline.guarantees.betting import total_needed
 from floorline.guarantees.mixture import check_delta
 from floorline.sla import check_floor
 
-_FEWEST_AHEAD = 200.0
+_MIN_LABELS_AHEAD = 200.0
+"""Default number of future labels of ``guard_margin`` while there are fewer labels than this: with
+less, the margin would reach its cap 1 − τ for most floors."""
 
 
 def guard_surplus(floor: float, labels: float, *, confidence: float = 0.95) -> float:
-    """Surplus Σ (s − τ) of so many labels at which their lower bound reaches ``floor``.
+    """Compute the surplus Σ (s − τ) of ``labels`` labels at which their lower bound is ``floor``.
 
-    At most what labels can have, (1 − τ)·labels: that few prove nothing. About 60 µs.
+    The result is capped at (1 − τ)·labels, the largest possible surplus. At the cap the lower
+    bound cannot reach the floor with so few labels. One call takes about 60 µs.
 
     Parameters
     ----------
-    floor, labels, confidence
-        As for ``guard_margin``.
+    floor
+        The floor τ.
+    labels
+        Number of labels.
+    confidence
+        Confidence level of the interval of which the bound is the lower end.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is out of range.
 
     Examples
     --------
@@ -40,27 +52,34 @@ def guard_margin(
     confidence: float = 0.95,
     ahead: float | None = None,
 ) -> float:
-    """Margin to aim above ``floor`` so that the lower confidence bound reaches it.
+    """Compute the margin to add to ``floor`` so that the lower confidence bound reaches it.
 
-    If the next ``ahead`` labels have mean ``floor`` plus this margin, then after them the lower
-    bound of ``betting_interval`` over all labels is at least ``floor``. It is 0 if the labels so
-    far suffice even when the next ones have mean ``floor``, and never above 1 − floor; at that cap
-    the bound cannot be reached within so few labels.
+    If the next ``ahead`` labels have mean ``floor`` plus this margin, then the lower bound of
+    ``betting_interval`` over all labels is at least ``floor`` after them. The margin is 0 if it is
+    at least ``floor`` even when the next labels have mean ``floor``. The margin is at most
+    1 − floor; at this cap the bound cannot reach the floor within ``ahead`` labels.
 
-    About 60 µs; ask anew every few dozen labels, not for each request.
+    One call takes about 60 µs; repeat it every few dozen labels, not for each request.
 
     Parameters
     ----------
     floor
-        τ, or the mean floor if it differs between requests.
-    labels, satisfied
-        Number of labels so far and the sum of their scores: ``Ledger.labels_``, ``satisfied_``.
+        The floor τ, or the mean floor if it differs between requests.
+    labels
+        Number of labels so far, ``Ledger.labels_``.
+    satisfied
+        Sum of their scores, ``Ledger.satisfied_``.
     confidence
-        The SLA's.
+        Confidence level of the SLA.
     ahead
-        Number of labels within which the bound is to reach the floor, such as the reporting rate
-        times the requests of a period. By default as many as there are, and at least 200: the plan
-        is to be proved by the time the labels have doubled.
+        Number of labels after which the bound reaches the floor, for example the label rate times
+        the number of requests in a period. Default: the number of labels so far, at least 200, so
+        that the floor is proved when the number of labels has doubled.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is out of range.
 
     Examples
     --------
@@ -75,7 +94,7 @@ def guard_margin(
     fix = "give the sum of the labels' scores"
     check_number("satisfied", satisfied, low=0.0, high=labels + 1e-9 * (1.0 + labels), fix=fix)
     if ahead is None:
-        ahead = max(labels, _FEWEST_AHEAD)
+        ahead = max(labels, _MIN_LABELS_AHEAD)
     check_number("ahead", ahead, low=1.0, fix="give a number of labels of 1 or more")
     needed = total_needed(labels + ahead, floor, (1.0 - confidence) / 2.0)
     return min(max((needed - satisfied) / ahead - floor, 0.0), 1.0 - floor)

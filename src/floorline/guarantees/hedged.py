@@ -1,4 +1,4 @@
-"""The hedged-capital confidence sequence, for values whose mean does not move."""
+"""The hedged-capital confidence sequence, for values with a constant mean."""
 
 from __future__ import annotations
 
@@ -7,32 +7,55 @@ import math
 import numpy as np
 
 from floorline.core.snapshots import Stateful
-from floorline.guarantees.betting import Interval, check_range, unit
+from floorline.guarantees.betting import Interval, check_range, scale_to_unit
 from floorline.guarantees.mixture import check_delta
 
-_MOST_BET = 0.5
+_MAX_BET = 0.5
+"""Largest share of the capital in one bet; the truncation c of the paper, which suggests 1/2."""
 
 
 class HedgedCapital(Stateful):
     """Running hedged-capital confidence sequence for the *constant* mean of values in [low, high].
 
-    Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS-B 86
-    (2024), with predictable plug-in bets: capital is bet on each mean of a grid being too low and
-    on its being too high, more boldly the less the values vary, and never more than half. It adapts
-    to values that vary little, as ``EmpiricalBernstein`` does, and is narrower; but if expectations
-    drift there is no constant mean for it to cover. Intervals nest: what was excluded once stays
-    excluded.
+    The method [1]_ with predictable plug-in bets: for each mean of a grid, capital is bet that it
+    is too low and that it is too high. Bets are larger for values of smaller variance, up to half
+    of the capital. The interval adapts to values of small variance, as ``EmpiricalBernstein`` does,
+    and is narrower. It is not valid if the expectations drift, because then there is no constant
+    mean. Intervals are nested: an excluded mean stays excluded.
 
-    An update takes two logarithms per grid point, about 15 µs for 400 of them.
+    An update computes two logarithms per grid point, about 15 µs for 400 points.
 
     Parameters
     ----------
     delta
-        Error probability; bets are sized for it.
+        Error probability. The bets depend on it.
     low, high
         Range of the values.
     grid
-        Number of steps of the grid; bounds are rounded outwards to it.
+        Number of steps of the grid. Bounds are rounded outwards to grid points.
+
+    Attributes
+    ----------
+    n_
+        Number of values.
+    total_
+        Sum of the values, scaled to [0, 1].
+    squares_
+        Sum of the squared differences of scaled values and running means.
+    above_, below_
+        (grid + 1,) logarithms of the capitals bet on a mean above and below each grid point.
+    lower_, upper_
+        Bounds so far, scaled to [0, 1].
+
+    Raises
+    ------
+    InvalidInput
+        If delta is not between 0 and 1, or the range is not finite or has no width.
+
+    References
+    ----------
+    .. [1] Waudby-Smith, Ramdas: Estimating means of bounded random variables by betting. JRSS-B 86
+       (2024).
 
     Examples
     --------
@@ -61,34 +84,41 @@ class HedgedCapital(Stateful):
 
     @property
     def mean(self) -> float | None:
-        """Mean of the values; None without any."""
+        """Mean of the values; None without values."""
         return self.low + (self.high - self.low) * self.total_ / self.n_ if self.n_ else None
 
     def add(self, value: float) -> None:
-        """Bet against every mean of the grid, then see the value."""
-        scaled = unit(value, self.low, self.high)
+        """Add a value: update the capitals bet against every mean of the grid.
+
+        Raises
+        ------
+        InvalidInput
+            If the value is outside the range.
+        """
+        scaled = scale_to_unit(value, self.low, self.high)
         t = self.n_ + 1
         variance = (0.25 + self.squares_) / t
         bet = math.sqrt(2.0 * math.log(2.0 / self.delta) / (variance * t * math.log(1.0 + t)))
         means = self.means
         with np.errstate(divide="ignore"):
-            up = np.minimum(bet, _MOST_BET / means)
-            down = np.minimum(bet, _MOST_BET / (1.0 - means))
+            up = np.minimum(bet, _MAX_BET / means)
+            down = np.minimum(bet, _MAX_BET / (1.0 - means))
         self.above_ += np.log1p(up * (scaled - means))
         self.below_ += np.log1p(-down * (scaled - means))
         self.n_ = t
         self.total_ += scaled
         self.squares_ += (scaled - (0.5 + self.total_) / (t + 1)) ** 2
-        # The two capitals fall and rise with the mean, so each excludes one end of the grid.
-        ruin = math.log(2.0 / self.delta)
-        low_end = np.flatnonzero(self.above_ >= ruin)
-        high_end = np.flatnonzero(self.below_ >= ruin)
+        # One capital decreases in the mean, the other increases, so each excludes one end of the
+        # grid.
+        threshold = math.log(2.0 / self.delta)
+        low_end = np.flatnonzero(self.above_ >= threshold)
+        high_end = np.flatnonzero(self.below_ >= threshold)
         if low_end.size:
             self.lower_ = max(self.lower_, float(means[low_end[-1]]))
         if high_end.size:
             self.upper_ = min(self.upper_, float(means[high_end[0]]))
 
     def interval(self) -> Interval:
-        """Interval at confidence 1 − delta."""
+        """Return the interval at confidence 1 − delta."""
         width = self.high - self.low
         return Interval(self.low + width * self.lower_, self.low + width * self.upper_)

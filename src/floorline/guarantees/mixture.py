@@ -1,10 +1,10 @@
-"""A prior over betting rates, and the bounds that a mixture over it gives.
+"""Mixtures of test supermartingales over a prior of betting rates, and the bounds they give.
 
-A test supermartingale for one rate λ is sharp at one sample size only. A mixture over a fixed grid
-of rates is a test supermartingale too and nearly sharp at all of them (the discrete mixtures of
-Howard, Ramdas, McAuliffe & Sekhon, Annals of Statistics 49 (2021)); by Ville's inequality it ever
-exceeds 1/α with probability at most α. Any fixed grid and prior are valid; these only decide where
-the bounds are sharpest.
+The test supermartingale of one rate λ gives a narrow bound at one sample size only. A mixture over
+a fixed grid of rates is a test supermartingale too, and its bounds are nearly as narrow at all
+sample sizes (discrete mixtures, Howard, Ramdas, McAuliffe, Sekhon, Annals of Statistics 49 (2021)).
+By Ville's inequality the probability that it ever exceeds 1/α is at most α. Every fixed grid and
+prior is valid; they decide only at which sample sizes the bounds are narrowest.
 """
 
 from __future__ import annotations
@@ -19,23 +19,45 @@ from numpy.typing import NDArray
 from floorline.errors import check_number
 
 Terms = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""From x (...) to the terms of a log-mixture (..., K) and their derivatives."""
+"""Function of x (...) that returns the terms (..., K) of a log-mixture and their derivatives."""
 
 _NEWTON_STEPS = 40
-_CLOSE = 1e-10
+"""Maximum number of Newton steps; about 10 are enough."""
+_TOLERANCE = 1e-10
+"""Difference of the log-mixture to its threshold at which Newton's method stops."""
 
 
 class Prior(NamedTuple):
-    """Rates λ (K,), geometrically spaced, and the logarithms of their weights (K,)."""
+    """Prior over K betting rates.
+
+    Parameters
+    ----------
+    rates
+        (K,) rates λ, geometrically spaced.
+    log_weights
+        (K,) logarithms of their weights, which sum to 1.
+    """
 
     rates: NDArray[np.float64]
     log_weights: NDArray[np.float64]
 
 
 def cauchy_prior(low: float, high: float, *, centre: float, scale: float, count: int = 24) -> Prior:
-    """Spread weights over rates like a Cauchy density of their logarithms.
+    """Weight the rates in proportion to a Cauchy density of their logarithms.
 
-    Its heavy tails cost only log log of the sample size far away from the centre.
+    The tails are heavy, so a rate far from the centre widens the bounds only by a term of order
+    log log of the sample size.
+
+    Parameters
+    ----------
+    low, high
+        Lowest and highest rate.
+    centre
+        Rate of the highest weight.
+    scale
+        Scale of the Cauchy density of ln λ.
+    count
+        Number K of rates.
     """
     rates = np.geomspace(low, high, count)
     weights = 1.0 / (1.0 + (np.log(rates / centre) / scale) ** 2)
@@ -43,31 +65,48 @@ def cauchy_prior(low: float, high: float, *, centre: float, scale: float, count:
 
 
 def log_mixture(terms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithm of the sum of exponentials over the last axis."""
+    """Compute the logarithm of the sum of exponentials over the last axis: (..., K) to (...)."""
     top = terms.max(axis=-1)
     total: NDArray[np.float64] = top + np.log(np.exp(terms - top[..., None]).sum(axis=-1))
     return total
 
 
-def climb(start: NDArray[np.float64], terms_at: Terms, threshold: float) -> NDArray[np.float64]:
-    """Solve ``log_mixture(terms_at(x)) = threshold`` by Newton's method from the safe side.
+def solve_mixture(
+    start: NDArray[np.float64], terms_at: Terms, threshold: float
+) -> NDArray[np.float64]:
+    """Solve ``log_mixture(terms_at(x)) = threshold`` by Newton's method from the valid side.
 
-    Terms must be convex in x. Newton's method then approaches the root from the side on which the
-    mixture is above the threshold and never crosses it, so that stopping early is conservative.
-    Where the mixture is below the threshold at ``start`` already, ``start`` is the answer.
+    The terms must be convex in x. Newton's method then approaches the root from the side on which
+    the mixture exceeds the threshold and never crosses it, so stopping early gives a valid, wider
+    bound.
+
+    Parameters
+    ----------
+    start
+        (...) starting points. Where the mixture is below the threshold, ``start`` is the result.
+    terms_at
+        The terms of the mixture and their derivatives.
+    threshold
+        Value of the log-mixture at the root.
     """
     x = start
     for _ in range(_NEWTON_STEPS):
         terms, slopes = terms_at(x)
         value = log_mixture(terms)
         gap = np.maximum(value - threshold, 0.0)
-        if not (gap > _CLOSE).any():
+        if not (gap > _TOLERANCE).any():
             break
         x = x - gap / (np.exp(terms - value[..., None]) * slopes).sum(axis=-1)
     return x
 
 
 def check_delta(delta: float) -> float:
-    """Return an error probability if it lies strictly between 0 and 1; InvalidInput otherwise."""
+    """Return an error probability that lies strictly between 0 and 1.
+
+    Raises
+    ------
+    InvalidInput
+        If it does not.
+    """
     fix = "give a number above 0 and below 1, such as 0.05"
     return check_number("delta", delta, low=math.ulp(0.0), high=1.0 - 2**-53, fix=fix)

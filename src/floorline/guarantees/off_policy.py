@@ -1,4 +1,4 @@
-"""Off-policy estimates: what another policy would have got, from what the logging one did."""
+"""Off-policy estimates of another policy's mean value from the log of the serving policy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ Kind = Literal["IPS", "SNIPS", "DR"]
 
 
 class Estimate(NamedTuple):
-    """An estimate and its interval; ``interval`` names how that was made."""
+    """An off-policy estimate.
+
+    Parameters
+    ----------
+    kind
+        Estimator: IPS, SNIPS or DR.
+    value
+        The estimate.
+    lower, upper
+        Ends of its interval.
+    interval
+        Method of the interval, in words.
+    """
 
     kind: Kind
     value: float
@@ -25,22 +37,30 @@ class Estimate(NamedTuple):
     interval: str
 
 
-class Sample(NamedTuple):
-    """Logged values (n,) and what weighs them, in the order of the log.
+class WeightedSample(NamedTuple):
+    """Logged values with their importance weights, in the order of the log.
 
-    ``weight`` is π(a)/p(a), with a the logged choice, p its logged propensity and π the other
-    policy's; ``guess`` an estimate of the value made before it was known, ``baseline`` the mean of
-    such estimates over the other policy's choice.
+    Parameters
+    ----------
+    value
+        (n,) logged values, such as labels or costs.
+    weight
+        (n,) importance weights π(a)/p(a): a is the logged choice, p(a) its logged propensity and
+        π(a) its propensity under the other policy.
+    prediction
+        (n,) predictions of the value, made before it was known.
+    baseline
+        (n,) means of such predictions over the other policy's choice.
     """
 
     value: NDArray[np.float64]
     weight: NDArray[np.float64]
-    guess: NDArray[np.float64]
+    prediction: NDArray[np.float64]
     baseline: NDArray[np.float64]
 
     @property
     def effective_size(self) -> float:
-        """Kish's effective sample size, (Σw)²/Σw²; 0 if every weight is."""
+        """Kish's effective sample size, (Σw)²/Σw²; 0 if every weight is 0."""
         squares = float((self.weight**2).sum())
         return float(self.weight.sum()) ** 2 / squares if squares else 0.0
 
@@ -49,29 +69,41 @@ CENTRAL_LIMIT = "central limit theorem, one look"
 ANYTIME = "empirical-Bernstein confidence sequence, any time"
 
 
-def estimates(sample: Sample, delta: float, *, shares: bool) -> list[Estimate]:
+def estimates(sample: WeightedSample, delta: float, *, shares: bool) -> list[Estimate]:
     """Estimate the other policy's mean value by three estimators.
 
-    - *IPS*: mean of w·v. Unbiased.
-    - *SNIPS*: Σw·v / Σw (Swaminathan & Joachims 2015). Nearly unbiased, varies less.
-    - *DR*: mean of baseline + w·(v − guess) (Dudík, Erhan, Langford & Li 2014). Unbiased, and the
-      less variable the better the guesses.
+    - *IPS* (inverse propensity score): mean of w·v. Unbiased.
+    - *SNIPS* (self-normalised IPS [1]_): Σw·v / Σw. Small bias, smaller variance.
+    - *DR* (doubly robust [2]_): mean of baseline + w·(v − prediction). Unbiased; the variance is
+      smaller for better predictions.
 
-    Intervals follow from the central limit theorem for martingales, but that of IPS for
-    ``shares``, values in [0, 1], which is an empirical-Bernstein confidence sequence
-    (``InversePropensity``).
+    The interval of IPS for ``shares`` is an empirical-Bernstein confidence sequence
+    (``InversePropensity``). All other intervals follow from the central limit theorem for
+    martingales.
 
     Parameters
     ----------
     sample
-        Of at least 2 values, with a positive weight among them.
+        At least 2 values, of which one or more have a positive weight.
     delta
         Error probability of each interval.
     shares
-        Whether values lie in [0, 1].
+        Whether the values lie in [0, 1].
+
+    Raises
+    ------
+    InvalidInput
+        If delta is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] Swaminathan, Joachims: The Self-Normalized Estimator for Counterfactual Learning. NIPS
+       2015.
+    .. [2] Dudík, Erhan, Langford, Li: Doubly Robust Policy Evaluation and Optimization.
+       Statistical Science 29 (2014).
     """
     check_delta(delta)
-    value, weight, guess, baseline = sample
+    value, weight, prediction, baseline = sample
     z = NormalDist().inv_cdf(1.0 - delta / 2.0)
     weighted = weight * value
     ips = float(weighted.mean())
@@ -85,7 +117,7 @@ def estimates(sample: Sample, delta: float, *, shares: bool) -> list[Estimate]:
         first = _central("IPS", ips, _error(weighted), z)
     snips = float(weighted.sum() / weight.sum())
     residual = weight * (value - snips) / weight.mean()
-    robust = baseline + weight * (value - guess)
+    robust = baseline + weight * (value - prediction)
     return [
         first,
         _central("SNIPS", snips, _error(residual), z),
@@ -94,6 +126,7 @@ def estimates(sample: Sample, delta: float, *, shares: bool) -> list[Estimate]:
 
 
 def _error(terms: NDArray[np.float64]) -> float:
+    """Return the standard error of the mean of (n,) terms."""
     return float(terms.std(ddof=1)) / math.sqrt(len(terms))
 
 

@@ -1,9 +1,9 @@
-"""Confidence sequences from labels that are revealed with a known probability.
+"""Confidence sequences from labels that arrive with a known probability.
 
-Where the probability φ of a label is known, as for a judge that is asked at random, these hold for
-*all* responses, labelled or not, however the labelled ones were chosen. Where it is not known, as
-for users, there is nothing to weight with; then ``BettingMixture`` over the labels holds for the
-labelled responses, and docs/guarantees.md says what must be assumed beyond that.
+If the probability φ of a label is known, as for a judge that is asked at random, these sequences
+are valid for *all* responses, labelled or not, even if φ depends on the request. If φ is unknown,
+as for labels of users, there are no weights. Then ``BettingMixture`` over the labels is valid for
+the labelled responses; docs/guarantees.md states what must be assumed to extend it to all.
 """
 
 from __future__ import annotations
@@ -11,17 +11,28 @@ from __future__ import annotations
 from floorline.core.snapshots import Stateful
 from floorline.errors import check_number
 from floorline.guarantees.bernstein import LowerBound
-from floorline.guarantees.betting import Interval, unit
+from floorline.guarantees.betting import Interval, scale_to_unit
 from floorline.guarantees.mixture import check_delta
 
 
 class InversePropensity(Stateful):
     """Empirical-Bernstein confidence sequence over labels weighted by 1/φ.
 
-    The mean of s is bounded from below by that of (F/φ)·s, and from above by that of
-    (F/φ)·(1 − s), where F = 1 if there is a label. Neither is ever negative, so that no bound on
-    1/φ enters (Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro 2024, "Anytime-valid off-policy
-    inference for contextual bandits", ACM/IMS J. Data Science). φ may differ between requests.
+    Let F = 1 if a request has a label, else 0. The lower bound comes from the mean of (F/φ)·s, the
+    upper bound from the mean of (F/φ)·(1 − s). Both are at least 0, so no bound on 1/φ is needed
+    [1]_. φ may differ between requests.
+
+    Attributes
+    ----------
+    satisfied_
+        ``LowerBound`` of (F/φ)·s.
+    missed_
+        ``LowerBound`` of (F/φ)·(1 − s).
+
+    References
+    ----------
+    .. [1] Waudby-Smith, Wu, Ramdas, Karampatziakis, Mineiro: Anytime-valid off-policy inference for
+       contextual bandits. ACM/IMS Journal of Data Science (2024).
 
     Examples
     --------
@@ -43,52 +54,78 @@ class InversePropensity(Stateful):
 
     @property
     def mean(self) -> float | None:
-        """Mean of the weighted labels, which may exceed 1; None without any request."""
+        """Mean of the weighted labels, which may exceed 1; None without requests."""
         return self.satisfied_.total_ / self.n_ if self.n_ else None
 
     def add(self, score: float | None, rate: float) -> None:
-        """Count a request: its score or None, and the probability φ with which it got one."""
+        """Add a request.
+
+        Parameters
+        ----------
+        score
+            Its label in [0, 1], or None.
+        rate
+            Probability φ of a label for this request.
+
+        Raises
+        ------
+        InvalidInput
+            If the request has a label and its score or rate is out of range.
+        """
         weight = 0.0 if score is None else 1.0 / _check_rate(rate)
-        satisfied = 0.0 if score is None else unit(score)
+        satisfied = 0.0 if score is None else scale_to_unit(score)
         self.weigh(weight, satisfied)
 
     def weigh(self, weight: float, score: float) -> None:
-        """Count a score in [0, 1] under a weight ≥ 0 whose expectation before it came was 1."""
+        """Add a score in [0, 1] with a weight of 0 or more, whose conditional expectation is 1."""
         for side, value in ((self.satisfied_, score), (self.missed_, 1.0 - score)):
             forecast = min((0.5 + side.total_) / (side.n_ + 1), 1.0)
             side.add(weight * value, forecast)
 
     def interval(self, delta: float) -> Interval:
-        """Interval at confidence 1 − delta; half of delta for each side."""
+        """Return the interval at confidence 1 − delta; each side has error probability delta/2."""
         return _two_sided(self.satisfied_, self.missed_, delta)
 
 
 class DoublyRobust(Stateful):
     """Empirical-Bernstein confidence sequence over doubly robust pseudo-outcomes.
 
-    The pseudo-outcome ŝ + (F/φ)(s − ŝ) has the right expectation for any estimate ŝ made before
-    the response, and varies the less the better ŝ is. ŝ is also its forecast, so requests without
-    a label cost no width.
+    The pseudo-outcome ŝ + (F/φ)(s − ŝ) is unbiased for every estimate ŝ made before the response.
+    Its variance is smaller for a better ŝ. ŝ is also its forecast, so requests without a label do
+    not widen the interval.
 
     Parameters
     ----------
-    least_rate
-        Least probability φ of a label there can be; pseudo-outcomes deviate by up to its inverse.
+    min_rate
+        Lower bound of the probabilities φ of a label. A pseudo-outcome deviates from ŝ by at most
+        1/``min_rate``.
+
+    Attributes
+    ----------
+    satisfied_
+        ``LowerBound`` of the pseudo-outcomes.
+    missed_
+        ``LowerBound`` of 1 minus the pseudo-outcomes.
+
+    Raises
+    ------
+    InvalidInput
+        If the rate is not above 0 and at most 1.
 
     Examples
     --------
-    >>> robust = DoublyRobust(least_rate=0.2)
+    >>> robust = DoublyRobust(min_rate=0.2)
     >>> for number in range(4000):
     ...     robust.add(0.9, 1.0 if number % 5 == 0 else None, rate=0.2)
     >>> robust.n_, round(robust.mean, 3), round(robust.interval(0.05).lower, 2)
     (4000, 1.0, 0.98)
     """
 
-    def __init__(self, least_rate: float) -> None:
-        self.least_rate = _check_rate(least_rate)
-        reach = 1.0 / self.least_rate
-        self.satisfied_ = LowerBound(1.0 - reach, 1.0)
-        self.missed_ = LowerBound(1.0 - reach, 1.0)
+    def __init__(self, min_rate: float) -> None:
+        self.min_rate = _check_rate(min_rate)
+        max_deviation = 1.0 / self.min_rate
+        self.satisfied_ = LowerBound(1.0 - max_deviation, 1.0)
+        self.missed_ = LowerBound(1.0 - max_deviation, 1.0)
 
     @property
     def n_(self) -> int:
@@ -97,23 +134,38 @@ class DoublyRobust(Stateful):
 
     @property
     def mean(self) -> float | None:
-        """Mean of the pseudo-outcomes, which may lie outside [0, 1]; None without any."""
+        """Mean of the pseudo-outcomes, which may lie outside [0, 1]; None without requests."""
         return self.satisfied_.total_ / self.n_ if self.n_ else None
 
     def add(self, expected: float, score: float | None, rate: float) -> None:
-        """Count a request: ŝ, its score or None, and the probability φ with which it got one."""
-        forecast = unit(expected)
+        """Add a request.
+
+        Parameters
+        ----------
+        expected
+            The estimate ŝ in [0, 1], made before the response.
+        score
+            Its label in [0, 1], or None.
+        rate
+            Probability φ of a label for this request.
+
+        Raises
+        ------
+        InvalidInput
+            If a number is out of range; a rate is checked only if there is a label.
+        """
+        forecast = scale_to_unit(expected)
         value = forecast
         if score is not None:
-            fix = "give at least the least rate"
-            value += (unit(score) - forecast) / check_number(
-                "rate", rate, low=self.least_rate, high=1.0, fix=fix
+            fix = f"give a probability from min_rate = {self.min_rate:g} to 1"
+            value += (scale_to_unit(score) - forecast) / check_number(
+                "rate", rate, low=self.min_rate, high=1.0, fix=fix
             )
         self.satisfied_.add(value, forecast)
         self.missed_.add(1.0 - value, 1.0 - forecast)
 
     def interval(self, delta: float) -> Interval:
-        """Interval at confidence 1 − delta; half of delta for each side."""
+        """Return the interval at confidence 1 − delta; each side has error probability delta/2."""
         return _two_sided(self.satisfied_, self.missed_, delta)
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
 from floorline.estimators.network import (
-    LEAST_EXPONENT,
-    MOST_EXPONENT,
-    SHARPEST,
+    MAX_CONCENTRATION,
+    MAX_EXPONENT,
+    MIN_EXPONENT,
     Weights,
 )
 from floorline.training.settings import TrainingSettings
@@ -99,14 +99,14 @@ class Network(nn.Module):
         hidden = torch.relu(linear(hidden, self.second_weight, self.second_bias))
         hidden = hidden * self._gate(self.second_gate, scaled)
         raw = linear(hidden, self.beta_weight, self.beta_bias)
-        a, b = (1.0 + SHARPEST * torch.sigmoid(raw)).unbind(1)
+        a, b = (1.0 + MAX_CONCENTRATION * torch.sigmoid(raw)).unbind(1)
         return a, b
 
     def scores(self, p: Tensor, mu: Tensor, boost: Tensor | None = None) -> Tensor:
         """(..., M) of p̂ (..., M) and μ (...)."""
         boost = self.boost if boost is None else boost
-        spread = MOST_EXPONENT - LEAST_EXPONENT
-        gamma = LEAST_EXPONENT + spread * torch.sigmoid(self.exponent)
+        width = MAX_EXPONENT - MIN_EXPONENT
+        gamma = MIN_EXPONENT + width * torch.sigmoid(self.exponent)
         cheapness = (1.0 - mu)[..., None] ** gamma
         return p + mu[..., None] * boost - cheapness * self.cost
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from floorline.errors import FloorlineError, InvalidInput
 from floorline.events import DIRECT, Decision, Event, Feedback, Outcome, SlaChange, ZooChange
-from floorline.guarantees.off_policy import Estimate, Sample, estimates
+from floorline.guarantees.off_policy import Estimate, WeightedSample, estimates
 from floorline.policies import Policy
 from floorline.replay.environment import GivenFeatures
 from floorline.router import Router
@@ -270,10 +270,10 @@ class Counterfactual:
             )
 
 
-def _sample(rows: Sequence[_Row], value: str, about: str) -> Sample:
+def _sample(rows: Sequence[_Row], value: str, about: str) -> WeightedSample:
     def column(name: str) -> Any:
         return np.array([getattr(row, name) for row in rows], dtype=np.float64)
 
-    return Sample(
+    return WeightedSample(
         column(value), column("weight"), column(f"{about}_guess"), column(f"{about}_baseline")
     )

@@ -136,7 +136,7 @@ def test_learning_changes_nothing_but_expected_costs(started, vector):
 
 def test_features_of_another_length_and_odd_networks_are_refused(random_network, zoo):
     policy = make_policy("proteus", network=random_network())
-    with pytest.raises(InvalidInput, match="give features of length 6, made by vectors"):
+    with pytest.raises(InvalidInput, match="give features of length 6, from the encoder vectors"):
         policy.start(zoo, SLAS, 7)
     with pytest.raises(InvalidInput, match=r"proteus\.network"):
         make_policy("proteus", network="somewhere")

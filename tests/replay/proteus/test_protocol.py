@@ -69,7 +69,8 @@ def test_a_network_states_its_preference_and_is_read_from_disk(network, simulate
 def test_a_network_of_other_features_is_refused(random_network, simulated, tmp_path):
     save_network(random_network(), tmp_path, settings={}, data={}, metrics={})
     spec = Spec("proteus", 0.8, parameters={"checkpoint": str(tmp_path)})
-    with pytest.raises(InvalidInput, match=r"encoder is .*: use the one of training, vectors"):
+    message = r"encoder is .*: use the encoder of the training, vectors"
+    with pytest.raises(InvalidInput, match=message):
         replay(simulated, spec)
 
 
