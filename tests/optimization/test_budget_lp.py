@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from floorline.optimization import budget_lp as budget_prices
+from floorline.optimization import budget_lp
 from floorline.optimization.budget_lp import budget_dual, capped_prices, served, solve_budgets
 
 
@@ -18,7 +18,7 @@ def problem(rows, models, seed, scale=1.0, share=0.4, labels=False):
 
 
 def linear_program(quality, cost, budgets, total=np.inf):
-    """The program as written, dense."""
+    """Optimal value of the program, by dense matrices."""
     rows, models = quality.shape
     once = np.kron(np.eye(rows), np.ones(models))
     per_model = np.zeros((models, rows * models))
@@ -44,14 +44,14 @@ def linear_program(quality, cost, budgets, total=np.inf):
     total=st.sampled_from([None, 0.3]),
 )
 @settings(max_examples=60)
-def test_small_cases_are_those_of_the_linear_program(rows, models, seed, share, labels, total):
+def test_small_cases_equal_the_dense_linear_program(rows, models, seed, share, labels, total):
     quality, cost, budgets = problem(rows, models, seed, share=share, labels=labels)
-    whole = np.inf if total is None else total * cost.mean() * rows
-    solution = solve_budgets(quality, cost, budgets, whole)
-    value = linear_program(quality, cost, budgets, whole)
+    total_budget = np.inf if total is None else total * cost.mean() * rows
+    solution = solve_budgets(quality, cost, budgets, total_budget)
+    value = linear_program(quality, cost, budgets, total_budget)
     assert solution.value == pytest.approx(value, abs=1e-7)
-    every = np.ones(quality.shape, dtype=bool)
-    dual = budget_dual(quality, cost, budgets, whole, solution, every)
+    usable = np.ones(quality.shape, dtype=bool)
+    dual = budget_dual(quality, cost, budgets, total_budget, solution, usable)
     assert dual == pytest.approx(value, abs=1e-6)
     assert (solution.own >= 0).all()
     assert solution.shared >= 0
@@ -62,16 +62,16 @@ def test_small_cases_are_those_of_the_linear_program(rows, models, seed, share, 
 def test_sifting_finds_the_optimum_of_large_cases(labels, total):
     quality, cost, budgets = problem(900, 4, seed=1, labels=labels)
     budgets[2] = np.inf
-    every = np.ones(quality.shape, dtype=bool)
-    whole = budget_prices._program(quality, cost, budgets, total, every)
-    for start in (None, whole.prices, np.zeros(4), 10 * whole.prices):
+    usable = np.ones(quality.shape, dtype=bool)
+    direct = budget_lp._solve_lp(quality, cost, budgets, total, usable)
+    for start in (None, direct.prices, np.zeros(4), 10 * direct.prices):
         found = solve_budgets(quality, cost, budgets, total, start=start)
-        assert found.value == pytest.approx(whole.value, rel=1e-8)
+        assert found.value == pytest.approx(direct.value, rel=1e-8)
         assert ((found.share * cost).sum(axis=0) <= budgets * (1 + 1e-7) + 1e-9).all()
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_the_unit_of_cost_does_not_matter(scale):
+def test_the_solution_scales_with_the_unit_of_cost(scale):
     quality, cost, budgets = problem(60, 4, seed=2)
     base = solve_budgets(quality, cost, budgets)
     other = solve_budgets(quality, scale * cost, scale * budgets)
@@ -81,7 +81,7 @@ def test_the_unit_of_cost_does_not_matter(scale):
 
 @given(seed=st.integers(0, 1000), total=st.sampled_from([np.inf, 5.0]))
 @settings(max_examples=30)
-def test_what_is_served_fits_every_budget_and_is_worth_nearly_the_optimum(seed, total):
+def test_the_rounded_solution_keeps_every_budget_and_is_close_to_the_optimum(seed, total):
     quality, cost, budgets = problem(80, 3, seed)
     solution = solve_budgets(quality, cost, budgets, total)
     chosen = served(solution, cost, budgets, total)
@@ -93,7 +93,7 @@ def test_what_is_served_fits_every_budget_and_is_worth_nearly_the_optimum(seed, 
     assert quality[rows, chosen[rows]].sum() >= solution.value - 4 - 1e-7
 
 
-def test_models_that_may_not_serve_do_not():
+def test_models_that_may_not_serve_a_request_do_not():
     quality, cost, budgets = problem(700, 3, seed=3, share=5.0)
     quality[:, 1] = np.nan
     cost[::2, 2] = np.inf
@@ -102,7 +102,7 @@ def test_models_that_may_not_serve_do_not():
     assert not (chosen[::2] == 2).any()
 
 
-def test_without_budgets_the_best_serve_at_no_price():
+def test_without_budgets_the_best_models_serve_at_price_zero():
     quality, cost, _ = problem(50, 3, seed=4)
     solution = solve_budgets(quality, cost, np.full(3, np.inf))
     assert solution.prices.tolist() == [0.0, 0.0, 0.0]
@@ -110,12 +110,12 @@ def test_without_budgets_the_best_serve_at_no_price():
 
 
 def test_no_requests_free_models_and_empty_budgets_are_solved():
-    nothing = solve_budgets(np.zeros((0, 2)), np.zeros((0, 2)), np.array([1.0, 2.0]))
-    assert (nothing.value, nothing.prices.tolist()) == (0.0, [0.0, 0.0])
+    no_requests = solve_budgets(np.zeros((0, 2)), np.zeros((0, 2)), np.array([1.0, 2.0]))
+    assert (no_requests.value, no_requests.prices.tolist()) == (0.0, [0.0, 0.0])
     free = solve_budgets(np.ones((3, 1)), np.zeros((3, 1)), np.array([0.0]))
     assert free.value == pytest.approx(3.0)
-    broke = solve_budgets(np.ones((3, 1)), np.ones((3, 1)), np.array([0.0]))
-    assert broke.value == pytest.approx(0.0)
+    no_budget = solve_budgets(np.ones((3, 1)), np.ones((3, 1)), np.array([0.0]))
+    assert no_budget.value == pytest.approx(0.0)
 
 
 @given(seed=st.integers(0, 500), cap=st.sampled_from([0.05, 1.0, 100.0]))

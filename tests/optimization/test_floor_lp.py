@@ -82,15 +82,15 @@ def test_the_cheapest_assignment_is_within_one_request_of_the_linear_program(
     best = assignment_by_linear_program(quality, cost, floor)
     chosen = cheapest_assignment(quality, cost, floor)
     rows = np.arange(n)
-    bill, kept = cost[rows, chosen].sum(), quality[rows, chosen].mean()
+    total, mean = cost[rows, chosen].sum(), quality[rows, chosen].mean()
     if best is None:
-        assert kept == pytest.approx(np.where(np.isfinite(cost), quality, -1).max(axis=1).mean())
+        assert mean == pytest.approx(np.where(np.isfinite(cost), quality, -1).max(axis=1).mean())
         return
-    assert kept >= floor - 1e-9
-    assert bill >= best - 1e-6
+    assert mean >= floor - 1e-9
+    assert total >= best - 1e-6
     # The LP splits one request between two models; an assignment pays at most that one in full.
     spread = np.where(np.isfinite(cost), cost, -np.inf).max(axis=1) - cost.min(axis=1)
-    assert bill <= best + spread.max() + 1e-6
+    assert total <= best + spread.max() + 1e-6
 
 
 @given(
@@ -100,22 +100,22 @@ def test_the_cheapest_assignment_is_within_one_request_of_the_linear_program(
     floor=st.integers(0, 10).map(lambda v: v / 10),
 )
 @settings(max_examples=60)
-def test_the_cheapest_assignment_against_every_assignment(seed, n, models, floor):
+def test_the_cheapest_assignment_against_all_assignments(seed, n, models, floor):
     quality, cost = problem(n, models, seed, gaps=0.2)
     rows = np.arange(n)
-    every = [np.array(one) for one in itertools.product(range(models), repeat=n)]
-    every = [one for one in every if np.isfinite(cost[rows, one]).all()]
-    feasible = [one for one in every if quality[rows, one].mean() >= floor - 1e-9]
+    assignments = [np.array(a) for a in itertools.product(range(models), repeat=n)]
+    assignments = [a for a in assignments if np.isfinite(cost[rows, a]).all()]
+    feasible = [a for a in assignments if quality[rows, a].mean() >= floor - 1e-9]
     chosen = cheapest_assignment(quality, cost, floor)
     assert np.isfinite(cost[rows, chosen]).all()
     if not feasible:
-        best = max(quality[rows, one].mean() for one in every)
+        best = max(quality[rows, a].mean() for a in assignments)
         assert quality[rows, chosen].mean() == pytest.approx(best)
         return
     assert quality[rows, chosen].mean() >= floor - 1e-9
-    best = min(cost[rows, one].sum() for one in feasible)
-    dearest = np.where(np.isfinite(cost), cost, 0).max()
-    assert best - 1e-9 <= cost[rows, chosen].sum() <= best + dearest
+    best = min(cost[rows, a].sum() for a in feasible)
+    highest_cost = np.where(np.isfinite(cost), cost, 0).max()
+    assert best - 1e-9 <= cost[rows, chosen].sum() <= best + highest_cost
 
 
 def test_a_feasible_floor_of_one_is_met():
@@ -125,7 +125,7 @@ def test_a_feasible_floor_of_one_is_met():
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
-def test_prices_follow_the_unit_of_cost(scale):
+def test_prices_scale_with_the_unit_of_cost(scale):
     quality, cost = problem(200, 4, seed=5, binary=False)
     price = floor_price(quality, cost, 0.7)
     assert floor_price(quality, cost * scale, 0.7) == pytest.approx(price * scale, rel=1e-6)

@@ -20,7 +20,7 @@ MIN_EXPONENT, MAX_EXPONENT = 2.0, 8.0
 """Range of the learned exponent γ (arXiv 2601.19402)."""
 MAX_CONCENTRATION = 20.0
 """Bound on a − 1 and b − 1 of the Beta distribution of μ. Without it the distribution would become
-a point mass, and training would stop to explore."""
+a point mass, and training would stop exploring."""
 _UNSEEN_MODEL_COST = 1e3
 """Normalised cost of a model that was not in training (others: at most 1). It is served only if no
 other model is allowed."""

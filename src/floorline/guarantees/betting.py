@@ -13,8 +13,9 @@ from floorline.errors import InvalidInput, check_number
 from floorline.guarantees.mixture import cauchy_prior, check_delta, log_mixture, solve_mixture
 
 _PRIOR = cauchy_prior(1e-3, 8.0, centre=0.3, scale=1.5)
-"""Prior over the betting rates λ. Every prior is valid; this one makes the intervals narrowest at
-about 50 to 50,000 labels (``tests/guarantees/test_published_values.py``)."""
+"""Prior over the betting rates λ. Every prior is valid. With this one the boundary at 625 values of
+mean 0.2 is at most 10 % wider than the beta-binomial mixture tuned for them
+(``tests/guarantees/test_published_values.py``)."""
 _ODDS = np.expm1(_PRIOR.rates)
 """exp(λ) − 1 of every rate of the prior."""
 

@@ -8,8 +8,8 @@ from floorline.guarantees.mixture import check_delta
 from floorline.sla import check_floor
 
 _MIN_LABELS_AHEAD = 200.0
-"""Default number of future labels of ``guard_margin`` while there are fewer labels than this: with
-less, the margin would reach its cap 1 − τ for most floors."""
+"""Least default number of future labels of ``guard_margin``. With 200 the margin is below its cap
+1 − τ for floors up to 0.95; with 100 it is not."""
 
 
 def guard_surplus(floor: float, labels: float, *, confidence: float = 0.95) -> float:

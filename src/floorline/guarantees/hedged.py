@@ -11,7 +11,7 @@ from floorline.guarantees.betting import Interval, check_range, scale_to_unit
 from floorline.guarantees.mixture import check_delta
 
 _MAX_BET = 0.5
-"""Largest share of the capital in one bet; the truncation c of the paper, which suggests 1/2."""
+"""Largest share of the capital in one bet; the truncation c of the paper."""
 
 
 class HedgedCapital(Stateful):

@@ -22,7 +22,7 @@ Terms = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.fl
 """Function of x (...) that returns the terms (..., K) of a log-mixture and their derivatives."""
 
 _NEWTON_STEPS = 40
-"""Maximum number of Newton steps; about 10 are enough."""
+"""Maximum number of Newton steps. For 1 to 10⁷ values, 6 steps reach the tolerance."""
 _TOLERANCE = 1e-10
 """Difference of the log-mixture to its threshold at which Newton's method stops."""
 

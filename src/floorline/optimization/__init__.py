@@ -1,1 +1,1 @@
-"""Linear programs: least cost for a floor, most quality for budgets."""
+"""Linear programs of routing: minimum cost under a floor, maximum quality under budgets."""

@@ -1,9 +1,10 @@
-"""Optima of the one problem behind all policies: least cost at a floor on mean quality.
+"""Linear program of routing under a floor: minimum cost with mean quality of at least τ.
 
     minimise Σ_t c_{t, m_t}   subject to   mean_t q_{t, m_t} ≥ τ
 
-Its Lagrangian serves argmin_m c_m − λ·q_m, so one price λ solves it up to one request. Policies
-call these functions on estimates or on means; only the oracle calls them on labels.
+The minimum of its Lagrangian serves argmin_m c_m − λ·q_m, so one price λ solves the program up to
+one request. Policies call these functions with estimates or means; only the oracle calls them with
+labels.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ Floats = NDArray[np.float64]
 
 
 def floor_price(quality: Floats, cost: Floats, floor: float, *, steps: int = 50) -> float:
-    """Least λ ≥ 0 at which serving argmin_m c − λ·q meets the floor on average.
+    """Compute the least λ ≥ 0 at which serving argmin_m c − λ·q meets the floor on average.
 
     Parameters
     ----------
     quality, cost
-        (n, M); models that may not serve a row have infinite cost there.
+        (n, M) quality and cost; the cost is infinite if a model may not serve a request.
     floor
-        τ.
+        The floor τ on mean quality.
     steps
-        Halvings of the interval that contains λ.
+        Number of bisection steps.
 
     Returns
     -------
     float
-        λ in cost per unit of quality; infinity if even the best models miss the floor.
+        λ in cost per unit of quality; infinity if the best model of every request misses the floor.
 
     Examples
     --------
@@ -49,7 +50,7 @@ def floor_price(quality: Floats, cost: Floats, floor: float, *, steps: int = 50)
     low, high = 0.0, max(float(finite.max() - finite.min()), 1e-300)
     while _mean_at(quality, cost, high) < floor:
         low, high = high, high * 4.0
-        # Beyond this, differences of cost vanish beside λ·q in double precision.
+        # Above this λ, differences of cost are below the rounding error of λ·q.
         if high > 1e15 * max(1e-300, float(finite.max())):
             return float("inf")
     for _ in range(steps):
@@ -62,15 +63,29 @@ def floor_price(quality: Floats, cost: Floats, floor: float, *, steps: int = 50)
 
 
 def cheapest_assignment(quality: Floats, cost: Floats, floor: float) -> NDArray[np.int64]:
-    """Model for every row: least cost with mean quality at least τ, within one request of the LP.
+    """Assign a model to every request: minimum cost with mean quality of at least τ.
 
-    The two solutions just below and just above the optimal price differ in requests that are worth
-    switching at nearly that price; they are switched in order of it until the floor is met. If no
-    assignment meets the floor, every row gets its best model, the cheapest such.
+    The cost exceeds that of the linear program by at most one request. The solutions just below
+    and just above the optimal price differ in a few requests. These are switched to the better
+    model, in the order of cost per gained quality, until the floor is met. If no assignment meets
+    the floor, every request gets its best model, and the cheapest one of equally good models.
+
+    Parameters
+    ----------
+    quality, cost
+        (n, M) quality and cost; the cost is infinite if a model may not serve a request.
+    floor
+        The floor τ on mean quality.
 
     Returns
     -------
     (n,) positions of models
+
+    Examples
+    --------
+    >>> quality, cost = np.array([[0.2, 0.9], [0.8, 0.9]]), np.array([[1.0, 5.0], [1.0, 5.0]])
+    >>> cheapest_assignment(quality, cost, 0.8).tolist()
+    [1, 0]
     """
     price = floor_price(quality, cost, floor)
     if price == 0.0:
@@ -82,7 +97,7 @@ def cheapest_assignment(quality: Floats, cost: Floats, floor: float) -> NDArray[
     rows = np.arange(len(cost))
     above = _serve(quality, cost, price)
     below = _serve(quality, cost, price * (1.0 - 1e-9))
-    # The price from bisection is exact only to rounding; step down until the floor is missed.
+    # Bisection finds the price up to rounding, so it is lowered until the floor is missed.
     shrink = 1e-8
     while quality[rows, below].mean() >= floor and shrink < 1.0:
         above = below
@@ -91,10 +106,10 @@ def cheapest_assignment(quality: Floats, cost: Floats, floor: float) -> NDArray[
     gain = quality[rows, above] - quality[rows, below]
     extra = cost[rows, above] - cost[rows, below]
     switch = np.flatnonzero(above != below)
-    worth = np.divide(
+    cost_per_gain = np.divide(
         extra[switch], gain[switch], out=np.zeros(len(switch)), where=gain[switch] > 0
     )
-    order = switch[np.lexsort((extra[switch], worth))]
+    order = switch[np.lexsort((extra[switch], cost_per_gain))]
     missing = floor * len(cost) - quality[rows, below].sum()
     reached = np.cumsum(gain[order])
     needed = int(np.searchsorted(reached, missing - 1e-9)) + 1
@@ -106,20 +121,22 @@ def cheapest_assignment(quality: Floats, cost: Floats, floor: float) -> NDArray[
 def cheapest_mix(
     quality: Floats, cost: Floats, floor: float, allowed: NDArray[np.bool_] | None = None
 ) -> Floats:
-    """Static mix: the cheapest mixture of two models whose known means meet the floor.
+    """Compute the static mix: the cheapest mixture of models whose mean quality meets the floor.
+
+    Two models are enough, because the linear program has two constraints.
 
     Parameters
     ----------
     quality, cost
         (M,) mean quality and mean cost.
     floor
-        τ.
+        The floor τ on mean quality.
     allowed
-        Mask (M,) of usable models; None for all.
+        (M,) whether a model may serve; None if all may.
 
     Returns
     -------
-    (M,) probabilities with at most two above 0; all on the best model if none meets the floor.
+    (M,) probabilities, at most two above 0; 1 for the best model if no model meets the floor
 
     Examples
     --------
@@ -128,14 +145,14 @@ def cheapest_mix(
     """
     usable = np.ones(len(cost), dtype=bool) if allowed is None else allowed
     weights = np.zeros(len(cost))
-    able = usable & (quality >= floor)
-    if not able.any():
+    meets_floor = usable & (quality >= floor)
+    if not meets_floor.any():
         best = np.where(usable, quality, -np.inf)
         tied = best >= best.max()
         weights[int(np.where(tied, cost, np.inf).argmin())] = 1.0
         return weights
-    # Share p of a model that meets the floor with 1 − p of one that misses it.
-    high, low = np.flatnonzero(able), np.flatnonzero(usable & (quality < floor))
+    # All pairs: share p of a model that meets the floor, 1 − p of one that misses it.
+    high, low = np.flatnonzero(meets_floor), np.flatnonzero(usable & (quality < floor))
     cheapest = int(high[cost[high].argmin()])
     weights[cheapest] = 1.0
     if len(low) == 0:

@@ -1,4 +1,4 @@
-"""The last predictions: what plug-in policies solve their prices on."""
+"""Ring buffer of the last predictions, on which policies solve for their prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,21 @@ from floorline.estimators.base import carry_over
 
 
 class PredictionWindow(Stateful):
-    """Ring buffer of the last estimates q̂ and ĉ, (size, M) each.
+    """Ring buffer of the estimates q̂ and ĉ of the last requests.
+
+    Parameters
+    ----------
+    size
+        Number of requests.
+    models
+        Number M of models.
+
+    Attributes
+    ----------
+    quality_, cost_
+        (size, M) estimates, not in the order of time.
+    seen_
+        Number of requests added so far.
 
     Examples
     --------
@@ -34,22 +48,26 @@ class PredictionWindow(Stateful):
 
     @property
     def quality(self) -> NDArray[np.float64]:
-        """(n, M) estimates q̂, n ≤ size; not in order of time."""
+        """(n, M) estimates q̂ with n ≤ size, not in the order of time."""
         return self.quality_[: len(self)]
 
     @property
     def cost(self) -> NDArray[np.float64]:
-        """(n, M) estimates ĉ."""
+        """(n, M) estimates ĉ with n ≤ size, in the order of ``quality``."""
         return self.cost_[: len(self)]
 
     def add(self, quality: NDArray[np.float64], cost: NDArray[np.float64]) -> None:
-        """Remember one request's estimates in place of the oldest."""
+        """Add the (M,) estimates of one request; they replace the oldest if the buffer is full."""
         slot = self.seen_ % self.size
         self.quality_[slot] = quality
         self.cost_[slot] = cost
         self.seen_ += 1
 
     def set_models(self, old: Sequence[str], new: Sequence[str]) -> None:
-        """Keep known models' estimates; others would not have been served, at quality −∞."""
+        """Change the list of models.
+
+        Known models keep their estimates. A new model gets quality −∞ for the past requests, so
+        that no solution serves it there.
+        """
         self.quality_ = carry_over(old, new, self.quality_.T, -np.inf).T.copy()
         self.cost_ = carry_over(old, new, self.cost_.T, 1.0).T.copy()
