@@ -5,7 +5,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import typer
 
+from floorline.cli.app import app
 from floorline.report.plots import DOCS_PICTURE_BYTES
 
 ROOT = Path(__file__).parent.parent
@@ -17,6 +19,9 @@ PICTURES = sorted(p for p in DOCS.rglob("*") if p.suffix in (".png", ".svg", ".j
 _LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)")
 # A path from the root of the repository. Patterns such as tests/*.py and names with {} are not.
 _PATH = re.compile(r"(?<![\w./~-])((?:src|tests|benchmarks|docs|examples)/[\w./-]*\w/?)(?![\w*{…])")
+# A command in a console, without its comment; a command in `…`, which may span lines.
+_CONSOLE = re.compile(r"^\$ floorline ([^#\n]*)", re.MULTILINE)
+_INLINE = re.compile(r"`floorline ([^`#]*)`")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -58,6 +63,29 @@ def _headings(page):
     """Anchors of a page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_commands_that_pages_name_exist(page):
+    text = page.read_text()
+    for written in [*_CONSOLE.findall(text), *_INLINE.findall(text)]:
+        command, words = typer.main.get_command(app), written.split()
+        while words and hasattr(command, "commands"):
+            # store migrate|vacuum means both.
+            found = [command.get_command(None, name) for name in words[0].split("|")]
+            assert None not in found, f"{_name(page)}: floorline {written}"
+            command, *words = found[0], *words[1:]
+        options = {name for parameter in command.params for name in parameter.opts}
+        for word in words:
+            assert not word.startswith("--") or word in options, (
+                f"{_name(page)}: floorline {written}"
+            )
+
+
+def test_the_index_links_to_every_page():
+    index = (DOCS / "README.md").read_text()
+    missing = [page.name for page in DOCS.glob("*.md") if f"({page.name})" not in index]
+    assert missing == ["README.md"]
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=_name)
