@@ -43,19 +43,19 @@ CLEAR = 0.01
 VARIANTS = {
     "primal_dual": {},
     "prompts=False": {"prompts": False},
-    "explore=0": {"explore": 0.0},
-    "buffer=0": {"buffer": 0.0},
-    "buffer=8": {"buffer": 8.0},
-    "optimism=0": {"optimism": 0.0},
-    "optimism=2": {"optimism": 2.0},
-    "caution=0": {"caution": 0.0},
+    "exploration_cost_share=0": {"exploration_cost_share": 0.0},
+    "buffer_walks=0": {"buffer_walks": 0.0},
+    "buffer_walks=8": {"buffer_walks": 8.0},
+    "optimism_sds=0": {"optimism_sds": 0.0},
+    "optimism_sds=2": {"optimism_sds": 2.0},
+    "margin_standard_errors=0": {"margin_standard_errors": 0.0},
     "detect=False": {"detect": False},
-    "patience=300": {"patience": 300.0},
+    "correction_requests=300": {"correction_requests": 300.0},
 }
 FRONTIER = {
-    "caution": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
-    "optimism": (0.65, 1.0, 1.3, 2.0, 3.0),
-    "buffer": (0.0, 2.0, 4.0, 8.0),
+    "margin_standard_errors": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
+    "optimism_sds": (0.65, 1.0, 1.3, 2.0, 3.0),
+    "buffer_walks": (0.0, 2.0, 4.0, 8.0),
 }
 console = Console(width=170)
 

@@ -28,8 +28,8 @@ from floorline.training import split_parts, target_range
 FLOORS = {"messplus": (0.65, 0.70, 0.73, 0.75), "routerbench": (0.80,)}
 VARIANTS = {
     "primal_dual": ("primal_dual", {}),
-    "spare 0.75": ("primal_dual", {"spare": 0.75}),
-    "spare 0": ("primal_dual", {"spare": 0.0}),
+    "target_surplus_sds=0.75": ("primal_dual", {"target_surplus_sds": 0.75}),
+    "target_surplus_sds=0": ("primal_dual", {"target_surplus_sds": 0.0}),
     "OnlineLogistic": ("primal_dual", {"estimator": OnlineLogistic}),
     "no prompts": ("primal_dual", {"prompts": False}),
     **{name: (name, {}) for name in ("static_mix", "best_fixed", "random", "oracle")},
@@ -163,8 +163,8 @@ def proteus(encoder):
     table = load("routerbench", gaps="drop")
     runs = {
         "primal_dual": {},
-        "primal_dual, spare 4": {"spare": 4.0},
-        "primal_dual, spare 0": {"spare": 0.0},
+        "primal_dual, target_surplus_sds=4": {"target_surplus_sds": 4.0},
+        "primal_dual, target_surplus_sds=0": {"target_surplus_sds": 0.0},
     }
     rows = []
     for label, parameters in runs.items():

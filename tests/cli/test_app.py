@@ -69,7 +69,7 @@ def test_parameters_reach_the_tested_policy_only(tmp_path, capfd, small):
         (["--data", "imagenet"], "imagenet"),
         (["--feedback", "sometimes"], "feedback is 'sometimes': write terms joined by '+'"),
         (["--param", "V"], "--param is 'V': write NAME=VALUE, such as V=0.001"),
-        (["--param", "W=1"], "parameter of primal_dual is 'W': choose one of: estimator, patience"),
+        (["--param", "W=1"], "parameter of primal_dual is 'W': choose one of: estimator, config"),
         (
             ["--policy", "mess_plus", "--param", "V=-1"],
             "mess_plus.V is -1: give a weight of 0 or more",

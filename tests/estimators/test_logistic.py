@@ -63,9 +63,6 @@ def test_sparse_and_dense_features_give_equal_predictions(options):
         x[at] = rng.normal(size=5)
         same = SparseFeatures(at, x[at], 40)
         np.testing.assert_allclose(dense.predict_one(x), sparse.predict_one(same), rtol=2e-3)
-        np.testing.assert_allclose(
-            dense.uncertainty_one(x), sparse.uncertainty_one(same), rtol=2e-3
-        )
         label = float(rng.random() < 0.5)
         dense.learn_one(x, t % 2, label)
         sparse.learn_one(same, t % 2, label)
@@ -88,24 +85,11 @@ def test_a_change_of_models_keeps_known_heads_and_starts_new_ones_at_the_prior(v
         estimator.learn_one(vector(t), 0, 1.0)
         estimator.learn_one(vector(t), 1, 0.0)
     a, b = estimator.predict_one(vector(3))
-    error = estimator.uncertainty_one(vector(3))[0]
     estimator.set_models(["b", "new", "a"])
     assert estimator.predict_one(vector(3)).tolist() == [b, pytest.approx(0.7), a]
-    assert estimator.uncertainty_one(vector(3))[2] == error
     estimator.set_models(["new"])
     estimator.set_models(["new", "a"])
     assert estimator.predict_one(vector(3)) == pytest.approx([0.7, 0.7])
-
-
-def test_uncertainty_shrinks_with_data_and_only_of_the_head_that_learned(vector):
-    estimator = OnlineLogistic(6, ["a", "b"])
-    spread = [estimator.uncertainty_one(vector(1))]
-    for t in range(400):
-        estimator.learn_one(vector(t), 0, float(t % 2))
-        if t in (40, 399):
-            spread.append(estimator.uncertainty_one(vector(1)))
-    assert spread[0][0] > spread[1][0] > spread[2][0]
-    assert spread[0][1] == spread[2][1]
 
 
 def test_a_label_of_weight_two_counts_like_two_labels():
@@ -136,7 +120,6 @@ def test_estimates_are_probabilities_and_a_restored_copy_learns_the_same(labels)
     for each in (estimator, twin):
         each.learn_one(xs[0], 0, 1.0)
         assert 0 < each.predict_one(xs[1])[0] < 1
-        assert 0 < each.uncertainty_one(xs[1])[0] <= 0.5
     assert pack(twin.snapshot()) == pack(estimator.snapshot())
 
 

@@ -58,14 +58,6 @@ def test_shrinkage_moves_the_estimate_towards_the_overall_mean():
     assert 0.5 < estimate(9.0) < estimate(1.0)
 
 
-def test_uncertainty_is_larger_with_fewer_labels():
-    estimator = NearestNeighbours(2, ["a", "b"], k=5)
-    labels = np.array([[0.0, 0.0], [1.0, np.nan], [0.0, np.nan], [1.0, 1.0], [0.0, np.nan]])
-    estimator.learn_many(np.ones((5, 2), np.float32) + points(5, 1, 2) / 50, labels)
-    spread = estimator.uncertainty_one(np.ones(2, np.float32))
-    assert spread[1] > spread[0] > 0
-
-
 def test_prediction_before_any_label_is_the_prior():
     estimator = NearestNeighbours(3, ["a"], prior=0.4)
     assert estimator.predict_one(np.ones(3, np.float32)) == pytest.approx([0.4])

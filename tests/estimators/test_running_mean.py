@@ -19,17 +19,6 @@ def test_prediction_is_the_weighted_mean_of_labels_and_prior(labels):
     )
 
 
-def test_uncertainty_shrinks_like_one_over_root_n():
-    estimator = RunningMean(2, ["a"])
-    spread = []
-    for n in range(1, 401):
-        estimator.learn_one(X, 0, n % 2)
-        if n in (100, 400):
-            spread.append(estimator.uncertainty_one(X)[0])
-    assert spread[0] / spread[1] == pytest.approx(2.0, rel=0.02)
-    assert spread[1] == pytest.approx(0.5 / np.sqrt(400), rel=0.02)
-
-
 def test_a_change_of_models_keeps_known_means():
     estimator = RunningMean(2, ["a", "b"])
     estimator.learn_one(X, 0, 1.0)

@@ -25,8 +25,6 @@ class Constant(NamedTuple):
         Range of valid values, both ends included.
     off
         Value that switches off what the constant is for; None if there is no such value.
-    whole
-        Whether only whole numbers are valid.
     """
 
     unit: str
@@ -35,7 +33,6 @@ class Constant(NamedTuple):
     low: float = 0.0
     high: float = float("inf")
     off: float | None = None
-    whole: bool = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,13 +51,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     def __post_init__(self) -> None:
-        for name, constant in constants(type(self)).items():
+        for name, (constant, whole) in _declared(type(self)).items():
             value = getattr(self, name)
-            fix = _fix(constant)
+            fix = _fix(constant, whole)
             field = f"{type(self).__name__}.{name}"
             number = check_number(field, value, low=constant.low, high=constant.high, fix=fix)
-            if constant.whole and number % 1:
+            if whole and number % 1:
                 raise InvalidInput(field, value, fix)
+            # One form of every number, whichever the caller gave.
+            msgspec.structs.force_setattr(self, name, int(number) if whole else number)
 
     def changed(self, **changes: Any) -> Self:
         """Copy with other values of some fields.
@@ -77,20 +76,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return msgspec.structs.replace(self, **changes)
 
 
-@cache
 def constants(config: type[Config]) -> dict[str, Constant]:
     """Return what the fields of a configuration declare, by name, in order of declaration."""
+    return {name: constant for name, (constant, _) in _declared(config).items()}
+
+
+@cache
+def _declared(config: type[Config]) -> dict[str, tuple[Constant, bool]]:
+    """Constants by name, and whether only whole numbers are valid: those of type int."""
     hints = get_type_hints(config, include_extras=True)
-    found: dict[str, Constant] = {}
+    found = {}
     for name in config.__struct_fields__:
-        hint = hints[name]
-        if get_origin(hint) is Annotated:
-            found.update((name, part) for part in get_args(hint) if isinstance(part, Constant))
+        if get_origin(hints[name]) is not Annotated:
+            continue
+        kind, *parts = get_args(hints[name])
+        for part in parts:
+            if isinstance(part, Constant):
+                found[name] = part, kind is int
     return found
 
 
-def _fix(constant: Constant) -> str:
-    kind = "whole number" if constant.whole else "number"
+def _fix(constant: Constant, whole: bool) -> str:
+    kind = "whole number" if whole else "number"
     if constant.high == float("inf"):
         return f"give a {kind} of {constant.low:g} or more ({constant.unit})"
     return f"give a {kind} from {constant.low:g} to {constant.high:g} ({constant.unit})"

@@ -91,3 +91,10 @@ def dense(features: Features) -> NDArray[np.float32]:
 def stacked(features: Sequence[Features]) -> NDArray[np.float32]:
     """(n, dim) matrix of several requests' features."""
     return np.array([dense(x) for x in features], dtype=np.float32).reshape(len(features), -1)
+
+
+def as_matrix(features: Sequence[Features] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, dim) matrix of requests' features, which may be one already."""
+    if isinstance(features, np.ndarray):
+        return np.asarray(features, dtype=np.float32)
+    return stacked(features)

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.features import Features, is_finite
-from floorline.core.snapshots import State
+from floorline.core.snapshots import Stateful
 from floorline.errors import InvalidInput
 
 # Times the longest features that pass as finite, its square still fits into a float32.
 _MAX_WEIGHT = 1e6
 
 
-class QualityEstimator(Protocol):
-    """Estimates the probability q̂_m(x) that each model satisfies a request."""
+class QualityEstimator(Stateful, ABC):
+    """Estimates the probability q̂_m(x) that each model satisfies a request.
 
+    Subclasses implement ``predict_one``, ``learn_one`` and ``set_models``; everything that they
+    learn has a name ending in ``_``. The other methods have defaults that suit every estimator.
+    """
+
+    @abstractmethod
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) probabilities in [0, 1]."""
-        ...
 
-    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) standard errors of the probabilities."""
-        ...
-
+    @abstractmethod
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Learn that model ``model`` satisfied request ``x`` to the degree ``y`` in [0, 1]."""
-        ...
 
+    @abstractmethod
     def set_models(self, names: Sequence[str]) -> None:
         """Serve these models from now on: known ones keep what was learned, new ones start."""
-        ...
 
-    def snapshot(self) -> State:
-        """Copy the whole state."""
-        ...
+    def estimate_one(self, x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) probabilities and (M,) costs, NaN where the estimator knows no cost."""
+        quality = self.predict_one(x)
+        return quality, np.full(len(quality), np.nan)
 
-    def restore(self, state: State) -> None:
-        """Take over a state."""
-        ...
+    def learn_many(
+        self,
+        x: Sequence[Features] | NDArray[np.float32],
+        labels: NDArray[np.float64],
+        costs: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Learn a history: features of n requests, labels and costs (n, M), NaN where unknown.
+
+        By default labels are learned one by one, in order, and costs are not.
+        """
+        for row, known in zip(x, labels, strict=True):
+            for model in np.flatnonzero(~np.isnan(known)).tolist():
+                self.learn_one(row, model, float(known[model]))
+
+    def learn_costs(
+        self, x: Sequence[Features] | NDArray[np.float32], costs: NDArray[np.float64]
+    ) -> None:
+        """Learn what calls of a history cost, (n, M), NaN where unknown; by default nothing."""
+
+    def shift(self, model: int, by: float, labels: float) -> None:
+        """Move the mean of a model that changed by ``by``, known as from so many labels.
+
+        By default nothing: the estimator follows with the labels that come.
+        """
 
 
 def check_label(x: Features, y: float, weight: float) -> None:

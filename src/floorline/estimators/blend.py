@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.features import Features
-from floorline.core.snapshots import Stateful
 from floorline.errors import InvalidInput
 from floorline.estimators.base import QualityEstimator
 from floorline.estimators.logistic import OnlineLogistic
 from floorline.estimators.neighbours import NearestNeighbours
 
 
-class Blend(Stateful):
+class Blend(QualityEstimator):
     """Weighted mean of quality estimators that learn from the same labels.
 
     By default a trained head and nearest neighbours in equal parts, the predictor of OmniRouter
@@ -60,11 +59,6 @@ class Blend(Stateful):
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """(M,) weighted mean of the members' probabilities."""
         return np.asarray(self.weights @ [part.predict_one(x) for part in self.members_.values()])
-
-    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """(M,) weighted mean of the members' standard errors; they share their labels."""
-        errors = [part.uncertainty_one(x) for part in self.members_.values()]
-        return np.asarray(self.weights @ errors)
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Let every member learn the label."""

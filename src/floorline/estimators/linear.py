@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.core.features import Features, SparseFeatures
-from floorline.core.snapshots import Stateful
+from floorline.core.features import Features, SparseFeatures, as_matrix
 from floorline.errors import check_number
-from floorline.estimators.base import carry_over, check_label
+from floorline.estimators.base import QualityEstimator, carry_over, check_label
 from floorline.estimators.sigmoid import sigmoid
 
 
-class TrainedLinear(Stateful):
+class TrainedLinear(QualityEstimator):
     """Logistic regression of labels and ridge regression of costs, trained on a history.
 
     scikit-learn does the training; the state is plain arrays. Costs are fitted in units of each
@@ -68,11 +67,6 @@ class TrainedLinear(Stateful):
         """Return the (M,) probabilities that each model satisfies the request."""
         return sigmoid(_linear(self.quality_, x))
 
-    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """Return (M,) standard deviations of one label; the fit gives no standard errors."""
-        p = self.predict_one(x)
-        return np.asarray(np.sqrt(p * (1.0 - p)))
-
     def estimate_one(self, x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (M,) probabilities and (M,) costs; NaN for models whose history has no cost."""
         return self.predict_one(x), np.maximum(_linear(self.cost_, x), 0.0)
@@ -88,7 +82,10 @@ class TrainedLinear(Stateful):
         check_label(x, y, weight)
 
     def learn_many(
-        self, x: NDArray[np.float32], labels: NDArray[np.float64], costs: NDArray[np.float64]
+        self,
+        x: Sequence[Features] | NDArray[np.float32],
+        labels: NDArray[np.float64],
+        costs: NDArray[np.float64] | None = None,
     ) -> None:
         """Train on a history; replaces what was learned before.
 
@@ -104,6 +101,8 @@ class TrainedLinear(Stateful):
         """
         from sklearn.linear_model import LogisticRegression, Ridge
 
+        x = as_matrix(x)
+        prices = np.full_like(labels, np.nan) if costs is None else costs
         for model in range(len(self.models_)):
             known = ~np.isnan(labels[:, model])
             y, inputs = labels[known, model], x[known].astype(np.float64)
@@ -120,9 +119,9 @@ class TrainedLinear(Stateful):
                 share = (y.sum() + 1.0) / (len(y) + 2.0)
                 self.quality_[model] = 0.0
                 self.quality_[model, 0] = np.log(share / (1.0 - share))
-            paid = ~np.isnan(costs[:, model])
+            paid = ~np.isnan(prices[:, model])
             if paid.any():
-                price = costs[paid, model]
+                price = prices[paid, model]
                 unit = float(price.mean()) or 1.0
                 ridge = Ridge(alpha=self.ridge).fit(x[paid].astype(np.float64), price / unit)
                 self.cost_[model] = unit * np.array([ridge.intercept_, *ridge.coef_])

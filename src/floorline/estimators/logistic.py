@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.features import Features, SparseFeatures
-from floorline.core.snapshots import Stateful
 from floorline.errors import check_number, check_one_of
-from floorline.estimators.base import carry_over, check_label
+from floorline.estimators.base import QualityEstimator, carry_over, check_label
 from floorline.estimators.sigmoid import sigmoid
 
 _MAX_LOGIT = 12.0
@@ -34,7 +33,7 @@ _MAX_INTERCEPT_STEP = 1.0
 """Bound on one step of the calibration's intercept, in log-odds."""
 
 
-class OnlineLogistic(Stateful):
+class OnlineLogistic(QualityEstimator):
     """One calibrated sigmoid head per model, learned by stochastic gradient descent.
 
     The predictor of MESS+ [1]_ (section 3: frozen text features, one sigmoid output per model,
@@ -43,11 +42,8 @@ class OnlineLogistic(Stateful):
 
     Each label first updates the slope and the intercept that map the head's score to log-odds
     (online Platt scaling [2]_, with the score from before this label), then the weights. The slope
-    starts low, so a head with few labels predicts close to the mean.
-
-    AdaGrad's [3]_ accumulators are sums of squared gradients. For cross-entropy these estimate the
-    diagonal of the Fisher information; ``uncertainty_one`` uses their inverse as the variance of
-    the weights.
+    starts low, so a head with few labels predicts close to the mean. Steps of the weights are those of
+    AdaGrad [3]_.
 
     Parameters
     ----------
@@ -151,18 +147,6 @@ class OnlineLogistic(Stateful):
         """Return the (M,) calibrated probabilities that each model satisfies the request."""
         platt = self.platt_
         return sigmoid(platt[:, 0] * self._scores(x) + platt[:, 1])
-
-    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """Return (M,) standard errors, by the delta method from the diagonal information."""
-        if isinstance(x, SparseFeatures):
-            spread = (x.values**2 / self.squares_[:, x.indices]).sum(axis=1)
-        else:
-            spread = (1.0 / self.squares_) @ (x * x)
-        slope = self.platt_[:, 0]
-        p = self.predict_one(x)
-        variance = slope**2 * self.rate**2 * spread + 1.0 / self.information_[:, 1]
-        # No variable in [0, 1] has a standard deviation above 1/2.
-        return np.asarray(np.minimum(0.5, p * (1.0 - p) * np.sqrt(variance)))
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Learn one label of one model.

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.core.features import Features, dense, is_finite
-from floorline.core.snapshots import State, Stateful
+from floorline.core.features import Features, as_matrix, dense, is_finite
+from floorline.core.snapshots import State
 from floorline.errors import InvalidInput, check_number
-from floorline.estimators.base import carry_over, check_label
+from floorline.estimators.base import QualityEstimator, carry_over, check_label
 
 _COLUMNS = ("features_", "labels_", "costs_")
 """Arrays of the history; one row per request."""
@@ -26,7 +26,7 @@ _MIN_ROOM = 64
 """Least number of rows that the arrays of the history are allocated for."""
 
 
-class NearestNeighbours(Stateful):
+class NearestNeighbours(QualityEstimator):
     """Mean label of the k most similar requests of a history, per model, and their mean cost.
 
     The estimator of PORT [1]_. Similarity is the cosine; the search uses an HNSW graph [2]_ of the
@@ -147,12 +147,6 @@ class NearestNeighbours(Stateful):
         total = np.where(known, paid, 0.0).sum(axis=0)
         return self._summary(near)[0], np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
-    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """Return the (M,) standard errors of the means of ``predict_one``."""
-        mean, count = self._summary(self.neighbours_one(x))
-        variance = np.maximum(mean * (1.0 - mean), _MIN_VARIANCE)
-        return np.asarray(np.sqrt(variance / (count + 1.0)))
-
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Add one label of one model.
 
@@ -175,7 +169,7 @@ class NearestNeighbours(Stateful):
 
     def learn_many(
         self,
-        x: NDArray[np.float32],
+        x: Sequence[Features] | NDArray[np.float32],
         labels: NDArray[np.floating],
         costs: NDArray[np.floating] | None = None,
     ) -> None:
@@ -196,7 +190,7 @@ class NearestNeighbours(Stateful):
             If the shapes do not match, a feature is not finite, or a label or cost is out of
             range. Then nothing is added.
         """
-        x = np.asarray(x, dtype=np.float32)
+        x = as_matrix(x)
         labels = np.asarray(labels, dtype=np.float32)
         paid = np.full_like(labels, np.nan) if costs is None else np.asarray(costs, np.float32)
         if x.ndim != 2 or x.shape[1] != self.dim:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.features import Features, SparseFeatures
-from floorline.core.snapshots import State, Stateful
+from floorline.core.snapshots import State
 from floorline.errors import InvalidInput
-from floorline.estimators.base import check_label
+from floorline.estimators.base import QualityEstimator, check_label
 from floorline.estimators.sigmoid import sigmoid
 
 Floats = NDArray[np.float32]
@@ -93,7 +93,7 @@ class TrainedNetwork(NamedTuple):
         return int(self.weights.encoder_weight.shape[1])
 
 
-class RoutingNetwork(Stateful):
+class RoutingNetwork(QualityEstimator):
     """Forward pass of PROTEUS [1]_ at a fixed λ; it does not learn at run time.
 
         z = relu(W x + b)                     p̂ = sigmoid(W_p z + b_p)
@@ -147,11 +147,6 @@ class RoutingNetwork(Stateful):
         """Return the (M,) probabilities p̂; 1/2 for models that were not in training."""
         z = self._encode(x)
         return np.asarray(sigmoid(self._quality_weight @ z + self._quality_bias), dtype=np.float64)
-
-    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """Return (M,) standard deviations of one label; the network gives no standard errors."""
-        p = self.predict_one(x)
-        return np.asarray(np.sqrt(p * (1.0 - p)))
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Check a label and ignore it: PROTEUS is trained offline.

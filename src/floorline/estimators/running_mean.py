@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.features import Features
-from floorline.core.snapshots import Stateful
-from floorline.estimators.base import carry_over, check_label
+from floorline.estimators.base import QualityEstimator, carry_over, check_label
 
 
-class RunningMean(Stateful):
+class RunningMean(QualityEstimator):
     """Mean label per model with a Beta prior; the features are ignored.
 
     Parameters
@@ -56,11 +55,6 @@ class RunningMean(Stateful):
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """Return the (M,) posterior means."""
         return np.asarray(self.sum_ / self.weight_)
-
-    def uncertainty_one(self, x: Features) -> NDArray[np.float64]:
-        """Return the (M,) standard deviations of the Beta posteriors."""
-        mean = self.sum_ / self.weight_
-        return np.asarray(np.sqrt(mean * (1.0 - mean) / (self.weight_ + 1.0)))
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Add one label of one model.

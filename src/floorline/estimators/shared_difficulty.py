@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.core.features import Features
-from floorline.core.snapshots import Stateful
+from floorline.core.features import Features, as_matrix
 from floorline.errors import InvalidInput, check_number
-from floorline.estimators.base import carry_over, check_label
+from floorline.estimators.base import QualityEstimator, carry_over, check_label
 from floorline.estimators.sketch import Sketch
 
 Floats = NDArray[np.float64]
@@ -43,7 +42,7 @@ class _Posterior(NamedTuple):
         return np.asarray(self.own[:, 0] + z @ (self.own[:, 1:] + self.shared).T)
 
 
-class SharedDifficulty(Stateful):
+class SharedDifficulty(QualityEstimator):
     """Linear regression of satisfaction on the prompt, with a difficulty that all models share.
 
         q̂_m(x) = b_m + u·z + v_m·z,      z = a sketch of x
@@ -124,31 +123,15 @@ class SharedDifficulty(Stateful):
         self.own_cov_ = np.tile(self._fresh_cov(), (count, 1, 1))
         # What calls cost, (M, k + 1); NaN for models of which a history told nothing.
         self.cost_ = np.full((count, width + 1), np.nan)
-        self.costs_known_ = False
-
-    @property
-    def tells_costs(self) -> bool:
-        """Whether a history told what calls of some model cost."""
-        return self.costs_known_
 
     def predict_one(self, x: Features) -> Floats:
         """(M,) expected satisfaction."""
-        phi = self._sketch.with_one(x)
-        raw = self.own_ @ phi + self.shared_ @ phi[1:]
-        return np.asarray(np.minimum(np.maximum(raw, 0.0), 1.0))
+        return self._predict(self._sketch.with_one(x))
 
     def estimate_one(self, x: Features) -> tuple[Floats, Floats]:
         """(M,) expected satisfaction and cost, NaN for models whose history has no cost."""
-        return self.predict_one(x), np.maximum(self.cost_ @ self._sketch.with_one(x), 0.0)
-
-    def uncertainty_one(self, x: Features) -> Floats:
-        """(M,) standard errors of the expectations, not of single labels."""
         phi = self._sketch.with_one(x)
-        z = phi[1:]
-        spread = z @ self.shared_cov_ @ z + (self.own_cov_ @ phi) @ phi
-        p = self.predict_one(x)
-        noise = np.maximum(p * (1.0 - p), 0.02)
-        return np.asarray(np.minimum(0.5, np.sqrt(noise * np.maximum(spread, 0.0))))
+        return self._predict(phi), np.maximum(self.cost_ @ phi, 0.0)
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Learn one label, as if ``weight`` labels had said the same."""
@@ -174,7 +157,10 @@ class SharedDifficulty(Stateful):
         self.own_cov_[model, 0, 0] += 1.0 / labels
 
     def learn_many(
-        self, x: NDArray[np.float32], labels: Floats, costs: Floats | None = None
+        self,
+        x: Sequence[Features] | NDArray[np.float32],
+        labels: Floats,
+        costs: Floats | None = None,
     ) -> None:
         """Learn a history: features (n, d), labels and costs (n, M), NaN where unknown.
 
@@ -185,7 +171,8 @@ class SharedDifficulty(Stateful):
         """
         labels = np.asarray(labels, dtype=np.float64)
         paid = np.full_like(labels, np.nan) if costs is None else np.asarray(costs, np.float64)
-        self._check(np.asarray(x), labels, paid)
+        x = as_matrix(x)
+        self._check(x, labels, paid)
         z = self._sketch.many(x)
         known = ~np.isnan(labels)
         if known.any():
@@ -198,7 +185,7 @@ class SharedDifficulty(Stateful):
             self.labels_ += int(known.sum())
         self._learn_costs(z, paid)
 
-    def learn_costs(self, x: NDArray[np.float32], costs: Floats) -> None:
+    def learn_costs(self, x: Sequence[Features] | NDArray[np.float32], costs: Floats) -> None:
         """Learn what calls of a history cost, (n, M), instead of what was learned of it before.
 
         Raises
@@ -207,13 +194,13 @@ class SharedDifficulty(Stateful):
             As ``learn_many``.
         """
         paid = np.asarray(costs, dtype=np.float64)
-        self._check(np.asarray(x), np.full_like(paid, np.nan), paid)
+        x = as_matrix(x)
+        self._check(x, np.full_like(paid, np.nan), paid)
         self._learn_costs(self._sketch.many(x), paid)
 
     def _learn_costs(self, z: Floats, paid: Floats) -> None:
         for model in np.flatnonzero((~np.isnan(paid)).any(axis=0)):
             self.cost_[model] = _ridge(z, paid[:, model])
-            self.costs_known_ = True
 
     def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' weights; a new one starts as good as the others are on average."""
@@ -223,6 +210,10 @@ class SharedDifficulty(Stateful):
         self.own_cov_ = carry_over(self.models_, names, self.own_cov_, self._fresh_cov())
         self.cost_ = carry_over(self.models_, names, self.cost_, np.nan)
         self.models_ = list(names)
+
+    def _predict(self, phi: Floats) -> Floats:
+        raw = self.own_ @ phi + self.shared_ @ phi[1:]
+        return np.asarray(np.minimum(np.maximum(raw, 0.0), 1.0))
 
     def _fresh_cov(self) -> Floats:
         weights = np.full(self._sketch.length + 1, 1.0 / self.strength_)

@@ -20,9 +20,6 @@ class Sketch:
     is fitted, so the sketch works from the first request on. Features of length k or less are not
     changed.
 
-    The last sketch is cached, because the features of a request are read up to three times: for
-    the decision, when the decision is counted, and when the label arrives.
-
     Parameters
     ----------
     dim
@@ -56,17 +53,13 @@ class Sketch:
         # The features are padded with zeros to a (rows, k) matrix, whose columns are summed.
         self._shape = (rows, self.length)
         self._padding = rows * self.length - dim
-        self._last: tuple[Features, Floats] | None = None
 
     def __call__(self, x: Features) -> Floats:
-        """Return the (k,) sketch of one request's features; do not write to it."""
+        """Return the (k,) sketch of one request's features."""
         return self.with_one(x)[1:]
 
     def with_one(self, x: Features) -> Floats:
-        """Return (k + 1,): the number 1, for an intercept, and the sketch; do not write to it."""
-        last = self._last
-        if last is not None and last[0] is x:
-            return last[1]
+        """Return (k + 1,): the number 1, for an intercept, and the sketch."""
         phi = np.empty(self.length + 1)
         phi[0] = 1.0
         if isinstance(x, SparseFeatures):
@@ -77,9 +70,6 @@ class Sketch:
         if self._padding:
             signed = np.concatenate([signed, np.zeros(self._padding, np.float32)])
         phi[1:] = np.add.reduce(signed.reshape(self._shape), axis=0)
-        # Only read-only arrays are cached: the numbers of a writable one can change later.
-        if not x.flags.writeable:
-            self._last = x, phi
         return phi
 
     def many(self, x: NDArray[np.float32]) -> Floats:

@@ -128,7 +128,7 @@ def make_policy(name: str, **parameters: Any) -> Policy:
     0.001
     """
     kind = policy_class(name)
-    known = inspect.signature(kind).parameters
+    known = kind.parameters()
     for parameter in parameters:
         if parameter not in known:
             choices = ", ".join(known) or "none"

@@ -101,6 +101,16 @@ class Policy(Stateful, ABC):
     knows: ClassVar[Knows] = "feedback"
     batch: ClassVar[int] = 1
 
+    @classmethod
+    def parameters(cls) -> tuple[str, ...]:
+        """Names of the constructor's arguments."""
+        return tuple(inspect.signature(cls).parameters)
+
+    @property
+    def changes_detected(self) -> int:
+        """Number of changes of quality that the policy detected; 0 if it detects none."""
+        return 0
+
     @property
     def fingerprint(self) -> str:
         """Name and hyper-parameters; a snapshot refuses a policy of another fingerprint."""

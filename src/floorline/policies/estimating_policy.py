@@ -87,9 +87,7 @@ class EstimatingPolicy(Policy):
             If a feature or label or cost breaks its rules; nothing was learned then.
         """
         check_history(history)
-        for row, x in enumerate(history.features):
-            for model in np.flatnonzero(~np.isnan(history.quality[row])):
-                self.quality_.learn_one(x, int(model), float(history.quality[row, model]))
+        self.quality_.learn_many(history.features, history.quality)
         self.cost_.learn_many(history.cost, history.input_tokens)
 
 

@@ -6,41 +6,21 @@ import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.core.features import Features, stacked
+from floorline.core.features import stacked
 from floorline.estimators import NearestNeighbours, QualityEstimator
 from floorline.events import Decision, Outcome
 from floorline.policies.base import DECLINED, Choice, History, Request, certain
 from floorline.policies.budgets.tracker import BudgetTracker
-from floorline.policies.estimating_policy import EstimatingPolicy, check_history
+from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator, check_history
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
-
-
-class HistoryEstimator(QualityEstimator, Protocol):
-    """Estimates quality and cost from a labelled history."""
-
-    def estimate_one(self, x: Features) -> tuple[Floats, Floats]:
-        """(M,) estimates of quality and of cost, NaN where there is none."""
-        ...
-
-    def learn_many(self, x: NDArray[np.float32], labels: Floats, costs: Floats) -> None:
-        """Learn features (n, d), labels (n, M) and costs (n, M), NaN where unknown."""
-        ...
-
-
-class MakeHistoryEstimator(Protocol):
-    """Builds one for features of length ``dim`` and these models."""
-
-    def __call__(self, dim: int, models: Sequence[str]) -> HistoryEstimator:
-        """Build it."""
-        ...
 
 
 class HistoryPolicy(EstimatingPolicy):
@@ -61,15 +41,15 @@ class HistoryPolicy(EstimatingPolicy):
         False loses it, as the published runs do.
     """
 
-    estimator: MakeHistoryEstimator
-    quality_: HistoryEstimator
+    estimator: MakeEstimator
+    quality_: QualityEstimator
     exact: ClassVar[bool] = False
     _folded: ClassVar[tuple[str, ...]] = ("trackers_",)
 
     def __init__(
         self,
         *,
-        estimator: MakeHistoryEstimator | None = None,
+        estimator: MakeEstimator | None = None,
         k: int = 5,
         fallback: bool = True,
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Mapping
 from itertools import repeat
@@ -59,7 +58,7 @@ def build_policy(data: ReplayData, spec: Spec) -> Policy:
     _, stream = stream_rows(data, spec)
     knowledge: dict[str, Any] = {}
     kind = policy_class(spec.policy)
-    if "horizon" in inspect.signature(kind).parameters and "horizon" not in spec.parameters:
+    if "horizon" in kind.parameters() and "horizon" not in spec.parameters:
         knowledge["horizon"] = len(stream)
     knows = kind.knows
     if knows == "means":

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from floorline.core.snapshots import pack, unpack
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import solve_budgets
+from floorline.policies.budgets.config import PacingConfig
 from floorline.policies.budgets.pacing import Pacing
 from floorline.replay.scenarios.streams import DEMAND
 from floorline.sla import SLA, Budget
@@ -17,7 +18,8 @@ MEANS = np.array([1.0, 5.0, 30.0])
 
 
 def pacing_for(budget, *, horizon, window=500):
-    return Pacing(SLA("gold", floor=0.0, budget=budget), NAMES, horizon=horizon, window=window)
+    config = PacingConfig(horizon=horizon, budget_window_requests=window)
+    return Pacing(SLA("gold", floor=0.0, budget=budget), NAMES, config)
 
 
 def stream(count, seed=0, *, alike=False):

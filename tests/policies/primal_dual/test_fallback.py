@@ -27,7 +27,7 @@ def both(scene, seed, past):
     proven = []
 
     def watch(step, router):
-        if not proven and router.policy.gate_.proven:
+        if not proven and router.policy.gate_.is_significant:
             proven.append(step)
 
     past = scene.history(past) if past else None

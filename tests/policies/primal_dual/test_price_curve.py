@@ -1,4 +1,4 @@
-"""Prices read off a frontier are those that solving for them would give."""
+"""Prices read off the curve are those that solving for them would give."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from floorline.core.snapshots import pack, unpack
 from floorline.optimization.floor_lp import floor_price
+from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.price_curve import PriceCurve
+
+CONFIG = PrimalDualConfig()
 
 
 def estimates(count, models=4, seed=0):
@@ -26,33 +29,33 @@ def mean_at(price, quality, cost):
 @pytest.mark.parametrize("floor", [0.45, 0.55, 0.65, 0.75])
 def test_the_price_meets_the_floor_as_the_exact_one_does(floor):
     quality, cost = estimates(1500)
-    frontier = PriceCurve(unit=1e-2)
-    frontier.see_many(quality, cost)
-    assert mean_at(frontier.price(floor), quality, cost) == pytest.approx(floor, abs=0.01)
+    curve = PriceCurve(1e-2, CONFIG)
+    curve.see_many(quality, cost)
+    assert mean_at(curve.price(floor), quality, cost) == pytest.approx(floor, abs=0.01)
     exact = floor_price(quality, cost, floor)
-    assert frontier.price(floor) == pytest.approx(exact, rel=0.3)
+    assert curve.price(floor) == pytest.approx(exact, rel=0.3)
 
 
 def test_beyond_what_models_reach_the_price_is_at_its_ends():
     quality, cost = estimates(300)
-    frontier = PriceCurve(unit=1e-2)
-    assert frontier.price(0.0) == frontier.price(1.0) == frontier.prices_[-1]
-    frontier.see_many(quality, cost)
-    assert frontier.price(0.0) == frontier.prices_[0]
-    assert frontier.price(1.0) == frontier.prices_[-1]
-    assert mean_at(frontier.price(1.0), quality, cost) == pytest.approx(quality.max(axis=1).mean())
+    curve = PriceCurve(1e-2, CONFIG)
+    assert curve.price(0.0) == curve.price(1.0) == curve.prices_[-1]
+    curve.see_many(quality, cost)
+    assert curve.price(0.0) == curve.prices_[0]
+    assert curve.price(1.0) == curve.prices_[-1]
+    assert mean_at(curve.price(1.0), quality, cost) == pytest.approx(quality.max(axis=1).mean())
 
 
 def test_it_follows_requests_that_change():
-    frontier = PriceCurve(unit=5.0, memory=100)
+    curve = PriceCurve(5.0, PrimalDualConfig(request_window=100))
     cost = np.array([1.0, 5.0])
     for _ in range(500):
-        frontier.see(np.array([0.8, 0.9]), cost)
-    easy = frontier.price(0.85)
+        curve.see(np.array([0.8, 0.9]), cost)
+    easy = curve.price(0.85)
     for _ in range(500):
-        frontier.see(np.array([0.3, 0.9]), cost)
-    assert frontier.price(0.85) < easy
-    assert frontier.price(0.35) > frontier.price(0.25)
+        curve.see(np.array([0.3, 0.9]), cost)
+    assert curve.price(0.85) < easy
+    assert curve.price(0.35) > curve.price(0.25)
 
 
 ROWS = st.lists(
@@ -65,33 +68,33 @@ ROWS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(ROWS, st.floats(0, 1), st.floats(0, 1), st.floats(1e-6, 1e6))
 def test_prices_rise_with_the_floor_and_the_state_continues_bit_for_bit(rows, one, other, unit):
-    frontier, twin = PriceCurve(unit), PriceCurve(unit)
+    curve, twin = PriceCurve(unit, CONFIG), PriceCurve(unit, CONFIG)
     for quality, seed in rows:
         cost = unit * np.random.default_rng(seed).random(3)
-        frontier.see(np.array(quality), cost)
-    assert (np.diff(frontier.mean_) >= -1e-12).all()
-    assert frontier.price(min(one, other)) <= frontier.price(max(one, other))
-    twin.restore(unpack(pack(frontier.snapshot())))
-    for each in (frontier, twin):
+        curve.see(np.array(quality), cost)
+    assert (np.diff(curve.mean_) >= -1e-12).all()
+    assert curve.price(min(one, other)) <= curve.price(max(one, other))
+    twin.restore(unpack(pack(curve.snapshot())))
+    for each in (curve, twin):
         each.see(np.array(rows[0][0]), unit * np.array([0.1, 0.5, 1.0]))
-    assert pack(frontier.snapshot()) == pack(twin.snapshot())
+    assert pack(curve.snapshot()) == pack(twin.snapshot())
 
 
 def test_a_restart_forgets_all_requests_and_takes_another_scale():
-    frontier = PriceCurve(unit=1.0)
-    frontier.see(np.array([0.2, 0.9]), np.array([0.1, 1.0]))
-    frontier.restart(10.0)
-    assert frontier.seen_ == 0
-    assert frontier.prices_[-1] == pytest.approx(10.0 * PriceCurve(unit=1.0).prices_[-1])
-    assert PriceCurve(unit=0.0).price(0.5) > 0.0
+    curve = PriceCurve(1.0, CONFIG)
+    curve.see(np.array([0.2, 0.9]), np.array([0.1, 1.0]))
+    curve.restart(10.0)
+    assert curve.seen_ == 0
+    assert curve.prices_[-1] == pytest.approx(10.0 * PriceCurve(1.0, CONFIG).prices_[-1])
+    assert PriceCurve(0.0, CONFIG).price(0.5) > 0.0
 
 
 def test_requests_that_were_estimated_otherwise_count_for_few_of_those_to_come():
-    stubborn, open_minded = PriceCurve(unit=1.0), PriceCurve(unit=1.0)
-    for frontier in (stubborn, open_minded):
-        frontier.see_many(np.tile([0.3, 0.9], (1000, 1)), np.tile([0.1, 1.0], (1000, 1)))
-    open_minded.forget()
-    for frontier in (stubborn, open_minded):
-        frontier.see_many(np.tile([0.3, 0.5], (100, 1)), np.tile([0.1, 1.0], (100, 1)))
+    stubborn, open_minded = PriceCurve(1.0, CONFIG), PriceCurve(1.0, CONFIG)
+    for curve in (stubborn, open_minded):
+        curve.see_many(np.tile([0.3, 0.9], (1000, 1)), np.tile([0.1, 1.0], (1000, 1)))
+    open_minded.discount()
+    for curve in (stubborn, open_minded):
+        curve.see_many(np.tile([0.3, 0.5], (100, 1)), np.tile([0.1, 1.0], (100, 1)))
     assert stubborn.mean_[-1] > 0.85
     assert open_minded.mean_[-1] < 0.65

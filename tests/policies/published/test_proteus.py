@@ -5,7 +5,6 @@ from scipy.special import expit
 from floorline.core.features import SparseFeatures
 from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
-from floorline.estimators.network import RoutingNetwork
 from floorline.policies import Request, make_policy
 from floorline.sla import SLA
 from floorline.zoo import Model
@@ -142,9 +141,3 @@ def test_features_of_another_length_and_odd_networks_are_refused(random_network,
         make_policy("proteus", network="somewhere")
     with pytest.raises(InvalidInput, match=r"proteus\.dual"):
         make_policy("proteus", dual=-1)
-
-
-def test_uncertainty_is_that_of_one_label(random_network, vector):
-    network = RoutingNetwork(6, ["small", "medium", "large"], network=random_network())
-    p = network.predict_one(vector(1))
-    np.testing.assert_allclose(network.uncertainty_one(vector(1)) ** 2, p * (1 - p))

@@ -250,7 +250,7 @@ class Counting:
     """Stands for a router whose policy has called these many changes so far."""
 
     def __init__(self, changes):
-        self.policy = type("", (), {"posterior_": type("", (), {"changes_": changes})()})()
+        self.policy = type("", (), {"changes_detected": changes})()
 
 
 def test_detections_are_the_steps_at_which_the_count_rises():

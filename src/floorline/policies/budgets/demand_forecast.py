@@ -7,24 +7,7 @@ import math
 import numpy as np
 
 from floorline.core.snapshots import Stateful
-
-_BINS = 48
-"""Parts of a period whose shares of the requests are learned; half hours of a day."""
-
-_FLAT = 24.0
-"""Requests that an even profile counts for before anything was seen."""
-
-_KEPT = 0.6
-"""Share of what is known of the profile that a period later still counts."""
-
-_TRUST = 20.0
-"""Requests by which the level of the last period counts beside this one's own."""
-
-_MEMORY = 0.25
-"""Share of a period's requests after which those seen tell little of its present level."""
-
-_CAREFUL = 1.0
-"""Standard deviations by which rather too few requests are expected."""
+from floorline.policies.budgets.config import PacingConfig
 
 
 class DemandForecast(Stateful):
@@ -43,24 +26,26 @@ class DemandForecast(Stateful):
 
     Parameters
     ----------
-    horizon
-        N of the first period.
+    config
+        Constants; ``horizon`` is N of the first period.
 
     Examples
     --------
-    >>> arrivals = DemandForecast(1000)
+    >>> forecast = DemandForecast(PacingConfig(horizon=1000))
     >>> for moment in np.linspace(0.0, 0.25, 500):  # Twice as many as expected come
-    ...     arrivals.see(float(moment))
-    >>> 1100 < arrivals.to_come() < 1500
+    ...     forecast.see(float(moment))
+    >>> 1100 < forecast.to_come() < 1500
     True
     """
 
-    def __init__(self, horizon: int) -> None:
-        self.expected_ = float(horizon)
-        self.mass_ = np.full(_BINS, _FLAT / _BINS)
-        self.weight_ = _FLAT
-        self.counts_ = np.zeros(_BINS)
-        self.reached_ = np.linspace(0.0, 1.0, _BINS + 1)
+    def __init__(self, config: PacingConfig) -> None:
+        self.config = config
+        bins, prior = config.forecast_bins, config.forecast_prior_requests
+        self.expected_ = float(config.horizon)
+        self.mass_ = np.full(bins, prior / bins)
+        self.weight_ = prior
+        self.counts_ = np.zeros(bins)
+        self.reached_ = np.linspace(0.0, 1.0, bins + 1)
         self.phase_ = 0.0
         self.began_ = -1.0
         self._begin()
@@ -70,6 +55,10 @@ class DemandForecast(Stateful):
         self.seen_, self.due_ = 0.0, 0.0
         self.lately_, self.due_lately_ = 0.0, 0.0
 
+    @property
+    def _prior(self) -> float:
+        return self.config.forecast_level_prior_requests
+
     def see(self, phase: float) -> None:
         """Count a request at this share of the period, 0 to 1."""
         if self.began_ < 0.0:
@@ -77,12 +66,12 @@ class DemandForecast(Stateful):
             self.began_ = self.phase_ = phase
         phase = max(phase, self.phase_)
         due = self.expected_ * (self._share(phase) - self._share(self.phase_))
-        kept = math.exp(-due / max(_TRUST, _MEMORY * self.expected_))
+        kept = math.exp(-due / max(self._prior, self.config.forecast_memory_share * self.expected_))
         self.seen_, self.due_ = self.seen_ + 1.0, self.due_ + due
         self.lately_ = kept * self.lately_ + 1.0
         self.due_lately_ = kept * self.due_lately_ + due
         self.phase_ = phase
-        self.counts_[min(int(phase * _BINS), _BINS - 1)] += 1.0
+        self.counts_[min(int(phase * len(self.counts_)), len(self.counts_) - 1)] += 1.0
 
     def to_come(self) -> float:
         """Requests that are expected in the rest of the period, rather too few.
@@ -90,33 +79,37 @@ class DemandForecast(Stateful):
         What is left over cannot be spent later, while what is short is made up by cheaper models.
         """
         rest = max(0.0, 1.0 - self._share(self.phase_))
-        level = (_TRUST + self.seen_) / (_TRUST + self.due_)
-        known = _TRUST + self.due_lately_
-        level = (_TRUST * level + self.lately_) / known
+        level = (self._prior + self.seen_) / (self._prior + self.due_)
+        known = self._prior + self.due_lately_
+        level = (self._prior * level + self.lately_) / known
         mean = level * self.expected_ * rest
         doubt = 1.0 / known + 1.0 / max(1.0, self.weight_ * rest)
-        return max(0.0, mean - _CAREFUL * math.sqrt(mean * (1.0 + mean * doubt)))
+        return max(
+            0.0, mean - self.config.forecast_caution_sds * math.sqrt(mean * (1.0 + mean * doubt))
+        )
 
     def turn(self) -> None:
         """Begin the next period; one in which nothing was seen tells nothing of it."""
         if not self.seen_:
             return
+        bins = len(self.counts_)
         due = self.expected_ * (1.0 - self._share(self.began_))
-        level = (_TRUST + self.seen_) / (_TRUST + due)
+        level = (self._prior + self.seen_) / (self._prior + due)
         shape = np.diff(self.reached_)
-        missed = np.arange(_BINS) < int(self.began_ * _BINS)
+        missed = np.arange(bins) < int(self.began_ * bins)
         counts = np.where(missed, level * self.expected_ * shape, self.counts_)
         self.expected_ *= level
-        self.mass_ = _KEPT * self.mass_ + counts
+        self.mass_ = self.config.forecast_profile_decay * self.mass_ + counts
         self.weight_ = float(self.mass_.sum())
         self.reached_ = np.concatenate([[0.0], np.cumsum(self.mass_)]) / self.weight_
-        self.counts_ = np.zeros(_BINS)
+        self.counts_ = np.zeros(bins)
         self.phase_ = self.began_ = 0.0
         self._begin()
 
     def _share(self, phase: float) -> float:
         """Share of a period's requests that comes up to a phase of it."""
-        place = min(max(phase, 0.0), 1.0) * _BINS
-        part = min(int(place), _BINS - 1)
+        bins = len(self.counts_)
+        place = min(max(phase, 0.0), 1.0) * bins
+        part = min(int(place), bins - 1)
         low, high = float(self.reached_[part]), float(self.reached_[part + 1])
         return low + (place - part) * (high - low)

@@ -8,27 +8,20 @@ next request's step goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.snapshots import Stateful
-from floorline.errors import check_number
 from floorline.estimators.base import carry_over
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import Floats, solve_budgets
 from floorline.optimization.prediction_window import PredictionWindow
+from floorline.policies.budgets.config import PacingConfig
 from floorline.policies.budgets.demand_forecast import DemandForecast
 from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.sla import SLA
-
-_REACH, _HALVINGS = 1.2, 4
-"""How far, as a factor, the shared price is looked for around the last one, and how closely."""
-
-_EVERY = 2
-"""Number of requests between steps; most of the time that pacing takes is theirs."""
-
-_AHEAD, _CALLS_AHEAD = 0.05, 3.0
-"""How far spending may run ahead of an even pace: a share of what that leaves, or so many calls."""
 
 
 class Pacing(Stateful):
@@ -50,37 +43,31 @@ class Pacing(Stateful):
     ----------
     sla, models
         Whose budgets, and the names of the models.
-    horizon
-        Expected number of requests, per period if there is one.
-    window
-        Number of latest predictions on which prices are solved.
+    config
+        Constants; ``horizon`` is the expected number of requests, per period if there is one.
 
     Examples
     --------
     >>> from floorline.sla import Budget
     >>> sla = SLA("gold", floor=0.0, budget=Budget(total=50.0))
-    >>> pacing = Pacing(sla, ["only"], horizon=100)
+    >>> pacing = Pacing(sla, ["only"], PacingConfig(horizon=100))
     >>> quality = np.linspace(0.0, 1.0, 101)[:, None]
     >>> pacing.prepare(quality, np.ones((101, 1)))
     >>> pacing.prices.round(1).tolist()  # Half of the requests are worth as much
     [0.5]
     """
 
-    def __init__(
-        self, sla: SLA, models: list[str] | tuple[str, ...], *, horizon: int, window: int = 500
-    ) -> None:
-        fix = "give a number of requests of 1 or more"
-        self.horizon = int(check_number("horizon", horizon, low=1, fix=fix))
-        self.window = int(check_number("window", window, low=1, fix=fix))
+    def __init__(self, sla: SLA, models: Sequence[str], config: PacingConfig) -> None:
+        self.config = config
         self.tracker_ = BudgetTracker(sla, models)
-        self.window_ = PredictionWindow(self.window, len(models))
+        self.window_ = PredictionWindow(config.budget_window_requests, len(models))
         self.own_ = np.zeros(len(models))
         self.shared_ = 0.0
         self.turn_ = 0
-        self.forecast_ = DemandForecast(self.horizon)
+        self.forecast_ = DemandForecast(self.config)
         # Requests of this period.
         self.requests_ = 0
-        self.to_come_ = float(self.horizon)
+        self.to_come_ = float(self.config.horizon)
 
     @property
     def limited(self) -> bool:
@@ -100,18 +87,18 @@ class Pacing(Stateful):
         tracker = self.tracker_
         to_come = max(1.0, self.to_come_)
         share = self.requests_ / max(1.0, self.requests_ + self.to_come_)
-        ahead = _AHEAD * (1.0 - share)
+        ahead = self.config.spending_lead_share * (1.0 - share)
         left = tracker.left()
         may = cost <= tracker.may_spend()
         bounded = np.isfinite(left)
         own = tracker.budgets[bounded]
         paid = cost[bounded]
-        early = np.maximum(ahead * own, _CALLS_AHEAD * paid)
+        early = np.maximum(ahead * own, self.config.spending_lead_calls * paid)
         released = tracker.spent[bounded] + paid <= share * own + early
         may[bounded] &= released | (paid * to_come <= left[bounded])
         if tracker.total_ < np.inf:
             rest = tracker.total_left()
-            early = np.maximum(ahead * tracker.total_, _CALLS_AHEAD * cost)
+            early = np.maximum(ahead * tracker.total_, self.config.spending_lead_calls * cost)
             released = tracker.total_ - rest + cost <= share * tracker.total_ + early
             may &= released | (cost * to_come <= rest)
         return np.asarray(may)
@@ -135,7 +122,7 @@ class Pacing(Stateful):
             return
         self.window_.add(value, decision.cost_estimates)
         ended = tracker.period_ is None and self.to_come_ < 1.0
-        if not ended and self.requests_ % _EVERY == 0:
+        if not ended and self.requests_ % self.config.price_step_requests == 0:
             self._step()
 
     def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
@@ -146,7 +133,11 @@ class Pacing(Stateful):
         """Solve for the prices on the last predictions (n, M) of a history, exactly."""
         if not self.limited:
             return
-        for row, paid in zip(value[-self.window :], cost[-self.window :], strict=True):
+        for row, paid in zip(
+            value[-self.config.budget_window_requests :],
+            cost[-self.config.budget_window_requests :],
+            strict=True,
+        ):
             self.window_.add(row, paid)
         self.resolve()
 
@@ -162,12 +153,12 @@ class Pacing(Stateful):
         period = self.tracker_.period_
         self.tracker_.set_sla(sla)
         if self.tracker_.period_ != period:
-            self.forecast_ = DemandForecast(self.horizon)
+            self.forecast_ = DemandForecast(self.config)
         self.own_ = np.where(np.isfinite(self.tracker_.budgets), self.own_, 0.0)
         self.shared_ = self.shared_ if self.tracker_.total_ < np.inf else 0.0
         self.resolve()
 
-    def set_models(self, names: list[str] | tuple[str, ...]) -> None:
+    def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' prices and predictions; a new one is free until it is seen."""
         old = self.tracker_.models_
         self.own_ = carry_over(old, names, self.own_, 0.0)
@@ -177,7 +168,7 @@ class Pacing(Stateful):
     def _to_come(self, at: float) -> float:
         period = self.tracker_.period_
         if period is None:
-            return float(self.horizon - self.requests_)
+            return float(self.config.horizon - self.requests_)
         gone = min(max(0.0, at - self.tracker_.period_start), period)
         self.forecast_.see(gone / period)
         return self.forecast_.to_come()
@@ -215,7 +206,8 @@ class Pacing(Stateful):
 
     def _shared_price(self, budget: float) -> float:
         """Price nearer to where all that would then be served costs the total budget."""
-        low, high = self.shared_ / _REACH, self.shared_ * _REACH
+        factor = self.config.price_search_factor
+        low, high = self.shared_ / factor, self.shared_ * factor
         if self.shared_ == 0.0 or self._bill(high) > budget:
             if self._bill(0.0) <= budget:
                 return 0.0
@@ -224,7 +216,7 @@ class Pacing(Stateful):
             if self._bill(0.0) <= budget:
                 return 0.0
             low, high = 0.0, low
-        for _ in range(_HALVINGS):
+        for _ in range(self.config.price_search_halvings):
             middle = 0.5 * (low + high)
             low, high = (middle, high) if self._bill(middle) > budget else (low, middle)
         return high

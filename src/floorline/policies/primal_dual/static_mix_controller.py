@@ -1,4 +1,4 @@
-"""Who serves on what is known of the models alone: a static mix, held on course by feedback."""
+"""The static mix on what is known of the models, kept on course by feedback."""
 
 from __future__ import annotations
 
@@ -8,101 +8,121 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
 
-_CALM = 0.75
-"""Share of the optimism while nothing is short."""
-
-_HEARD = 0.04
-"""Share of labelled responses at which optimism halves: hope that nobody would find out is dear."""
-
-_LEAST_DRIFT = 0.003
-_HOPELESS = 3.0
-"""Standard deviations, as multiples of what is hoped, below the need from which on a model has no
-chance. If none has one, the best serves: doubt about the others is no reason for them."""
+_PEAK = 0.3989422804014327
+"""Density of the standard normal at 0: E max(0, X) ≤ max(0, mean) + 0.399·sd."""
 
 
 class StaticMixController(NamedTuple):
     """The model with the lowest cost per improvement over the floor, and its cheapest partner.
 
-    While less than a buffer is in hand the first serves, so that an uncertain dear model has to be
-    worth trying; while there is more, the one that makes the cheapest mix with it.
+    While less than a buffer is in hand the first serves, so that an uncertain expensive model has
+    to be worth trying; while there is more, the one that makes the cheapest mix with it.
 
     Parameters
     ----------
-    patience
-        Number of requests, beside those so far, over which a shortfall is worked off.
-    optimism
-        Standard deviations, as a multiple, that count as possible improvement; fewer where few
-        responses get labels.
-    buffer, reach
-        What to have in hand in units of the random walk's own scale, and at most ``reach`` of the
-        drift gained so far.
+    config
+        Constants.
 
     Examples
     --------
     >>> from floorline.zoo import Model, Zoo
+    >>> config = PrimalDualConfig(optimism_sds=1.0, max_buffer_fraction=1.0)
     >>> zoo = Zoo([Model("s", call_price=1.0), Model("l", call_price=9.0)])
-    >>> levels = QualityPosterior(zoo, 0.8)
+    >>> posterior = QualityPosterior(zoo, 0.8, config)
     >>> for _ in range(500):
-    ...     levels.learn(0, 0.7)
-    ...     levels.learn(1, 0.9)
-    >>> rungs = StaticMixController(patience=3000.0, optimism=1.0, buffer=4.0, reach=1.0)
-    >>> account = SurplusEstimator(["s", "l"])
+    ...     posterior.learn(0, 0.7)
+    ...     posterior.learn(1, 0.9)
+    >>> controller, account = StaticMixController(config), SurplusEstimator(["s", "l"], config)
     >>> cost = np.array([1.0, 9.0])
     >>> estimates = SurplusEstimate(-1.0, 0.0), SurplusEstimate(99.0, 0.0)
-    >>> [rungs.serve(cost, None, 0.8, levels, account, estimate) for estimate in estimates]
+    >>> [controller.serve(cost, None, 0.8, posterior, account, each) for each in estimates]
     [1, 0]
     """
 
-    patience: float
-    optimism: float
-    buffer: float
-    reach: float
+    config: PrimalDualConfig
 
     def serve(
         self,
         cost: Floats,
         allowed: NDArray[np.bool_] | None,
         floor: float,
-        levels: QualityPosterior,
+        posterior: QualityPosterior,
         account: SurplusEstimator,
-        in_hand: SurplusEstimate,
+        estimate: SurplusEstimate,
     ) -> int:
-        """Position of the model whose turn it is, at these costs (M,) per call."""
-        surplus, guard = in_hand
-        floor = account.asked(floor)
-        price, mean, doubt = cost.tolist(), levels.mean_.tolist(), levels.sd_.tolist()
+        """Position of the model that serves, at these costs (M,) per call."""
+        config = self.config
+        surplus, margin = estimate
+        floor = account.comparable_floor(floor)
+        price, mean, sd = cost.tolist(), posterior.mean_.tolist(), posterior.sd_.tolist()
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
-        need = floor + max(0.0, -surplus) / (self.patience + account.requests_)
-        # Not knowing the surplus is no reason for a dearer model; only falling short is.
-        heard = (float(account.labels_.sum()) + 10.0) / (account.requests_ + 10.0)
-        hope = self.optimism * (1.0 if surplus < 0.0 else _CALM) * heard / (heard + _HEARD)
-        high, dearness = -1, math.inf
-        for m in able:
-            distance, sd = mean[m] - need, hope * doubt[m]
-            if distance < -_HOPELESS * sd:
-                continue
-            # More than it can be; spares most models what an improvement takes to work out.
-            if price[m] >= dearness * (max(0.0, distance) + 0.4 * sd):
-                continue
-            gain = improvement(distance, sd)
-            if price[m] < dearness * gain:
-                high, dearness = m, price[m] / gain
-        if high < 0:
+        need = floor + max(0.0, -surplus) / (config.correction_requests + account.requests_)
+        high = self._most_efficient(price, mean, sd, able, need, self._optimism(account, surplus))
+        if high is None:
+            # Every model is eliminated: serve the one with the highest mean.
             return max(able, key=lambda m: (mean[m], -price[m]))
-        drift = max(mean[high] - floor, 0.5 * doubt[high], _LEAST_DRIFT)
-        # Against the random walk, as far as it can be earned.
-        walk = self.buffer * levels.variance / (2.0 * drift)
-        if surplus < guard + min(walk, self.reach * drift * account.requests_):
+        drift = max(mean[high] - floor, config.drift_sds * sd[high], config.min_drift)
+        # Mean depth of a random walk with this drift, as far as it can have been earned.
+        walk = config.buffer_walks * posterior.variance / (2.0 * drift)
+        earned = config.max_buffer_fraction * drift * account.requests_
+        if surplus < margin + min(walk, earned):
             return high
+        return self._partner(price, mean, sd, able, floor, high)
+
+    def _optimism(self, account: SurplusEstimator, surplus: float) -> float:
+        """Standard deviations that count as possible improvement."""
+        config = self.config
+        rate = account.label_rate
+        # An uncertain surplus is no reason for a more expensive model; only a shortfall is.
+        share = 1.0 if surplus < 0.0 else config.optimism_without_shortfall
+        return config.optimism_sds * share * rate / (rate + config.half_optimism_label_rate)
+
+    def _most_efficient(
+        self,
+        price: list[float],
+        mean: list[float],
+        sd: list[float],
+        able: range | list[int],
+        need: float,
+        optimism: float,
+    ) -> int | None:
+        """Model of the lowest cost per expected improvement; None if every one is eliminated."""
+        high, cheapest = None, math.inf
+        for m in able:
+            distance, spread = mean[m] - need, optimism * sd[m]
+            if distance < -self.config.elimination_sds * spread:
+                continue
+            # An upper bound of the improvement saves most models the exact one.
+            if price[m] >= cheapest * (max(0.0, distance) + 0.4 * spread):
+                continue
+            gain = improvement(distance, spread)
+            if price[m] < cheapest * gain:
+                high, cheapest = m, price[m] / gain
+        return high
+
+    def _partner(
+        self,
+        price: list[float],
+        mean: list[float],
+        sd: list[float],
+        able: range | list[int],
+        floor: float,
+        high: int,
+    ) -> int:
+        """Cheaper model whose mix with ``high`` meets the floor at the least cost, or ``high``."""
+        config = self.config
         best, lowest = high, price[high]
-        top = max(mean[high], floor + _LEAST_DRIFT)
+        top = max(mean[high], floor + config.min_drift)
         for low in able:
             if price[low] < price[high]:
-                hoped = mean[low] + 0.5 * doubt[low]
-                share = max(0.0, (floor - hoped) / (top - hoped)) if hoped < top else 0.0
+                optimistic = mean[low] + config.partner_optimism_sds * sd[low]
+                share = 0.0
+                if optimistic < top:
+                    share = max(0.0, (floor - optimistic) / (top - optimistic))
                 mix = share * price[high] + (1.0 - share) * price[low]
                 if mix < lowest:
                     best, lowest = low, mix
@@ -120,5 +140,5 @@ def improvement(distance: float, sd: float) -> float:
     if sd <= 0.0:
         return max(0.0, distance)
     z = distance / sd
-    density = math.exp(-0.5 * z * z) * 0.3989422804014327
+    density = math.exp(-0.5 * z * z) * _PEAK
     return sd * density + distance * 0.5 * math.erfc(-z * 0.7071067811865476)

@@ -1,4 +1,4 @@
-"""What an SLA has in hand over its floor, as far as labels tell."""
+"""The surplus of an SLA over its floor, estimated from the labels there are."""
 
 from __future__ import annotations
 
@@ -12,81 +12,98 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import Stateful
 from floorline.estimators.base import carry_over
 from floorline.guarantees.guard import guard_surplus
+from floorline.policies.primal_dual.config import PrimalDualConfig
 
 Floats = NDArray[np.float64]
 
-_WORTH = 20.0
-"""Number of an SLA's own labels of a model that the model's level over all SLAs is worth."""
-
-_PROVE_EVERY = 32.0
-"""Number of labels after which it is worked out anew which surplus proves the floor."""
-
-_ALIKE, _APART = 50.0, 1000.0
-"""Number of labels that it takes to doubt that an SLA's requests are as hard as those of others,
-and over which that is followed."""
-
 
 class SurplusEstimate(NamedTuple):
-    """Surplus of an SLA over its floor, and the margin to keep for not knowing it better."""
+    """Surplus of an SLA over its floor, and the margin to keep because it is an estimate."""
 
     surplus: float
-    guard: float
+    margin: float
 
     @property
-    def short(self) -> float:
+    def shortfall(self) -> float:
         """By how much the surplus falls short of the margin; negative if it does not."""
-        return self.guard - self.surplus
+        return self.margin - self.surplus
 
 
 class SurplusEstimator(Stateful):
     """Surplus Σ (s − τ) of one SLA when only some responses are ever labelled.
 
     A response without a label counts with the mean of its model's labelled ones (of this SLA,
-    shrunk to the model's level over all SLAs): that is the doubly robust estimate
+    shrunk to the model's mean over all SLAs): that is the doubly robust estimate
     Σ ŝ + (F/φ̂_m)(s − ŝ) with the reporting rate of each model, which does not depend on ŝ. A label
     that comes late takes the place of the expectation, so delay and order do not matter.
 
+    Parameters
+    ----------
+    models
+        Names, M of them.
+    config
+        Constants.
+
+    Attributes
+    ----------
+    served_, labels_, sum_
+        (M,) responses, labels of them, and the labels' sum.
+    floor_sum_
+        Sum of the floors of all requests.
+    departed_satisfaction_
+        Satisfaction that is expected of the responses of models that left.
+    difficulty_offset_
+        By how much this SLA's labels lie above the means over all SLAs.
+    fallback_active_
+        Sign of the deviation for which the static mix took over from prompts; 0 while it has not.
+
     Examples
     --------
-    >>> account = SurplusEstimator(["only"])
+    >>> account = SurplusEstimator(["only"], PrimalDualConfig())
     >>> for _ in range(10):
     ...     account.serve(0, floor=0.5)
     >>> account.label(0, 1.0)
-    >>> level, variance = np.array([0.6]), 0.25
-    >>> surplus, error = account.surplus(level, variance)
+    >>> surplus, error = account.surplus(np.array([0.6]), 0.25)
     >>> round(surplus, 2), error > 0.5
     (1.57, True)
     """
 
-    def __init__(self, models: Sequence[str]) -> None:
+    def __init__(self, models: Sequence[str], config: PrimalDualConfig) -> None:
+        self.config = config
         self.models_ = list(models)
         self.served_ = np.zeros(len(models))
         self.labels_ = np.zeros(len(models))
         self.sum_ = np.zeros(len(models))
         self.requests_ = 0
         self.floor_sum_ = 0.0
-        # What models that left were served with, at what was known of them then.
-        self.gone_ = 0.0
-        # How much more its requests satisfy than those of all SLAs, and labels that say so.
-        self.apart_ = 0.0
+        self.departed_satisfaction_ = 0.0
+        self.difficulty_offset_ = 0.0
         self.compared_ = 0
-        self.astray_ = 0.0
+        self.fallback_active_ = 0.0
         # Surplus of the labels that would prove the floor, and how many labels that was for.
         self.proof_ = np.zeros(2)
 
-    def compare(self, y: float, level: float) -> None:
-        """Follow how labels of this SLA differ from the level of the model that served."""
-        self.compared_ += 1
-        self.apart_ += (y - level - self.apart_) / min(self.compared_ + _ALIKE, _APART)
+    @property
+    def label_rate(self) -> float:
+        """Labels per request, from a prior of a few labelled requests."""
+        prior = self.config.label_rate_prior_requests
+        return (float(self.labels_.sum()) + prior) / (self.requests_ + prior)
 
-    def asked(self, floor: float) -> float:
-        """Floor to ask of models by their means over all SLAs: more where requests are harder."""
-        return floor - self.apart_
+    def compare(self, y: float, mean: float) -> None:
+        """Follow how labels of this SLA differ from the mean of the model that served."""
+        self.compared_ += 1
+        prior, memory = self.config.difficulty_prior_labels, self.config.difficulty_memory_labels
+        off = y - mean - self.difficulty_offset_
+        self.difficulty_offset_ += off / min(self.compared_ + prior, memory)
+
+    def comparable_floor(self, floor: float) -> float:
+        """Floor to ask of the means over all SLAs: higher where this SLA's requests are harder."""
+        return floor - self.difficulty_offset_
 
     def prove(self, confidence: float) -> None:
         """Follow which surplus proves the floor at this confidence, every few dozen labels."""
         labels = float(self.labels_.sum())
-        if labels >= self.proof_[1] + _PROVE_EVERY:
+        if labels >= self.proof_[1] + self.config.guard_refresh_labels:
             floor = self.floor_sum_ / max(self.requests_, 1)
             self.proof_ = np.array([guard_surplus(floor, labels, confidence=confidence), labels])
 
@@ -97,16 +114,16 @@ class SurplusEstimator(Stateful):
         return float(surplus * self.requests_ / labels) if labels else 0.0
 
     def watch(self, short: float, below: float, above: float) -> None:
-        """Be off course from when ``short`` passes ``below`` or −``above`` until it crosses 0."""
+        """Start the fallback when ``short`` passes ``below`` or −``above``; end it at 0."""
         if short > below or short < -above:
-            self.astray_ = math.copysign(1.0, short)
-        elif short * self.astray_ <= 0.0:
-            self.astray_ = 0.0
+            self.fallback_active_ = math.copysign(1.0, short)
+        elif short * self.fallback_active_ <= 0.0:
+            self.fallback_active_ = 0.0
 
     @property
-    def off_course(self) -> bool:
-        """Whether the surplus got too far from where it should be, and is not back yet."""
-        return self.astray_ != 0.0
+    def outside_band(self) -> bool:
+        """Whether the surplus left its band and has not come back to its target since."""
+        return self.fallback_active_ != 0.0
 
     def serve(self, model: int, floor: float) -> None:
         """Count a response of a model to a request with this floor."""
@@ -122,26 +139,29 @@ class SurplusEstimator(Stateful):
         else:
             self.sum_[model] += y - previous
 
-    def surplus(self, level: Floats, variance: float) -> tuple[float, float]:
-        """Surplus and its standard error, given the models' levels and a label's variance."""
-        satisfied = doubt = 0.0
+    def surplus(self, mean: Floats, variance: float) -> tuple[float, float]:
+        """Surplus and its standard error, given the models' means (M,) and a label's variance."""
+        pooled = self.config.pooled_labels
+        satisfied = uncertain = 0.0
         # Lists, since zoos are small: a call into NumPy takes as long as ten numbers.
-        given = (self.served_.tolist(), self.labels_.tolist(), self.sum_.tolist(), level.tolist())
-        for served, labels, total, mean in zip(*given, strict=True):
+        given = (self.served_.tolist(), self.labels_.tolist(), self.sum_.tolist(), mean.tolist())
+        for served, labels, total, expected in zip(*given, strict=True):
             satisfied += total
             missing = served - labels
             if missing > 0.0:
-                share = missing / (labels + _WORTH)
-                satisfied += share * (total + _WORTH * mean)
-                doubt += missing + share * missing
-        return satisfied + self.gone_ - self.floor_sum_, math.sqrt(variance * doubt)
+                share = missing / (labels + pooled)
+                satisfied += share * (total + pooled * expected)
+                uncertain += missing + share * missing
+        surplus = satisfied + self.departed_satisfaction_ - self.floor_sum_
+        return surplus, math.sqrt(variance * uncertain)
 
-    def set_models(self, names: Sequence[str], level: Floats) -> None:
-        """Keep known models' counts; settle those of models that left at their ``level`` (M,)."""
+    def set_models(self, names: Sequence[str], mean: Floats) -> None:
+        """Keep known models' counts; settle those of models that left at their ``mean`` (M,)."""
         for position, name in enumerate(self.models_):
             if name not in names:
                 missing = max(0.0, float(self.served_[position] - self.labels_[position]))
-                self.gone_ += float(self.sum_[position]) + missing * float(level[position])
+                known = float(self.sum_[position])
+                self.departed_satisfaction_ += known + missing * float(mean[position])
         for field in ("served_", "labels_", "sum_"):
             setattr(self, field, carry_over(self.models_, names, getattr(self, field), 0.0))
         self.models_ = list(names)

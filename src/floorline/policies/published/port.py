@@ -13,7 +13,8 @@ from floorline.errors import check_number
 from floorline.events import Decision
 from floorline.optimization.budget_lp import Floats, capped_prices, solve_budgets
 from floorline.policies.base import DECLINED, Choice, Request
-from floorline.policies.offline_policy import HistoryPolicy, MakeHistoryEstimator
+from floorline.policies.estimating_policy import MakeEstimator
+from floorline.policies.offline_policy import HistoryPolicy
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -100,7 +101,7 @@ class Port(HistoryPolicy):
         resolve_every: int | None = None,
         reference: bool = False,
         fallback: bool = True,
-        estimator: MakeHistoryEstimator | None = None,
+        estimator: MakeEstimator | None = None,
     ) -> None:
         super().__init__(estimator=estimator, k=k, fallback=fallback)
         fix = "give a number of requests of 1 or more"

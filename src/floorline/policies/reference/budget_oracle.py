@@ -15,7 +15,8 @@ from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import Floats, served, solve_budgets
 from floorline.policies.base import Choice, History, Knows, Request, certain
 from floorline.policies.budgets.tracker import BudgetTracker
-from floorline.policies.offline_policy import HistoryPolicy, MakeHistoryEstimator, nobody
+from floorline.policies.estimating_policy import MakeEstimator
+from floorline.policies.offline_policy import HistoryPolicy, nobody
 from floorline.policies.reference.oracle import Hindsight
 from floorline.sla import SLA
 from floorline.zoo import Zoo
@@ -84,7 +85,7 @@ class LpOnEstimates(HistoryPolicy):
         features: Sequence[Features] | NDArray[np.float32],
         input_tokens: NDArray[np.int64],
         k: int = 5,
-        estimator: MakeHistoryEstimator | None = None,
+        estimator: MakeEstimator | None = None,
     ) -> None:
         super().__init__(estimator=estimator, k=k)
         self.features = features

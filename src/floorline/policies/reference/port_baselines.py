@@ -17,8 +17,8 @@ from floorline.estimators.linear import TrainedLinear
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import Floats, served, solve_budgets
 from floorline.policies.base import Choice, Request, certain
-from floorline.policies.estimating_policy import EstimatingPolicy
-from floorline.policies.offline_policy import HistoryPolicy, MakeHistoryEstimator, nobody
+from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator
+from floorline.policies.offline_policy import HistoryPolicy, nobody
 
 
 class GreedyPerf(HistoryPolicy):
@@ -69,9 +69,7 @@ class ClassifierPerf(GreedyPerf):
 
     name = "classifier_perf"
 
-    def __init__(
-        self, *, estimator: MakeHistoryEstimator = TrainedLinear, fallback: bool = True
-    ) -> None:
+    def __init__(self, *, estimator: MakeEstimator = TrainedLinear, fallback: bool = True) -> None:
         super().__init__(estimator=estimator, fallback=fallback)
 
 
@@ -80,9 +78,7 @@ class ClassifierCost(GreedyCost):
 
     name = "classifier_cost"
 
-    def __init__(
-        self, *, estimator: MakeHistoryEstimator = TrainedLinear, fallback: bool = True
-    ) -> None:
+    def __init__(self, *, estimator: MakeEstimator = TrainedLinear, fallback: bool = True) -> None:
         super().__init__(estimator=estimator, fallback=fallback)
 
 

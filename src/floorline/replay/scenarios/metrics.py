@@ -53,8 +53,7 @@ class Detections:
 
     def __call__(self, step: int, router: Router) -> None:
         """Note the step if the number of changes rose."""
-        levels = getattr(router.policy, "posterior_", None)
-        count = 0 if levels is None else int(levels.changes_)
+        count = router.policy.changes_detected
         if count > self._seen:
             self.steps.append(step)
         self._seen = count

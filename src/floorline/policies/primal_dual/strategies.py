@@ -1,0 +1,132 @@
+"""Three ways to decide: under a budget, by prompts, and by the static mix."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.policies.base import DECLINED, Request, lowest
+from floorline.policies.budgets.pacing import Pacing
+from floorline.policies.primal_dual.config import PrimalDualConfig
+from floorline.policies.primal_dual.price_curve import PriceCurve
+from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
+from floorline.policies.primal_dual.static_mix_controller import StaticMixController
+from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
+
+
+class Situation(NamedTuple):
+    """What a strategy decides on.
+
+    ``quality`` and ``cost`` (M,) are the estimates q̃(x) and ĉ(x); ``estimate`` and ``account`` are
+    those of the request's SLA; ``uncertain`` (M,) is 1 for models that changed or joined lately.
+    """
+
+    request: Request
+    quality: Floats
+    cost: Floats
+    estimate: SurplusEstimate
+    account: SurplusEstimator
+    posterior: QualityPosterior
+    uncertain: Floats
+
+
+class Served(NamedTuple):
+    """Position of the model that serves, ``DECLINED`` for none, and the mask (M,) of models that
+    may be tried instead, None for all.
+    """
+
+    model: int
+    able: NDArray[np.bool_] | None
+
+
+class Strategy(Protocol):
+    """One way to decide which model serves."""
+
+    def serve(self, situation: Situation) -> Served:
+        """Choose a model."""
+        ...
+
+
+class BudgetStrategy(NamedTuple):
+    """The most satisfaction for the budget: argmax of weight·q − prices·ĉ, or decline.
+
+    q is optimistic, so that budget which no model earns on its mean goes to exploration. A
+    shortfall against the floor weighs satisfaction up, so that at least τ is aimed at.
+    """
+
+    config: PrimalDualConfig
+    pacing: Pacing
+
+    def serve(self, situation: Situation) -> Served:
+        """Choose among the models that the pace of spending allows."""
+        config, cost, able = self.config, situation.cost, situation.request.allowed
+        shortfall = max(0.0, situation.estimate.shortfall)
+        weight = 1.0 + shortfall / math.sqrt(config.correction_requests)
+        optimistic = situation.quality + config.optimism_sds * situation.posterior.sd_
+        score = weight * optimistic - self.pacing.prices * cost
+        paced = self.pacing.within_pace(cost)
+        able = paced if able is None else able & paced
+        served = int(np.where(able, score, -np.inf).argmax())
+        if not able[served] or score[served] < 0.0:
+            return Served(DECLINED, able)
+        return Served(served, able)
+
+
+class PromptStrategy(NamedTuple):
+    """The floor's Lagrangian on prompts: argmin ĉ(x) − λ·q̃(x), λ read from the price curve.
+
+    λ is the price at which the latest requests just meet the floor, and a little more to work off
+    a shortfall. Models that changed or joined are estimated optimistically, since only labels of
+    theirs show whether they are better than they seem.
+    """
+
+    config: PrimalDualConfig
+    price_curve: PriceCurve
+
+    def serve(self, situation: Situation) -> Served:
+        """Choose the model of the lowest cost less worth."""
+        price = self.price_curve.price(self._target(situation))
+        sd = situation.posterior.sd_ * situation.uncertain
+        optimistic = situation.quality + self.config.optimism_sds * sd
+        able = situation.request.allowed
+        return Served(lowest(situation.cost - price * optimistic, able), able)
+
+    def _target(self, situation: Situation) -> float:
+        """Mean satisfaction that the price aims at: the floor, and what is short of it."""
+        config = self.config
+        target = config.target_surplus_sds * surplus_drift_sd(situation.posterior, config)
+        shortfall = situation.estimate.shortfall + target
+        floor = situation.account.comparable_floor(situation.request.floor)
+        most = config.max_floor_correction
+        return floor + max(-most, min(most, shortfall / config.correction_horizon_requests))
+
+
+class StaticMixStrategy(NamedTuple):
+    """The static mix on what is known of the models; prompts play no part."""
+
+    config: PrimalDualConfig
+
+    def serve(self, situation: Situation) -> Served:
+        """Choose by the static mix."""
+        request = situation.request
+        served = StaticMixController(self.config).serve(
+            situation.cost,
+            request.allowed,
+            request.floor,
+            situation.posterior,
+            situation.account,
+            situation.estimate,
+        )
+        return Served(served, request.allowed)
+
+
+def surplus_drift_sd(posterior: QualityPosterior, config: PrimalDualConfig) -> float:
+    """Standard deviation of the surplus under so slow a correction, in satisfied requests.
+
+    An Ornstein-Uhlenbeck process with variance v per request, pulled back over H requests, has the
+    stationary variance v·H/2.
+    """
+    return math.sqrt(0.5 * posterior.variance * config.correction_horizon_requests)

@@ -1,0 +1,104 @@
+"""Real changes of a model are detected, others are not, and none counts for ever."""
+
+import numpy as np
+import pytest
+
+from floorline import SLA, Model, Zoo
+from floorline.policies.primal_dual.policy import PrimalDual
+
+ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
+
+
+@pytest.fixture
+def build():
+    """Build a started flagship: its posterior and its detector learn together."""
+
+    def make(**changes):
+        policy = PrimalDual(**changes)
+        policy.start(ZOO, {"gold": SLA("gold", floor=0.8)}, 1)
+        return policy
+
+    return make
+
+
+def labels(rng, share):
+    return float(rng.random() < share)
+
+
+def age(policy, requests):
+    for _ in range(requests):
+        weights = policy.detector_.decay(policy.posterior_.labels_)
+        if weights is not None:
+            policy.posterior_.decay(weights)
+
+
+def test_a_model_that_gets_other_requests_than_before_has_not_changed(build):
+    rng = np.random.default_rng(0)
+    blind, informed = build(), build()
+    for number in range(1200):
+        chance = 0.9 if number < 400 else 0.5
+        y = labels(rng, chance)
+        blind._learn_mean(0, y, None)
+        informed._learn_mean(0, y, chance)
+    assert blind.changes_detected >= 1
+    assert informed.changes_detected == 0
+
+
+def test_a_change_against_predictions_shows_its_size(build):
+    rng = np.random.default_rng(1)
+    policy, change, number = build(), None, 0
+    while change is None and number < 1000:
+        chance = rng.uniform(0.5, 0.9)
+        y = labels(rng, chance - (0.4 if number >= 500 else 0.0))
+        change = policy._learn_mean(0, y, chance)
+        number += 1
+    assert 500 <= number < 650
+    assert -0.65 < change.shift < -0.15
+
+
+def test_predictions_that_are_always_a_little_off_are_no_change(build):
+    rng, policy = np.random.default_rng(2), build()
+    for _ in range(2000):
+        policy._learn_mean(0, labels(rng, 0.7), 0.78)
+    assert policy.changes_detected == 0
+
+
+def test_only_labels_of_models_that_changed_decay(build):
+    rng, policy = np.random.default_rng(3), build()
+    posterior, detector = policy.posterior_, policy.detector_
+    for number in range(600):
+        policy._learn_mean(0, labels(rng, 0.8), None)
+        policy._learn_mean(1, labels(rng, 0.9 if number < 500 else 0.3), None)
+    assert policy.changes_detected == 1
+    sd, kept = posterior.sd_.copy(), posterior.labels_.copy()
+    age(policy, 1500)
+    assert posterior.labels_[0] == kept[0]
+    assert posterior.sd_[1] > 2.0 * sd[1]
+    assert posterior.labels_[1] < 0.1 * kept[1]
+    assert detector.uncertain_.tolist() == [0.0, 1.0]
+    for _ in range(250):
+        policy._learn_mean(1, labels(rng, 0.3), None)
+        age(policy, 1)
+    assert detector.uncertain_.tolist() == [0.0, 0.0]
+
+
+def test_labels_before_a_change_are_forgotten_and_without_one_they_are_not(build):
+    rng = np.random.default_rng(0)
+    steady, changed, blind = build(), build(), build(detect=False)
+    for number in range(800):
+        y = labels(rng, 0.8)
+        steady._learn_mean(0, y, None)
+        y = y if number < 400 else labels(rng, 0.3)
+        changed._learn_mean(0, y, None)
+        blind._learn_mean(0, y, None)
+    assert steady.changes_detected == blind.changes_detected == 0
+    assert changed.changes_detected >= 1
+    assert changed.posterior_.mean_[0] < 0.45 < blind.posterior_.mean_[0]
+
+
+def test_improvements_are_detected_too(build):
+    rng, policy = np.random.default_rng(5), build()
+    for number in range(900):
+        policy._learn_mean(0, labels(rng, 0.4 if number < 500 else 0.95), None)
+    assert policy.changes_detected >= 1
+    assert policy.posterior_.mean_[0] > 0.85

@@ -1,0 +1,92 @@
+"""The posterior of the models' means is exact, shared between models and follows the zoo."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline import Model, Zoo
+from floorline.policies.primal_dual.config import PrimalDualConfig
+from floorline.policies.primal_dual.quality_posterior import QualityPosterior
+
+CONFIG = PrimalDualConfig()
+THREE = Zoo([Model(n, call_price=p) for n, p in (("small", 1.0), ("medium", 4.0), ("large", 20.0))])
+
+
+def test_a_label_of_one_model_moves_the_means_of_all():
+    posterior = QualityPosterior(THREE, 0.7, CONFIG)
+    before = posterior.mean_.copy()
+    for _ in range(100):
+        posterior.learn(1, 0.0)
+    assert (posterior.mean_ < before).all()
+    assert posterior.sd_[1] < posterior.sd_[0] < 1.0
+
+
+@given(
+    prices=st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=12),
+    floor=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**32 - 1),
+    most=st.sampled_from([0, 3, 40, 100_000]),
+)
+def test_it_is_the_exact_posterior_of_the_linear_model(prices, floor, seed, most):
+    rng = np.random.default_rng(seed)
+    zoo = Zoo([Model(f"m{m}", call_price=price) for m, price in enumerate(prices)])
+    posterior = QualityPosterior(zoo, floor, CONFIG)
+    count = rng.integers(0, most + 1, len(prices)).astype(float)
+    total = count * rng.random(len(prices))
+    posterior.deviation_sd_ = rng.uniform(0.03, 0.5)
+    posterior.restart(count, total)
+    gain = posterior.gain_
+    spread = (
+        CONFIG.prior_level_sd**2
+        + CONFIG.prior_slope_sd**2 * np.outer(gain, gain)
+        + posterior.deviation_sd_**2 * np.eye(len(gain))
+    )
+    prior = np.linalg.inv(4.0 * max(floor * (1.0 - floor), 0.01) * spread)
+    covariance = np.linalg.inv(prior + np.diag(count / posterior.variance))
+    mean = covariance @ (prior @ posterior.centre_ + total / posterior.variance)
+    np.testing.assert_allclose(posterior.mean_, mean.clip(0.0, 1.0), atol=1e-9)
+    np.testing.assert_allclose(posterior.sd_, np.sqrt(covariance.diagonal()), rtol=1e-7)
+
+
+def test_before_any_label_dearer_models_are_expected_to_be_better_around_the_floor():
+    posterior = QualityPosterior(THREE, 0.7, CONFIG)
+    assert (np.diff(posterior.mean_) > 0).all()
+    assert posterior.mean_.min() < 0.7 < posterior.mean_.max() < 0.85
+    assert len({round(float(sd), 3) for sd in posterior.sd_}) > 1
+
+
+def test_a_correction_leaves_what_the_corrected_label_alone_would_have():
+    posterior, other = (QualityPosterior(THREE, 0.7, CONFIG) for _ in range(2))
+    posterior.learn(0, 0.0)
+    posterior.replace(0, 0.0, 1.0)
+    other.learn(0, 1.0)
+    np.testing.assert_allclose(posterior.mean_, other.mean_)
+
+
+def test_models_that_differ_more_than_the_prior_says_are_shrunk_less():
+    alike, apart = (QualityPosterior(THREE, 0.7, CONFIG) for _ in range(2))
+    alike.learn_many(np.tile([0.7, 0.7, 0.7], (200, 1)))
+    apart.learn_many(np.tile([0.9, 0.2, 0.7], (200, 1)))
+    assert alike.deviation_sd_ < 2 * CONFIG.model_deviation_sd
+    assert apart.deviation_sd_ > 5 * CONFIG.model_deviation_sd
+    assert abs(apart.mean_[1] - 0.2) < 0.02
+
+
+def test_decayed_labels_leave_the_mean_and_widen_its_standard_deviation():
+    posterior = QualityPosterior(THREE, 0.7, CONFIG)
+    posterior.learn_many(np.tile([0.4, 0.7, 0.9], (300, 1)))
+    sd = posterior.sd_.copy()
+    posterior.decay(np.array([0.05, 1.0, 1.0]))
+    assert posterior.labels_.tolist() == [15.0, 300.0, 300.0]
+    assert posterior.sd_[0] > 2.0 * sd[0]
+
+
+def test_a_model_that_joins_starts_where_its_price_puts_it():
+    posterior = QualityPosterior(THREE, 0.7, CONFIG)
+    for _ in range(300):
+        posterior.learn(0, 0.5)
+        posterior.learn(2, 0.9)
+    kept = posterior.labels_.copy()
+    posterior.set_zoo(THREE.with_model(Model("new", call_price=9.0)))
+    assert posterior.labels_.tolist() == [*kept.tolist(), 0.0]
+    assert 0.5 < posterior.mean_[3] < 0.9
