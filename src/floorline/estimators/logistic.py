@@ -42,8 +42,8 @@ class OnlineLogistic(QualityEstimator):
 
     Each label first updates the slope and the intercept that map the head's score to log-odds
     (online Platt scaling [2]_, with the score from before this label), then the weights. The slope
-    starts low, so a head with few labels predicts close to the mean. Steps of the weights are those of
-    AdaGrad [3]_.
+    starts low, so a head with few labels predicts close to the mean. Weights take
+    the steps of AdaGrad [3]_.
 
     Parameters
     ----------
