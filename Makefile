@@ -1,30 +1,34 @@
-# Every target sets up its own .venv; `uv` makes that faster when it is on the PATH.
+# Every target sets up its own .venv from a lock file with hashes; `uv` makes that faster when it is
+# on the PATH.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
 ifneq ($(shell command -v uv 2>/dev/null),)
-INSTALL = uv pip install -q -p $(BIN)/python -c constraints.txt
+INSTALL := uv pip install -q -p $(BIN)/python
 else
-INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+INSTALL := $(PIP)
 endif
+# Floorline itself has no hash; everything that it and its build need is installed by then.
+EDITABLE := --no-deps --no-build-isolation -e .
 
-.PHONY: demo serve test test-train test-upstream check lint unit bench clean
+.PHONY: demo serve test test-train test-upstream check lint unit quick bench lock clean
 
-demo: $(VENV)/.base
+demo: $(VENV)/.demo
 	$(BIN)/floorline demo
 
 # A gateway to talk to: simulated models, open to this machine only.
-serve: $(VENV)/.gateway
+serve: $(VENV)/.serve
 	$(BIN)/floorline serve --demo
 
 test: lint unit
 
 # Needs PyTorch, which 'make test' does without.
-test-train: $(VENV)/.train
+test-train: $(VENV)/.full
 	$(BIN)/python -m pytest tests/training
 
 # Calls a model server that is not ours, and providers through LiteLLM.
-test-upstream: $(VENV)/.upstream
+test-upstream: $(VENV)/.full
 	$(BIN)/python -m pytest tests/upstream_real tests/gateway/upstreams
 
 check: lint
@@ -38,6 +42,10 @@ lint: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
 
+# Without the tests that take seconds each.
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
 bench: $(VENV)/.dev
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -47,24 +55,31 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) -e .
+$(VENV)/.demo $(VENV)/.serve $(VENV)/.dev: $(VENV)/.%: $(BIN)/python pyproject.toml requirements/%.txt
+	$(INSTALL) --require-hashes -r requirements/$*.txt
+	$(INSTALL) $(EDITABLE)
 	touch $@
 
-$(VENV)/.gateway: $(VENV)/.base
-	$(INSTALL) -e '.[gateway]'
+# PyTorch by plain pip: its own configuration knows where builds for the CPU are.
+$(VENV)/.full: $(VENV)/.dev requirements/full.txt requirements/torch.in
+	$(INSTALL) --require-hashes -r requirements/full.txt
+	$(PIP) -r requirements/torch.in
 	touch $@
 
-# Always plain pip: its own configuration knows where builds of PyTorch for the CPU are.
-$(VENV)/.train: $(VENV)/.dev
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
-	touch $@
+# Writes the lock files anew, with the newest versions that pyproject.toml allows; needs uv. To change
+# one version only: `make lock UPGRADE='--upgrade-package numpy'`.
+UPGRADE ?= --upgrade
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock' pyproject.toml requirements/build.in
+# In no lock file: PyTorch (requirements/torch.in says why), and what only its builds for GPUs need.
+UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas \
+	nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft \
+	nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
+	nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-# Plain pip for the same reason.
-$(VENV)/.upstream: $(VENV)/.dev
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[upstream-test]'
-	touch $@
-
-$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(INSTALL) -e '.[dev]'
-	touch $@ $(VENV)/.base $(VENV)/.gateway
+lock:
+	$(COMPILE) $(UPGRADE) --extra dev --extra train --extra upstream-test -c requirements/torch.in \
+		$(UNLOCKED:%=--no-emit-package %) -o requirements/full.txt
+	$(COMPILE) --extra dev -c requirements/full.txt -o requirements/dev.txt
+	$(COMPILE) --extra bench -c requirements/full.txt -o requirements/demo.txt
+	$(COMPILE) --extra gateway -c requirements/full.txt -o requirements/serve.txt

@@ -1,6 +1,23 @@
-"""``python -m floorline``."""
+"""``floorline`` and ``python -m floorline``."""
 
-from floorline.cli.app import run
+from __future__ import annotations
+
+import sys
+
+from floorline._extras import needs
+from floorline.errors import MissingExtra
+
+
+def run() -> None:
+    """Entry point of the installed command; without the extra "cli" it says so in one line."""
+    try:
+        with needs("cli", "the command 'floorline'"):
+            from floorline.cli.app import main
+    except MissingExtra as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(main())
+
 
 if __name__ == "__main__":
     run()

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from floorline._version import __version__
-from floorline.cli.app import main
+from floorline.cli.app import COMMANDS, load_command, main
 from floorline.datasets import simulate
 from floorline.policies import REFERENCE_POINTS
 
@@ -129,3 +129,9 @@ def test_help_is_there(arguments, word, capfd):
 def test_version(capfd):
     assert main(["--version"]) == 0
     assert capfd.readouterr().out == f"floorline {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_command_says_of_itself(name):
+    summary = (load_command(name).help or "").split("\n\n")[0]
+    assert " ".join(summary.split()) == COMMANDS[name].help

@@ -37,5 +37,5 @@ def test_unknown_names_and_missing_client(tmp_path, monkeypatch):
     with pytest.raises(InvalidInput):
         fetch("imagenet", tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtra, match="bench"):
+    with pytest.raises(MissingExtra, match="fetch"):
         fetch("sprout", tmp_path)

@@ -140,5 +140,5 @@ def test_something_else_than_a_frame(tmp_path):
 
 def test_without_pandas(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtra, match="bench"):
+    with pytest.raises(MissingExtra, match="fetch"):
         read_pickled_frame(tmp_path / "x.pkl")

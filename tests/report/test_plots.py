@@ -9,8 +9,13 @@ from floorline.errors import FloorlineError
 from floorline.replay.compare import compare
 from floorline.replay.data import prepare
 from floorline.replay.spec import Spec
-from floorline.report import over_time, plots
-from floorline.report.plots import DOCS_PICTURE_BYTES, save_docs_picture, save_figure
+from floorline.report import plots
+from floorline.report.plots import (
+    DOCS_PICTURE_BYTES,
+    over_time,
+    save_docs_picture,
+    save_figure,
+)
 
 
 @pytest.fixture

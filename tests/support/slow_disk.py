@@ -5,7 +5,7 @@ What is acknowledged too early is then lost by nearly every kill, and not by one
 
 import time
 
-from floorline.cli.app import run
+from floorline.__main__ import run
 from floorline.stores.writing import EventWriter
 
 _SECONDS = 0.05

@@ -15,7 +15,7 @@ from floorline.bench import budget_tables, protocol
 from floorline.bench.run import ENCODER, ReportSection
 from floorline.bench.suite import Budgets, Suite
 from floorline.replay.tables import LEGEND, markdown_table, save
-from floorline.report import front, over_time, response
+from floorline.report.plots import front, over_time, response
 
 _RECORDED = ("joblib", "msgspec", "numpy", "polars", "scikit-learn", "scipy", "usearch")
 

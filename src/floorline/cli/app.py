@@ -5,49 +5,111 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 import typer.core
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from floorline._extras import needs
 from floorline._version import __version__
 from floorline.errors import ConfigError, FloorlineError
 
-_COMMANDS = {
-    "demo": "replay:demo",
-    "serve": "serve:serve",
-    "check": "check:check",
-    "keys": "keys:app",
-    "store": "store:app",
-    "replay": "replay:replay",
-    "bench": "bench:bench",
-    "datasets": "datasets:app",
-    "train": "train:app",
-    "report": "report:app",
-    "whatif": "whatif:whatif",
+
+class _Command(NamedTuple):
+    """Where a command is (a function, or commands of its own), the extra it needs and its help."""
+
+    where: str
+    extra: str
+    help: str
+
+
+COMMANDS = {
+    "demo": _Command(
+        "demo:demo",
+        "bench",
+        "Compare routing to a floor with the reference points on a simulated zoo.",
+    ),
+    "serve": _Command(
+        "serve:serve",
+        "gateway",
+        "Serve an OpenAI-compatible API that routes every request and keeps the SLAs.",
+    ),
+    "check": _Command(
+        "check:check",
+        "gateway",
+        "Validate a configuration file and ask every provider whether it serves its model.",
+    ),
+    "keys": _Command(
+        "keys:app",
+        "gateway",
+        "Make, list and revoke the API keys that clients of the server use.",
+    ),
+    "store": _Command("store:app", "gateway", "Upgrade, clean up and export the server's log."),
+    "replay": _Command(
+        "replay:replay",
+        "bench",
+        "Replay policies over a routing table as if it were live traffic, and compare them.",
+    ),
+    "bench": _Command(
+        "bench:bench",
+        "bench",
+        "Run a suite of replays that a YAML file declares, and write a report with tables and "
+        "plots.",
+    ),
+    "datasets": _Command(
+        "datasets:app",
+        "data",
+        "List, describe, convert and fetch routing data: the quality and cost of each model on "
+        "each prompt.",
+    ),
+    "train": _Command(
+        "train:app",
+        "train",
+        "Train the network of a policy that cannot serve without one.",
+    ),
+    "report": _Command(
+        "report:app",
+        "gateway",
+        "Write reports on SLAs from the log of their requests.",
+    ),
+    "whatif": _Command(
+        "whatif:whatif",
+        "gateway",
+        "Estimate satisfaction and cost of another policy on the logged requests.",
+    ),
 }
-"""Where each command is; a function, or commands of its own."""
+"""Every command, without importing it; a test compares each help with the command's own."""
 
 
 class _Commands(typer.core.TyperGroup):
-    """Imports a command when it is called: a server should not wait for the plots of a replay."""
+    """Imports a command when it is called, so that each needs only its own extra."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.commands = dict.fromkeys(_COMMANDS)  # type: ignore[assignment]
+        self.commands = {
+            name: typer.core.TyperCommand(name, help=known.help) for name, known in COMMANDS.items()
+        }
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; None if there is none of this name."""
-        if cmd_name in self.commands and self.commands[cmd_name] is None:
-            self.commands[cmd_name] = _load(cmd_name)
-        return self.commands.get(cmd_name)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the name of the command that is called, the command and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else load_command(name), rest
 
 
-def _load(name: str) -> Any:
-    module, _, attribute = _COMMANDS[name].partition(":")
-    found = getattr(importlib.import_module(f"floorline.cli.{module}"), attribute)
+def load_command(name: str) -> Any:
+    """Import a command.
+
+    Raises
+    ------
+    MissingExtra
+        If a module that the command needs is not installed.
+    """
+    known = COMMANDS[name]
+    module, _, attribute = known.where.partition(":")
+    with needs(known.extra, f"floorline {name}"):
+        found = getattr(importlib.import_module(f"floorline.cli.{module}"), attribute)
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(context_settings=_CONTEXT)
         alone.command(name)(found)
@@ -124,8 +186,3 @@ def _fail(text: str, *, code: int = 2) -> int:
 
 def _plain(text: str) -> str:
     return " ".join(text.split()).replace("[", r"\[")
-
-
-def run() -> None:
-    """Entry point of the installed command."""
-    sys.exit(main())

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from floorline.errors import MissingExtra
+from floorline._extras import needs
 
 if TYPE_CHECKING:
     from floorline.config import Settings
@@ -69,10 +69,8 @@ def check(
 
 def _prepare(settings: Settings) -> dict[str, UpstreamSettings]:
     """Build what a start would build, for the sake of its errors."""
-    try:
+    with needs("gateway", "asking providers"):
         from floorline.gateway.upstream_config import upstreams
-    except ModuleNotFoundError as error:
-        raise MissingExtra("asking providers", "gateway") from error
     from floorline.encoders import make_encoder
 
     settings.policy.build()

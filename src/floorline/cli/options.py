@@ -1,20 +1,29 @@
-"""What the commands on a store have in common."""
+"""Options that several commands have in common."""
 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from floorline.errors import InvalidInput
 
 Store = Annotated[str | None, typer.Option(help="URL of the store, instead of the config's.")]
 Config = Annotated[Path, typer.Option(help="The server's configuration.")]
 DEFAULT_CONFIG = Path("floorline.yaml")
+Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
+
+PIPED_COLUMNS = 110
+"""Width of the tables in columns if the output is no terminal: enough for every column."""
+
+console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+"""Prints results to the standard output."""
 
 TIME = "2026-01-31, 2026-01-31T12:00 (UTC) or an age such as 30d"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}

@@ -1,8 +1,7 @@
-"""The ``floorline demo`` and ``floorline replay`` commands."""
+"""The ``floorline replay`` command."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from floorline.datasets import RoutingTable, load, simulate
+from floorline.cli.options import Jobs, console
+from floorline.datasets import RoutingTable, load
 from floorline.encoders import make_encoder
-from floorline.errors import MissingExtra, check_one_of
+from floorline.errors import check_one_of
 from floorline.estimators.proteus_checkpoint import read_metadata
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.compare import Result, check, compare
@@ -21,87 +21,9 @@ from floorline.replay.data import ReplayData, prepare
 from floorline.replay.parameters import parse_parameters
 from floorline.replay.spec import Spec
 from floorline.replay.tables import LEGEND, rich_table, save
-from floorline.report import over_time
+from floorline.report.plots import over_time
 
-DEMO_FLOORS = (0.70, 0.80, 0.88)
-DEMO_REQUESTS = 3000
-
-Seeds = Annotated[int, typer.Option(min=1, help="Repeat every replay with this many seeds.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
-
-PIPED_COLUMNS = 110
-"""Width of the tables in columns if the output is no terminal: enough for every column."""
-
-_console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
-
-_TRAFFIC = "With --gateway"
 _SIMULATED = " The zoo, its prompts and its prices are simulated."
-
-
-def demo(
-    out: Annotated[
-        Path, typer.Option(help="Folder for the plot and the results.", show_default=True)
-    ] = Path("demo-out"),
-    seeds: Annotated[
-        int, typer.Option(min=1, help="Repeat every replay with this many seeds.")
-    ] = 5,
-    jobs: Jobs = 2,
-    gateway: Annotated[
-        bool,
-        typer.Option(
-            "--gateway",
-            help="Start a gateway and send it requests of simulated users over HTTP instead.",
-            rich_help_panel=_TRAFFIC,
-        ),
-    ] = False,
-    users: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Number of users. Each sends one request.", rich_help_panel=_TRAFFIC
-        ),
-    ] = 3000,
-    floor: Annotated[
-        float,
-        typer.Option(help="Floor of the SLA, from 0 to 1.", rich_help_panel=_TRAFFIC),
-    ] = 0.8,
-    policy: Annotated[
-        str, typer.Option(help="Policy of the gateway.", rich_help_panel=_TRAFFIC)
-    ] = "primal_dual",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of all random draws.", rich_help_panel=_TRAFFIC)
-    ] = 0,
-) -> None:
-    """Compare routing to a floor with the reference points on a simulated zoo.
-
-    Replays the flagship and MESS+ against the reference points at three floors and writes a plot of
-    satisfaction and cost over time. It takes under a minute and needs no data, keys or network. The
-    zoo, its prompts and its prices are simulated. With --gateway, simulated users send requests to
-    a real gateway over HTTP, and a fifth of them send feedback.
-    """
-    if gateway:
-        _traffic(users=users, floor=floor, policy=policy, seed=seed)
-        return
-    table = simulate(DEMO_REQUESTS, seed=0)
-    results = _compare(
-        prepare(table, make_encoder("hashed")),
-        ["primal_dual", "mess_plus", *REFERENCE_POINTS],
-        DEMO_FLOORS,
-        seeds=seeds,
-        jobs=jobs,
-        out=out,
-    )
-    _show(results, table, out, about={"command": "demo"})
-
-
-def _traffic(**given: Any) -> None:
-    try:
-        from floorline.demo.traffic import Traffic
-        from floorline.demo.traffic_report import demonstrate
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("floorline"):
-            raise
-        raise MissingExtra("the demo of the gateway", "gateway") from error
-    demonstrate(Traffic(**given), _console)
 
 
 def replay(
@@ -187,7 +109,7 @@ def replay(
         )
     tested = policy or ["primal_dual"]
     names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
-    results = _compare(
+    results = compare_policies(
         prepare(table, make_encoder(encoder)),
         names,
         floor or [0.8],
@@ -200,10 +122,10 @@ def replay(
         parameters=dict.fromkeys(tested, parameters),
     )
     about = {"command": "replay", "encoder": encoder}
-    _show(results, table, out, about=about)
+    show(results, table, out, about=about)
 
 
-def _compare(
+def compare_policies(
     data: ReplayData,
     policies: Sequence[str],
     floors: Sequence[float],
@@ -214,6 +136,7 @@ def _compare(
     parameters: dict[str, dict[str, Any]] | None = None,
     **common: Any,
 ) -> list[Result]:
+    """Replay every policy at every floor with every seed, under a progress bar."""
     specs = [
         Spec(policy, floor, seed=seed, parameters=(parameters or {}).get(policy, {}), **common)
         for floor in floors
@@ -239,9 +162,10 @@ def _compare(
         )
 
 
-def _show(
+def show(
     results: Sequence[Result], table: RoutingTable, out: Path | None, *, about: dict[str, Any]
 ) -> None:
+    """Print the table of results, and write it and the plot into ``out`` if that is given."""
     spec = results[0].spec
     seeds = 1 + max(result.spec.seed for result in results)
     kind = "simulated data" if table.simulated else table.name
@@ -249,16 +173,16 @@ def _show(
     repeated = "1 seed" if seeds == 1 else f"{seeds} seeds"
     title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {repeated}"
     means = (table.mean_quality, table.mean_cost)
-    wide = _console.width >= 100
-    _console.print(rich_table(results, means, title=title, cost_unit=table.cost_unit, wide=wide))
-    _console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim")
+    wide = console.width >= 100
+    console.print(rich_table(results, means, title=title, cost_unit=table.cost_unit, wide=wide))
+    console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim")
     if out is None:
         return
     about = {**about, "data": table.name, "digest": table.digest, "simulated": table.simulated}
     written = save(results, out, about=about)
     plot = over_time(results, out / "over_time.png", title=title, cost_unit=table.cost_unit)
     for path in [plot, *written]:
-        _console.print(f"wrote {path}", highlight=False)
+        console.print(f"wrote {path}", highlight=False)
 
 
 def _note(text: str) -> None:

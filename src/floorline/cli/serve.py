@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from floorline.errors import InvalidInput, MissingExtra
+from floorline._extras import needs
+from floorline.errors import InvalidInput
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -45,15 +46,11 @@ def serve(
     # One thread: products of 11 models and 1,024 features are done before others have woken up.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    try:
+    with needs("gateway", "serving"):
         import uvloop
 
         from floorline.config import load
         from floorline.gateway.server import serve as run
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("floorline"):
-            raise
-        raise MissingExtra("serving", "gateway") from error
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     if demo:
         from floorline.demo.gateway import serve_demo

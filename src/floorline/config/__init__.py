@@ -1,11 +1,10 @@
 """``floorline.yaml``: read, validated, with messages that name line, field and fix."""
 
-from floorline.errors import MissingExtra
+from floorline._extras import needs
 
-try:
+with needs("gateway", "reading a configuration"):
     import pydantic  # noqa: F401
-except ModuleNotFoundError as error:
-    raise MissingExtra("reading a configuration", "gateway") from error
+    import yaml  # noqa: F401
 
 from floorline.config.across import check_exposure
 from floorline.config.loading import load, load_model, load_text

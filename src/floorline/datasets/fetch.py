@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from floorline._extras import needs
 from floorline.datasets.files import one_line
-from floorline.errors import FloorlineError, MissingExtra, check_one_of
+from floorline.errors import FloorlineError, check_one_of
 
 
 class Source(NamedTuple):
@@ -41,10 +42,8 @@ def fetch(name: str, folder: str | Path) -> Path:
         If the download fails.
     """
     check_one_of("data set", name, SOURCES)
-    try:
+    with needs("fetch", "fetching public data"):
         from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise MissingExtra("fetching public data", "bench") from error
     source = SOURCES[name]
     target = Path(folder) / name
     try:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from floorline._extras import needs
 from floorline.datasets.files import check_file, one_line
-from floorline.errors import DataError, MissingExtra
+from floorline.errors import DataError
 
 _NUMPY = {
     ("numpy", "dtype"),
@@ -111,10 +112,8 @@ def read_pickled_frame(
     DataError
         If the file is damaged, is no DataFrame, or holds anything but numbers and texts.
     """
-    try:
+    with needs("fetch", "reading RouterBench pickles"):
         import pandas as pd
-    except ImportError as error:
-        raise MissingExtra("reading RouterBench pickles", "bench") from error
     check_file(path)
     with path.open("rb") as stream:
         frame = unpickle(path, stream, pandas=True)

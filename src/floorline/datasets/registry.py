@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from floorline._extras import needs
 from floorline.datasets.files import data_files, data_name
 from floorline.datasets.gaps import Gaps, quiet
 from floorline.datasets.simulated import MODELS, simulate
@@ -70,8 +71,8 @@ def load(
     """
     if str(spec) == "simulated" and format is None:
         return simulate()
-    # Polars, which reads the files, is not needed for the simulated zoo.
-    from floorline.datasets.formats import load_file
+    with needs("data", "reading routing data"):
+        from floorline.datasets.formats import load_file
 
     path = Path(spec)
     if not path.exists():
@@ -106,7 +107,8 @@ def available() -> list[Available]:
     names = _names()
     if not names:
         return found
-    from floorline.datasets.formats import load_file
+    with needs("data", "reading routing data"):
+        from floorline.datasets.formats import load_file
 
     tables: dict[Path, RoutingTable] = {}
     problems: dict[Path, str] = {}

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from floorline._extras import needs
 from floorline.datasets.summary import Summary, masked_mean, summarise_models, summarise_tasks
 from floorline.datasets.table_checks import as_array, check_cells, check_models, check_texts
 from floorline.errors import DataError, InvalidInput, check_number, check_one_of
@@ -330,8 +331,8 @@ class RoutingTable:
         DataError
             If the file cannot be written.
         """
-        # Here, since only this and ``load`` need Polars.
-        from floorline.datasets import table_file
+        with needs("data", "writing a routing table"):
+            from floorline.datasets import table_file
 
         table_file.write(Path(path), {n: getattr(self, n) for n in FIELDS}, self.digest)
 
@@ -344,7 +345,8 @@ class RoutingTable:
         DataError
             If the file is missing, truncated, of another schema or altered.
         """
-        from floorline.datasets import table_file
+        with needs("data", "reading a routing table"):
+            from floorline.datasets import table_file
 
         values, digest = table_file.read(Path(path))
         table = cls(**values)

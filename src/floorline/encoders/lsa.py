@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._extras import needs
 from floorline._files import write_whole
 from floorline.core.snapshots import pack, unpack
 from floorline.encoders import statistics
@@ -124,8 +125,9 @@ class Lsa:
         InvalidInput
             If there are fewer prompts than components, or a prompt is malformed.
         """
-        from scipy.sparse import csr_matrix
-        from sklearn.utils.extmath import randomized_svd
+        with needs("offline", "fitting the LSA encoder"):
+            from scipy.sparse import csr_matrix
+            from sklearn.utils.extmath import randomized_svd
 
         if isinstance(prompts, str) or len(prompts) < self.n_components:
             raise InvalidInput(

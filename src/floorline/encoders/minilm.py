@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._extras import needs
 from floorline.encoders.base import Prompt
 from floorline.encoders.messages import read_prompt
-from floorline.errors import DataError, InvalidInput, MissingExtra, check_number
+from floorline.errors import DataError, InvalidInput, check_number
 
 _VERSION = 1
 """Version of the features; part of the fingerprint. A change of the features raises it."""
@@ -86,11 +87,9 @@ class MiniLm:
         batch_size: int = 32,
         threads: int = 1,
     ) -> None:
-        try:
+        with needs("minilm", "the MiniLM encoder"):
             import onnxruntime
             import tokenizers
-        except ImportError as error:
-            raise MissingExtra("the MiniLM encoder", "minilm") from error
 
         self.max_tokens = _integer("max_tokens", max_tokens, 8, 512)
         self.head_tokens = _integer("head_tokens", head_tokens, 0, self.max_tokens // 2)
@@ -158,10 +157,8 @@ class MiniLm:
         DataError
             If the hub cannot be reached or does not have the file.
         """
-        try:
+        with needs("minilm", "the MiniLM encoder"):
             from huggingface_hub import hf_hub_download
-        except ImportError as error:
-            raise MissingExtra("the MiniLM encoder", "minilm") from error
         try:
             for name in ("tokenizer.json", file):
                 model = Path(hf_hub_download(repository, name, revision=revision))

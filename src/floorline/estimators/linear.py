@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._extras import needs
 from floorline.core.features import Features, SparseFeatures, as_matrix
 from floorline.errors import check_number
 from floorline.estimators.base import QualityEstimator, carry_over, check_label
@@ -99,7 +100,8 @@ class TrainedLinear(QualityEstimator):
         costs
             (n, M) costs, NaN if unknown.
         """
-        from sklearn.linear_model import LogisticRegression, Ridge
+        with needs("offline", "training linear estimates"):
+            from sklearn.linear_model import LogisticRegression, Ridge
 
         x = as_matrix(x)
         prices = np.full_like(labels, np.nan) if costs is None else costs

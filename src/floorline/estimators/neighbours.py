@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._extras import needs
 from floorline.core.features import Features, as_matrix, dense, is_finite
 from floorline.core.snapshots import State
 from floorline.errors import InvalidInput, check_number
@@ -300,6 +301,7 @@ class NearestNeighbours(QualityEstimator):
             self._index.add(keys, self.features_[first : self.size_], threads=1)
 
     def _new_index(self) -> Any:
-        from usearch.index import Index
+        with needs("offline", "searching nearest neighbours"):
+            from usearch.index import Index
 
         return Index(ndim=self.dim, metric="cos", dtype="f32")

@@ -9,10 +9,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
+from floorline._extras import needs
 from floorline._files import write_whole
 from floorline.errors import DataError, InvalidInput
 from floorline.estimators.network import TrainedNetwork, Weights
@@ -82,6 +80,8 @@ def save_network(
     -------
     The paths of the two files
     """
+    with needs("offline", "a checkpoint of PROTEUS"):
+        from safetensors.numpy import save as save_tensors
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(value) for name, value in _fields(network)}
     body = save_tensors(tensors)
@@ -131,6 +131,9 @@ def load_network(folder: str | Path) -> TrainedNetwork:
     DataError
         If a file is missing or damaged, or the two files are not of one checkpoint.
     """
+    with needs("offline", "a checkpoint of PROTEUS"):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load as load_tensors
     metadata = read_metadata(folder)
     path = Path(folder) / WEIGHTS
     try:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._extras import needs
 from floorline.errors import FloorlineError
 
 Floats = NDArray[np.float64]
@@ -256,8 +257,9 @@ def _solve_lp(
 ) -> BudgetSolution:
     """Solve the whole program with HiGHS; with ``cap``, the program of ``capped_prices``."""
     # Imported here, because SciPy takes longer to import than everything else a router needs.
-    from scipy import sparse
-    from scipy.optimize import linprog
+    with needs("offline", "an exact program of budgets"):
+        from scipy import sparse
+        from scipy.optimize import linprog
 
     rows, models = quality.shape
     own, share = np.zeros(models), np.zeros((rows, models))

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from floorline._extras import needs
 from floorline.policies import policy_class
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
@@ -82,6 +81,8 @@ def as_finished(
         for number, spec in enumerate(specs):
             yield _one(data, number, spec)
         return
+    with needs("bench", "replays in several processes"):
+        from joblib import Parallel, delayed
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
         delayed(_one)(data, number, spec) for number, spec in enumerate(specs)
     )
@@ -98,6 +99,8 @@ def check(data: ReplayData, specs: Sequence[Spec]) -> None:
 
 
 def _one(data: ReplayData, number: int, spec: Spec) -> tuple[int, Result]:
+    with needs("bench", "comparing replays"):
+        from threadpoolctl import threadpool_limits
     # One process a core is enough; linear algebra on top of that would fight for them.
     with threadpool_limits(1):
         run = replay(data, spec)

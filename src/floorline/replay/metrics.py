@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from floorline._extras import needs
 from floorline.optimization.floor_lp import cheapest_assignment, cheapest_mix
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
@@ -114,5 +114,7 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     mean = float(np.mean(values))
     if count < 2:
         return mean, math.nan
+    with needs("offline", "an interval over seeds"):
+        from scipy import stats
     half = stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count)
     return mean, float(half)

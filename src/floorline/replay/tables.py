@@ -10,16 +10,19 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
-from rich.box import SIMPLE
-from rich.table import Table
 
+from floorline._extras import needs
 from floorline._version import __version__
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.policies import policy_class
 from floorline.replay.compare import Result
 from floorline.replay.metrics import Scores, mean_and_interval
+
+with needs("bench", "tables of results"):
+    import polars as pl
+    from rich.box import SIMPLE
+    from rich.table import Table
 
 _KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
 

@@ -1,5 +1,1 @@
-"""Plots of what a replay measured."""
-
-from floorline.report.plots import front, over_time, response
-
-__all__ = ["front", "over_time", "response"]
+"""Plots of what a replay measured, and certificates of what a server kept."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from floorline._extras import needs
 from floorline._version import __version__
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Event, Recall, SlaChange
@@ -225,7 +226,8 @@ def _checks(promise: Promise, labelled: Sequence[Response], data: DataRange) -> 
     models = _groups(responses, [r.model for r in responses])
     shares = np.array([[m.labels, m.served - m.labels] for m in models if m.served], dtype=float)
     if len(shares) > 1 and shares.sum(axis=0).min() > 0:
-        from scipy.stats import chi2_contingency
+        with needs("offline", "checking which labels came"):
+            from scipy.stats import chi2_contingency
 
         p = float(chi2_contingency(shares)[1])
         if p < _SUSPICIOUS:
@@ -241,7 +243,8 @@ def _checks(promise: Promise, labelled: Sequence[Response], data: DataRange) -> 
     }
     large = {name: scores for name, scores in by_source.items() if len(scores) >= 30}
     if len(large) > 1:
-        from scipy.stats import f_oneway
+        with needs("offline", "comparing the sources of labels"):
+            from scipy.stats import f_oneway
 
         if all(len(set(scores)) > 1 for scores in large.values()):
             p = float(f_oneway(*large.values())[1])

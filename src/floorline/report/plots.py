@@ -10,18 +10,21 @@ from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
-from PIL import Image
-from scipy.optimize import isotonic_regression
 
+from floorline._extras import needs
 from floorline.errors import FloorlineError
 from floorline.policies import REFERENCE_POINTS
 from floorline.replay.compare import Result
 from floorline.replay.tables import by_policy, cost_scale
+
+with needs("bench", "plotting"):
+    from matplotlib import colormaps
+    from matplotlib.axes import Axes
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+    from PIL import Image
+    from scipy.optimize import isotonic_regression
 
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 """Percent with the digits that a tick needs, and no more."""

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from floorline.errors import InvalidInput, MissingExtra, StoreUnavailable
+from floorline._extras import needs
+from floorline.errors import InvalidInput, StoreUnavailable
 
 _FORMS = "give sqlite:///path/to/file.db or postgresql://user@host/database"
 
@@ -43,10 +44,8 @@ def open_engine(url: str) -> sa.Engine:
         return _sqlite(parsed)
     if kind != "postgresql":
         raise InvalidInput("store.url", shown(parsed), _FORMS)
-    try:
+    with needs("postgres", "a store in PostgreSQL"):
         return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    except ImportError as error:
-        raise MissingExtra("a store in PostgreSQL", "postgres") from error
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

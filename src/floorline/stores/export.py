@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from floorline._extras import needs
 from floorline._files import writing_whole
 from floorline.core.features import dense
 from floorline.errors import InvalidInput
@@ -119,8 +120,8 @@ def _json_lines(rows: Iterator[dict[str, Any]], path: Path) -> int:
 
 
 def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> int:
-    # Takes longer to import than a small export takes.
-    import polars as pl
+    with needs("data", "exporting to Parquet"):
+        import polars as pl
 
     kinds: dict[str, Any] = {
         **dict.fromkeys(_TEXTS, pl.String),

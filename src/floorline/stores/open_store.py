@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from floorline.errors import MissingExtra
+from floorline._extras import needs
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -22,7 +22,7 @@ def open_store(url: str, *, max_pending: int = 20_000, patience: float = 5.0) ->
     MissingExtra
         If the extra that carries the database library is not installed.
     """
-    with _extra():
+    with needs("gateway", "a durable store"):
         from floorline.stores.sql import SqlStore
     return SqlStore(url, max_pending=max_pending, patience=patience)
 
@@ -38,7 +38,7 @@ def open_beside(url: str, *, ready: bool = False) -> Iterator[Engine]:
     StoreUnavailable
         If the database does not work, or its tables are of another version.
     """
-    with _extra():
+    with needs("gateway", "a durable store"):
         from floorline.stores.engine import open_engine
         from floorline.stores.lock import writer_lock
         from floorline.stores.upgrade import check, is_current
@@ -50,13 +50,3 @@ def open_beside(url: str, *, ready: bool = False) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name in ("sqlalchemy", "alembic"):
-            raise MissingExtra("a durable store", "gateway") from error
-        raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from floorline.errors import MissingExtra
+from floorline._extras import needs
 
 if TYPE_CHECKING:
     from floorline.config import TelemetrySettings
@@ -133,8 +133,6 @@ def make_telemetry(settings: TelemetrySettings) -> Telemetry:
     """
     if settings.otlp_endpoint is None:
         return NoTelemetry()
-    try:
+    with needs("otel", "sending traces"):
         from floorline.gateway.observability.otel import Tracing, export_to
-    except ModuleNotFoundError as error:
-        raise MissingExtra("sending traces", "otel") from error
     return Tracing(export_to(settings), capture_content=settings.capture_content)

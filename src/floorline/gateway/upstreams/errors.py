@@ -1,4 +1,4 @@
-"""How a call of a provider fails."""
+"""How a call of an upstream fails."""
 
 from __future__ import annotations
 
@@ -6,47 +6,58 @@ from typing import Any, Literal
 
 from floorline.errors import FloorlineError
 
-FailureKind = Literal[
+Kind = Literal[
     "connect", "timeout", "status", "invalid_response", "reset", "open", "saturated", "too_large"
 ]
-"""Why a call failed; see ``UpstreamError``."""
+
+_STATUS: dict[Kind, int] = {
+    "connect": 502,
+    "timeout": 504,
+    "status": 502,
+    "invalid_response": 502,
+    "reset": 502,
+    "open": 503,
+    "saturated": 429,
+    "too_large": 502,
+}
 
 
 class UpstreamError(FloorlineError):
-    """A call of a model's provider failed.
+    """A model's provider did not answer as it should.
 
     Parameters
     ----------
     text
         One line without secrets.
     kind
-        ``connect``: no connection was made; ``timeout``: one of the model's timeouts passed;
+        ``connect``: no connection came about; ``timeout``: one of the ``Timeouts`` passed;
         ``status``: the provider answered with an error that is not the client's;
-        ``invalid_response``: the answer is no chat completion; ``reset``: the connection broke,
-        or a stream ended, before the answer was complete; ``open``: the circuit breaker is open;
-        ``saturated``: the limit on calls is reached and the queue is full; ``too_large``: the
-        answer is larger than ``max_answer``.
+        ``invalid_response``: it answered with something that is no completion; ``reset``: the
+        connection broke, or a stream ended, before the answer was complete; ``open``: the
+        circuit breaker lets nothing through; ``saturated``: all calls and the queue are
+        taken; ``too_large``: the answer exceeds
+        ``max_body``.
     status
-        HTTP status of the provider's answer, if it answered.
+        HTTP status that the provider answered with, if it did.
     retry_after
-        Seconds after which a new request may succeed, if known.
+        Seconds after which it may be worth to ask again, where known.
     fallback
-        Whether a call of another model may succeed.
-    retryable
+        Whether another model may do better.
+    again
         Whether the same request may be sent to the same model again.
     """
 
     def __init__(
         self,
         text: str,
-        kind: FailureKind,
+        kind: Kind,
         *,
         status: int | None = None,
         retry_after: float | None = None,
         fallback: bool = True,
         retryable: bool = False,
     ) -> None:
-        self.kind: FailureKind = kind
+        self.kind: Kind = kind
         self.status = status
         self.retry_after = retry_after
         self.fallback = fallback
@@ -63,10 +74,27 @@ class UpstreamError(FloorlineError):
             self.retryable,
         )
 
+    @property
+    def client_status(self) -> int:
+        """HTTP status with which to tell the client."""
+        return 429 if self.status == 429 else _STATUS[self.kind]
+
+    def as_openai(self) -> dict[str, dict[str, str | None]]:
+        """Body of the answer to the client, in the shape of OpenAI's errors."""
+        limited = self.client_status == 429
+        return {
+            "error": {
+                "message": str(self),
+                "type": "rate_limit_error" if limited else "upstream_error",
+                "param": None,
+                "code": f"upstream_{self.kind}",
+            }
+        }
+
 
 def _upstream_error(
     text: str,
-    kind: FailureKind,
+    kind: Kind,
     status: int | None,
     retry_after: float | None,
     fallback: bool,

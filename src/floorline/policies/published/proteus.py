@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._extras import needs
 from floorline.core.features import Features
 from floorline.errors import InvalidInput, check_number
 from floorline.estimators import RunningMean
@@ -65,7 +66,8 @@ class Proteus(EstimatingPolicy):
             return certain(lowest(-cost, request.allowed), quality, cost)
         quality, a, b = network.beta(request.features, request.floor)
         if self.sample:
-            from scipy.special import betaincinv
+            with needs("offline", "the parameter 'sample' of proteus"):
+                from scipy.special import betaincinv
 
             scores = network.scores(quality, betaincinv(a, b, _QUANTILES))
             return mixed(_shares(scores, request.allowed), quality, cost, rng)
