@@ -56,9 +56,9 @@ def test_names_and_texts_are_taken_as_they_stand(read):
           - {name: 2024-01-01, endpoint: "http://h/v1", capabilities: ["on", 'no']}
         slas: [{name: on-time, floor: 0.9, budget: {per_model: {2024-01-01: 3}}}]
     """)
-    assert settings.zoo().names == ("2024-01-01",)
-    assert settings.zoo().models[0].capabilities == {"on", "no"}
-    assert settings.promises()[0].budget.per_model == {"2024-01-01": 3}
+    assert settings.as_zoo().names == ("2024-01-01",)
+    assert settings.as_zoo().models[0].capabilities == {"on", "no"}
+    assert settings.as_slas()[0].budget.per_model == {"2024-01-01": 3}
 
 
 def test_anchors_are_read(read):
@@ -97,5 +97,5 @@ def test_no_value_of_a_field_makes_it_fail_otherwise(field, value):
     text = json.dumps({**least, field: value})
     with contextlib.suppress(ConfigError):
         settings = load_text(text, environ={})
-        assert settings.zoo().names
-        assert settings.promises()
+        assert settings.as_zoo().names
+        assert settings.as_slas()

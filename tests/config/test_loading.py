@@ -8,8 +8,8 @@ from floorline.zoo import Model
 
 def test_models_and_slas_are_enough(more):
     settings = more("")
-    assert settings.zoo().names == ("small", "large")
-    assert settings.promises() == [SLA("gold", floor=0.9)]
+    assert settings.as_zoo().names == ("small", "large")
+    assert settings.as_slas() == [SLA("gold", floor=0.9)]
     assert settings.auth == "keys"
     assert settings.memory == 5_000
 
@@ -29,7 +29,7 @@ def test_every_field_of_a_model_reaches_routing(read):
         slas: [{name: gold, floor: 1}]
         cost_unit: J
     """)
-    assert settings.zoo().models == (
+    assert settings.as_zoo().models == (
         Model(
             "small",
             input_price=0.1,
@@ -41,7 +41,7 @@ def test_every_field_of_a_model_reaches_routing(read):
             endpoint="http://127.0.0.1:8000/v1",
         ),
     )
-    assert settings.zoo().cost_unit == "J"
+    assert settings.as_zoo().cost_unit == "J"
     assert settings.models[0].upstream_model == "llama3"
 
 
@@ -58,7 +58,7 @@ def test_every_field_of_an_sla_reaches_routing(read):
             models: [small]
             per_tenant: true
     """)
-    assert settings.promises() == [
+    assert settings.as_slas() == [
         SLA(
             "gold",
             floor=0.9,
@@ -69,7 +69,7 @@ def test_every_field_of_an_sla_reaches_routing(read):
             models=("small",),
         )
     ]
-    assert settings.own_slas == {"gold"}
+    assert settings.per_tenant_slas == {"gold"}
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(problems):

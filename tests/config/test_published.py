@@ -46,7 +46,7 @@ def test_every_field_has_a_description():
 
 def test_the_example_is_valid_for_floorline_and_for_editors():
     settings = load(EXAMPLE, environ={})
-    assert settings.zoo().names == ("small", "medium", "large")
+    assert settings.as_zoo().names == ("small", "medium", "large")
     assert complaints(EXAMPLE.read_text()) == []
     first = EXAMPLE.read_text().splitlines()[0]
     schema = EXAMPLE.parent / first.partition("$schema=")[2]

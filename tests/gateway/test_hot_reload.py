@@ -85,6 +85,6 @@ def test_a_bad_file_is_told_and_changes_nothing(start, provider, tmp_path):
     assert live.call(live.gateway.reloader.reload) is None
     ready = live.http.get("/readyz")
     assert ready.status_code == 200
-    assert "slas[0].floor is 8.5: give the share" in " ".join(ready.json()["notes"])
+    assert "slas[0].floor is 8.5: give the share" in " ".join(ready.json()["warnings"])
     assert "floorline_config_in_force 0.0" in live.http.get("/metrics").text
     assert live.chat().status_code == 200

@@ -83,8 +83,8 @@ def test_what_cannot_change_at_run_time_stays(tmp_path):
     (tmp_path / "key").write_text("sk-old")
     old, new = (load_text(text, folder=tmp_path, environ={}) for text in (BEFORE, AFTER))
     effective = at_run_time(old, new)
-    assert effective.zoo() == new.zoo()
-    assert effective.promises() == new.promises()
+    assert effective.as_zoo() == new.as_zoo()
+    assert effective.as_slas() == new.as_slas()
     assert (effective.server.port, effective.server.max_in_flight) == (8080, 7)
     assert (effective.store.url, effective.store.retention) == (old.store.url, 7 * 86400)
     assert effective.policy == old.policy
@@ -103,8 +103,8 @@ def test_a_changed_file_is_taken_over(watched):
     found = asyncio.run(change())
     assert found.models_added == ("large",)
     ((old, new),) = watched.applied
-    assert old.zoo().names == ("small", "medium")
-    assert new.zoo().names == ("small", "large")
+    assert old.as_zoo().names == ("small", "medium")
+    assert new.as_zoo().names == ("small", "large")
     assert watched.reloader.settings is new
     assert set(watched.reloader.restart) == {"store.url", "server.port", "policy"}
     assert watched.reloader.reloads == 1

@@ -3,7 +3,8 @@ from tests.support.live_gateway import wait_until, write_settings
 
 from floorline.encoders import HashedNgrams
 from floorline.errors import FloorlineError
-from floorline.gateway.startup import Promises, open_router
+from floorline.gateway.reconcile import DesiredState
+from floorline.gateway.startup import open_router
 from floorline.policies import make_policy
 from floorline.sla import SLA
 from floorline.stores.sql import SqlStore
@@ -21,7 +22,7 @@ def store(tmp_path):
 
 
 def wanted(models=(SMALL, LARGE), slas=(GOLD,), own=()):
-    return Promises(Zoo(list(models)), list(slas), frozenset(own))
+    return DesiredState(Zoo(list(models)), list(slas), frozenset(own))
 
 
 def opened(store, promises=None, policy="mess_plus", **changed):
@@ -104,7 +105,9 @@ def test_another_policy_folds_the_log_anew(store):
 )
 def test_a_log_of_another_encoder_or_seed_is_refused(changed, field, store):
     opened(store)
-    with pytest.raises(FloorlineError, match=f"the store was begun with {field} .* set it back"):
+    with pytest.raises(
+        FloorlineError, match=f"the log in store.url was written with {field} .* set {field} back"
+    ):
         opened(store, **changed)
 
 
@@ -129,7 +132,7 @@ def test_what_is_older_than_its_retention_is_deleted(start, provider, tmp_path):
     again = start(write_settings(provider, store=short, memory=1), tmp_path)
     # A snapshot that remembers one decision only lets the others go, at the next look.
     again.chat()
-    again.call(again.gateway.save)
+    again.call(again.gateway.snapshots.write)
     again.stop()
     last = start(write_settings(provider, store=short, memory=1), tmp_path)
     wait_until(lambda: last.gateway.store.first() > 0)

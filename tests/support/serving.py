@@ -109,7 +109,7 @@ class Serving:
             end = len(store)
             router = open_router(
                 store,
-                RuntimeModels(store).promises(settings),
+                RuntimeModels(store).desired_state(settings),
                 settings.policy.build,
                 make_encoder(settings.encoder),
                 seed=settings.seed,

@@ -1,7 +1,7 @@
 """A gateway before a provider that fails as planned."""
 
 from floorline.events import Decision, Outcome
-from floorline.gateway.service import UNASKED
+from floorline.gateway.service import NOT_CALLED
 from tests.support.live_gateway import Live, wait_until, write_settings
 
 OPEN_MINDED = {"failures": 1_000_000}
@@ -44,17 +44,17 @@ class Stage:
     def happened(self):
         """Decisions and outcomes of calls since the last time, once the gateway is at rest."""
         gateway = self.live.gateway
-        wait_until(lambda: gateway.in_flight == 0)
+        wait_until(lambda: gateway.admission.in_flight == 0)
         gateway.store.flush()
         found = list(gateway.store.read(self.seen))
         self.seen += len(found)
         outcomes = [event for event in found if isinstance(event, Outcome)]
         decisions = [event for event in found if isinstance(event, Decision)]
-        return decisions, [outcome for outcome in outcomes if outcome.error != UNASKED]
+        return decisions, [outcome for outcome in outcomes if outcome.error != NOT_CALLED]
 
     def at_rest(self):
         """Whether nothing is left over of the requests so far."""
         gateway = self.live.gateway
         calls = [(one.calls, one.waiting) for one in gateway.upstreams.health().values()]
         reserved = [gateway.router.status(name).reserved for name in gateway.router.slas]
-        return gateway.in_flight == 0 and not any(map(any, calls)) and not any(reserved)
+        return gateway.admission.in_flight == 0 and not any(map(any, calls)) and not any(reserved)

@@ -66,7 +66,7 @@ async def _use_until(url, book, seed, clients, enough):
 def _check_refusals(http):
     ready = http.get("/readyz")
     assert ready.status_code == 503
-    (problem,) = ready.json()["problems"]
+    (problem,) = ready.json()["errors"]
     assert problem.startswith("the event log cannot be written: the store sqlite:///")
     assert http.get("/healthz").status_code == 200
     chat = {"model": "floorline/gold", "messages": [{"role": "user", "content": "?"}]}

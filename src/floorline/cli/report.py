@@ -110,4 +110,4 @@ def _known(config: Path | None) -> list[SLA]:
         return []
     from floorline.config import load
 
-    return load(DEFAULT_CONFIG if config is None else config).promises()
+    return load(DEFAULT_CONFIG if config is None else config).as_slas()

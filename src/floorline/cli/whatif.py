@@ -79,7 +79,7 @@ def whatif(
         from floorline.config import load
 
         settings = load(config)
-        zoo, slas = settings.zoo(), settings.promises()
+        zoo, slas = settings.as_zoo(), settings.as_slas()
     survey.check(zoo)
     other = Counterfactual(
         make_policy(policy, **parse_parameters(param or [])),

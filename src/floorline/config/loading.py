@@ -56,7 +56,7 @@ def load_text(
     ... slas:
     ...   - {name: gold, floor: 0.9}
     ... ''')
-    >>> settings.zoo().names, settings.promises()[0].floor
+    >>> settings.as_zoo().names, settings.as_slas()[0].floor
     (('small',), 0.9)
     """
     document = Document(text, name, environ)

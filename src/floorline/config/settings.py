@@ -68,11 +68,11 @@ class Settings(Section):
         self.models[:] = [model.completed(self.defaults) for model in self.models]
         return self
 
-    def zoo(self) -> Zoo:
+    def as_zoo(self) -> Zoo:
         """Return the models as routing knows them."""
         return Zoo([model.as_model() for model in self.models], self.cost_unit)
 
-    def promises(self) -> list[SLA]:
+    def as_slas(self) -> list[SLA]:
         """Return the SLAs as routing knows them, in order."""
         return [sla.as_sla() for sla in self.slas]
 
@@ -92,7 +92,7 @@ class Settings(Section):
         return self.model_copy(update={"server": server})
 
     @property
-    def own_slas(self) -> frozenset[str]:
+    def per_tenant_slas(self) -> frozenset[str]:
         """Names of the SLAs that are kept for every tenant separately."""
         return frozenset(sla.name for sla in self.slas if sla.per_tenant)
 

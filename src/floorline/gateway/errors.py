@@ -1,4 +1,8 @@
-"""Errors as clients of OpenAI's API know them: ``{"error": {message, type, param, code}}``."""
+"""Errors that clients see, in OpenAI's form: ``{"error": {message, type, param, code}}``.
+
+``api_error`` maps every error of the library, and every failure of a provider, to its HTTP status
+and code; ``docs/upstreams.md`` and the OpenAPI document list the same.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,12 @@ from floorline.errors import (
     StoreUnavailable,
     UnknownDecision,
 )
+from floorline.gateway.upstreams.errors import FailureKind, UpstreamError
 
 log = logging.getLogger("floorline.gateway")
+
+_BUDGET_RETRY_SECONDS = 60
+_LOG_RETRY_SECONDS = 5
 
 _TYPES = {
     400: "invalid_request_error",
@@ -30,23 +38,38 @@ _TYPES = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
+"""OpenAI's error types by HTTP status; all others are ``api_error``."""
+
+_UPSTREAM_STATUS: dict[FailureKind, int] = {
+    "connect": 502,
+    "timeout": 504,
+    "status": 502,
+    "invalid_response": 502,
+    "reset": 502,
+    "open": 503,
+    "saturated": 429,
+    "too_large": 502,
+}
+"""HTTP status for the client by the kind of the provider's failure."""
 
 
 class ApiError(FloorlineError):
-    """What a client is told went wrong.
+    """An error with the HTTP status and the code that its client gets.
 
     Parameters
     ----------
     status
         HTTP status.
     text
-        What is wrong and how to mend it.
-    code, param
-        A short name of the error, and the field of the request it is about.
+        What is wrong, and how the client can correct it.
+    code
+        Short name of the error for programs.
+    param
+        Field of the request that is wrong.
     retry_after
-        Seconds after which trying again makes sense.
+        Seconds after which the client may send the request again.
     headers
-        More headers of the answer.
+        Further headers of the answer.
     """
 
     def __init__(
@@ -69,42 +92,55 @@ class ApiError(FloorlineError):
             self.headers["retry-after"] = str(max(1, math.ceil(retry_after)))
 
     def body(self) -> bytes:
-        """OpenAI's error object, as JSON."""
-        return error_json(
-            self.text, kind=_TYPES.get(self.status, "api_error"), param=self.param, code=self.code
-        )
+        """Encode OpenAI's error object as JSON."""
+        error = {
+            "message": self.text,
+            "type": _TYPES.get(self.status, "api_error"),
+            "param": self.param,
+            "code": self.code,
+        }
+        return msgspec.json.encode({"error": error})
 
     def response(self) -> Response:
-        """Build the answer."""
+        """Build the HTTP answer."""
         return Response(self.body(), self.status, self.headers, media_type="application/json")
 
 
-def error_json(
-    text: str, *, kind: str = "api_error", param: str | None = None, code: str | None = None
-) -> bytes:
-    """Encode OpenAI's error object."""
-    error = {"message": text, "type": kind, "param": param, "code": code}
-    return msgspec.json.encode({"error": error})
-
-
 def api_error(error: FloorlineError) -> ApiError:
-    """Say an error of the library in HTTP's words."""
+    """Return the error that a client gets for an error of the library."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, UpstreamError):
+        return ApiError(
+            upstream_status(error),
+            str(error),
+            code=f"upstream_{error.kind}",
+            retry_after=error.retry_after,
+        )
     if isinstance(error, UnknownDecision):
         return ApiError(404, str(error), code="decision_not_found", param="id")
     if isinstance(error, BudgetExhausted):
-        return ApiError(429, str(error), code="budget_exhausted", retry_after=60)
+        return ApiError(429, str(error), code="budget_exhausted", retry_after=_BUDGET_RETRY_SECONDS)
     if isinstance(error, InvalidInput):
         return ApiError(400, str(error), code="invalid_value", param=error.field)
     if isinstance(error, ConfigError):
         return ApiError(400, "; ".join(error.problems), code="invalid_value")
     if isinstance(error, StoreUnavailable):
-        return ApiError(503, str(error), code="log_unavailable", retry_after=5)
+        return ApiError(503, str(error), code="log_unavailable", retry_after=_LOG_RETRY_SECONDS)
     return ApiError(500, str(error), code="internal_error")
 
 
+def upstream_status(error: UpstreamError) -> int:
+    """HTTP status for the client when no model could answer.
+
+    A provider's 429 stays a 429, so that clients wait as they would without the gateway.
+    """
+    return 429 if error.status == 429 else _UPSTREAM_STATUS[error.kind]
+
+
 def unexpected(what: str, error: Exception) -> ApiError:
-    """Log an error that nobody foresaw, and make one that tells the client no more than that."""
+    """Log an error that is a defect of the gateway, and return one without its details."""
     log.error("%s failed", what, exc_info=error)
-    return ApiError(500, "the gateway failed; its log says why", code="internal_error")
+    return ApiError(
+        500, "the gateway failed: its log has the details of this error", code="internal_error"
+    )

@@ -1,55 +1,71 @@
-"""Models that were added or removed while serving; they outlive a restart."""
+"""Models that were added or removed while the gateway ran; they persist across restarts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from floorline.config import ModelSettings, Settings, load_model
-from floorline.gateway.startup import Promises
+from floorline.gateway.reconcile import DesiredState
 from floorline.stores.sql import SqlStore
 from floorline.zoo import Zoo
 
 _KIND = "model"
 _REMOVED = b"null"
+"""Kept in place of the description of a model that was removed."""
 
 
 class RuntimeModels:
-    """The settings' models, with what was added to and removed from them at run time.
+    """The settings' models, changed by what was added and removed at run time.
 
     Parameters
     ----------
     store
-        Where that is kept.
+        Keeps the changes as documents, one for each model.
     """
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
         self._changes = store.documents(_KIND)
 
-    def add(self, name: str, written: bytes) -> None:
-        """Keep a model, by the text that describes it."""
-        self._store.put_document(_KIND, name, written)
-        self._changes[name] = written
+    def change(self, name: str, text: bytes | None) -> Callable[[], None]:
+        """Add or change a model in memory, or remove it if ``text`` is None.
 
-    def remove(self, name: str) -> None:
-        """Keep in mind that a model is gone, whatever the settings say."""
-        self._store.put_document(_KIND, name, _REMOVED)
-        self._changes[name] = _REMOVED
+        Returns
+        -------
+        Callable
+            Takes the change back.
+        """
+        before = dict(self._changes)
+        self._changes[name] = _REMOVED if text is None else text
+
+        def undo() -> None:
+            self._changes = before
+
+        return undo
+
+    def save(self, name: str) -> None:
+        """Write the change of a model into the store, durably; blocks."""
+        self._store.put_document(_KIND, name, self._changes[name])
 
     def models(self, settings: Settings) -> list[ModelSettings]:
-        """Models that are to serve.
+        """Return the models that are to serve, completed by the settings' defaults.
 
         Raises
         ------
         ConfigError
-            If one that was added needs what is there no more, such as an environment variable.
+            If an added model needs something that no longer exists, such as an environment
+            variable.
         """
         models = {m.name: m for m in settings.models if self._changes.get(m.name) != _REMOVED}
-        for name, written in self._changes.items():
-            if written != _REMOVED:
-                added = load_model(written.decode(), name=f"model {name!r} added at run time")
+        for name, text in self._changes.items():
+            if text != _REMOVED:
+                added = load_model(text.decode(), name=f"model {name!r} added at run time")
                 models[name] = added.completed(settings.defaults)
         return list(models.values())
 
-    def promises(self, settings: Settings) -> Promises:
-        """Models and SLAs that are wanted."""
+    def desired_state(self, settings: Settings) -> DesiredState:
+        """Return the models and SLAs that a router is to have; errors as for ``models``."""
         models = [model.as_model() for model in self.models(settings)]
-        return Promises(Zoo(models, settings.cost_unit), settings.promises(), settings.own_slas)
+        return DesiredState(
+            Zoo(models, settings.cost_unit), settings.as_slas(), settings.per_tenant_slas
+        )

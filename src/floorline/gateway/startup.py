@@ -1,40 +1,147 @@
-"""Opening a gateway's router: the state before the stop, then whatever the settings changed."""
+"""Build a gateway: the router at the state of its log, then the parts around it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-import msgspec
-
+from floorline.config import Settings
 from floorline.core.snapshots import pack, unpack
 from floorline.encoders.base import Encoder
+from floorline.encoders.factory import make_encoder
 from floorline.errors import FloorlineError, SnapshotMismatch
 from floorline.events import SlaChange, ZooChange, decode_event, encode_event
+from floorline.gateway.active_config import ActiveConfig
+from floorline.gateway.admission import AdmissionControl
+from floorline.gateway.auth import Auth
+from floorline.gateway.background import BackgroundTasks, SnapshotWriter
+from floorline.gateway.call_recorder import CallRecorder
+from floorline.gateway.decision_lookup import DecisionLookup
+from floorline.gateway.observability.metrics import Metrics
+from floorline.gateway.observability.spans import Telemetry, make_telemetry
+from floorline.gateway.readiness import Readiness
+from floorline.gateway.reconcile import DesiredState, reconcile
+from floorline.gateway.reload import Reloader
+from floorline.gateway.runtime_models import RuntimeModels
+from floorline.gateway.service import ChatService
+from floorline.gateway.upstreams import Upstreams
 from floorline.policies import Policy
 from floorline.router import Router
-from floorline.sla import SLA
 from floorline.stores.recovery import recover
 from floorline.stores.sql import SqlStore
-from floorline.zoo import Zoo
 
-_INITIAL_STATE = ("genesis", "router")
-TENANT = "@"
-"""Between an SLA's name and the tenant that has a queue and a certificate of its own."""
+_INITIAL_STATE = ("initial_state", "router")
+"""Kind and name of the document that holds what a log begins with."""
 
 
 @dataclass(frozen=True)
-class Promises:
-    """Models and SLAs that the settings ask for; ``own`` names SLAs that each tenant has alone."""
+class Gateway:
+    """The parts of a gateway, each with one task; ``build_gateway`` makes them.
 
-    zoo: Zoo
-    slas: Sequence[SLA]
-    own: frozenset[str] = frozenset()
+    Attributes
+    ----------
+    config
+        Settings in force.
+    router, store, upstreams
+        Decides; keeps the event log; calls the providers.
+    auth, admission
+        Who may send requests; how many requests are served at a time.
+    chat, recorder, decisions
+        The path of a chat request; what calls took; decisions for late feedback.
+    readiness, metrics, telemetry
+        What operators see.
+    snapshots, background
+        Snapshots of the state; tasks beside the requests.
+    reloader
+        Watches the configuration file; None if no file is watched.
+    """
+
+    config: ActiveConfig
+    router: Router
+    store: SqlStore
+    upstreams: Upstreams
+    auth: Auth
+    admission: AdmissionControl
+    chat: ChatService
+    recorder: CallRecorder
+    decisions: DecisionLookup
+    readiness: Readiness
+    metrics: Metrics
+    telemetry: Telemetry
+    snapshots: SnapshotWriter
+    background: BackgroundTasks
+    reloader: Reloader | None
+
+
+def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gateway:
+    """Build the parts of a gateway; nothing is called and no task runs yet.
+
+    Parameters
+    ----------
+    settings
+        What to serve.
+    path
+        File of the settings, to be watched for changes; None watches no file.
+    store
+        Where the event log is kept.
+
+    Raises
+    ------
+    FloorlineError
+        If the log cannot be folded, or the settings contradict the log or each other.
+    """
+    models = RuntimeModels(store)
+    router = open_router(
+        store,
+        models.desired_state(settings),
+        settings.policy.build,
+        make_encoder(settings.encoder),
+        seed=settings.seed,
+        memory=settings.memory,
+        at=time.time(),
+    )
+    upstreams = Upstreams(seed=settings.seed)
+    config = ActiveConfig(settings, models, router, upstreams, store)
+    reloader = None if path is None else Reloader(path, config.reload, settings)
+    auth = Auth(None if settings.auth == "none" else store.keys.list(), store.spend)
+    admission = AdmissionControl(lambda: config.settings.server.max_in_flight)
+    metrics = Metrics(
+        settings.cost_unit,
+        router=router,
+        store=store,
+        upstreams=upstreams,
+        admission=admission,
+        reloader=reloader,
+    )
+    telemetry = make_telemetry(settings.telemetry)
+    readiness = Readiness(router, store, upstreams, reloader)
+    decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age)
+    recorder = CallRecorder(router, auth, decisions, metrics)
+    snapshots = SnapshotWriter(router, store)
+    return Gateway(
+        config=config,
+        router=router,
+        store=store,
+        upstreams=upstreams,
+        auth=auth,
+        admission=admission,
+        chat=ChatService(config, router, store, upstreams, recorder, metrics, telemetry, readiness),
+        recorder=recorder,
+        decisions=decisions,
+        readiness=readiness,
+        metrics=metrics,
+        telemetry=telemetry,
+        snapshots=snapshots,
+        background=BackgroundTasks(config, store, auth, snapshots, reloader),
+        reloader=reloader,
+    )
 
 
 def open_router(
     store: SqlStore,
-    wanted: Promises,
+    desired: DesiredState,
     policy: Callable[[], Policy],
     encoder: Encoder,
     *,
@@ -42,18 +149,31 @@ def open_router(
     memory: int,
     at: float,
 ) -> Router:
-    """Build the router that a store's log adds up to.
+    """Build the router whose state is the fold over a store's log.
 
     A log begins with the models and SLAs of its first start, so that folding it needs no file that
     may have changed since. What the settings ask for now is then appended as changes. A snapshot
-    by another policy is passed over: the log is folded anew under the policy that is wanted.
+    of another policy is not used: the whole log is folded by the policy that is asked for.
+
+    Parameters
+    ----------
+    store
+        Holds the log, and takes the changes.
+    desired
+        Models and SLAs that the settings ask for now.
+    policy
+        Makes a new policy.
+    encoder, seed, memory
+        As for ``Router``; the log's encoder and seed must be the same.
+    at
+        Unix time of the changes in seconds.
 
     Raises
     ------
     FloorlineError
         If the log belongs to another encoder or seed, or cannot be folded from its beginning.
     """
-    first = _initial_state(store, wanted, encoder.fingerprint, seed, at)
+    first = _initial_state(store, desired, encoder.fingerprint, seed, at)
 
     def fresh() -> Router:
         return Router(
@@ -68,66 +188,33 @@ def open_router(
             raise
         router = fresh()
         router.apply(store.read())
-    reconcile(router, wanted, at=at)
+    reconcile(router, desired, at=at)
     return router
 
 
 def _initial_state(
-    store: SqlStore, wanted: Promises, encoder: str, seed: int, at: float
-) -> Promises:
-    """Models and SLAs that a log begins with: the wanted ones if it is new."""
+    store: SqlStore, desired: DesiredState, encoder: str, seed: int, at: float
+) -> DesiredState:
+    """Models and SLAs that a log begins with: the desired ones if the log is new."""
     written = store.documents(_INITIAL_STATE[0]).get(_INITIAL_STATE[1])
     if written is None:
         written = pack(
             {
-                "zoo": encode_event(ZooChange(zoo=wanted.zoo, at=at)),
-                "slas": [encode_event(SlaChange(sla=sla, at=at)) for sla in wanted.slas],
+                "zoo": encode_event(ZooChange(zoo=desired.zoo, at=at)),
+                "slas": [encode_event(SlaChange(sla=sla, at=at)) for sla in desired.slas],
                 "encoder": encoder,
                 "seed": seed,
             }
         )
         store.put_document(*_INITIAL_STATE, written)
     first = unpack(written)
-    for field, mine in (("encoder", encoder), ("seed", seed)):
-        if first[field] != mine:
+    for field, value in (("encoder", encoder), ("seed", seed)):
+        if first[field] != value:
             raise FloorlineError(
-                f"the store was begun with {field} {first[field]!r}, the settings say {mine!r}: "
-                "set it back, or give a new store.url"
+                f"the log in store.url was written with {field} {first[field]!r}, but the settings "
+                f"have {value!r}: set {field} back, or give another store.url"
             )
     zoo = decode_event(first["zoo"])
     slas = [decode_event(data) for data in first["slas"]]
     assert isinstance(zoo, ZooChange)
-    return Promises(zoo.zoo, [change.sla for change in slas if isinstance(change, SlaChange)])
-
-
-def reconcile(router: Router, wanted: Promises, *, at: float) -> None:
-    """Append what differs between a router's models and SLAs and the wanted ones."""
-    if router.zoo != wanted.zoo:
-        # An SLA that names a model must not outlive it, nor come before it.
-        both = Zoo(
-            [*wanted.zoo.models, *(m for m in router.zoo.models if m.name not in wanted.zoo)],
-            router.zoo.cost_unit,
-        )
-        if len(both) > len(wanted.zoo):
-            router.change_zoo(both, at=at)
-    promised = {sla.name: sla for sla in wanted.slas}
-    for name, sla in promised.items():
-        if router.slas.get(name) != sla:
-            router.set_sla(sla, at=at)
-    for name in list(router.slas):
-        base, at_sign, tenant = name.partition(TENANT)
-        if name in promised:
-            continue
-        if at_sign and base in promised and base in wanted.own:
-            own = tenant_sla(promised[base], tenant)
-            if router.slas[name] != own:
-                router.set_sla(own, at=at)
-        else:
-            router.remove_sla(name, at=at)
-    if router.zoo != wanted.zoo:
-        router.change_zoo(wanted.zoo, at=at)
-
-
-def tenant_sla(sla: SLA, tenant: str) -> SLA:
-    """Promise of the same to one tenant, with a queue and a certificate of its own."""
-    return msgspec.structs.replace(sla, name=f"{sla.name}{TENANT}{tenant}")
+    return DesiredState(zoo.zoo, [change.sla for change in slas if isinstance(change, SlaChange)])

@@ -320,7 +320,7 @@ def test_a_client_that_leaves_cancels_the_call(start, tmp_path):
 
     asyncio.run(leave())
     wait_until(lambda: cancelled)
-    wait_until(lambda: gateway.gateway.in_flight == 0)
+    wait_until(lambda: gateway.gateway.admission.in_flight == 0)
     (outcome,) = events(gateway, Outcome)
     assert (outcome.error, outcome.estimated) == ("the client disconnected", True)
     served.stop()

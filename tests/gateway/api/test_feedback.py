@@ -108,7 +108,7 @@ def test_a_body_that_is_no_object_is_400(content, gateway):
 def test_an_unknown_id_is_404(gateway):
     answer = give(gateway, id="nobody", satisfied=True)
     assert answer.status_code == 404
-    assert "no decision or completion 'nobody' of yours" in answer.json()["error"]["message"]
+    assert "there is no decision or completion 'nobody': send" in answer.json()["error"]["message"]
 
 
 def test_feedback_on_what_memory_forgot(start, provider):

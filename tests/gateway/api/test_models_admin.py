@@ -65,3 +65,18 @@ def test_the_last_model_and_one_an_sla_names_stay(start, provider):
     answer = gateway.http.delete("/v1/zoo/models/sim-nano")
     assert answer.status_code == 400
     assert "sim-nano" in names(gateway)
+
+
+def test_a_model_that_cannot_serve_is_not_kept(start, provider, tmp_path, monkeypatch):
+    gateway = start(write_settings(provider), tmp_path)
+    before = names(gateway)
+    with monkeypatch.context() as missing:
+        missing.setattr("floorline.gateway.upstreams.litellm_client.find_spec", lambda name: None)
+        new_model = {"name": "other", "kind": "litellm", "model": "bedrock/claude"}
+        answer = gateway.http.post("/v1/zoo/models", json=new_model)
+        assert "pip install 'floorline[litellm]'" in answer.json()["error"]["message"]
+        assert names(gateway) == before
+        gateway.stop()
+        again = start(write_settings(provider), tmp_path)
+    assert names(again) == before
+    assert again.chat().status_code == 200

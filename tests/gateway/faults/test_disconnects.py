@@ -6,7 +6,7 @@ from tests.support import faulty_provider as fp
 from tests.support.live_gateway import wait_until
 from tests.support.streams import broken_off
 
-from floorline.gateway.service import LEFT
+from floorline.gateway.call_recorder import DISCONNECTED
 
 
 async def say(url, body, *, until, length=None):
@@ -40,7 +40,7 @@ def test_a_client_that_leaves_mid_stream(stage):
     # The provider sees its connection closed: the call is cancelled, not read to its end.
     wait_until(lambda: gateway.provider.open == 0)
     (decision,), (outcome,) = gateway.happened()
-    assert (outcome.decision, outcome.error, outcome.estimated) == (decision.id, LEFT, True)
+    assert (outcome.decision, outcome.error, outcome.estimated) == (decision.id, DISCONNECTED, True)
     assert outcome.cost > 0.0
     assert outcome.completion == "chatcmpl-1"
 
@@ -53,7 +53,7 @@ def test_a_client_that_leaves_before_the_first_byte(stream, stage):
     asyncio.run(say(gateway.url, chat(stream=stream), until=lambda _: asked))
     wait_until(lambda: gateway.provider.open == 0)
     (decision,), (outcome,) = gateway.happened()
-    assert (outcome.decision, outcome.error, outcome.estimated) == (decision.id, LEFT, True)
+    assert (outcome.decision, outcome.error, outcome.estimated) == (decision.id, DISCONNECTED, True)
     # Nobody is asked in the place of a call that was cancelled.
     assert len(asked) == 1
 
@@ -67,15 +67,15 @@ def test_a_client_that_leaves_while_another_model_is_asked(stage):
     (failed, left), (failure, outcome) = gateway.happened()
     assert left.after == failed.id
     assert (failure.decision, failure.cost) == (failed.id, 0.0)
-    assert (outcome.decision, outcome.error) == (left.id, LEFT)
+    assert (outcome.decision, outcome.error) == (left.id, DISCONNECTED)
 
 
 def test_a_client_that_leaves_within_its_own_request(stage):
     gateway = stage()
     body = chat()
-    in_flight = lambda _: gateway.gateway.in_flight == 1  # noqa: E731
+    in_flight = lambda _: gateway.gateway.admission.in_flight == 1  # noqa: E731
     asyncio.run(say(gateway.url, body[:10], length=len(body), until=in_flight))
-    wait_until(lambda: gateway.gateway.in_flight == 0)
+    wait_until(lambda: gateway.gateway.admission.in_flight == 0)
     assert gateway.happened() == ([], [])
     assert gateway.provider.requests == []
 
@@ -95,4 +95,4 @@ def test_a_crowd_that_leaves_is_forgotten(stage):
     wait_until(gateway.at_rest)
     wait_until(lambda: gateway.call(lambda: len(asyncio.all_tasks())) <= tasks)
     decisions, outcomes = gateway.happened()
-    assert (len(decisions), {outcome.error for outcome in outcomes}) == (50, {LEFT})
+    assert (len(decisions), {outcome.error for outcome in outcomes}) == (50, {DISCONNECTED})

@@ -16,7 +16,7 @@ def gateway(provider, tmp_path):
 def assert_nothing_is_left(gateway, found, tasks):
     """No request, call, task or decision is still open, and the gateway serves."""
     health = gateway.gateway.upstreams.health
-    wait_until(lambda: gateway.gateway.in_flight == 0)
+    wait_until(lambda: gateway.gateway.admission.in_flight == 0)
     wait_until(lambda: not any(one.calls + one.waiting for one in health().values()))
     wait_until(lambda: count_tasks(gateway) <= tasks)
     router = gateway.gateway.router

@@ -78,7 +78,7 @@ def test_a_bad_file_keeps_the_settings_and_readiness_tells(serving):
     async def notes(http):
         ready = await http.get("/readyz")
         assert ready.status_code == 200
-        return ready.json()["notes"]
+        return ready.json()["warnings"]
 
     def change():
         for bad in (first[: len(first) // 2], first.replace("sqlite", "oracle"), "", "\0", "[]"):

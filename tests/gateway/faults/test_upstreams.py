@@ -171,7 +171,9 @@ def test_a_provider_that_keeps_failing_is_left_alone_and_clients_hear_when_to_co
     assert gateway.chat().status_code == 502
     ready = gateway.http.get("/readyz")
     assert ready.status_code == 503
-    assert ready.json()["problems"] == ["no model can be called at present"]
+    assert ready.json()["errors"] == [
+        "no model can be called: each has an open circuit breaker or a full queue"
+    ]
     calls = len(gateway.provider.requests)
     refused = gateway.chat()
     assert refused.status_code == 503

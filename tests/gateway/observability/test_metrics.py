@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from floorline import SLA, Model, Router, Status, Zoo
 from floorline.gateway.observability.collectors import VERDICTS
 from floorline.gateway.observability.metrics import Metrics
+from floorline.gateway.upstreams import Health
 
 CALL = {"first_byte": 0.2, "total": 0.4, "input_tokens": 10, "output_tokens": 20, "cost": 0.5}
 
@@ -28,6 +29,24 @@ class Reloaded:
     failures = 1
 
 
+class Admission:
+    in_flight = 5
+    refused = 2
+
+
+class Upstreams:
+    def health(self):
+        return {"small": Health("half_open", calls=4, waiting=3)}
+
+
+OTHER_PARTS = {
+    "store": Store(),
+    "upstreams": Upstreams(),
+    "admission": Admission(),
+    "reloader": Reloaded(),
+}
+
+
 @pytest.fixture
 def router():
     zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
@@ -36,9 +55,7 @@ def router():
 
 @pytest.fixture
 def metrics(router):
-    metrics = Metrics()
-    metrics.watch(router=router)
-    return metrics
+    return Metrics(router=router)
 
 
 def value(metrics, sample, **labels):
@@ -73,17 +90,15 @@ def test_costs_are_named_by_their_unit():
     assert value(metrics, "floorline_cost_joules_total", model="small", sla="") == 0.5
 
 
-def test_fallbacks_retries_shed_requests_and_feedback(metrics):
+def test_fallbacks_retries_and_feedback(metrics):
     metrics.fallback("large")
     metrics.retried("small", 2)
     metrics.retried("small", 0)
-    metrics.shed()
     metrics.feedback("user", True)
     metrics.feedback("user", False)
     metrics.feedback_refused("judge")
     assert value(metrics, "floorline_fallbacks_total", model="large") == 1
     assert value(metrics, "floorline_retries_total", model="small") == 2
-    assert value(metrics, "floorline_requests_shed_total") == 1
     for source, result in [("user", "changed"), ("user", "repeated"), ("judge", "refused")]:
         assert value(metrics, "floorline_feedback_total", source=source, result=result) == 1
 
@@ -152,26 +167,19 @@ def test_every_verdict_is_known():
 
 def test_a_policy_without_queue_has_no_queue_metric():
     router = Router(Zoo([Model("small")]), "cheapest", [SLA("gold", floor=0.9)])
-    metrics = Metrics()
-    metrics.watch(router=router)
+    metrics = Metrics(router=router)
     assert value(metrics, "floorline_sla_queue", sla="gold", tenant="") is None
 
 
 def test_the_state_of_the_other_parts():
-    metrics = Metrics()
-    metrics.watch(
-        store=Store(),
-        reloader=Reloaded(),
-        in_flight=lambda: 5,
-        breakers=lambda: {"small": "half_open"},
-        waiting=lambda: {"small": 3},
-    )
+    metrics = Metrics(**OTHER_PARTS)
     assert value(metrics, "floorline_store_pending_events") == 3
     assert value(metrics, "floorline_store_failing") == 1
     assert value(metrics, "floorline_config_in_force") == 0
     assert value(metrics, "floorline_config_restart_needed") == 1
     assert value(metrics, "floorline_config_failures_total") == 1
     assert value(metrics, "floorline_requests_in_flight") == 5
+    assert value(metrics, "floorline_requests_shed_total") == 2
     assert value(metrics, "floorline_upstream_waiting", model="small") == 3
     for state in ("closed", "half_open", "open"):
         labels = {"model": "small", "floorline_breaker_state": state}
@@ -180,9 +188,9 @@ def test_the_state_of_the_other_parts():
 
 def test_two_gateways_in_one_process_count_apart():
     one, other = Metrics(), Metrics()
-    one.shed()
-    assert value(one, "floorline_requests_shed_total") == 1
-    assert value(other, "floorline_requests_shed_total") == 0
+    one.fallback("small")
+    assert value(one, "floorline_fallbacks_total", model="small") == 1
+    assert value(other, "floorline_fallbacks_total", model="small") is None
 
 
 def test_openmetrics_for_those_who_ask(metrics):
@@ -191,14 +199,8 @@ def test_openmetrics_for_those_who_ask(metrics):
     assert text.endswith(b"# EOF\n")
 
 
-def test_the_docs_name_every_metric_and_no_other(metrics):
-    metrics.watch(
-        store=Store(),
-        reloader=Reloaded(),
-        in_flight=lambda: 5,
-        breakers=lambda: {"small": "half_open"},
-        waiting=lambda: {"small": 3},
-    )
+def test_the_docs_name_every_metric_and_no_other(router):
+    metrics = Metrics(router=router, **OTHER_PARTS)
     families = text_string_to_metric_families(metrics.render()[0].decode())
     exposed = {
         f.name + ("_total" if f.type == "counter" else "")

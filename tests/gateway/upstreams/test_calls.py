@@ -8,6 +8,7 @@ import pytest
 from tests.support import faulty_provider as faults
 
 from floorline.errors import InvalidInput, MissingExtra
+from floorline.gateway.errors import upstream_status
 from floorline.gateway.upstreams import (
     BreakerSettings,
     Retries,
@@ -35,7 +36,7 @@ def test_breaker_opens_probes_and_closes(play):
         for _ in range(2):
             assert (await refused(s)).kind == "status"
         error = await refused(s)
-        assert (error.kind, error.retry_after, error.client_status) == ("open", 10.0, 503)
+        assert (error.kind, error.retry_after, upstream_status(error)) == ("open", 10.0, 503)
         assert len(s.provider.requests) == 2
         assert calls.blocked() == ["m"]
         s.now += 10.0
@@ -102,7 +103,7 @@ def test_saturated(play):
         assert (calls.health()["m"].calls, calls.health()["m"].waiting) == (2, 1)
         assert calls.blocked() == ["m"]
         error = await refused(s)
-        assert (error.kind, error.retry_after, error.client_status) == ("saturated", 30.0, 429)
+        assert (error.kind, error.retry_after, upstream_status(error)) == ("saturated", 30.0, 429)
         assert error.fallback
         await first.aclose()
         assert (await queued).status == 200

@@ -6,6 +6,7 @@ import json
 import pytest
 from tests.support import faulty_provider as faults
 
+from floorline.gateway.errors import api_error, upstream_status
 from floorline.gateway.upstreams import (
     BreakerSettings,
     Retries,
@@ -17,6 +18,11 @@ from floorline.gateway.upstreams import (
 
 TEXT = "".join(faults.TEXT)
 THREE = Retries(attempts=3, base=0.5, cap=4.0, longest_wait=20.0)
+
+
+def openai_error(error):
+    """What a client gets to read of an error."""
+    return json.loads(api_error(error).body())["error"]
 
 
 async def refused(scene, **asked):
@@ -116,7 +122,7 @@ def test_nobody_listens(play):
     async def scene(s):
         await s.upstreams(base_url="http://127.0.0.1:9/v1", retries=THREE)
         error = await refused(s)
-        assert (error.kind, error.fallback, error.client_status) == ("connect", True, 502)
+        assert (error.kind, error.fallback, upstream_status(error)) == ("connect", True, 502)
         assert len(s.slept) == 2
 
     play(scene)
@@ -138,7 +144,7 @@ def test_hang_before_headers(play):
         assert answer.attempts == 2
         s.provider.plan(*[faults.hang] * 3)
         error = await refused(s)
-        assert (error.kind, error.fallback, error.client_status) == ("timeout", True, 504)
+        assert (error.kind, error.fallback, upstream_status(error)) == ("timeout", True, 504)
         assert "first_byte" in str(error)
         # Whoever is given up is also hung up on.
         await s.provider.until(lambda p: p.open <= 1)
@@ -220,7 +226,7 @@ def test_stream_without_its_end(play, ending):
         answer = await s.ask(stream=True)
         got, error = await drain(answer)
         assert got == b"".join(sent)
-        assert (error.kind, error.client_status) == ("reset", 502)
+        assert (error.kind, upstream_status(error)) == ("reset", 502)
         # Never again after the first byte.
         assert len(s.provider.requests) == 1
         assert answer.output_characters == len(TEXT)
@@ -280,9 +286,9 @@ def test_statuses_that_pass_are_tried_again(play, status):
         s.provider.plan(*[faults.error(status)] * 3)
         error = await refused(s)
         assert (error.kind, error.status, error.fallback) == ("status", status, True)
-        assert error.client_status == (429 if status == 429 else 502)
+        assert upstream_status(error) == (429 if status == 429 else 502)
         assert "no luck today" in str(error)
-        assert error.as_openai()["error"]["code"] == "upstream_status"
+        assert openai_error(error)["code"] == "upstream_status"
 
     play(scene)
 
@@ -303,8 +309,8 @@ def test_retry_after_that_is_too_long(play):
         await s.upstreams(retries=THREE)
         s.provider.plan(faults.error(429, Retry_After="3600"))
         error = await refused(s)
-        assert (error.retry_after, error.client_status) == (3600.0, 429)
-        assert error.as_openai()["error"]["type"] == "rate_limit_error"
+        assert (error.retry_after, upstream_status(error)) == (3600.0, 429)
+        assert openai_error(error)["type"] == "rate_limit_error"
         assert s.slept == []
 
     play(scene)
@@ -330,8 +336,8 @@ def test_refused_key_is_our_fault_and_never_shown(play, status):
         await s.upstreams(retries=THREE, api_key=Secret("sk-very-secret"))
         s.provider.plan(faults.error(status, "Incorrect API key: sk-very-*****"))
         error = await refused(s)
-        assert (error.status, error.client_status, error.fallback) == (status, 502, True)
-        assert "sk-" not in str(error) + str(error.as_openai())
+        assert (error.status, upstream_status(error), error.fallback) == (status, 502, True)
+        assert "sk-" not in str(error) + str(openai_error(error))
         assert "api_key" in str(error)
         assert len(s.provider.requests) == 1
 
@@ -366,7 +372,7 @@ def test_no_error_holds_the_key(play, fault):
         )
         error = await refused(s)
         assert error.kind == fault
-        shown = [str(error), repr(error.__reduce__()), str(error.as_openai()), repr(s.settings())]
+        shown = [str(error), repr(error.__reduce__()), str(openai_error(error)), repr(s.settings())]
         while error is not None:
             shown.append(repr(error) + repr(vars(error)))
             error = error.__cause__ or error.__context__
@@ -397,7 +403,7 @@ def test_invalid_responses(play, fault, stream):
         s.provider.plan(fault)
         error = await refused(s, stream=stream)
         assert error.kind in ("invalid_response", "reset")
-        assert (error.fallback, error.client_status) == (True, 502)
+        assert (error.fallback, upstream_status(error)) == (True, 502)
         async with await s.ask(stream=stream) as answer:
             assert answer.status == 200
 

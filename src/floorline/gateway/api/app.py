@@ -1,8 +1,9 @@
-"""The ASGI application: which path does what."""
+"""The ASGI application: the routes and their endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,28 +16,30 @@ from floorline.errors import FloorlineError
 from floorline.gateway.api.catalog import CatalogApi
 from floorline.gateway.api.chat import ChatEndpoint
 from floorline.gateway.api.feedback import FeedbackApi
-from floorline.gateway.api.models_admin import ZooApi
+from floorline.gateway.api.models_admin import ModelsAdminApi
 from floorline.gateway.api.openapi import document
 from floorline.gateway.api.responses import reply
 from floorline.gateway.api.route import RouteApi
 from floorline.gateway.errors import ApiError, api_error, unexpected
-from floorline.gateway.service import Gateway
+from floorline.gateway.startup import Gateway
 
 CHAT = "/v1/chat/completions"
 
 
 class App:
-    """The ASGI application: the endpoint on every request's path first, then all the others.
+    """The ASGI application.
+
+    Chat requests skip Starlette's routing and middleware, which would add to their latency.
 
     Parameters
     ----------
     gateway
-        Started and stopped by somebody else.
+        A gateway that runs; the caller starts and stops it.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self._chat = ChatEndpoint(gateway)
-        self._others = _others(gateway)
+        self._others = Starlette(routes=routes(gateway), exception_handlers=_HANDLERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -46,22 +49,23 @@ class App:
             await self._others(scope, receive, send)
 
 
-def _others(gateway: Gateway) -> Starlette:
-    feedback, promises = FeedbackApi(gateway), CatalogApi(gateway)
-    routing, zoo = RouteApi(gateway), ZooApi(gateway)
+def routes(gateway: Gateway) -> list[Route]:
+    """Return all routes of the gateway, as ``openapi.document`` describes them."""
+    feedback, catalog = FeedbackApi(gateway), CatalogApi(gateway)
+    decisions, models = RouteApi(gateway), ModelsAdminApi(gateway)
 
     async def chat(request: Request) -> Response:
-        # So that other methods than POST are told so.
+        # ``App`` answers POST itself; this route makes other methods a 405.
         raise NotImplementedError
 
     async def healthz(request: Request) -> Response:
         return reply({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        problems = gateway.readiness_errors()
-        status = "ready" if not problems else "not ready"
-        body = {"status": status, "problems": problems, "notes": gateway.warnings()}
-        return reply(body, 200 if not problems else 503)
+        errors = gateway.readiness.errors()
+        status = "not ready" if errors else "ready"
+        body = {"status": status, "errors": errors, "warnings": gateway.readiness.warnings()}
+        return reply(body, 503 if errors else 200)
 
     async def metrics(request: Request) -> Response:
         text, kind = gateway.metrics.render(request.headers.get("accept", ""))
@@ -70,30 +74,22 @@ def _others(gateway: Gateway) -> Starlette:
     async def openapi(request: Request) -> Response:
         return reply(document())
 
-    routes = [
+    return [
         Route(CHAT, chat, methods=["POST"]),
         Route("/v1/feedback", feedback.feedback, methods=["POST"]),
         Route("/v1/outcomes", feedback.outcome, methods=["POST"]),
-        Route("/v1/route", routing.route, methods=["POST"]),
-        Route("/v1/models", promises.models, methods=["GET"]),
-        Route("/v1/models/{model:path}", promises.model, methods=["GET"]),
-        Route("/v1/slas", promises.slas, methods=["GET"]),
-        Route("/v1/slas/{name}", promises.sla, methods=["GET"]),
-        Route("/v1/zoo/models", zoo.add, methods=["POST"]),
-        Route("/v1/zoo/models/{name:path}", zoo.remove, methods=["DELETE"]),
+        Route("/v1/route", decisions.route, methods=["POST"]),
+        Route("/v1/models", catalog.models, methods=["GET"]),
+        Route("/v1/models/{model:path}", catalog.model, methods=["GET"]),
+        Route("/v1/slas", catalog.slas, methods=["GET"]),
+        Route("/v1/slas/{name}", catalog.sla, methods=["GET"]),
+        Route("/v1/zoo/models", models.add, methods=["POST"]),
+        Route("/v1/zoo/models/{name:path}", models.remove, methods=["DELETE"]),
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
         Route("/openapi.json", openapi, methods=["GET"]),
     ]
-    return Starlette(
-        routes=routes,
-        exception_handlers={
-            FloorlineError: _floorline_error,
-            HTTPException: _http_error,
-            Exception: _unexpected,
-        },
-    )
 
 
 async def _floorline_error(request: Request, error: Exception) -> Response:
@@ -104,8 +100,8 @@ async def _floorline_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     texts: Mapping[int, str] = {
-        404: f"there is nothing at {request.url.path}: see /openapi.json",
-        405: f"{request.method} is not for {request.url.path}: see /openapi.json",
+        404: f"there is no path {request.url.path}: see /openapi.json",
+        405: f"{request.url.path} does not take {request.method}: see /openapi.json",
     }
     text = texts.get(error.status_code, error.detail)
     return ApiError(error.status_code, text, headers=dict(error.headers or {})).response()
@@ -113,3 +109,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     return unexpected(f"{request.method} {request.url.path}", error).response()
+
+
+_HANDLERS: Mapping[Any, Any] = {
+    FloorlineError: _floorline_error,
+    HTTPException: _http_error,
+    Exception: _unexpected,
+}

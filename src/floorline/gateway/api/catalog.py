@@ -1,4 +1,4 @@
-"""``GET /v1/models`` and ``/v1/slas``: what can be asked for, and how it stands."""
+"""``GET /v1/models`` and ``/v1/slas``: names that requests may use, and the status of SLAs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from starlette.responses import Response
 from floorline.gateway.api.responses import reply
 from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.errors import ApiError
-from floorline.gateway.startup import TENANT
+from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
-    from floorline.gateway.service import Gateway
+    from floorline.gateway.startup import Gateway
 
 
 class CatalogApi:
@@ -25,54 +25,54 @@ class CatalogApi:
         self.gateway = gateway
 
     async def models(self, request: Request) -> Response:
-        """List what ``model`` may name: SLAs first, then models."""
+        """List the values of a request's ``model``: SLAs first, then models."""
         caller = self._caller(request)
         names = [f"{ROUTED}auto"]
-        names += [f"{ROUTED}{name}" for name in self._slas(caller) if TENANT not in name]
+        names += [f"{ROUTED}{name}" for name in self._slas(caller) if not split_tenant(name)[1]]
         entries = [_entry(name, "floorline") for name in names]
         entries += [_entry(name, "provider") for name in self.gateway.router.zoo.names]
         return reply({"object": "list", "data": entries})
 
     async def model(self, request: Request) -> Response:
-        """Describe one of them."""
+        """Describe one SLA or model of the list."""
         caller = self._caller(request)
         name = request.path_params["model"]
         routed = name.startswith(ROUTED)
         known = ["auto", *self._slas(caller)] if routed else self.gateway.router.zoo.names
-        if name.removeprefix(ROUTED) not in known or (routed and TENANT in name):
+        if name.removeprefix(ROUTED) not in known or (routed and split_tenant(name)[1]):
             raise ApiError(
                 404, f"there is no model {name!r}: see /v1/models", code="model_not_found"
             )
         return reply(_entry(name, "floorline" if routed else "provider"))
 
     async def slas(self, request: Request) -> Response:
-        """List how every SLA stands that the caller may use."""
+        """List the status of every SLA that the caller may see."""
         caller = self._caller(request)
-        data = [self._stand(name) for name in self._slas(caller)]
+        data = [self._status(name) for name in self._slas(caller)]
         return reply({"object": "list", "data": data})
 
     async def sla(self, request: Request) -> Response:
-        """Say how one SLA stands."""
+        """Return the status of one SLA."""
         caller = self._caller(request)
         name = request.path_params["name"]
         if name not in self._slas(caller):
             raise ApiError(404, f"there is no SLA {name!r}: see /v1/slas", code="sla_not_found")
-        return reply(self._stand(name))
+        return reply(self._status(name))
 
     def _caller(self, request: Request) -> Caller:
         return self.gateway.auth.caller(request.headers, "chat")
 
     def _slas(self, caller: Caller) -> list[str]:
-        """SLAs that a caller may see: common ones, their tenant's own, all of them for admins."""
+        """SLAs that a caller may see: shared ones and their tenant's own; for admins all."""
         seen = []
         for name in self.gateway.router.slas:
-            base, at, tenant = name.partition(TENANT)
-            mine = not at or tenant == caller.tenant or "admin" in caller.scopes
-            if mine and caller.may_use(base):
+            base, tenant = split_tenant(name)
+            visible = tenant in ("", caller.tenant) or "admin" in caller.scopes
+            if visible and caller.may_use(base):
                 seen.append(name)
         return seen
 
-    def _stand(self, name: str) -> dict[str, Any]:
+    def _status(self, name: str) -> dict[str, Any]:
         status = msgspec.to_builtins(self.gateway.router.status(name))
         queue = self.gateway.router.policy.queue(name)
         return {"object": "floorline.sla", "name": status.pop("sla"), **status, "queue": queue}

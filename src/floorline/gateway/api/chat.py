@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: route, call, pass the answer on, write down what it took."""
+"""``POST /v1/chat/completions``: decide, call, pass the answer on, record what it took."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from starlette.types import Message, Receive, Scope, Send
 
 from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
 from floorline.events import DIRECT, Decision
+from floorline.gateway.api.body import read_body
+from floorline.gateway.call_recorder import DISCONNECTED, CallResult
 from floorline.gateway.chat_request import ChatBody, read_chat
-from floorline.gateway.errors import ApiError, api_error, error_json, unexpected
+from floorline.gateway.errors import api_error, unexpected
 from floorline.gateway.observability.spans import CallSpan
-from floorline.gateway.service import LEFT, Ended, Gateway
+from floorline.gateway.startup import Gateway
 from floorline.gateway.upstreams import Answer, UpstreamError
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
 
-_WATCH_AFTER = 0.05
-"""Seconds after which a request's client is watched, lest the answer be for nobody."""
-_MOST_MODELS = 3
-"""Models tried for one request before its failure is the client's."""
+_WATCH_AFTER_SECONDS = 0.05
+"""Time until a request's client is watched for a disconnect; most requests end before."""
+_MAX_MODELS = 3
+"""Number of models called for one request before its failure is sent to the client."""
 
 
 class ChatEndpoint:
-    """ASGI application of the chat endpoint; a plain one, since it is on every request's path."""
+    """ASGI application of the chat endpoint.
+
+    It uses ASGI directly, because Starlette's request and response objects add latency.
+
+    Parameters
+    ----------
+    gateway
+        Serves the requests.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -39,8 +49,8 @@ class ChatEndpoint:
         exchange: _Exchange | None = None
         try:
             caller = gateway.auth.caller(headers, "chat")
-            with gateway.slot():
-                data = await read_body(receive, gateway.settings.server.max_body)
+            with gateway.admission.admit():
+                data = await read_body(receive, gateway.config.settings.server.max_body)
                 chat = read_chat(data, headers)
                 exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                 await exchange.run()
@@ -53,7 +63,7 @@ class ChatEndpoint:
 
 
 class _Exchange:
-    """One chat request from its decision to the last byte of its answer."""
+    """One chat request, from its decision to the last byte of its answer."""
 
     def __init__(
         self,
@@ -71,7 +81,7 @@ class _Exchange:
         self.receive = receive
         self.send = send
         self.started = False
-        self.left = False
+        self.disconnected = False
         self.watcher: asyncio.Task[None] | None = None
         self.position = 0
         self.body: bytes | None = None
@@ -79,12 +89,13 @@ class _Exchange:
     async def run(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        # Most of what takes no longer is over before anybody can have left.
-        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._watch, task)
+        # Watching takes a task of its own, which a request that ends at once need not pay for.
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(_WATCH_AFTER_SECONDS, self._watch, task)
         try:
             await self._serve()
         except asyncio.CancelledError:
-            if not self.left:
+            if not self.disconnected:
                 raise
             task.uncancel()
         finally:
@@ -93,18 +104,18 @@ class _Exchange:
                 self.watcher.cancel()
 
     def _watch(self, task: asyncio.Task[None]) -> None:
-        self.watcher = asyncio.create_task(self._cancel_if_left(task))
+        self.watcher = asyncio.create_task(self._cancel_on_disconnect(task))
 
-    async def _cancel_if_left(self, task: asyncio.Task[None]) -> None:
+    async def _cancel_on_disconnect(self, task: asyncio.Task[None]) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
-        self.left = True
+        self.disconnected = True
         task.cancel()
 
     async def _serve(self) -> None:
         decision, answer, span = await self._answer()
         gateway = self.gateway
-        ended: Ended = "ok" if answer.status < 400 else "client_error"
+        result: CallResult = "ok" if answer.status < 400 else "client_error"
         error = "" if answer.status < 400 else f"the provider answered {answer.status}"
         try:
             if answer.streamed:
@@ -112,41 +123,41 @@ class _Exchange:
             else:
                 await self._pass_whole(decision, answer)
         except asyncio.CancelledError:
-            ended, error = "disconnected", LEFT
+            result, error = "disconnected", DISCONNECTED
             raise
         except UpstreamError as failure:
-            ended, error = "upstream_error", str(failure)
+            result, error = "upstream_error", str(failure)
             if not self.started:
-                raise _client_error(failure) from failure
+                raise
             await self._end_stream(failure)
         finally:
             await answer.aclose()
-            gateway.settle(decision, answer, span, ended, error, self.body)
+            gateway.recorder.answered(decision, answer, span, result, error, self.body)
 
     async def _answer(self) -> tuple[Decision, Answer, CallSpan]:
-        """Call the chosen model, and the next best ones while that fails."""
+        """Call the chosen model, and other models while the calls fail."""
         gateway, chat = self.gateway, self.chat
         decision = self._decide()
         tried: list[str] = []
         while True:
             try:
-                answer, span = await gateway.call(decision, chat, self.headers)
+                answer, span = await gateway.chat.call(decision, chat, self.headers)
             except UpstreamError as failure:
                 tried.append(decision.model)
-                follower = self._next(decision, failure, tried)
-                if follower is None:
+                replacement = self._decide_again(decision, failure, tried)
+                if replacement is None:
                     gateway.metrics.request(decision.model, decision.sla, "upstream_error")
-                    raise _client_error(failure) from failure
+                    raise
                 gateway.metrics.fallback(decision.model)
-                decision = follower
+                decision = replacement
             else:
                 return decision, answer, span
 
-    def _next(
+    def _decide_again(
         self, failed: Decision, failure: UpstreamError, tried: Sequence[str]
     ) -> Decision | None:
-        """Decision in place of one whose call failed; None if the failure is the client's."""
-        if failed.policy == DIRECT or not failure.fallback or len(tried) == _MOST_MODELS:
+        """Decide in place of a failed call; None if the client gets the failure."""
+        if failed.policy == DIRECT or not failure.fallback or len(tried) == _MAX_MODELS:
             return None
         try:
             return self._decide(tried, after=failed.id)
@@ -154,13 +165,13 @@ class _Exchange:
             return None
 
     def _decide(self, tried: Sequence[str] = (), after: str = "") -> Decision:
-        decision = self.gateway.decide(self.chat, self.caller, exclude=tried, after=after)
+        decision = self.gateway.chat.decide(self.chat, self.caller, exclude=tried, after=after)
         self.position = len(self.gateway.store)
         return decision
 
     async def _pass_whole(self, decision: Decision, answer: Answer) -> None:
         self.body = body = await answer.body()
-        cost = self.gateway.cost(decision, answer)
+        cost = self.gateway.recorder.cost(decision, answer)
         await self.gateway.store.committed(self.position)
         headers = self._headers(decision, answer)
         headers.append((b"content-length", str(len(body)).encode()))
@@ -176,7 +187,7 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": b""})
 
     async def _end_stream(self, failure: UpstreamError) -> None:
-        event = b"data: " + error_json(str(failure), code=_code(failure)) + b"\n\n"
+        event = b"data: " + api_error(failure).body() + b"\n\n"
         await self.send({"type": "http.response.body", "body": event})
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -199,46 +210,3 @@ class _Exchange:
 
 def _ascii(name: str) -> bytes:
     return name.encode("ascii", "backslashreplace")
-
-
-def _code(failure: UpstreamError) -> str:
-    return f"upstream_{failure.kind}"
-
-
-def _client_error(failure: UpstreamError) -> ApiError:
-    """What a client is told when every model that could answer has failed."""
-    return ApiError(
-        failure.client_status,
-        str(failure),
-        code=_code(failure),
-        retry_after=failure.retry_after,
-    )
-
-
-async def read_body(receive: Receive, most: int) -> bytes:
-    """Read a request's whole body.
-
-    Raises
-    ------
-    ApiError
-        If it is longer than ``most`` bytes, or the client left.
-    """
-    message = await receive()
-    if not message.get("more_body", False) and message["type"] == "http.request":
-        chunks = [message.get("body", b"")]
-        size = len(chunks[0])
-    else:
-        chunks, size = [], 0
-        while True:
-            if message["type"] == "http.disconnect":
-                raise ApiError(400, "the client left before its request was whole")
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > most or not message.get("more_body", False):
-                break
-            message = await receive()
-    if size > most:
-        raise ApiError(
-            413, f"the body is larger than {most:,} bytes: send less", code="body_too_large"
-        )
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

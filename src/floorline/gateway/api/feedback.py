@@ -1,4 +1,4 @@
-"""``POST /v1/feedback`` and ``/v1/outcomes``: how satisfied users were, what calls took."""
+"""``POST /v1/feedback`` and ``/v1/outcomes``: labels of answers, and what calls took."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from floorline.errors import FloorlineError, InvalidInput
-from floorline.gateway.api.chat import read_body
+from floorline.gateway.api.body import decode_body, malformed, read_body
 from floorline.gateway.api.responses import reply
-from floorline.gateway.errors import ApiError, api_error
+from floorline.gateway.errors import api_error
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
-    from floorline.gateway.service import Gateway
+    from floorline.gateway.startup import Gateway
 
 _MOST_ITEMS = 1000
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -24,10 +24,10 @@ _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How satisfied somebody was with one answer.
+    """Whether one answer satisfied.
 
-    ``id`` is the completion's or the decision's. Give ``satisfied`` or a ``score`` from 0 to 1.
-    A message with an ``idempotency`` key that came before changes nothing.
+    ``id`` is the id of the completion or of the decision. Give ``satisfied`` or a ``score`` from 0
+    to 1. A message with the ``idempotency`` key of an earlier one changes nothing.
     """
 
     id: _Id
@@ -38,13 +38,13 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FeedbackBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Several at once; each succeeds or fails by itself."""
+    """Several feedback messages; each succeeds or fails separately."""
 
     feedback: Annotated[list[Any], msgspec.Meta(min_length=1, max_length=_MOST_ITEMS)]
 
 
 class FeedbackReceipt(msgspec.Struct, frozen=True):
-    """What became of a feedback: ``changed`` is false if all of it was known already."""
+    """Result of a feedback message; ``changed`` is false if it was known already."""
 
     id: str
     decision: str
@@ -54,7 +54,10 @@ class FeedbackReceipt(msgspec.Struct, frozen=True):
 
 
 class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a call took that was routed by ``/v1/route``; ``cost`` in the zoo's unit."""
+    """What a call took that ``/v1/route`` decided on.
+
+    ``cost`` is in the zoo's unit, ``latency`` in seconds.
+    """
 
     id: _Id
     cost: Annotated[float, msgspec.Meta(ge=0)]
@@ -65,36 +68,22 @@ class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     completion: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
-def decode(data: bytes, kind: Any) -> Any:
-    """Decode a JSON body.
-
-    Raises
-    ------
-    ApiError
-        If it is not one of this kind; the text names the field.
-    """
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(400, f"the body is malformed: {error}", code="invalid_body") from error
-
-
 class FeedbackApi:
-    """The endpoints about answers that were given."""
+    """The endpoints that take feedback and outcomes."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
 
     async def feedback(self, request: Request) -> Response:
-        """Take feedback; it is acknowledged once it is durable."""
+        """Take feedback, and acknowledge it once it is durable."""
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "feedback")
-        data = await read_body(request.receive, gateway.settings.server.max_body)
-        given = decode(data, dict[str, Any])
-        gateway.check_log()
+        data = await read_body(request.receive, gateway.config.settings.server.max_body)
+        given = decode_body(data, dict[str, Any])
+        gateway.readiness.check_log()
         if "feedback" in given:
-            batch = decode(data, FeedbackBatch)
-            results = [await self._take_or_say(item, caller) for item in batch.feedback]
+            batch = decode_body(data, FeedbackBatch)
+            results = [await self._take_or_error(item, caller) for item in batch.feedback]
             await gateway.store.committed()
             return reply({"object": "list", "data": results})
         receipt = await self._take(given, caller)
@@ -102,13 +91,13 @@ class FeedbackApi:
         return reply(receipt)
 
     async def outcome(self, request: Request) -> Response:
-        """Take what a call took."""
+        """Record what a call took, and acknowledge it once it is durable."""
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "chat")
-        data = await read_body(request.receive, gateway.settings.server.max_body)
-        item = decode(data, OutcomeItem)
-        gateway.check_log()
-        decision = await gateway.remembered(item.id, caller)
+        data = await read_body(request.receive, gateway.config.settings.server.max_body)
+        item = decode_body(data, OutcomeItem)
+        gateway.readiness.check_log()
+        decision = await gateway.decisions.find(item.id, caller)
         changed = gateway.router.outcome(
             decision.id,
             cost=item.cost,
@@ -125,7 +114,7 @@ class FeedbackApi:
         receipt = {"id": item.id, "decision": decision.id, "changed": changed}
         return reply({**receipt, "object": "floorline.outcome"})
 
-    async def _take_or_say(self, item: Any, caller: Caller) -> Any:
+    async def _take_or_error(self, item: Any, caller: Caller) -> Any:
         try:
             return await self._take(item, caller)
         except FloorlineError as error:
@@ -133,20 +122,20 @@ class FeedbackApi:
 
     async def _take(self, given: Any, caller: Caller) -> FeedbackReceipt:
         try:
-            return await self._fold(given, caller)
+            return await self._record(given, caller)
         except FloorlineError:
             self.gateway.metrics.feedback_refused()
             raise
 
-    async def _fold(self, given: Any, caller: Caller) -> FeedbackReceipt:
+    async def _record(self, given: Any, caller: Caller) -> FeedbackReceipt:
         try:
             item = msgspec.convert(given, FeedbackItem)
         except msgspec.ValidationError as error:
-            raise ApiError(400, f"the body is malformed: {error}", code="invalid_body") from error
+            raise malformed(error) from error
         if (item.satisfied is None) == (item.score is None):
-            raise InvalidInput("feedback", "malformed", "give either 'satisfied' or 'score'")
+            raise InvalidInput("feedback", given, "give either 'satisfied' or 'score'")
         gateway = self.gateway
-        decision = await gateway.remembered(item.id, caller)
+        decision = await gateway.decisions.find(item.id, caller)
         changed = gateway.router.feedback(
             decision.id,
             item.satisfied,

@@ -59,8 +59,8 @@ def document() -> dict[str, Any]:
     schemas["Readiness"] = _object(
         {
             "status": {"enum": ["ready", "not ready"]},
-            "problems": {"type": "array", "items": _text()},
-            "notes": {"type": "array", "items": _text()},
+            "errors": {"type": "array", "items": _text("Why no request can be served")},
+            "warnings": {"type": "array", "items": _text("What an operator should look at")},
         }
     )
     schemas["ChatRequest"] = {

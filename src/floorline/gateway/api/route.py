@@ -1,4 +1,4 @@
-"""``POST /v1/route``: the decision alone, for those who have a gateway of their own."""
+"""``POST /v1/route``: decide without a call, for clients that call the models themselves."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from floorline.events import DIRECT
-from floorline.gateway.api.chat import read_body
+from floorline.gateway.api.body import read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.chat_request import read_chat
 from floorline.gateway.errors import ApiError
 
 if TYPE_CHECKING:
-    from floorline.gateway.service import Gateway
+    from floorline.gateway.startup import Gateway
 
 
 class Routed(msgspec.Struct, frozen=True):
-    """A decision, as ``/v1/route`` gives it; costs in the zoo's unit."""
+    """A decision, as ``/v1/route`` returns it; costs in the zoo's unit."""
 
     id: str
     model: str
@@ -33,7 +33,7 @@ class Routed(msgspec.Struct, frozen=True):
 
 
 class RouteApi:
-    """The endpoint that decides and calls nobody."""
+    """The endpoint that decides and makes no call."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -42,7 +42,7 @@ class RouteApi:
         """Decide which model should serve a chat request."""
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "chat")
-        data = await read_body(request.receive, gateway.settings.server.max_body)
+        data = await read_body(request.receive, gateway.config.settings.server.max_body)
         chat = read_chat(data, request.headers)
         if chat.sla is None:
             raise ApiError(
@@ -51,7 +51,7 @@ class RouteApi:
                 code="invalid_value",
                 param="model",
             )
-        decision = gateway.decide(chat, caller)
+        decision = gateway.chat.decide(chat, caller)
         assert decision.policy != DIRECT
         await gateway.store.committed()
         return reply(

@@ -1,4 +1,4 @@
-"""Metrics that are read off the parts of a gateway when it is scraped."""
+"""Metrics that are read from the parts of a gateway at each scrape."""
 
 from __future__ import annotations
 
@@ -15,37 +15,45 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from floorline._version import __version__
+from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
+    from floorline.gateway.admission import AdmissionControl
     from floorline.gateway.reload import Reloader
+    from floorline.gateway.upstreams import Health
     from floorline.router import Router
 
 _BREAKER_STATES = ("closed", "half_open", "open")
 VERDICTS = ("kept", "at risk", "broken", "unknown")
-"""What ``Status.verdict`` can be."""
-_TENANT = "@"
-_MOST_SLAS = 500
-"""Of each tenant's own SLAs no more are shown, so that one scrape stays small."""
+"""Values of ``Status.verdict``."""
+_MAX_SLAS = 500
+"""Number of SLAs, tenants' own ones included, of which metrics are shown, to bound a scrape."""
 
 
 class Log(Protocol):
-    """What is asked of an event log."""
+    """What is read from an event log."""
 
     @property
     def durable(self) -> int:
-        """Events committed."""
+        """Number of committed events."""
         ...
 
     @property
     def failure(self) -> str | None:
-        """Why commits fail, None if they do not."""
+        """Why commits fail; None if they do not."""
         ...
 
     def __len__(self) -> int: ...
 
 
 class CallbackCollector(Collector):
-    """Calls a function whenever the metrics are scraped."""
+    """Calls a function at each scrape.
+
+    Parameters
+    ----------
+    read
+        Returns the metrics of this moment.
+    """
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
@@ -59,42 +67,30 @@ class CallbackCollector(Collector):
         return []
 
 
-def split_tenant(sla: str) -> tuple[str, str]:
-    """Split the name of a tenant's own SLA into the SLA's and the tenant's.
-
-    Examples
-    --------
-    >>> split_tenant("gold@acme"), split_tenant("gold")
-    (('gold', 'acme'), ('gold', ''))
-    """
-    name, _, tenant = sla.partition(_TENANT)
-    return name, tenant
-
-
 def build_info() -> list[Metric]:
-    """Tell which Floorline this is."""
+    """Version of Floorline."""
     about = "Version of Floorline."
     return [InfoMetricFamily("floorline_build", about, value={"version": __version__})]
 
 
 def store_metrics(store: Log) -> list[Metric]:
-    """Tell whether the event log keeps up."""
+    """Events that are not committed yet, and whether commits fail."""
     return [
         GaugeMetricFamily(
             "floorline_store_pending_events",
-            "Events that wait to be committed.",
+            "Events that are appended and not committed yet.",
             value=len(store) - store.durable,
         ),
         GaugeMetricFamily(
             "floorline_store_failing",
-            "1 while commits fail, and requests are refused.",
+            "1 while commits fail and requests are refused, else 0.",
             value=float(store.failure is not None),
         ),
     ]
 
 
 def config_metrics(reloader: Reloader) -> list[Metric]:
-    """Tell whether the configuration on disk is in force."""
+    """Whether the configuration file is in force, and its reloads."""
     return [
         GaugeMetricFamily(
             "floorline_config_in_force",
@@ -103,7 +99,7 @@ def config_metrics(reloader: Reloader) -> list[Metric]:
         ),
         GaugeMetricFamily(
             "floorline_config_restart_needed",
-            "Fields of the file that wait for a restart.",
+            "Changed fields of the file that take effect at the next restart.",
             value=len(reloader.restart),
         ),
         GaugeMetricFamily(
@@ -112,57 +108,73 @@ def config_metrics(reloader: Reloader) -> list[Metric]:
             value=reloader.loaded_at,
         ),
         CounterMetricFamily(
-            "floorline_config_reloads", "Files taken over.", value=reloader.reloads
+            "floorline_config_reloads",
+            "Changed configuration files that were applied.",
+            value=reloader.reloads,
         ),
-        CounterMetricFamily("floorline_config_failures", "Files refused.", value=reloader.failures),
+        CounterMetricFamily(
+            "floorline_config_failures",
+            "Changed configuration files that were refused.",
+            value=reloader.failures,
+        ),
     ]
 
 
-def in_flight_metrics(requests: int) -> list[Metric]:
-    """Tell how many requests are being served."""
-    about = "Requests being served."
-    return [GaugeMetricFamily("floorline_requests_in_flight", about, value=requests)]
+def admission_metrics(admission: AdmissionControl) -> list[Metric]:
+    """Requests being served, and requests refused because of the limit."""
+    return [
+        GaugeMetricFamily(
+            "floorline_requests_in_flight",
+            "Chat requests being served.",
+            value=admission.in_flight,
+        ),
+        CounterMetricFamily(
+            "floorline_requests_shed",
+            "Chat requests refused because server.max_in_flight was reached.",
+            value=admission.refused,
+        ),
+    ]
 
 
-def waiting_metrics(waiting: Mapping[str, int]) -> list[Metric]:
-    """Tell how many calls wait for each model."""
-    about = "Calls that wait because a model is at its limit."
-    family = GaugeMetricFamily("floorline_upstream_waiting", about, labels=["model"])
-    for model, calls in waiting.items():
-        family.add_metric([model], calls)
-    return [family]
-
-
-def breaker_metrics(states: Mapping[str, str]) -> list[Metric]:
-    """Tell the state of each model's circuit breaker."""
-    about = "State of each model's circuit breaker; 1 for the one it is in."
-    family = StateSetMetricFamily("floorline_breaker_state", about, labels=["model"])
-    for model, state in states.items():
-        family.add_metric([model], {name: name == state for name in _BREAKER_STATES})
-    return [family]
+def upstream_metrics(health: Mapping[str, Health]) -> list[Metric]:
+    """Queued calls and circuit breaker of each model."""
+    waiting = GaugeMetricFamily(
+        "floorline_upstream_waiting",
+        "Calls queued because the model's max_concurrency is reached.",
+        labels=["model"],
+    )
+    breakers = StateSetMetricFamily(
+        "floorline_breaker_state",
+        "State of the model's circuit breaker: 1 for the current state, else 0.",
+        labels=["model"],
+    )
+    for model, one in health.items():
+        waiting.add_metric([model], one.waiting)
+        breakers.add_metric([model], {name: name == one.breaker for name in _BREAKER_STATES})
+    return [waiting, breakers]
 
 
 _SLA_GAUGES = {
-    "floor": "Promised share of satisfied requests.",
-    "satisfaction": "Mean over all labels; missing before the first.",
-    "recent_satisfaction": "Mean over the labels of the SLA's window, where it has one.",
+    "floor": "Floor on the share of satisfied requests.",
+    "satisfaction": "Mean of all labels; absent before the first label.",
+    "recent_satisfaction": "Mean of the labels in the SLA's label_window, where it is set.",
     "lower": "Lower bound of the satisfaction at the SLA's confidence.",
     "upper": "Upper bound of the satisfaction at the SLA's confidence.",
     "queue": "Virtual queue: accumulated shortfall against the floor.",
     "reserved": "Expected cost of open calls, in the cost unit.",
-    "savings_ratio": "Share of the best fixed model's estimated cost that was not spent.",
+    "savings_ratio": "Share of the best fixed model's estimated cost that was saved.",
 }
 _SLA_COUNTERS = {
     "requests": "Requests under the SLA.",
-    "explored": "Requests on which exploration chose the model.",
+    "explored": "Requests whose model was chosen by exploration.",
     "declined": "Requests that no model served.",
     "labels": "Requests with feedback.",
-    "spend": "What calls cost, in the cost unit.",
+    "spend": "Cost of calls, in the cost unit.",
 }
 
 
 def sla_metrics(router: Router) -> list[Metric]:
-    """Tell how every SLA stands; a tenant's own has the tenant as a label."""
+    """Status of every SLA; a tenant's own SLA has the tenant as a label."""
     labels = ["sla", "tenant"]
     gauges = {
         name: GaugeMetricFamily(f"floorline_sla_{name}", about, labels=labels)
@@ -172,11 +184,11 @@ def sla_metrics(router: Router) -> list[Metric]:
         name: CounterMetricFamily(f"floorline_sla_{name}", about, labels=labels)
         for name, about in _SLA_COUNTERS.items()
     }
-    about = "Whether the promise is kept; 1 for the verdict."
+    about = "Verdict on the SLA's floor: 1 for the current verdict, else 0."
     verdicts = StateSetMetricFamily("floorline_sla_verdict", about, labels=labels)
-    for name in list(router.slas)[:_MOST_SLAS]:
+    for name in list(router.slas)[:_MAX_SLAS]:
         status = router.status(name)
-        who = split_tenant(name)
+        sla_and_tenant = split_tenant(name)
         levels = {
             "floor": status.floor,
             "satisfaction": status.satisfaction,
@@ -189,7 +201,7 @@ def sla_metrics(router: Router) -> list[Metric]:
         }
         for field, level in levels.items():
             if level is not None:
-                gauges[field].add_metric(who, level)
+                gauges[field].add_metric(sla_and_tenant, level)
         totals = {
             "requests": status.requests,
             "explored": status.explored,
@@ -198,6 +210,6 @@ def sla_metrics(router: Router) -> list[Metric]:
             "spend": status.spent,
         }
         for field, total in totals.items():
-            counters[field].add_metric(who, total)
-        verdicts.add_metric(who, {word: word == status.verdict for word in VERDICTS})
+            counters[field].add_metric(sla_and_tenant, total)
+        verdicts.add_metric(sla_and_tenant, {word: word == status.verdict for word in VERDICTS})
     return [*gauges.values(), *counters.values(), verdicts]

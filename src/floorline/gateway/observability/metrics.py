@@ -1,100 +1,127 @@
-"""Prometheus metrics of a gateway, in a registry of their own."""
+"""Prometheus metrics of one gateway."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 
 from floorline.gateway.observability.collectors import (
     CallbackCollector,
     Log,
-    breaker_metrics,
+    admission_metrics,
     build_info,
     config_metrics,
-    in_flight_metrics,
     sla_metrics,
-    split_tenant,
     store_metrics,
-    waiting_metrics,
+    upstream_metrics,
 )
+from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
+    from floorline.gateway.admission import AdmissionControl
     from floorline.gateway.reload import Reloader
+    from floorline.gateway.upstreams import Upstreams
     from floorline.router import Router
 
-_DECISION = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1)
-_CALL = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_DECISION_SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1)
+_CALL_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _COSTS = {"USD": "floorline_cost_usd", "J": "floorline_cost_joules"}
 _SOURCES = frozenset({"user", "judge", "rule"})
 OTHER = "other"
-"""Label of whatever is not known by name: clients choose names, and must not make series."""
+"""Label of unknown names: clients choose names, and must not be able to add time series."""
 
 
 class Metrics:
-    """Counts what happens; reads the state of everything else when it is scraped.
+    """Counts events, and reads the state of the other parts at each scrape.
+
+    The metrics have a registry of their own, so that two gateways in one process count apart.
 
     Parameters
     ----------
     cost_unit
-        The zoo's.
+        The zoo's: "USD" or "J".
+    router
+        Its SLAs are shown; also tells which names of models and SLAs are known.
+    store
+        Its events that are not committed yet, and whether commits fail.
+    upstreams
+        Circuit breakers and queued calls of the models.
+    admission
+        Requests in flight and refused.
+    reloader
+        Whether the configuration file is in force.
 
     Examples
     --------
     >>> metrics = Metrics()
-    >>> metrics.shed()
+    >>> metrics.fallback("small")
     >>> text, kind = metrics.render()
-    >>> "floorline_requests_shed_total 1.0" in text.decode(), kind.partition(";")[0]
+    >>> 'floorline_fallbacks_total{model="small"} 1.0' in text.decode(), kind.partition(";")[0]
     (True, 'text/plain')
     """
 
-    def __init__(self, cost_unit: str = "USD") -> None:
+    def __init__(
+        self,
+        cost_unit: str = "USD",
+        *,
+        router: Router | None = None,
+        store: Log | None = None,
+        upstreams: Upstreams | None = None,
+        admission: AdmissionControl | None = None,
+        reloader: Reloader | None = None,
+    ) -> None:
         self.registry = CollectorRegistry()
-        self._router: Router | None = None
+        self._router = router
         given: dict[str, Any] = {"registry": self.registry}
         model: dict[str, Any] = {"labelnames": ["model"], **given}
         self._requests = Counter(
             "floorline_requests",
-            "Requests answered, by the model that served and how it ended.",
+            "Chat requests answered, by the model that served and by how they ended.",
             ["model", "sla", "outcome"],
             **given,
         )
         self._decision = Histogram(
             "floorline_decision_seconds",
-            "Time to decide which model serves.",
-            buckets=_DECISION,
+            "Seconds to decide which model serves.",
+            buckets=_DECISION_SECONDS,
             **given,
         )
         self._first_byte = Histogram(
             "floorline_upstream_first_byte_seconds",
-            "Time from the call of a provider to the first byte of its answer.",
-            buckets=_CALL,
+            "Seconds from the call of a provider to the first byte of its answer.",
+            buckets=_CALL_SECONDS,
             **model,
         )
         self._total = Histogram(
             "floorline_upstream_seconds",
-            "Time from the call of a provider to the end of its answer.",
-            buckets=_CALL,
+            "Seconds from the call of a provider to the end of its answer.",
+            buckets=_CALL_SECONDS,
             **model,
         )
         self._tokens = Counter(
             "floorline_tokens",
-            "Tokens, as the provider counted them or else estimated.",
+            "Tokens as the provider counted them, else estimated from text lengths.",
             ["model", "sla", "token_type"],
             **given,
         )
-        self._cost = Counter(_COSTS[cost_unit], "Cost of calls.", ["model", "sla"], **given)
+        self._cost = Counter(
+            _COSTS[cost_unit], "Cost of calls, in the cost unit.", ["model", "sla"], **given
+        )
         self._feedback = Counter(
-            "floorline_feedback", "Feedback received.", ["source", "result"], **given
+            "floorline_feedback",
+            "Feedback messages, by source and by result: changed, repeated, refused.",
+            ["source", "result"],
+            **given,
         )
         self._fallbacks = Counter(
-            "floorline_fallbacks", "Calls that failed, after which another model served.", **model
+            "floorline_fallbacks", "Failed calls after which another model was called.", **model
         )
-        self._retries = Counter("floorline_retries", "Further attempts at the same model.", **model)
-        self._shed = Counter(
-            "floorline_requests_shed", "Requests turned away because of too many.", **given
+        self._retries = Counter(
+            "floorline_retries", "Attempts after the first one at the same model.", **model
         )
         self._labelled = (
             self._requests,
@@ -105,65 +132,42 @@ class Metrics:
             self._fallbacks,
             self._retries,
         )
-        # Finding the child of a metric by its labels takes longer than counting.
+        # Looking up a metric by its labels takes longer than counting, so the results are kept.
         self._seen: set[str] = set()
         self._calls: dict[tuple[str, str], _Call] = {}
         self._outcomes: dict[tuple[str, str, str], Counter] = {}
         self._sources: dict[tuple[str, str], Counter] = {}
         ProcessCollector(registry=self.registry)
-        self.registry.register(CallbackCollector(build_info))
-
-    def watch(
-        self,
-        *,
-        router: Router | None = None,
-        store: Log | None = None,
-        reloader: Reloader | None = None,
-        in_flight: Callable[[], int] | None = None,
-        breakers: Callable[[], Mapping[str, str]] | None = None,
-        waiting: Callable[[], Mapping[str, int]] | None = None,
-    ) -> None:
-        """Show the state of these whenever the metrics are scraped.
-
-        Parameters
-        ----------
-        router
-            Its SLAs; also tells which names of models and SLAs are known.
-        store
-            Events that wait to be committed, and whether commits fail.
-        reloader
-            Whether the file on disk is in force.
-        in_flight
-            Number of requests being served.
-        breakers
-            State of each model's circuit breaker: closed, open or half_open.
-        waiting
-            Number of calls that wait for each model.
-        """
+        self._collect(build_info)
         if router is not None:
-            self._router = router
-            self.registry.register(CallbackCollector(lambda: sla_metrics(router)))
+            self._collect(lambda: sla_metrics(router))
         if store is not None:
-            self.registry.register(CallbackCollector(lambda: store_metrics(store)))
+            self._collect(lambda: store_metrics(store))
+        if upstreams is not None:
+            self._collect(lambda: upstream_metrics(upstreams.health()))
+        if admission is not None:
+            self._collect(lambda: admission_metrics(admission))
         if reloader is not None:
-            self.registry.register(CallbackCollector(lambda: config_metrics(reloader)))
-        if in_flight is not None:
-            self.registry.register(CallbackCollector(lambda: in_flight_metrics(in_flight())))
-        if breakers is not None:
-            self.registry.register(CallbackCollector(lambda: breaker_metrics(breakers())))
-        if waiting is not None:
-            self.registry.register(CallbackCollector(lambda: waiting_metrics(waiting())))
+            self._collect(lambda: config_metrics(reloader))
+
+    def _collect(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self.registry.register(CallbackCollector(read))
 
     def decided(self, seconds: float) -> None:
-        """Count a decision and the time it took."""
+        """Count a decision and the seconds it took."""
         self._decision.observe(seconds)
 
     def request(self, model: str, sla: str, outcome: str) -> None:
         """Count an answered request.
 
-        ``model`` is the one that served, "" for none; ``sla`` is "" for a request that named its
-        model; ``outcome`` is one of a few words of the caller's: ok, client_error,
-        upstream_error, disconnected.
+        Parameters
+        ----------
+        model
+            The model that served; "" if none did.
+        sla
+            Name of the SLA; "" for a request that named its model.
+        outcome
+            How it ended: ok, client_error, upstream_error or disconnected.
         """
         key = (model, sla, outcome)
         (self._outcomes.get(key) or self._outcome(key)).inc()
@@ -179,7 +183,7 @@ class Metrics:
         output_tokens: int,
         cost: float,
     ) -> None:
-        """Count what a call took: seconds, tokens, cost in the zoo's unit."""
+        """Count what a call took: seconds, tokens, and cost in the zoo's unit."""
         key = (model, sla)
         children = self._calls.get(key) or self._call(key)
         children.first_byte.observe(first_byte)
@@ -189,25 +193,21 @@ class Metrics:
         children.cost.inc(cost)
 
     def feedback(self, source: str, changed: bool) -> None:
-        """Count a piece of feedback that was taken; ``changed`` unless it was known already."""
+        """Count an accepted feedback message; ``changed`` is false if it was known already."""
         self._count_feedback(source, "changed" if changed else "repeated")
 
     def feedback_refused(self, source: str = "user") -> None:
-        """Count a piece of feedback that was malformed, too late or about nothing known."""
+        """Count a feedback message that was malformed, too late or about an unknown decision."""
         self._count_feedback(source, "refused")
 
     def fallback(self, model: str) -> None:
-        """Count a call of ``model`` that failed, in place of which another one is made."""
+        """Count a failed call of ``model`` after which another model is called."""
         self._fallbacks.labels(self._known(model, "")[0]).inc()
 
     def retried(self, model: str, times: int) -> None:
-        """Count further attempts at a model."""
+        """Count attempts after the first one at a model."""
         if times > 0:
             self._retries.labels(self._known(model, "")[0]).inc(times)
-
-    def shed(self) -> None:
-        """Count a request that was turned away."""
-        self._shed.inc()
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics and their content type, in the format that a scraper accepts."""
@@ -224,7 +224,7 @@ class Metrics:
         child.inc()
 
     def _known(self, model: str, sla: str) -> tuple[str, str]:
-        """Labels of a model and an SLA; tenants share their SLA's."""
+        """Labels of a model and an SLA; tenants share the label of their SLA."""
         if self._router is not None:
             if model and model not in self._router.zoo:
                 model = OTHER
@@ -256,7 +256,7 @@ class Metrics:
         return child
 
     def _forget(self) -> None:
-        """Drop the series of models that are gone, once they were shown for the last time."""
+        """Drop the time series of removed models, after the scrape that showed them last."""
         if self._router is None:
             return
         gone = [name for name in self._seen if name not in self._router.zoo]
@@ -270,7 +270,7 @@ class Metrics:
 
 
 class _Call(NamedTuple):
-    """What a call of a model counts in."""
+    """Metrics in which a call of one model is counted."""
 
     first_byte: Histogram
     total: Histogram

@@ -1,0 +1,59 @@
+"""Admission control: a limit on the number of chat requests served at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from floorline.gateway.errors import ApiError
+
+
+class AdmissionControl:
+    """Admits requests up to a limit and refuses the others at once.
+
+    A refused request costs almost nothing, so that an overload does not slow down the requests
+    that are being served.
+
+    Parameters
+    ----------
+    limit
+        Returns the highest number of requests served at a time. It is asked at each request,
+        because a reload of the configuration may change it.
+
+    Attributes
+    ----------
+    in_flight
+        Number of requests being served.
+    refused
+        Number of requests refused since the start.
+    """
+
+    def __init__(self, limit: Callable[[], int]) -> None:
+        self.in_flight = 0
+        self.refused = 0
+        self._limit = limit
+
+    @contextlib.contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request as in flight until the block ends.
+
+        Raises
+        ------
+        ApiError
+            429 if the limit is reached.
+        """
+        limit = self._limit()
+        if self.in_flight >= limit:
+            self.refused += 1
+            raise ApiError(
+                429,
+                f"the gateway serves {limit} requests already (server.max_in_flight): send it "
+                "again after the seconds in Retry-After",
+                code="overloaded",
+                retry_after=1,
+            )
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1

@@ -1,0 +1,67 @@
+"""Read and decode the bodies of requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.types import Receive
+
+from floorline.gateway.errors import ApiError
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """Read a request's whole body.
+
+    Parameters
+    ----------
+    receive
+        ASGI's receive function of the request.
+    limit
+        Largest size of the body in bytes.
+
+    Raises
+    ------
+    ApiError
+        413 if the body is larger, 400 if the client disconnected before its end.
+    """
+    message = await receive()
+    if not message.get("more_body", False) and message["type"] == "http.request":
+        chunks = [message.get("body", b"")]
+        size = len(chunks[0])
+    else:
+        chunks, size = [], 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ApiError(400, "the client disconnected before the end of the body")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > limit or not message.get("more_body", False):
+                break
+            message = await receive()
+    if size > limit:
+        raise ApiError(
+            413,
+            f"the body is larger than {limit:,} bytes (server.max_body): send a smaller one",
+            code="body_too_large",
+        )
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def decode_body(data: bytes, kind: Any) -> Any:
+    """Decode a JSON body into a type that msgspec knows.
+
+    Raises
+    ------
+    ApiError
+        400 if it does not fit the type; the text names the field.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(error) from error
+
+
+def malformed(error: Exception) -> ApiError:
+    """Error of a body that does not fit the endpoint's type."""
+    return ApiError(400, f"the body is malformed: {error}", code="invalid_body")

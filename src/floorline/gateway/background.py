@@ -1,0 +1,143 @@
+"""Tasks that run beside the requests: snapshots, retention, API keys, configuration reloads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from floorline.errors import FloorlineError
+from floorline.gateway.active_config import ActiveConfig
+from floorline.gateway.auth import Auth
+from floorline.gateway.reload import Reloader
+from floorline.router import Router
+from floorline.stores.retention import vacuum
+from floorline.stores.sql import SqlStore
+
+log = logging.getLogger("floorline.gateway")
+
+_SNAPSHOT_CHECK_SECONDS = 1.0
+"""Pause between two checks whether enough events for a snapshot have been appended."""
+_KEY_CHECK_SECONDS = 2.0
+"""Pause between two reads of the API keys: the longest time a revoked key still works."""
+_RETENTION_CHECK_SECONDS = 3600.0
+"""Pause between two deletions of old events."""
+
+
+class SnapshotWriter:
+    """Writes snapshots of the router's state, so that a start folds only the events after one.
+
+    Parameters
+    ----------
+    router, store
+        State to write, and where.
+    """
+
+    def __init__(self, router: Router, store: SqlStore) -> None:
+        self._router = router
+        self._store = store
+        self._written_at = len(store)
+
+    @property
+    def events_since(self) -> int:
+        """Number of events appended since the last snapshot of this process."""
+        return len(self._store) - self._written_at
+
+    async def write(self) -> None:
+        """Write a snapshot of the state as it is now, once its events are durable.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the events or the snapshot cannot be written.
+        """
+        position = len(self._store)
+        body = self._router.snapshot(decisions=False)
+        oldest = next(iter(self._router.remembered), None)
+        await self._store.committed(position)
+        await asyncio.to_thread(self._store.write_snapshot, position, body, oldest)
+        self._written_at = position
+
+
+class BackgroundTasks:
+    """Runs the periodic tasks from ``start`` to ``stop``.
+
+    A task that fails logs a warning and tries again after its usual pause.
+
+    Parameters
+    ----------
+    config
+        Says how often to write snapshots and how long to keep events.
+    store
+        Its old events are deleted, its API keys are read.
+    auth
+        Takes the API keys; no keys are read if it is open to all callers.
+    snapshots
+        Writes the snapshots.
+    reloader
+        Watches the configuration file; None if no file is watched.
+    """
+
+    def __init__(
+        self,
+        config: ActiveConfig,
+        store: SqlStore,
+        auth: Auth,
+        snapshots: SnapshotWriter,
+        reloader: Reloader | None,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._auth = auth
+        self._snapshots = snapshots
+        self._reloader = reloader
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the tasks in the running event loop."""
+        loops: list[Coroutine[Any, Any, None]] = [self._snapshot_loop(), self._retention_loop()]
+        if not self._auth.open:
+            loops.append(self._key_loop())
+        if self._reloader is not None:
+            loops.append(self._reloader.run())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def stop(self) -> None:
+        """Cancel the tasks and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _snapshot_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_SNAPSHOT_CHECK_SECONDS)
+            if self._snapshots.events_since < self._config.settings.store.snapshot_every:
+                continue
+            with _logged("cannot write a snapshot"):
+                await self._snapshots.write()
+
+    async def _retention_loop(self) -> None:
+        while True:
+            age = self._config.settings.store.retention
+            if age is not None:
+                with _logged("cannot delete old events"):
+                    await asyncio.to_thread(vacuum, self._store.engine, time.time() - age)
+            await asyncio.sleep(_RETENTION_CHECK_SECONDS)
+
+    async def _key_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_KEY_CHECK_SECONDS)
+            with _logged("cannot read the API keys"):
+                self._auth.set_keys(await asyncio.to_thread(self._store.keys.list))
+
+
+@contextlib.contextmanager
+def _logged(failure: str) -> Iterator[None]:
+    """Log an error of the library as a warning; the task goes on."""
+    try:
+        yield
+    except FloorlineError as error:
+        log.warning("%s: %s", failure, error)

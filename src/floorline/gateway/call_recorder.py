@@ -1,0 +1,136 @@
+"""Record what a call took: in the event log, in its key's budget, in metrics and in its trace."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from floorline.events import Decision
+from floorline.gateway.auth import Auth
+from floorline.gateway.decision_lookup import DecisionLookup
+from floorline.gateway.observability.metrics import Metrics
+from floorline.gateway.observability.spans import CallSpan
+from floorline.gateway.upstreams import Answer, UpstreamError, Usage, cost_of, estimate_usage
+from floorline.router import Router
+
+CallResult = Literal["ok", "client_error", "upstream_error", "disconnected"]
+"""How a request ended; ``client_error`` is a provider's error that is the client's own."""
+DISCONNECTED = "the client disconnected"
+"""Error in the outcome of a call whose client left before the end of the answer."""
+
+
+class CallRecorder:
+    """Records the end of every call once.
+
+    Parameters
+    ----------
+    router
+        Takes the outcome.
+    auth
+        Charges the cost to the request's API key.
+    decisions
+        Notes which completion belongs to which decision.
+    metrics
+        Counts requests, tokens, seconds and cost.
+    """
+
+    def __init__(
+        self, router: Router, auth: Auth, decisions: DecisionLookup, metrics: Metrics
+    ) -> None:
+        self._router = router
+        self._auth = auth
+        self._decisions = decisions
+        self._metrics = metrics
+
+    def cost(self, decision: Decision, answer: Answer) -> float:
+        """Cost of an answer in the zoo's unit, at the provider's token count or an estimate."""
+        if answer.status >= 400:
+            return 0.0
+        zoo = self._router.zoo
+        if decision.model not in zoo:
+            # The model was removed while it answered, and its prices with it.
+            return decision.expected_cost
+        return cost_of(zoo.models[zoo.index(decision.model)], _usage(decision, answer))
+
+    def answered(
+        self,
+        decision: Decision,
+        answer: Answer,
+        span: CallSpan,
+        result: CallResult,
+        error: str = "",
+        content: bytes | None = None,
+    ) -> None:
+        """Record a call whose answer began, whether it was complete or not.
+
+        Parameters
+        ----------
+        decision, answer, span
+            Of the call.
+        result, error
+            How the request ended, and the text of its error.
+        content
+            Body of the answer, for traces with content.
+        """
+        usage = _usage(decision, answer)
+        cost = self.cost(decision, answer)
+        self._router.outcome(
+            decision.id,
+            cost=cost,
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            latency=answer.total_s,
+            error=error or None,
+            at=time.time(),
+            completion=answer.completion_id,
+            estimated=usage.estimated,
+        )
+        if answer.completion_id is not None:
+            self._decisions.remember_completion(answer.completion_id, decision.id)
+        self._auth.charge(decision.key, cost)
+        self._metrics.request(decision.model, decision.sla, result)
+        self._metrics.retried(decision.model, answer.attempts - 1)
+        self._metrics.call(
+            decision.model,
+            decision.sla,
+            first_byte=answer.first_byte_s,
+            total=answer.total_s,
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            cost=cost,
+        )
+        span.answered(
+            status=answer.status,
+            completion=answer.completion_id,
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            finish_reasons=answer.finish_reasons,
+            cost=cost,
+            content=content,
+        )
+        span.end(None if result == "ok" else result, error)
+
+    def failed(self, decision: Decision, failure: UpstreamError, span: CallSpan) -> None:
+        """Record a call that got no answer; it costs nothing, and another model may serve."""
+        self._router.outcome(decision.id, cost=0.0, error=str(failure), at=time.time())
+        span.end(failure.kind, str(failure))
+
+    def abandoned(self, decision: Decision, span: CallSpan) -> None:
+        """Record that the client left before the answer began.
+
+        The provider may have worked on it, so the call is charged at its expected cost.
+        """
+        cost = decision.expected_cost
+        self._router.outcome(
+            decision.id, cost=cost, error=DISCONNECTED, at=time.time(), estimated=True
+        )
+        self._auth.charge(decision.key, cost)
+        self._metrics.request(decision.model, decision.sla, "disconnected")
+        span.end("disconnected", DISCONNECTED)
+
+
+def _usage(decision: Decision, answer: Answer) -> Usage:
+    """Tokens of an answer as its provider counted them, else estimated from text lengths."""
+    if answer.status >= 400:
+        return Usage(0, 0)
+    return answer.usage or estimate_usage(decision.input_tokens, answer.output_characters)

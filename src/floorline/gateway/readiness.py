@@ -1,0 +1,74 @@
+"""Whether the gateway can serve now, and what needs an operator's attention."""
+
+from __future__ import annotations
+
+from floorline.errors import StoreUnavailable
+from floorline.gateway.reload import Reloader
+from floorline.gateway.upstreams import Upstreams
+from floorline.router import Router
+from floorline.stores.sql import SqlStore
+
+
+class Readiness:
+    """Reads the state of the other parts for ``/readyz``.
+
+    Parameters
+    ----------
+    router, store, upstreams
+        The parts without which no request can be served.
+    reloader
+        Watches the configuration file; None if no file is watched.
+    """
+
+    def __init__(
+        self, router: Router, store: SqlStore, upstreams: Upstreams, reloader: Reloader | None
+    ) -> None:
+        self._router = router
+        self._store = store
+        self._upstreams = upstreams
+        self._reloader = reloader
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Report that the gateway is stopping, so that load balancers send no more requests."""
+        self._stopping = True
+
+    def errors(self) -> list[str]:
+        """Return why the gateway must get no requests now; empty if it can serve."""
+        errors = []
+        if self._stopping:
+            errors.append("the gateway is stopping")
+        if self._store.failure is not None:
+            errors.append(f"the event log cannot be written: {self._store.failure}")
+        if len(self._upstreams.blocked()) == len(self._router.zoo):
+            errors.append(
+                "no model can be called: each has an open circuit breaker or a full queue"
+            )
+        return errors
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should look at although requests are served."""
+        warnings = [
+            f"model {name!r} cannot be called: its circuit breaker is open or its queue is full"
+            for name in self._upstreams.blocked()
+        ]
+        if self._reloader is not None and self._reloader.error is not None:
+            warnings.append(f"the configuration file is not in force: {self._reloader.error}")
+        if self._reloader is not None and self._reloader.restart:
+            fields = ", ".join(self._reloader.restart)
+            warnings.append(f"changed fields take effect at the next restart: {fields}")
+        return warnings
+
+    def check_log(self) -> None:
+        """Refuse a request while the event log cannot be written.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the log cannot be written: a decision would be missing from it.
+        """
+        if self._store.failure is not None:
+            raise StoreUnavailable(
+                f"the event log cannot be written ({self._store.failure}): send the request again "
+                "after the seconds in Retry-After"
+            )
