@@ -1,4 +1,4 @@
-"""What holds for every policy."""
+"""Tests of properties that all built-in policies share."""
 
 import inspect
 
@@ -18,7 +18,7 @@ LEARNING = sorted(name for name in POLICIES if POLICIES[name].knows in ("feedbac
 
 @pytest.fixture(scope="session")
 def trained(build_router, live, random_steps):
-    """A policy after some life with all three models still there."""
+    """Return a policy after 300 random events; all three models stay."""
     made = {}
 
     def get(name):
@@ -88,7 +88,7 @@ def test_deciding_changes_no_state_and_depends_on_the_generator_only(name, train
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_policy_says_what_it_does_and_knows(name):
+def test_every_policy_has_a_name_a_docstring_and_states_what_it_knows(name):
     policy = POLICIES[name]
     assert policy.name == name
     assert policy.knows in ("feedback", "features", "means", "labels")
@@ -98,12 +98,12 @@ def test_every_policy_says_what_it_does_and_knows(name):
 @pytest.mark.parametrize(
     "name", ["nothing", "floorline.nothing:X", "floorline.zoo:Nothing", "floorline.zoo:Zoo"]
 )
-def test_unknown_policies_are_refused_with_what_to_give_instead(name):
+def test_unknown_policies_are_rejected_with_the_known_ones(name):
     with pytest.raises(InvalidInput, match=r"policy is .*(choose one of mess|give a subclass)"):
         policy_class(name)
 
 
-def test_unknown_parameters_are_refused_with_those_there_are():
+def test_unknown_parameters_are_rejected_with_the_known_ones():
     with pytest.raises(InvalidInput, match="parameter of mess_plus is 'v': choose one of: V, c"):
         make_policy("mess_plus", v=1)
 

@@ -1,4 +1,4 @@
-"""One file per router: each a small composition of estimator, multipliers and exploration."""
+"""Policies: each composes an estimator, multipliers and exploration; found here by name."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ POLICIES: dict[str, type[Policy]] = {
         BudgetOracle,
     )
 }
-"""Every built-in policy by name."""
+"""All built-in policies by name."""
 
 REFERENCE_POINTS = (
     "random",
@@ -68,7 +68,7 @@ REFERENCE_POINTS = (
     "routellm",
     "oracle",
 )
-"""What every result table carries beside the policies under test."""
+"""Policies that every result table lists beside the policies under test."""
 
 BUDGET_REFERENCE_POINTS = (
     "random",
@@ -83,16 +83,21 @@ BUDGET_REFERENCE_POINTS = (
     "lp_on_estimates",
     "budget_oracle",
 )
-"""What tables with budgets carry instead: PORT's eight baselines and three reference points."""
+"""The same for tables with budgets: PORT's eight baselines and three reference points."""
 
 
 def policy_class(name: str) -> type[Policy]:
-    """Find a policy by its name, or by ``module:Class`` for one of your own.
+    """Return the class of a policy.
+
+    Parameters
+    ----------
+    name
+        Name of a built-in policy, or ``module:Class`` of your own.
 
     Raises
     ------
     InvalidInput
-        If there is no such policy.
+        If no policy has this name, or the class is not a subclass of ``Policy``.
 
     Examples
     --------
@@ -115,12 +120,19 @@ def policy_class(name: str) -> type[Policy]:
 
 
 def make_policy(name: str, **parameters: Any) -> Policy:
-    """Build a policy by name.
+    """Construct a policy by name.
+
+    Parameters
+    ----------
+    name
+        Name of a built-in policy, or ``module:Class`` of your own.
+    parameters
+        Arguments of its constructor.
 
     Raises
     ------
     InvalidInput
-        If there is no such policy, or it has no such parameter.
+        If no policy has this name, or the policy has no such parameter.
 
     Examples
     --------

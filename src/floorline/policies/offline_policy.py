@@ -1,4 +1,4 @@
-"""Policies that learn from a labelled history once, and from no label afterwards."""
+"""Base class of policies that learn from a labelled history only, not from the stream."""
 
 from __future__ import annotations
 
@@ -26,25 +26,37 @@ Floats = NDArray[np.float64]
 class HistoryPolicy(EstimatingPolicy):
     """Base of PORT and its baselines: d̂ and ĝ from a history, budgets per model, no feedback.
 
-    Requests that are known at once are decided one after the other, each with the state in which
-    the decision before would have left the policy, so that a batch gets what its requests would
-    have got one at a time.
+    A batch is decided one request after the other, each with the state after the decision before.
+    So a batch gets the same decisions as its requests one at a time.
 
     Parameters
     ----------
     estimator
-        Builds the estimator; k nearest neighbours if not given.
+        Constructor of the estimator. Default: k nearest neighbours.
     k
         Number of neighbours.
     fallback
-        Whether a request goes to the next best model when the budget of the best one is gone.
-        False loses it, as the published runs do.
+        Whether a request goes to the next best model if the budget of the best one is used up.
+        False declines it, as the published runs do.
+
+    Attributes
+    ----------
+    quality_
+        The estimator of quality and cost.
+    cost_
+        ``CostEstimator`` for models whose history has no cost.
+    trackers_
+        ``BudgetTracker`` of every SLA.
+    models_
+        Names of the models.
     """
 
     estimator: MakeEstimator
     quality_: QualityEstimator
     exact: ClassVar[bool] = False
-    _folded: ClassVar[tuple[str, ...]] = ("trackers_",)
+    """Whether the default estimator compares with the whole history instead of an index."""
+    _decision_state: ClassVar[tuple[str, ...]] = ("trackers_",)
+    """Attributes that ``on_decision`` changes; ``decide_batch`` works on copies of them."""
 
     def __init__(
         self,
@@ -59,23 +71,32 @@ class HistoryPolicy(EstimatingPolicy):
         self.fallback = fallback
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin with no history, list prices and full purses."""
+        """Start without history, with list prices and unspent budgets."""
         super().start(zoo, slas, dim)
         self.models_ = list(zoo.names)
         self.trackers_ = {name: BudgetTracker(sla, zoo.names) for name, sla in slas.items()}
 
     def warm_start(self, history: History) -> None:
-        """Learn a history; all of it or, if bad, nothing."""
+        """Learn a history.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature, label or cost is out of range. Then nothing is learned.
+        """
         check_history(history)
         self.quality_.learn_many(stacked(history.features), history.quality, history.cost)
         self.cost_.learn_many(history.cost, history.input_tokens)
 
     def trains_on(self, decision: Decision) -> bool:
-        """No label of the stream trains."""
+        """Return False: no label of the stream trains the estimator."""
         return False
 
     def estimate(self, request: Request) -> tuple[Floats, Floats]:
-        """(M,) d̂ and ĝ from one search; prices and real costs where the history has no cost."""
+        """Return the (M,) estimates d̂ and ĝ of a request.
+
+        Where the history has no cost of a model, ĝ comes from list prices and real costs.
+        """
         quality, cost = self.quality_.estimate_one(request.features)
         unknown = np.isnan(cost)
         if unknown.any():
@@ -84,7 +105,7 @@ class HistoryPolicy(EstimatingPolicy):
 
     @abstractmethod
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
-        """(M,) scores; the highest serves."""
+        """Return the (M,) scores of a request; the model with the highest score serves."""
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve the model with the highest score."""
@@ -98,51 +119,52 @@ class HistoryPolicy(EstimatingPolicy):
         quality: Floats,
         cost: Floats,
         *,
-        least: float = -np.inf,
+        min_score: float = -np.inf,
     ) -> Choice:
-        """Serve the highest score that is at least ``least``, or nobody."""
+        """Serve the model with the highest score, or decline if it is below ``min_score``."""
         allowed = request.allowed
         if allowed is not None and self.fallback:
             scores = np.where(allowed, scores, -np.inf)
         best = int(scores.argmax())
-        if not scores[best] >= least or not (allowed is None or allowed[best]):
-            return nobody(quality, cost)
+        if not scores[best] >= min_score or not (allowed is None or allowed[best]):
+            return decline(quality, cost)
         return certain(best, quality, cost)
 
     def decide_batch(self, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
-        """Decide as if the requests came one by one."""
-        twin = copy.copy(self)
-        for name in self._folded:
-            setattr(twin, name, copy.deepcopy(getattr(self, name)))
+        """Decide each request with the state after the decision before, on a copy of the state."""
+        simulated = copy.copy(self)
+        for name in self._decision_state:
+            setattr(simulated, name, copy.deepcopy(getattr(self, name)))
         choices: list[Choice] = []
         for number, request in enumerate(requests):
-            able = request if number == 0 else twin._affordable(request)
-            if able.allowed is not None and not able.allowed.any():
-                choices.append(nobody(*self.estimate(request)))
+            affordable = request if number == 0 else simulated._affordable(request)
+            if affordable.allowed is not None and not affordable.allowed.any():
+                choices.append(decline(*self.estimate(request)))
             else:
-                choices.append(twin._held(request, twin.decide(able, rng)))
-            twin.on_decision(self._as_decision(request, choices[-1]))
+                choice = simulated.decide(affordable, rng)
+                choices.append(simulated._within_budget(request, choice))
+            simulated.on_decision(self._as_decision(request, choices[-1]))
         return choices
 
     def on_decision(self, decision: Decision) -> None:
-        """Charge what the decision is expected to cost."""
+        """Reserve the expected cost of the decision."""
         self.trackers_[decision.sla].charge(decision)
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
-        """Learn and settle the real cost."""
+        """Learn the real cost and replace the reserved one by it."""
         super().on_outcome(decision, model, outcome)
         if decision.sla in self.trackers_:
             self.trackers_[decision.sla].settle(decision, model, outcome)
 
     def on_zoo(self, zoo: Zoo) -> None:
-        """Keep what is known of models that stay."""
+        """Change the models: those that stay keep what was learned."""
         super().on_zoo(zoo)
         self.models_ = list(zoo.names)
         for tracker in self.trackers_.values():
             tracker.set_models(zoo.names)
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Open purses for new SLAs and put changed amounts into known ones."""
+        """Create trackers for new SLAs and change the amounts of known ones."""
         known = {name: self.trackers_[name] for name in slas if name in self.trackers_}
         for name, tracker in known.items():
             tracker.set_sla(slas[name])
@@ -151,23 +173,25 @@ class HistoryPolicy(EstimatingPolicy):
             for name, sla in slas.items()
         }
 
-    def _held(self, request: Request, choice: Choice) -> Choice:
-        """Turn away what the router would, because the estimate does not fit after all."""
+    def _within_budget(self, request: Request, choice: Choice) -> Choice:
+        """Decline a choice whose estimated cost exceeds the budget, as the router does."""
         if choice.model != DECLINED:
-            may = self.trackers_[request.sla].may_spend()[choice.model]
-            if choice.cost[choice.model] > may:
-                return nobody(choice.quality, choice.cost)
+            limit = self.trackers_[request.sla].may_spend()[choice.model]
+            if choice.cost[choice.model] > limit:
+                return decline(choice.quality, choice.cost)
         return choice
 
     def _affordable(self, request: Request) -> Request:
+        """Exclude models whose expected cost exceeds the budget, as the router does."""
         tracker = self.trackers_[request.sla]
         if not tracker.limited:
             return request
-        may = tracker.may_spend()
-        fits = self.cost_.predict_one(request.input_tokens) <= may
+        limit = tracker.may_spend()
+        fits = self.cost_.predict_one(request.input_tokens) <= limit
         return request._replace(allowed=fits if request.allowed is None else fits & request.allowed)
 
     def _as_decision(self, request: Request, choice: Choice) -> Decision:
+        """Return the event that the router would make of a choice."""
         served = choice.model != DECLINED
         name = self.models_[choice.model] if served else ""
         return Decision(
@@ -189,6 +213,6 @@ class HistoryPolicy(EstimatingPolicy):
         )
 
 
-def nobody(quality: Floats, cost: Floats) -> Choice:
-    """Build the choice of serving nobody, with the estimates that led to it."""
+def decline(quality: Floats, cost: Floats) -> Choice:
+    """Return the choice that declines a request, with the (M,) estimates that led to it."""
     return Choice(DECLINED, (), np.zeros(len(quality)), False, quality, cost)

@@ -1,4 +1,4 @@
-"""How policies of the MESS+ family explore."""
+"""Exploration of the MESS+ family: a schedule, and a base class that queries all models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from floorline.zoo import Zoo
 
 
 def exploration_probability(c: float, t: int) -> float:
-    """p_t = min(1, c / t^¼), the schedule of MESS+ and SLARouter; t counts from 1.
+    """Compute p_t = min(1, c / t^¼), the schedule of MESS+ and SLARouter.
+
+    Parameters
+    ----------
+    c
+        Scale of the schedule.
+    t
+        Number of the request, from 1.
 
     Examples
     --------
@@ -32,18 +39,37 @@ def exploration_probability(c: float, t: int) -> float:
 class QueryAllPolicy(EstimatingPolicy):
     """Base of policies that explore by querying all models, as MESS+ does.
 
-    With probability p_t every allowed model is called (and paid), the most capable one's answer is
-    served, and the labels that feedback reveals train the estimator; otherwise ``prefer`` chooses
-    and its label trains nothing.
+    With probability p_t = min(1, c/t^¼) all allowed models are called and paid. The answer of the
+    most capable model is served, and the labels of all of them train the estimator. Otherwise
+    ``prefer`` chooses the model, and its label does not train.
 
     Parameters
     ----------
     c
         Scale of the exploration schedule.
     most_capable
-        Name of the model served while exploring; None for the one with the highest list price.
+        Name of the model served while exploring. Default: the one with the highest list price.
     estimator
-        Builds the quality estimator.
+        Constructor of the quality estimator.
+
+    Attributes
+    ----------
+    t_
+        Number of requests so far.
+    capability_
+        (M,) list prices of a typical call, which rank the models; ∞ for ``most_capable``.
+    quality_, cost_
+        The estimators of quality and cost.
+
+    Raises
+    ------
+    InvalidInput
+        If ``c`` is negative.
+
+    References
+    ----------
+    .. [1] MESS+: Dynamically Learned Inference-Time LLM Routing in Model Zoos with Service Level
+       Guarantees. arXiv:2505.19947.
     """
 
     def __init__(
@@ -59,9 +85,15 @@ class QueryAllPolicy(EstimatingPolicy):
         self.t_ = 0
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin with an untrained estimator and list prices."""
+        """Start with an untrained estimator and list prices.
+
+        Raises
+        ------
+        InvalidInput
+            If ``most_capable`` is not in the first zoo.
+        """
         super().start(zoo, slas, dim)
-        # A zoo that a snapshot restores may have lost it since; only the first one must have it.
+        # Only the first zoo must contain it: the zoo of a restored snapshot may have lost it since.
         if self.most_capable is not None and not hasattr(self, "capability_"):
             zoo.index(self.most_capable)
         self._rank(zoo)
@@ -70,10 +102,10 @@ class QueryAllPolicy(EstimatingPolicy):
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
     ) -> int:
-        """Position of the model to serve when not exploring."""
+        """Return the position of the model to serve when not exploring."""
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Explore, or serve what ``prefer`` chooses."""
+        """Explore with probability p_t, otherwise serve the model that ``prefer`` chooses."""
         quality = self.quality_.predict_one(request.features)
         cost = self.cost_.predict_one(request.input_tokens)
         preferred = self.prefer(request, quality, cost)
@@ -84,12 +116,12 @@ class QueryAllPolicy(EstimatingPolicy):
         propensities[strongest] += p
         if rng.random() >= p:
             return Choice(preferred, (preferred,), propensities, False, quality, cost)
-        every = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
-        others = tuple(m for m in np.flatnonzero(every).tolist() if m != strongest)
+        allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
+        others = tuple(m for m in np.flatnonzero(allowed).tolist() if m != strongest)
         return Choice(strongest, (strongest, *others), propensities, True, quality, cost)
 
     def trains_on(self, decision: Decision) -> bool:
-        """Only labels of exploration train."""
+        """Return whether the decision explored: only labels of exploration train."""
         return decision.explored
 
     def on_decision(self, decision: Decision) -> None:
@@ -97,11 +129,12 @@ class QueryAllPolicy(EstimatingPolicy):
         self.t_ += 1
 
     def on_zoo(self, zoo: Zoo) -> None:
-        """Keep what was learned of models that stay."""
+        """Change the models: those that stay keep what was learned."""
         super().on_zoo(zoo)
         self._rank(zoo)
 
     def _rank(self, zoo: Zoo) -> None:
+        """Rank the models by capability: the list price stands for it."""
         self.capability_ = zoo.typical_costs.copy()
         if self.most_capable is not None and self.most_capable in zoo:
             self.capability_[zoo.index(self.most_capable)] = np.inf

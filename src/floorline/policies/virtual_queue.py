@@ -1,4 +1,4 @@
-"""The virtual queue: the accumulated shortfall against a floor."""
+"""Virtual queues: the accumulated shortfall of satisfaction against the floor of each SLA."""
 
 from __future__ import annotations
 
@@ -9,9 +9,26 @@ from floorline.sla import SLA
 
 
 class VirtualQueues(Stateful):
-    """One virtual queue Q per SLA (Neely 2010; MESS+ equation for Q).
+    """One virtual queue Q per SLA [1]_, as in MESS+ [2]_.
 
         Q ← max(0, Q + τ − s)
+
+    Parameters
+    ----------
+    slas
+        The SLAs; their queues start at 0.
+
+    Attributes
+    ----------
+    length_
+        Length Q of each queue by SLA, in satisfied requests.
+
+    References
+    ----------
+    .. [1] Neely: Stochastic Network Optimization with Application to Communication and Queueing
+       Systems. Morgan & Claypool, 2010.
+    .. [2] MESS+: Dynamically Learned Inference-Time LLM Routing in Model Zoos with Service Level
+       Guarantees. arXiv:2505.19947.
 
     Examples
     --------
@@ -29,9 +46,9 @@ class VirtualQueues(Stateful):
         return self.length_[sla]
 
     def add(self, sla: str, shortfall: float) -> None:
-        """Lengthen the queue by a shortfall τ − s, never below 0."""
+        """Add a shortfall τ − s to a queue, which is at least 0 afterwards."""
         self.length_[sla] = max(0.0, self.length_[sla] + shortfall)
 
     def set_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Keep the queues of known SLAs; new ones start empty."""
+        """Change the SLAs: known ones keep their queues, new ones start at 0."""
         self.length_ = {name: self.length_.get(name, 0.0) for name in slas}

@@ -11,8 +11,8 @@ from floorline.zoo import Model, Zoo
 ZOO = Zoo([Model("a", call_price=1.0), Model("b", call_price=4.0), Model("c", call_price=15.0)])
 
 
-class Right:
-    """Estimator that knows the law: features are the probabilities themselves."""
+class TrueProbabilities:
+    """Estimator whose predictions are right: the features are the probabilities."""
 
     def __init__(self, dim, models):
         self.models = list(models)
@@ -37,7 +37,7 @@ class Right:
 
 
 def requests(n, seed=0):
-    """(n, 3) probabilities of satisfaction, growing with the price."""
+    """(n, 3) probabilities of satisfaction, increasing with the price."""
     return np.sort(np.random.default_rng(seed).random((n, 3)), axis=1).astype(np.float32)
 
 
@@ -47,18 +47,18 @@ def served(router, xs):
 
 @pytest.mark.parametrize("name", ["carrot", "routellm"])
 @pytest.mark.parametrize("floor", [0.35, 0.5, 0.65])
-def test_with_right_estimates_the_floor_is_met_and_not_overshot(name, floor, build_router):
-    policy = make_policy(name, c=0.0, estimator=Right)
+def test_with_right_estimates_the_mean_is_close_to_the_floor(name, floor, build_router):
+    policy = make_policy(name, c=0.0, estimator=TrueProbabilities)
     router = build_router(policy, [SLA("gold", floor=floor)], zoo=ZOO, dim=3)
     xs = requests(3000)
     models = served(router, xs)
     assert xs[np.arange(3000), models].mean() == pytest.approx(floor, abs=0.02)
 
 
-def test_carrot_costs_no_more_than_a_static_mix_that_meets_the_same_floor(build_router):
+def test_carrot_costs_less_than_a_static_mix_that_meets_the_same_floor(build_router):
     floor, xs = 0.6, requests(3000)
     prices = np.array([1.0, 4.0, 15.0])
-    policy = make_policy("carrot", c=0.0, estimator=Right)
+    policy = make_policy("carrot", c=0.0, estimator=TrueProbabilities)
     models = served(build_router(policy, [SLA("gold", floor=floor)], zoo=ZOO, dim=3), xs)
     means = {"mean_quality": xs.mean(axis=0), "mean_cost": prices}
     mix = make_policy("static_mix", **means)
@@ -67,14 +67,14 @@ def test_carrot_costs_no_more_than_a_static_mix_that_meets_the_same_floor(build_
 
 
 def test_an_infeasible_floor_serves_the_best_estimate(build_router):
-    policy = make_policy("carrot", c=0.0, estimator=Right)
+    policy = make_policy("carrot", c=0.0, estimator=TrueProbabilities)
     router = build_router(policy, [SLA("gold", floor=1.0)], zoo=ZOO, dim=3)
     xs = requests(50)
     assert (served(router, xs)[1:] == xs.argmax(axis=1)[1:]).all()
 
 
 def test_routellm_serves_the_strong_model_above_one_threshold_of_its_gain(build_router):
-    policy = make_policy("routellm", c=0.0, estimator=Right)
+    policy = make_policy("routellm", c=0.0, estimator=TrueProbabilities)
     build_router(policy, [SLA("gold", floor=0.5)], zoo=ZOO, dim=3)
     policy.price_["gold"] = (15.0 - 1.0) / 0.4
     xs = requests(500)
@@ -87,24 +87,24 @@ def test_routellm_serves_the_strong_model_above_one_threshold_of_its_gain(build_
 
 @pytest.mark.parametrize("floor", [0.2, 0.99])
 def test_routellm_falls_back_to_what_is_allowed(floor, build_router):
-    policy = make_policy("routellm", c=0.0, estimator=Right)
+    policy = make_policy("routellm", c=0.0, estimator=TrueProbabilities)
     router = build_router(policy, [SLA("gold", floor=floor)], zoo=ZOO, dim=3)
     for x in requests(20):
         assert router.route(features=x, exclude=["a", "c"]).model == "b"
 
 
-def test_every_sla_gets_a_price_of_its_own(build_router):
-    policy = make_policy("carrot", c=0.0, estimator=Right)
+def test_every_sla_has_its_own_price(build_router):
+    policy = make_policy("carrot", c=0.0, estimator=TrueProbabilities)
     slas = [SLA("low", floor=0.3), SLA("high", floor=0.65)]
     router = build_router(policy, slas, zoo=ZOO, dim=3)
     xs = requests(2000)
-    kept = {"low": [], "high": []}
+    satisfaction = {"low": [], "high": []}
     for t, x in enumerate(xs):
-        # In strict turn: one of them makes every 50th request.
+        # The SLAs alternate, so every 50th request belongs to the same one.
         name = ("low", "high")[t % 2]
-        kept[name].append(x[router.route(features=x, sla=name).index])
+        satisfaction[name].append(x[router.route(features=x, sla=name).index])
     for name, floor in (("low", 0.3), ("high", 0.65)):
-        latest = kept[name][200:]
+        latest = satisfaction[name][200:]
         assert np.mean(latest) == pytest.approx(floor, abs=0.03)
     solved = dict(router.policy.price_)
     for t in range(200):
@@ -113,8 +113,8 @@ def test_every_sla_gets_a_price_of_its_own(build_router):
     assert router.policy.price_["high"] != solved["high"]
 
 
-def test_requests_that_nobody_served_do_not_move_the_price(build_router):
-    policy = make_policy("carrot", c=0.0, estimator=Right, every=1)
+def test_declined_requests_do_not_change_the_price(build_router):
+    policy = make_policy("carrot", c=0.0, estimator=TrueProbabilities, every=1)
     sla = SLA("gold", floor=0.5, budget=Budget(total=40.0))
     router = build_router(policy, [sla], zoo=ZOO, dim=3)
     for x in requests(30):

@@ -18,10 +18,10 @@ JOULES = Zoo(
 
 
 class Fixed:
-    """Estimator that says the same of every prompt, whatever it is taught."""
+    """Estimator with the same predictions for all prompts and labels; it records the labels."""
 
     def __init__(self, dim, models):
-        self.lessons = []
+        self.labels = []
 
     def predict_one(self, x):
         return np.array([0.3, 0.6, 0.9])
@@ -30,7 +30,7 @@ class Fixed:
         return np.zeros(3)
 
     def learn_one(self, x, model, y, weight=1.0):
-        self.lessons.append((model, y))
+        self.labels.append((model, y))
 
     def set_models(self, names):
         pass
@@ -42,7 +42,7 @@ class Fixed:
         pass
 
 
-def test_the_published_rule_by_hand(build_router, vector):
+def test_decisions_follow_the_published_rule(build_router, vector):
     """V = 1e-4, τ = 0.8, ŝ = (.3, .6, .9), ĉ = (50, 300, 2000) J; Q by Q ← max(0, Q + τ − s)."""
     router = build_router(
         make_policy("mess_plus", c=0.0, estimator=Fixed), [SLA("gold", floor=0.8)], zoo=JOULES
@@ -57,17 +57,17 @@ def test_the_published_rule_by_hand(build_router, vector):
         served.append(decision.model)
         router.feedback(decision.id, score=score)
         queue = max(0.0, queue + 0.8 - score)
-    # Q = 0, .8, .6, .4, .2, 0, .3, 1.1; 8b pays from Q = .025 / .3 on, 70b from .17 / .3 on.
+    # Q = 0, .8, .6, .4, .2, 0, .3, 1.1; 8b is best from Q = .025 / .3 on, 70b from .17 / .3 on.
     assert served == ["1b", "70b", "70b", "8b", "8b", "1b", "8b", "70b"]
 
 
-def test_a_floor_given_with_the_request_moves_the_queue(build_router, vector):
+def test_the_floor_of_the_request_changes_the_queue(build_router, vector):
     router = build_router(make_policy("mess_plus", c=0.0), [SLA("gold", floor=0.8)])
     router.feedback(router.route(features=vector(0), floor=0.3).id, score=0.0)
     assert router.policy.queues_["gold"] == pytest.approx(0.3)
 
 
-def test_every_sla_has_a_queue_of_its_own(build_router, vector):
+def test_every_sla_has_its_own_queue(build_router, vector):
     router = build_router("mess_plus", [SLA("gold", floor=0.8), SLA("silver", floor=0.5)])
     router.feedback(router.route(features=vector(0), sla="silver").id, score=0.0)
     assert router.policy.queues_["gold"] == 0.0
@@ -75,7 +75,7 @@ def test_every_sla_has_a_queue_of_its_own(build_router, vector):
 
 
 @given(st.lists(st.floats(-1, 1), max_size=30))
-def test_the_queue_is_the_recursion_and_never_negative(shortfalls):
+def test_the_queue_follows_its_recursion_and_is_never_negative(shortfalls):
     queues = VirtualQueues({"gold": SLA("gold", floor=0.9)})
     expected = 0.0
     for shortfall in shortfalls:
@@ -90,7 +90,7 @@ def test_costs_in_dollars_are_scaled_to_the_joules_of_the_paper(build_router):
     assert build_router("mess_plus", zoo=JOULES).policy.scale_ == 1.0
 
 
-def test_decisions_do_not_depend_on_the_currency(build_router, vector):
+def test_decisions_do_not_depend_on_the_cost_unit(build_router, vector):
     routers = [
         build_router("mess_plus", zoo=Zoo([Model(n, call_price=p * k) for n, p in prices]))
         for k in (1.0, 1e-6)
@@ -112,7 +112,7 @@ def test_the_exploration_schedule_is_c_over_the_fourth_root_of_t(c, t, p):
     assert exploration_probability(c, t) == pytest.approx(p)
 
 
-def test_exploration_happens_as_often_as_scheduled(build_router, build_policy, vector):
+def test_the_exploration_rate_follows_the_schedule(build_router, build_policy, vector):
     explored = 0
     for seed in range(5):
         router = build_router(build_policy("mess_plus", c=0.5), seed=seed)
@@ -141,22 +141,22 @@ def test_the_most_capable_model_can_be_named(build_router, build_policy, vector)
         build_router(build_policy("mess_plus", most_capable="titan"))
 
 
-def test_only_labels_of_exploration_train_and_only_the_served_one_moves_the_queue(
+def test_only_labels_of_exploration_train_and_only_the_served_one_changes_the_queue(
     build_router, vector
 ):
     router = build_router(make_policy("mess_plus", c=1.0, estimator=Fixed))
     explored = router.route(features=vector(0))
     for name, score in (("large", 1.0), ("small", 0.0), ("medium", 0.5)):
         router.feedback(explored.id, model=name, score=score)
-    assert router.policy.quality_.lessons == [(2, 1.0), (0, 0.0), (1, 0.5)]
+    assert router.policy.quality_.labels == [(2, 1.0), (0, 0.0), (1, 0.5)]
     assert router.policy.queues_["gold"] == 0.0
-    quiet = build_router(make_policy("mess_plus", c=0.0, estimator=Fixed))
-    quiet.feedback(quiet.route(features=vector(0)).id, score=0.0)
-    assert quiet.policy.quality_.lessons == []
-    assert quiet.policy.queues_["gold"] == pytest.approx(0.8)
+    greedy = build_router(make_policy("mess_plus", c=0.0, estimator=Fixed))
+    greedy.feedback(greedy.route(features=vector(0)).id, score=0.0)
+    assert greedy.policy.quality_.labels == []
+    assert greedy.policy.queues_["gold"] == pytest.approx(0.8)
 
 
-def test_failed_calls_teach_no_cost(build_router, vector):
+def test_costs_of_failed_calls_are_not_learned(build_router, vector):
     router = build_router("mess_plus")
     decision = router.route(features=vector(0))
     before = pack(router.policy.cost_.snapshot())

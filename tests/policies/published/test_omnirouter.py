@@ -1,4 +1,4 @@
-"""OmniRouter: the floor over a batch, limits on load, requests one at a time."""
+"""Tests of OmniRouter: the floor over a batch, limits on load, single requests."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from floorline.replay.environment import GivenFeatures
 DIM = 3
 
 
-class Known(Stateful):
-    """Reads q̂ off the features: the right estimate, nothing to learn."""
+class TrueProbabilities(Stateful):
+    """Estimator whose predictions are right: the features are the probabilities."""
 
     def __init__(self, dim, models):
         self.models_ = list(models)
@@ -33,7 +33,7 @@ class Known(Stateful):
 
 def router(floor=0.7, **parameters):
     zoo = Zoo([Model("a", call_price=1.0), Model("b", call_price=3.0), Model("c", call_price=10.0)])
-    policy = OmniRouter(estimator=Known, **parameters)
+    policy = OmniRouter(estimator=TrueProbabilities, **parameters)
     return Router(zoo, policy, [SLA("s", floor=floor)], encoder=GivenFeatures(DIM, "given"))
 
 
@@ -47,7 +47,7 @@ def decide(routes, quality):
 
 
 @pytest.mark.parametrize("floor", [0.5, 0.6, 0.7])
-def test_batch_meets_the_floor_at_nearly_the_least_cost(floor):
+def test_a_batch_meets_the_floor_at_nearly_minimum_cost(floor):
     quality = batch(np.random.default_rng(0))
     decisions = decide(router(floor, steps=400), quality)
     served = np.array([d.index for d in decisions])
@@ -66,12 +66,12 @@ def test_load_limits_always_hold_and_the_rest_is_declined():
     assert sum(d.declined for d in decisions) == 15
 
 
-def test_limits_of_zero_leave_a_model_out():
+def test_a_model_with_limit_zero_serves_no_request():
     quality = batch(np.random.default_rng(2), count=40)
     assert {d.model for d in decide(router(0.9, loads={"c": 0}), quality)} <= {"a", "b"}
 
 
-def test_requests_one_at_a_time_keep_the_floor_on_the_mean():
+def test_single_requests_meet_the_floor_on_the_mean():
     quality = batch(np.random.default_rng(3), count=400)
     routes = router(0.65)
     decisions = [routes.route(features=x) for x in quality]
@@ -80,7 +80,7 @@ def test_requests_one_at_a_time_keep_the_floor_on_the_mean():
     assert len({d.model for d in decisions}) > 1
 
 
-def test_barred_models_are_not_served():
+def test_excluded_models_do_not_serve():
     routes = router(0.9)
     requests = [routes.request(features=x, exclude=["c"]) for x in batch(np.random.default_rng(4))]
     assert "c" not in {d.model for d in routes.decide(requests)}
@@ -93,7 +93,7 @@ def test_costs_in_other_units_change_no_decision():
         zoo = Zoo([Model(n, call_price=p * scale) for n, p in zip("abc", (1, 3, 10), strict=True)])
         routes = Router(
             zoo,
-            OmniRouter(estimator=Known),
+            OmniRouter(estimator=TrueProbabilities),
             [SLA("s", floor=0.7)],
             encoder=GivenFeatures(DIM, "given"),
         )

@@ -16,7 +16,7 @@ COSTS = np.array([1.0, 4.0, 20.0])
 
 
 def stream(count, seed):
-    """Requests in two clusters; only the large model is good at the second."""
+    """Requests in two clusters; only the large model often satisfies the second one."""
     rng = np.random.default_rng(seed)
     hard = rng.random(count) < 0.5
     x = rng.normal(0, 0.2, (count, 6)).astype(np.float32)
@@ -50,7 +50,10 @@ def warm(build_router, gold):
 
 
 def live(router, count=N, seed=2, batch=1):
-    """Let requests come; real costs at once. Returns positions of models served, and bills."""
+    """Route a stream, with real costs after each batch.
+
+    Returns the positions of the served models, the spending (3,) and the satisfaction.
+    """
     x, quality, cost = stream(count, seed)
     models, spent, satisfied = [], np.zeros(3), 0.0
     for first in range(0, count, batch):
@@ -66,7 +69,7 @@ def live(router, count=N, seed=2, batch=1):
     return np.array(models), spent, satisfied
 
 
-def test_the_first_requests_are_random_and_some_are_turned_away(warm):
+def test_the_first_requests_are_random_and_some_are_declined(warm):
     counts = np.zeros(4)
     for seed in range(40):
         router = warm(epsilon=0.1)
@@ -77,13 +80,13 @@ def test_the_first_requests_are_random_and_some_are_turned_away(warm):
     np.testing.assert_allclose(counts / counts.sum(), 0.25, atol=0.07)
 
 
-def test_the_sample_is_kept_and_priced_once_as_the_paper_says(warm, gold):
+def test_prices_are_solved_once_on_the_sample(warm, gold):
     router = warm(epsilon=0.1)
     live(router, 19)
     assert router.policy.samples_["gold"].prices_.tolist() == [0.0] * 3
     live(router, 1, seed=3)
     sample = router.policy.samples_["gold"]
-    quality, cost = sample.kept()
+    quality, cost = sample.estimates()
     decisions = [router.find(id).decision for id in router.remembered]
     np.testing.assert_array_equal(quality, [d.quality_estimates for d in decisions])
     budgets = np.array(list(gold.budget.per_model.values()))
@@ -113,7 +116,7 @@ def test_alpha_changes_no_decision(alpha, warm):
     np.testing.assert_array_equal(other, default)
 
 
-def test_the_highest_score_serves_and_nobody_where_none_is_worth_its_price(warm):
+def test_the_highest_score_serves_and_negative_scores_decline(warm):
     router = warm()
     live(router, 50)
     policy, rng = router.policy, np.random.default_rng(0)
@@ -130,7 +133,7 @@ def test_the_highest_score_serves_and_nobody_where_none_is_worth_its_price(warm)
     np.testing.assert_array_equal(choice.cost, cost)
 
 
-def test_a_request_whose_budget_is_gone_falls_back_or_is_lost(warm):
+def test_a_request_without_budget_falls_back_or_is_declined(warm):
     for fallback, expected in ((True, 1), (False, DECLINED)):
         router = warm(fallback=fallback)
         live(router, 50)
@@ -166,22 +169,22 @@ def test_budgets_hold_up_to_the_error_of_one_estimate(
     np.testing.assert_allclose(router.policy.trackers_["gold"].spent, spent, atol=1e-9)
 
 
-def test_the_published_variant_bounds_prices_and_turns_nobody_away(warm):
+def test_the_published_variant_bounds_prices_and_declines_no_request(warm):
     router = warm(reference=True, epsilon=0.1, alpha=1.0)
     models, *_ = live(router, 40)
     prices = router.policy.samples_["gold"].prices_
     assert ((prices >= 0) & (prices <= 1)).all()
     assert (models[20:] >= 0).all()
-    assert not np.allclose(prices, warm_prices(warm))
+    assert not np.allclose(prices, default_prices(warm))
 
 
-def warm_prices(warm):
+def default_prices(warm):
     router = warm(epsilon=0.1, alpha=1.0)
     live(router, 40)
     return router.policy.samples_["gold"].prices_
 
 
-def test_solving_again_spends_what_solving_once_leaves_or_lacks(warm):
+def test_solving_again_beats_solving_once_and_is_close_to_the_optimum(warm):
     once, again = ([], [])
     for seed in range(6):
         once.append(live(warm(), seed=seed)[2])
@@ -195,7 +198,7 @@ def test_solving_again_spends_what_solving_once_leaves_or_lacks(warm):
     assert np.mean(again) >= 0.95 * np.mean(best)
 
 
-def test_prices_hold_after_the_horizon(warm):
+def test_prices_stay_after_the_horizon(warm):
     router = warm(resolve_every=10)
     live(router)
     before = router.policy.samples_["gold"].prices_.copy()
@@ -205,7 +208,7 @@ def test_prices_hold_after_the_horizon(warm):
 
 @pytest.mark.parametrize("parameters", [{}, {"resolve_every": 9}])
 @pytest.mark.parametrize("policy", ["port", "greedy_cost", "greedy_perf"])
-def test_a_batch_gets_what_its_requests_would_have_got_one_by_one(policy, parameters, warm):
+def test_a_batch_is_decided_like_its_requests_one_by_one(policy, parameters, warm):
     parameters = parameters if policy == "port" else {}
     x, _, _ = stream(120, 6)
     one, many = warm(policy=policy, **parameters), warm(policy=policy, **parameters)
@@ -214,7 +217,7 @@ def test_a_batch_gets_what_its_requests_would_have_got_one_by_one(policy, parame
     for first in range(0, 60, 20):
         many.decide([many.request(features=v, input_tokens=10) for v in x[first : first + 20]])
     if policy == "port":
-        # Random draws belong to calls, so they differ; what was learned meanwhile must not.
+        # Random draws differ, because each call of decide draws; the learned state must not.
         a, b = (router.policy.samples_["gold"] for router in (one, many))
         np.testing.assert_array_equal(a.quality_, b.quality_)
         if not parameters:
@@ -223,11 +226,11 @@ def test_a_batch_gets_what_its_requests_would_have_got_one_by_one(policy, parame
     twin.restore(one.snapshot())
     requests = [twin.request(features=v, input_tokens=10) for v in x[60:]]
     together = [decision.model for decision in twin.decide(requests)]
-    alone = []
+    one_by_one = []
     for v in x[60:]:
         (decision,) = one.decide([one.request(features=v, input_tokens=10)])
-        alone.append(decision.model)
-    assert together == alone
+        one_by_one.append(decision.model)
+    assert together == one_by_one
     assert pack(twin.policy.snapshot()) == pack(one.policy.snapshot())
 
 
@@ -240,7 +243,7 @@ def test_deciding_a_batch_changes_no_state(warm):
     assert pack(router.policy.snapshot()) == before
 
 
-def test_a_restored_router_goes_on_as_the_saved_one(warm):
+def test_a_restored_router_continues_like_the_saved_one(warm):
     for count in (2, 30):
         router = warm(resolve_every=8)
         live(router, count)
@@ -251,7 +254,7 @@ def test_a_restored_router_goes_on_as_the_saved_one(warm):
         assert twin.snapshot() == router.snapshot()
 
 
-def test_every_promise_has_its_own_sample_and_prices(build_router, gold):
+def test_every_sla_has_its_own_sample_and_prices(build_router, gold):
     poor = SLA("poor", floor=0.0, budget=Budget(per_model={"small": 5.0, "large": 10.0}))
     router = build_router(make_policy("port", horizon=20, epsilon=0.5), [gold, poor])
     router.policy.warm_start(history())
@@ -297,6 +300,6 @@ def test_a_horizon_too_short_for_a_sample_still_prices(warm):
     ("field", "value"),
     [("horizon", 0), ("alpha", 0.0), ("epsilon", 1.5), ("resolve_every", 0), ("k", 0)],
 )
-def test_bad_parameters_are_refused(field, value, build_router):
+def test_bad_parameters_are_rejected(field, value, build_router):
     with pytest.raises(InvalidInput, match=field if field != "k" else "k is 0"):
         build_router(make_policy("port", **{field: value}))

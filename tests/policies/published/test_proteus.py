@@ -22,8 +22,8 @@ def started(random_network, zoo):
     return build
 
 
-def plain(weights, x, floor, dual=1.0):
-    """The formulas of the docstring, word by word."""
+def by_formula(weights, x, floor, dual=1.0):
+    """p̂, mean μ and scores by the formulas of the docstring, in float64."""
     relu = lambda v: np.maximum(v, 0.0)  # noqa: E731
     w = weights._asdict()
     w = type(weights)(**{name: value.astype(np.float64) for name, value in w.items()})
@@ -43,10 +43,10 @@ def plain(weights, x, floor, dual=1.0):
 
 @pytest.mark.parametrize("dual", [0.0, 1.0, 5.0])
 @pytest.mark.parametrize("floor", [0.0, 0.5, 0.8, 1.0])
-def test_decisions_are_those_of_the_formulas(started, vector, floor, dual):
+def test_decisions_follow_the_formulas(started, vector, floor, dual):
     policy = started(dual=dual)
     for number in range(20):
-        p, mu, scores = plain(policy.network.weights, vector(number), floor, dual)
+        p, mu, scores = by_formula(policy.network.weights, vector(number), floor, dual)
         choice = policy.decide(Request(vector(number), "gold", floor), np.random.default_rng(0))
         np.testing.assert_allclose(choice.quality, p, atol=1e-5)
         assert policy.preference(vector(number), floor) == pytest.approx(mu, abs=1e-5)
@@ -65,19 +65,19 @@ def test_sparse_features_give_the_same_decisions(started, vector):
         np.testing.assert_allclose(dense.quality, other.quality, atol=1e-6)
 
 
-def test_sampled_preferences_are_served_as_often_as_stated(started, vector):
+def test_propensities_of_sampled_preferences_are_the_frequencies(started, vector):
     policy, rng = started(sample=True), np.random.default_rng(2)
-    spread = []
+    highest = []
     for number in range(12):
         request = Request(vector(number), "gold", 0.7)
         choices = [policy.decide(request, rng) for _ in range(400)]
         served = np.bincount([choice.model for choice in choices], minlength=3) / 400
         np.testing.assert_allclose(served, choices[0].propensities, atol=0.1)
-        spread.append(choices[0].propensities.max())
-    assert min(spread) < 0.99
+        highest.append(choices[0].propensities.max())
+    assert min(highest) < 0.99
 
 
-def test_models_unknown_to_the_network_are_a_last_resort(started, zoo, vector):
+def test_unseen_models_serve_only_if_no_other_may(started, zoo, vector):
     policy = started()
     policy.on_zoo(zoo.with_model(Model("new", call_price=0.1)))
     rng = np.random.default_rng(0)
@@ -89,15 +89,15 @@ def test_models_unknown_to_the_network_are_a_last_resort(started, zoo, vector):
     assert choice.quality[3] == 0.5
 
 
-def test_a_zoo_in_another_order_is_served_alike(started, zoo, vector):
-    policy, turned = started(), started()
+def test_decisions_do_not_depend_on_the_order_of_the_zoo(started, zoo, vector):
+    policy, reversed_policy = started(), started()
     other = type(zoo)(zoo.models[::-1], zoo.cost_unit)
-    turned.start(other, SLAS, 6)
+    reversed_policy.start(other, SLAS, 6)
     for number in range(20):
         request = Request(vector(number), "gold", 0.7)
         names = [
             z.names[p.decide(request, np.random.default_rng(0)).model]
-            for p, z in ((policy, zoo), (turned, other))
+            for p, z in ((policy, zoo), (reversed_policy, other))
         ]
         assert names[0] == names[1]
 
@@ -115,7 +115,7 @@ def test_a_trained_router_survives_snapshots_and_zoo_changes(build_router, rando
     assert live(twin, steps) == live(router, steps)
 
 
-def test_without_a_network_the_dearest_model_serves(zoo, vector):
+def test_without_a_network_the_most_expensive_model_serves(zoo, vector):
     policy = make_policy("proteus")
     policy.start(zoo, SLAS, 6)
     choice = policy.decide(Request(vector(0), "gold", 0.5), np.random.default_rng(0))
@@ -123,7 +123,7 @@ def test_without_a_network_the_dearest_model_serves(zoo, vector):
     assert policy.preference(vector(0), 0.5) is None
 
 
-def test_learning_changes_nothing_but_expected_costs(started, vector):
+def test_labels_do_not_change_the_network(started, vector):
     policy = started()
     network = policy.quality_
     before = pack(network.snapshot())
@@ -133,7 +133,7 @@ def test_learning_changes_nothing_but_expected_costs(started, vector):
         network.learn_one(vector(0), 1, 2.0)
 
 
-def test_features_of_another_length_and_odd_networks_are_refused(random_network, zoo):
+def test_features_of_another_length_and_other_objects_are_rejected(random_network, zoo):
     policy = make_policy("proteus", network=random_network())
     with pytest.raises(InvalidInput, match="give features of length 6, from the encoder vectors"):
         policy.start(zoo, SLAS, 7)

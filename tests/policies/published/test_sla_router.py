@@ -1,4 +1,4 @@
-"""SLARouter: unbiased queue, no scale of its own, robust to how feedback arrives."""
+"""Tests of SLARouter: unbiased queue, invariance to the cost unit and to the order of feedback."""
 
 import msgspec
 import numpy as np
@@ -18,16 +18,16 @@ SLA_NAME = "s"
 
 
 class WrongPredictor(Stateful):
-    """Says always the same, whatever it is taught."""
+    """Estimator with one constant prediction, which does not learn."""
 
-    def __init__(self, dim, models, *, says=0.95):
-        self.says_ = np.full(len(models), says)
+    def __init__(self, dim, models, *, prediction=0.95):
+        self.prediction_ = np.full(len(models), prediction)
 
     def predict_one(self, x):
-        return self.says_
+        return self.prediction_
 
     def uncertainty_one(self, x):
-        return self.says_ * 0.0
+        return self.prediction_ * 0.0
 
     def learn_one(self, x, model, y, weight=1.0):
         pass
@@ -49,7 +49,7 @@ def features(rng):
 
 
 class UnclippedQueue:
-    """Stands in for the queues and adds increments up without the floor at 0."""
+    """Replacement of the queues that sums the increments without the lower bound of 0."""
 
     def __init__(self):
         self.total = 0.0
@@ -61,12 +61,16 @@ class UnclippedQueue:
         self.total += shortfall
 
 
-@pytest.mark.parametrize("says", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize("prediction", [0.05, 0.5, 0.95])
 @pytest.mark.parametrize("share", [1.0, 0.2])
-def test_queue_increments_are_unbiased_however_wrong_the_predictor(says, share):
+def test_queue_increments_are_unbiased_for_wrong_predictors(prediction, share):
     truth, floor, requests = 0.6, 0.8, 6000
     rng = np.random.default_rng(5)
-    policy = SlaRouter(estimator=lambda dim, models: WrongPredictor(dim, models, says=says))
+
+    def wrong(dim, models):
+        return WrongPredictor(dim, models, prediction=prediction)
+
+    policy = SlaRouter(estimator=wrong)
     router = make_router(policy, floor=floor)
     policy.queues_ = UnclippedQueue()
     x = features(rng)
@@ -74,7 +78,7 @@ def test_queue_increments_are_unbiased_however_wrong_the_predictor(says, share):
         decision = router.route(features=x)
         if rng.random() < share:
             router.feedback(decision.id, score=float(rng.random() < truth))
-    # A predictor believed without labels would give floor − says instead.
+    # Without the correction by labels the mean increment would be floor − prediction.
     assert policy.queues_.total / requests == pytest.approx(floor - truth, abs=0.045)
 
 
@@ -84,14 +88,14 @@ def test_queue_increments_are_unbiased_however_wrong_the_predictor(says, share):
         st.tuples(st.booleans(), st.floats(0, 1), st.integers(0, 5)), min_size=1, max_size=60
     )
 )
-def test_queue_never_goes_below_zero(steps):
+def test_the_queue_is_never_negative(steps):
     rng = np.random.default_rng(0)
     router = make_router()
-    asked = []
-    for heard, score, back in steps:
-        asked.append(router.route(features=features(rng)).id)
-        if heard:
-            router.feedback(asked[max(0, len(asked) - 1 - back)], score=score)
+    ids = []
+    for labelled, score, back in steps:
+        ids.append(router.route(features=features(rng)).id)
+        if labelled:
+            router.feedback(ids[max(0, len(ids) - 1 - back)], score=score)
         assert router.policy.queues_[SLA_NAME] >= 0.0
 
 
@@ -113,10 +117,10 @@ def test_multiplying_all_costs_changes_no_decision():
             chosen.append(decision.model)
         return chosen
 
-    plain = decisions(1.0)
-    assert set(plain) == {"small", "large"}
-    assert decisions(1e6) == plain
-    assert decisions(1e-6) == plain
+    unscaled = decisions(1.0)
+    assert set(unscaled) == {"small", "large"}
+    assert decisions(1e6) == unscaled
+    assert decisions(1e-6) == unscaled
 
 
 def test_reporting_rate_is_learned_online():
@@ -129,7 +133,7 @@ def test_reporting_rate_is_learned_online():
     assert router.policy.reporting_rate == pytest.approx(0.05, abs=0.015)
 
 
-def test_order_and_repetition_of_feedback_do_not_matter_to_counts():
+def test_counts_do_not_depend_on_order_and_repetition_of_feedback():
     rng = np.random.default_rng(3)
     router = make_router()
     ids = [router.route(features=features(rng)).id for _ in range(50)]
@@ -138,7 +142,7 @@ def test_order_and_repetition_of_feedback_do_not_matter_to_counts():
     before = router.snapshot()
     for decision in ids:
         assert not router.feedback(decision, satisfied=True)
-    # Repetitions are counted as events; nothing that was learned moves.
+    # Repetitions are counted as events; the learned state does not change.
     assert router.policy.reports_ == 50
     assert router.status().labels == 50
     assert router.policy.snapshot()["queues_"] == _queues(before, router)
@@ -150,7 +154,7 @@ def _queues(snapshot, router):
     return other.policy.snapshot()["queues_"]
 
 
-def test_correction_moves_the_queue_as_if_the_last_score_had_come_first():
+def test_a_corrected_score_changes_the_queue_like_a_first_score():
     def queue(scores):
         router = make_router(SlaRouter(estimator=WrongPredictor), floor=1.0)
         decision = router.route(features=np.ones(DIM, np.float32))
@@ -161,7 +165,7 @@ def test_correction_moves_the_queue_as_if_the_last_score_had_come_first():
     assert queue([0.3, 0.0]) == pytest.approx(queue([0.0]))
 
 
-def test_explores_with_one_call_and_true_propensities():
+def test_exploration_makes_one_call_and_states_its_propensities():
     rng = np.random.default_rng(4)
     router = make_router(SlaRouter(c=1.0))
     x = features(rng)
@@ -176,7 +180,7 @@ def test_explores_with_one_call_and_true_propensities():
     np.testing.assert_allclose(served / 4000, expected / 4000, atol=0.03)
 
 
-def test_importance_weight_is_clipped_and_missing_labels_train_nothing():
+def test_only_labels_train_the_estimator():
     router = make_router(SlaRouter(c=1.0))
     x = np.ones(DIM, np.float32)
     router.route(features=x)
@@ -200,29 +204,29 @@ class TestJudge:
         assert router.status().labels == asked
         assert router.status().spent == pytest.approx(0.5 * asked)
 
-    def test_is_not_asked_where_a_user_has_answered(self):
+    def test_is_not_called_if_a_user_has_given_feedback(self):
         router = make_router()
         decision = router.route(features=np.ones(DIM, np.float32))
         router.feedback(decision.id, satisfied=False)
         assert not router.judge_response(Judge(lambda d, r: 1.0, rate=1.0), decision.id)
         assert router.status().satisfaction == 0.0
 
-    def test_sees_decision_and_response_and_a_user_overrules_it(self):
+    def test_gets_decision_and_response_and_a_user_overrides_it(self):
         router = make_router()
-        seen = []
+        calls = []
 
         def score(decision, response):
-            seen.append((decision.model, response))
+            calls.append((decision.model, response))
             return 1.0
 
         decision = router.route(features=np.ones(DIM, np.float32))
         assert router.judge_response(Judge(score, rate=1.0), decision.id, "42")
-        assert seen == [(decision.model, "42")]
+        assert calls == [(decision.model, "42")]
         router.feedback(decision.id, satisfied=False)
         assert router.status().satisfaction == 0.0
         assert router.status().labels == 1
 
-    def test_its_labels_are_logged_as_its_own(self):
+    def test_its_labels_are_logged_with_its_source_and_cost(self):
         router = make_router()
         decision = router.route(features=np.ones(DIM, np.float32))
         router.judge_response(Judge(lambda d, r: 0.5, rate=1.0, cost=0.1), decision.id)
@@ -230,7 +234,7 @@ class TestJudge:
         assert (event.source, event.cost, event.score) == ("judge", 0.1, 0.5)
 
     @pytest.mark.parametrize("bad", [{"rate": 1.5}, {"rate": float("nan")}, {"cost": -1.0}])
-    def test_refuses_impossible_rates_and_costs(self, bad):
+    def test_rejects_impossible_rates_and_costs(self, bad):
         with pytest.raises(ValueError, match="Judge"):
             Judge(lambda d, r: 1.0, **bad)
 

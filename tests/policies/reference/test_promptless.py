@@ -21,16 +21,16 @@ def test_best_fixed_serves_the_model_of_the_highest_mean_quality(
     assert router.route(features=vector(1), exclude=exclude).model == model
 
 
-def test_cheapest_follows_what_calls_really_cost(build_router, vector):
+def test_cheapest_learns_the_real_costs(build_router, vector):
     router = build_router("cheapest")
-    bills = {"small": 50.0, "medium": 3.0, "large": 20.0}
+    costs = {"small": 50.0, "medium": 3.0, "large": 20.0}
     for t in range(200):
         decision = router.route(features=vector(t))
-        router.outcome(decision.id, cost=bills[decision.model])
+        router.outcome(decision.id, cost=costs[decision.model])
     assert router.route(features=vector(0)).model == "medium"
 
 
-def test_random_serves_all_models_alike(build_router, vector):
+def test_random_serves_all_models_equally_often(build_router, vector):
     router = build_router("random")
     served = [router.route(features=vector(t)).index for t in range(3000)]
     np.testing.assert_allclose(np.bincount(served) / 3000, 1 / 3, atol=0.03)
@@ -38,7 +38,7 @@ def test_random_serves_all_models_alike(build_router, vector):
 
 @given(floor=st.floats(0.4, 0.9))
 @settings(max_examples=20)
-def test_the_static_mix_meets_the_floor_in_expectation_at_least_cost(floor, build_router, vector):
+def test_the_static_mix_meets_the_floor_in_expectation_at_minimum_cost(floor, build_router, vector):
     router = build_router(make_policy("static_mix", **MEANS), [SLA("gold", floor=floor)])
     shares = router.route(features=vector(0)).propensities
     assert shares @ MEANS["mean_quality"] == pytest.approx(floor)
@@ -46,6 +46,6 @@ def test_the_static_mix_meets_the_floor_in_expectation_at_least_cost(floor, buil
         assert shares @ MEANS["mean_cost"] == pytest.approx(1 + (floor - 0.4) / 0.3 * 4)
 
 
-def test_means_of_different_lengths_are_refused():
+def test_means_of_different_lengths_are_rejected():
     with pytest.raises(InvalidInput, match=r"mean_cost\.shape is \(2,\): give one mean per model"):
         make_policy("static_mix", mean_quality=np.ones(3), mean_cost=np.ones(2))

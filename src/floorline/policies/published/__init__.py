@@ -1,1 +1,1 @@
-"""Routers from papers, one file a router."""
+"""Policies of published papers, one file per paper."""

@@ -1,4 +1,4 @@
-"""Plug-in routers: trust the estimates, set one price so that they meet the floor."""
+"""CARROT and RouteLLM: plug-in rules with one price at which the estimates meet the floor."""
 
 from __future__ import annotations
 
@@ -21,25 +21,44 @@ from floorline.zoo import Zoo
 
 
 class Carrot(QueryAllPolicy):
-    """CARROT's plug-in rule (arXiv 2502.03261): serve argmax_m q̂_m(x) − μ·ĉ_m(x).
+    """CARROT's plug-in rule [1]_: serve argmax_m q̂_m(x) − μ·ĉ_m(x).
 
-    The paper fixes μ by hand to trace a cost–quality front; a floor needs one point of it, so the
-    price 1/μ is solved on the last predictions such that, if they were true, the floor would be
-    met at least cost. It learns as MESS+ does (query-all exploration), so that the two differ in
-    their multipliers only; after a warm start from history, ``c=0`` makes it the paper's.
+    The paper sets μ by hand to trace a front of cost and quality. A floor needs one point of the
+    front. So the price 1/μ is solved on the last predictions: if they were true, the floor would be
+    met at minimum cost. The estimator learns as in MESS+ (query-all exploration), so that both
+    policies differ only in their multipliers. After a warm start from history, ``c=0`` gives the
+    policy of the paper.
 
     Parameters
     ----------
     window
         Number of latest predictions on which the price is solved.
     every
-        Number of requests between solutions.
+        Number of requests of an SLA between two solutions.
     c, most_capable, estimator
-        See ``QueryAllPolicy``.
+        As in ``QueryAllPolicy``.
+
+    Attributes
+    ----------
+    price_
+        Price 1/μ by SLA, in cost per unit of quality.
+    window_
+        ``PredictionWindow`` of the last predictions.
+    requests_
+        Number of requests by SLA since the last change of models.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] CARROT: A Cost Aware Rate Optimal Router. arXiv:2502.03261.
     """
 
     name: ClassVar[str] = "carrot"
-    asked_: dict[str, int]
+    requests_: dict[str, int]
 
     def __init__(
         self,
@@ -55,7 +74,7 @@ class Carrot(QueryAllPolicy):
         self.every = int(check_number("every", every, low=1, fix="give 1 or more"))
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin with an empty window and the price that serves the cheapest model."""
+        """Start with an empty window and price 0, at which the cheapest model serves."""
         super().start(zoo, slas, dim)
         self.price_ = dict.fromkeys(slas, 0.0)
         self._clear_window(len(zoo))
@@ -63,51 +82,64 @@ class Carrot(QueryAllPolicy):
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
     ) -> int:
-        """Minimise ĉ − price·q̂; at an infinite price, maximise q̂."""
+        """Return the model with minimum ĉ − price·q̂; with maximum q̂ at an infinite price."""
         price = self.price_[request.sla]
         scores = -quality if np.isinf(price) else self._costs(cost) - price * quality
         return lowest(scores, self._candidates(request.allowed))
 
     def on_decision(self, decision: Decision) -> None:
-        """Remember the predictions; now and then solve the price anew."""
+        """Add the predictions to the window; solve for the price every ``every`` requests."""
         super().on_decision(decision)
         if decision.declined:
             return
         self.window_.add(decision.quality_estimates, self._costs(decision.cost_estimates))
-        # Counted per SLA: of two that take turns, one would make all the even requests.
-        asked = self.asked_[decision.sla] = self.asked_.get(decision.sla, 0) + 1
-        if asked % self.every == 0 or asked < self.every:
+        # Counted per SLA: if two SLAs alternate, a common count would solve for one of them only.
+        requests = self.requests_[decision.sla] = self.requests_.get(decision.sla, 0) + 1
+        if requests % self.every == 0 or requests < self.every:
             window = self.window_
             self.price_[decision.sla] = floor_price(
                 window.quality, window.cost, decision.floor, steps=30
             )
 
     def on_zoo(self, zoo: Zoo) -> None:
-        """Forget predictions made for other models."""
+        """Clear the window, whose predictions belong to other models."""
         super().on_zoo(zoo)
         self._clear_window(len(zoo))
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Start new SLAs at the cheapest model."""
+        """Change the SLAs: new ones start at price 0."""
         self.price_ = {name: self.price_.get(name, 0.0) for name in slas}
-        self.asked_ = {name: self.asked_.get(name, 0) for name in slas}
+        self.requests_ = {name: self.requests_.get(name, 0) for name in slas}
 
     def _costs(self, cost: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the (M,) costs that the rule uses."""
         return cost
 
     def _candidates(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Return the (M,) mask of the models that the rule may choose; None for all."""
         return allowed
 
     def _clear_window(self, models: int) -> None:
         self.window_ = PredictionWindow(self.window, models)
-        self.asked_ = {}
+        self.requests_ = {}
 
 
 class RouteLlm(Carrot):
-    """RouteLLM's rule (arXiv 2406.18665): the strong model if its gain passes a threshold.
+    """RouteLLM's rule [1]_: the strong model serves if its gain exceeds a threshold.
 
-    Two models only, the one with the highest and the one with the lowest list price; with their
-    costs held constant, the price of the plug-in rule *is* the threshold on q̂_strong − q̂_weak.
+    It uses two models only, those with the highest and the lowest list price. Their costs are
+    constant, so the price of the plug-in rule determines the threshold on q̂_strong − q̂_weak.
+
+    Attributes
+    ----------
+    list_
+        (M,) list prices of a typical call.
+    pair_
+        (M,) whether the model is one of the two.
+
+    References
+    ----------
+    .. [1] RouteLLM: Learning to Route LLMs with Preference Data. arXiv:2406.18665.
     """
 
     name: ClassVar[str] = "routellm"
@@ -118,7 +150,7 @@ class RouteLlm(Carrot):
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
     ) -> int:
-        """Choose within the pair; the cheapest allowed model where neither of it may serve."""
+        """Return the choice within the pair, or the cheapest model if neither of it is allowed."""
         if request.allowed is not None and not (self.pair_ & request.allowed).any():
             return lowest(cost, request.allowed)
         return super().prefer(request, quality, cost)

@@ -1,4 +1,4 @@
-"""MESS+: a virtual queue over an online-learned satisfaction predictor."""
+"""MESS+: a virtual queue on an online satisfaction predictor, with query-all exploration."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from floorline.policies.virtual_queue import VirtualQueues
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
-PAPER_SCALE = 2000.0
-"""Joules of a call to the dearest model in the paper's experiments (Llama 3.3 70B, ARC)."""
+PAPER_JOULES_PER_CALL = 2000.0
+"""Energy of a call to the most expensive model in the paper's experiments (Llama 3.3 70B, ARC), in
+joules. Costs in another unit are scaled to it, because V belongs to joules."""
 
 
 class MessPlus(QueryAllPolicy):
-    """MESS+ (arXiv 2505.19947, Algorithm 1).
+    """MESS+ [1]_, Algorithm 1.
 
         m_t = argmin_m  V·ĉ_m + Q_t·(τ − ŝ_m(x_t)),      Q_{t+1} = max(0, Q_t + τ − s_{m_t,t})
 
-    and, with probability min(1, c/t^¼), a query of all models whose labels train the predictor.
+    With probability min(1, c/t^¼) all models are queried, and their labels train the predictor.
 
-    What the paper leaves open and what we chose: V = 1e-4 belongs to energies in joules, so where
-    costs are in another unit they are scaled until the dearest model's list price is 2,000, as it
-    was there; a request whose label never comes leaves the queue as it is; the most capable model
-    is the one with the highest list price.
+    Choices that the paper leaves open:
+
+    - *Unit of cost*: V = 1e-4 belongs to energies in joules. Costs in another unit are scaled so
+      that the list price of the most expensive model is 2,000, its energy in the paper.
+    - *Missing labels*: a request without a label does not change the queue.
+    - *Most capable model*: the one with the highest list price.
 
     Parameters
     ----------
@@ -40,7 +43,24 @@ class MessPlus(QueryAllPolicy):
     c
         Scale of the exploration schedule (0.1 in the paper).
     most_capable, estimator
-        See ``QueryAllPolicy``.
+        As in ``QueryAllPolicy``.
+
+    Attributes
+    ----------
+    queues_
+        ``VirtualQueues`` of the SLAs.
+    scale_
+        Factor that converts costs into the paper's joules.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] MESS+: Dynamically Learned Inference-Time LLM Routing in Model Zoos with Service Level
+       Guarantees. arXiv:2505.19947.
     """
 
     name = "mess_plus"
@@ -58,7 +78,7 @@ class MessPlus(QueryAllPolicy):
         self.scale_ = 1.0
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin with empty queues and an untrained predictor."""
+        """Start with empty queues and an untrained predictor."""
         super().start(zoo, slas, dim)
         self.queues_ = VirtualQueues(slas)
         self._set_scale(zoo)
@@ -66,7 +86,7 @@ class MessPlus(QueryAllPolicy):
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
     ) -> int:
-        """Minimise V·ĉ + Q·(τ − ŝ)."""
+        """Return the model with minimum V·ĉ + Q·(τ − ŝ)."""
         queue = self.queues_[request.sla]
         scores = (self.V * self.scale_) * cost + queue * (request.floor - quality)
         return lowest(scores, request.allowed)
@@ -74,25 +94,27 @@ class MessPlus(QueryAllPolicy):
     def on_feedback(
         self, decision: Decision, model: int, feedback: Feedback, previous: float | None
     ) -> None:
-        """Move the queue by the served model's label; train on labels of exploration."""
+        """Update the queue with the served model's label; train on labels of exploration."""
         super().on_feedback(decision, model, feedback, previous)
         if feedback.model == decision.model:
-            met = decision.floor if previous is None else previous
-            self.queues_.add(decision.sla, met - float(feedback.score))
+            # A corrected label replaces the previous one, whose shortfall is in the queue already.
+            expected = decision.floor if previous is None else previous
+            self.queues_.add(decision.sla, expected - float(feedback.score))
 
     def on_zoo(self, zoo: Zoo) -> None:
-        """Keep what was learned of models that stay."""
+        """Change the models: those that stay keep what was learned."""
         super().on_zoo(zoo)
         self._set_scale(zoo)
 
     def queue(self, sla: str) -> float:
-        """Virtual queue Q of an SLA."""
+        """Return the virtual queue Q of an SLA."""
         return self.queues_[sla]
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Open queues for new SLAs."""
+        """Change the SLAs: new ones start with an empty queue."""
         self.queues_.set_slas(slas)
 
     def _set_scale(self, zoo: Zoo) -> None:
-        dearest = float(zoo.typical_costs.max())
-        self.scale_ = 1.0 if zoo.cost_unit == "J" or dearest == 0 else PAPER_SCALE / dearest
+        highest = float(zoo.typical_costs.max())
+        in_joules = zoo.cost_unit == "J" or highest == 0
+        self.scale_ = 1.0 if in_joules else PAPER_JOULES_PER_CALL / highest

@@ -1,4 +1,4 @@
-"""OmniRouter: whole batches at once, at a floor on quality and limits on load."""
+"""OmniRouter: assignment of whole batches under a floor on quality and limits on load."""
 
 from __future__ import annotations
 
@@ -21,31 +21,55 @@ Floats = NDArray[np.float64]
 
 
 class OmniRouter(EstimatingPolicy):
-    """OmniRouter (arXiv 2502.20576): Lagrangian dual ascent over a batch.
+    """OmniRouter [1]_: Lagrangian dual ascent over a batch.
 
         j_i = argmin_j  c_ij − λ₁·a_ij/N + λ₂_j
         λ₁ ← [λ₁ + η₁·(α − mean a)]₊,     λ₂_j ← [λ₂_j + η₂·(load_j − L_j)]₊
 
-    with a the blend of a trained head and nearest neighbours, and c in units of the batch's mean
-    spread between models, so that no step size depends on a currency.
+    Here a is the blend of a trained head and nearest neighbours. Costs c are in units of the mean
+    difference between the most and the least expensive model of a request, so that the step sizes
+    do not depend on the currency.
 
-    What the paper leaves open and what we chose: both steps shrink with 1/√k and the multipliers'
-    means over the second half decide; requests above a limit that are left are moved to the model
-    that costs least in the Lagrangian and has room, so that limits always hold. A single request is
-    decided as a batch with the last predictions, so that the floor is one on the mean there too. It
-    trusts its estimates: labels train them, no queue corrects them.
+    Choices that the paper leaves open:
+
+    - *Steps*: both step sizes shrink with 1/√k, and the means of the multipliers over the second
+      half of the steps decide.
+    - *Limits*: requests that still exceed a limit move to the model with free capacity that has the
+      lowest Lagrangian, so that limits always hold.
+    - *Single requests*: they are decided as a batch together with the last predictions, so that the
+      floor is a floor on the mean for them too.
+
+    Labels train the estimator; no queue corrects its errors.
 
     Parameters
     ----------
     loads
-        Most requests of a batch that a model may serve, by name; a request that finds no room is
-        declined. None for no limits.
+        Maximum number of requests of a batch that each model may serve, by name. A request that
+        finds no free capacity is declined. Default: no limits.
     window
         Number of latest predictions on which the floor is enforced beside the batch.
-    steps, eta1, eta2
-        Number and sizes of dual steps.
+    steps
+        Number of dual steps.
+    eta1, eta2
+        Step sizes η₁ and η₂.
     estimator
-        Builds the quality estimator.
+        Constructor of the quality estimator.
+
+    Attributes
+    ----------
+    window_
+        ``PredictionWindow`` of the last predictions.
+    limits_
+        (M,) limits L, ∞ if a model has none.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] OmniRouter: Budget and Performance Controllable Multi-LLM Routing. arXiv:2502.20576.
     """
 
     name: ClassVar[str] = "omnirouter"
@@ -71,46 +95,46 @@ class OmniRouter(EstimatingPolicy):
         self.eta2 = check_number("omnirouter.eta2", eta2, low=0, fix="give a step of 0 or more")
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin untrained, with an empty window."""
+        """Start untrained, with an empty window."""
         super().start(zoo, slas, dim)
-        self._open(zoo)
+        self._set_models(zoo)
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Decide a batch of one."""
+        """Decide a batch of one request."""
         return self.decide_batch([request], rng)[0]
 
     def decide_batch(self, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
-        """Assign every request of a batch, or decline those that find no room."""
+        """Assign the requests of a batch; decline those that find no free capacity."""
         quality = np.array([self.quality_.predict_one(r.features) for r in requests])
         cost = np.array([self.cost_.predict_one(r.input_tokens) for r in requests])
-        bills = cost.copy()
+        allowed_cost = cost.copy()
         for row, request in enumerate(requests):
             if request.allowed is not None:
-                bills[row, ~request.allowed] = np.inf
+                allowed_cost[row, ~request.allowed] = np.inf
         floor = float(np.mean([r.floor for r in requests]))
-        scores = self._scores(bills, quality, floor)
+        scores = self._scores(allowed_cost, quality, floor)
         return [
             declined(len(c)) if model < 0 else certain(int(model), q, c)
             for model, q, c in zip(self._assign(scores), quality, cost, strict=True)
         ]
 
     def on_decision(self, decision: Decision) -> None:
-        """Remember the predictions."""
+        """Add the predictions to the window."""
         if not decision.declined:
             self.window_.add(decision.quality_estimates, decision.cost_estimates)
 
     def on_zoo(self, zoo: Zoo) -> None:
-        """Forget predictions made for other models."""
+        """Clear the window, whose predictions belong to other models."""
         super().on_zoo(zoo)
-        self._open(zoo)
+        self._set_models(zoo)
 
-    def _open(self, zoo: Zoo) -> None:
+    def _set_models(self, zoo: Zoo) -> None:
         self.window_ = PredictionWindow(self.window, len(zoo))
         limits = self.loads or {}
         self.limits_ = np.array([float(limits.get(name, np.inf)) for name in zoo.names])
 
     def _scores(self, cost: Floats, quality: Floats, floor: float) -> Floats:
-        """(n, M) Lagrangian of the batch at the multipliers of the last step."""
+        """Return the (n, M) Lagrangian of the batch at the mean multipliers."""
         n = len(cost)
         q = np.concatenate([quality, self.window_.quality])
         c = np.concatenate([cost, self.window_.cost])
@@ -135,18 +159,22 @@ class OmniRouter(EstimatingPolicy):
         return np.asarray(c[:n] - mean_price * q[:n] + mean_load_price)
 
     def _assign(self, scores: Floats) -> NDArray[np.int64]:
+        """Return the (n,) models with the lowest scores within the limits; −1 declines a request.
+
+        Requests above a limit move in the order of what moving them costs.
+        """
         served = np.asarray(scores.argmin(axis=1))
-        room = self.limits_ - np.bincount(served, minlength=scores.shape[1])
-        if (room >= 0).all():
+        capacity = self.limits_ - np.bincount(served, minlength=scores.shape[1])
+        if (capacity >= 0).all():
             return served
         regret = np.partition(scores, 1, axis=1)[:, 1] - scores.min(axis=1)
         for row in np.argsort(regret, kind="stable").tolist():
-            if room[served[row]] >= 0:
+            if capacity[served[row]] >= 0:
                 continue
-            options = np.where((room > 0) & np.isfinite(scores[row]), scores[row], np.inf)
-            room[served[row]] += 1
+            options = np.where((capacity > 0) & np.isfinite(scores[row]), scores[row], np.inf)
+            capacity[served[row]] += 1
             best = int(options.argmin())
             served[row] = best if np.isfinite(options[best]) else -1
             if served[row] >= 0:
-                room[best] -= 1
+                capacity[best] -= 1
         return served

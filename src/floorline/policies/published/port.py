@@ -1,4 +1,4 @@
-"""PORT: prices of budgets, learned from the first few requests."""
+"""PORT: routing by prices of budgets that are solved on the first few requests."""
 
 from __future__ import annotations
 
@@ -18,78 +18,128 @@ from floorline.policies.offline_policy import HistoryPolicy
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
-_MOST = 5000
+_MAX_SAMPLE = 5000
+"""Number of latest requests on which prices are solved again; bounds time and memory."""
+_MIN_ROOM = 64
+"""Least number of rows that the arrays of a sample are allocated for."""
 
 
 class RequestSample(Stateful):
-    """Estimates of an SLA's latest requests, and the prices γ that were solved on them."""
+    """Estimates of an SLA's latest requests, and the prices γ that were solved on them.
 
-    def __init__(self, models: int, most: int) -> None:
-        self.most_ = most
+    Parameters
+    ----------
+    models
+        Number M of models.
+    capacity
+        Maximum number of requests.
+
+    Attributes
+    ----------
+    requests_
+        Number of requests of the SLA, including those without estimates.
+    seen_
+        Number of requests added since the last ``clear``.
+    quality_, cost_
+        (≥ n, M) estimates d̂ and ĝ.
+    prices_
+        (M,) prices γ; 0 before the first solution.
+    capacity_
+        Maximum number of requests.
+    """
+
+    def __init__(self, models: int, capacity: int) -> None:
+        self.capacity_ = capacity
         self.requests_ = 0
         self.clear(models)
 
     def clear(self, models: int) -> None:
-        """Start anew, for this many models."""
+        """Delete the sample and the prices, for a new number of models."""
         self.seen_ = 0
         self.quality_ = np.zeros((0, models))
         self.cost_ = np.zeros((0, models))
         self.prices_ = np.zeros(models)
 
     def add(self, quality: Floats, cost: Floats) -> None:
-        """Keep the estimates of one more request, in the place of the oldest when full."""
-        slot = self.seen_ % self.most_
+        """Add the (M,) estimates of a request; they replace the oldest if the sample is full."""
+        slot = self.seen_ % self.capacity_
         if slot == len(self.quality_):
-            room = np.zeros((min(max(64, slot), self.most_ - slot), len(quality)))
+            room = np.zeros((min(max(_MIN_ROOM, slot), self.capacity_ - slot), len(quality)))
             self.quality_ = np.concatenate([self.quality_, room])
             self.cost_ = np.concatenate([self.cost_, room])
         self.quality_[slot], self.cost_[slot] = quality, cost
         self.seen_ += 1
 
-    def kept(self) -> tuple[Floats, Floats]:
-        """(n, M) estimates d̂ and ĝ."""
-        count = min(self.seen_, self.most_)
+    def estimates(self) -> tuple[Floats, Floats]:
+        """Return the (n, M) estimates d̂ and ĝ of the sample."""
+        count = min(self.seen_, self.capacity_)
         return self.quality_[:count], self.cost_[:count]
 
 
 class Port(HistoryPolicy):
-    """PORT (arXiv 2509.02718, Algorithm 1): budgets per model over a horizon of T requests.
+    """PORT [1]_, Algorithm 1: budgets per model over a horizon of T requests.
 
-    d̂_m and ĝ_m are means over k neighbours in a labelled history. The first ε·T requests are
-    served at random, by one of the models or by nobody; their estimates price the budgets,
+    d̂_m and ĝ_m are means over the k nearest neighbours in a labelled history. Each of the first
+    ε·T requests is served by a random model or declined, with equal probabilities. Their estimates
+    determine the prices of the budgets,
 
         γ* = argmin_{γ ≥ 0}  ε·Σ_m γ_m B_m + Σ_{j ≤ εT} max_m ( α·d̂_{m,j} − γ_m ĝ_{m,j} )⁺
 
-    and from then on argmax_m (α·d̂_m − γ*_m ĝ_m) serves, or nobody where that is negative.
+    From then on argmax_m (α·d̂_m − γ*_m ĝ_m) serves; a request whose maximum is negative is
+    declined.
 
-    What the paper leaves open and what we chose: γ* is solved exactly (it says "one-time
-    optimisation"); α cancels out of it, so it matters under ``reference`` only; a request that
-    finds its model's budget gone goes to the next best one that is worth its price, or is lost as
-    in the published runs with ``fallback=False``; when the models change, the sample is taken anew;
-    after T requests the last prices hold; where there is no budget at all, nobody is turned
-    away, not even while the sample is taken. Budgets are those of the request's SLA, per model and,
-    beyond the paper, in all; every SLA has its own sample and prices. Under a renewed budget
-    (``Budget.period``), T is the number of requests in a period.
+    Choices that the paper leaves open:
+
+    - *Solution*: γ* is solved exactly (the paper says "one-time optimisation"). α cancels out of
+      it, so α has an effect only with ``reference``.
+    - *Empty budget*: if the budget of the best model is used up, the next best model serves that is
+      worth its price. With ``fallback=False`` the request is declined, as in the published runs.
+    - *Change of models*: a new sample is taken.
+    - *After T requests*: the last prices stay.
+    - *No budget*: no request is declined, not even while the sample is taken.
+
+    Budgets are those of the request's SLA, per model and, beyond the paper, in total. Every SLA has
+    its own sample and prices. If a budget is renewed (``Budget.period``), T is the number of
+    requests in a period.
 
     Parameters
     ----------
     horizon
-        T.
-    alpha, epsilon, k
-        α, ε and k; the paper's by default.
+        Number T of requests.
+    alpha
+        Weight α of quality (1e-4 in the paper).
+    epsilon
+        Share ε of requests in the sample (0.025 in the paper).
+    k
+        Number of neighbours (5 in the paper).
     resolve_every
-        Solve again after every so many requests: on the estimates of all so far (the latest 5,000),
-        for what is left of the budgets and of the horizon. None solves once, as the paper does.
+        Number of requests after which the prices are solved again: on the estimates of the latest
+        5,000 requests, for the rest of the budgets and of the horizon. Default: solve once, as the
+        paper does.
     reference
-        The variant that the authors published as code: it drops the positive part, so that every
-        request is served, and bounds γ to [0, 1]. They stop L-BFGS-B somewhere near that optimum;
-        here it is exact.
+        Use the variant of the authors' published code: without the positive part, so that every
+        request is served, and with γ bounded to [0, 1]. Their L-BFGS-B stops close to that
+        optimum; here it is solved exactly.
     fallback, estimator
-        See ``HistoryPolicy``.
+        As in ``HistoryPolicy``.
+
+    Attributes
+    ----------
+    samples_
+        ``RequestSample`` of every SLA.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] PORT: arXiv:2509.02718.
     """
 
     name = "port"
-    _folded: ClassVar[tuple[str, ...]] = ("trackers_", "samples_")
+    _decision_state: ClassVar[tuple[str, ...]] = ("trackers_", "samples_")
 
     def __init__(
         self,
@@ -114,25 +164,25 @@ class Port(HistoryPolicy):
                 check_number("port.resolve_every", resolve_every, low=1, fix=fix)
             )
         self.reference = reference
-        # At least one: the program of no request has no prices.
+        # At least one request, because the program without requests has no prices.
         self.learn = max(1, math.ceil(self.epsilon * self.horizon))
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin with no history and no sample."""
+        """Start without history and sample."""
         super().start(zoo, slas, dim)
         self.samples_ = {name: self._new_sample() for name in slas}
 
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
-        """α·d̂ − γ*·ĝ."""
+        """Return the (M,) scores α·d̂ − γ*·ĝ."""
         return self.alpha * quality - self.samples_[request.sla].prices_ * cost
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Serve at random while the sample is taken, then by price."""
+        """Serve at random while the sample is taken, then by the prices."""
         quality, cost = self.estimate(request)
         if self.samples_[request.sla].seen_ >= self.learn:
-            least = -np.inf if self.reference else 0.0
+            min_score = -np.inf if self.reference else 0.0
             scores = self.rank(request, quality, cost)
-            return self.serve(scores, request, quality, cost, least=least)
+            return self.serve(scores, request, quality, cost, min_score=min_score)
         allowed = np.ones(len(cost)) if request.allowed is None else request.allowed
         models = np.flatnonzero(allowed)
         choices = len(models) + int(self.trackers_[request.sla].limited)
@@ -144,20 +194,20 @@ class Port(HistoryPolicy):
         return Choice(model, (model,), propensities, True, quality, cost)
 
     def on_decision(self, decision: Decision) -> None:
-        """Keep the estimates; solve for the prices when it is time to."""
+        """Add the estimates to the sample; solve for the prices when it is complete or due."""
         super().on_decision(decision)
         sample = self.samples_[decision.sla]
         sample.requests_ += 1
         if not (decision.quality_estimates.any() or decision.cost_estimates.any()):
-            return  # The router turned it away before anything was estimated.
+            return  # The router declined the request before the policy made estimates.
         sample.add(decision.quality_estimates, decision.cost_estimates)
-        more = sample.seen_ - self.learn
-        again = self.resolve_every is not None and more > 0 and more % self.resolve_every == 0
-        if more == 0 or (again and sample.requests_ < self.horizon):
+        after = sample.seen_ - self.learn
+        due = self.resolve_every is not None and after > 0 and after % self.resolve_every == 0
+        if after == 0 or (due and sample.requests_ < self.horizon):
             sample.prices_ = self._solve(decision.sla)
 
     def on_zoo(self, zoo: Zoo) -> None:
-        """Take the sample anew if other models serve now."""
+        """Change the models; take a new sample if they are not the same as before."""
         changed = list(zoo.names) != self.models_
         super().on_zoo(zoo)
         if changed:
@@ -165,7 +215,7 @@ class Port(HistoryPolicy):
                 sample.clear(len(zoo))
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Begin a sample for new SLAs."""
+        """Change the SLAs: new ones start with an empty sample."""
         super().on_slas(slas)
         self.samples_ = {
             name: self.samples_[name] if name in self.samples_ else self._new_sample()
@@ -173,12 +223,13 @@ class Port(HistoryPolicy):
         }
 
     def _new_sample(self) -> RequestSample:
-        return RequestSample(len(self.models_), self.learn if self.resolve_every is None else _MOST)
+        capacity = self.learn if self.resolve_every is None else _MAX_SAMPLE
+        return RequestSample(len(self.models_), capacity)
 
     def _solve(self, sla: str) -> Floats:
-        """(M,) prices of the budgets that fall to the sampled requests."""
+        """Return the (M,) prices for the sample's share of the budgets."""
         sample, tracker = self.samples_[sla], self.trackers_[sla]
-        quality, cost = sample.kept()
+        quality, cost = sample.estimates()
         if self.resolve_every is None:
             share = len(quality) / self.horizon
             budgets, total = share * tracker.budgets, share * tracker.total_
@@ -187,6 +238,6 @@ class Port(HistoryPolicy):
             budgets, total = share * tracker.left(), share * tracker.total_left()
         if self.reference:
             return capped_prices(self.alpha * quality, cost, budgets, cap=1.0)
-        # In units of α, which only scales the prices.
+        # Solved with α = 1, because α only scales the prices.
         start = sample.prices_ / self.alpha if sample.prices_.any() else None
         return self.alpha * solve_budgets(quality, cost, budgets, total, start=start).prices

@@ -1,4 +1,4 @@
-"""PROTEUS: one network trained offline for a whole range of floors."""
+"""PROTEUS: routing by one network that is trained offline for a range of floors."""
 
 from __future__ import annotations
 
@@ -16,30 +16,50 @@ from floorline.policies.base import Choice, Request, certain, lowest, mixed
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator
 
 _QUANTILES = (np.arange(256) + 0.5)[:, None] / 256
+"""(256, 1) equally likely quantiles of μ, from which ``sample`` draws."""
 
 
 class Proteus(EstimatingPolicy):
-    """PROTEUS (arXiv 2601.19402) at run time: the floor goes in as τ, λ stays 1.
+    """PROTEUS [1]_ at run time: the floor is the input τ, λ stays 1.
 
         serve argmax_m  p̂_m(x) + μ·b_m − (1 − μ)^γ·c_m,      μ ~ Beta(a, b)(z(x), τ, λ)
 
-    Training is ``floorline train proteus``; nothing is learned here but what calls cost, for the
-    expectations that decisions state. Inference needs no PyTorch.
+    ``floorline train proteus`` trains the network. At run time only the costs of calls are learned,
+    for the expected costs of decisions. Inference does not need PyTorch.
 
-    What the paper leaves open and what we chose: at run time μ is the distribution's mean, so that
-    equal requests are served alike; with ``sample`` it is one of 256 equally likely quantiles,
-    which makes the propensities exact. A model that was not there in training is served only where
-    no other may, since nothing is known of it. Without a network the dearest model serves: it
-    keeps the floor if any does.
+    Choices that the paper leaves open:
+
+    - *μ*: the mean of its distribution, so that equal requests get equal decisions. With ``sample``
+      it is one of 256 equally likely quantiles, for which the propensities are exact.
+    - *Unseen models*: a model that was not in training serves only if no other model is allowed,
+      because the network has no estimate of it.
+    - *No network*: the most expensive model serves, because it is the most likely one to meet the
+      floor.
 
     Parameters
     ----------
     network
-        What training found; ``floorline replay`` takes ``checkpoint=PATH`` instead.
+        The trained network. ``floorline replay`` takes ``checkpoint=PATH`` instead.
     dual
-        λ (1 in the paper).
+        The dual variable λ (1 in the paper).
     sample
-        Draw μ instead of taking its mean.
+        Draw μ instead of using its mean.
+
+    Attributes
+    ----------
+    quality_
+        ``RoutingNetwork``; ``RunningMean`` without a network.
+    cost_
+        ``CostEstimator``, for the expected costs of decisions.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is of a wrong type or outside its range.
+
+    References
+    ----------
+    .. [1] PROTEUS: arXiv:2601.19402.
     """
 
     name = "proteus"
@@ -48,7 +68,8 @@ class Proteus(EstimatingPolicy):
         self, *, network: TrainedNetwork | None = None, dual: float = 1.0, sample: bool = False
     ) -> None:
         if network is not None and not isinstance(network, TrainedNetwork):
-            raise InvalidInput("proteus.network", network, "give a network that was trained")
+            fix = "give a TrainedNetwork, such as load_network returns"
+            raise InvalidInput("proteus.network", network, fix)
         self.dual = check_number("proteus.dual", dual, low=0.0, fix="give 0 or more")
         self.sample = bool(sample)
         self.network = network
@@ -75,7 +96,7 @@ class Proteus(EstimatingPolicy):
         return certain(lowest(-scores, request.allowed), quality, cost)
 
     def preference(self, features: Features, floor: float) -> float | None:
-        """Mean μ for a request, from 0 (cost counts) to 1 (quality counts); None if untrained."""
+        """Return the mean of μ for a request, from 0 (cost) to 1 (quality); None if untrained."""
         if not isinstance(self.quality_, RoutingNetwork):
             return None
         _, a, b = self.quality_.beta(features, floor)
@@ -83,7 +104,7 @@ class Proteus(EstimatingPolicy):
 
 
 def _shares(scores: NDArray[np.float64], allowed: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-    """(M,) share of the quantiles (n, M) at which each model scores highest."""
+    """Return the (M,) shares of the n quantiles at which each model has the highest score."""
     if allowed is not None:
         scores = np.where(allowed, scores, -np.inf)
     served = scores.argmax(axis=1)

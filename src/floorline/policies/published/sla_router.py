@@ -1,4 +1,4 @@
-"""SLARouter: MESS+'s goal from sparse, one-sided feedback."""
+"""SLARouter: the problem of MESS+ with sparse labels of the served model only."""
 
 from __future__ import annotations
 
@@ -20,30 +20,34 @@ from floorline.zoo import Zoo
 BALANCED: MakeEstimator = partial(OnlineLogistic, balanced=True)
 """Online logistic regression with class reweighting, as in the paper."""
 
-_LEAST_RATE = 0.01
-"""Keeps one label among thousands of requests from counting for thousands."""
+_MIN_LABEL_RATE = 0.01
+"""Lower bound of φ̂: one label changes the queue by at most 1/0.01 = 100 requests' shortfall."""
+_SPREAD_REQUESTS = 500
+"""Number of requests over which the running means of the spreads of ŝ and ĉ reach."""
+_MIN_QUALITY_SPREAD = 0.01
+"""Lower bound of the quality spread, so that V is not 0 while the predictor is untrained."""
 
 
 class SlaRouter(EstimatingPolicy):
-    """SLARouter (arXiv 2606.19376).
+    """SLARouter [1]_.
 
     With probability min(1, c/t^¼) one uniformly random model serves; otherwise
 
         m_t = argmin_m  V_t·ĉ_m + Q_t·(τ − ŝ_m(x_t))
 
-    Only the served model's response is ever judged, with an unknown probability φ.
+    Only the served model's response can get a label, with an unknown probability φ.
 
-    What the paper leaves unpublished and what we chose:
+    Choices that the paper does not publish:
 
     - *Queue*: doubly robust, ``Q ← max(0, Q + τ − [ŝ + (F/φ̂)(s − ŝ)])``. Its increments are
-      unbiased for any predictor. The part known at decision time, τ − ŝ, is added then; the
-      correction when (and if) the label comes, so that delay and order do not matter. φ̂ is the
-      share of requests with a label so far.
+      unbiased for every predictor. The part known at decision time, τ − ŝ, is added then. The
+      correction is added when the label arrives, so that delays and the order of labels have no
+      effect. φ̂ is the share of requests with a label so far.
     - *V*: ``V_t = v · (quality spread)/(cost spread)``, with running means of the spreads
-      max − min of ŝ and ĉ over models. A queue of v then makes a typical request go to the best
-      model instead of the cheapest one. One v serves all benchmarks and units.
-    - *Training*: every label trains, weighted by min(1/propensity, clip); each head's positives
-      and negatives are balanced inside the estimator (``OnlineLogistic(balanced=True)``).
+      max − min of ŝ and ĉ over the models. At a queue of length v a typical request goes to the
+      best model instead of the cheapest one. One v fits all benchmarks and cost units.
+    - *Training*: every label trains with weight min(1/propensity, clip). The classes of each head
+      are balanced inside the estimator (``OnlineLogistic(balanced=True)``).
 
     Parameters
     ----------
@@ -54,7 +58,27 @@ class SlaRouter(EstimatingPolicy):
     clip
         Largest importance weight.
     estimator
-        Builds the quality estimator.
+        Constructor of the quality estimator.
+
+    Attributes
+    ----------
+    t_
+        Number of requests so far.
+    reports_
+        Number of requests with a label so far.
+    queues_
+        ``VirtualQueues`` of the SLAs.
+    quality_spread_, cost_spread_
+        Running means of max − min of ŝ and ĉ over the models.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
+
+    References
+    ----------
+    .. [1] SLARouter: arXiv:2606.19376.
     """
 
     name = "sla_router"
@@ -75,7 +99,7 @@ class SlaRouter(EstimatingPolicy):
         self.reports_ = 0
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin with empty queues and an untrained predictor."""
+        """Start with empty queues and an untrained predictor."""
         super().start(zoo, slas, dim)
         self.queues_ = VirtualQueues(slas)
         self.quality_spread_ = 0.0
@@ -84,10 +108,10 @@ class SlaRouter(EstimatingPolicy):
     @property
     def reporting_rate(self) -> float:
         """φ̂, the estimated probability that a request gets a label."""
-        return max(_LEAST_RATE, (self.reports_ + 1.0) / (self.t_ + 1.0))
+        return max(_MIN_LABEL_RATE, (self.reports_ + 1.0) / (self.t_ + 1.0))
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Serve one random model now and then, else minimise V·ĉ + Q·(τ − ŝ)."""
+        """Serve a random model with probability p_t, otherwise minimise V·ĉ + Q·(τ − ŝ)."""
         quality = self.quality_.predict_one(request.features)
         cost = self.cost_.predict_one(request.input_tokens)
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
@@ -104,11 +128,11 @@ class SlaRouter(EstimatingPolicy):
         return Choice(model, (model,), propensities, True, quality, cost)
 
     def on_decision(self, decision: Decision) -> None:
-        """Count the request; move the queue by what is expected of it."""
+        """Count the request; add its expected shortfall to the queue."""
         self.t_ += 1
         if decision.declined:
             return
-        share = 1.0 / min(self.t_, 500)
+        share = 1.0 / min(self.t_, _SPREAD_REQUESTS)
         self.quality_spread_ += share * (
             float(np.ptp(decision.quality_estimates)) - self.quality_spread_
         )
@@ -118,7 +142,7 @@ class SlaRouter(EstimatingPolicy):
     def on_feedback(
         self, decision: Decision, model: int, feedback: Feedback, previous: float | None
     ) -> None:
-        """Train on the label; correct the queue by how far the expectation was off."""
+        """Train on the label; correct the queue by the error of the expected satisfaction."""
         if feedback.model != decision.model:
             return
         weight = min(self.clip, 1.0 / max(decision.propensity, 1e-9))
@@ -130,14 +154,14 @@ class SlaRouter(EstimatingPolicy):
         self.queues_.add(decision.sla, (before - score) / self.reporting_rate)
 
     def queue(self, sla: str) -> float:
-        """Virtual queue Q of an SLA."""
+        """Return the virtual queue Q of an SLA."""
         return self.queues_[sla]
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Open queues for new SLAs."""
+        """Change the SLAs: new ones start with an empty queue."""
         self.queues_.set_slas(slas)
 
     def _V(self) -> float:
         if self.cost_spread_ == 0.0:
             return 0.0
-        return self.v * max(self.quality_spread_, 0.01) / self.cost_spread_
+        return self.v * max(self.quality_spread_, _MIN_QUALITY_SPREAD) / self.cost_spread_

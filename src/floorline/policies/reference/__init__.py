@@ -1,1 +1,1 @@
-"""Reference points that every result table carries."""
+"""Reference policies that result tables compare with."""

@@ -1,4 +1,4 @@
-"""The prompt-less way to spend budgets: what every router under budgets has to beat."""
+"""Reference policy for budgets that ignores the prompt: a fixed mixture that fills them evenly."""
 
 from __future__ import annotations
 
@@ -11,26 +11,38 @@ from floorline.errors import check_number
 from floorline.optimization.budget_lp import Floats, solve_budgets
 from floorline.policies.base import Choice, Request, mixed
 from floorline.policies.budgets.tracker import BudgetTracker
-from floorline.policies.offline_policy import nobody
+from floorline.policies.offline_policy import decline
 from floorline.policies.reference.promptless import KnowsMeans
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
 
 class BudgetFill(KnowsMeans):
-    """Spend every budget evenly over the stream, looking at no prompt.
+    """Spend every budget evenly over the stream; the prompt is ignored.
 
-    Model m serves with probability B_m / (mean cost of m · N); where these exceed 1, the models
-    with the best means come first, so that it is the best mixture that the budgets can pay. What
-    they lack to 1 is the share of requests that nobody serves. If a budget is gone early, the
-    others share its probability.
+    Model m serves with probability B_m / (mean cost of m · N). If the sum exceeds 1, models with
+    higher mean quality come first; the result is the best mixture that the budgets can pay. If the
+    sum is below 1, the rest of the requests is declined. If a budget is used up early, its
+    probability goes to the other models.
 
     Parameters
     ----------
     horizon
-        N.
+        Number N of requests.
     mean_quality, mean_cost
-        (M,) in zoo order.
+        (M,) true means of the stream, in the order of the zoo.
+
+    Attributes
+    ----------
+    weights_
+        (M,) probabilities by SLA.
+    names_
+        Names of the models.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range or the shapes differ.
     """
 
     name = "budget_fill"
@@ -47,7 +59,7 @@ class BudgetFill(KnowsMeans):
         self.horizon = int(check_number("budget_fill.horizon", horizon, low=1, fix=fix))
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Find the mixture of every SLA."""
+        """Compute the mixture of every SLA."""
         super().start(zoo, slas, dim)
         self.weights_ = {
             name: self._fill(BudgetTracker(sla, zoo.names)) for name, sla in slas.items()
@@ -55,22 +67,22 @@ class BudgetFill(KnowsMeans):
         self.names_ = list(zoo.names)
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Find the mixtures that the amounts pay now."""
+        """Compute the mixtures for the changed budgets."""
         self.weights_ = {
             name: self._fill(BudgetTracker(sla, self.names_)) for name, sla in slas.items()
         }
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Draw a model or nobody."""
+        """Draw a model, or decline the request."""
         quality, cost = self._estimates(request)
         weights = self.weights_[request.sla]
         if request.allowed is not None:
-            able = np.where(request.allowed, weights, 0.0)
-            if not able.any():
-                able = request.allowed.astype(np.float64)
-            weights = able * (weights.sum() / able.sum())
+            allowed = np.where(request.allowed, weights, 0.0)
+            if not allowed.any():
+                allowed = request.allowed.astype(np.float64)
+            weights = allowed * (weights.sum() / allowed.sum())
         if rng.random() >= weights.sum():
-            return nobody(quality, cost)._replace(propensities=weights)
+            return decline(quality, cost)._replace(propensities=weights)
         return mixed(weights, quality, cost, rng)
 
     def _fill(self, tracker: BudgetTracker) -> Floats:

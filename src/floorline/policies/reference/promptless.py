@@ -1,4 +1,4 @@
-"""Reference points that look at no prompt: what every learned router has to beat."""
+"""Reference policies that ignore the prompt: random, cheapest, best fixed and static mix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from floorline.policies.estimating_policy import EstimatingPolicy
 
 
 class _Promptless(EstimatingPolicy):
-    """Keeps running means, so that its decisions state an expectation, and uses them not."""
+    """Base of the reference policies.
+
+    Running means give the expected quality of decisions; they do not influence the choice.
+    """
 
     def __init__(self) -> None:
         super().__init__(estimator=RunningMean)
@@ -28,7 +31,7 @@ class _Promptless(EstimatingPolicy):
 
 
 class Random(_Promptless):
-    """Every allowed model with the same probability."""
+    """Serve every allowed model with the same probability."""
 
     name = "random"
 
@@ -40,23 +43,28 @@ class Random(_Promptless):
 
 
 class Cheapest(_Promptless):
-    """The model with the lowest expected cost."""
+    """Serve the model with the lowest expected cost."""
 
     name = "cheapest"
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Serve the cheapest."""
+        """Serve the cheapest allowed model."""
         quality, cost = self._estimates(request)
         return certain(lowest(cost, request.allowed), quality, cost)
 
 
 class KnowsMeans(_Promptless):
-    """Base of reference points that are told the true means of the stream.
+    """Base of reference policies that know the true means of the stream.
 
     Parameters
     ----------
     mean_quality, mean_cost
-        (M,) in zoo order.
+        (M,) means in the order of the zoo.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes differ.
     """
 
     knows: ClassVar[Knows] = "means"
@@ -72,26 +80,26 @@ class KnowsMeans(_Promptless):
 
 
 class BestFixed(KnowsMeans):
-    """The model with the highest mean quality: what one serves who cannot risk the floor."""
+    """Serve the model with the highest mean quality, the safest choice for every floor."""
 
     name = "best_fixed"
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Serve that model."""
+        """Serve the allowed model with the highest mean quality."""
         quality, cost = self._estimates(request)
         return certain(lowest(-self.mean_quality, request.allowed), quality, cost)
 
 
 class StaticMix(KnowsMeans):
-    """The cheapest mixture of two models whose known means meet the floor.
+    """Serve the cheapest mixture of two models whose known means meet the floor.
 
-    Needs no prompt, no feedback and no learning; many published routers lose to it.
+    It needs no prompt, no feedback and no learning. Many published routers do worse.
     """
 
     name = "static_mix"
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Draw from the mixture."""
+        """Draw a model from the mixture."""
         quality, cost = self._estimates(request)
         weights = cheapest_mix(self.mean_quality, self.mean_cost, request.floor, request.allowed)
         return mixed(weights, quality, cost, rng)
