@@ -47,6 +47,17 @@ def test_paths_that_pages_name_are_there(page):
         assert (ROOT / path).exists(), f"{_name(page)} names {path}, which is not there"
 
 
+def test_where_things_are_names_what_the_files_hold():
+    rows = re.findall(r"^\|(.*)\|(.*)\|$", (DOCS / "where-things-are.md").read_text(), re.MULTILINE)
+    checked = 0
+    for part, where in rows:
+        text = "".join((ROOT / path).read_text() for path in _PATH.findall(where))
+        for name in re.findall(r"`(?:\w+\.)*(\w+)`", part):
+            assert name in text, f"{name} is not in {where}"
+            checked += 1
+    assert checked >= 5
+
+
 def test_the_layout_lists_every_folder():
     text = (DOCS / "how-it-works.md").read_text().partition("## Layout")[2]
     package = ROOT / "src" / "floorline"
