@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import rel_entr
 
+from floorline._markdown import markdown_row, markdown_table
 from floorline.guarantees.bernstein import bernstein_lower, bernstein_wealth
 from floorline.guarantees.betting import betting_lower, betting_wealth
 
@@ -210,8 +211,8 @@ def coverage(form, stream, share, runs, length, seed=0):
 
 def verdicts(runs, length, floor=0.8):
     """Share of runs ever called kept or broken, by how far the mean is from the floor."""
-    print("\n| mean satisfaction less floor | labels | ever kept | ever broken | kept at the end |")
-    print("|---:|---:|---:|---:|---:|")
+    head = "mean satisfaction less floor", "labels", "ever kept", "ever broken", "kept at the end"
+    print(f"\n{markdown_table(head, left=())}")
     for gap in (-0.05, -0.02, -0.001, 0.0, 0.02, 0.05):
         rng = np.random.default_rng(1)
         total, kept, broken = np.zeros(runs), np.zeros(runs, bool), np.zeros(runs, bool)
@@ -220,8 +221,8 @@ def verdicts(runs, length, floor=0.8):
             above = betting_wealth(n, total, floor) >= RUIN
             kept |= above
             broken |= betting_wealth(n, n - total, 1 - floor) > RUIN
-        shares = " | ".join(f"{100 * s.mean():.1f} %" for s in (kept, broken, above))
-        print(f"| {gap:+.3f} | {length:,} | {shares} |")
+        shares = [f"{100 * s.mean():.1f} %" for s in (kept, broken, above)]
+        print(markdown_row([f"{gap:+.3f}", f"{length:,}", *shares]))
 
 
 def main():
@@ -231,12 +232,14 @@ def main():
     options = parser.parse_args()
     started = time.perf_counter()
     tenth = options.length // 10
-    print(f"| form | stream | φ | covered | width at {tenth:,} | width at {options.length:,} |")
-    print("|---|---|---:|---:|---:|---:|")
+    widths_at = (f"width at {length:,}" for length in (tenth, options.length))
+    print(markdown_table(["form", "stream", "φ", "covered", *widths_at], left=(0, 1)))
     for name, form, shown, stream, share in ROWS:
         covered, widths = coverage(form, stream, share, options.runs, options.length)
-        cells = " | ".join("-" if np.isnan(w) else f"{w:.3f}" for w in widths)
-        print(f"| {name} | {shown} | {share:g} | {100 * covered:.1f} % | {cells} |", flush=True)
+        cells = ["-" if np.isnan(w) else f"{w:.3f}" for w in widths]
+        print(
+            markdown_row([name, shown, f"{share:g}", f"{100 * covered:.1f} %", *cells]), flush=True
+        )
     verdicts(options.runs, options.length)
     print(f"\n{options.runs:,} runs each, {time.perf_counter() - started:.0f} s")
 

@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 
+from floorline._markdown import markdown_row, markdown_table
 from floorline.policies import make_policy
 from floorline.replay.environment import GivenFeatures
 from floorline.router import Router
@@ -56,9 +57,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     started = time.perf_counter()
-    print("| policy | φ | floor | mean − floor | ever falsely kept | ever falsely broken ", end="")
-    print("| at the end: kept | at risk | broken | unknown |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    ever = "ever falsely kept", "ever falsely broken"
+    at_end = "at the end: kept", "at risk", "broken", "unknown"
+    print(markdown_table(["policy", "φ", "floor", "mean − floor", *ever, *at_end]))
     with ProcessPoolExecutor(options.jobs) as pool:
         for (policy, floor), share in product(
             [("sla_router", 0.75), ("random", 0.687)], [1.0, 0.2, 0.05]
@@ -71,10 +72,9 @@ def main():
                 for w in ("kept", "at risk", "broken", "unknown")
             ]
             shares = [np.mean(kept), np.mean(broken), *ends]
-            cells = " | ".join(f"{100 * value:.1f} %" for value in shares)
-            print(
-                f"| {policy} | {share:g} | {floor} | {np.mean(gaps):+.3f} | {cells} |", flush=True
-            )
+            cells = [f"{100 * value:.1f} %" for value in shares]
+            where = [policy, f"{share:g}", floor, f"{np.mean(gaps):+.3f}"]
+            print(markdown_row([*where, *cells]), flush=True)
     print(
         f"\n{options.runs} runs of {options.length:,} requests, "
         f"{time.perf_counter() - started:.0f} s"

@@ -110,19 +110,19 @@ def main():
     rows = np.random.default_rng(0).permutation(whole.rows)
     history = history_of(whole, rows[: whole.rows // 2])
     data = whole.take(rows[whole.rows // 2 :])
-    head = "truth | IPS | SNIPS | DR | inside, %"
-    print(f"| log | φ | other policy | labels, worth | replayed | {head} | cost: {head} |")
-    print("|---|---:|---|" + "---:|" * 12)
+    forms = "truth", "IPS", "SNIPS", "DR", "inside, %"
+    first = "log", "φ", "other policy", "labels, worth", "replayed"
+    print(markdown_table([*first, *forms, f"cost: {forms[0]}", *forms[1:]], left=(0, 2)))
     seeds = range(options.seeds)
     for logger, given, share in LOGGERS:
         logs = [logged(data, logger, given, share, options.floor, seed) for seed in seeds]
         for target, parameters in TARGETS:
-            where = f"| {logger} | {share:g} | {target} |"
+            where = logger, f"{share:g}", target
             given_to = (target, parameters, options.floor)
             try:
                 found = [estimate(data, history, logs[s], *given_to, s) for s in seeds]
             except NoSupport as refusal:
-                print(f"{where} refused: {refusal} |", flush=True)
+                print(markdown_row([*where, f"refused: {refusal}"]), flush=True)
                 continue
             made, real = zip(*found, strict=True)
             labels = np.mean([w.labels for w in made])
@@ -135,7 +135,7 @@ def main():
                 means = np.mean([[e.value for e in t] for t in three], axis=0)
                 cells += [f"{scale * value:.3f}" for value in (values.mean(), *means)]
                 cells += [inside(three, values)]
-            print(where, " | ".join(cells), "|", flush=True)
+            print(markdown_row([*where, *cells]), flush=True)
     print(f"\n{options.seeds} seeds each, {time.perf_counter() - started:.0f} s")
 
 

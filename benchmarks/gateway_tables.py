@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from floorline._markdown import markdown_table
+
 KINDS = ((False, "Answers in one piece"), (True, "Streams of 20 chunks"))
 
 
@@ -38,7 +40,7 @@ def _speed(visits, names, labels, stream, title):
             row += [added[k] for k in keys[:3]]
             row += [_ms(one, "ttfb_p50"), added["ttfb_p50"]] if stream else []
             rows.append(row)
-    return f"### {title}\n\n{_table(head, rows)}"
+    return f"### {title}\n\n{markdown_table(head, rows)}"
 
 
 def _ratios(visits, names, labels):
@@ -54,7 +56,7 @@ def _ratios(visits, names, labels):
                 ratios = [ours[r]["per_second"] / theirs[r]["per_second"] for r in both]
                 row.append(f"{np.median(ratios):.1f}×" if ratios else "")
             rows.append(row)
-    return f"### Ratios\n\n{_table(head, rows)}"
+    return f"### Ratios\n\n{markdown_table(head, rows)}"
 
 
 def _process(visits, names, labels):
@@ -69,7 +71,7 @@ def _process(visits, names, labels):
             row.append(form.format(np.median(values)) if values else "")
         row += [f"{_median(_cells(visits, name, last, s), 'cpu_us'):,.0f}" for s in (False, True)]
         rows.append(row)
-    return f"### The process\n\n{_table(head, rows)}"
+    return f"### The process\n\n{markdown_table(head, rows)}"
 
 
 def _troubles(visits):
@@ -118,8 +120,3 @@ def _ms(cells, key):
 def _added(cells, base, key):
     both = cells.keys() & base.keys()
     return f"{np.median([cells[r][key] - base[r][key] for r in both]):.2f}" if both else ""
-
-
-def _table(head, rows):
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

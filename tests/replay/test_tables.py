@@ -9,7 +9,7 @@ from rich.console import Console
 from floorline.replay.compare import compare
 from floorline.replay.run import stream_means
 from floorline.replay.spec import Spec
-from floorline.replay.tables import markdown_table, records, rich_table, save
+from floorline.replay.tables import markdown_results, records, rich_table, save
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def means(simulated):
 
 def test_cost_at_equal_satisfaction_is_over_the_mix_that_satisfies_as_many(results, means):
     quality, cost = means
-    lines = markdown_table(results, means, cost_unit="USD").splitlines()
+    lines = markdown_results(results, means, cost_unit="USD").splitlines()
     header = [cell.strip() for cell in lines[0].split("|")]
     shown = {
         (cells[1], cells[2]): float(cells[header.index("/ equal")])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from floorline._markdown import markdown_table
 from floorline.replay.budgets import BudgetScores, Totals, relative_scores
 from floorline.replay.compare import Result
 from floorline.report.plots import PERCENT, colour, save_figure
@@ -44,22 +45,21 @@ def markdown(found: dict[Setting, dict[str, list[BudgetScores]]], cost_unit: str
         lines += [
             f"### {requests:,} requests, budgets of {factor:g} × the cheapest model's bill",
             "",
-            f"| policy | / LP on estimates | / optimum | quality per {cost_unit} | served | "
-            + " | ".join(here)
-            + " |",
-            "|---|---:|---:|---:|---:|" + "---:|" * len(here),
         ]
+        rows = []
         for shown in next(iter(here.values())):
             every = [score for by in here.values() for score in by[shown]]
             cells = [
+                shown,
                 _percent(score.to_estimates for score in every),
                 _percent(score.to_optimum for score in every),
                 f"{np.mean([score.efficiency for score in every]):,.4g}",
                 f"{np.mean([score.throughput for score in every]) / requests:.0%}",
                 *(_percent(score.to_estimates for score in by[shown]) for by in here.values()),
             ]
-            lines.append(f"| {shown} | " + " | ".join(cells) + " |")
-        lines.append("")
+            rows.append(cells)
+        measures = ["/ LP on estimates", "/ optimum", f"quality per {cost_unit}", "served"]
+        lines += [markdown_table(["policy", *measures, *here], rows), ""]
     return lines
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from floorline._markdown import markdown_table
 from floorline.bench.cache import RunCache
 from floorline.bench.suite import Protocols
 from floorline.datasets import RoutingTable
@@ -119,14 +120,14 @@ def markdown(judged: Judged, cost_unit: str) -> Iterator[str]:
     """Tables: means over splits, the floors of the first split, moving floors."""
     labels = list(dict.fromkeys(p.policy for p in judged.protocols))
     means = [average([p for p in judged.protocols if p.policy == label]) for label in labels]
-    yield from ["### All splits", "", *_markdown(summary_table(means)), ""]
+    yield from ["### All splits", "", _markdown(summary_table(means)), ""]
     for label in labels:
         first = next(p for p in judged.protocols if p.policy == label)
         yield from [f"### {label}, floor by floor on the first split", ""]
-        yield from [*_markdown(level_table(first, cost_unit=cost_unit)), ""]
+        yield from [_markdown(level_table(first, cost_unit=cost_unit)), ""]
     if judged.tracked:
         yield from ["### Moving floors", ""]
-        yield from [*_markdown(tracking_table(judged.tracked, cost_unit=cost_unit)), ""]
+        yield from [_markdown(tracking_table(judged.tracked, cost_unit=cost_unit)), ""]
 
 
 def average(runs: Sequence[Protocol]) -> Protocol:
@@ -167,8 +168,7 @@ def _levels(runs: Sequence[Protocol], field: str) -> Any:
     return np.array([[getattr(level, field) for level in run.levels] for run in runs])
 
 
-def _markdown(table: Table) -> list[str]:
-    """Lines of a rich table in Markdown."""
-    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
-    header, *rows = (" | ".join(cells) for cells in zip(*columns, strict=True))
-    return [f"| {header} |", "|---|" + "---:|" * (len(columns) - 1), *(f"| {r} |" for r in rows)]
+def _markdown(table: Table) -> str:
+    """Return a rich table in Markdown."""
+    header = [str(column.header) for column in table.columns]
+    return markdown_table(header, zip(*(column.cells for column in table.columns), strict=True))

@@ -14,7 +14,7 @@ from floorline._version import __version__
 from floorline.bench import budget_tables, protocol
 from floorline.bench.run import ENCODER, ReportSection
 from floorline.bench.suite import Budgets, Suite
-from floorline.replay.tables import LEGEND, markdown_table, save
+from floorline.replay.tables import LEGEND, markdown_results, save
 from floorline.report.plots import front, over_time, response
 
 _RECORDED = ("joblib", "msgspec", "numpy", "polars", "scikit-learn", "scipy", "usearch")
@@ -80,7 +80,7 @@ def _floors(section: ReportSection, folder: Path) -> list[str]:
             "",
             LEGEND,
             "",
-            markdown_table(results, section.means, cost_unit=unit),
+            markdown_results(results, section.means, cost_unit=unit),
         ]
         lines += [*_links(plots, folder), ""]
     return lines

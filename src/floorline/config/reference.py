@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from floorline._markdown import markdown_table
 from floorline.config.explain import flat
 from floorline.config.models import ModelDefaults, ModelSettings
 from floorline.config.settings import Settings
@@ -54,17 +55,17 @@ def _table(place: str, section: type[BaseModel]) -> str:
     lines = [title, ""]
     if section is ModelSettings:
         lines += ["All fields but `name` and `model` may also stand under `defaults`.", ""]
-    lines += ["| field | value | default | meaning |", "|---|---|---|---|"]
     fields = section.model_fields
     own = section.__annotations__
-    for name in sorted(fields, key=lambda n: (not fields[n].is_required(), n not in own)):
-        lines.append(_row(name, fields[name]))
-    return "\n".join(lines)
+    names = sorted(fields, key=lambda n: (not fields[n].is_required(), n not in own))
+    rows = [_row(name, fields[name]) for name in names]
+    head = ("field", "value", "default", "meaning")
+    return "\n".join([*lines, markdown_table(head, rows, left=range(4))])
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(name: str, field: FieldInfo) -> tuple[str, ...]:
     default = "**required**" if field.is_required() else _default(field.default)
-    return f"| `{name}` | {_kind(field)} | {default} | {field.description} |"
+    return f"`{name}`", _kind(field), default, field.description or ""
 
 
 def _default(value: Any) -> str:

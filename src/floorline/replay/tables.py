@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline._extras import needs
+from floorline._markdown import markdown_table
 from floorline._version import __version__
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.policies import policy_class
@@ -111,16 +112,11 @@ def rich_table(
     return table
 
 
-def markdown_table(results: Sequence[Result], means: Means, *, cost_unit: str) -> str:
+def markdown_results(results: Sequence[Result], means: Means, *, cost_unit: str) -> str:
     """The same table in Markdown."""
     header, blocks = _layout(results, means, cost_unit)
-    lines = [
-        "| floor | " + " | ".join(header) + " |",
-        "|---:|---|" + "---:|" * (len(header) - 1),
-    ]
-    for floor, rows in blocks:
-        lines += [f"| {floor:g} | " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    rows = [[f"{floor:g}", *cells] for floor, block in blocks for cells in block]
+    return markdown_table(["floor", *header], rows, left=(1,)) + "\n"
 
 
 def _layout(
