@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 
+from floorline._markdown import markdown_row, markdown_table
 from floorline.datasets import load, simulate
 from floorline.encoders import make_encoder
 from floorline.events import Decision
