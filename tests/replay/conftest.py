@@ -14,7 +14,7 @@ def simulated():
 
 @pytest.fixture(scope="session")
 def gappy():
-    """60 requests to 3 models of a table that states neither tokens nor prices, with gaps."""
+    """60 requests to 3 models of a table with missing labels, without tokens and prices."""
     rng = np.random.default_rng(1)
     quality = (rng.random((60, 3)) < [0.4, 0.6, 0.9]).astype(float)
     cost = rng.random((60, 3)) * [1.0, 4.0, 9.0]

@@ -26,14 +26,14 @@ def data():
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("seed", range(5))
-def test_splits_sum_to_the_total_and_leave_nobody_out(split, seed):
+def test_splits_sum_to_the_total_and_give_every_model_a_budget(split, seed):
     amounts = split_budget(split, 12.5, QUALITY, COST, seed=seed)
     assert amounts.sum() == pytest.approx(12.5)
     assert (amounts > 0).all()
     np.testing.assert_array_equal(amounts, split_budget(split, 12.5, QUALITY, COST, seed=seed))
 
 
-def test_splits_are_those_of_the_paper():
+def test_splits_follow_the_formulas_of_the_paper():
     def shares(split, **more):
         return split_budget(split, 1.0, QUALITY, COST, **more)
 
@@ -58,7 +58,7 @@ def test_one_or_two_models_can_be_split():
         assert split_budget(split, 2.0, QUALITY[:2], COST[:2]).sum() == pytest.approx(2.0)
 
 
-def test_bad_splits_are_refused():
+def test_bad_splits_are_rejected():
     with pytest.raises(InvalidInput, match="choose one of cost, extreme"):
         split_budget("half", 1.0, QUALITY, COST)
     with pytest.raises(InvalidInput, match="total"):
@@ -67,13 +67,13 @@ def test_bad_splits_are_refused():
         split_budget("cost", 1.0, QUALITY, 0 * COST)
 
 
-def test_the_unit_is_the_cheapest_models_bill(data):
+def test_budgets_are_multiples_of_the_cost_of_the_cheapest_model(data):
     spec = Spec("random", 0.0, history=0.5, horizon=200)
-    bill = cheapest_bill(data, spec)
+    unit = cheapest_bill(data, spec)
     run = replay(data, Spec("cheapest", 0.0, history=0.5, horizon=200))
-    assert bill == pytest.approx(run.cost.sum(), rel=0.05)
+    assert unit == pytest.approx(run.cost.sum(), rel=0.05)
     budgets = budgets_for(data, spec, "weighted", 4)
-    assert sum(budgets.values()) == pytest.approx(4 * bill)
+    assert sum(budgets.values()) == pytest.approx(4 * unit)
     assert list(budgets) == list(data.zoo.names)
 
 
@@ -94,7 +94,7 @@ def test_real_costs_never_exceed_a_budget(runs, data):
         assert spent(data, run).sum() == pytest.approx(run.cost.sum()), name
 
 
-def test_runs_are_summed_up_as_in_the_paper(runs):
+def test_metrics_follow_the_definitions_of_the_paper(runs):
     scores = budget_scores(runs)
     for name, run in runs.items():
         score = scores[name]
@@ -107,12 +107,12 @@ def test_runs_are_summed_up_as_in_the_paper(runs):
     assert scores["again"].to_estimates > 0.95
 
 
-def test_ratios_need_their_references(runs):
+def test_ratios_without_their_reference_are_nan(runs):
     score = budget_scores({"port": runs["port"]})["port"]
     assert np.isnan([score.to_estimates, score.to_optimum]).all()
 
 
-def test_runs_on_different_streams_or_budgets_are_not_compared(runs, data):
+def test_runs_on_different_streams_or_budgets_are_rejected(runs, data):
     other = replay(data, Spec("random", 0.0, history=0.5, horizon=250, seed=2))
     with pytest.raises(InvalidInput, match="same stream"):
         budget_scores({"port": runs["port"], "other": other})

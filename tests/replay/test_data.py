@@ -21,7 +21,7 @@ def test_other_tables_list_mean_costs_to_one_digit():
     assert zoo.cost_unit == "J"
 
 
-def test_where_quality_is_unknown_so_is_cost():
+def test_cost_is_unknown_if_quality_is_unknown():
     table = RoutingTable(["a", "b"], ["x", "y"], [[1, np.nan], [1, 1]], [[1, 7], [1, 7]])
     data = prepare(table, HashedNgrams(96))
     assert np.isnan(data.cost[0, 1])
@@ -29,9 +29,9 @@ def test_where_quality_is_unknown_so_is_cost():
     assert data.rows == 2
 
 
-def test_tokens_are_a_quarter_of_the_characters_unless_the_table_says():
+def test_tokens_are_those_of_the_table_or_a_quarter_of_the_characters():
     prompts = ["x" * 9, "y"]
-    told = RoutingTable(prompts, ["m"], [[1], [1]], [[1], [1]], tokens_in=[50, np.nan])
-    untold = RoutingTable(prompts, ["m"], [[1], [1]], [[1], [1]])
-    assert prepare(told, HashedNgrams(96)).input_tokens.tolist() == [50, 0]
-    assert prepare(untold, HashedNgrams(96)).input_tokens.tolist() == [3, 1]
+    counted = RoutingTable(prompts, ["m"], [[1], [1]], [[1], [1]], tokens_in=[50, np.nan])
+    uncounted = RoutingTable(prompts, ["m"], [[1], [1]], [[1], [1]])
+    assert prepare(counted, HashedNgrams(96)).input_tokens.tolist() == [50, 0]
+    assert prepare(uncounted, HashedNgrams(96)).input_tokens.tolist() == [3, 1]

@@ -18,7 +18,7 @@ MODELS = st.builds(
 
 
 @given(MODELS)
-def test_text_reads_back_as_the_same_model(model):
+def test_the_text_of_a_model_is_parsed_to_an_equal_model(model):
     assert FeedbackModel.parse(str(model)) == model
 
 
@@ -32,14 +32,14 @@ def test_text_reads_back_as_the_same_model(model):
         ("negative:0.2+noisy:0.1", FeedbackModel(negative_only=0.2, noise=0.1)),
     ],
 )
-def test_terms_are_read(text, expected):
+def test_terms_are_parsed(text, expected):
     assert FeedbackModel.parse(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "none", "full:1", "sparse", "sparse:", "sparse:x", "full++served", "noisy=1"]
 )
-def test_unreadable_text_is_refused_with_all_terms_named(text):
+def test_other_texts_are_rejected_with_all_terms_in_the_error(text):
     with pytest.raises(InvalidInput, match=r"feedback is .*full, served, sparse:SHARE"):
         FeedbackModel.parse(text)
 
@@ -55,7 +55,7 @@ def test_unreadable_text_is_refused_with_all_terms_named(text):
         ("noisy:-0.1", "noise"),
     ],
 )
-def test_numbers_out_of_range_are_refused_by_field(text, field):
+def test_numbers_out_of_range_are_rejected_by_field(text, field):
     with pytest.raises(InvalidInput, match=rf"feedback\.{field} is .*give"):
         FeedbackModel.parse(text)
 
@@ -65,34 +65,34 @@ def reveal_many(text, labels, served=0, n=20_000):
     return [model.reveal(labels, served, rng.at(t)) for t in range(n)]
 
 
-def test_full_feedback_reveals_all_that_was_called_at_once():
+def test_full_feedback_reveals_the_labels_of_all_called_models_at_once():
     assert reveal_many("full", {2: 1.0, 0: 0.0}, n=1) == [[(0, 2, 1.0), (0, 0, 0.0)]]
 
 
-def test_served_feedback_reveals_the_served_response_only():
+def test_served_feedback_reveals_the_label_of_the_served_model_only():
     assert reveal_many("served", {2: 1.0, 0: 0.25}, served=0, n=1) == [[(0, 0, 0.25)]]
 
 
 def test_sparse_feedback_reveals_its_share():
-    heard = reveal_many("sparse:0.05", {0: 1.0})
-    assert np.mean([len(one) for one in heard]) == pytest.approx(0.05, abs=0.006)
+    revealed = reveal_many("sparse:0.05", {0: 1.0})
+    assert np.mean([len(one) for one in revealed]) == pytest.approx(0.05, abs=0.006)
 
 
-def test_delays_are_geometric_with_the_mean_asked_for():
+def test_delays_are_geometric_with_the_given_mean():
     delays = np.array([one[0].delay for one in reveal_many("delayed:20", {0: 1.0})])
     assert delays.mean() == pytest.approx(20, rel=0.04)
     assert delays.min() == 0
     assert (delays == 0).mean() == pytest.approx(1 / 21, abs=0.006)
 
 
-def test_negative_only_feedback_reveals_dissatisfaction_at_its_rate_and_nothing_else():
+def test_negative_only_feedback_reveals_labels_below_one_half_at_its_rate():
     assert not any(reveal_many("negative:0.3", {0: 1.0}))
     assert not any(reveal_many("negative:1", {0: 0.5}, n=100))
-    heard = reveal_many("negative:0.3+sparse:0.5", {0: 0.0})
-    assert np.mean([len(one) for one in heard]) == pytest.approx(0.15, abs=0.01)
+    revealed = reveal_many("negative:0.3+sparse:0.5", {0: 0.0})
+    assert np.mean([len(one) for one in revealed]) == pytest.approx(0.15, abs=0.01)
 
 
-def test_noise_turns_its_share_of_scores_round():
+def test_noise_inverts_its_share_of_labels():
     scores = [one[0].score for one in reveal_many("noisy:0.1", {0: 1.0})]
     assert np.mean(scores) == pytest.approx(0.9, abs=0.007)
     assert set(scores) == {0.0, 1.0}
@@ -104,14 +104,14 @@ def test_noise_turns_its_share_of_scores_round():
     b=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     seed=st.integers(0, 2**32),
 )
-def test_what_is_revealed_and_when_does_not_depend_on_the_labels(model, a, b, seed):
+def test_models_and_delays_of_revealed_labels_do_not_depend_on_the_labels(model, a, b, seed):
     rng = CounterRng(seed)
-    heard = [model.reveal(dict(enumerate(labels)), 1, rng.at(3)) for labels in (a, b)]
-    assert [one[:2] for one in heard[0]] == [one[:2] for one in heard[1]]
+    revealed = [model.reveal(dict(enumerate(labels)), 1, rng.at(3)) for labels in (a, b)]
+    assert [one[:2] for one in revealed[0]] == [one[:2] for one in revealed[1]]
 
 
 @given(model=MODELS, labels=st.lists(st.floats(0, 1), min_size=3, max_size=3))
-def test_as_many_numbers_are_drawn_whatever_the_labels(model, labels):
+def test_the_number_of_draws_does_not_depend_on_the_labels(model, labels):
     after = []
     for scores in (labels, [1.0, 1.0, 1.0]):
         rng = np.random.default_rng(1)

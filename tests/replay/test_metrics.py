@@ -51,7 +51,7 @@ def data_of(quality, cost):
 AGAINST = References(static_mix=2.0, best_fixed=10.0, oracle=1.0)
 
 
-def test_scores_by_hand():
+def test_scores_of_a_run_of_four_requests():
     found = score(
         run_of(
             [1, 0, 0, 1],
@@ -62,7 +62,7 @@ def test_scores_by_hand():
         ),
         AGAINST,
     )
-    # Means so far: 1, 1/2, 1/3, 1/2; all four count, as a tenth of four is none.
+    # Means so far: 1, 1/2, 1/3, 1/2. All four count, because a tenth of four rounds down to 0.
     assert found.satisfaction == 0.5
     assert found.floor_met == 1.0
     assert found.violation == 0.25
@@ -79,28 +79,28 @@ def test_violations_before_the_burn_in_do_not_count():
     assert score(run_of(late, [1] * 20, floor=0.99), AGAINST).violation == pytest.approx(2 / 18)
 
 
-def test_a_floor_met_to_rounding_is_met():
+def test_a_floor_missed_by_a_rounding_error_counts_as_met():
     found = score(run_of([0.1] * 3, [1] * 3, floor=0.1 + 1e-12), AGAINST)
     assert (found.floor_met, found.violation) == (1.0, 0.0)
 
 
-def test_where_a_free_model_is_enough_ratios_are_one_or_infinite():
+def test_ratios_to_a_free_reference_are_one_or_infinite():
     free = References(static_mix=0.0, best_fixed=0.0, oracle=0.0)
     assert score(run_of([1], [0.0]), free).cost_per_oracle == 1.0
     assert score(run_of([1], [2.0]), free).cost_per_static_mix == math.inf
     assert score(run_of([1], [0.0]), free).savings == 0.0
 
 
-def test_references_by_hand():
+def test_references_of_a_stream_of_four_requests():
     data = data_of([[0, 1], [1, 1], [0, 1], [1, 1]], [[1, 4], [1, 4], [1, 4], [1, 4]])
     found = references(data, run_of([1] * 4, [1] * 4, floor=0.75))
     assert found.static_mix == pytest.approx(0.5 * 1 + 0.5 * 4)
     assert found.best_fixed == 4.0
-    # Only one of the two requests that the cheap model fails needs the dear one.
+    # Only one of the two requests that the cheap model fails needs the expensive one.
     assert found.oracle == pytest.approx((3 * 1 + 4) / 4)
 
 
-def test_references_leave_gaps_out():
+def test_references_skip_missing_labels():
     data = data_of([[np.nan, 1], [1, 1], [1, 1]], [[np.nan, 4], [1, 6], [1, 6]])
     found = references(data, run_of([1] * 3, [1] * 3, floor=1.0))
     assert found.oracle == pytest.approx((4 + 1 + 1) / 3)
@@ -111,7 +111,7 @@ def test_running_means():
     assert running_mean(np.array([1.0, 0.0, 0.5])).tolist() == [1.0, 0.5, 0.5]
 
 
-def test_intervals_over_seeds_cover_as_often_as_they_say():
+def test_intervals_over_seeds_have_their_nominal_coverage():
     values = np.random.default_rng(0).normal(3.0, 2.0, size=(2000, 5))
     found = [mean_and_interval(row.tolist()) for row in values]
     covered = np.mean([abs(mean - 3.0) <= half for mean, half in found])

@@ -1,4 +1,4 @@
-"""A policy that searches everything it can reach finds no label it was not told."""
+"""Tests that a policy that searches all reachable objects finds no label it may not know."""
 
 import gc
 from collections.abc import Iterator
@@ -15,30 +15,30 @@ from floorline.replay.spec import Spec
 
 
 def reachable(*roots: object) -> Iterator[object]:
-    """Every object that code holding ``roots`` gets at without leaving through the interpreter.
+    """All objects that are reachable from ``roots``, without modules and classes.
 
-    Modules and classes are not entered: from them all of a process can be reached.
+    Modules and classes are skipped, because every object of the process is reachable from them.
     """
     seen: dict[int, object] = {}
     waiting = list(roots)
     while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, ModuleType | type | BuiltinFunctionType):
+        item = waiting.pop()
+        if id(item) in seen or isinstance(item, ModuleType | type | BuiltinFunctionType):
             continue
-        seen[id(thing)] = thing
-        yield thing
-        if isinstance(thing, np.ndarray):
-            waiting.append(thing.base)
-        elif isinstance(thing, FunctionType):
-            waiting += [*(thing.__closure__ or ()), thing.__defaults__, thing.__kwdefaults__]
-        elif isinstance(thing, MethodType):
-            waiting += [thing.__self__, thing.__func__]
+        seen[id(item)] = item
+        yield item
+        if isinstance(item, np.ndarray):
+            waiting.append(item.base)
+        elif isinstance(item, FunctionType):
+            waiting += [*(item.__closure__ or ()), item.__defaults__, item.__kwdefaults__]
+        elif isinstance(item, MethodType):
+            waiting += [item.__self__, item.__func__]
         else:
-            waiting += gc.get_referents(thing)
+            waiting += gc.get_referents(item)
 
 
 class Spy(Policy):
-    """Serves the first model and keeps every array it can reach."""
+    """Policy that serves the first model and collects all arrays it can reach."""
 
     name = "spy"
     arrays: ClassVar[list[np.ndarray]] = []
@@ -47,28 +47,28 @@ class Spy(Policy):
         self.zoo, self.slas = zoo, slas
 
     def decide(self, request, rng):
-        self.look(request, rng)
+        self.collect(request, rng)
         return certain(0, np.zeros(len(self.zoo)), np.ones(len(self.zoo)))
 
     def on_decision(self, decision):
-        self.look(decision)
+        self.collect(decision)
 
     def on_outcome(self, decision, model, outcome):
-        self.look(decision, model, outcome)
+        self.collect(decision, model, outcome)
 
     def on_feedback(self, decision, model, feedback, previous):
-        self.look(decision, model, feedback, previous)
+        self.collect(decision, model, feedback, previous)
 
-    def look(self, *given):
-        found = (thing for thing in reachable(self, *given) if isinstance(thing, np.ndarray))
+    def collect(self, *given):
+        found = (item for item in reachable(self, *given) if isinstance(item, np.ndarray))
         known = {id(array) for array in Spy.arrays}
         Spy.arrays += [array for array in found if id(array) not in known]
 
 
-class ToldSpy(Spy):
-    """Is told every label."""
+class LabelSpy(Spy):
+    """Spy that knows all labels."""
 
-    name = "told_spy"
+    name = "label_spy"
     knows = "labels"
 
     def __init__(self, *, quality, cost):
@@ -99,5 +99,5 @@ def test_a_policy_reaches_no_table_of_labels_or_costs(spied):
     assert Spy.arrays
 
 
-def test_a_policy_that_is_told_the_labels_is_seen_to_hold_them(spied):
-    assert spied(ToldSpy)
+def test_the_labels_of_a_policy_that_knows_them_are_found(spied):
+    assert spied(LabelSpy)

@@ -31,7 +31,7 @@ def means(simulated):
     return stream_means(simulated, np.arange(simulated.rows))
 
 
-def test_cost_at_equal_satisfaction_is_over_the_mix_that_satisfies_as_many(results, means):
+def test_cost_at_equal_satisfaction_is_relative_to_the_mix_of_the_same_satisfaction(results, means):
     quality, cost = means
     lines = markdown_results(results, means, cost_unit="USD").splitlines()
     header = [cell.strip() for cell in lines[0].split("|")]
@@ -41,7 +41,7 @@ def test_cost_at_equal_satisfaction_is_over_the_mix_that_satisfies_as_many(resul
     }
     for floor in (0.7, 0.9):
         runs = [r.scores for r in results if (r.spec.policy, r.spec.floor) == ("mess_plus", floor)]
-        by_hand = []
+        expected = []
         for scores in runs:
             mixes = [
                 share * cost[a] + (1 - share) * cost[b]
@@ -51,8 +51,8 @@ def test_cost_at_equal_satisfaction_is_over_the_mix_that_satisfies_as_many(resul
                 if share * quality[a] + (1 - share) * quality[b]
                 >= min(scores.satisfaction, quality.max()) - 1e-12
             ]
-            by_hand.append(scores.cost / min(mixes))
-        assert shown[f"{floor:g}", "mess_plus"] == pytest.approx(np.mean(by_hand), rel=0.03)
+            expected.append(scores.cost / min(mixes))
+        assert shown[f"{floor:g}", "mess_plus"] == pytest.approx(np.mean(expected), rel=0.03)
 
 
 @pytest.mark.parametrize("wide", [True, False])
@@ -74,7 +74,7 @@ def test_the_table_shows_every_policy_at_every_floor(wide, results, means):
     assert "…" not in text
 
 
-def test_one_record_a_run_with_what_makes_it_repeatable(results):
+def test_there_is_one_record_per_run_without_times(results):
     rows = records(results)
     assert len(rows) == 12
     assert rows[0]["policy"] == "mess_plus"
@@ -83,7 +83,7 @@ def test_one_record_a_run_with_what_makes_it_repeatable(results):
     assert sum(json.loads(rows[0]["calls"]).values()) == pytest.approx(1.0)
 
 
-def test_results_read_back_from_parquet_and_json(results, tmp_path):
+def test_results_in_parquet_and_json_equal_the_records(results, tmp_path):
     written = save(results, tmp_path / "new" / "folder", about={"digest": "abc"})
     assert [path.name for path in written] == ["results.parquet", "results.json", "times.json"]
     frame = pl.read_parquet(written[0])

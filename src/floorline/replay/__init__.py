@@ -1,4 +1,4 @@
-"""Fold a policy over a routing table as if it were live traffic, and measure it."""
+"""Replay: policies over routing tables as if they were live traffic, and their metrics."""
 
 from floorline.replay.compare import Result, compare
 from floorline.replay.data import ReplayData, prepare

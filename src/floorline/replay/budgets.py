@@ -1,4 +1,4 @@
-"""Replays under budgets: how PORT's paper splits money among models, and what it measures."""
+"""Replays under budgets: splits of a total budget among models and metrics, as in PORT's paper."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ SPLITS = ("weighted", "extreme", "random", "uniform", "cost", "perf")
 """Ways to divide a total budget among models."""
 
 _EXTREME_SHARE = 0.8
+"""Share of the budget for the favoured models of the extreme split, as in the paper."""
 
 
 def cheapest_bill(data: ReplayData, spec: Spec) -> float:
-    """What the stream would cost if its cheapest model served all of it: the paper's unit."""
+    """Return the cost of the stream if its cheapest model served all of it: the paper's unit."""
     _, stream = stream_rows(data, spec)
     return float(stream_means(data, stream)[1].min()) * len(stream)
 
@@ -36,7 +37,7 @@ def split_budget(
     seed: int = 0,
     favoured: int | None = None,
 ) -> NDArray[np.float64]:
-    """Divide a total budget among models, as arXiv 2509.02718 (section 5) does.
+    """Divide a total budget among models, as in section 5 of PORT's paper [1]_.
 
     ==========  =====================================================================
     weighted    in proportion to √(mean quality / mean cost)
@@ -44,13 +45,13 @@ def split_budget(
     perf        in proportion to mean quality
     uniform     equally
     random      in proportion to draws, uniform from 5 to 30
-    extreme     80 % to the few models with the least quality for money, equally, and
+    extreme     80 % to the few models with the lowest quality per cost, equally, and
                 20 % to the others, equally
     ==========  =====================================================================
 
-    The means are to be those of the history, which is known beforehand; the published code writes
-    those of its three data sets as constants. It runs 100 random splits and five extreme ones (1 to
-    5 favoured models); here the seed draws one of either.
+    Pass the means of the history, which are known beforehand; the published code contains those of
+    its three data sets as constants. It runs 100 random splits and five extreme ones (1 to 5
+    favoured models). Here the seed draws one of them.
 
     Parameters
     ----------
@@ -59,15 +60,24 @@ def split_budget(
     total
         Amount to divide.
     quality, cost
-        (M,) means.
+        (M,) mean quality and mean cost.
     seed
-        Of the random and the extreme split.
+        Seed of the random and the extreme split.
     favoured
-        Number of models that share 80 % in the extreme split; drawn from 1 to 5 if not given.
+        Number of models that share 80 % in the extreme split. Default: drawn from 1 to 5.
 
     Returns
     -------
     (M,) budgets, which sum to the total
+
+    Raises
+    ------
+    InvalidInput
+        If the split is unknown, the total negative, or the split undefined for free models.
+
+    References
+    ----------
+    .. [1] PORT: arXiv:2509.02718.
 
     Examples
     --------
@@ -78,7 +88,8 @@ def split_budget(
     check_one_of("split", split, SPLITS)
     check_number("total", total, low=0.0, fix="give an amount of 0 or more")
     if (cost <= 0).any() and split in ("weighted", "cost", "extreme"):
-        raise InvalidInput("cost", cost.tolist(), "split budgets of free models uniformly")
+        fix = f"choose another split: {split!r} divides by the cost, which is 0 for free models"
+        raise InvalidInput("cost", cost.tolist(), fix)
     models = len(cost)
     rng = np.random.default_rng([seed, 0xB0D6E7])
     if split == "weighted":
@@ -101,19 +112,29 @@ def split_budget(
 
 
 def budgets_for(data: ReplayData, spec: Spec, split: str, factor: float) -> dict[str, float]:
-    """Budgets by model for a spec's stream: ``factor`` times the cheapest model's bill, split.
+    """Return the budgets of a stream by model: ``factor`` times ``cheapest_bill``, split.
 
-    Means are those of the history; of the stream if there is none.
+    The means for the split are those of the history, or of the stream if there is no history.
     """
-    past, stream = stream_rows(data, spec)
-    quality, cost = stream_means(data, past if len(past) else stream)
+    history, stream = stream_rows(data, spec)
+    quality, cost = stream_means(data, history if len(history) else stream)
     total = factor * cheapest_bill(data, spec)
     amounts = split_budget(split, total, quality, cost, seed=spec.seed)
     return dict(zip(data.zoo.names, amounts.tolist(), strict=True))
 
 
 class Totals(NamedTuple):
-    """What a run came to: Σd of what was served, the bill, and how many were served."""
+    """Totals of a run under budgets.
+
+    Parameters
+    ----------
+    performance
+        Sum of the labels of the served requests.
+    cost
+        Cost of all calls.
+    throughput
+        Number of served requests.
+    """
 
     performance: float
     cost: float
@@ -121,12 +142,22 @@ class Totals(NamedTuple):
 
 
 class BudgetScores(msgspec.Struct, frozen=True):
-    """A run under budgets, summed up as in PORT's paper.
+    """Metrics of a run under budgets, as in PORT's paper.
 
-    ``performance`` Σd over the requests that were served, ``cost`` their bill, ``efficiency``
-    performance per cost, ``throughput`` the number served. The ratios are performance relative to
-    the program over the estimates and to that over the labels, both replayed on the same stream;
-    NaN where they were not.
+    Parameters
+    ----------
+    performance
+        Sum of the labels of the served requests.
+    cost
+        Cost of all calls.
+    efficiency
+        Performance per cost.
+    throughput
+        Number of served requests.
+    to_estimates
+        Performance relative to ``lp_on_estimates`` on the same stream; NaN if not replayed.
+    to_optimum
+        Performance relative to ``budget_oracle`` on the same stream; NaN if not replayed.
     """
 
     performance: float
@@ -138,7 +169,11 @@ class BudgetScores(msgspec.Struct, frozen=True):
 
 
 def budget_scores(runs: Mapping[str, Run]) -> dict[str, BudgetScores]:
-    """Sum up runs of several policies on one stream under the same budgets, by policy.
+    """Compute the metrics of several policies' runs on one stream under the same budgets.
+
+    Returns
+    -------
+    Metrics by policy
 
     Raises
     ------
@@ -148,9 +183,9 @@ def budget_scores(runs: Mapping[str, Run]) -> dict[str, BudgetScores]:
     first = next(iter(runs.values()))
     for run in runs.values():
         if not np.array_equal(run.row, first.row):
-            raise InvalidInput("runs", run.spec.policy, "replay all on the same stream")
+            raise InvalidInput("runs", run.spec.policy, "replay all runs on the same stream")
         if dict(run.spec.budgets) != dict(first.spec.budgets):
-            raise InvalidInput("runs", run.spec.policy, "replay all under the same budgets")
+            raise InvalidInput("runs", run.spec.policy, "replay all runs under the same budgets")
 
     totals = {
         name: Totals(
@@ -164,11 +199,11 @@ def budget_scores(runs: Mapping[str, Run]) -> dict[str, BudgetScores]:
 
 
 def relative_scores(totals: Mapping[str, Totals]) -> dict[str, BudgetScores]:
-    """Set what runs came to in relation to the two programs, by policy."""
+    """Compute the metrics of runs from their totals, relative to the two linear programs."""
 
     def relative(to: str, value: float) -> float:
-        best = totals[to].performance if to in totals else 0.0
-        return value / best if best > 0 else float("nan")
+        reference = totals[to].performance if to in totals else 0.0
+        return value / reference if reference > 0 else float("nan")
 
     return {
         name: BudgetScores(
@@ -184,7 +219,7 @@ def relative_scores(totals: Mapping[str, Totals]) -> dict[str, BudgetScores]:
 
 
 def spent(data: ReplayData, run: Run) -> NDArray[np.float64]:
-    """(M,) what a run paid each model for the responses that it served."""
+    """Return the (M,) costs of a run's served responses by model."""
     served = run.model != DECLINED
-    bill = np.bincount(run.model[served], run.served_cost[served], minlength=len(data.zoo))
-    return np.asarray(bill, dtype=np.float64)
+    cost = np.bincount(run.model[served], run.served_cost[served], minlength=len(data.zoo))
+    return np.asarray(cost, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Many replays side by side: policies × floors × seeds, on all cores."""
+"""Parallel execution of many replays, and the summary of each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ from floorline.replay.spec import Run, Spec
 from floorline.sla import SLA
 
 POINTS = 200
-"""Number of points that a curve over time keeps."""
+"""Maximum number of points of a curve over time; enough for a smooth line."""
 
 
 class Curves(NamedTuple):
-    """A run over time at up to ``POINTS`` requests: request number, means of both so far."""
+    """A run over time, at up to ``POINTS`` requests.
+
+    Parameters
+    ----------
+    request
+        Numbers of the requests, from 1.
+    satisfaction, cost
+        Running means up to and including these requests.
+    """
 
     request: NDArray[np.int64]
     satisfaction: NDArray[np.float64]
@@ -31,7 +39,25 @@ class Curves(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One run, summed up."""
+    """Summary of one run.
+
+    Parameters
+    ----------
+    data
+        Name of the table.
+    spec
+        Specification of the replay.
+    scores
+        Metrics.
+    calls
+        Share of the requests that each model served, by name.
+    curves
+        The run over time.
+    decide_us, learn_us
+        Median times of a decision and of the learning after it, in microseconds.
+    label
+        Name of the policy in tables and plots. Default: the name of the policy.
+    """
 
     data: str
     spec: Spec
@@ -44,7 +70,7 @@ class Result(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """How tables and plots call the policy."""
+        """Name of the policy in tables and plots."""
         return self.label or self.spec.policy
 
 
@@ -55,14 +81,27 @@ def compare(
     jobs: int = 2,
     progress: Callable[[int], object] | None = None,
 ) -> list[Result]:
-    """Replay every spec; results in the order of the specs, whatever finishes first.
+    """Replay all specifications.
 
-    ``progress`` is told after each replay how many are done.
+    Parameters
+    ----------
+    data
+        The data to replay.
+    specs
+        Specifications of the replays.
+    jobs
+        Number of processes.
+    progress
+        Called after each replay with the number of finished replays.
+
+    Returns
+    -------
+    Results in the order of ``specs``
 
     Raises
     ------
     FloorlineError
-        If a spec breaks a rule; no replay starts then.
+        If a specification breaks a rule. Then no replay starts.
     """
     found: dict[int, Result] = {}
     for number, result in as_finished(data, specs, jobs=jobs):
@@ -75,7 +114,7 @@ def compare(
 def as_finished(
     data: ReplayData, specs: Sequence[Spec], *, jobs: int = 2
 ) -> Iterator[tuple[int, Result]]:
-    """Replay every spec; yield its number and result as soon as it is there."""
+    """Replay all specifications; yield each number and result when the replay has finished."""
     check(data, specs)
     if jobs == 1 or len(specs) == 1:
         for number, spec in enumerate(specs):
@@ -89,7 +128,13 @@ def as_finished(
 
 
 def check(data: ReplayData, specs: Sequence[Spec]) -> None:
-    """Raise at once what the first replay of a spec that breaks a rule would raise."""
+    """Check specifications before the first replay.
+
+    Raises
+    ------
+    FloorlineError
+        If a specification breaks a rule; the error that its replay would raise.
+    """
     for spec in specs:
         SLA("stream", floor=spec.floor)
         FeedbackModel.parse(spec.feedback)
@@ -101,14 +146,14 @@ def check(data: ReplayData, specs: Sequence[Spec]) -> None:
 def _one(data: ReplayData, number: int, spec: Spec) -> tuple[int, Result]:
     with needs("bench", "comparing replays"):
         from threadpoolctl import threadpool_limits
-    # One process a core is enough; linear algebra on top of that would fight for them.
+    # There is one process per core already; more threads for linear algebra would compete for them.
     with threadpool_limits(1):
         run = replay(data, spec)
     return number, summarise(data, run)
 
 
 def summarise(data: ReplayData, run: Run) -> Result:
-    """Sum up one run; only the two times differ between repetitions."""
+    """Summarise one run. Between repetitions only the two times differ."""
     served = run.model[run.model != DECLINED]
     shares = np.bincount(served, minlength=len(data.zoo)) / len(run.model)
     marks = np.unique(np.linspace(0, len(run.model) - 1, POINTS).round().astype(np.int64))

@@ -1,4 +1,4 @@
-"""A routing table made ready to replay: features, labels, costs and the zoo they belong to."""
+"""Conversion of a routing table into the arrays and the zoo that a replay needs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,28 @@ from floorline.zoo import Model, Zoo
 class ReplayData(NamedTuple):
     """Arrays over N requests and M models.
 
-    ``features`` (N, d), ``quality`` and ``cost`` (N, M) with NaN for gaps, ``input_tokens`` (N,),
-    ``output_tokens`` and ``latency`` (N, M) or None; ``encoder`` is the fingerprint.
+    Parameters
+    ----------
+    name
+        Name of the table.
+    zoo
+        The M models and their list prices.
+    features
+        (N, d) features of the prompts.
+    quality
+        (N, M) labels in [0, 1], NaN if unknown.
+    cost
+        (N, M) costs of the calls in the zoo's unit, NaN if the label is unknown.
+    input_tokens
+        (N,) lengths of the prompts.
+    output_tokens
+        (N, M) lengths of the answers, or None.
+    latency
+        (N, M) durations of the calls in seconds, or None.
+    encoder
+        Fingerprint of the encoder.
+    simulated
+        Whether the table is simulated.
     """
 
     name: str
@@ -34,11 +54,11 @@ class ReplayData(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """N."""
+        """Number N of requests."""
         return len(self.quality)
 
     def take(self, rows: NDArray[np.int64]) -> ReplayData:
-        """Return these rows, in this order; a row may come several times."""
+        """Return these rows in this order; a row may occur several times."""
         per_row = ("features", "quality", "cost", "input_tokens", "output_tokens", "latency")
         values = {name: getattr(self, name) for name in per_row}
         taken: dict[str, Any] = {
@@ -48,7 +68,10 @@ class ReplayData(NamedTuple):
 
 
 def prepare(table: RoutingTable, encoder: Encoder) -> ReplayData:
-    """Encode a table's prompts and read its zoo off it."""
+    """Encode the prompts of a table and derive its zoo.
+
+    Prompts whose tokens the table does not count have a quarter of their characters as tokens.
+    """
     if table.tokens_in is None:
         tokens = np.array([approximate_tokens(prompt) for prompt in table.prompts], dtype=np.int64)
     else:
@@ -68,11 +91,11 @@ def prepare(table: RoutingTable, encoder: Encoder) -> ReplayData:
 
 
 def zoo_of(table: RoutingTable) -> Zoo:
-    """Zoo of a table's models.
+    """Return the zoo of a table's models with list prices.
 
-    The simulated zoo states its prices per token. Other tables state what calls cost, not the
-    price list that an operator would know, so each model is listed at its mean cost per call
-    *rounded to one significant digit*; what calls cost beyond that a policy has to learn.
+    The prices of the simulated zoo are per token. Other tables contain costs of calls, but not the
+    price list that an operator knows. So the list price of a model is its mean cost per call,
+    *rounded to one significant digit*; the exact costs must be learned by the policy.
     """
     known = list_prices()
     if table.simulated and set(table.models) <= set(known):

@@ -1,4 +1,4 @@
-"""Feedback models: what users reveal of the labels of models that were called."""
+"""Feedback models: which labels of called models a replay reveals, when and how reliably."""
 
 from __future__ import annotations
 
@@ -14,10 +14,21 @@ _FIX = (
     "noisy:SHARE; for example served+sparse:0.05+delayed:500"
 )
 _DRAWS = 3
+"""Number of uniform draws per label, for share, noise and delay."""
 
 
 class Revealed(NamedTuple):
-    """One label that becomes known ``delay`` requests later; ``model`` is a position."""
+    """One revealed label.
+
+    Parameters
+    ----------
+    delay
+        Number of requests after which it arrives.
+    model
+        Position of the model.
+    score
+        The label in [0, 1].
+    """
 
     delay: int
     model: int
@@ -25,21 +36,27 @@ class Revealed(NamedTuple):
 
 
 class FeedbackModel(msgspec.Struct, frozen=True):
-    """Which labels are revealed, when, and how reliably. Labels of models not called never are.
+    """Which labels are revealed, when and how reliably.
+
+    Labels of models that were not called are never revealed.
 
     Parameters
     ----------
     scope
-        ``"full"``: labels of all models that were called; ``"served"``: only that of the response
-        the user saw.
+        ``"full"``: labels of all called models. ``"served"``: the label of the served model only.
     share
-        Probability φ that a label is revealed, independent of all else.
+        Probability φ that a label is revealed, independent of everything else.
     mean_delay
-        Mean of the geometric number of requests until a revealed label arrives.
+        Mean number of requests until a revealed label arrives; the delay is geometric.
     negative_only
-        If given, only dissatisfaction (score below 1/2) is ever reported, with this probability.
+        If given, only labels below 1/2 (dissatisfaction) are revealed, with this probability.
     noise
-        Probability that a revealed score s is reported as 1 − s.
+        Probability that a label s is revealed as 1 − s.
+
+    Raises
+    ------
+    InvalidInput
+        If a parameter is outside its range.
 
     Examples
     --------
@@ -72,7 +89,7 @@ class FeedbackModel(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> FeedbackModel:
-        """Read a feedback model from text such as ``served+sparse:0.05+noisy:0.1``.
+        """Read a feedback model from a text such as ``served+sparse:0.05+noisy:0.1``.
 
         Raises
         ------
@@ -114,18 +131,23 @@ class FeedbackModel(msgspec.Struct, frozen=True):
     def reveal(
         self, labels: dict[int, float], served: int, rng: np.random.Generator
     ) -> list[Revealed]:
-        """Choose what becomes known of one request.
+        """Choose the revealed labels of one request.
 
         Parameters
         ----------
         labels
-            Score of every called model, by position.
+            Labels of the called models, by position.
         served
-            The model whose response the user saw.
+            Position of the served model.
         rng
-            Drawn from equally often whatever the labels are.
+            Generator. The number of draws does not depend on the labels, so that two replays with
+            different labels reveal at the same requests.
+
+        Returns
+        -------
+        The revealed labels
         """
-        heard: list[Revealed] = []
+        revealed: list[Revealed] = []
         for model, score in labels.items():
             u_share, u_noise, u_delay = rng.random(_DRAWS).tolist()
             if self.scope == "served" and model != served:
@@ -141,10 +163,11 @@ class FeedbackModel(msgspec.Struct, frozen=True):
                 # Inverse of the geometric distribution function, from one uniform draw.
                 stay = self.mean_delay / (1.0 + self.mean_delay)
                 delay = int(np.log1p(-u_delay) / np.log(stay))
-            heard.append(Revealed(delay, model, 1.0 - score if u_noise < self.noise else score))
-        return heard
+            reported = 1.0 - score if u_noise < self.noise else score
+            revealed.append(Revealed(delay, model, reported))
+        return revealed
 
 
 def _number(value: float) -> str:
-    """Shortest text that reads back as this number, without the '+' that joins terms."""
+    """Return the shortest text of a number, without a '+', which separates the terms."""
     return repr(float(value)).removesuffix(".0").replace("e+", "e")

@@ -1,4 +1,4 @@
-"""What a replay is judged by (section 8 of the design)."""
+"""Metrics of a replay: satisfaction, violation, cost, and cost relative to reference points."""
 
 from __future__ import annotations
 
@@ -17,11 +17,26 @@ from floorline.replay.run import stream_means, stream_rows
 from floorline.replay.spec import Run
 
 BURN_IN = 0.1
-"""Share of the stream after which time in violation counts."""
+"""Share of the stream that is ignored in the share of time below the floor: the first means vary
+strongly."""
+
+_ROUNDING = 1e-9
+"""Shortfall at which a floor still counts as met: a mean of labels is exact only to rounding, and
+the oracle meets a floor exactly."""
 
 
 class References(msgspec.Struct, frozen=True):
-    """Mean cost per request of the reference points on one stream at one floor."""
+    """Mean cost per request of the reference points on one stream at one floor.
+
+    Parameters
+    ----------
+    static_mix
+        Cost of the cheapest mixture of two models that meets the floor.
+    best_fixed
+        Cost of the model with the highest mean quality.
+    oracle
+        Minimum cost that meets the floor, with all labels known.
+    """
 
     static_mix: float
     best_fixed: float
@@ -29,12 +44,30 @@ class References(msgspec.Struct, frozen=True):
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """One run, summed up; costs are means per request in the zoo's unit.
+    """Metrics of one run. Costs are means per request in the zoo's unit.
 
-    ``floor_met`` is whether the mean satisfaction at the horizon reached the floor, ``violation``
-    the share of requests after the burn-in at which the mean so far missed it. ``cost`` counts
-    every call, exploration too; ``served_cost`` those of served responses only. ``served`` is the
-    share of requests that some model served.
+    Parameters
+    ----------
+    satisfaction
+        Mean label over all requests.
+    floor_met
+        1 if the mean satisfaction at the end reached the floor, else 0.
+    violation
+        Share of requests after the burn-in at which the mean so far was below the floor.
+    cost
+        Cost of all calls, including exploration.
+    served_cost
+        Cost of the served calls only.
+    cost_per_static_mix, cost_per_oracle
+        Cost relative to the static mix and to the oracle.
+    savings
+        1 minus the cost relative to the best fixed model.
+    explored
+        Share of requests on which the policy explored.
+    labels
+        Mean number of revealed labels per request.
+    served
+        Share of requests that were not declined.
     """
 
     satisfaction: float
@@ -51,33 +84,31 @@ class Scores(msgspec.Struct, frozen=True):
 
 
 def references(data: ReplayData, run: Run) -> References:
-    """Costs of the reference points on a run's stream, exploration-free and in expectation."""
+    """Compute the expected costs of the reference points on a run's stream."""
     _, rows = stream_rows(data, run.spec)
     quality, cost = stream_means(data, rows)
     mix = cheapest_mix(quality, cost, run.spec.floor)
     gaps = np.isnan(data.quality[rows])
     labels = np.where(gaps, 0.0, data.quality[rows])
-    bills = np.where(gaps, np.inf, data.cost[rows])
-    best = cheapest_assignment(labels, bills, run.spec.floor)
+    costs = np.where(gaps, np.inf, data.cost[rows])
+    best = cheapest_assignment(labels, costs, run.spec.floor)
     return References(
         static_mix=float(mix @ cost),
         best_fixed=float(cost[quality.argmax()]),
-        oracle=float(bills[np.arange(len(rows)), best].mean()),
+        oracle=float(costs[np.arange(len(rows)), best].mean()),
     )
 
 
 def score(run: Run, against: References) -> Scores:
-    """Sum up one run."""
+    """Compute the metrics of one run."""
     floor = run.spec.floor
-    so_far = running_mean(run.satisfied)
-    settled = so_far[int(BURN_IN * len(so_far)) :]
+    means = running_mean(run.satisfied)
+    after_burn_in = means[int(BURN_IN * len(means)) :]
     cost = float(run.cost.mean())
-    # A mean of labels is exact only to rounding; the oracle meets a floor to the last label.
-    slack = 1e-9
     return Scores(
-        satisfaction=float(so_far[-1]),
-        floor_met=float(so_far[-1] >= floor - slack),
-        violation=float((settled < floor - slack).mean()),
+        satisfaction=float(means[-1]),
+        floor_met=float(means[-1] >= floor - _ROUNDING),
+        violation=float((after_burn_in < floor - _ROUNDING).mean()),
         cost=cost,
         served_cost=float(run.served_cost.mean()),
         cost_per_static_mix=_ratio(cost, against.static_mix),
@@ -90,19 +121,21 @@ def score(run: Run, against: References) -> Scores:
 
 
 def _ratio(cost: float, reference: float) -> float:
-    """Cost relative to a reference, which is 0 where a free model is good enough."""
+    """Return the cost relative to a reference, which is 0 if a free model meets the floor."""
     if reference > 0:
         return cost / reference
     return 1.0 if cost == 0 else math.inf
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(T,) mean of the values up to each one."""
+    """Return the (T,) means of the values up to and including each one."""
     return np.asarray(np.cumsum(values) / np.arange(1, len(values) + 1))
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean over seeds and half-width of its 95 % confidence interval (Student's t).
+    """Return the mean over seeds and the half-width of its 95 % confidence interval.
+
+    The interval is Student's t interval. For fewer than two values the half-width is NaN.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Parameters of policies as a command line gives them."""
+"""Parsing of policy parameters from the command line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from floorline.errors import InvalidInput
 
 
 def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
-    """Read parameters given as NAME=VALUE, values in JSON or else as text.
+    """Read parameters given as NAME=VALUE.
+
+    VALUE is read as JSON; a value that is not JSON is a text.
 
     Raises
     ------
     InvalidInput
-        If one has no name or no value.
+        If a parameter has no name or no equals sign.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Results as people and programs read them: a rich table, JSON and Parquet."""
+"""Output of results: tables for the terminal and for Markdown, JSON and Parquet."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ with needs("bench", "tables of results"):
     from rich.table import Table
 
 _KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
+"""Mark after a policy's name by what it knows of the stream."""
 
 LEGEND = (
-    "met: seeds in which the mean satisfaction at the end reached the floor. below: share of time "
-    "it was below. Costs count every call, exploration too; / mix and / oracle: over the cost of "
-    "the static mix and of the oracle. saved: against always serving the best model. / equal: over "
-    "the cost of the static mix that satisfies as many as the policy did. µs: median decision. ±: "
-    "95 % interval over seeds. ° is told every prompt beforehand, * the true means, "
-    "** every label; the others learn."
+    "met: number of seeds whose mean satisfaction at the end reached the floor. below: share of "
+    "time with a mean below the floor. Costs include the cost of exploration. / mix, / oracle: "
+    "cost relative to the static mix and to the oracle. saved: relative to always serving the best "
+    "model. / equal: cost relative to the static mix of the same satisfaction. µs: median time of "
+    "a decision. ±: 95 % interval over seeds. ° knows all prompts in advance, * the true means, "
+    "** all labels; the others learn."
 )
-"""What the columns of a table mean."""
+"""Explanation of the columns of a table."""
 
 
 Means = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -43,7 +44,7 @@ Means = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def records(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """One flat record per run, without anything that differs between repetitions."""
+    """Return one flat record per run, without times, so that repetitions give equal records."""
     return [
         {
             "data": result.data,
@@ -63,9 +64,22 @@ def records(results: Iterable[Result]) -> list[dict[str, Any]]:
 
 
 def save(results: Sequence[Result], folder: Path, *, about: dict[str, Any]) -> list[Path]:
-    """Write ``results.parquet`` and ``results.json`` (deterministic) and ``times.json`` (not).
+    """Write ``results.parquet``, ``results.json`` and ``times.json``.
 
-    ``about`` says what the numbers were measured on.
+    The first two are deterministic; only ``times.json`` differs between repetitions.
+
+    Parameters
+    ----------
+    results
+        Results of the replays.
+    folder
+        Folder to write into; created if missing.
+    about
+        Fields to add to ``results.json``, such as the command and the digest of the data.
+
+    Returns
+    -------
+    Paths of the files
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = records(results)
@@ -92,9 +106,20 @@ def save(results: Sequence[Result], folder: Path, *, about: dict[str, Any]) -> l
 def rich_table(
     results: Sequence[Result], means: Means, *, title: str, cost_unit: str, wide: bool = True
 ) -> Table:
-    """Means over seeds with 95 % intervals, a block per floor; fits 80 columns unless ``wide``.
+    """Return a table of means over seeds with 95 % intervals, one block per floor.
 
-    ``means`` are (M,) mean quality and mean cost of the models, for the column "/ equal".
+    Parameters
+    ----------
+    results
+        Results, those of one policy and floor next to each other.
+    means
+        (M,) mean quality and (M,) mean cost of the models, for the column "/ equal".
+    title
+        Title of the table.
+    cost_unit
+        Unit of the costs.
+    wide
+        Whether to include the last three columns; without them the table fits 80 columns.
     """
     table = Table(
         title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
@@ -113,7 +138,7 @@ def rich_table(
 
 
 def markdown_results(results: Sequence[Result], means: Means, *, cost_unit: str) -> str:
-    """The same table in Markdown."""
+    """Return the table of ``rich_table`` as Markdown, with all columns."""
     header, blocks = _layout(results, means, cost_unit)
     rows = [[f"{floor:g}", *cells] for floor, block in blocks for cells in block]
     return markdown_table(["floor", *header], rows, left=(1,)) + "\n"
@@ -138,12 +163,15 @@ def _layout(
 
 
 def by_policy(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
-    """Group neighbouring results of one policy."""
+    """Group results of one policy that are next to each other."""
     return [(shown, list(runs)) for shown, runs in groupby(results, key=lambda r: r.shown)]
 
 
 def cost_scale(cost_unit: str) -> tuple[int, str]:
-    """Number of requests over which costs are shown, and how to say so: dollars are small."""
+    """Return the number of requests that costs are stated for, and the header of the column.
+
+    Costs in dollars are per 1,000 requests, because those per request have many zeros.
+    """
     return (1000, f"{cost_unit}/1k") if cost_unit == "USD" else (1, f"{cost_unit}/request")
 
 
@@ -167,14 +195,17 @@ def _cells(runs: Sequence[Result], means: Means, per: int) -> list[str]:
 
 
 def per_equal_mix(scores: Scores, means: Means) -> float:
-    """Cost over that of the static mix that satisfies as many; 1 buys nothing by looking."""
+    """Return the cost relative to the static mix of the same satisfaction.
+
+    1 means that reading the prompt saves nothing.
+    """
     quality, cost = means
-    reached = min(scores.satisfaction, float(quality.max()))
-    equal = float(cheapest_mix(quality, cost, reached) @ cost)
+    floor = min(scores.satisfaction, float(quality.max()))
+    equal = float(cheapest_mix(quality, cost, floor) @ cost)
     return scores.cost / equal if equal > 0 else math.nan
 
 
 def _plus_minus(mean: float, half: float, digits: int) -> str:
-    # One seed has no interval.
-    spread = "" if math.isnan(half) else f" ±{half:.{digits}f}"
-    return f"{mean:.{digits}f}{spread}"
+    # There is no interval for a single seed.
+    interval = "" if math.isnan(half) else f" ±{half:.{digits}f}"
+    return f"{mean:.{digits}f}{interval}"

@@ -4,7 +4,12 @@ import pytest
 from floorline.errors import InvalidInput
 from floorline.estimators.proteus_checkpoint import save_network
 from floorline.replay import Spec, replay
-from floorline.replay.proteus.moving_floors import SCENARIOS, _tracked, track, tracking_table
+from floorline.replay.proteus.moving_floors import (
+    SCENARIOS,
+    _kept_and_error,
+    track,
+    tracking_table,
+)
 from floorline.replay.proteus.protocol import (
     default_range,
     level_table,
@@ -21,7 +26,7 @@ def network(random_network, simulated):
     return random_network(names, dim, simulated.encoder)
 
 
-def test_the_static_mix_keeps_floors_on_average_and_answers_them(simulated):
+def test_accuracy_of_the_static_mix_follows_the_floor(simulated):
     found = measure(simulated, "static_mix", levels=5)
     quality, cost = stream_means(simulated, np.arange(simulated.rows))
     assert (found.levels[0].floor, found.levels[-1].floor) == default_range(simulated)
@@ -32,7 +37,7 @@ def test_the_static_mix_keeps_floors_on_average_and_answers_them(simulated):
     assert found.gap == pytest.approx(simulated.quality.max(axis=1).mean() - quality.max())
 
 
-def test_the_oracle_keeps_every_floor_exactly(simulated):
+def test_the_oracle_meets_every_floor(simulated):
     found = measure(simulated, "oracle", levels=4)
     assert found.compliance == 1.0
     assert found.within_5 == 1.0
@@ -55,7 +60,7 @@ def test_learning_policies_are_measured_by_the_same_protocol(policy, simulated, 
     assert all(0.3 < level.accuracy < 1.0 for level in found.levels)
 
 
-def test_a_network_states_its_preference_and_is_read_from_disk(network, simulated, tmp_path):
+def test_a_network_gives_its_preference_in_memory_and_from_disk(network, simulated, tmp_path):
     save_network(network, tmp_path, settings={}, data={}, metrics={})
     found = [
         measure(simulated, "proteus", levels=3, parameters=parameters)
@@ -66,7 +71,7 @@ def test_a_network_states_its_preference_and_is_read_from_disk(network, simulate
         assert (a.accuracy, a.cost, a.mu) == (b.accuracy, b.cost, b.mu)
 
 
-def test_a_network_of_other_features_is_refused(random_network, simulated, tmp_path):
+def test_a_network_of_another_encoder_is_rejected(random_network, simulated, tmp_path):
     save_network(random_network(), tmp_path, settings={}, data={}, metrics={})
     spec = Spec("proteus", 0.8, parameters={"checkpoint": str(tmp_path)})
     message = r"encoder is .*: use the encoder of the training, vectors"
@@ -74,7 +79,7 @@ def test_a_network_of_other_features_is_refused(random_network, simulated, tmp_p
         replay(simulated, spec)
 
 
-def test_tables_and_records_hold_every_level(simulated):
+def test_tables_and_records_contain_every_floor(simulated):
     found = measure(simulated, "static_mix", levels=3)
     rows = records([found])
     assert [row["floor"] for row in rows] == [level.floor for level in found.levels]
@@ -84,7 +89,7 @@ def test_tables_and_records_hold_every_level(simulated):
 
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))
-def test_floors_move_within_their_range_and_are_those_requested(scenario):
+def test_floors_of_a_scenario_are_in_their_range_with_their_mean(scenario):
     floors = SCENARIOS[scenario](0.5, 0.8, 1000, np.random.default_rng(0))
     assert floors.shape == (1000,)
     assert (floors.min(), floors.max()) == (0.5, 0.8)
@@ -92,7 +97,7 @@ def test_floors_move_within_their_range_and_are_those_requested(scenario):
     assert floors.mean() == pytest.approx(expected[scenario], abs=0.02)
 
 
-def test_every_request_carries_its_own_floor(simulated):
+def test_every_request_has_its_own_floor(simulated):
     floors = (0.0,) * 60 + (1.0,) * 60
     run = replay(simulated, Spec("static_mix", 0.5, floors=floors))
     cost = run.cost
@@ -104,12 +109,12 @@ def test_every_request_carries_its_own_floor(simulated):
 def test_tracking_compares_windows_or_floors():
     floors = np.repeat([0.5, 1.0], 100)
     satisfied = np.repeat([1.0, 0.8], 100)
-    assert _tracked("step", floors, satisfied) == (0.5, pytest.approx(0.35))
-    turns = np.tile([0.5, 1.0], 100)
-    assert _tracked("tiers", turns, np.ones(200)) == (1.0, pytest.approx(0.25))
+    assert _kept_and_error("step", floors, satisfied) == (0.5, pytest.approx(0.35))
+    alternating = np.tile([0.5, 1.0], 100)
+    assert _kept_and_error("tiers", alternating, np.ones(200)) == (1.0, pytest.approx(0.25))
 
 
-def test_scenarios_are_replayed_per_seed_and_repeat(simulated):
+def test_scenarios_are_replayed_per_seed_and_are_reproducible(simulated):
     found = track(simulated, "static_mix", requests=200, seeds=2, scenarios=("step", "tiers"))
     assert [(t.scenario, t.seed) for t in found] == [
         ("step", 0),

@@ -1,4 +1,4 @@
-"""Floors that move while a policy serves: step, ramp, tiers and bursts (arXiv 2601.19402)."""
+"""Replays with floors that change over time: step, ramp, tiers and bursts (arXiv 2601.19402)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from floorline.replay.run import history_of, replay, stream_means
 from floorline.replay.spec import Spec
 from floorline.replay.tables import cost_scale
 
-REQUESTS, SEEDS, WINDOW = 1000, 5, 100
+REQUESTS, SEEDS = 1000, 5
+"""Number of requests per replay, 10 windows, and number of seeds."""
+WINDOW = 100
+"""Number of requests over which satisfaction and floor are compared."""
 
 Floors = NDArray[np.float64]
 
@@ -50,18 +53,35 @@ SCENARIOS: dict[str, Callable[[float, float, int, np.random.Generator], Floors]]
     "tiers": _tiers,
     "bursts": _bursts,
 }
-"""Step: low, then high. Ramp: from low to high. Tiers: customers with one of three floors, 60, 30
-and 10 % of them. Bursts: five short spells of the high floor over the low one. The paper names
-them and leaves the numbers open."""
+"""Functions (lowest floor, highest floor, number of requests, generator) → floor of each request.
+
+Step: low in the first half, high in the second. Ramp: linear from low to high. Tiers: three floors,
+of 60, 30 and 10 % of the requests. Bursts: low with five short periods of the high floor. The paper
+names the scenarios and leaves the numbers open."""
 
 
 class Tracking(msgspec.Struct, frozen=True):
-    """One scenario under one seed.
+    """Metrics of one scenario under one seed.
 
-    ``kept`` is the share of groups whose mean satisfaction reached the mean of their floors,
-    ``error`` the mean distance of the two. Groups are windows of ``WINDOW`` requests, or all
-    requests of one floor where floors take turns. ``cost_per_mix`` is relative to the static mix
-    that knows every floor.
+    Groups of requests are windows of ``WINDOW`` requests, or, in the scenarios tiers and bursts,
+    all requests with the same floor.
+
+    Parameters
+    ----------
+    policy, scenario, seed
+        What was replayed.
+    accuracy
+        Mean satisfaction.
+    floor
+        Mean floor.
+    kept
+        Share of groups whose mean satisfaction reached the mean of their floors.
+    error
+        Mean absolute difference of the two.
+    cost
+        Mean cost per request.
+    cost_per_mix
+        Cost relative to the static mixes that know every floor.
     """
 
     policy: str
@@ -86,7 +106,27 @@ def track(
     scenarios: Sequence[str] = tuple(SCENARIOS),
     **spec: Any,
 ) -> list[Tracking]:
-    """Replay every scenario under every seed, on held-out rows drawn with replacement."""
+    """Replay every scenario under every seed, on held-out rows drawn with replacement.
+
+    Parameters
+    ----------
+    data
+        Held-out rows.
+    policy
+        Name of the policy.
+    targets
+        Lowest and highest floor. Default: ``default_range``.
+    requests
+        Number of requests per replay.
+    seeds
+        Number of seeds.
+    history
+        Labelled rows that the policy learns from beforehand.
+    scenarios
+        Names of the scenarios.
+    spec
+        Further fields of ``Spec``, such as ``parameters``.
+    """
     low, high = default_range(data) if targets is None else targets
     past = None if history is None else history_of(history)
     mean_quality, mean_cost = stream_means(data, np.arange(data.rows))
@@ -96,9 +136,9 @@ def track(
             rng = np.random.default_rng([seed, 1])
             drawn = data.take(rng.integers(data.rows, size=requests))
             floors = SCENARIOS[scenario](low, high, requests, rng)
-            wanted = Spec(policy, low, seed=seed, floors=tuple(floors.tolist()), **spec)
-            run = replay(drawn, wanted, past=past)
-            kept, error = _tracked(scenario, floors, run.satisfied)
+            full_spec = Spec(policy, low, seed=seed, floors=tuple(floors.tolist()), **spec)
+            run = replay(drawn, full_spec, past=past)
+            kept, error = _kept_and_error(scenario, floors, run.satisfied)
             mixes = {
                 floor: float(cheapest_mix(mean_quality, mean_cost, floor) @ mean_cost)
                 for floor in set(floors.tolist())
@@ -120,23 +160,24 @@ def track(
     return found
 
 
-def _tracked(scenario: str, floors: Floors, satisfied: Floors) -> tuple[float, float]:
+def _kept_and_error(scenario: str, floors: Floors, satisfied: Floors) -> tuple[float, float]:
+    """Return the share of groups that met their floor and the mean absolute difference."""
     if scenario in ("tiers", "bursts"):
         groups = [floors == floor for floor in np.unique(floors)]
     else:
         window = np.arange(len(floors)) // WINDOW
         groups = [window == number for number in np.unique(window)]
-    lack = np.array([floors[group].mean() - satisfied[group].mean() for group in groups])
-    return float((lack <= 1e-9).mean()), float(np.abs(lack).mean())
+    shortfall = np.array([floors[group].mean() - satisfied[group].mean() for group in groups])
+    return float((shortfall <= 1e-9).mean()), float(np.abs(shortfall).mean())
 
 
 def tracking_table(found: Sequence[Tracking], *, cost_unit: str) -> Table:
-    """One row per policy and scenario, means over seeds."""
+    """Return a table with one row per policy and scenario, of means over seeds."""
     per, unit = cost_scale(cost_unit)
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("scenario", no_wrap=True)
     table.add_column("policy", no_wrap=True)
-    for header in ("mean τ", "accuracy", "floors kept", "off by", unit, "/ mix"):
+    for header in ("mean τ", "accuracy", "floors kept", "mean error", unit, "/ mix"):
         table.add_column(header, justify="right", no_wrap=True)
     for scenario, policy in dict.fromkeys((t.scenario, t.policy) for t in found):
         runs = [t for t in found if (t.scenario, t.policy) == (scenario, policy)]

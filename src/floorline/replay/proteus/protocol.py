@@ -1,7 +1,7 @@
-"""How PROTEUS is judged (arXiv 2601.19402): nine floors on held-out rows, one trained policy.
+"""The evaluation protocol of PROTEUS (arXiv 2601.19402): nine floors on held-out rows.
 
-Works for every policy, so that others can be judged alike; those that learn online begin with the
-history they are given, afresh for every floor.
+It works for every policy. A policy that learns online starts again for every floor, with the given
+history.
 """
 
 from __future__ import annotations
@@ -24,15 +24,33 @@ from floorline.replay.tables import cost_scale
 from floorline.sla import SLA
 
 LEVELS = 9
-"""Number of floors."""
+"""Number of floors, as in the paper."""
+
+_ROUNDING = 1e-9
+"""Shortfall at which a floor still counts as met: a mean of labels is exact only to rounding."""
 
 
 class Level(msgspec.Struct, frozen=True):
-    """One floor: what was achieved and what it cost per request.
+    """Metrics of one floor.
 
-    ``mu`` is the mean preference, None for policies without one. ``cost_per_mix`` is relative to
-    the static mix for the floor, ``cost_per_equal_mix`` to the one that satisfies as many as the
-    policy did; ``savings`` are against the model with the highest mean quality.
+    Parameters
+    ----------
+    floor
+        The floor τ.
+    accuracy
+        Mean satisfaction.
+    mu
+        Mean of PROTEUS's preference μ; None for other policies.
+    cost
+        Mean cost per request.
+    cost_per_mix
+        Cost relative to the static mix for the floor.
+    cost_per_equal_mix
+        Cost relative to the static mix of the same satisfaction.
+    savings
+        1 minus the cost relative to the model with the highest mean quality.
+    decide_us
+        Median time of a decision in microseconds.
     """
 
     floor: float
@@ -46,13 +64,32 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Protocol(msgspec.Struct, frozen=True):
-    """All floors, and what the paper reports of them.
+    """Metrics of all floors, as reported in the paper.
 
-    ``compliance`` is the share of floors with accuracy ≥ τ; ``pearson``, ``spearman`` and
-    ``pearson_mu`` correlate τ with accuracy and with mean μ (None where that did not change);
-    ``within_2`` and ``within_5`` are shares with |accuracy − τ| ≤ 0.02 and 0.05; ``cost_range`` is
-    the cost at the highest τ over that at the lowest; ``oracle`` the accuracy of choosing every
-    request's best model, and ``gap`` what the best level lacks to it.
+    Parameters
+    ----------
+    policy, data
+        Names of the policy and of the table.
+    rows
+        Number of held-out rows.
+    levels
+        Metrics of each floor, in increasing order.
+    compliance
+        Share of floors with accuracy ≥ τ.
+    pearson, spearman
+        Correlation of τ and accuracy; None if the accuracy is constant.
+    pearson_mu
+        Correlation of τ and mean μ; None if μ is constant or the policy has none.
+    within_2, within_5
+        Share of floors with |accuracy − τ| ≤ 0.02 and ≤ 0.05.
+    cost_range
+        Cost at the highest τ relative to the cost at the lowest.
+    oracle
+        Accuracy of the best model of every request.
+    gap
+        ``oracle`` minus the highest accuracy of a floor.
+    best_fixed
+        Mean quality of the best model.
     """
 
     policy: str
@@ -72,7 +109,10 @@ class Protocol(msgspec.Struct, frozen=True):
 
 
 def default_range(data: ReplayData) -> tuple[float, float]:
-    """τ from the cheapest model's mean to the best model's: what is worth and safe to promise."""
+    """Return the range of τ from the mean of the cheapest model to that of the best model.
+
+    Below it the cheapest model meets every floor; above it no fixed model does.
+    """
     quality, cost = stream_means(data, np.arange(data.rows))
     return float(quality[cost.argmin()]), float(quality.max())
 
@@ -87,18 +127,24 @@ def measure(
     seed: int = 0,
     **spec: Any,
 ) -> Protocol:
-    """Serve all rows once at every floor.
+    """Replay all rows once at every floor.
 
     Parameters
     ----------
     data
         Held-out rows.
     policy
-        Its name; further arguments are those of ``Spec``, such as ``parameters``.
+        Name of the policy.
     targets
-        Range of τ; ``default_range`` if not given.
+        Lowest and highest τ. Default: ``default_range``.
+    levels
+        Number of floors, equally spaced.
     history
-        Labelled rows that the policy may learn from beforehand.
+        Labelled rows that the policy learns from beforehand.
+    seed
+        Seed of the replays.
+    spec
+        Further fields of ``Spec``, such as ``parameters``.
     """
     low, high = default_range(data) if targets is None else targets
     past = None if history is None else history_of(history)
@@ -106,28 +152,30 @@ def measure(
     best = int(mean_quality.argmax())
     found = []
     for floor in np.linspace(low, high, levels).tolist():
-        wanted = Spec(policy, floor, seed=seed, **spec)
-        run = replay(data, wanted, past=past)
+        full_spec = Spec(policy, floor, seed=seed, **spec)
+        run = replay(data, full_spec, past=past)
         accuracy, cost = float(run.satisfied.mean()), float(run.cost.mean())
         found.append(
             Level(
                 floor=floor,
                 accuracy=accuracy,
-                mu=_mean_preference(data, wanted),
+                mu=_mean_preference(data, full_spec),
                 cost=cost,
-                cost_per_mix=_over(cost, _mix(mean_quality, mean_cost, floor)),
-                cost_per_equal_mix=_over(cost, _mix(mean_quality, mean_cost, accuracy)),
-                savings=1.0 - _over(cost, mean_cost[best]),
+                cost_per_mix=_ratio(cost, _mix_cost(mean_quality, mean_cost, floor)),
+                cost_per_equal_mix=_ratio(cost, _mix_cost(mean_quality, mean_cost, accuracy)),
+                savings=1.0 - _ratio(cost, mean_cost[best]),
                 decide_us=float(np.median(run.seconds)) * 1e6,
             )
         )
-    return _sum_up(data, policy, found, float(mean_quality[best]))
+    return _summarise(data, policy, found, float(mean_quality[best]))
 
 
-def _sum_up(data: ReplayData, policy: str, levels: Sequence[Level], best_fixed: float) -> Protocol:
+def _summarise(
+    data: ReplayData, policy: str, levels: Sequence[Level], best_fixed: float
+) -> Protocol:
     floor = np.array([level.floor for level in levels])
     accuracy = np.array([level.accuracy for level in levels])
-    off = np.abs(accuracy - floor)
+    error = np.abs(accuracy - floor)
     mu = [level.mu for level in levels]
     oracle = float(np.nanmax(data.quality, axis=1).mean())
     return Protocol(
@@ -135,14 +183,13 @@ def _sum_up(data: ReplayData, policy: str, levels: Sequence[Level], best_fixed: 
         data=data.name,
         rows=data.rows,
         levels=tuple(levels),
-        # A mean of labels is exact only to rounding.
-        compliance=float((accuracy >= floor - 1e-9).mean()),
+        compliance=float((accuracy >= floor - _ROUNDING).mean()),
         pearson=_correlation(floor, accuracy),
         spearman=_correlation(stats.rankdata(floor), stats.rankdata(accuracy)),
         pearson_mu=None if None in mu else _correlation(floor, np.array(mu, dtype=np.float64)),
-        within_2=float((off <= 0.02).mean()),
-        within_5=float((off <= 0.05).mean()),
-        cost_range=_over(levels[-1].cost, levels[0].cost),
+        within_2=float((error <= 0.02).mean()),
+        within_5=float((error <= 0.05).mean()),
+        cost_range=_ratio(levels[-1].cost, levels[0].cost),
         oracle=oracle,
         gap=oracle - float(accuracy.max()),
         best_fixed=best_fixed,
@@ -150,7 +197,7 @@ def _sum_up(data: ReplayData, policy: str, levels: Sequence[Level], best_fixed: 
 
 
 def records(protocols: Sequence[Protocol]) -> list[dict[str, Any]]:
-    """One flat record per policy and floor, for Parquet and JSON."""
+    """Return one flat record per policy and floor, for Parquet and JSON."""
     return [
         {
             "policy": protocol.policy,
@@ -171,7 +218,7 @@ _SUMMARY = (
 
 
 def level_table(protocol: Protocol, *, cost_unit: str) -> Table:
-    """One row per floor."""
+    """Return a table with one row per floor."""
     per, unit = cost_scale(cost_unit)
     title = f"{protocol.policy} on {protocol.data}: {protocol.rows:,} held-out requests"
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
@@ -181,7 +228,7 @@ def level_table(protocol: Protocol, *, cost_unit: str) -> Table:
         table.add_row(
             f"{level.floor:.3f}",
             f"{level.accuracy:.3f}",
-            "yes" if level.accuracy >= level.floor - 1e-9 else "no",
+            "yes" if level.accuracy >= level.floor - _ROUNDING else "no",
             _maybe(level.mu),
             f"{per * level.cost:,.4g}",
             f"{level.cost_per_mix:.2f}",
@@ -192,7 +239,7 @@ def level_table(protocol: Protocol, *, cost_unit: str) -> Table:
 
 
 def summary_table(protocols: Sequence[Protocol], *, title: str = "") -> Table:
-    """One row per policy: what the paper's tables state."""
+    """Return a table with one row per policy and the columns of the paper's tables."""
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("policy", no_wrap=True)
     headers = (
@@ -225,7 +272,7 @@ def summary_table(protocols: Sequence[Protocol], *, title: str = "") -> Table:
 
 
 def _mean_preference(data: ReplayData, spec: Spec) -> float | None:
-    """Mean μ over all rows, of policies that state one."""
+    """Return the mean of μ over all rows; None for policies without μ."""
     policy = build_policy(data, spec)
     preference = getattr(policy, "preference", None)
     if preference is None:
@@ -241,11 +288,11 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _mix(quality: NDArray[np.float64], cost: NDArray[np.float64], floor: float) -> float:
+def _mix_cost(quality: NDArray[np.float64], cost: NDArray[np.float64], floor: float) -> float:
     return float(cheapest_mix(quality, cost, floor) @ cost)
 
 
-def _over(cost: float, reference: float) -> float:
+def _ratio(cost: float, reference: float) -> float:
     if reference > 0:
         return float(cost / reference)
     return 1.0 if cost == 0 else float("inf")
