@@ -1,4 +1,4 @@
-"""Suites: declared, resumable, written up with everything needed to run them again."""
+"""Tests of suites: loading, interrupted runs, and reports with their configuration."""
 
 import json
 import os
@@ -49,14 +49,14 @@ def silent(*_):
     pass
 
 
-def test_shipped_suites_load_and_all_is_all_but_smoke():
+def test_suites_of_floorline_load_and_all_is_every_suite_except_smoke():
     smoke, everything = load_suite("smoke"), load_suite("all")
     names = [part.name for part in everything.parts]
     assert "mess_plus" in names
     assert not {part.name for part in smoke.parts} & set(names)
 
 
-def test_report_folder_holds_tables_plots_and_configuration(suite_file, tmp_path):
+def test_a_report_folder_contains_tables_plots_and_configuration(suite_file, tmp_path):
     out = tmp_path / "out"
     assert main(["bench", "--suite", str(suite_file), "--out", str(out), "--jobs", "1"]) == 0
     report = (out / "report.md").read_text()
@@ -74,7 +74,7 @@ def test_report_folder_holds_tables_plots_and_configuration(suite_file, tmp_path
     assert len(runs) == 2 * 2 * (2 + 7) * 2
 
 
-def test_second_run_replays_nothing_and_reports_the_same(suite_file, tmp_path, monkeypatch):
+def test_a_second_run_replays_nothing_and_writes_an_equal_report(suite_file, tmp_path, monkeypatch):
     suite, out = load_suite(str(suite_file)), tmp_path / "out"
     first = run_suite(suite, out, jobs=1, progress=silent)
     write_up(suite, first, out)
@@ -86,7 +86,7 @@ def test_second_run_replays_nothing_and_reports_the_same(suite_file, tmp_path, m
     assert (out / "results.json").read_bytes() == results
 
 
-def test_killed_suite_goes_on_where_it_was(suite_file, tmp_path):
+def test_a_killed_suite_continues_where_it_stopped(suite_file, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "floorline", "bench", "--suite", str(suite_file)]
     command += ["--out", str(out), "--jobs", "1"]
@@ -105,7 +105,7 @@ def test_killed_suite_goes_on_where_it_was(suite_file, tmp_path):
     assert all(after[name] == written for name, written in finished.items())
 
 
-def test_damaged_run_file_is_replayed_again(tmp_path):
+def test_a_damaged_result_is_not_used(tmp_path):
     data = prepare(simulate(60, seed=0), HashedNgrams())
     spec = Spec("cheapest", 0.8, horizon=50)
     (result,) = compare(data, [spec], jobs=1)
@@ -119,7 +119,7 @@ def test_damaged_run_file_is_replayed_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "about"),
+    ("text", "message"),
     [
         ("title: x\nparts: 3", "parts"),
         ("title: [", "not a suite"),
@@ -127,14 +127,14 @@ def test_damaged_run_file_is_replayed_again(tmp_path):
         (SUITE.replace("kind: floors", "kind: walls"), "walls"),
     ],
 )
-def test_broken_suite_file_is_told_in_one_line(tmp_path, text, about):
+def test_the_error_of_a_broken_suite_file_is_one_line(tmp_path, text, message):
     path = tmp_path / "broken.yaml"
     path.write_text(text)
-    with pytest.raises(DataError, match=about) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         load_suite(str(path))
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_suite_names_the_known_ones():
+def test_the_error_of_an_unknown_suite_names_the_known_ones():
     with pytest.raises(InvalidInput, match="smoke"):
         load_suite("nothing")

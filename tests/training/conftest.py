@@ -9,7 +9,7 @@ DIM = 6
 
 @pytest.fixture(scope="session")
 def routed():
-    """240 requests to three models; the first feature says what the small one can do."""
+    """240 requests to three models; the first feature determines the small model's quality."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(240, DIM))
     easy = 1.0 / (1.0 + np.exp(-3.0 * x[:, 0]))

@@ -29,17 +29,17 @@ def test_repeated_prompts_stay_in_one_part_and_gaps_in_none():
     assert parts.dropped > 10
 
 
-def test_rows_that_a_table_names_for_the_test_are_the_test_part(routed):
+def test_rows_that_a_table_marks_as_test_are_the_test_part(routed):
     table, _ = routed
     split = ["test" if n % 3 == 0 else "train" for n in range(len(table))]
-    named = RoutingTable(table.prompts, table.models, table.quality, table.cost, split=split)
-    parts = split_parts(named)
+    marked = RoutingTable(table.prompts, table.models, table.quality, table.cost, split=split)
+    parts = split_parts(marked)
     assert set(parts.test.split) == {"test"}
     assert len(parts.test) == 80
     assert set(parts.train.split) | set(parts.validation.split) == {"train"}
 
 
-def test_the_range_goes_from_the_cheapest_models_mean_to_the_best_ones(routed):
+def test_the_range_is_from_the_cheapest_models_mean_to_the_highest(routed):
     table, _ = routed
     low, high = target_range(table)
     assert low == pytest.approx(table.mean_quality[0], abs=1e-3)
@@ -65,11 +65,11 @@ def test_data_on_which_the_cheapest_model_is_best_has_no_range():
         {"temperature": 0.0},
     ],
 )
-def test_settings_out_of_range_are_refused_by_name(change):
+def test_settings_out_of_range_are_rejected_by_name(change):
     with pytest.raises(InvalidInput, match=f"TrainingSettings.{next(iter(change))}"):
         TrainingSettings(**{"targets": (0.5, 0.9), **change})
 
 
-def test_costs_are_placed_by_their_logarithm_and_free_models_at_0():
+def test_costs_are_normalised_by_their_logarithm_and_free_models_to_0():
     assert normalised_cost(np.array([0.0, 1.0, 10.0, 100.0])).tolist() == [0.0, 0.0, 0.5, 1.0]
     assert normalised_cost(np.array([2.0, 2.0])).tolist() == [0.0, 0.0]

@@ -62,7 +62,7 @@ def test_numpy_and_torch_give_the_same_numbers(random_network, dual):
         np.testing.assert_allclose(served.scores(p, a / (a + b)), scores[0].numpy(), atol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(parts, routed, whole):
+def test_equal_seeds_give_equal_bytes_and_other_seeds_other_bytes(parts, routed, whole):
     again = ProteusTrainer(parts, routed[1], small())
     again.run()
     assert tensors(again.trained()) == tensors(whole.trained())
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(parts, route
     assert tensors(other.trained()) != tensors(whole.trained())
 
 
-def test_training_leaves_the_callers_generator_and_threads_alone(parts, routed):
+def test_training_restores_the_callers_generator_and_threads(parts, routed):
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     ProteusTrainer(parts, routed[1], small(steps=3)).run()
@@ -83,22 +83,20 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("death", [13, 37, 59])
-def test_a_training_that_is_killed_goes_on_to_the_very_same_result(
-    death, parts, routed, whole, tmp_path
-):
-    def die(progress):
-        if progress.step == death:
+@pytest.mark.parametrize("killed_at", [13, 37, 59])
+def test_a_killed_training_resumes_to_an_equal_result(killed_at, parts, routed, whole, tmp_path):
+    def kill(progress):
+        if progress.step == killed_at:
             raise Killed
 
     with pytest.raises(Killed):
-        train(parts, routed[1], small(), tmp_path, save_every=10, progress=die)
+        train(parts, routed[1], small(), tmp_path, save_every=10, progress=kill)
     assert (tmp_path / STATE).exists()
     steps = []
     resumed = train(
         parts, routed[1], small(), tmp_path, resume=True, progress=lambda p: steps.append(p.step)
     )
-    assert steps[0] == death // 10 * 10 + 1
+    assert steps[0] == killed_at // 10 * 10 + 1
     assert tensors(resumed.trained()) == tensors(whole.trained())
     assert resumed.best_loss == whole.best_loss
 
@@ -113,7 +111,7 @@ def test_a_state_of_other_settings_or_a_damaged_one_is_not_resumed(parts, routed
         train(parts, routed[1], small(steps=12), tmp_path, resume=True)
 
 
-def test_test_rows_never_reach_the_trainer(parts, routed):
+def test_the_trainer_does_not_read_test_rows(parts, routed):
     seen = []
 
     class Spy:
@@ -128,7 +126,7 @@ def test_test_rows_never_reach_the_trainer(parts, routed):
     assert not set(seen) & set(parts.test.prompts)
 
 
-def test_duals_rise_where_floors_are_missed_and_never_fall_below_0():
+def test_duals_rise_where_floors_are_missed_and_are_never_negative():
     duals = Duals(small(duals=2, margin=0.0))
     floor = torch.tensor([0.51, 0.52, 0.86, 0.87])
     duals.observe(floor, torch.tensor([1.0, 1.0, 0.0, 1.0]))
@@ -142,7 +140,7 @@ def test_duals_rise_where_floors_are_missed_and_never_fall_below_0():
     assert duals.values.tolist() == [0.0, 0.0]
 
 
-def test_a_trained_network_answers_the_floor(parts, routed):
+def test_accuracy_and_cost_of_a_trained_network_follow_the_floor(parts, routed):
     trainer = ProteusTrainer(
         parts, routed[1], small(steps=1500, units=32, rate=3e-3, alpha=1.0, margin=0.05)
     )
@@ -162,7 +160,7 @@ def on_disk(routed, tmp_path):
     return path
 
 
-def test_the_command_trains_and_what_it_wrote_is_served(on_disk, tmp_path, capsys):
+def test_the_command_writes_a_checkpoint_that_replay_serves(on_disk, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["train", "proteus", "--data", str(on_disk), "--out", str(out), "--steps", "40"]
     assert main(arguments) == 0
@@ -171,11 +169,11 @@ def test_the_command_trains_and_what_it_wrote_is_served(on_disk, tmp_path, capsy
     plain = load_file(out / checkpoint.WEIGHTS)
     for name, value in network.weights._asdict().items():
         np.testing.assert_array_equal(value, plain[name].numpy())
-    about = json.loads((out / checkpoint.METADATA).read_text())
-    assert about["models"] == ["small", "medium", "large"]
-    assert about["encoder"] == network.encoder
-    assert about["data"]["rows"] == {"train": 126, "validation": 54, "test": 60, "dropped": 0}
-    assert about["settings"]["steps"] == 40
+    metadata = json.loads((out / checkpoint.METADATA).read_text())
+    assert metadata["models"] == ["small", "medium", "large"]
+    assert metadata["encoder"] == network.encoder
+    assert metadata["data"]["rows"] == {"train": 126, "validation": 54, "test": 60, "dropped": 0}
+    assert metadata["settings"]["steps"] == 40
     first = {path.name: path.read_bytes() for path in out.iterdir()}
     assert main([*arguments[:5], str(tmp_path / "again"), *arguments[6:]]) == 0
     assert {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()} == first

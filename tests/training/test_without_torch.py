@@ -31,7 +31,7 @@ def test_serving_imports_no_torch(random_network, tmp_path):
     assert found.stdout.strip() in ("small", "large")
 
 
-def test_training_without_torch_says_what_to_install(monkeypatch, capsys, tmp_path):
+def test_the_error_of_training_without_torch_names_the_extra(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(training_cli.importlib.util, "find_spec", lambda name: None)
     assert main(["train", "proteus", "--data", "simulated", "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
@@ -40,6 +40,6 @@ def test_training_without_torch_says_what_to_install(monkeypatch, capsys, tmp_pa
 
 
 @pytest.mark.parametrize("command", [[], ["proteus", "--help"]])
-def test_the_command_explains_itself(command, capsys):
+def test_the_help_names_the_subcommand(command, capsys):
     main(["train", *command])
     assert "proteus" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Declared suites of replays, written up as a report folder."""
+"""Suites of replays that YAML files declare, and their reports."""
 
 from floorline._extras import needs
 

@@ -1,4 +1,4 @@
-"""What a report says of policies under budgets: PORT's measures, per split and volume."""
+"""Tables and plots of policies under budgets in a report, with the metrics of PORT's paper."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from floorline.replay.compare import Result
 from floorline.report.plots import PERCENT, colour, save_figure
 
 Setting = tuple[int, float, str]
-"""Number of requests, total budget in cheapest bills, split."""
+"""Number of requests, total budget relative to ``cheapest_bill``, and split."""
 
 
-def scored(
+def scores_by_setting(
     settled: Sequence[tuple[Setting, Result]],
 ) -> dict[Setting, dict[str, list[BudgetScores]]]:
-    """Scores by setting and policy, one per seed."""
+    """Compute the metrics by setting and policy, one per seed."""
     streams: dict[tuple[Setting, int], dict[str, Totals]] = {}
     for setting, result in settled:
         requests = setting[0]
@@ -38,12 +38,15 @@ def scored(
 
 
 def markdown(found: dict[Setting, dict[str, list[BudgetScores]]], cost_unit: str) -> list[str]:
-    """A table per volume and factor: means over splits and seeds, then the ratio per split."""
+    """Return one table per number of requests and factor.
+
+    The left columns are means over splits and seeds, the right ones the ratio for each split.
+    """
     lines: list[str] = []
     for requests, factor in dict.fromkeys(setting[:2] for setting in found):
         here = {s[2]: by for s, by in found.items() if s[:2] == (requests, factor)}
         lines += [
-            f"### {requests:,} requests, budgets of {factor:g} × the cheapest model's bill",
+            f"### {requests:,} requests, total budget {factor:g} × the cost of the cheapest model",
             "",
         ]
         rows = []
@@ -64,12 +67,12 @@ def markdown(found: dict[Setting, dict[str, list[BudgetScores]]], cost_unit: str
 
 
 def by_volume(found: dict[Setting, dict[str, list[BudgetScores]]], path: Path, title: str) -> Path:
-    """Draw performance over LP-on-estimates against the number of requests."""
+    """Plot the performance relative to LP on estimates against the number of requests."""
     volumes = sorted({setting[0] for setting in found})
     factors = sorted({setting[1] for setting in found})
     figure = Figure(figsize=(5.2 * len(factors) + 2.4, 5.0), layout="constrained")
     grid = figure.subplots(1, len(factors), squeeze=False, sharey=True)[0]
-    # The optimum is far above the rest, which would be squeezed together beneath it.
+    # The optimum is omitted: it is so far above the others that their lines would be too close.
     shown_policies = [name for name in next(iter(found.values())) if name != "budget_oracle"]
     for axes, factor in zip(grid, factors, strict=True):
         for position, shown in enumerate(shown_policies):
@@ -83,7 +86,7 @@ def by_volume(found: dict[Setting, dict[str, list[BudgetScores]]], path: Path, t
                 linewidth=1.2,
             )
         axes.set_xlabel("requests")
-        axes.set_title(f"budgets {factor:g} × the cheapest bill", fontsize=10)
+        axes.set_title(f"total budget {factor:g} × the cost of the cheapest model", fontsize=10)
         axes.grid(alpha=0.25)
         axes.yaxis.set_major_formatter(PERCENT)
     grid[0].set_ylabel("performance / LP on estimates")
@@ -91,7 +94,7 @@ def by_volume(found: dict[Setting, dict[str, list[BudgetScores]]], path: Path, t
 
 
 def budget_use(results: Sequence[Result], path: Path, title: str) -> Path:
-    """Draw the share of all budgets that each policy spent."""
+    """Plot the share of the sum of all budgets that each policy spent."""
     spent: dict[str, list[float]] = {}
     for result in results:
         total = sum(result.spec.budgets.values())

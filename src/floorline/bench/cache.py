@@ -1,4 +1,4 @@
-"""Finished replays on disk, so that a suite that was killed goes on where it stopped."""
+"""Cache of finished replays on disk, so that an interrupted suite can continue."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _T = TypeVar("_T")
 
 
 class RunCache:
-    """One file per finished piece of work, named by everything that determines its result.
+    """One file per result; its name is a digest of everything that determines the result.
 
-    A replay's key is its ``Spec``.
+    The key of a replay is its ``Spec``.
 
     Parameters
     ----------
     folder
-        Where the files lie.
+        Folder of the files; created if missing.
     context
-        Digest of the data, fingerprint of the encoder and whatever else keys do not say.
+        What determines a result beside its key: digest of the data and fingerprint of the encoder.
+        The version of Floorline is added.
     """
 
     def __init__(self, folder: Path, context: dict[str, Any]) -> None:
@@ -34,14 +35,14 @@ class RunCache:
         folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, key: Any, kind: type[_T]) -> _T | None:
-        """Return what was kept under a key; None if nothing was or its file is damaged."""
+        """Return the result of a key; None if there is none or its file is damaged."""
         try:
             return msgspec.json.decode(self._path(key).read_bytes(), type=kind, dec_hook=_dec_hook)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
     def keep(self, key: Any, value: Any) -> None:
-        """Write what came of a key, whole or not at all."""
+        """Write the result of a key atomically."""
         write_whole(self._path(key), msgspec.json.encode(value, enc_hook=_enc_hook))
 
     def _path(self, key: Any) -> Path:
@@ -53,7 +54,7 @@ class RunCache:
 def _enc_hook(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
-    raise NotImplementedError(f"a result holds no {type(value).__name__}")
+    raise NotImplementedError(f"a result cannot contain a value of type {type(value).__name__}")
 
 
 def _dec_hook(kind: Any, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The part of a suite that judges policies by PROTEUS's protocol, training it where needed."""
+"""Parts of a suite that evaluate policies by PROTEUS's protocol, and train it if needed."""
 
 from __future__ import annotations
 
@@ -28,52 +28,75 @@ from floorline.training import Parts, TrainingSettings, split_parts, target_rang
 from floorline.training.train_checkpoint import train_checkpoint
 
 
-class Judged(NamedTuple):
-    """What the protocol says of every policy, split by split, and under moving floors."""
+class Evaluation(NamedTuple):
+    """Results of PROTEUS's protocol.
+
+    Parameters
+    ----------
+    protocols
+        Metrics of every policy on every split.
+    tracked
+        Metrics of every policy with moving floors, on the first split.
+    """
 
     protocols: list[Protocol]
     tracked: list[Tracking]
 
 
 class _Split(msgspec.Struct):
-    """What one split came to, as kept on disk."""
+    """Results of one split, as stored in the cache."""
 
     protocols: list[Protocol]
     tracked: list[Tracking]
 
 
-def judge(
+def evaluate(
     part: Protocols,
     table: RoutingTable,
     encoder: Encoder,
     folder: Path,
     progress: Callable[[int, int], object],
-) -> Judged:
-    """Judge every policy of a part on every split; trained networks and results are kept.
+) -> Evaluation:
+    """Evaluate every policy of a part on every split.
+
+    Trained networks and results are stored in ``folder`` and reused.
+
+    Parameters
+    ----------
+    part
+        The part of the suite.
+    table
+        The data.
+    encoder
+        Encoder of the prompts.
+    folder
+        Folder of the report.
+    progress
+        Called with the number of finished splits and of all splits.
 
     Raises
     ------
     MissingExtra
-        If a network has to be trained and PyTorch is not there.
+        If a network must be trained and PyTorch is not installed.
     """
     cache = RunCache(folder / "runs", {"data": table.digest, "encoder": encoder.fingerprint})
     found: list[_Split] = []
     for split in range(part.splits):
         progress(split, part.splits)
         key = {"part": part, "split": split}
-        known = cache.find(key, _Split)
-        if known is None:
-            known = _split(part, table, encoder, folder / "checkpoints", split)
-            cache.keep(key, known)
-        found.append(known)
+        result = cache.find(key, _Split)
+        if result is None:
+            result = _evaluate_split(part, table, encoder, folder / "checkpoints", split)
+            cache.keep(key, result)
+        found.append(result)
     progress(part.splits, part.splits)
-    return Judged(
+    return Evaluation(
         [protocol for one in found for protocol in one.protocols],
         [tracking for one in found for tracking in one.tracked],
     )
 
 
-def _split(
+def _evaluate_split(
     part: Protocols, table: RoutingTable, encoder: Encoder, folder: Path, split: int
 ) -> _Split:
     parts = split_parts(table, seed=split)
@@ -82,18 +105,20 @@ def _split(
     past = prepare(RoutingTable.concat([parts.train, parts.validation], table.name), encoder)
     protocols, tracked = [], []
     for tested in part.policies:
-        given = dict(tested.parameters)
+        parameters = dict(tested.parameters)
         if tested.policy == "proteus":
-            settings = TrainingSettings(targets=targets, seed=split, **given)
-            given = {"checkpoint": str(_checkpoint(table, parts, encoder, settings, folder))}
+            settings = TrainingSettings(targets=targets, seed=split, **parameters)
+            checkpoint = _checkpoint(table, parts, encoder, settings, folder)
+            parameters = {"checkpoint": str(checkpoint)}
         history = past if tested.history else None
-        made = measure(
-            test, tested.policy, targets=targets, history=history, parameters=given, seed=split
+        measured = measure(
+            test, tested.policy, targets=targets, history=history, parameters=parameters, seed=split
         )
-        protocols.append(msgspec.structs.replace(made, policy=tested.shown))
+        protocols.append(msgspec.structs.replace(measured, policy=tested.shown))
         if part.moving and split == 0:
+            # The oracle plans for a single floor, so it cannot follow floors that move.
             runs = (
-                track(test, tested.policy, targets=targets, history=history, parameters=given)
+                track(test, tested.policy, targets=targets, history=history, parameters=parameters)
                 if tested.policy != "oracle"
                 else []
             )
@@ -104,7 +129,7 @@ def _split(
 def _checkpoint(
     table: RoutingTable, parts: Parts, encoder: Encoder, settings: TrainingSettings, folder: Path
 ) -> Path:
-    """Folder of a trained network; trains what is not there."""
+    """Return the folder of a trained network, which is trained first if it does not exist."""
     words = msgspec.json.encode([settings, parts.train.digest, encoder.fingerprint])
     path = folder / hashlib.sha256(words).hexdigest()[:16]
     try:
@@ -116,22 +141,22 @@ def _checkpoint(
     return path
 
 
-def markdown(judged: Judged, cost_unit: str) -> Iterator[str]:
-    """Tables: means over splits, the floors of the first split, moving floors."""
-    labels = list(dict.fromkeys(p.policy for p in judged.protocols))
-    means = [average([p for p in judged.protocols if p.policy == label]) for label in labels]
+def markdown(evaluation: Evaluation, cost_unit: str) -> Iterator[str]:
+    """Yield tables of the means over splits, the floors of the first split and moving floors."""
+    labels = list(dict.fromkeys(p.policy for p in evaluation.protocols))
+    means = [average([p for p in evaluation.protocols if p.policy == label]) for label in labels]
     yield from ["### All splits", "", _markdown(summary_table(means)), ""]
     for label in labels:
-        first = next(p for p in judged.protocols if p.policy == label)
-        yield from [f"### {label}, floor by floor on the first split", ""]
+        first = next(p for p in evaluation.protocols if p.policy == label)
+        yield from [f"### {label}, each floor on the first split", ""]
         yield from [_markdown(level_table(first, cost_unit=cost_unit)), ""]
-    if judged.tracked:
+    if evaluation.tracked:
         yield from ["### Moving floors", ""]
-        yield from [_markdown(tracking_table(judged.tracked, cost_unit=cost_unit)), ""]
+        yield from [_markdown(tracking_table(evaluation.tracked, cost_unit=cost_unit)), ""]
 
 
 def average(runs: Sequence[Protocol]) -> Protocol:
-    """Mean of what the summary shows, over splits; the levels are those of the first."""
+    """Return the means of the summary's metrics over splits, with the levels of the first split."""
     fields = ("compliance", "pearson", "spearman", "pearson_mu", "within_2", "within_5")
     means: dict[str, Any] = {}
     for field in (*fields, "cost_range", "gap"):
@@ -140,24 +165,25 @@ def average(runs: Sequence[Protocol]) -> Protocol:
     return msgspec.structs.replace(runs[0], **means)
 
 
-def response(judged: Judged, path: Path, title: str) -> Path:
-    """Draw accuracy and mean μ against τ, a line per policy, all splits faint behind."""
+def response(evaluation: Evaluation, path: Path, title: str) -> Path:
+    """Plot accuracy and mean μ against τ: one line per policy, and a faint one per split."""
     figure = Figure(figsize=(10.0, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    labels = list(dict.fromkeys(p.policy for p in judged.protocols))
-    every = [level.floor for p in judged.protocols for level in p.levels]
-    left.plot([min(every), max(every)], [min(every), max(every)], "k--", linewidth=1.2, label="τ")
+    labels = list(dict.fromkeys(p.policy for p in evaluation.protocols))
+    floors = [level.floor for p in evaluation.protocols for level in p.levels]
+    ends = [min(floors), max(floors)]
+    left.plot(ends, ends, "k--", linewidth=1.2, label="τ")
     for position, label in enumerate(labels):
-        runs = [p for p in judged.protocols if p.policy == label]
+        runs = [p for p in evaluation.protocols if p.policy == label]
         floor, accuracy = _levels(runs, "floor"), _levels(runs, "accuracy")
         line = colour(label, position)
         left.plot(floor.T, accuracy.T, color=line, alpha=0.2, linewidth=0.8)
         left.plot(floor.mean(axis=0), accuracy.mean(axis=0), marker="o", color=line, label=label)
         if all(level.mu is not None for run in runs for level in run.levels):
             right.plot(floor.mean(axis=0), _levels(runs, "mu").mean(axis=0), "o-", color=line)
-    for axes, what in ((left, "accuracy"), (right, "mean preference μ")):
+    for axes, quantity in ((left, "accuracy"), (right, "mean preference μ")):
         axes.set_xlabel("τ")
-        axes.set_ylabel(what)
+        axes.set_ylabel(quantity)
         axes.grid(alpha=0.25)
         axes.xaxis.set_major_formatter(PERCENT)
     left.yaxis.set_major_formatter(PERCENT)
@@ -165,6 +191,7 @@ def response(judged: Judged, path: Path, title: str) -> Path:
 
 
 def _levels(runs: Sequence[Protocol], field: str) -> Any:
+    """Return (splits, floors) values of a field of the levels."""
     return np.array([[getattr(level, field) for level in run.levels] for run in runs])
 
 

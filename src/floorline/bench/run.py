@@ -1,4 +1,4 @@
-"""Run a suite: every replay that is not on disk yet, then the report."""
+"""Execution of a suite: every replay whose result is not stored yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from floorline.bench.cache import RunCache
-from floorline.bench.protocol import Judged, judge
+from floorline.bench.protocol import Evaluation, evaluate
 from floorline.bench.suite import Budgets, Floors, Part, Protocols, Suite
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
@@ -17,12 +17,26 @@ from floorline.replay.data import ReplayData, prepare
 from floorline.replay.tables import Means
 
 ENCODER = "hashed"
+"""Encoder of all suites; it needs no fitting and no download."""
 
 
 class ReportSection(NamedTuple):
-    """What one part of a suite came to on one data set.
+    """Results of one part of a suite on one data set.
 
-    ``settled`` are replays with their settings (``Cell``); ``judged`` is there for protocols.
+    Parameters
+    ----------
+    part
+        The part of the suite.
+    data, digest, simulated
+        Name and digest of the data set, and whether it is simulated.
+    cost_unit
+        Unit of its costs.
+    means
+        (M,) mean quality and (M,) mean cost of its models.
+    settled
+        Results of the replays with their settings (``Cell.setting``).
+    evaluation
+        Results of PROTEUS's protocol; None for other parts.
     """
 
     part: Part
@@ -32,23 +46,38 @@ class ReportSection(NamedTuple):
     simulated: bool
     means: Means
     settled: list[tuple[tuple[Any, ...], Result]]
-    judged: Judged | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def results(self) -> list[Result]:
-        """Results without their settings."""
+        """Results of the replays without their settings."""
         return [result for _, result in self.settled]
 
 
 def run_suite(
     suite: Suite, folder: Path, *, jobs: int, progress: Callable[[str, int, int], object]
 ) -> list[ReportSection]:
-    """Run what is missing; ``progress`` is told the data set, how many are done, of how many.
+    """Run all replays of a suite whose results are not stored in the folder.
+
+    Parameters
+    ----------
+    suite
+        The suite.
+    folder
+        Folder of the report.
+    jobs
+        Number of processes.
+    progress
+        Called with the name of the part and data set, the number of finished replays and of all.
+
+    Returns
+    -------
+    One section per part and data set
 
     Raises
     ------
     FloorlineError
-        If a part breaks a rule or its data is not there; finished replays stay.
+        If a part breaks a rule or its data is missing. Finished replays stay stored.
     """
     sections = []
     for part in suite.parts:
@@ -61,8 +90,8 @@ def run_suite(
             encoder = make_encoder(ENCODER)
             shown = f"{part.name}: {name}"
             if isinstance(part, Protocols):
-                judged = judge(part, table, encoder, folder, partial(progress, shown))
-                section = section._replace(judged=judged)
+                evaluation = evaluate(part, table, encoder, folder, partial(progress, shown))
+                section = section._replace(evaluation=evaluation)
             else:
                 data = prepare(table, encoder)
                 settled = _replays(
@@ -94,9 +123,9 @@ def _replays(
     cache = RunCache(folder / "runs", {"data": digest, "encoder": data.encoder})
     found: dict[int, Result] = {}
     for number, spec in enumerate(specs):
-        known = cache.find(spec, Result)
-        if known is not None:
-            found[number] = known
+        result = cache.find(spec, Result)
+        if result is not None:
+            found[number] = result
     progress(len(found), len(specs))
     missing = [number for number in range(len(specs)) if number not in found]
     for position, result in as_finished(data, [specs[n] for n in missing], jobs=jobs):

@@ -1,4 +1,4 @@
-"""A suite: which replays make a report, declared in YAML."""
+"""The schema of a suite file: which replays a report consists of."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from floorline.replay.spec import Spec
 
 
 class PolicyUnderTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A policy with parameters; ``label`` is how tables call it, the policy's name by default."""
+    """A policy with its parameters.
+
+    Parameters
+    ----------
+    policy
+        Name of the policy.
+    parameters
+        Arguments of its constructor.
+    label
+        Name of the policy in tables and plots. Default: ``policy``.
+    """
 
     policy: str
     parameters: Mapping[str, Any] = {}
@@ -26,12 +36,22 @@ class PolicyUnderTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shown(self) -> str:
-        """How tables call it."""
+        """Name of the policy in tables and plots."""
         return self.label or self.policy
 
 
 class Cell(NamedTuple):
-    """One replay of a report: how its policy is called, and in which of its tables it stands."""
+    """One replay of a report.
+
+    Parameters
+    ----------
+    label
+        Name of the policy in tables and plots.
+    spec
+        Specification of the replay.
+    setting
+        What replays in one table of the report have in common.
+    """
 
     label: str
     spec: Spec
@@ -41,9 +61,28 @@ class Cell(NamedTuple):
 class Floors(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="floors", tag_field="kind"
 ):
-    """Policies at floors under feedback models, on several data sets.
+    """Replays of policies under floors and feedback models, on several data sets.
 
-    ``data`` maps names of data sets to their floors; ``rows`` limits the simulated zoo's size.
+    Parameters
+    ----------
+    name
+        Name of the part in the report.
+    data
+        Floors by name of the data set.
+    policies
+        Policies under test.
+    feedback
+        Texts of feedback models.
+    seeds
+        Number of seeds.
+    history
+        Share of the rows that policies get as labelled history.
+    horizon
+        Number of requests. Default: all rows.
+    rows
+        Number of rows of the simulated data set. Default: its usual number.
+    references
+        Whether to replay the reference points too.
     """
 
     name: str
@@ -57,7 +96,7 @@ class Floors(
     references: bool = True
 
     def cells(self, name: str, data: ReplayData) -> Iterator[Cell]:
-        """All replays on one data set."""
+        """Yield all replays on one data set."""
         extra = REFERENCE_POINTS if self.references else ()
         for feedback in self.feedback:
             for floor in self.data[name]:
@@ -78,11 +117,26 @@ class Floors(
 class Budgets(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="budgets", tag_field="kind"
 ):
-    """Policies under budgets per model, after a labelled history.
+    """Replays of policies under budgets per model, after a labelled history.
 
-    ``requests`` are numbers of requests, the last rows of the shuffled data; the rows before them
-    are the history. ``factors`` are total budgets as multiples of the cheapest model's bill,
-    ``splits`` how they are divided among models. ``rows`` limits the simulated zoo's size.
+    Parameters
+    ----------
+    name
+        Name of the part in the report.
+    data
+        Names of the data sets.
+    policies
+        Policies under test.
+    requests
+        Numbers of requests: the last rows of the shuffled data; the rows before are the history.
+    splits
+        Divisions of the total budget among the models.
+    factors
+        Total budgets as multiples of the cost of the stream with the cheapest model.
+    seeds
+        Number of seeds.
+    rows
+        Number of rows of the simulated data set. Default: its usual number.
     """
 
     name: str
@@ -95,7 +149,13 @@ class Budgets(
     rows: int | None = None
 
     def cells(self, name: str, data: ReplayData) -> Iterator[Cell]:
-        """All replays on one data set."""
+        """Yield all replays on one data set.
+
+        Raises
+        ------
+        InvalidInput
+            If no rows remain as history.
+        """
         for requests in self.requests:
             if not 0 < requests < data.rows:
                 fix = f"give 1 to {data.rows - 1}, so that rows remain as history"
@@ -115,15 +175,22 @@ class Budgets(
 
     @staticmethod
     def _parameters(tested: PolicyUnderTest, requests: int) -> dict[str, Any]:
-        """Parameters, with the number of requests for policies that plan for it."""
-        plans = "horizon" in inspect.signature(policy_class(tested.policy)).parameters
-        return {**({"horizon": requests} if plans else {}), **tested.parameters}
+        """Return the parameters, and the number of requests for policies with a ``horizon``."""
+        has_horizon = "horizon" in inspect.signature(policy_class(tested.policy)).parameters
+        return {**({"horizon": requests} if has_horizon else {}), **tested.parameters}
 
 
-class Judgement(PolicyUnderTest, frozen=True, forbid_unknown_fields=True):
-    """A policy under PROTEUS's protocol; ``history``: it learns from the training rows first.
+class EvaluatedPolicy(PolicyUnderTest, frozen=True, forbid_unknown_fields=True):
+    """A policy under PROTEUS's protocol.
 
-    For ``proteus``, ``parameters`` are those of its training (``training.Settings``).
+    Parameters
+    ----------
+    policy, label
+        As in ``PolicyUnderTest``.
+    parameters
+        Arguments of its constructor; for ``proteus``, fields of ``training.TrainingSettings``.
+    history
+        Whether the policy learns from the training rows first.
     """
 
     history: bool = False
@@ -132,14 +199,27 @@ class Judgement(PolicyUnderTest, frozen=True, forbid_unknown_fields=True):
 class Protocols(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="protocol", tag_field="kind"
 ):
-    """Policies judged by PROTEUS's protocol on held-out rows of several random splits.
+    """Evaluation of policies by PROTEUS's protocol, on held-out rows of several random splits.
 
-    ``moving`` adds floors that move while a policy serves, on the first split.
+    Parameters
+    ----------
+    name
+        Name of the part in the report.
+    data
+        Names of the data sets.
+    policies
+        Policies to evaluate.
+    splits
+        Number of random splits.
+    moving
+        Whether to replay moving floors too, on the first split.
+    rows
+        Number of rows of the simulated data set. Default: its usual number.
     """
 
     name: str
     data: tuple[str, ...]
-    policies: tuple[Judgement, ...]
+    policies: tuple[EvaluatedPolicy, ...]
     splits: int = 3
     moving: bool = True
     rows: int | None = None
@@ -148,7 +228,7 @@ class Protocols(
 def with_references(
     tested: Sequence[PolicyUnderTest], references: Sequence[str]
 ) -> list[PolicyUnderTest]:
-    """Policies under test, and the reference points that are not among them."""
+    """Return the policies under test and the reference points that are not among them."""
     named = {policy.policy for policy in tested}
     return [*tested, *(PolicyUnderTest(name) for name in references if name not in named)]
 
@@ -157,27 +237,33 @@ Part = Floors | Budgets | Protocols
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A title and its parts."""
+    """A suite: the title of its report and its parts."""
 
     title: str
     parts: tuple[Part, ...]
 
 
 def suite_folder() -> Path:
-    """Where the suites that ship with Floorline lie."""
+    """Return the folder of the suites that are part of Floorline."""
     packaged = Path(str(resources.files("floorline"))) / "suites"
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "benchmarks" / "suites"
 
 
 def load_suite(name: str) -> Suite:
-    """Load a suite by name or from a YAML file; ``all`` is every shipped suite but ``smoke``.
+    """Load a suite.
+
+    Parameters
+    ----------
+    name
+        Name of a suite of Floorline, path of a YAML file, or ``all`` for all suites of Floorline
+        except ``smoke``.
 
     Raises
     ------
     InvalidInput
-        If there is no such suite.
+        If no suite has this name.
     DataError
-        If the file is not one.
+        If the file is not a suite.
     """
     shipped = {path.stem: path for path in sorted(suite_folder().glob("*.yaml"))}
     if name == "all":
@@ -186,7 +272,8 @@ def load_suite(name: str) -> Suite:
     path = shipped.get(name, Path(name))
     if not path.is_file():
         known = ", ".join(["all", *shipped])
-        raise InvalidInput("--suite", name, f"name one of {known}, or a YAML file of your own")
+        fix = f"choose one of {known}, or give a YAML file of your own"
+        raise InvalidInput("--suite", name, fix)
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=Suite)
     except (msgspec.MsgspecError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The report folder: tables, plots, and everything needed to run it again."""
+"""Writing of a report: tables, plots, results and the configuration to run it again."""
 
 from __future__ import annotations
 
@@ -18,30 +18,38 @@ from floorline.replay.tables import LEGEND, markdown_results, save
 from floorline.report.plots import front, over_time, response
 
 _RECORDED = ("joblib", "msgspec", "numpy", "polars", "scikit-learn", "scipy", "usearch")
+"""Packages whose versions ``suite.json`` records, because results can depend on them."""
 
 _BUDGET_LEGEND = (
-    "/ LP on estimates: satisfaction gained, in percent of that of the linear program over the "
-    "estimates of the whole stream; / optimum: of the one over its labels. Both know the stream in "
-    "advance and are replayed under the same hard budgets. The columns at the right are / LP on "
-    "estimates per split; all are means over splits and seeds."
+    "/ LP on estimates: satisfaction in percent of that of the linear program over the estimates "
+    "of the whole stream; / optimum: in percent of that of the linear program over its labels. "
+    "Both know the stream in advance and are replayed under the same hard budgets. The columns on "
+    "the right are / LP on estimates for each split. All numbers are means over seeds, those on "
+    "the left also over splits."
 )
 
 _PROTOCOL_LEGEND = (
-    "Nine floors τ on rows that no training saw, from the cheapest model's mean to the best "
-    "one's. floors kept: share with accuracy ≥ τ; r and ρ: correlation of τ with accuracy or mean "
-    "μ; cost range: highest τ over lowest; to oracle: what the best level lacks to choosing every "
-    "request's best model; / mix: cost over the static mix for τ, / equal mix: over the one that "
-    "satisfies as many as the policy did; saved: against the best model."
+    "Nine floors τ on rows that are not in training, from the mean of the cheapest model to that "
+    "of the best model. floors kept: share of floors with accuracy ≥ τ. r and ρ: correlation of τ "
+    "with accuracy or mean μ. cost range: cost at the highest τ relative to that at the lowest. to "
+    "oracle: accuracy of the best model of every request minus the highest accuracy. / mix: cost "
+    "relative to the static mix for τ. / equal mix: relative to the static mix of the same "
+    "satisfaction. saved: relative to the best model."
 )
 
 
 def write_up(suite: Suite, sections: Sequence[ReportSection], folder: Path) -> Path:
-    """Write ``report.md``, its plots, the results and ``suite.json``; return the report's path."""
+    """Write ``report.md`` with its plots, the results and ``suite.json``.
+
+    Returns
+    -------
+    Path of ``report.md``
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"# {suite.title}", ""]
     for section in sections:
-        if section.judged is not None:
-            lines += _protocols(section, section.judged, folder)
+        if section.evaluation is not None:
+            lines += _protocols(section, section.evaluation, folder)
         elif isinstance(section.part, Budgets):
             lines += _budgets(section, folder)
         else:
@@ -88,7 +96,7 @@ def _floors(section: ReportSection, folder: Path) -> list[str]:
 
 def _budgets(section: ReportSection, folder: Path) -> list[str]:
     title = f"{_title(section)}, budgets per model"
-    found = budget_tables.scored(section.settled)
+    found = budget_tables.scores_by_setting(section.settled)
     stem = _stem(folder, section, "budgets")
     plots = [
         budget_tables.by_volume(found, Path(f"{stem}-volumes.png"), title),
@@ -98,15 +106,15 @@ def _budgets(section: ReportSection, folder: Path) -> list[str]:
     return [*lines, *budget_tables.markdown(found, section.cost_unit), *_links(plots, folder), ""]
 
 
-def _protocols(section: ReportSection, judged: protocol.Judged, folder: Path) -> list[str]:
+def _protocols(section: ReportSection, evaluation: protocol.Evaluation, folder: Path) -> list[str]:
     title = f"{_title(section)}, PROTEUS's protocol"
-    plot = protocol.response(judged, Path(f"{_stem(folder, section, 'response')}.png"), title)
-    levels = msgspec.json.encode(judged.protocols)
+    plot = protocol.response(evaluation, Path(f"{_stem(folder, section, 'response')}.png"), title)
+    levels = msgspec.json.encode(evaluation.protocols)
     (folder / f"{_stem(folder, section, 'protocol').name}.json").write_bytes(
         msgspec.json.format(levels, indent=1)
     )
     lines = [f"## {title}", "", _PROTOCOL_LEGEND, ""]
-    return [*lines, *protocol.markdown(judged, section.cost_unit), *_links([plot], folder), ""]
+    return [*lines, *protocol.markdown(evaluation, section.cost_unit), *_links([plot], folder), ""]
 
 
 def _title(section: ReportSection) -> str:
@@ -114,8 +122,9 @@ def _title(section: ReportSection) -> str:
     return f"{section.part.name}: {section.data}{kind}"
 
 
-def _stem(folder: Path, section: ReportSection, what: str) -> Path:
-    words = f"{section.part.name}-{section.data}-{what}"
+def _stem(folder: Path, section: ReportSection, kind: str) -> Path:
+    """Return the path of a plot without its ending."""
+    words = f"{section.part.name}-{section.data}-{kind}"
     return folder / "plots" / "".join(c if c.isalnum() or c in "-_." else "-" for c in words)
 
 

@@ -1,4 +1,4 @@
-"""Training that does not fit into a request: PROTEUS's network. Only the trainer needs PyTorch."""
+"""Offline training of PROTEUS's network. Only the trainer needs PyTorch."""
 
 from floorline.training.parts import Parts, split_parts
 from floorline.training.settings import TrainingSettings, target_range

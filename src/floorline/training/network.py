@@ -1,4 +1,4 @@
-"""PROTEUS's network in PyTorch; ``floorline.estimators.network`` says the same in NumPy."""
+"""PROTEUS's network in PyTorch; ``floorline.estimators.network`` is the same in NumPy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ from floorline.estimators.network import (
 from floorline.training.settings import TrainingSettings
 
 _FIXED = ("cost", "targets")
+"""Fields of ``Weights`` that are not trained."""
 ENCODER = ("encoder_weight", "encoder_bias", "quality_weight", "quality_bias")
-"""Parameters of the encoder and head 1."""
+"""Parameters of the encoder and head 1, which are trained in the warm-up."""
+_INITIAL_GATE = 2.0
+"""Initial intercept of a gate; with slope 0 every gate starts at sigmoid(2) = 0.88 for every λ."""
 
 
 class Network(nn.Module):
-    """Parameters under the names of ``Weights``, and the forward pass in batches."""
+    """PROTEUS's network for batches; the parameters have the names of ``Weights``.
+
+    Parameters
+    ----------
+    weights
+        Initial values.
+    """
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -34,7 +43,17 @@ class Network(nn.Module):
 
     @classmethod
     def fresh(cls, settings: TrainingSettings, dim: int, cost: np.ndarray) -> Network:
-        """Start from small random weights, drawn with torch's generator."""
+        """Return a network of small random weights, drawn with torch's generator.
+
+        Parameters
+        ----------
+        settings
+            Settings of the training: ``units`` and ``targets``.
+        dim
+            Length d of the features.
+        cost
+            (M,) normalised costs.
+        """
         units, models = settings.units, len(cost)
 
         def layer(outputs: int, inputs: int) -> np.ndarray:
@@ -45,12 +64,12 @@ class Network(nn.Module):
         def zeros(*shape: int) -> np.ndarray:
             return np.zeros(shape, dtype=np.float32)
 
-        # Two numbers must be heard beside a hundred features: τ′ and λ′ begin with larger weights.
+        # τ′ and λ′ are 2 inputs beside 256 others. With equal weights they would have little
+        # influence, so they start with larger ones.
         first = layer(units, units + 2)
         first[:, units:] *= np.float32(0.5 * (units + 2) ** 0.5)
 
-        # Gates begin at sigmoid(0 · λ′ + 2) = 0.88 for every λ.
-        gate = np.tile(np.array([0.0, 2.0], dtype=np.float32), (units, 1))
+        gate = np.tile(np.array([0.0, _INITIAL_GATE], dtype=np.float32), (units, 1))
         return cls(
             Weights(
                 encoder_weight=layer(units, dim),
@@ -73,22 +92,22 @@ class Network(nn.Module):
         )
 
     def weights(self) -> Weights:
-        """Copy the parameters out."""
+        """Return a copy of the parameters as NumPy arrays."""
         state = self.state_dict()
         return Weights(**{name: state[name].numpy().copy() for name in Weights._fields})
 
     def encode(self, x: Tensor, drop: float = 0.0) -> Tensor:
-        """(n, Z) of (n, d)."""
+        """Return z (n, H) of features (n, d); ``drop`` is the rate of dropout."""
         x = dropout(x, drop, training=drop > 0)
         z = torch.relu(linear(x, self.encoder_weight, self.encoder_bias))
         return dropout(z, drop, training=drop > 0)
 
     def quality(self, z: Tensor) -> Tensor:
-        """(n, M) log-odds of p̂."""
+        """Return the (n, M) log-odds of p̂."""
         return linear(z, self.quality_weight, self.quality_bias)
 
     def beta(self, z: Tensor, floor: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
-        """Parameters a and b (n,) of μ's distribution at τ and λ (n,)."""
+        """Return a and b (n,) of the Beta distribution of μ, for τ and λ (n,)."""
         low, high = self.targets[0], self.targets[1]
         target = ((floor - 0.5 * (low + high)) / (0.5 * (high - low))).clamp(-1.0, 1.0)
         scaled = torch.log1p(dual)[:, None]
@@ -103,7 +122,7 @@ class Network(nn.Module):
         return a, b
 
     def scores(self, p: Tensor, mu: Tensor, boost: Tensor | None = None) -> Tensor:
-        """(..., M) of p̂ (..., M) and μ (...)."""
+        """Return the (..., M) scores for p̂ (..., M) and μ (...)."""
         boost = self.boost if boost is None else boost
         width = MAX_EXPONENT - MIN_EXPONENT
         gamma = MIN_EXPONENT + width * torch.sigmoid(self.exponent)

@@ -1,4 +1,4 @@
-"""Rows to learn from, rows to tune on and rows that nobody sees before the test."""
+"""Division of a routing table into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from floorline.errors import InvalidInput
 
 
 class Parts(NamedTuple):
-    """Three tables that share no prompt; ``dropped`` counts the rows that are in none of them."""
+    """Three tables without common prompts.
+
+    Parameters
+    ----------
+    train, validation, test
+        The tables.
+    dropped
+        Number of rows that are in none of them.
+    """
 
     train: RoutingTable
     validation: RoutingTable
@@ -24,37 +32,43 @@ def split_parts(
 ) -> Parts:
     """Divide a table at random, each task in the same proportion.
 
-    Rows with gaps are left out, as are rows whose prompt is also in a later part. Where the table
-    names test rows itself, those are the test part.
+    Rows with missing scores are dropped. A row whose prompt is also in a later part is dropped from
+    the earlier one. If the table marks test rows, these are the test part.
 
     Parameters
     ----------
+    table
+        The table to divide.
     test
         Share of the rows for the test.
     validation
         Share of the remaining rows for validation.
+    seed
+        Seed of the random division.
 
     Raises
     ------
     InvalidInput
-        If that leaves a part without rows.
+        If a part has no rows.
     """
-    whole, gaps = table.complete()
-    named = np.array([part == "test" for part in whole.split])
-    if named.any() and not named.all():
-        rest, held_out = whole.take(~named), whole.take(named)
+    complete, gaps = table.complete()
+    marked = np.array([part == "test" for part in complete.split])
+    if marked.any() and not marked.all():
+        rest, held_out = complete.take(~marked), complete.take(marked)
     else:
-        rest, held_out = whole.split_rows(1.0 - test, seed)
+        rest, held_out = complete.split_rows(1.0 - test, seed)
     train, tuning = rest.split_rows(1.0 - validation, seed + 1)
-    seen = set(held_out.prompts)
-    tuning_only = _without(tuning, seen)
-    train_only = _without(train, seen | set(tuning.prompts))
+    test_prompts = set(held_out.prompts)
+    tuning_only = _without(tuning, test_prompts)
+    train_only = _without(train, test_prompts | set(tuning.prompts))
     dropped = gaps + len(tuning) - len(tuning_only) + len(train) - len(train_only)
     return Parts(train_only, tuning_only, held_out, dropped)
 
 
 def _without(table: RoutingTable, prompts: set[str]) -> RoutingTable:
+    """Return the rows whose prompt is not among ``prompts``."""
     kept = np.array([prompt not in prompts for prompt in table.prompts])
     if not kept.any():
-        raise InvalidInput("data", table.name, "give more rows: a part has no prompt of its own")
+        fix = "give more rows: all prompts of a part are also in another part"
+        raise InvalidInput("data", table.name, fix)
     return table if kept.all() else table.take(kept)

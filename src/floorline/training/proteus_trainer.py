@@ -1,4 +1,4 @@
-"""Training PROTEUS's network (arXiv 2601.19402) with PyTorch, on the CPU."""
+"""Trainer of PROTEUS's network (arXiv 2601.19402) with PyTorch, on the CPU."""
 
 from __future__ import annotations
 
@@ -22,11 +22,23 @@ from floorline.training.parts import Parts
 from floorline.training.settings import TrainingSettings, normalised_cost
 
 EVALUATE_EVERY = 25
-"""Warm-up steps between looks at the validation rows."""
+"""Number of warm-up steps between two evaluations on the validation rows."""
 
 
 class Progress(NamedTuple):
-    """How training stands; ``dual`` is the largest λ, ``accuracy`` that of the latest batch."""
+    """State of the training after a step.
+
+    Parameters
+    ----------
+    step, steps
+        Number of finished steps and of all steps.
+    accuracy
+        Satisfaction on the last batch.
+    dual
+        Largest λ.
+    loss
+        Loss on the last batch.
+    """
 
     step: int
     steps: int
@@ -36,19 +48,24 @@ class Progress(NamedTuple):
 
 
 class ProteusTrainer:
-    """Trains step by step; the state after any step is saved and restored to the last bit.
+    """Trainer of PROTEUS [1]_, step by step; its state can be saved and restored exactly.
 
-    Randomness is drawn anew in every step from the seed and the step's number, so a state holds
-    no generator. Single-threaded arithmetic in a fixed order makes equal seeds give equal bytes.
+    The random numbers of a step depend only on the seed and the number of the step, so the state
+    contains no generator. The arithmetic has a fixed order on a single thread, so equal seeds give
+    equal bytes.
 
     Parameters
     ----------
     parts
-        Rows to learn from and to tune on; the test part is not looked at.
+        Training and validation rows; the test rows are not used.
     encoder
-        Makes the features.
+        Encoder of the prompts.
     settings
-        See ``TrainingSettings``, which says what the paper leaves open and what we chose.
+        ``TrainingSettings``, which states the choices that the paper leaves open.
+
+    References
+    ----------
+    .. [1] PROTEUS: arXiv:2601.19402.
     """
 
     def __init__(self, parts: Parts, encoder: Encoder, settings: TrainingSettings) -> None:
@@ -56,9 +73,9 @@ class ProteusTrainer:
         self.models = parts.train.models
         self.fingerprint = encoder.fingerprint
         mean_cost = parts.train.mean_cost
-        dearest = float(mean_cost.max()) or 1.0
-        self._train = _tensors(parts.train, encoder, dearest)
-        self._tune = _tensors(parts.validation, encoder, dearest)
+        cost_unit = float(mean_cost.max()) or 1.0
+        self._train = _tensors(parts.train, encoder, cost_unit)
+        self._tune = _tensors(parts.validation, encoder, cost_unit)
         self.step = 0
         with _deterministic(settings.seed, -1):
             cost = normalised_cost(mean_cost)
@@ -88,13 +105,25 @@ class ProteusTrainer:
         save: Callable[[ProteusTrainer], object] | None = None,
         save_every: int = 500,
     ) -> None:
-        """Train up to a step, by default to the end."""
+        """Train up to a step.
+
+        Parameters
+        ----------
+        until
+            Number of the last step. Default: the end of the training.
+        progress
+            Called after every step.
+        save
+            Called after every ``save_every`` steps, to save the state.
+        save_every
+            Number of steps between two calls of ``save``.
+        """
         settings = self.settings
         last = settings.steps if until is None else min(until, settings.steps)
         while self.step < last:
-            warming = self.step < settings.warm_up_steps
+            in_warm_up = self.step < settings.warm_up_steps
             with _deterministic(settings.seed, self.step):
-                accuracy, loss = self._warm_up() if warming else self._improve()
+                accuracy, loss = self._warm_up() if in_warm_up else self._ppo_step()
             self.step += 1
             if progress is not None:
                 dual = float(self.duals.values.max())
@@ -103,7 +132,7 @@ class ProteusTrainer:
                 save(self)
 
     def trained(self) -> TrainedNetwork:
-        """Return the network as it is served: best encoder and head 1, averaged head 2."""
+        """Return the network for serving: the best encoder and head 1, the averaged head 2."""
         weights = self.network.weights()._asdict()
         names = [name for name, _ in self.network.named_parameters()]
         second = [name for name in names if name not in ENCODER]
@@ -115,7 +144,7 @@ class ProteusTrainer:
         return TrainedNetwork(Weights(**weights), self.models, self.fingerprint)
 
     def _warm_up(self) -> tuple[float, float]:
-        """One step of cross-entropy for encoder and head 1."""
+        """Make one step of cross-entropy for encoder and head 1; return accuracy and loss."""
         network, settings = self.network, self.settings
         rows = torch.randint(len(self._train.x), (settings.batch,))
         x, labels = self._train.x[rows], self._train.quality[rows]
@@ -134,34 +163,39 @@ class ProteusTrainer:
         served = logits.detach().argmax(1, keepdim=True)
         return float(labels.gather(1, served).mean()), float(loss.detach())
 
-    def _improve(self) -> tuple[float, float]:
-        """One batch of PPO for head 2, b_m and γ, and a step of the duals when it is due."""
+    def _ppo_step(self) -> tuple[float, float]:
+        """Make one step of PPO for head 2, b_m and γ, and one of the duals every few steps.
+
+        Returns accuracy and loss.
+        """
         network, settings, tune = self.network, self.settings, self._tune
         z_all, p_all = self._frozen()
         rows = torch.randint(len(z_all), (settings.batch,))
         z, p = dropout(z_all[rows], settings.policy_dropout), p_all[rows]
         labels, cost = tune.quality[rows], tune.cost[rows]
-        floor = _spread(settings)
+        floor = _stratified_floors(settings)
         dual = self.duals.at(floor)
-        read = torch.where(
+        # λ as the policy sees it: 1 for a share of the requests, as at run time.
+        input_dual = torch.where(
             torch.rand(settings.batch) < settings.anchor, torch.ones_like(dual), dual
         )
-        # Of every model at once: r = p − α·c + λ(p − τ), over 1 + λ so that no τ drowns others.
+        # Reward of all models: r = p − α·c + λ(p − τ). It is divided by 1 + λ, because otherwise
+        # the τ with the largest λ would dominate the gradient.
         reward = labels - settings.alpha * cost + dual[:, None] * (labels - floor[:, None])
         reward = reward / (1.0 + dual[:, None])
         with torch.no_grad():
-            a, b = network.beta(z, floor, read)
+            a, b = network.beta(z, floor, input_dual)
             old = Beta(a, b)
             mu = old.sample((settings.draws,)).clamp(1e-4, 1.0 - 1e-4)
-            before = old.log_prob(mu)
+            old_log_prob = old.log_prob(mu)
             served = network.scores(p, mu).argmax(-1)
-            won = reward.expand(settings.draws, -1, -1).gather(2, served[..., None])[..., 0]
-            others = (won.sum(0, keepdim=True) - won) / (settings.draws - 1)
-            advantage = (won - others) / (won - others).std().clamp(min=1e-3)
-            usual = network.scores(p, a / (a + b)).argmax(-1, keepdim=True)
-            satisfied = labels.gather(1, usual)[:, 0]
+            gained = reward.expand(settings.draws, -1, -1).gather(2, served[..., None])[..., 0]
+            baseline = (gained.sum(0, keepdim=True) - gained) / (settings.draws - 1)
+            advantage = (gained - baseline) / (gained - baseline).std().clamp(min=1e-3)
+            at_mean = network.scores(p, a / (a + b)).argmax(-1, keepdim=True)
+            satisfied = labels.gather(1, at_mean)[:, 0]
         for _ in range(settings.epochs):
-            loss = self._loss(z, p, floor, read, mu, before, advantage, reward, labels)
+            loss = self._loss(z, p, floor, input_dual, mu, old_log_prob, advantage, reward, labels)
             self._optimizers[1].zero_grad()
             loss.backward()
             self._optimizers[1].step()
@@ -181,27 +215,30 @@ class ProteusTrainer:
         floor: Tensor,
         dual: Tensor,
         mu: Tensor,
-        before: Tensor,
+        old_log_prob: Tensor,
         advantage: Tensor,
         reward: Tensor,
         labels: Tensor,
     ) -> Tensor:
-        """PPO's clipped loss, less the entropy bonus, and the softened ones for b_m and γ."""
+        """Return PPO's clipped loss minus the entropy bonus and the soft objectives of b_m and γ.
+
+        ``TrainingSettings.temperature`` describes the soft objectives.
+        """
         network, settings = self.network, self.settings
         a, b = network.beta(z, floor, dual)
-        usual = (a / (a + b)).detach()
-        priced = network.scores(p, usual, boost=network.boost.detach())
-        choice = torch.softmax(priced / settings.temperature, -1)
+        mean_mu = (a / (a + b)).detach()
+        scores = network.scores(p, mean_mu, boost=network.boost.detach())
+        choice = torch.softmax(scores / settings.temperature, -1)
         best = torch.softmax((p + network.boost) / settings.temperature, -1)
         soft = (choice * reward).sum(-1).mean() + (best * labels).sum(-1).mean()
         policy = Beta(a, b)
-        ratio = torch.exp(policy.log_prob(mu) - before)
+        ratio = torch.exp(policy.log_prob(mu) - old_log_prob)
         clipped = ratio.clamp(1.0 - settings.clip, 1.0 + settings.clip)
         gain = torch.minimum(ratio * advantage, clipped * advantage).mean()
         return -gain - settings.entropy * policy.entropy().mean() - soft
 
     def _frozen(self) -> tuple[Tensor, Tensor]:
-        """Return z and p̂ of the tuning rows, by the best encoder and head 1."""
+        """Return z and p̂ of the validation rows, computed once by the best encoder and head 1."""
         if self._encoded is None:
             with torch.no_grad():
                 for current, best in zip(self._first, self._best, strict=True):
@@ -211,7 +248,7 @@ class ProteusTrainer:
         return self._encoded
 
     def state(self) -> dict[str, Any]:
-        """Everything that changes, as tensors and numbers."""
+        """Return the state of the training as tensors and numbers."""
         return {
             "step": self.step,
             "network": {n: v.clone() for n, v in self.network.state_dict().items()},
@@ -224,7 +261,7 @@ class ProteusTrainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state of a trainer built with the same arguments."""
+        """Replace the state by that of a trainer constructed with the same arguments."""
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         for optimizer, values in zip(self._optimizers, state["optimizers"], strict=True):
@@ -237,34 +274,47 @@ class ProteusTrainer:
 
 
 class _Rows(NamedTuple):
-    """Features (n, d), labels and costs (n, M); costs over the dearest model's mean."""
+    """Rows as tensors.
+
+    Parameters
+    ----------
+    x
+        (n, d) features.
+    quality
+        (n, M) labels.
+    cost
+        (n, M) costs relative to the largest mean cost of a model.
+    """
 
     x: Tensor
     quality: Tensor
     cost: Tensor
 
 
-def _tensors(table: RoutingTable, encoder: Encoder, dearest: float) -> _Rows:
+def _tensors(table: RoutingTable, encoder: Encoder, cost_unit: float) -> _Rows:
     return _Rows(
         torch.from_numpy(np.array(encoder.encode_batch(table.prompts), dtype=np.float32)),
         torch.from_numpy(np.array(table.quality, dtype=np.float32)),
-        torch.from_numpy(np.array(table.cost / dearest, dtype=np.float32)),
+        torch.from_numpy(np.array(table.cost / cost_unit, dtype=np.float32)),
     )
 
 
-def _spread(settings: TrainingSettings) -> Tensor:
-    """τ (batch,), uniform over its range; every batch has all of it, so every dual can move."""
+def _stratified_floors(settings: TrainingSettings) -> Tensor:
+    """Return τ (batch,), stratified over its range, so that every batch updates every dual."""
     low, high = settings.targets
-    places = (torch.arange(settings.batch) + torch.rand(settings.batch)) / settings.batch
-    return low + (high - low) * places
+    shares = (torch.arange(settings.batch) + torch.rand(settings.batch)) / settings.batch
+    return low + (high - low) * shares
 
 
 @contextmanager
 def _deterministic(seed: int, step: int) -> Iterator[None]:
-    """Draw from seed and step alone, on one thread; leaves the caller's generator as it was."""
+    """Make random draws depend on seed and step only, on one thread.
+
+    The caller's generator and number of threads are restored afterwards.
+    """
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
-        # Torch's generator heeds 32 bits of its seed only, so both numbers are mixed into them.
+        # Torch's generator uses only 32 bits of its seed, so both numbers are mixed into them.
         torch.manual_seed(int(np.random.SeedSequence([seed, step + 1]).generate_state(1)[0]))
         torch.set_num_threads(1)
         try:

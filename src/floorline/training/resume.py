@@ -1,4 +1,4 @@
-"""Training that survives being stopped: its whole state on disk, taken up where it was."""
+"""Training that can be interrupted: its state is saved regularly and resumed exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from floorline.training.proteus_trainer import Progress, ProteusTrainer
 from floorline.training.settings import TrainingSettings
 
 STATE = "proteus.training"
-"""File of an unfinished training, beside the checkpoint it will become."""
+"""Name of the file of an unfinished training, in the folder of its checkpoint."""
 
 
 def train(
@@ -32,14 +32,32 @@ def train(
     save_every: int = 500,
     progress: Callable[[Progress], object] | None = None,
 ) -> ProteusTrainer:
-    """Train to the end, saving the state on the way; the caller deletes it when all is done.
+    """Train to the end and save the state regularly.
 
-    With ``resume``, an unfinished training in ``folder`` goes on to the very same result.
+    The caller deletes the file ``STATE`` after it has saved the result.
+
+    Parameters
+    ----------
+    parts
+        Training, validation and test rows.
+    encoder
+        Encoder of the prompts.
+    settings
+        Settings of the training.
+    folder
+        Folder of the state.
+    resume
+        Continue an unfinished training in ``folder``. Its result equals that of an uninterrupted
+        training exactly.
+    save_every
+        Number of steps between two saves.
+    progress
+        Called after every step.
 
     Raises
     ------
     DataError
-        If the state to resume is damaged, or of other data, settings or features.
+        If the state to resume is damaged, or belongs to other data, settings or features.
     """
     trainer = ProteusTrainer(parts, encoder, settings)
     key = _key(parts, encoder, settings)
@@ -67,12 +85,13 @@ def _read(path: Path, key: str) -> dict[str, object]:
     except DataError:
         raise
     except Exception as error:
-        # What a damaged file raises depends on where it is damaged.
+        # The type of the exception depends on the place of the damage.
         raise DataError(path, f"damaged ({type(error).__name__}); {fix}") from error
     return state
 
 
 def _key(parts: Parts, encoder: Encoder, settings: TrainingSettings) -> str:
+    """Return a digest of everything that determines the result."""
     tables: list[RoutingTable] = [parts.train, parts.validation]
     digest = hashlib.sha256(msgspec.json.encode(settings))
     for text in (encoder.fingerprint, *(table.digest for table in tables)):

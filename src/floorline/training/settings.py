@@ -1,4 +1,4 @@
-"""How PROTEUS is trained: what its paper states, and what it leaves open."""
+"""Settings of PROTEUS's training: what its paper states and the choices it leaves open."""
 
 from __future__ import annotations
 
@@ -11,49 +11,81 @@ from floorline.errors import InvalidInput, check_number
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Training of PROTEUS (arXiv 2601.19402); defaults are the paper's where it states them.
+    """Settings of the training of PROTEUS [1]_. Defaults are the paper's if it states them.
 
-    Stated: ``units`` (256, everywhere), ``steps`` (10,000), ``rate`` (AdamW, 3e-4), ``dual_rate``
-    (0.4) and ``dual_every`` (5 batches). Open, and chosen by looking at RouterBench, split 0 of
-    ``benchmarks/bench_proteus.py``, its test rows included; the other splits were not looked at:
+    The paper states ``units`` (256, in all layers), ``steps`` (10,000), ``rate`` (AdamW, 3e-4),
+    ``dual_rate`` (0.4) and ``dual_every`` (5 batches). The other defaults were chosen on
+    RouterBench, split 0 of ``benchmarks/bench_proteus.py``, including its test rows; the other
+    splits were not used for it.
 
     Parameters
     ----------
     targets
-        (low, high) of τ; see ``target_range``.
+        Lowest and highest τ; see ``target_range``.
+    seed
+        Seed of all random draws.
+    steps
+        Number of steps, including the warm-up.
+    units
+        Number H of hidden units in every layer.
+    batch
+        Number of requests per step.
+    rate
+        Learning rate of AdamW.
+    dual_rate, dual_every
+        Step size of the dual variables and number of batches between their steps.
     warm_up
-        Share of the steps that train encoder and head 1, by cross-entropy alone. Then both are
-        frozen at their best cross-entropy on the validation rows, and head 2 learns the rest of
-        the time, on those rows: on rows that head 1 has learned by heart, floors look kept that
-        are not.
+        Share of the steps that train encoder and head 1 by cross-entropy only. Then both are frozen
+        at their best cross-entropy on the validation rows. Head 2 is trained on the validation
+        rows in the remaining steps, because on the training rows head 1 is overfitted, so that
+        floors seem to be met that are not.
     alpha
-        α, reward lost per call at the mean cost of the model that is dearest on average; c is what
-        the call really cost. Large enough that without a floor (λ = 0) the cheapest model serves.
+        α, the reward that a call costs at the largest mean cost of a model; c is the real cost of
+        the call. It is large enough that without a floor (λ = 0) the cheapest model serves.
     duals
-        Number of dual variables, spread over the range of τ. The paper has one. But then
-        r = p − α·c + λ(p − τ) gives τ no say in what is best to serve, and τ moves nothing at run
-        time: a floor for every τ is a constraint for every τ, with a multiplier each.
+        Number of dual variables, each for an equal part of the range of τ. The paper has one. But
+        with one dual the term λτ of r = p − α·c + λ(p − τ) is a constant, so that τ has no effect
+        on the best model and no effect at run time. A floor for every τ is a constraint for every
+        τ, each with its multiplier.
     anchor
-        Share of requests for which the policy reads λ = 1, as it always will at run time, whatever
-        the multiplier in their reward is.
+        Share of requests for which the policy's input is λ = 1, as always at run time, independent
+        of the multiplier in their reward.
     margin
-        Added to τ in the dual update; 0 in the paper. At 0, training ends where the validation
-        rows just keep each floor, so that other rows keep it about every second time.
+        Margin added to τ in the dual update (0 in the paper). With 0, training ends where the
+        validation rows just meet each floor, so that other rows meet it about half of the time.
     draws
-        μ is drawn this often per request. All labels are known, so every draw has its reward; the
-        advantage is against the mean of the other draws, over 1 + λ and the batch's deviation.
-    clip, epochs, entropy
-        PPO's clip, passes over each batch, and bonus on the entropy of Beta(a, b).
+        Number of draws of μ per request. All labels are known, so every draw has a reward. The
+        advantage is the difference to the mean of the other draws, divided by 1 + λ and by the
+        standard deviation of the batch.
+    clip
+        PPO's bound on the ratio of probabilities.
+    epochs
+        Number of passes over each batch.
+    entropy
+        Weight of the entropy of Beta(a, b) in the objective.
     temperature
-        Gradients of b_m and γ cannot pass the argmax; they get that of an expectation in which
-        models are drawn from a softmax of the scores at this temperature. For b_m it is that of
-        satisfaction at μ = 1, where cost does not count; for γ that of the reward at μ's mean.
-    dropout, policy_dropout, decay
-        Of features and z in the warm-up; of z for head 2, which else learns the validation rows by
-        heart; AdamW's weight decay.
+        Temperature of the soft objectives of b_m and γ, whose gradients cannot pass the argmax.
+        Models are drawn from a softmax of the scores; for b_m the objective is the expected
+        satisfaction at μ = 1, where cost has no weight, and for γ the expected reward at the mean
+        of μ.
+    dropout
+        Dropout of the features and of z in the warm-up.
+    policy_dropout
+        Dropout of z for head 2, which would overfit the validation rows without it.
+    decay
+        Weight decay of AdamW.
     average
-        Last share of the steps over which head 2, b_m and γ are averaged: with a dual variable
-        they circle around the solution.
+        Share of the steps, at the end, over which head 2, b_m and γ are averaged, because with dual
+        variables they oscillate around the solution.
+
+    Raises
+    ------
+    InvalidInput
+        If a setting is outside its range.
+
+    References
+    ----------
+    .. [1] PROTEUS: arXiv:2601.19402.
     """
 
     targets: tuple[float, float]
@@ -116,15 +148,15 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 def target_range(table: RoutingTable) -> tuple[float, float]:
-    """Floors worth promising on a table: from its cheapest model's mean to its best model's.
+    """Return the range of floors of a table: from the mean of its cheapest model to its best mean.
 
-    Below, the cheapest model keeps every floor; above, nobody knows without a label of the very
-    request whether any router can, so we promise what is sure to be achievable.
+    Below it, the cheapest model meets every floor. Above it, no fixed model meets the floor, and
+    whether a router can is unknown without labels. Every floor in the range can be met.
 
     Raises
     ------
     InvalidInput
-        If the cheapest model is the best one.
+        If the cheapest model has the highest mean.
     """
     quality, cost = table.mean_quality, table.mean_cost
     low, high = float(quality[int(np.nanargmin(cost))]), float(np.nanmax(quality))
@@ -134,10 +166,11 @@ def target_range(table: RoutingTable) -> tuple[float, float]:
 
 
 def normalised_cost(mean_cost: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M,) c_m of the score, in [0, 1]: how far the logarithm of a mean cost is up the range.
+    """Compute the (M,) normalised costs c_m of the score, in [0, 1].
 
-    "Normalised" is all that the paper says. Prices span two orders of magnitude; divided by the
-    largest, all but the dearest models would cost nearly nothing.
+    c_m is the position of the logarithm of a mean cost in the range of all. The paper only says
+    "normalised". Costs span two orders of magnitude; divided by the largest one, all but the most
+    expensive models would have a cost near 0.
 
     Examples
     --------
@@ -147,6 +180,6 @@ def normalised_cost(mean_cost: NDArray[np.float64]) -> NDArray[np.float64]:
     positive = mean_cost[mean_cost > 0]
     if len(positive) == 0 or positive.min() == mean_cost.max():
         return np.zeros(len(mean_cost))
-    least = float(positive.min())
-    steps = np.log(np.maximum(mean_cost, least) / least)
-    return np.asarray(steps / steps.max())
+    lowest = float(positive.min())
+    logs = np.log(np.maximum(mean_cost, lowest) / lowest)
+    return np.asarray(logs / logs.max())

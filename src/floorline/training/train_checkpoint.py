@@ -1,4 +1,4 @@
-"""From rows to a checkpoint: train, write the network and what it was made of, clean up."""
+"""Training of PROTEUS's network and writing of its checkpoint."""
 
 from __future__ import annotations
 
@@ -25,14 +25,33 @@ def train_checkpoint(
     resume: bool = False,
     progress: Callable[[Any], object] | None = None,
 ) -> list[Path]:
-    """Train PROTEUS on parts of a table and write its checkpoint; return the files written.
+    """Train PROTEUS on parts of a table and write its checkpoint. Needs PyTorch.
 
-    ``progress`` is told a ``proteus_trainer.Progress`` now and then. Needs PyTorch.
+    Parameters
+    ----------
+    table
+        The whole table; the checkpoint states its name and digest.
+    parts
+        Training, validation and test rows of the table.
+    encoder
+        Encoder of the prompts.
+    settings
+        Settings of the training.
+    folder
+        Folder of the checkpoint.
+    resume
+        Continue an unfinished training in ``folder``.
+    progress
+        Called after every step with a ``proteus_trainer.Progress``.
+
+    Returns
+    -------
+    Paths of the files
 
     Raises
     ------
     DataError
-        If the state to resume is damaged, or of other data, settings or features.
+        If the state to resume is damaged, or belongs to other data, settings or features.
     """
     from floorline.training.resume import STATE, train
 
