@@ -95,9 +95,8 @@ def build_router(build_policy):
             slas,
             encoder=Vectors(dim),
             seed=seed,
-            log=MemoryLog(),
             memory=memory,
-            **kwargs,
+            **{"log": MemoryLog(), "clock": lambda: 0.0, "id_prefix": f"d{seed:x}"} | kwargs,
         )
 
     return build

@@ -132,6 +132,28 @@ class BudgetExhausted(FloorlineError):
         return type(self), (str(self), self.decision)
 
 
+class InvalidChoice(FloorlineError, ValueError):
+    """A policy returned a choice that breaks the rules of its fields; the text names the policy.
+
+    Examples
+    --------
+    >>> raise InvalidChoice("mine", "propensities", "sum to 0.5", "let them sum to 1")
+    Traceback (most recent call last):
+    ...
+    floorline.errors.InvalidChoice: policy 'mine': Choice.propensities sum to 0.5: let them sum to 1
+    """
+
+    def __init__(self, policy: str, field: str, problem: str, fix: str) -> None:
+        self.policy = policy
+        self.field = field
+        self.problem = problem
+        self.fix = fix
+        super().__init__(f"policy {policy!r}: Choice.{field} {problem}: {fix}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.policy, self.field, self.problem, self.fix)
+
+
 class SnapshotMismatch(FloorlineError, ValueError):
     """A snapshot of another policy, zoo, encoder or version than the one that loads it."""
 

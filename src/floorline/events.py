@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,6 +17,28 @@ from floorline.zoo import Zoo
 
 DIRECT = "direct"
 """Policy name of decisions where the caller named the model."""
+
+
+class RequestContext(NamedTuple):
+    """Origin of a request; its fields become those of the ``Decision``.
+
+    Attributes
+    ----------
+    tenant, key : str
+        Tenant and id of the API key; "" where there is none.
+    session : str
+        Name of the conversation that the request belongs to; "" for none.
+    after : str
+        Id of the decision that this one replaces because its call failed; "" for none.
+    """
+
+    tenant: str = ""
+    key: str = ""
+    session: str = ""
+    after: str = ""
+
+
+NO_CONTEXT = RequestContext()
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=True):
@@ -224,6 +246,33 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
         )
         fix = "give the cost of the label, a number of 0 or more"
         check_number("Feedback.cost", self.cost, low=0.0, fix=fix)
+
+
+def score_of(satisfied: Any) -> float:
+    """Score of a satisfied (1.0) or dissatisfied (0.0) user.
+
+    Parameters
+    ----------
+    satisfied
+        A bool, a NumPy bool, or the integer 0 or 1.
+
+    Raises
+    ------
+    InvalidInput
+        If it is anything else, such as the text ``"no"``, NaN or 0.4, which are true to Python.
+
+    Examples
+    --------
+    >>> score_of(True), score_of(np.False_), score_of(1)
+    (1.0, 0.0, 1.0)
+    """
+    if satisfied is True or satisfied is False:
+        return float(satisfied)
+    whole = isinstance(satisfied, int | np.integer) and (satisfied == 0 or satisfied == 1)
+    if not (whole or isinstance(satisfied, np.bool_)):
+        fix = "give True or False; a number from 0 to 1 goes into score"
+        raise InvalidInput("satisfied", satisfied, fix)
+    return float(satisfied)
 
 
 class ZooChange(msgspec.Struct, frozen=True, tag="zoo", kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -136,3 +136,14 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     name,
                     "name a model of the zoo: " + ", ".join(zoo.names),
                 )
+
+
+def check_slas(slas: Sequence[SLA], zoo: Zoo) -> None:
+    """Raise InvalidInput if there is no SLA, two have one name, or one names an unknown model."""
+    if not slas:
+        raise InvalidInput("slas", [], "give at least one SLA")
+    names = [sla.name for sla in slas]
+    for sla in slas:
+        if names.count(sla.name) > 1:
+            raise InvalidInput("slas", sla.name, "give every SLA its own name")
+        sla.check_against(zoo)

@@ -5,11 +5,10 @@ import pytest
 
 from floorline.cli.app import main
 from floorline.errors import InvalidInput
-from floorline.events import Decision
+from floorline.events import Decision, RequestContext
 from floorline.guarantees.off_policy import WeightedSample, estimates
 from floorline.policies import Policy, make_policy
 from floorline.policies.base import mixed
-from floorline.router import RequestContext
 from floorline.sla import SLA
 from floorline.whatif.counterfactual import Counterfactual, NoSupport
 from floorline.whatif.log_summary import LogSummary

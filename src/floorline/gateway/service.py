@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from floorline.errors import InvalidInput
-from floorline.events import Decision
+from floorline.events import Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Caller
 from floorline.gateway.call_recorder import CallRecorder
@@ -17,7 +17,7 @@ from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.tenants import split_tenant, tenant_sla
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams
-from floorline.router import RequestContext, Router
+from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
 NOT_CALLED = "the gateway calls only the model that serves"

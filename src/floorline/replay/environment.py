@@ -86,7 +86,9 @@ class Environment:
             model = data.zoo.index(name)
             cost = float(data.cost[row, model])
             if not self._pays(decision, name, cost):
-                router.outcome(decision.id, model=name, cost=0.0, error="over budget")
+                router.outcome(
+                    decision.id, model=name, cost=0.0, error="over budget", at=decision.at
+                )
                 if model == served:
                     served = DECLINED
                 continue
@@ -98,6 +100,7 @@ class Environment:
                 cost=cost,
                 output_tokens=_cell(data.output_tokens, row, model),
                 latency=_cell(data.latency, row, model),
+                at=decision.at,
             )
         run.model[step] = served
         if served != DECLINED:
@@ -109,11 +112,11 @@ class Environment:
             run.labels[step] += 1
         while self.pending and self.pending[0][0] <= step:
             _, _, known, name, score = heapq.heappop(self.pending)
-            router.feedback(known, score=score, model=name)
+            router.feedback(known, score=score, model=name, at=decision.at)
         if (
             self.judge.rate
             and served != DECLINED
-            and router.judge_response(self.judge, decision.id)
+            and router.judge_response(self.judge, decision.id, at=decision.at)
         ):
             run.cost[step] += self.judge.cost
             run.labels[step] += 1

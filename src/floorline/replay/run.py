@@ -118,7 +118,15 @@ def replay(
     policy = build_policy(data, spec)
     encoder = GivenFeatures(data.features.shape[1], data.encoder)
     zoo = told.zoos.get(0, data.zoo)
-    router = Router(zoo, policy, told.slas, encoder=encoder, seed=spec.seed)
+    router = Router(
+        zoo,
+        policy,
+        told.slas,
+        encoder=encoder,
+        seed=spec.seed,
+        clock=_no_clock,
+        id_prefix=f"d{spec.seed:x}",
+    )
     if past is not None:
         policy.warm_start(past)
     if len(rows_before):
@@ -147,6 +155,11 @@ def replay(
             if watch is not None:
                 watch(step, router)
     return run
+
+
+def _no_clock() -> float:
+    """Refuse: a replay must give the same result whenever it runs."""
+    raise AssertionError("a replay passes every time explicitly")
 
 
 def _alone(spec: Spec) -> Timeline:

@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
+from floorline.core.features import SparseFeatures
 from floorline.errors import InvalidInput
-from floorline.events import Event
+from floorline.events import Decision, Event, Recall
+
+_EVENT_BYTES = 400
+_DECISION_BYTES = 850
+"""Bytes that CPython 3.11 to 3.14 allocates for an outcome, and for a decision without the contents
+of its arrays; measured with ``tracemalloc``."""
 
 
 class EventLog(Protocol):
@@ -32,28 +38,38 @@ class MemoryLog:
 
     Parameters
     ----------
-    capacity
-        Most events kept; the oldest are dropped, so that a long-lived process does not grow
-        without bound. None keeps all.
+    max_bytes
+        Most memory of the events in bytes, as ``event_bytes`` estimates it. Above it the oldest
+        events are dropped, so that a process that runs for long does not grow without bound. None
+        keeps all events.
 
     Examples
     --------
     >>> from floorline.events import Outcome
-    >>> log = MemoryLog(capacity=2)
+    >>> log = MemoryLog(max_bytes=1000)
     >>> for name in "abc":
     ...     log.append(Outcome(decision=name, model="small", cost=1.0))
     >>> len(log), [event.decision for event in log.read(start=1)]
     (3, ['b', 'c'])
     """
 
-    def __init__(self, capacity: int | None = None) -> None:
-        self._events: deque[Event] = deque(maxlen=capacity)
+    def __init__(self, max_bytes: int | None = None) -> None:
+        if max_bytes is not None and max_bytes < 0:
+            raise InvalidInput("max_bytes", max_bytes, "give a number of bytes of 0 or more")
+        self._max_bytes = max_bytes
+        self._events: deque[Event] = deque()
+        self._bytes = 0
         self._appended = 0
 
     def append(self, event: Event) -> None:
-        """Add an event at the end."""
+        """Add an event at the end, and drop the oldest ones above the limit."""
         self._events.append(event)
         self._appended += 1
+        if self._max_bytes is None:
+            return
+        self._bytes += event_bytes(event)
+        while self._bytes > self._max_bytes:
+            self._bytes -= event_bytes(self._events.popleft())
 
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield events from position ``start`` on.
@@ -65,8 +81,22 @@ class MemoryLog:
         """
         dropped = self._appended - len(self._events)
         if start < dropped:
-            raise InvalidInput("start", start, f"read from {dropped} on; older events are gone")
+            raise InvalidInput("start", start, f"read from {dropped} on; older events are dropped")
         return islice(self._events, start - dropped, None)
 
     def __len__(self) -> int:
         return self._appended
+
+
+def event_bytes(event: Event) -> int:
+    """Estimate the memory of an event in bytes: its arrays, and what Python adds to them."""
+    if isinstance(event, Recall):
+        return _EVENT_BYTES + event_bytes(event.decision)
+    if not isinstance(event, Decision):
+        return _EVENT_BYTES
+    features = event.features
+    if isinstance(features, SparseFeatures):
+        size = features.indices.nbytes + features.values.nbytes
+    else:
+        size = features.nbytes
+    return int(_DECISION_BYTES + size + 4 * event.propensities.nbytes)

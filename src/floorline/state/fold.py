@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from floorline.core.snapshots import State, Stateful, copy_in, copy_out
-from floorline.errors import SnapshotMismatch, UnknownDecision
+from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
 from floorline.events import (
     DIRECT,
     Decision,
@@ -29,6 +29,7 @@ from floorline.events import (
 from floorline.policies import Policy
 from floorline.sla import SLA
 from floorline.state.ledger import Ledger
+from floorline.state.sessions import Sessions
 from floorline.zoo import Zoo
 
 _E = TypeVar("_E", Decision, ZooChange, SlaChange)
@@ -38,7 +39,7 @@ Find = Callable[[list[str]], Mapping[str, Decision]]
 
 
 class DecisionRecord(NamedTuple):
-    """Read-only view of a decision that may still get outcomes and feedback.
+    """What is remembered of a decision, which may still get outcomes and feedback; read-only.
 
     Attributes
     ----------
@@ -66,9 +67,9 @@ class RememberedDecision(msgspec.Struct):
     scores: dict[str, float]
     keys: list[str]
 
-    def view(self) -> DecisionRecord:
-        """Build a view that cannot be written through."""
-        reserved, scores = MappingProxyType(self.reserved), MappingProxyType(self.scores)
+    def record(self) -> DecisionRecord:
+        """Copy the state as it is now."""
+        reserved, scores = MappingProxyType({**self.reserved}), MappingProxyType({**self.scores})
         return DecisionRecord(self.decision, reserved, scores, tuple(self.keys))
 
 
@@ -98,8 +99,7 @@ class Fold(Stateful):
         self.ledgers_ = {name: Ledger() for name in self.slas_}
         # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
         self.records_: OrderedDict[str, RememberedDecision] = OrderedDict()
-        # Per conversation of a tenant: its model, and when it was last served.
-        self.sessions_: OrderedDict[str, list[str | float]] = OrderedDict()
+        self.sessions_ = Sessions()
         # Per model: number of outcomes with a latency, and their sum in seconds.
         self.latency_: dict[str, list[float]] = {}
         self.policy_ = policy
@@ -146,6 +146,21 @@ class Fold(Stateful):
                 f"{self.memory} decisions"
             ) from None
 
+    def sla(self, name: str | None) -> SLA:
+        """Return the SLA of a name; the first one for None.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such SLA.
+        """
+        if name is None:
+            return next(iter(self.slas_.values()))
+        try:
+            return self.slas_[name]
+        except KeyError:
+            raise InvalidInput("sla", name, "name one of: " + ", ".join(self.slas_)) from None
+
     def mean_latency(self, model: str) -> float:
         """Mean latency of a model in seconds; 0 while none was seen."""
         count, total = self.latency_.get(model, (0.0, 0.0))
@@ -170,10 +185,7 @@ class Fold(Stateful):
         for name, expected in reserved.items():
             ledger.reserve(name, expected)
         if event.session and not event.declined:
-            self.sessions_[event.session] = [event.model, event.at]
-            self.sessions_.move_to_end(event.session)
-            if len(self.sessions_) > self.memory:
-                self.sessions_.popitem(last=False)
+            self.sessions_.note(event)
         self.policy_.on_decision(event)
         return True
 
@@ -245,12 +257,14 @@ class Fold(Stateful):
 
     def _sla(self, event: SlaChange) -> bool:
         name = event.sla.name
+        # The mapping is replaced and never changed, so that other threads can go through it.
         if event.removed:
-            if self.slas_.pop(name, None) is None:
+            if name not in self.slas_:
                 return False
+            self.slas_ = {other: sla for other, sla in self.slas_.items() if other != name}
             del self.ledgers_[name]
         else:
-            self.slas_[name] = event.sla
+            self.slas_ = {**self.slas_, name: event.sla}
             if name not in self.ledgers_:
                 self.ledgers_[name] = Ledger(since=self.decisions_)
         self.policy_.on_slas(self.slas_)
@@ -297,7 +311,6 @@ class Fold(Stateful):
         self.policy_.start(self.zoo_, self.slas_, self.dim)
         for name in self._plain_names():
             setattr(self, name, copy_in(getattr(self, name), state[name]))
-        self.sessions_ = OrderedDict(self.sessions_)
         named = [data for data, *_ in state["records_"] if isinstance(data, str)]
         found = find(named) if named and find is not None else {}
         self.records_ = OrderedDict()

@@ -120,7 +120,7 @@ class Counterfactual:
             fix = "choose a policy that is not told the future of the stream"
             raise InvalidInput("policy", policy.name, fix)
         encoder = GivenFeatures(dim, "logged")
-        log = MemoryLog(capacity=1)
+        log = MemoryLog(max_bytes=0)
         self.router = Router(zoo, policy, slas, encoder=encoder, seed=seed, log=log)
         self.sla = sla
         self.floor = floor

@@ -86,6 +86,8 @@ def test_a_batch_takes_what_it_can(gateway):
         ({"id": "x"}, "give either 'satisfied' or 'score'"),
         ({"id": "x", "satisfied": True, "score": 1}, "give either 'satisfied' or 'score'"),
         ({"id": "x", "satisfied": "yes"}, "`$.satisfied`"),
+        ({"id": "x", "satisfied": "no"}, "`$.satisfied`"),
+        ({"id": "x", "satisfied": 0.4}, "`$.satisfied`"),
         ({"id": "x", "score": 1.5}, "`$.score`"),
         ({"id": "x", "satisfied": True, "mood": 1}, "unknown field `mood`"),
         ({"id": "", "satisfied": True}, "`$.id`"),

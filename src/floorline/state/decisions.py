@@ -1,0 +1,152 @@
+"""Decisions: what a policy chose for a request, within the conversation and the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from floorline.core.features import Features
+from floorline.errors import InvalidInput
+from floorline.events import DIRECT, NO_CONTEXT, Decision, RequestContext
+from floorline.policies.base import DECLINED, Choice, Request, declined
+from floorline.policies.choice_check import check_choice
+from floorline.state.eligibility import within_budget
+from floorline.state.fold import Fold
+
+
+def choose(fold: Fold, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
+    """Let the policy choose for requests that are known at once, and check its choices.
+
+    A request that no model may serve is declined and never reaches the policy.
+
+    Raises
+    ------
+    InvalidInput
+        If a request was made for another number of models.
+    InvalidChoice
+        If a choice breaks the rules of its fields.
+    """
+    policy, models = fold.policy_, len(fold.zoo_)
+    for request in requests:
+        if request.allowed is not None and len(request.allowed) != models:
+            fix = f"make it again: the zoo has {models} models now"
+            raise InvalidInput("request.allowed", f"of length {len(request.allowed)}", fix)
+    served = [request for request in requests if _servable(request)]
+    if len(served) == 1:
+        choices = [policy.decide(served[0], rng)]
+    else:
+        choices = policy.decide_batch(served, rng) if served else []
+    for request, choice in zip(served, choices, strict=True):
+        budget = fold.slas_[request.sla].budget is not None
+        check_choice(policy.name, choice, request, models, budget)
+    if len(served) == len(requests):
+        return choices
+    answers, none = iter(choices), declined(models)
+    return [next(answers) if _servable(request) else none for request in requests]
+
+
+def decision_of(
+    fold: Fold,
+    request: Request,
+    choice: Choice,
+    id: str,
+    *,
+    at: float,
+    context: RequestContext = NO_CONTEXT,
+) -> Decision:
+    """Build the decision that a choice becomes: its conversation's model, within the budget."""
+    promise = fold.slas_[request.sla]
+    if context.session:
+        ledger = fold.ledgers_[request.sla]
+        choice = fold.sessions_.stay(context.session, choice, request, fold.zoo_, ledger, at)
+    called = choice.called
+    if promise.budget is not None:
+        called = within_budget(fold, called, choice.cost, promise, at)
+    names = fold.zoo_.names
+    return Decision(
+        id=id,
+        seq=fold.decisions_ + 1,
+        sla=request.sla,
+        floor=request.floor,
+        model=names[choice.model] if called else "",
+        called=tuple([names[m] for m in called]),
+        models=names,
+        propensities=choice.propensities,
+        explored=choice.explored,
+        quality_estimates=choice.quality,
+        cost_estimates=choice.cost,
+        index=choice.model if called else DECLINED,
+        features=request.features,
+        input_tokens=request.input_tokens,
+        policy=fold.policy_.name,
+        prediction=choice.prediction,
+        at=at,
+        **context._asdict(),
+    )
+
+
+def direct_decision(
+    fold: Fold,
+    model: str,
+    features: Features,
+    input_tokens: int,
+    id: str,
+    *,
+    at: float,
+    context: RequestContext = NO_CONTEXT,
+) -> Decision:
+    """Build the decision of a request whose caller named the model.
+
+    Raises
+    ------
+    InvalidInput
+        If the zoo has no such model.
+    """
+    zoo = fold.zoo_
+    index = zoo.index(model)
+    cost = fold.policy_.expected_cost(input_tokens)
+    return Decision(
+        id=id,
+        seq=fold.decisions_ + 1,
+        sla="",
+        floor=0.0,
+        model=model,
+        called=(model,),
+        models=zoo.names,
+        propensities=np.eye(len(zoo))[index],
+        explored=False,
+        quality_estimates=np.full(len(zoo), np.nan),
+        cost_estimates=zoo.typical_costs if cost is None else cost,
+        index=index,
+        features=features,
+        input_tokens=input_tokens,
+        policy=DIRECT,
+        at=at,
+        **context._asdict(),
+    )
+
+
+def called_model(fold: Fold, decision: str, model: str | None) -> str:
+    """Name of a model that a remembered decision called; the served one for None.
+
+    Raises
+    ------
+    UnknownDecision
+        If the decision is not, or no longer, remembered.
+    InvalidInput
+        If no model served it, or it did not call this one.
+    """
+    made = fold.record(decision).decision
+    if made.declined:
+        raise InvalidInput("decision", decision, "name one that a model served")
+    if model is None:
+        return made.model
+    if model not in made.called:
+        fix = "name a model that this decision called: " + ", ".join(made.called)
+        raise InvalidInput("model", model, fix)
+    return model
+
+
+def _servable(request: Request) -> bool:
+    return request.allowed is None or bool(request.allowed.any())

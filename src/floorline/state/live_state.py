@@ -1,0 +1,144 @@
+"""State of a router beside its log: appended to, read and restored by one thread at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from threading import RLock
+from types import MappingProxyType
+
+from floorline.core.ids import IdSource
+from floorline.encoders.base import Encoder
+from floorline.errors import InvalidInput
+from floorline.events import Event
+from floorline.policies import Policy
+from floorline.sla import SLA
+from floorline.state.certificate import Certificate, certificate_of, window_certificate_of
+from floorline.state.event_log import EventLog
+from floorline.state.fold import DecisionRecord, Find, Fold
+from floorline.state.router_snapshot import restore_snapshot, write_snapshot
+from floorline.state.status import Status, status_of
+from floorline.zoo import Zoo
+
+
+class LiveState:
+    """What a router knows, with the log it comes from; the read-only half of ``Router``.
+
+    Parameters
+    ----------
+    fold
+        State at the beginning; used by no one else.
+    log
+        Event log to which every event is appended before it is folded.
+    encoder, seed
+        Encoder and seed of the router, which its snapshots name.
+    ids
+        Source of the ids of decisions.
+    """
+
+    def __init__(
+        self, fold: Fold, log: EventLog, encoder: Encoder, seed: int, ids: IdSource
+    ) -> None:
+        self.log = log
+        self.encoder = encoder
+        self.seed = seed
+        self._fold = fold
+        self._ids = ids
+        self._lock = RLock()
+
+    @property
+    def zoo(self) -> Zoo:
+        """Models that can serve now."""
+        return self._fold.zoo_
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, with its state."""
+        return self._fold.policy_
+
+    @property
+    def slas(self) -> Mapping[str, SLA]:
+        """Read-only mapping of the SLAs that hold now, by name; the default SLA comes first."""
+        return MappingProxyType(self._fold.slas_)
+
+    @property
+    def memory(self) -> int:
+        """Number of latest decisions that outcomes and feedback can still come for."""
+        return self._fold.memory
+
+    @property
+    def position(self) -> int:
+        """Number of events in the state; ``apply(log.read(position))`` folds those after it."""
+        return self._fold.events_
+
+    @property
+    def remembered(self) -> tuple[str, ...]:
+        """Ids of the decisions that outcomes and feedback can still come for, oldest first."""
+        with self._lock:
+            return tuple(self._fold.records_)
+
+    def find(self, decision: str) -> DecisionRecord | None:
+        """Return what is remembered of a decision, by its id; None if it is not remembered."""
+        with self._lock:
+            kept = self._fold.records_.get(decision)
+            return None if kept is None else kept.record()
+
+    def status(self, sla: str | None = None) -> Status:
+        """Report an SLA's satisfaction, certificate and costs; the first one by default."""
+        with self._lock:
+            promise = self._fold.sla(sla)
+            return status_of(promise, self._fold.ledgers_[promise.name], self.zoo.cost_unit)
+
+    def certificate(self, sla: str | None = None, *, window: bool = False) -> Certificate:
+        """Certify an SLA's floor, over all labels or over those of its window."""
+        certify = window_certificate_of if window else certificate_of
+        with self._lock:
+            promise = self._fold.sla(sla)
+            return certify(promise, self._fold.ledgers_[promise.name])
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Fold events that are in the log already, such as those after the last snapshot."""
+        with self._lock:
+            for event in events:
+                self._fold.apply(event)
+
+    def snapshot(self, *, decisions: bool = True) -> bytes:
+        """Serialise the whole state; a router restored from it decides as this one would.
+
+        Without ``decisions`` the remembered ones are named by their ids only, which keeps the
+        snapshot small where they are in a log anyway.
+        """
+        with self._lock:
+            return write_snapshot(self._fold, self.encoder, self.seed, decisions=decisions)
+
+    def restore(self, snapshot: bytes, find: Find | None = None) -> None:
+        """Take over a state that ``snapshot`` of a router built the same way wrote.
+
+        ``find`` looks up decisions that the snapshot names by their ids only, by a list of ids.
+
+        Raises
+        ------
+        SnapshotMismatch
+            If the bytes are no snapshot, or one of another policy, encoder, seed or version.
+        """
+        with self._lock:
+            restore_snapshot(snapshot, self._fold, self.encoder, self.seed, find)
+            # Numbers of decisions may begin again from an earlier one.
+            self._ids.renew()
+
+    def _new_id(self, given: str | None) -> str:
+        """Id of the next decision: the given one, or a new one. The caller holds the lock.
+
+        Raises
+        ------
+        InvalidInput
+            If a decision of this id is remembered.
+        """
+        made = self._ids.make(self._fold.decisions_ + 1) if given is None else given
+        if made in self._fold.records_:
+            raise InvalidInput("id", made, "give every decision its own id")
+        return made
+
+    def _append(self, event: Event) -> bool:
+        """Log and fold an event; False if it changed nothing. The caller holds the lock."""
+        self.log.append(event)
+        return self._fold.apply(event)

@@ -1,0 +1,78 @@
+"""Requests as policies see them, checked and made from what the caller gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from floorline.core.features import Features, freeze, is_finite, length
+from floorline.encoders.base import Encoder, Prompt
+from floorline.encoders.messages import approximate_tokens
+from floorline.errors import InvalidInput, check_number
+from floorline.policies.base import Request
+from floorline.sla import check_floor
+from floorline.state.eligibility import able, affordable
+from floorline.state.fold import Fold
+
+
+def features_of(encoder: Encoder, prompt: Prompt | None, features: Features | None) -> Features:
+    """Features that a policy may keep: the given ones, or those of the prompt.
+
+    Raises
+    ------
+    InvalidInput
+        If there is neither, or features have another length than the encoder's or are not finite.
+    """
+    if features is None:
+        if prompt is None:
+            raise InvalidInput("prompt", None, "give a prompt or its features")
+        return encoder.encode(prompt)
+    features = freeze(features)
+    if length(features) != encoder.dim:
+        raise InvalidInput(
+            "features", f"of length {length(features)}", f"give {encoder.dim} numbers"
+        )
+    if not is_finite(features):
+        raise InvalidInput("features", "holding NaN or infinity", "give finite features")
+    return features
+
+
+def tokens_of(prompt: Prompt | None, input_tokens: int | None) -> int:
+    """Number of tokens of a prompt: the given one, or a quarter of its characters.
+
+    Raises
+    ------
+    InvalidInput
+        If the given number is negative or not finite.
+    """
+    if input_tokens is None:
+        return 0 if prompt is None else approximate_tokens(prompt)
+    if type(input_tokens) is int and input_tokens >= 0:
+        return input_tokens
+    fix = "give a number of tokens of 0 or more"
+    return int(check_number("input_tokens", input_tokens, low=0.0, fix=fix))
+
+
+def make_request(
+    fold: Fold,
+    sla: str | None,
+    features: Features,
+    input_tokens: int,
+    *,
+    floor: float | None,
+    needs: Iterable[str],
+    exclude: Iterable[str],
+    at: float,
+) -> Request:
+    """Build a request of an SLA, with the mask of the models that may serve it at time ``at``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such SLA, the floor is not in [0, 1], or no model may serve the request.
+    """
+    promise = fold.sla(sla)
+    held = promise.floor if floor is None else check_floor("floor", floor)
+    allowed = able(fold, promise, input_tokens, needs, exclude)
+    if promise.budget is not None:
+        allowed = affordable(fold, promise, input_tokens, allowed, at)
+    return Request(features, promise.name, held, input_tokens, allowed)

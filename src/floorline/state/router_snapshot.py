@@ -1,0 +1,56 @@
+"""Snapshot of a router: the state of its fold, and what both routers must have in common."""
+
+from __future__ import annotations
+
+from floorline.core.snapshots import State, pack, unpack
+from floorline.encoders.base import Encoder
+from floorline.errors import SnapshotMismatch
+from floorline.state.fold import Find, Fold
+
+_VERSION = 3
+
+
+def write_snapshot(fold: Fold, encoder: Encoder, seed: int, *, decisions: bool = True) -> bytes:
+    """Serialise the state of a router.
+
+    Without ``decisions`` the remembered ones are named by their ids only.
+    """
+    identity = _identity(fold, encoder, seed)
+    return pack({**identity, "fold": fold.snapshot(decisions=decisions)})
+
+
+def restore_snapshot(
+    snapshot: bytes, fold: Fold, encoder: Encoder, seed: int, find: Find | None = None
+) -> None:
+    """Let a fold take over a serialised state.
+
+    ``find`` looks up decisions that the snapshot names by their ids only.
+
+    Raises
+    ------
+    SnapshotMismatch
+        If the bytes are no snapshot, or one of another policy, encoder, seed or version.
+    """
+    state = unpack(snapshot)
+    identity = _identity(fold, encoder, seed)
+    if not isinstance(state, dict) or set(state) != {*identity, "fold"}:
+        raise SnapshotMismatch(
+            "snapshot is not one of a router: give what Router.snapshot() returned"
+        )
+    for field, value in identity.items():
+        if state[field] != value:
+            raise SnapshotMismatch(
+                f"snapshot has {field} {state[field]!r}, this router {value!r}: "
+                "restore into a router built with the same arguments"
+            )
+    fold.restore(state["fold"], find)
+
+
+def _identity(fold: Fold, encoder: Encoder, seed: int) -> State:
+    """Return what a snapshot and the router that restores it must have in common."""
+    return {
+        "version": _VERSION,
+        "policy": fold.policy_.fingerprint,
+        "encoder": encoder.fingerprint,
+        "seed": seed,
+    }
