@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from floorline.cli.app import main
-from floorline.config.schema import schema_text
+from floorline.config.reference import schema_text
 
 KEY = "sk-very-secret-0123456789"
 

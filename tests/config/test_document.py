@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floorline.config import load_text
+from floorline.config.document import BadReference, interpolate
 from floorline.errors import ConfigError
 
 
@@ -16,11 +17,14 @@ from floorline.errors import ConfigError
         ("# nothing yet\n", "floorline.yaml: the file is empty: give at least models and slas"),
         ("- a\n", "floorline.yaml:1: the file is a list: write fields such as 'models:' and 'sl"),
         ("just text", "floorline.yaml:1: the file is a single value: write fields such as"),
-        ("models:\n\t- name: x\n", "floorline.yaml:2: a tab begins the line: indent with spaces"),
+        (
+            "models:\n\t- name: x\n",
+            "floorline.yaml:2: the line begins with a tab: indent with spaces",
+        ),
         ("models: [\n", "floorline.yaml:2: not readable as YAML ("),
         ("a: 1\n---\nb: 2\n", "floorline.yaml:2: not readable as YAML ("),
-        ("a: &x [*x]\n", "floorline.yaml: not readable as YAML: nested too deeply, or"),
-        ("[" * 5000 + "]" * 5000, "floorline.yaml: not readable as YAML: nested too deeply, or"),
+        ("a: &x [*x]\n", "floorline.yaml: not readable as YAML (nested too deeply, or"),
+        ("[" * 5000 + "]" * 5000, "floorline.yaml: not readable as YAML (nested too deeply, or"),
     ],
 )
 def test_what_is_no_configuration_is_told_in_one_line(problems, text, message):
@@ -99,3 +103,48 @@ def test_no_value_of_a_field_makes_it_fail_otherwise(field, value):
         settings = load_text(text, environ={})
         assert settings.as_zoo().names
         assert settings.as_slas()
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("${A}", "1"),
+        ("x${A}y${B}z", "x1y22z"),
+        ("${NONE:-d}", "d"),
+        ("${EMPTY:-d}", "d"),
+        ("${EMPTY}", ""),
+        ("${NONE:-}", ""),
+        ("${NONE:-http://h:80/v1}", "http://h:80/v1"),
+        ("$${A}", "${A}"),
+        ("$$$$", "$$"),
+        ("cost $5", "cost $5"),
+        ("${REF}", "${A}"),
+    ],
+)
+def test_references_are_filled(text, filled):
+    assert interpolate(text, {"A": "1", "B": "22", "EMPTY": "", "REF": "${A}"}) == filled
+
+
+@pytest.mark.parametrize("text", ["${", "${A", "${}", "${1A}", "${A B}", "${A-b}"])
+def test_a_malformed_reference(text):
+    with pytest.raises(BadReference, match="write \\$\\{NAME\\}"):
+        interpolate(text, {"A": "1"})
+
+
+def test_values_from_the_environment_have_the_type_of_their_field(more):
+    settings = more(
+        """
+        seed: ${SEED}
+        server: {port: "${PORT:-9000}", max_body: "${BODY}"}
+        store: {store_prompts: "${STORE}", retention: "${DAYS}d"}
+        telemetry: {otlp_endpoint: "${OTLP:-}"}
+        """,
+        SEED="7",
+        BODY="1MiB",
+        STORE="true",
+        DAYS="2",
+    )
+    assert (settings.seed, settings.server.port, settings.server.max_body) == (7, 9000, 2**20)
+    assert settings.store.store_prompts is True
+    assert settings.store.retention == 2 * 86400
+    assert settings.telemetry.otlp_endpoint is None

@@ -172,7 +172,7 @@ def test_a_new_key_in_a_file_is_taken_over(watched, caplog):
     found = asyncio.run(watched.look_twice())
     assert found.models_changed == ("small",)
     assert found.prices == ()
-    assert watched.reloader.settings.models[0].key == "sk-new-one"
+    assert watched.reloader.settings.models[0].key.get_secret_value() == "sk-new-one"
     assert "configuration reloaded: models changed: small" in caplog.text
     assert "sk-new-one" not in caplog.text
 
@@ -186,7 +186,7 @@ def test_a_key_file_that_comes_late_mends_the_error(watched):
         return await watched.reloader.look()
 
     assert asyncio.run(change()) is not None
-    assert watched.reloader.settings.models[0].key == "sk-late"
+    assert watched.reloader.settings.models[0].key.get_secret_value() == "sk-late"
 
 
 def test_only_a_change_that_waits_for_a_restart_applies_nothing(watched):

@@ -104,7 +104,7 @@ class Serving:
         """
         settings = load(self.path)
         kind = SqlStore if snapshots else _WithoutSnapshots
-        store = kind(settings.store.url)
+        store = kind(settings.store.url.get_secret_value())
         try:
             end = len(store)
             router = open_router(
@@ -134,7 +134,7 @@ class Serving:
 
     @contextlib.contextmanager
     def _reader(self):
-        engine = open_engine(load(self.path).store.url)
+        engine = open_engine(load(self.path).store.url.get_secret_value())
         try:
             yield LogReader(engine)
         finally:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from floorline.gateway.upstreams import Retries, Upstreams, UpstreamSettings, estimate_usage
+from floorline.gateway.upstreams import Upstreams, UpstreamSettings, estimate_usage
 from floorline.gateway.upstreams.sse import SseReader
 
 MESSAGES = [{"role": "user", "content": "tell me what the lazy dog saw"}]
@@ -17,7 +17,7 @@ def call(real_server):
 
     def run(scene_of):
         settings = UpstreamSettings(
-            model=real_server.model, base_url=real_server.base_url, retries=Retries(attempts=1)
+            model=real_server.model, endpoint=real_server.base_url, retries=0
         )
 
         async def scene():

@@ -25,25 +25,28 @@ def check(
         "floorline.yaml"
     ),
     call: Annotated[
-        bool, typer.Option("--call", help="Also ask every model for one token, which is charged.")
+        bool,
+        typer.Option(
+            "--call", help="Also request one token of every model, which the providers charge."
+        ),
     ] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Only validate the file; ask nobody.")
+        bool, typer.Option("--offline", help="Validate the file only; contact no provider.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that a provider has to answer.")
+        float, typer.Option(min=0.1, help="Seconds to wait for a provider's answer.")
     ] = 10.0,
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the file's JSON Schema and stop.")
+        bool, typer.Option("--schema", help="Print the JSON Schema of the file and exit.")
     ] = False,
 ) -> None:
-    """Validate a configuration file and ask every provider whether it serves its model.
+    """Validate a configuration file and check every provider.
 
-    Exit code 2 if the file breaks rules, or a provider does not answer, refuses the key or does
-    not have the model.
+    The exit code is 2 if the file breaks rules, or if a provider does not answer, refuses the key
+    or does not have the model.
     """
     if schema:
-        from floorline.config.schema import schema_text
+        from floorline.config.reference import schema_text
 
         typer.echo(schema_text(), nl=False)
         return
@@ -68,15 +71,15 @@ def check(
 
 
 def _prepare(settings: Settings) -> dict[str, UpstreamSettings]:
-    """Build what a start would build, for the sake of its errors."""
-    with needs("gateway", "asking providers"):
-        from floorline.gateway.upstream_config import upstreams
+    """Build policy, encoder and settings of calls, as a start does, to find their errors."""
+    with needs("gateway", "checking providers"):
+        from floorline.gateway.upstream_config import all_upstream_settings
     from floorline.encoders import make_encoder
 
     settings.policy.build()
     if settings.encoder != "minilm":
         make_encoder(settings.encoder)
-    return upstreams(settings)
+    return all_upstream_settings(settings)
 
 
 def _summary(path: Path, settings: Settings) -> str:

@@ -13,29 +13,34 @@ from floorline.cli.options import DEFAULT_CONFIG, Config, Store, age, store_url
 from floorline.stores.open_store import open_beside
 
 app = typer.Typer(
-    help="Make, list and revoke the API keys that clients of the server use.",
+    help="Create, list and revoke the API keys of the server's clients.",
     no_args_is_help=True,
 )
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Name for people.")],
+    name: Annotated[str, typer.Argument(help="Name that 'floorline keys list' shows.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="What it is for: chat, feedback, admin. Repeatable. [chat, feedback]"),
+        typer.Option(help="Scope: chat, feedback or admin; repeatable. [default: chat, feedback]"),
     ] = None,
-    tenant: Annotated[str, typer.Option(help="Whose requests come with it.")] = "",
+    tenant: Annotated[str, typer.Option(help="Tenant that the key's requests belong to.")] = "",
     sla: Annotated[
-        list[str] | None, typer.Option(help="SLA it may ask for; repeatable. All by default.")
+        list[str] | None,
+        typer.Option(help="SLA that its requests may name; repeatable. [default: all]"),
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Most requests per minute.")] = None,
-    budget: Annotated[float | None, typer.Option(help="Most cost per period.")] = None,
-    period: Annotated[str | None, typer.Option(help="Of the budget, such as 30d.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Largest number of requests per minute.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Largest cost per period, in the cost unit.")
+    ] = None,
+    period: Annotated[str | None, typer.Option(help="Period of the budget, such as 30d.")] = None,
     store: Store = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Make a key. Its secret is shown this once."""
+    """Create a key and print its secret, which cannot be shown again."""
     with open_beside(store_url(store, config), ready=True) as engine:
         from floorline.stores.keys import KeyStore
 
@@ -48,9 +53,9 @@ def create(
             budget=budget,
             period=None if period is None else age(period, "period"),
         )
-    # Bare, so that it can be piped; everything else goes beside it.
+    # The secret alone goes to the standard output, so that it can be piped.
     Console(stderr=True).print(
-        f"Made key {key.id} ({', '.join(key.scopes)}). Keep its secret; it is not shown again:"
+        f"Created key {key.id} ({', '.join(key.scopes)}). Its secret cannot be shown again:"
     )
     typer.echo(secret)
 
@@ -86,12 +91,12 @@ def revoke(
     store: Store = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Make a key invalid for good."""
+    """Revoke a key; it cannot be used again."""
     with open_beside(store_url(store, config), ready=True) as engine:
         from floorline.stores.keys import KeyStore
 
         changed = KeyStore(engine).revoke(id)
-    Console().print(f"Revoked key {id}." if changed else f"Key {id} was revoked already.")
+    Console().print(f"Revoked key {id}." if changed else f"Key {id} is revoked already.")
 
 
 def _day(at: float | None) -> str:

@@ -1,8 +1,7 @@
-"""Options that several commands have in common."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -14,8 +13,11 @@ from rich.console import Console
 
 from floorline.errors import InvalidInput
 
-Store = Annotated[str | None, typer.Option(help="URL of the store, instead of the config's.")]
-Config = Annotated[Path, typer.Option(help="The server's configuration.")]
+Store = Annotated[
+    str | None,
+    typer.Option(help="URL of the store, such as sqlite:///FILE, instead of the config's."),
+]
+Config = Annotated[Path, typer.Option(help="Configuration file that names the store.")]
 DEFAULT_CONFIG = Path("floorline.yaml")
 Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
 
@@ -26,16 +28,21 @@ console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 """Prints results to the standard output."""
 
 TIME = "2026-01-31, 2026-01-31T12:00 (UTC) or an age such as 30d"
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def store_url(url: str | None, config: Path) -> str:
-    """URL that was given, or else that of a server's configuration."""
+    """Return the URL that was given, or else that of the configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration file cannot be read or breaks rules.
+    """
     if url is not None:
         return url
     from floorline.config import load
 
-    return load(config).store.url
+    return load(config).store.url.get_secret_value()
 
 
 def age(text: str, field: str = "older-than") -> float:
@@ -44,17 +51,20 @@ def age(text: str, field: str = "older-than") -> float:
     Raises
     ------
     InvalidInput
-        If the text is not one.
+        If the text is no number with a unit.
 
     Examples
     --------
     >>> age("30d"), age("1.5h")
     (2592000.0, 5400.0)
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
-    if match is None:
-        raise InvalidInput(field, text, "give a number and s, m, h, d or w, such as 30d")
-    return float(match[1]) * _SECONDS[match[2]]
+    from floorline.config.types import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError:
+        fix = "give a number and a unit of ms, s, m, h, d or w, such as 30d"
+        raise InvalidInput(field, text, fix) from None
 
 
 def moment(field: str, text: str) -> float:
@@ -70,10 +80,11 @@ def moment(field: str, text: str) -> float:
     >>> moment("since", "2026-01-31")
     1769817600.0
     """
-    if text[-1:] in _SECONDS:
-        return time.time() - age(text, field)
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(field, text, f"give {TIME}") from None
+        try:
+            return time.time() - age(text, field)
+        except InvalidInput:
+            raise InvalidInput(field, text, f"give {TIME}") from None
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -19,31 +19,36 @@ _console = Console(stderr=True, highlight=False, soft_wrap=True)
 def serve(
     config: Annotated[
         Path | None,
-        typer.Option(help="Configuration file; see docs/configuration.md and 'floorline check'."),
+        typer.Option(help="Configuration file; docs/configuration.md lists its fields."),
     ] = None,
     demo: Annotated[
         bool,
         typer.Option(
             "--demo",
-            help="Serve a simulated zoo with a built-in fake provider, open to this machine only.",
+            help="Serve simulated models of a built-in fake provider, on this machine only.",
         ),
     ] = False,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on, instead of server.host.")
+        str | None, typer.Option(help="Address to listen on, in place of server.host.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port, instead of server.port; 0 for any.")
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to listen on, in place of server.port; 0 for any free one."
+        ),
     ] = None,
 ) -> None:
-    """Serve an OpenAI-compatible API that routes every request and keeps the SLAs.
+    """Serve an OpenAI-compatible API that routes each request to the cheapest model that keeps the
+    SLA's floor.
 
-    Stops on SIGINT or SIGTERM once open requests have ended; SIGHUP reads the configuration again.
+    SIGINT and SIGTERM stop the server after its open requests; SIGHUP reads the configuration
+    file again.
     """
     if demo == (config is not None):
         raise InvalidInput(
             "serve", "--config and --demo" if demo else "neither", "give --config FILE or --demo"
         )
-    # One thread: products of 11 models and 1,024 features are done before others have woken up.
+    # One thread: products of 11 models and 1,024 features take less time than waking others.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     with needs("gateway", "serving"):
@@ -55,17 +60,17 @@ def serve(
     if demo:
         from floorline.demo.gateway import serve_demo
 
-        uvloop.run(serve_demo(host or "127.0.0.1", 8080 if port is None else port, _say_demo))
+        uvloop.run(serve_demo(host or "127.0.0.1", 8080 if port is None else port, _print_demo))
         return
     assert config is not None
-    uvloop.run(run(load(config).at(host, port), config, on_ready=_say))
+    uvloop.run(run(load(config).at(host, port), config, on_ready=_print_address))
 
 
-def _say(url: str) -> None:
-    _console.print(f"Floorline answers at [bold]{url}/v1[/bold]; readiness {url}/readyz")
+def _print_address(url: str) -> None:
+    _console.print(f"Floorline answers at [bold]{url}/v1[/bold]; readiness: {url}/readyz")
 
 
-def _say_demo(url: str) -> None:
+def _print_demo(url: str) -> None:
     _console.print(
         f"Floorline answers at [bold]{url}/v1[/bold], no key needed. Models, prices, answers and "
         "satisfaction are [bold]simulated[/bold].\n"

@@ -14,14 +14,14 @@ from floorline.cli.options import DEFAULT_CONFIG, TIME, Config, Store, age, mome
 from floorline.stores.open_store import open_beside
 
 app = typer.Typer(
-    help="Upgrade, clean up and export the server's log.",
+    help="Upgrade, clean up and export the server's event log.",
     no_args_is_help=True,
 )
 
 
 @app.command()
 def migrate(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
-    """Create the tables, or upgrade them to this Floorline's version. Stop the server first."""
+    """Create the tables, or upgrade them to this version of Floorline. Stop the server first."""
     with open_beside(store_url(store, config)) as engine:
         from floorline.stores.lock import writer_lock
         from floorline.stores.schema import HEAD
@@ -35,11 +35,11 @@ def migrate(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def vacuum(
-    older_than: Annotated[str, typer.Option(help="Age of what goes, such as 30d or 12h.")],
+    older_than: Annotated[str, typer.Option(help="Age of what is deleted, such as 30d or 12h.")],
     store: Store = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Delete old events and prompts, but nothing that a restart needs; a server may run."""
+    """Delete old events and prompts that no restart needs. The server may run."""
     before = time.time() - age(older_than)
     with open_beside(store_url(store, config), ready=True) as engine:
         from floorline.stores.retention import vacuum as clean
@@ -53,14 +53,16 @@ def vacuum(
 
 @app.command()
 def export(
-    target: Annotated[Path, typer.Argument(help="File to write, .jsonl or .parquet.")],
-    since: Annotated[str | None, typer.Option(help=f"Leave out what is older: {TIME}.")] = None,
-    until: Annotated[str | None, typer.Option(help=f"Leave out what is newer: {TIME}.")] = None,
-    features: Annotated[bool, typer.Option("--features", help="With feature vectors.")] = False,
+    target: Annotated[Path, typer.Argument(help="File to write: .jsonl or .parquet.")],
+    since: Annotated[str | None, typer.Option(help=f"Leave out older events: {TIME}.")] = None,
+    until: Annotated[str | None, typer.Option(help=f"Leave out newer events: {TIME}.")] = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="Include the feature vectors.")
+    ] = False,
     store: Store = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Write the log to a file that other programs read; a server may run."""
+    """Write the event log to a file. The server may run."""
     low = -math.inf if since is None else moment("since", since)
     high = math.inf if until is None else moment("until", until)
     with open_beside(store_url(store, config), ready=True) as engine:

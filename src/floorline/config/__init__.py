@@ -1,4 +1,4 @@
-"""``floorline.yaml``: read, validated, with messages that name line, field and fix."""
+"""``floorline.yaml``: read and validated; messages name the line, the field and the fix."""
 
 from floorline._extras import needs
 
@@ -6,20 +6,25 @@ with needs("gateway", "reading a configuration"):
     import pydantic  # noqa: F401
     import yaml  # noqa: F401
 
-from floorline.config.across import check_exposure
+from floorline.config.explain import check_exposure
 from floorline.config.loading import load, load_model, load_text
-from floorline.config.models import BreakerSection, ModelSettings, TimeoutsSection
-from floorline.config.sections import TelemetrySettings
+from floorline.config.models import (
+    BreakerSettings,
+    ModelSettings,
+    ProviderSettings,
+    TimeoutSettings,
+)
+from floorline.config.sections import SlaSettings, TelemetrySettings
 from floorline.config.settings import Settings
-from floorline.config.slas import SlaSettings
 
 __all__ = [
-    "BreakerSection",
+    "BreakerSettings",
     "ModelSettings",
+    "ProviderSettings",
     "Settings",
     "SlaSettings",
     "TelemetrySettings",
-    "TimeoutsSection",
+    "TimeoutSettings",
     "check_exposure",
     "load",
     "load_model",

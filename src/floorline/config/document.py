@@ -1,45 +1,79 @@
-"""A YAML file as plain data, with the line on which every value stands."""
+"""A YAML file as plain data: environment variables filled in, and the line of every value."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from floorline.config.interpolation import BadReference, interpolate, is_one_reference
-from floorline.config.places import Place, Problem, quoted, shown
 from floorline.errors import ConfigError
 
-# libyaml's parser is ten times as fast; builds of PyYAML without it exist.
+# libyaml's parser is ten times as fast; some builds of PyYAML lack it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _TAG = "tag:yaml.org,2002:"
 _TYPED = {_TAG + name for name in ("null", "bool", "int", "float")}
 _TEXTS = {_TAG + name for name in ("str", "timestamp", "value", "merge")}
-_MOST_VALUES = 100_000
+_MAX_VALUES = 100_000
+"""Number of values in a file, to bound what anchors can multiply."""
+_MAX_QUOTE = 80
+"""Characters of a value that a message repeats."""
+
+_REFERENCE = re.compile(r"\$\$|\$\{(?P<body>[^{}]*)\}|\$\{")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Location = tuple[str | int, ...]
+"""Path of a value from the top of the file: names of fields and positions in lists."""
+
+
+class Problem(NamedTuple):
+    """A rule that the file breaks: where, what is wrong there, and how to correct it."""
+
+    location: Location
+    wrong: str
+    fix: str
+
+
+class BadReference(ValueError):
+    """A reference to the environment that cannot be resolved; its text is the fix."""
 
 
 class Document:
-    """What a file says.
+    """The content of a configuration file.
+
+    Parameters
+    ----------
+    text
+        The YAML text.
+    name
+        Name of the file in messages.
+    environ
+        Environment variables for ``${NAME}``.
 
     Attributes
     ----------
     data
-        Mappings, lists and scalars, references to the environment filled in.
+        Mappings, lists and scalars, with references to the environment filled in.
     templates
-        The text that stands in the file, of every value that was filled in: variables may hold
-        secrets, so messages show this instead of the value.
+        The original text of every value that had a reference. A variable may hold a secret, so
+        messages show this text and not the value.
     problems
-        What is wrong with the YAML itself.
+        Rules of YAML that the file breaks.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no YAML mapping.
     """
 
     def __init__(self, text: str, name: str, environ: Mapping[str, str]) -> None:
         self.name = name
-        self.templates: dict[Place, str] = {}
+        self.templates: dict[Location, str] = {}
         self.problems: list[Problem] = []
         self._environ = environ
-        self._lines: dict[Place, int] = {}
+        self._lines: dict[Location, int] = {}
         self._open: set[int] = set()
         self.data: Any = None
         try:
@@ -48,11 +82,15 @@ class Document:
             if node is not None:
                 self.data = self._value(node, ())
         except yaml.MarkedYAMLError as error:
-            raise ConfigError([_syntax(error, text, name)]) from None
+            raise ConfigError([_syntax_error(error, text, name)]) from None
         except (yaml.YAMLError, RecursionError, UnicodeError) as error:
-            deep = isinstance(error, RecursionError)
-            reason = "nested too deeply, or in itself" if deep else " ".join(str(error).split())
-            raise ConfigError([f"{name}: not readable as YAML: {reason}"]) from None
+            if isinstance(error, RecursionError):
+                reason = f"nested too deeply, or more than {_MAX_VALUES:,} values"
+            else:
+                reason = " ".join(str(error).split())
+            raise ConfigError(
+                [f"{name}: not readable as YAML ({reason}): write plain fields and lists"]
+            ) from None
         if self.data is None:
             raise ConfigError([f"{name}: the file is empty: give at least models and slas"])
         if not isinstance(self.data, dict):
@@ -61,49 +99,50 @@ class Document:
                 [f"{name}:1: the file is a {kind}: write fields such as 'models:' and 'slas:'"]
             )
 
-    def line(self, place: Place) -> int:
-        """Line of a value, or of the nearest thing around it that the file has."""
-        while place not in self._lines and place:
-            place = place[:-1]
-        return self._lines.get(place, 1)
+    def line(self, location: Location) -> int:
+        """Line of a value, or of the nearest value around it that is in the file."""
+        while location not in self._lines and location:
+            location = location[:-1]
+        return self._lines.get(location, 1)
 
     def message(self, problem: Problem) -> str:
-        """One line that says where, what and how to mend it."""
-        where = shown(problem.place)
-        return f"{self.name}:{self.line(problem.place)}: {where} {problem.wrong}: {problem.fix}"
+        """Write a problem as one line: where it is, what is wrong, how to correct it."""
+        where = shown(problem.location)
+        line = self.line(problem.location)
+        return f"{self.name}:{line}: {where} {problem.wrong}: {problem.fix}"
 
     def refuse(self, problems: list[Problem]) -> None:
         """Raise ConfigError with these problems, in the order of the file, if there are any."""
         if problems:
-            ordered = sorted(problems, key=lambda problem: self.line(problem.place))
+            ordered = sorted(problems, key=lambda problem: self.line(problem.location))
             raise ConfigError(list(dict.fromkeys(self.message(p) for p in ordered)))
 
-    def _value(self, node: yaml.Node, place: Place) -> Any:
-        self._lines.setdefault(place, node.start_mark.line + 1)
-        if len(self._lines) > _MOST_VALUES or id(node) in self._open:
+    def _value(self, node: yaml.Node, location: Location) -> Any:
+        self._lines.setdefault(location, node.start_mark.line + 1)
+        if len(self._lines) > _MAX_VALUES or id(node) in self._open:
             raise RecursionError
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, place)
+            return self._scalar(node, location)
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
-                return [self._value(item, (*place, n)) for n, item in enumerate(node.value)]
-            return self._mapping(node, place)
+                return [self._value(item, (*location, n)) for n, item in enumerate(node.value)]
+            return self._mapping(node, location)
         finally:
             self._open.remove(id(node))
 
-    def _mapping(self, node: yaml.Node, place: Place) -> dict[str, Any]:
+    def _mapping(self, node: yaml.Node, location: Location) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                here = (*place, f"line {line}")
+                here = (*location, f"line {line}")
                 self._lines[here] = line
-                self._wrong(here, "has a name of several values", "give a plain name")
+                self._wrong(here, "has a list or a mapping as its name", "give a plain name")
                 continue
-            # A name is the text that stands there: YAML would read 'on' as true.
+            # A name is the text in the file: YAML would read 'on' as true.
             name = key.value
-            here = (*place, name)
+            here = (*location, name)
             if name in found:
                 first = self._lines[here]
                 self._lines[here] = line
@@ -113,38 +152,103 @@ class Document:
             found[name] = self._value(value, here)
         return found
 
-    def _scalar(self, node: yaml.ScalarNode, place: Place) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, location: Location) -> Any:
         if node.tag in _TYPED:
             try:
                 return self._loader.construct_object(node)
             except ValueError:
-                self._wrong(place, f"is {quoted(node.value)}", "put it in quotes")
+                self._wrong(location, f"is {quoted(node.value)}", "put it in quotes")
                 return None
         text: str = node.value
         if node.tag not in _TEXTS:
-            self._wrong(place, f"has the tag {node.tag}", "remove the tag; plain values are read")
+            fix = "remove the tag; only plain values are read"
+            self._wrong(location, f"has the tag {node.tag}", fix)
             return text
         if "$" not in text:
             return text
-        self.templates[place] = text
+        self.templates[location] = text
         try:
             filled = interpolate(text, self._environ)
         except BadReference as error:
-            self._wrong(place, f"is {quoted(text)}", str(error))
+            self._wrong(location, f"is {quoted(text)}", str(error))
             return text
-        # So that ${NAME:-} leaves an optional field empty.
+        # ${NAME:-} leaves an optional field empty.
         return None if not filled and is_one_reference(text) else filled
 
-    def _wrong(self, place: Place, wrong: str, fix: str) -> None:
-        self.problems.append(Problem(place, wrong, fix))
+    def _wrong(self, location: Location, wrong: str, fix: str) -> None:
+        self.problems.append(Problem(location, wrong, fix))
 
 
-def _syntax(error: yaml.MarkedYAMLError, text: str, name: str) -> str:
+def shown(location: Location) -> str:
+    """Write a location as people do.
+
+    Examples
+    --------
+    >>> shown(("models", 2, "timeouts", "connect"))
+    'models[2].timeouts.connect'
+    """
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def quoted(value: object) -> str:
+    """Write a value as it is in the file, cut to a readable length."""
+    if value is None:
+        return "empty"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _MAX_QUOTE else text[: _MAX_QUOTE - 3] + "..."
+
+
+def interpolate(text: str, environ: Mapping[str, str]) -> str:
+    """Fill in ``${NAME}`` and ``${NAME:-default}``; ``$$`` is one dollar sign.
+
+    A default applies to a variable that is unset or empty, as in a shell.
+
+    Raises
+    ------
+    BadReference
+        If a variable is unset and has no default, or a reference is malformed.
+
+    Examples
+    --------
+    >>> interpolate("http://${HOST}:${PORT:-8000}/v1", {"HOST": "localhost"})
+    'http://localhost:8000/v1'
+    >>> interpolate("$$5", {})
+    '$5'
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        name, has_default, default = (match["body"] or "").partition(":-")
+        if not _NAME.fullmatch(name):
+            raise BadReference("write ${NAME} or ${NAME:-default}; for a dollar sign write $$")
+        value = environ.get(name, "")
+        if has_default:
+            return value or default
+        if name not in environ:
+            raise BadReference(
+                f"set the environment variable {name}, or write ${{{name}:-default}}"
+            )
+        return value
+
+    return _REFERENCE.sub(fill, text)
+
+
+def is_one_reference(text: str) -> bool:
+    """Whether a text is exactly one reference."""
+    match = _REFERENCE.fullmatch(text)
+    return match is not None and match["body"] is not None
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> str:
     mark = error.problem_mark or error.context_mark
     line = 1 if mark is None else mark.line + 1
     lines = text.splitlines()
     content = lines[line - 1] if line <= len(lines) else ""
     if "\t" in content[: len(content) - len(content.lstrip())]:
-        return f"{name}:{line}: a tab begins the line: indent with spaces"
+        return f"{name}:{line}: the line begins with a tab: indent with spaces"
     reason = " ".join(filter(None, (error.context, error.problem)))
     return f"{name}:{line}: not readable as YAML ({reason}): check indentation, colons and quotes"

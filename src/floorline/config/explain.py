@@ -1,18 +1,20 @@
-"""What validation found, in words: field, value and fix."""
+"""Explain what is wrong with a file: every problem with its field, value and fix."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from floorline.config.document import Document
-from floorline.config.places import Place, Problem, quoted
-from floorline.config.types import Fix, SecretField
+from floorline.config.document import Document, Location, Problem, quoted
+from floorline.config.models import KEY_FIELDS
+from floorline.config.types import Fix, Section
+from floorline.errors import InvalidInput
 
-_BY_TYPE = {
+_FIX_BY_TYPE = {
     "bool": "write true or false",
     "string": "give a text, in quotes if it looks like a number or a date",
     "list": "give a list: lines that begin with '- '",
@@ -20,31 +22,41 @@ _BY_TYPE = {
     "model": "give fields, one on each line",
     "missing": "add it",
 }
+"""Fixes of fields that have none of their own, by the first word of pydantic's error type."""
 
 
 def explain(error: ValidationError, kind: type[BaseModel], document: Document) -> list[Problem]:
-    """Turn the errors of a validation into problems."""
+    """Turn the errors of a validation into problems.
+
+    Parameters
+    ----------
+    error
+        Raised by the validation of ``document.data``.
+    kind
+        The class that was validated.
+    document
+        Knows the text of values that came from the environment.
+    """
     return [_problem(e, kind, document) for e in error.errors(include_url=False)]
 
 
 def _problem(error: ErrorDetails, root: type[BaseModel], document: Document) -> Problem:
     # Errors in the name of an entry of a mapping end in "[key]".
-    place: Place = tuple(part for part in error["loc"] if part != "[key]")
+    location: Location = tuple(part for part in error["loc"] if part != "[key]")
     if error["type"] == "rule":
         context = error["ctx"]
-        return Problem((*place, *context["fields"]), context["wrong"], context["fix"])
+        return Problem((*location, *context["fields"]), context["wrong"], context["fix"])
     if error["type"] == "extra_forbidden":
-        return _unknown(place, root)
-    types = list(_types(root, place))
+        return _unknown_field(location, root)
+    types = list(_types(root, location))
     fixes = [part.text for part in types if isinstance(part, Fix)]
     fix = fixes[-1] if fixes else _general_fix(error)
     if error["type"] == "missing":
-        return Problem(place, "is missing", fix)
-    value = document.templates.get(place, error["input"])
-    hidden = any(part is SecretStr or isinstance(part, SecretField) for part in types)
-    if hidden and place not in document.templates:
-        return Problem(place, "is not valid (its value is not shown)", fix)
-    return Problem(place, f"is {_brief(value)}", fix)
+        return Problem(location, "is missing", fix)
+    if SecretStr in types and location not in document.templates:
+        return Problem(location, "is not valid (its value is not shown)", fix)
+    value = document.templates.get(location, error["input"])
+    return Problem(location, f"is {_brief(value)}", fix)
 
 
 def _brief(value: Any) -> str:
@@ -56,38 +68,37 @@ def _brief(value: Any) -> str:
 def _general_fix(error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         return "choose " + str(error["ctx"]["expected"])
-    return _BY_TYPE.get(error["type"].partition("_")[0], error["msg"])
+    return _FIX_BY_TYPE.get(error["type"].partition("_")[0], error["msg"])
 
 
-def _unknown(place: Place, root: type[BaseModel]) -> Problem:
-    # Wanted for errors only, which no server that starts has.
+def _unknown_field(location: Location, root: type[BaseModel]) -> Problem:
+    # Imported here because a start without errors does not need it.
     from difflib import get_close_matches
 
-    owner = next(t for t in _types(root, place[:-1]) if _is_section(t))
-    known = list(owner.model_fields)
-    near = get_close_matches(str(place[-1]), known, n=1, cutoff=0.6)
-    if near:
-        return Problem(place, "is no known field", f"write {near[0]}")
-    return Problem(place, "is no known field", "remove it; known are " + ", ".join(sorted(known)))
+    owner = next(t for t in _types(root, location[:-1]) if _is_section(t))
+    known = list(owner.fields_by_key())
+    near = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+    fix = f"write {near[0]}" if near else "remove it; known are " + ", ".join(sorted(known))
+    return Problem(location, "is no known field", fix)
 
 
 def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
-def _types(root: type[BaseModel], place: Place) -> Iterator[Any]:
-    """All parts of the type of the field at a place: classes, annotations, members of unions."""
+def _types(root: type[BaseModel], location: Location) -> Iterator[Any]:
+    """All parts of a field's type: classes, annotations, members of unions."""
     parts: list[Any] = [root]
-    for step in place:
+    for step in location:
         inner: list[Any] = []
         for part in parts:
-            if _is_section(part) and step in part.model_fields:
-                field = part.model_fields[step]
+            if _is_section(part) and step in part.fields_by_key():
+                field = part.fields_by_key()[step]
                 inner += [*flat(field.annotation), *field.metadata]
             elif get_origin(part) in (list, dict):
                 entry = flat(get_args(part)[-1])
                 if not any(_is_section(kind) for kind in entry):
-                    # What mends the whole mends its entries, unless they know better.
+                    # The fix of the whole list or mapping holds for entries without their own.
                     inner += [p for p in parts if isinstance(p, Fix)]
                 inner += entry
         parts = inner
@@ -102,3 +113,106 @@ def flat(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (list, dict) or not get_args(annotation):
         return [annotation]
     return [part for member in get_args(annotation) for part in flat(member)]
+
+
+def check_exposure(auth: str, host: str) -> None:
+    """Check that a server without authentication listens on this machine only.
+
+    Raises
+    ------
+    InvalidInput
+        If ``auth`` is "none" and ``host`` is no loopback address.
+    """
+    if auth == "none" and not _is_loopback(host):
+        raise InvalidInput(
+            "auth", auth, f"set auth: keys, or a loopback server.host instead of {host}"
+        )
+
+
+def cross_field_rules(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find what breaks rules over several sections.
+
+    Parameters
+    ----------
+    data
+        The file as it was read, before validation, so that these problems are reported together
+        with those of single fields.
+    """
+    models, slas = _named(data.get("models")), _named(data.get("slas"))
+    yield from _duplicates("models", models)
+    yield from _duplicates("slas", slas)
+    known = {item["name"] for _, item in models}
+    if known:
+        yield from _unknown_models(slas, known)
+    given = data.get("defaults")
+    defaults = given if isinstance(given, Mapping) else {}
+    yield from _without_endpoint(models, defaults)
+    yield from _several_keys(("defaults",), defaults)
+    for position, model in models:
+        yield from _several_keys(("models", position), model)
+    server = data.get("server")
+    host = server.get("host") if isinstance(server, Mapping) else None
+    if isinstance(host, str):
+        try:
+            check_exposure(str(data.get("auth")), host)
+        except InvalidInput as error:
+            yield Problem(("auth",), "is 'none'", error.fix)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _named(items: Any) -> list[tuple[int, Mapping[str, Any]]]:
+    """Entries of a list that have a name, with their positions."""
+    if not isinstance(items, list):
+        return []
+    return [
+        (position, item)
+        for position, item in enumerate(items)
+        if isinstance(item, Mapping) and isinstance(item.get("name"), str)
+    ]
+
+
+def _duplicates(section: str, items: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for position, item in items:
+        name = item["name"]
+        if first.setdefault(name, position) != position:
+            fix = f"give another name: {section}[{first[name]}] has this one"
+            yield Problem((section, position, "name"), f"is {quoted(name)}", fix)
+
+
+def _unknown_models(
+    slas: list[tuple[int, Mapping[str, Any]]], known: set[str]
+) -> Iterator[Problem]:
+    fix = "name one of the models: " + ", ".join(sorted(known))
+    for position, sla in slas:
+        named: list[tuple[Location, Any]] = []
+        if isinstance(sla.get("models"), list):
+            named += [(("models", n), name) for n, name in enumerate(sla["models"])]
+        budget = sla.get("budget")
+        if isinstance(budget, Mapping) and isinstance(budget.get("per_model"), Mapping):
+            named += [(("budget", "per_model", name), name) for name in budget["per_model"]]
+        for location, name in named:
+            if isinstance(name, str) and name not in known:
+                yield Problem(("slas", position, *location), f"is {quoted(name)}", fix)
+
+
+def _without_endpoint(
+    models: list[tuple[int, Mapping[str, Any]]], defaults: Mapping[str, Any]
+) -> Iterator[Problem]:
+    for position, model in models:
+        completed = {**defaults, **model}
+        if completed.get("kind") != "litellm" and completed.get("endpoint") is None:
+            fix = "give the base URL of its API, such as http://127.0.0.1:8000/v1"
+            yield Problem(("models", position, "endpoint"), "is missing", fix)
+
+
+def _several_keys(location: Location, section: Mapping[str, Any]) -> Iterator[Problem]:
+    first, *others = [f for f in KEY_FIELDS if section.get(f) is not None] or [""]
+    for field in others:
+        yield Problem((*location, field), f"is given beside {first}", "keep one of them")

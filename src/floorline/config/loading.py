@@ -1,4 +1,4 @@
-"""From a file to settings."""
+"""Read a configuration file and validate it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from floorline.config.across import cross_field_rules
 from floorline.config.document import Document
-from floorline.config.explain import explain
+from floorline.config.explain import cross_field_rules, explain
 from floorline.config.models import LoadContext, ModelSettings
 from floorline.config.settings import Settings
 from floorline.errors import ConfigError
@@ -19,12 +18,17 @@ from floorline.errors import ConfigError
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and validate a configuration file.
 
-    Relative paths in it are relative to its folder.
+    Parameters
+    ----------
+    path
+        The file; relative paths in it are relative to its folder.
+    environ
+        Environment variables for references such as ``${NAME}``.
 
     Raises
     ------
     ConfigError
-        If it cannot be read or breaks rules; tells all of them, each with its line.
+        If the file cannot be read or breaks rules: one line for each broken rule.
     """
     path = Path(path)
     try:
@@ -35,7 +39,7 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Settings:
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}: give a file that can be read"]) from None
     except UnicodeDecodeError:
-        raise ConfigError([f"{path}: the file is not text: write it in UTF-8"]) from None
+        raise ConfigError([f"{path}: the file is no text in UTF-8: write it in UTF-8"]) from None
     return load_text(text, name=str(path), folder=path.parent, environ=environ)
 
 
@@ -47,6 +51,17 @@ def load_text(
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Validate the text of a configuration; errors as for ``load``.
+
+    Parameters
+    ----------
+    text
+        YAML or JSON.
+    name
+        Name of the text in messages.
+    folder
+        Folder to which relative paths are relative.
+    environ
+        Environment variables for references such as ``${NAME}``.
 
     Examples
     --------
@@ -64,8 +79,8 @@ def load_text(
     try:
         settings = Settings.model_validate(document.data, context=LoadContext(environ, folder))
     except ValidationError as error:
-        known = {problem.place for problem in problems}
-        problems += [p for p in explain(error, Settings, document) if p.place not in known]
+        known = {problem.location for problem in problems}
+        problems += [p for p in explain(error, Settings, document) if p.location not in known]
     document.refuse(problems)
     return settings
 

@@ -1,4 +1,4 @@
-"""The ``models`` and ``defaults`` sections: who can serve, at which price and how it is called."""
+"""The ``models`` and ``defaults`` sections: how each provider is called, and at which price."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from floorline.config.places import quoted
+from floorline.config.document import quoted
 from floorline.config.types import (
     Count,
     Duration,
@@ -27,6 +27,7 @@ from floorline.config.types import (
     Number,
     Price,
     Section,
+    Share,
     Size,
     Text,
     Whole,
@@ -38,28 +39,55 @@ from floorline.zoo import Model
 KEY_FIELDS = ("api_key", "api_key_env", "api_key_file")
 """The ways to give a provider's key, of which a model takes one."""
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that the HTTP client sets; servers refuse requests that have them twice."""
+
 
 class LoadContext(NamedTuple):
-    """What a file refers to: environment variables, and files relative to its own folder."""
+    """What a file refers to.
+
+    Attributes
+    ----------
+    environ
+        Environment variables.
+    folder
+        Folder of the file, to which its relative paths are relative.
+    """
 
     environ: Mapping[str, str]
     folder: Path
 
     @classmethod
     def of(cls, info: ValidationInfo) -> LoadContext:
-        """Return those of a validation, the process's own by default."""
+        """Return the context of a validation; the process's own if it has none."""
         given = info.context
         return given if isinstance(given, cls) else cls(os.environ, Path())
 
 
 def _base_url(value: str) -> str:
-    # No credentials: an address is shown, a key is not.
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value) or urlsplit(value).port == 0:
+    # An address with credentials is refused, because addresses are shown and logged.
+    match = re.fullmatch(r"(https?://[^\s/?#@]+(?:/[^\s?#]*)?)(\?[^\s#]+)?", value)
+    if match is None or urlsplit(value).port == 0:
         raise ValueError
-    value = value.rstrip("/")
-    if value.endswith(("/chat/completions", "/models")):
+    base, query = match[1].rstrip("/"), match[2] or ""
+    if base.endswith(("/chat/completions", "/models")):
         raise ValueError
-    return value
+    return base + query
 
 
 def _model_name(value: str) -> str:
@@ -68,28 +96,38 @@ def _model_name(value: str) -> str:
     return value
 
 
-def _header(name: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+def _header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
         raise ValueError
+    if name.lower() in _OWN_HEADERS:
+        raise rule_error(f"is {quoted(name)}", "remove it: the HTTP client sets this header")
     return name
 
 
+def _is_one_line(text: str) -> bool:
+    """Whether a text can be the value of an HTTP header."""
+    return bool(text) and text.isprintable() and text.isascii() and text.strip() == text
+
+
 def _one_line(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text or not text.isprintable() or not text.isascii() or text.strip() != text:
+    if not _is_one_line(value.get_secret_value()):
         raise ValueError
     return value
 
 
 def _set_variable(name: str, info: ValidationInfo) -> str:
-    if not LoadContext.of(info).environ.get(name, "").strip():
+    value = LoadContext.of(info).environ.get(name, "").strip()
+    if not value:
         raise rule_error(f"is {quoted(name)}", f"set the environment variable {name}")
+    if not _is_one_line(value):
+        fix = f"set the environment variable {name} to a text in ASCII on one line"
+        raise rule_error(f"is {quoted(name)}", fix)
     return name
 
 
 def _key_in(path: Path) -> str:
     key = path.read_text(encoding="utf-8").strip()
-    if not key or re.search(r"\s", key):
+    if not _is_one_line(key) or " " in key:
         raise ValueError("not one key")
     return key
 
@@ -102,7 +140,7 @@ def _key_file(written: str, info: ValidationInfo) -> str:
         raise rule_error(f"is {quoted(written)}", fix) from None
     except ValueError:
         raise rule_error(
-            f"is {quoted(written)}", "give a text file that holds one key only"
+            f"is {quoted(written)}", "give a text file in ASCII that holds one key only"
         ) from None
     return written
 
@@ -114,42 +152,65 @@ BaseUrl = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^(https?://|\\$\\{)"}),
 ]
 Headers = dict[
-    Annotated[str, AfterValidator(_header)], Annotated[SecretStr, AfterValidator(_one_line)]
+    Annotated[str, AfterValidator(_header_name)], Annotated[SecretStr, AfterValidator(_one_line)]
 ]
 
 
-class TimeoutsSection(Section):
-    """How long each stage of a call may take."""
+class TimeoutSettings(Section):
+    """Seconds after which a call of a provider ends with an error."""
 
-    connect: Duration = field("5s", "For looking up the name, connection and TLS handshake.")
-    first_byte: Duration = field("120s", "From the start of an attempt to its first byte.")
-    idle: Duration = field("60s", "Longest silence between two chunks of a stream.")
-    total: Duration = field("600s", "For everything, attempts and waits between them included.")
+    connect: Duration = field(
+        "5s", "Longest time for name lookup, connection and TLS handshake together."
+    )
+    first_byte: Duration = field(
+        "120s",
+        "Longest time from the start of an attempt to the first byte of the answer. Without "
+        "streaming the first byte comes with the whole answer.",
+    )
+    idle: Duration = field("60s", "Longest time between two chunks of an answer.")
+    total: Duration = field(
+        "600s", "Longest time for a call, with all attempts and the waits between them."
+    )
 
 
-class BreakerSection(Section):
-    """Circuit breaker: stop calling a failing model and probe for its recovery."""
+class BreakerSettings(Section):
+    """Circuit breaker: stop calling a failing model and probe for its recovery.
+
+    The breaker opens once the last ``window_seconds`` saw ``failures`` failures or more and these
+    are at least the share ``rate`` of all attempts. It stays open for ``open_for`` seconds, then
+    lets ``probes`` calls through at a time: as many successes in a row close it, any failure opens
+    it again.
+
+    In the file ``window_seconds`` is ``window``, because its value has a unit there ("30s").
+    """
 
     failures: Count = Field(5, description="Failures within the window that open the breaker.")
-    rate: Annotated[Number, Field(ge=0, le=1), Fix("give a share from 0 to 1")] = Field(
-        0.5, description="Least share of all attempts that must have failed too."
+    rate: Share = Field(
+        0.5, description="Share of all attempts in the window that must have failed, too."
     )
-    window: Duration = field("30s", "How far back failures count.")
-    open_for: Duration = field("15s", "How long it stays open before calls may try again.")
+    window_seconds: Duration = field(
+        "30s", "Time span of the latest attempts that count.", alias="window"
+    )
+    open_for: Duration = field("15s", "Time from opening until probes are let through.")
     probes: Count = Field(
-        1, description="Calls let through then; as many successes in a row close the breaker."
+        1,
+        description="Calls let through at a time after that; as many successes in a row close the "
+        "breaker.",
     )
 
 
-class ModelDefaults(Section):
-    """Fields that hold for every model that does not set them itself."""
+class ProviderSettings(Section):
+    """How a model's provider is called: the one declaration, for the file and for the calls."""
 
     endpoint: BaseUrl | None = Field(
-        None, description="Base URL of an OpenAI-compatible API. Not needed with kind litellm."
+        None,
+        description="Base URL of an OpenAI-compatible API, with a query if it needs one; optional "
+        "with kind litellm.",
     )
     kind: Literal["openai", "litellm"] = Field(
         "openai",
-        description="openai for any OpenAI-compatible endpoint; litellm for all else (extra).",
+        description="openai: any OpenAI-compatible endpoint. litellm: another provider, through "
+        "LiteLLM (extra litellm).",
     )
     api_key: (
         Annotated[
@@ -165,69 +226,82 @@ class ModelDefaults(Section):
         None, description="Environment variable that holds the key."
     )
     api_key_file: Annotated[Text, AfterValidator(_key_file)] | None = Field(
-        None, description="File that holds the key, relative to this one; read again on changes."
+        None,
+        description="File that holds the key, relative to this file; read again when it changes.",
     )
     headers: Annotated[
         Headers, Fix("give header names without spaces, and texts on one line as their values")
     ] = Field({}, description="Further headers of every call. Never shown or logged.")
-    input_price: Price = Field(0.0, description="Cost per million input tokens.")
-    output_price: Price = Field(0.0, description="Cost per million output tokens.")
-    call_price: Annotated[Price, Fix("give a price of 0 or more (cost unit per call)")] = Field(
-        0.0, description="Cost of a call beside its tokens."
-    )
-    context_window: Count | None = Field(
-        None, description="Most tokens a request may have; empty for no limit."
-    )
-    capabilities: Annotated[
-        list[Text], Fix("give a list of texts, such as [tools, vision, json]")
-    ] = Field(
-        [], description="What it can do beside text: tools, vision, json or names of your own."
-    )
-    typical_output_tokens: Annotated[
-        Number, Field(ge=1), Fix("give a number of tokens of 1 or more")
-    ] = Field(256.0, description="Expected length of an answer before any was seen.")
-    timeouts: TimeoutsSection = field({}, "How long each stage of a call may take.")
+    timeouts: TimeoutSettings = field({}, "Longest times of the stages of a call.")
     retries: Annotated[Whole, Field(ge=0, le=10), Fix("give a whole number from 0 to 10")] = Field(
-        2, description="Further attempts at the same model before the next best one is called."
+        2, description="Attempts after the first one, before another model is called."
     )
-    breaker: BreakerSection = field(
+    breaker: BreakerSettings = field(
         {}, "Circuit breaker: stop calling a failing model and probe for its recovery."
     )
-    max_concurrency: Count = Field(256, description="Most calls at a time.")
+    max_concurrency: Count = Field(256, description="Largest number of calls at a time.")
     queue_length: Annotated[Whole, Field(ge=0), Fix("give a whole number of 0 or more")] = Field(
-        256, description="Most calls that wait for one of them to end."
+        256, description="Largest number of calls that wait while max_concurrency is reached."
     )
-    queue_wait: Duration = field("5s", "Longest such wait.")
-    max_answer: Size = field("64MiB", "Longest answer, streamed or not.")
+    queue_wait: Duration = field("5s", "Longest time that a call waits in the queue.")
+    max_answer: Size = field("64MiB", "Largest size of an answer, streamed or not.")
     ask_usage: bool = Field(
         True,
-        description="Ask for token counts at the end of streams, so that costs are real; clients "
-        "that did not ask for them do not see them.",
+        description="Ask providers for token counts at the end of streams, so that costs are not "
+        "estimates; clients that did not ask for them do not see them.",
     )
 
     _key: SecretStr | None = PrivateAttr(None)
     _key_path: Path | None = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _find_key(self, info: ValidationInfo) -> ModelDefaults:
-        around = LoadContext.of(info)
+    def _find_key(self, info: ValidationInfo) -> ProviderSettings:
+        context = LoadContext.of(info)
         self._key = self.api_key
         if self.api_key_env is not None:
-            self._key = SecretStr(around.environ[self.api_key_env].strip())
+            self._key = SecretStr(context.environ[self.api_key_env].strip())
         if self.api_key_file is not None:
-            self._key_path = around.folder / self.api_key_file
+            self._key_path = context.folder / self.api_key_file
             self._key = SecretStr(_key_in(self._key_path))
         return self
 
     @property
-    def key(self) -> str | None:
-        """The provider's key, wherever it was given; keep it out of logs."""
-        return None if self._key is None else self._key.get_secret_value()
+    def key(self) -> SecretStr | None:
+        """The provider's key, from whichever field it was given in."""
+        return self._key
 
     @property
     def key_path(self) -> Path | None:
         """The file that holds the key, if one does."""
         return self._key_path
+
+    def secrets(self) -> list[str]:
+        """Return the texts that no log, message or answer may show."""
+        hidden = [*self.headers.values(), *([] if self._key is None else [self._key])]
+        return [secret.get_secret_value() for secret in hidden]
+
+
+class ModelDefaults(ProviderSettings):
+    """Values for all models that do not set the field themselves."""
+
+    input_price: Price = Field(0.0, description="Cost per million input tokens.")
+    output_price: Price = Field(0.0, description="Cost per million output tokens.")
+    call_price: Annotated[Price, Fix("give a price of 0 or more (cost unit per call)")] = Field(
+        0.0, description="Cost of a call in addition to its tokens."
+    )
+    context_window: Count | None = Field(
+        None, description="Largest number of tokens of a request; empty for no limit."
+    )
+    capabilities: Annotated[
+        list[Text], Fix("give a list of texts, such as [tools, vision, json]")
+    ] = Field(
+        [],
+        description="What the model can do in addition to text: tools, vision, json, or names of "
+        "your own.",
+    )
+    typical_output_tokens: Annotated[
+        Number, Field(ge=1), Fix("give a number of tokens of 1 or more")
+    ] = Field(256.0, description="Expected tokens of an answer, until answers have been measured.")
 
 
 class ModelSettings(ModelDefaults):
@@ -237,27 +311,29 @@ class ModelSettings(ModelDefaults):
         Text,
         AfterValidator(_model_name),
         Fix("give a name without spaces that does not begin with floorline/"),
-    ] = Field(description="How requests, decisions and reports call it; unique.")
-    model: Text | None = Field(None, description="What its provider calls it; the name by default.")
+    ] = Field(description="Name in requests, decisions and reports; unique.")
+    model: Text | None = Field(
+        None, description="The provider's name of the model; the same as name by default."
+    )
 
     @property
     def upstream_model(self) -> str:
-        """What its provider calls it."""
+        """The provider's name of the model."""
         return self.name if self.model is None else self.model
 
     def completed(self, defaults: ModelDefaults) -> ModelSettings:
-        """Return it with what it leaves open taken from the defaults."""
-        taken = _left_open(self, defaults)
+        """Return the model with the fields that it does not set taken from the defaults."""
+        taken = _unset_fields(self, defaults)
         own_key = any(name in self.model_fields_set for name in KEY_FIELDS)
         if own_key:
             taken = {name: value for name, value in taken.items() if name not in KEY_FIELDS}
-        whole = self.model_copy(update=taken)
+        completed = self.model_copy(update=taken)
         if not own_key:
-            whole._key, whole._key_path = defaults._key, defaults._key_path
-        return whole
+            completed._key, completed._key_path = defaults._key, defaults._key_path
+        return completed
 
     def as_model(self) -> Model:
-        """Return what routing knows of it."""
+        """Return the model as a router takes it."""
         return Model(
             name=self.name,
             input_price=self.input_price,
@@ -270,7 +346,7 @@ class ModelSettings(ModelDefaults):
         )
 
 
-def _left_open(section: Section, defaults: Section) -> dict[str, Any]:
+def _unset_fields(section: Section, defaults: Section) -> dict[str, Any]:
     """Fields that ``defaults`` sets and ``section`` does not, nested sections merged."""
     taken: dict[str, Any] = {}
     for name in defaults.model_fields_set:
@@ -279,7 +355,7 @@ def _left_open(section: Section, defaults: Section) -> dict[str, Any]:
             taken[name] = default
         elif isinstance(default, Section):
             own = getattr(section, name)
-            taken[name] = own.model_copy(update=_left_open(own, default))
+            taken[name] = own.model_copy(update=_unset_fields(own, default))
         elif name == "headers":
             taken[name] = default | getattr(section, name)
     return taken

@@ -1,4 +1,4 @@
-"""The sections on how Floorline itself runs: policy, store, server, feedback, telemetry."""
+"""The sections for SLAs and for the server itself: policy, store, HTTP, feedback, telemetry."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     Field,
+    SecretStr,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
+from floorline.config.document import quoted
 from floorline.config.models import BaseUrl, LoadContext
-from floorline.config.places import quoted
 from floorline.config.types import (
+    Amount,
     Count,
     Duration,
     Fix,
     Number,
-    SecretField,
     Section,
+    Share,
     Size,
     Text,
     Whole,
@@ -31,11 +33,94 @@ from floorline.config.types import (
 )
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES, Policy, make_policy, policy_class
-from floorline.router import Router
+from floorline.sla import SLA, Budget
 
-DEFAULT_POLICY: str = inspect.signature(Router).parameters["policy"].default
+DEFAULT_POLICY = "primal_dual"
+"""The default of ``Router``, too."""
 
 _SERVING = ", ".join(name for name, kind in POLICIES.items() if kind.knows == "feedback")
+"""Policies that decide without the answers of all models, which only replays know."""
+
+
+def _not_auto(name: str) -> str:
+    if name == "auto":
+        raise ValueError
+    return name
+
+
+class BudgetSettings(Section):
+    """Largest cost under an SLA, in the cost unit."""
+
+    total: Amount | None = Field(None, description="Budget of all models together.")
+    per_model: dict[str, Amount] = Field({}, description="Budgets of single models, by name.")
+    period: Duration | None = Field(
+        None,
+        description="Time after which the budget renews, at its multiples in Unix time (1d: "
+        "midnight UTC); empty for a budget that never renews.",
+    )
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> BudgetSettings:
+        if self.total is None and not self.per_model:
+            raise rule_error("is missing", "give total or per_model, or remove the budget", "total")
+        return self
+
+
+class SlaSettings(Section):
+    """One SLA: a floor on the satisfaction of its requests."""
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        AfterValidator(_not_auto),
+        Fix(
+            "give letters, digits, '.', '_' or '-' (requests write floorline/NAME), and not auto, "
+            "which stands for the first SLA"
+        ),
+    ] = Field(
+        description="Name that requests ask for, as floorline/NAME; unique. The first SLA is the "
+        "default."
+    )
+    floor: Annotated[
+        Number, Field(ge=0, le=1), Fix("give the share of satisfied requests, from 0 to 1")
+    ] = Field(description="Smallest long-run share of satisfied requests.")
+    budget: BudgetSettings | None = Field(None, description="Largest cost under the SLA.")
+    confidence: Annotated[
+        Number, Field(gt=0, lt=1), Fix("give a number above 0 and below 1, such as 0.95")
+    ] = Field(0.95, description="Confidence of the interval in the SLA's status.")
+    label_window: Count | None = Field(
+        None, description="Number of latest labels over which the status also gives the mean."
+    )
+    max_latency: Duration | None = Field(
+        None, description="Largest mean latency of a model; slower models are not chosen."
+    )
+    models: Annotated[
+        list[Text] | None, Fix("give a list of names of models, or leave it out for all")
+    ] = Field(None, min_length=1, description="Models that may serve; empty for all.")
+    guarded: bool = Field(
+        False,
+        description="Aim above the floor, so that the lower confidence bound reaches it and not "
+        "just the mean, where the policy can.",
+    )
+    per_tenant: bool = Field(
+        False, description="Give each tenant a floor, a budget and a certificate of its own."
+    )
+
+    def as_sla(self) -> SLA:
+        """Return the SLA as a router takes it."""
+        budget = self.budget
+        return SLA(
+            name=self.name,
+            floor=self.floor,
+            budget=None
+            if budget is None
+            else Budget(total=budget.total, per_model=budget.per_model, period=budget.period),
+            confidence=self.confidence,
+            label_window=self.label_window,
+            max_latency=self.max_latency,
+            models=None if self.models is None else tuple(self.models),
+            guarded=self.guarded,
+        )
 
 
 def _serving_policy(name: str) -> str:
@@ -44,19 +129,19 @@ def _serving_policy(name: str) -> str:
     except InvalidInput as error:
         raise rule_error(f"is {quoted(name)}", error.fix) from None
     if kind.knows != "feedback":
-        fix = f"choose one of {_SERVING}: this one needs answers that only replays know"
-        raise rule_error(f"is {quoted(name)}", fix)
+        fix = f"choose one of {_SERVING}: this one needs the answers of all models, which only "
+        raise rule_error(f"is {quoted(name)}", fix + "replays have")
     return name
 
 
 class PolicySettings(Section):
-    """Who decides."""
+    """The policy that decides."""
 
     name: Annotated[Text, AfterValidator(_serving_policy)] = Field(
         DEFAULT_POLICY,
         description=f"Name of a policy ({_SERVING}), or module:Class of your own.",
     )
-    options: dict[str, Any] = Field({}, description="Its parameters.")
+    options: dict[str, Any] = Field({}, description="Parameters of the policy.")
 
     @model_validator(mode="before")
     @classmethod
@@ -83,59 +168,64 @@ class PolicySettings(Section):
         return make_policy(self.name, **self.options)
 
 
-def _database(url: str, info: ValidationInfo) -> str:
+def _database_url(secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    """Make the path of a SQLite file relative to the configuration file's folder."""
+    url = secret.get_secret_value()
     if re.match(r"postgres(ql)?(\+psycopg)?://[^\s]+$", url):
-        return "postgresql+psycopg://" + url.partition("://")[2]
+        return SecretStr("postgresql+psycopg://" + url.partition("://")[2])
     match = re.fullmatch(r"sqlite:///(?P<path>.+)", url)
     if match is None:
         raise ValueError
-    return f"sqlite:///{LoadContext.of(info).folder / match['path']}"
+    return SecretStr(f"sqlite:///{LoadContext.of(info).folder / match['path']}")
 
 
 class StoreSettings(Section):
-    """Where the event log is kept."""
+    """Where the event log is kept, and for how long."""
 
     url: Annotated[
-        str,
-        AfterValidator(_database),
-        SecretField(),
+        SecretStr,
+        AfterValidator(_database_url),
         Fix("write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"),
     ] = field(
         "sqlite:///floorline.db",
-        "SQLite file, relative to this file, or PostgreSQL database. Never shown.",
-        repr=False,
+        "SQLite file, relative to this file, or PostgreSQL database. Never shown or logged.",
     )
     store_prompts: bool = Field(
-        False, description="Keep the texts of requests too; otherwise only their features are."
+        False, description="Keep the texts of requests, and not only their features."
     )
     retention: Duration | None = field(
-        "90d", "Age at which events and prompts are deleted, looked for every hour; null for never."
+        "90d",
+        "Age at which events and prompts are deleted, checked every hour; null keeps them all.",
     )
     snapshot_every: Count = Field(
-        10_000, description="Events between two snapshots of the state, from which a start goes on."
+        10_000,
+        description="Number of events between two snapshots of the state. A start reads the last "
+        "snapshot and the events after it.",
     )
 
 
 class ServerSettings(Section):
     """The HTTP server."""
 
-    host: Text = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    host: Text = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all addresses.")
     port: Annotated[Whole, Field(ge=0, le=65535), Fix("give a port from 0 (any) to 65535")] = Field(
         8080, description="Port to listen on; 0 for any free one."
     )
     max_in_flight: Count = Field(
-        1024, description="Requests served at a time; further ones get 429 and Retry-After."
+        1024,
+        description="Largest number of chat requests served at a time; others get 429 and "
+        "Retry-After.",
     )
-    max_body: Size = field("20MiB", "Longest body of a request.")
+    max_body: Size = field("20MiB", "Largest size of a request's body.")
     shutdown_grace: Duration = field(
-        "30s", "How long open requests may go on after a signal to stop."
+        "30s", "Time that open requests have to end after a signal to stop."
     )
 
 
 class FeedbackSettings(Section):
     """Feedback from users."""
 
-    max_age: Duration = field("30d", "Age of a decision up to which it is accepted.")
+    max_age: Duration = field("30d", "Largest age of a decision that still gets feedback.")
 
 
 class TelemetrySettings(Section):
@@ -144,9 +234,11 @@ class TelemetrySettings(Section):
     otlp_endpoint: BaseUrl | None = Field(
         None, description="OTLP/HTTP receiver, such as http://localhost:4318; empty for no traces."
     )
-    service_name: Text = Field("floorline", description="The service's name in traces.")
-    sample: Annotated[Number, Field(ge=0, le=1), Fix("give a share from 0 to 1")] = Field(
-        1.0, description="Share of new traces to keep; a caller's own choice goes before."
+    service_name: Text = Field("floorline", description="Name of the service in traces.")
+    sample: Share = Field(
+        1.0,
+        description="Share of new traces to keep; a trace that a client began follows the "
+        "client's choice.",
     )
     capture_content: bool = Field(
         False, description="Put the texts of requests and answers into traces."
@@ -161,7 +253,7 @@ EncoderName = Annotated[
 ]
 
 
-def beside(spec: str, info: ValidationInfo) -> str:
+def relative_to_file(spec: str, info: ValidationInfo) -> str:
     """Make the path in an encoder's name relative to the folder of the file."""
     name, colon, path = spec.partition(":")
     if name == "hashed" or not colon:

@@ -7,25 +7,25 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from floorline.config.across import check_exposure
+from floorline.config.explain import check_exposure
 from floorline.config.models import ModelDefaults, ModelSettings
 from floorline.config.sections import (
     EncoderName,
     FeedbackSettings,
     PolicySettings,
     ServerSettings,
+    SlaSettings,
     StoreSettings,
     TelemetrySettings,
-    beside,
+    relative_to_file,
 )
-from floorline.config.slas import SlaSettings
 from floorline.config.types import Count, Fix, Section, Whole, field
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
 
 class Settings(Section):
-    """Settings of a Floorline server. The least that is needed: models and slas."""
+    """Settings of a Floorline server. Required are only models and slas."""
 
     model_config = ConfigDict(defer_build=False, title="floorline.yaml")
 
@@ -33,31 +33,33 @@ class Settings(Section):
         min_length=1, description="Models that can serve."
     )
     slas: Annotated[list[SlaSettings], Fix("give a list of SLAs: '- name: …'")] = Field(
-        min_length=1, description="Promises; the first is the default."
+        min_length=1, description="SLAs that requests can ask for; the first is the default."
     )
-    defaults: ModelDefaults = field({}, "Fields for every model that does not set them itself.")
-    policy: PolicySettings = field({}, "Who decides: a name, or name and options.")
-    encoder: Annotated[EncoderName, AfterValidator(beside)] = Field(
+    defaults: ModelDefaults = field({}, "Fields for all models that do not set them themselves.")
+    policy: PolicySettings = field(
+        {}, "Policy that decides which model serves: a name, or name and options."
+    )
+    encoder: Annotated[EncoderName, AfterValidator(relative_to_file)] = Field(
         "hashed",
-        description="What makes features of prompts: hashed, hashed:sparse, lsa:PATH, minilm or "
-        "minilm:PATH.",
+        description="Encoder that turns prompts into features: hashed, hashed:sparse, lsa:PATH, "
+        "minilm or minilm:PATH.",
     )
     seed: Annotated[Whole, Field(ge=0), Fix("give a whole number of 0 or more")] = Field(
-        0, description="Of all random choices."
+        0, description="Seed of all random choices."
     )
     memory: Count = Field(
         5_000,
-        description="Decisions kept in memory for outcomes and feedback; later feedback "
-        "is looked up in the store.",
+        description="Number of latest decisions kept in memory for outcomes and feedback; older "
+        "ones are looked up in the store.",
     )
     cost_unit: Literal["USD", "J"] = Field(
         "USD", description="Unit of all prices and budgets: US dollars or joules."
     )
-    store: StoreSettings = field({}, "Where the event log is kept.")
+    store: StoreSettings = field({}, "Where the event log is kept, and for how long.")
     auth: Literal["keys", "none"] = Field(
         "keys",
-        description="keys: clients need a key of 'floorline keys create'. none: open to everybody, "
-        "and only on a loopback address.",
+        description="keys: clients need a key of 'floorline keys create'. none: every client is "
+        "accepted, and only a loopback address can be listened on.",
     )
     server: ServerSettings = field({}, "The HTTP server.")
     feedback: FeedbackSettings = field({}, "Feedback from users.")
@@ -69,20 +71,20 @@ class Settings(Section):
         return self
 
     def as_zoo(self) -> Zoo:
-        """Return the models as routing knows them."""
+        """Return the models as a router takes them."""
         return Zoo([model.as_model() for model in self.models], self.cost_unit)
 
     def as_slas(self) -> list[SLA]:
-        """Return the SLAs as routing knows them, in order."""
+        """Return the SLAs as a router takes them, in order."""
         return [sla.as_sla() for sla in self.slas]
 
     def at(self, host: str | None, port: int | None) -> Settings:
-        """Return the settings with another address to listen on.
+        """Return the settings with another address to listen on; None keeps a part of it.
 
         Raises
         ------
         InvalidInput
-            If a server without authentication could be reached there from elsewhere.
+            If ``auth`` is "none" and the host is no loopback address.
         """
         given = {"host": host, "port": port}
         server = self.server.model_copy(
@@ -93,7 +95,7 @@ class Settings(Section):
 
     @property
     def per_tenant_slas(self) -> frozenset[str]:
-        """Names of the SLAs that are kept for every tenant separately."""
+        """Names of the SLAs that each tenant has separately."""
         return frozenset(sla.name for sla in self.slas if sla.per_tenant)
 
     def key_files(self) -> list[Path]:

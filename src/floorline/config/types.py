@@ -1,65 +1,98 @@
-"""Types of fields: numbers, durations, sizes, secrets, each with the fix for a bad value."""
+"""Types of fields: numbers, durations, sizes, texts, each with the fix for a bad value."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 
 class Fix(NamedTuple):
-    """What to do about a bad value of a field; stands among the field's annotations."""
+    """Annotation of a field: how to correct a bad value."""
 
     text: str
 
 
-def rule_error(wrong: str, fix: str, *fields: str) -> PydanticCustomError:
-    """Make the error of a rule that says itself what is wrong, at a field below the checked one."""
-    return PydanticCustomError("rule", "{fix}", {"wrong": wrong, "fix": fix, "fields": fields})
-
-
 class Kind(NamedTuple):
-    """What the documentation calls a field's values."""
+    """Annotation of a field: the word for its values in the documentation."""
 
     word: str
 
 
-class SecretField(NamedTuple):
-    """Stands among the annotations of a field whose value no message shows."""
+def rule_error(wrong: str, fix: str, *fields: str) -> PydanticCustomError:
+    """Make the error of a rule with its own words.
+
+    Parameters
+    ----------
+    wrong, fix
+        What is wrong, as in "is 'x'", and how to correct it.
+    fields
+        Path from the validated value to the field that is wrong; empty for the value itself.
+    """
+    return PydanticCustomError("rule", "{fix}", {"wrong": wrong, "fix": fix, "fields": fields})
 
 
-def field(default: Any, description: str, *, repr: bool = True) -> Any:
-    """Declare a field whose default is written as users write it, and validated like theirs."""
-    return Field(default, description=description, repr=repr)
+def field(default: Any, description: str, *, alias: str | None = None, repr: bool = True) -> Any:
+    """Declare a field whose default is written as in the file, and validated like a user's value.
+
+    Parameters
+    ----------
+    default
+        Such as "30s" for a duration.
+    description
+        For the reference and for editors.
+    alias
+        Name of the field in the file, where it differs from the name in Python.
+    repr
+        Whether the value is part of the section's ``repr``.
+    """
+    return Field(default, description=description, alias=alias, repr=repr)
 
 
 class Section(BaseModel):
-    """A part of the file: no unknown fields; an empty field is as good as none."""
+    """A part of the file. Unknown fields are refused; an empty field counts as left out."""
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         validate_default=True,
         hide_input_in_errors=True,
-        # All but Settings are built as parts of it; a start need not build them twice.
+        # Sections are built as parts of Settings, once.
         defer_build=True,
     )
+
+    @classmethod
+    def fields_by_key(cls) -> dict[str, FieldInfo]:
+        """Return the fields by their names in the file."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @model_validator(mode="before")
     @classmethod
     def _drop_empty(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {name: value for name, value in data.items() if not cls._is_empty(name, value)}
+        fields = cls.fields_by_key()
+        return {
+            key: value for key, value in data.items() if not _is_left_out(fields.get(key), value)
+        }
 
-    @classmethod
-    def _is_empty(cls, name: str, value: Any) -> bool:
-        field = cls.model_fields.get(name)
-        if value is not None or field is None or field.is_required():
-            return False
-        return field.get_default(call_default_factory=True, validated_data={}) is not None
+
+def _is_left_out(field: FieldInfo | None, value: Any) -> bool:
+    """Whether a field is empty and has a default that is not."""
+    if value is not None or field is None or field.is_required():
+        return False
+    return field.get_default(call_default_factory=True, validated_data={}) is not None
 
 
 def _no_bool(value: Any) -> Any:
@@ -76,45 +109,56 @@ Price = Annotated[
     Number, Field(ge=0), Fix("give a price of 0 or more (cost unit per million tokens)")
 ]
 Amount = Annotated[Number, Field(ge=0), Fix("give an amount of 0 or more (cost unit)")]
+Share = Annotated[Number, Field(ge=0, le=1), Fix("give a share from 0 to 1")]
 Count = Annotated[Whole, Field(ge=1), Fix("give a whole number of 1 or more")]
 Text = Annotated[
     str, Field(min_length=1, pattern=r"\S"), Fix("give a text, in quotes if it looks like a number")
 ]
 
-_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)"
-_BYTES = {"": 1, "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
-_BYTES |= {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|KiB|MiB|GiB)"
 
 
-def seconds(value: Any) -> Any:
-    """Turn texts such as ``30d``, ``12h`` or ``250ms`` into seconds.
+def parse_duration(text: str) -> float:
+    """Seconds of a text such as ``30d``, ``12h`` or ``250ms``.
+
+    Raises
+    ------
+    ValueError
+        If the text is no number with one of the units ms, s, m, h, d and w.
 
     Examples
     --------
-    >>> seconds("1.5h"), seconds(3600), seconds("60")
-    (5400.0, 3600, '60')
+    >>> parse_duration("1.5h"), parse_duration("30d")
+    (5400.0, 2592000.0)
     """
-    match = re.fullmatch(_DURATION, value.strip()) if isinstance(value, str) else None
-    return _no_bool(value) if match is None else float(match[1]) * _SECONDS[match[2]]
+    match = re.fullmatch(_DURATION, text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no duration")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
-def parse_size(value: Any) -> Any:
-    """Turn texts such as ``20MiB`` into bytes.
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except ValueError:
+            # A number in quotes counts seconds; pydantic reads it.
+            return value
+    return _no_bool(value)
 
-    Examples
-    --------
-    >>> parse_size("20MiB"), parse_size(512)
-    (20971520, 512)
-    """
-    match = re.fullmatch(_SIZE, value.strip()) if isinstance(value, str) else None
-    return _no_bool(value) if match is None else round(float(match[1]) * _BYTES[match[2]])
+
+def _bytes(value: Any) -> Any:
+    # ByteSize would cut a fraction of a byte off.
+    if isinstance(value, float) and value % 1:
+        raise ValueError
+    return _no_bool(value)
 
 
 Duration = Annotated[
     float,
-    BeforeValidator(seconds),
+    BeforeValidator(_seconds),
     Field(gt=0, allow_inf_nan=False),
     Kind("duration"),
     Fix("give seconds above 0, or a text such as 30s, 12h or 30d"),
@@ -128,8 +172,8 @@ Duration = Annotated[
     ),
 ]
 Size = Annotated[
-    int,
-    BeforeValidator(parse_size),
+    ByteSize,
+    BeforeValidator(_bytes),
     Field(ge=1),
     Kind("size"),
     Fix("give bytes, 1 or more, or a text such as 20MiB"),

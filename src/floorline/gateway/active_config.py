@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from floorline.config import Settings
 from floorline.gateway.reconcile import reconcile
 from floorline.gateway.runtime_models import RuntimeModels
-from floorline.gateway.upstream_config import upstream
+from floorline.gateway.upstream_config import upstream_settings
 from floorline.gateway.upstreams import Upstreams, UpstreamSettings
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
@@ -71,7 +71,7 @@ class ActiveConfig:
         desired = self._models.desired_state(settings)
         for sla in desired.slas:
             sla.check_against(desired.zoo)
-        calls = {model.name: upstream(model) for model in self._models.models(settings)}
+        calls = {model.name: upstream_settings(model) for model in self._models.models(settings)}
         self._upstreams.configure(calls)
         self._calls = calls
         reconcile(self._router, desired, at=time.time())

@@ -1,4 +1,4 @@
-"""Ask every provider whether it is there, takes the key and knows the model."""
+"""Check that every provider can be reached, accepts the key and has the model."""
 
 from __future__ import annotations
 
@@ -9,22 +9,34 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
-import msgspec
 
-from floorline.gateway.upstreams import Retries, Secret, UpstreamError, Upstreams, UpstreamSettings
-from floorline.gateway.upstreams.http_client import open_session
+from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
+from floorline.gateway.upstreams.http_client import endpoint_url, open_session, request_headers
 
-_MOST_BYTES = 4 * 2**20
-_LONGEST = 160
+_MAX_BYTES = 4 * 2**20
+"""Bytes that are read of a list of models."""
+_MAX_REASON = 160
+"""Characters of a provider's message that a result repeats."""
 _KEY_FIX = "set api_key_env, api_key_file or api_key to a key that is valid there"
 
 
 class Ping(NamedTuple):
-    """What a provider answered.
+    """Result of the check of one model's provider.
 
-    ``reachable`` and ``listed`` (whether its list of models has the model) are None where nobody
-    could tell; ``seconds`` until the answer; ``problem`` what is wrong and what to do, None if
-    nothing is; ``note`` what could not be found out.
+    Attributes
+    ----------
+    model, endpoint
+        The zoo's name of the model, and the provider's base URL.
+    reachable
+        Whether the provider answered; None if it was not asked.
+    seconds
+        Time until the answer.
+    listed
+        Whether the provider's list of models has the model; None if it has no such list.
+    problem
+        What is wrong and how to correct it; None if nothing is.
+    note
+        What could not be checked, and why.
     """
 
     model: str
@@ -39,21 +51,18 @@ class Ping(NamedTuple):
 async def ping_all(
     models: Mapping[str, UpstreamSettings], *, call: bool = False, timeout: float = 10.0
 ) -> list[Ping]:
-    """Ping the providers of all models at once.
+    """Check the providers of all models at the same time.
 
     Parameters
     ----------
     models
-        How each is called, by name.
+        How each model is called, by its name.
     call
-        Also ask each model for one token, which is charged.
+        Whether to request one token of each model, too, which the provider charges.
     timeout
-        Seconds after which an answer counts as none.
+        Seconds after which a provider counts as not answering.
     """
-    once = Retries(attempts=1)
-    upstreams = Upstreams(
-        {name: msgspec.structs.replace(s, retries=once) for name, s in models.items()}
-    )
+    upstreams = Upstreams({n: s.model_copy(update={"retries": 0}) for n, s in models.items()})
     await upstreams.start()
     try:
         async with open_session() as session:
@@ -75,33 +84,37 @@ class _Pinger:
         self.name = name
         self.settings = settings
         self.timeout = timeout
-        self.endpoint = settings.base_url
+        self.endpoint = settings.endpoint or ""
 
     async def list_models(self) -> Ping:
-        """Ask for the provider's list of models."""
+        """Request the provider's list of models."""
         if self.settings.kind != "openai":
-            note = "through LiteLLM, which has no list of models; --call asks the model"
+            note = "LiteLLM has no list of models; --call requests one token"
             return Ping(self.name, self.endpoint or "litellm", None, note=note)
         status, body, seconds, failure = await self._get("/models")
         if failure is not None:
             return Ping(self.name, self.endpoint, False, problem=failure)
-        here = Ping(self.name, self.endpoint, True, seconds)
+        answered = Ping(self.name, self.endpoint, True, seconds)
         if status in (401, 403):
-            return here._replace(problem=f"the provider refuses the key ({status}): {_KEY_FIX}")
+            return answered._replace(problem=f"the provider refuses the key ({status}): {_KEY_FIX}")
         if status >= 500:
-            return here._replace(problem=f"the provider answers {status}: see its logs")
+            return answered._replace(problem=f"the provider answers {status}: see its logs")
         known = _names(body) if status == 200 else None
         if known is None:
-            return here._replace(note=f"has no list of models ({status}); --call asks the model")
+            return answered._replace(
+                note=f"has no list of models ({status}); --call requests one token"
+            )
         model = self.settings.model
         if model in known or f"{model}:latest" in known:
-            return here._replace(listed=True)
+            return answered._replace(listed=True)
         some = ", ".join(sorted(known)[:5]) + (", …" if len(known) > 5 else "")
         fix = f"set model to one it has: {some}" if known else "load the model there"
-        return here._replace(listed=False, problem=f"the provider does not list {model!r}: {fix}")
+        return answered._replace(
+            listed=False, problem=f"the provider does not list {model!r}: {fix}"
+        )
 
     async def call(self, upstreams: Upstreams, found: Ping) -> Ping:
-        """Ask the model for one token, unless its provider has a problem already."""
+        """Request one token of the model, unless its provider has a problem already."""
         if found.problem is not None:
             return found
         question = {
@@ -117,9 +130,9 @@ class _Pinger:
                 answer = await upstreams.call(self.name, body, stream=False)
                 if answer.status >= 400:
                     reason = self._reason(await answer.body())
-                    problem = f"a call is answered with {answer.status}: {reason}"
+                    problem = f"the provider answers a call with {answer.status}: {reason}"
         except TimeoutError:
-            problem = f"a call is not answered within {self.timeout:g} s"
+            problem = f"the provider does not answer a call within {self.timeout:g} s"
         except UpstreamError as error:
             problem = str(error)
         seconds = time.perf_counter() - began
@@ -127,35 +140,26 @@ class _Pinger:
         return found._replace(reachable=reachable, seconds=seconds, problem=problem, note="called")
 
     async def _get(self, path: str) -> tuple[int, bytes, float, str | None]:
-        """Status, body and seconds of a request, or why there is no answer."""
+        """Status, body and seconds of a request, and why there is no answer if so."""
         began = time.perf_counter()
         try:
             async with self.session.get(
-                self.endpoint.rstrip("/") + path,
-                headers=self._headers(),
+                endpoint_url(self.settings, path),
+                headers=request_headers(self.settings),
                 timeout=aiohttp.ClientTimeout(self.timeout, connect=self.timeout),
                 allow_redirects=False,
             ) as response:
-                body = await response.content.read(_MOST_BYTES)
+                body = await response.content.read(_MAX_BYTES)
                 return response.status, body, time.perf_counter() - began, None
         except TimeoutError:
-            failure = f"no answer within {self.timeout:g} s: check endpoint and firewall"
+            failure = f"no answer within {self.timeout:g} s: check endpoint and the firewall"
         except aiohttp.ClientConnectorError as error:
             why = error.os_error.strerror or type(error.os_error).__name__
-            failure = f"no connection ({why}): check endpoint, and that the provider runs"
+            failure = f"no connection ({why}): check endpoint, and whether the provider runs"
         except aiohttp.ClientError as error:
-            # Its text may hold the request's headers, key included.
+            # The error's text may hold the request's headers, and so the key.
             failure = f"the answer is not HTTP ({type(error).__name__}): check endpoint"
         return 0, b"", 0.0, failure
-
-    def _headers(self) -> dict[str, str]:
-        headers = {
-            name: value.reveal() if isinstance(value, Secret) else value
-            for name, value in self.settings.headers.items()
-        }
-        if self.settings.api_key is not None:
-            headers["Authorization"] = f"Bearer {self.settings.api_key.reveal()}"
-        return headers
 
     def _reason(self, body: bytes) -> str:
         try:
@@ -164,14 +168,14 @@ class _Pinger:
         except (ValueError, TypeError, KeyError, RecursionError):
             text = body.decode(errors="replace") or "no reason given"
         for secret in self.settings.secrets():
-            # Some providers repeat the key that they refuse.
+            # Some providers repeat a key that they refuse.
             text = text.replace(secret, "***")
         text = " ".join(text.split())
-        return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
 
 
 def _names(body: bytes) -> set[str] | None:
-    """Names in a list of models, None if it is none."""
+    """Names in a list of models; None if the body is no such list."""
     try:
         data: Any = json.loads(body)["data"]
         return {str(item["id"]) for item in data}

@@ -37,7 +37,7 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
     FloorlineError
         If the store cannot be opened or the log cannot be folded.
     """
-    store = SqlStore(settings.store.url)
+    store = SqlStore(settings.store.url.get_secret_value())
     try:
         gateway = build_gateway(settings, path, store)
         await gateway.upstreams.start()

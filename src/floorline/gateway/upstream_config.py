@@ -1,68 +1,49 @@
-"""From the models of the configuration to what calls their providers."""
+"""Turn the models of the configuration into settings of calls."""
 
 from __future__ import annotations
 
-from floorline.config import ModelSettings, Settings
+from floorline.config import ModelSettings, ProviderSettings, Settings
+from floorline.config.models import KEY_FIELDS
 from floorline.errors import ConfigError, InvalidInput
-from floorline.gateway.upstreams.settings import (
-    BreakerSettings,
-    Retries,
-    Secret,
-    Timeouts,
-    UpstreamSettings,
-)
+from floorline.gateway.upstreams import UpstreamSettings
+
+_SHARED_FIELDS = [name for name in ProviderSettings.model_fields if name not in KEY_FIELDS]
 
 
-def upstream(model: ModelSettings) -> UpstreamSettings:
+def upstream_settings(model: ModelSettings) -> UpstreamSettings:
     """Return how a model's provider is called.
+
+    Parameters
+    ----------
+    model
+        A model of the configuration, completed by the defaults.
 
     Raises
     ------
     InvalidInput
-        If headers contradict the key or belong to the client.
+        If the model has both a key and the header that would carry it.
     """
-    timeouts, breaker = model.timeouts, model.breaker
-    return UpstreamSettings(
-        model=model.upstream_model,
-        base_url=model.endpoint or "",
-        kind=model.kind,
-        api_key=None if model.key is None else Secret(model.key),
-        headers={name: Secret(value.get_secret_value()) for name, value in model.headers.items()},
-        timeouts=Timeouts(
-            connect=timeouts.connect,
-            first_byte=timeouts.first_byte,
-            idle=timeouts.idle,
-            total=timeouts.total,
-        ),
-        retries=Retries(attempts=1 + model.retries),
-        breaker=BreakerSettings(
-            failures=breaker.failures,
-            rate=breaker.rate,
-            window_seconds=breaker.window,
-            open_for=breaker.open_for,
-            probes=breaker.probes,
-        ),
-        max_concurrency=model.max_concurrency,
-        queue_length=model.queue_length,
-        queue_wait=model.queue_wait,
-        max_body=model.max_answer,
-        ask_usage=model.ask_usage,
-    )
+    if model.key is not None and "authorization" in map(str.lower, model.headers):
+        raise InvalidInput(
+            "headers", "Authorization", "remove this header, or the key (api_key, api_key_env, …)"
+        )
+    fields = {name: getattr(model, name) for name in _SHARED_FIELDS}
+    return UpstreamSettings(model=model.upstream_model, api_key=model.key, **fields)
 
 
-def upstreams(settings: Settings) -> dict[str, UpstreamSettings]:
-    """Return how every model's provider is called, by model.
+def all_upstream_settings(settings: Settings) -> dict[str, UpstreamSettings]:
+    """Return how every model's provider is called, by the model's name.
 
     Raises
     ------
     ConfigError
-        If headers of some models contradict their keys or belong to the client.
+        If some models have both a key and the header that would carry it.
     """
     found: dict[str, UpstreamSettings] = {}
     problems = []
     for model in settings.models:
         try:
-            found[model.name] = upstream(model)
+            found[model.name] = upstream_settings(model)
         except InvalidInput as error:
             problems.append(f"model {model.name!r}: {error}")
     if problems:

@@ -146,7 +146,7 @@ def test_a_stream_that_falls_silent(stage):
     answer = gateway.chat(stream=True)
     assert_cut(answer, sent, "upstream_timeout")
     (_,), (outcome,) = gateway.happened()
-    assert "silent for 0.3 s" in outcome.error
+    assert "no chunk for 0.3 s" in outcome.error
     wait_until(lambda: gateway.provider.open == 0)
 
 

@@ -22,7 +22,7 @@ from floorline.gateway.upstreams import UpstreamSettings
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
-UPSTREAM = UpstreamSettings(model="llama3.2:3b", base_url="http://127.0.0.1:11434/v1")
+UPSTREAM = UpstreamSettings(model="llama3.2:3b", endpoint="http://127.0.0.1:11434/v1")
 
 
 @pytest.fixture

@@ -1,54 +1,9 @@
 import asyncio
 import gc
-import json
 
 import pytest
 from tests.support.faulty_provider import FaultyProvider
-
-from floorline.gateway.upstreams import Retries, Timeouts, Upstreams, UpstreamSettings
-
-# Long enough for a machine under load where a test is not about that timeout, short where it is.
-PATIENT = Timeouts(connect=10.0, first_byte=20.0, idle=20.0, total=30.0)
-
-
-class ScenarioStream:
-    """A faulty provider, upstreams that call it, and time that only moves when told."""
-
-    def __init__(self, provider):
-        self.provider = provider
-        self.now = 1000.0
-        self.slept = []
-
-    def settings(self, **changes):
-        defaults = {
-            "model": "their-model",
-            "base_url": self.provider.base_url,
-            "timeouts": PATIENT,
-            "retries": Retries(attempts=1),
-        }
-        return UpstreamSettings(**defaults | changes)
-
-    async def upstreams(self, **changes):
-        self.calls = Upstreams(
-            {"m": self.settings(**changes)},
-            seed=7,
-            clock=lambda: self.now,
-            wall_clock=lambda: self.now,
-            sleep=self.sleep,
-        )
-        await self.calls.start()
-        return self.calls
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
-
-    async def ask(self, *, stream=False, headers=None, **fields):
-        body = {"model": "their-model", "messages": [{"role": "user", "content": "Hi"}], **fields}
-        if stream:
-            body["stream"] = True
-        return await self.calls.call("m", json.dumps(body).encode(), stream=stream, headers=headers)
+from tests.support.upstream_scene import UpstreamScene
 
 
 @pytest.fixture
@@ -58,7 +13,7 @@ def play():
     def run(scene_of):
         async def whole():
             async with FaultyProvider() as provider:
-                scene = ScenarioStream(provider)
+                scene = UpstreamScene(provider)
                 try:
                     await scene_of(scene)
                     health = scene.calls.health()

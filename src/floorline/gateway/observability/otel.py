@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry; imported only where traces are wanted."""
+"""Spans by OpenTelemetry; imported only if traces are exported."""
 
 from __future__ import annotations
 
@@ -33,24 +33,26 @@ _PROVIDERS = {
     "api.cohere.com": "cohere",
     "api.together.xyz": "together_ai",
 }
-"""Providers by the end of their hosts' names; the conventions' own words where they have one."""
+"""Providers by the end of their host names, in the words of the semantic conventions if they have
+one."""
 
-_LONGEST_CONTENT = 64 * 1024
+_MAX_CONTENT = 64 * 1024
+"""Bytes of a request or an answer that a span holds."""
 
 
 def provider_name(upstream: UpstreamSettings) -> str:
-    """Name of the provider as the conventions want it.
+    """Name of the provider in the semantic conventions.
 
     Examples
     --------
-    >>> provider_name(UpstreamSettings(model="gpt-4o", base_url="https://api.openai.com/v1"))
+    >>> provider_name(UpstreamSettings(model="gpt-4o", endpoint="https://api.openai.com/v1"))
     'openai'
     >>> provider_name(UpstreamSettings(model="bedrock/claude", kind="litellm"))
     'bedrock'
     """
     if upstream.kind == "litellm" and "/" in upstream.model:
         return upstream.model.partition("/")[0]
-    host = urlsplit(upstream.base_url).hostname or ""
+    host = urlsplit(upstream.endpoint or "").hostname or ""
     for end, name in _PROVIDERS.items():
         if host == end or host.endswith(f".{end}"):
             return name
@@ -58,7 +60,7 @@ def provider_name(upstream: UpstreamSettings) -> str:
 
 
 def export_to(settings: TelemetrySettings) -> TracerProvider:
-    """Build a provider of its own, not the process's, that sends spans over OTLP/HTTP."""
+    """Build a tracer provider that sends spans over OTLP/HTTP; the process's own is not changed."""
     endpoint = settings.otlp_endpoint or ""
     if not endpoint.endswith("/v1/traces"):
         endpoint += "/v1/traces"
@@ -66,7 +68,7 @@ def export_to(settings: TelemetrySettings) -> TracerProvider:
     provider = TracerProvider(
         resource=Resource.create(about),
         sampler=ParentBased(TraceIdRatioBased(settings.sample)),
-        # The gateway closes it itself, once its last stream has ended.
+        # The gateway closes it after the end of its last stream.
         shutdown_on_exit=False,
     )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
@@ -79,7 +81,7 @@ class TracedCall:
     Attributes
     ----------
     headers
-        To send to the provider, so that its trace joins this one.
+        Headers for the provider, so that its spans join this trace.
     """
 
     def __init__(self, span: Span, headers: Mapping[str, str], *, capture_content: bool) -> None:
@@ -99,7 +101,7 @@ class TracedCall:
         cost: float | None = None,
         content: bytes | None = None,
     ) -> None:
-        """Note what came back."""
+        """Set the attributes of the answer."""
         if not self._span.is_recording():
             return
         found: dict[str, AttributeValue | None] = {
@@ -117,7 +119,7 @@ class TracedCall:
             self._fail(str(status), f"the provider answered {status}")
 
     def end(self, error: str | None = None, reason: str = "") -> None:
-        """End the span; ``error`` is a word for what went wrong, ``reason`` its text."""
+        """End the span; ``error`` is the error's type, ``reason`` its text."""
         if error is not None:
             self._fail(error, reason)
         self._span.end()
@@ -129,18 +131,18 @@ class TracedCall:
     def _text(self, content: bytes | None) -> str | None:
         if content is None or not self._capture_content:
             return None
-        return content[:_LONGEST_CONTENT].decode(errors="replace")
+        return content[:_MAX_CONTENT].decode(errors="replace")
 
 
 class Tracing:
-    """Makes a span of each call.
+    """Makes a span for each call.
 
     Parameters
     ----------
     provider
-        Where spans go.
+        Exports the spans.
     capture_content
-        Whether texts of requests and answers, up to 64 KiB each, are put into spans.
+        Whether spans hold the texts of requests and answers, up to 64 KiB each.
     """
 
     def __init__(self, provider: TracerProvider, *, capture_content: bool = False) -> None:
@@ -158,7 +160,7 @@ class Tracing:
         stream: bool = False,
         content: bytes | None = None,
     ) -> TracedCall:
-        """Begin a call, as part of the client's trace if it has one."""
+        """Begin the span of a call, in the client's trace if it has one."""
         span = self._tracer.start_span(
             f"chat {upstream.model}",
             context=self._context.extract(incoming),
@@ -166,14 +168,14 @@ class Tracing:
             attributes=_attributes(decision, upstream, stream=stream),
         )
         if self._capture_content and content is not None and span.is_recording():
-            text = content[:_LONGEST_CONTENT].decode(errors="replace")
+            text = content[:_MAX_CONTENT].decode(errors="replace")
             span.set_attribute("gen_ai.input.messages", text)
         headers: dict[str, str] = {}
         self._context.inject(headers, context=set_span_in_context(span))
         return TracedCall(span, headers, capture_content=self._capture_content)
 
     def close(self) -> None:
-        """Send what has not been sent yet."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
 
@@ -184,7 +186,7 @@ def _attributes(
     found: dict[str, AttributeValue] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": provider,
-        # The name before version 1.37 of the conventions, which many backends still read.
+        # The attribute's name before version 1.37 of the conventions; many backends still read it.
         "gen_ai.system": provider,
         "gen_ai.request.model": upstream.model,
         "gen_ai.request.stream": stream,
@@ -203,7 +205,7 @@ def _attributes(
         found["floorline.decision.after"] = decision.after
     if decision.session:
         found["gen_ai.conversation.id"] = decision.session
-    address = urlsplit(upstream.base_url)
+    address = urlsplit(upstream.endpoint or "")
     if address.hostname:
         found["server.address"] = address.hostname
         found["server.port"] = address.port or (443 if address.scheme == "https" else 80)

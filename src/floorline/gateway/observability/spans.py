@@ -1,6 +1,6 @@
 """Traces of calls, by OpenTelemetry's semantic conventions for generative AI.
 
-Without an OTLP endpoint nothing of OpenTelemetry is imported, and a call costs two attribute
+Without an OTLP endpoint OpenTelemetry is not imported, and tracing a call costs two attribute
 look-ups.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from floorline.events import Decision
     from floorline.gateway.upstreams import UpstreamSettings
 
-_PASSED_ON = ("traceparent", "tracestate")
+_TRACE_HEADERS = ("traceparent", "tracestate")
 
 
 class CallSpan(Protocol):
@@ -25,7 +25,7 @@ class CallSpan(Protocol):
     Attributes
     ----------
     headers
-        To send to the provider, so that its trace joins the caller's.
+        Headers for the provider, so that its spans join the trace.
     """
 
     headers: Mapping[str, str]
@@ -42,16 +42,26 @@ class CallSpan(Protocol):
         cost: float | None = None,
         content: bytes | None = None,
     ) -> None:
-        """Note what came back; ``content`` is the answer's body."""
+        """Note the answer of the provider.
+
+        Parameters
+        ----------
+        status, completion, model, finish_reasons
+            HTTP status, id of the completion, the provider's name of the model, why choices ended.
+        input_tokens, output_tokens, cost
+            Size and cost of the call, in the zoo's unit.
+        content
+            Body of the answer, kept only with ``capture_content``.
+        """
         ...
 
     def end(self, error: str | None = None, reason: str = "") -> None:
-        """End the span; ``error`` is a word for what went wrong, ``reason`` its text."""
+        """End the span; ``error`` is the error's type, ``reason`` its text."""
         ...
 
 
 class Telemetry(Protocol):
-    """Makes a span of each call."""
+    """Makes a span for each call."""
 
     def call(
         self,
@@ -62,30 +72,30 @@ class Telemetry(Protocol):
         stream: bool = False,
         content: bytes | None = None,
     ) -> CallSpan:
-        """Begin a call.
+        """Begin the span of a call.
 
         Parameters
         ----------
         decision
-            What was decided.
+            The decision on the request.
         upstream
             How the model is called.
         incoming
             Headers of the client's request, names in lower case.
         stream
-            Whether a stream was asked for.
+            Whether the request asks for a stream.
         content
-            Body of the request, taken down only where ``capture_content`` is set.
+            Body of the request, kept only with ``capture_content``.
         """
         ...
 
     def close(self) -> None:
-        """Send what has not been sent yet."""
+        """Export the remaining spans."""
         ...
 
 
 class _Untraced:
-    """A call that nobody traces; the client's own trace context goes on to the provider."""
+    """A call without a span; the client's trace context is passed on to the provider."""
 
     __slots__ = ("headers",)
 
@@ -100,7 +110,7 @@ class _Untraced:
 
 
 class NoTelemetry:
-    """Traces nothing."""
+    """Traces no call."""
 
     def __init__(self) -> None:
         self._plain = _Untraced({})
@@ -117,19 +127,19 @@ class NoTelemetry:
         """Return a span that does nothing."""
         if "traceparent" not in incoming:
             return self._plain
-        return _Untraced({name: incoming[name] for name in _PASSED_ON if name in incoming})
+        return _Untraced({name: incoming[name] for name in _TRACE_HEADERS if name in incoming})
 
     def close(self) -> None:
         """Do nothing."""
 
 
 def make_telemetry(settings: TelemetrySettings) -> Telemetry:
-    """Build what the settings ask for.
+    """Build the telemetry that the settings ask for.
 
     Raises
     ------
     MissingExtra
-        If traces are wanted and OpenTelemetry is not installed.
+        If an OTLP endpoint is set and OpenTelemetry is not installed.
     """
     if settings.otlp_endpoint is None:
         return NoTelemetry()

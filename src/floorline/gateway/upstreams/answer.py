@@ -14,20 +14,24 @@ from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader
 from floorline.gateway.upstreams.usage import Usage
 
-_AFTER_DONE = 1.0
-"""Seconds that a stream may stay open after ``[DONE]``; then its connection is closed."""
+_SECONDS_AFTER_DONE = 1.0
+"""Time that a stream may stay open after ``[DONE]`` before its connection is closed."""
 
 _DONE = b"data: [DONE]\n\n"
 
-End = Callable[[bool | None], None]
-"""Told once how a stream ended: well, through the provider's fault, or without a verdict."""
+OnEnd = Callable[[bool | None], None]
+"""Called once at the end of a stream.
+
+The argument is True if it was complete, False if the provider failed, and None if neither is
+known, as when the client disconnected.
+"""
 
 
 class Answer:
-    """What a model's provider answered: a completion, or an error that is the client's own.
+    """A provider's answer: a completion, or an error that is the client's own.
 
-    Read it with ``body`` or pass it on with ``chunks``, once. Close it in any case, or use it as an
-    asynchronous context manager: until then a stream keeps its place among the model's calls.
+    Read it once, with ``body`` or ``chunks``. Close it in any case, or use it as an asynchronous
+    context manager: until then a stream counts as one of the model's calls.
 
     Parameters
     ----------
@@ -36,17 +40,17 @@ class Answer:
     status, headers, content_type
         As the provider sent them.
     body
-        All of it; of a stream what came so far.
+        The whole body; for a stream its first bytes.
     found
-        What the gateway reads of it.
+        What the gateway reads from the body.
 
     Attributes
     ----------
     attempts
-        How many it took.
+        Number of attempts that the call took.
     first_byte_s, total_s
-        Seconds from the call to the first byte of the body and to its end (of a stream: to its
-        latest byte), failed attempts and waits included.
+        Seconds from the call to the first and to the last byte of the body so far, with failed
+        attempts and the waits between them.
     streamed
         Whether it is a stream.
     """
@@ -73,46 +77,46 @@ class Answer:
 
     @property
     def completion_id(self) -> str | None:
-        """The provider's name of the completion."""
+        """The provider's id of the completion."""
         return self._found.completion_id
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens as the provider counted them; None where it did not, or not yet."""
+        """Tokens as the provider counted them; None if it has not sent a count."""
         return self._found.usage
 
     @property
     def output_characters(self) -> int:
-        """Characters that the model wrote, as far as they came."""
+        """Number of characters that the model wrote so far."""
         return self._found.output_characters
 
     @property
     def finish_reasons(self) -> list[str]:
-        """Why the choices ended, in the order in which they did."""
+        """Why the choices ended, in the order of their ends."""
         return self._found.finish_reasons
 
     @property
     def error(self) -> dict[str, Any] | None:
-        """Error object within the answer, which the client gets to see like all of it."""
+        """Error object within the answer; it is passed on to the client, too."""
         return self._found.error
 
     async def body(self) -> bytes:
-        """Return the whole body; UpstreamError as ``chunks``."""
+        """Return the whole body; errors as for ``chunks``."""
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Pass on the body as it comes, unchanged.
+        """Yield the bytes of the body as they arrive, unchanged.
 
         Raises
         ------
         UpstreamError
-            If it broke after the bytes already given.
+            If the connection broke after the bytes that were yielded.
         """
         if self._body:
             yield self._body
 
     async def aclose(self) -> None:
-        """Let go of it; a stream that is not at its end is broken off, which cancels the call."""
+        """Close the answer; an unfinished stream is aborted, which cancels the provider's call."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,18 +131,20 @@ class Answer:
 
 
 class StreamedAnswer(Answer):
-    """An answer of server-sent events whose end is not there yet.
+    """An answer of server-sent events that has begun.
 
     Parameters
     ----------
+    model
+        The zoo's name of the model.
     reply, reader, start
-        Where the rest comes from, what reads along, and the bytes that came so far.
+        Source of the further bytes, parser of the events, and the first bytes.
     settings
-        Of the upstream.
+        Settings of the model's calls.
     began, deadline
-        When the call began and has to be over, in the loop's time.
-    end
-        Told how it ended.
+        When the call began and when it must have ended, in the event loop's time.
+    on_end
+        Called once at the end.
     """
 
     streamed = True
@@ -153,95 +159,96 @@ class StreamedAnswer(Answer):
         *,
         began: float,
         deadline: float,
-        end: End,
+        on_end: OnEnd,
     ) -> None:
         super().__init__(
             model, reply.status, reply.headers, "text/event-stream", start, reader.found
         )
         self._reply = reply
         self._reader = reader
-        self._left = settings.max_body - len(start)
-        self._max_body = settings.max_body
+        self._left = settings.max_answer - len(start)
+        self._max_answer = settings.max_answer
         self._timeouts = settings.timeouts
         self._began = began
         self._deadline = deadline
-        self._end: End | None = end
-        self._cut: UpstreamError | None = None
+        self._on_end: OnEnd | None = on_end
+        self._abort_reason: UpstreamError | None = None
         self._loop = asyncio.get_running_loop()
-        # One timer for the whole stream: it looks when it goes off how long the silence was.
+        # One timer for the whole stream, which checks the time of silence when it fires: a timer
+        # for each read would cost more than the read.
         self._quiet_since: float | None = None
         due = min(deadline, self._loop.time() + self._timeouts.idle)
         self._timer = self._loop.call_at(due, self._check_time)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Pass on the stream as it comes, unchanged; UpstreamError if it broke.
+        """Yield the bytes of the stream as they arrive, unchanged; UpstreamError if it broke.
 
-        A stream is whole if it ended with ``[DONE]``, or if it ended in order after all its choices
-        did; then ``[DONE]`` is added.
+        A stream is complete if it ended with ``[DONE]``, or if its connection ended in order after
+        all its choices did; ``[DONE]`` is added then.
         """
         start, self._body = self._body, b""
         if start:
             yield start
-        while self._end is not None:
+        while self._on_end is not None:
             data = await self._next()
             if data:
                 yield data
 
     async def _next(self) -> bytes:
-        """Next bytes for the client; ends the stream if none follow."""
-        fault = None
+        """Next bytes for the client; ends the stream at its last bytes."""
+        failure = None
         time = self._loop.time
         self._quiet_since = time()
         try:
             data = await self._reply.read()
         except UpstreamError as error:
-            data, fault = b"", error
+            data, failure = b"", error
         except BaseException:
             self._finish(None)
             raise
         self.total_s = time() - self._began
-        # A client that is slow to take what came is no silence of the provider.
+        # The time in which a slow client takes the bytes is no silence of the provider.
         self._quiet_since = None
         if data:
             self._left -= len(data)
             if self._left < 0:
                 self._finish(None)
-                raise too_large(self.model, self._max_body)
+                raise too_large(self.model, self._max_answer)
             passed = self._reader.feed(data)
             if self._reader.done:
-                self._deadline = min(self._deadline, time() + _AFTER_DONE)
+                self._deadline = min(self._deadline, time() + _SECONDS_AFTER_DONE)
                 self._check_time()
             return passed
         rest = self._reader.close()
         if self._reader.done:
             self._finish(self.error is None)
             return rest
-        if fault is None and self.error is None and self._found.complete:
-            # Not all servers send it, and not all clients end without it.
+        if failure is None and self.error is None and self._found.complete:
+            # Some servers do not send [DONE], and some clients wait for it.
             self._finish(True)
             return rest + _DONE
         self._finish(False)
         if self.error is None:
-            raise self._cut or fault or ended_early(self.model)
-        # The client has been told already.
+            raise self._abort_reason or failure or ended_early(self.model)
+        # The client has the provider's error already.
         return rest
 
-    def cut(self, why: UpstreamError) -> None:
-        """Break the stream off; who reads it gets this error."""
-        self._cut = why
+    def abort(self, reason: UpstreamError) -> None:
+        """End the stream now; its reader gets this error."""
+        self._abort_reason = reason
         self._reply.abort()
 
     async def aclose(self) -> None:
-        """Break the stream off if it is not at its end, which cancels the provider's call."""
+        """Abort the stream if it is not at its end, which cancels the provider's call."""
         self._finish(None)
 
-    def _finish(self, well: bool | None) -> None:
-        end, self._end = self._end, None
-        if end is not None:
+    def _finish(self, complete: bool | None) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
             self._timer.cancel()
-            if not well:
+            if not complete:
                 self._reply.abort()
-            end(well)
+            on_end(complete)
 
     def _check_time(self) -> None:
         self._timer.cancel()
@@ -251,26 +258,26 @@ class StreamedAnswer(Answer):
         if now < due:
             self._timer = self._loop.call_at(due, self._check_time)
         elif now >= self._deadline:
-            self.cut(late(self.model, f"not at its end within {self._timeouts.total:g} s", "total"))
+            self.abort(timed_out(self.model, f"no end within {self._timeouts.total:g} s", "total"))
         else:
-            self.cut(late(self.model, f"silent for {idle:g} s", "idle"))
+            self.abort(timed_out(self.model, f"no chunk for {idle:g} s", "idle"))
 
 
-def late(model: str, what: str, timeout: str, *, retryable: bool = False) -> UpstreamError:
-    """Error of a call that took too long."""
+def timed_out(model: str, what: str, timeout: str, *, retryable: bool = False) -> UpstreamError:
+    """Error of a call that took too long; ``timeout`` names the field of ``timeouts``."""
     return UpstreamError(
-        f"model {model!r}: {what} (Timeouts.{timeout})", "timeout", retryable=retryable
+        f"model {model!r}: {what} (timeouts.{timeout})", "timeout", retryable=retryable
     )
 
 
-def too_large(model: str, max_body: int) -> UpstreamError:
-    """Error of an answer that is longer than allowed."""
-    text = f"model {model!r}: the answer is longer than {max_body} bytes (max_body)"
+def too_large(model: str, max_answer: int) -> UpstreamError:
+    """Error of an answer that is larger than allowed, in bytes."""
+    text = f"model {model!r}: the answer is larger than {max_answer} bytes (max_answer)"
     return UpstreamError(text, "too_large")
 
 
 def ended_early(model: str, *, retryable: bool = False) -> UpstreamError:
-    """Error of a stream that stopped."""
+    """Error of a stream that ended before it was complete."""
     return UpstreamError(
-        f"model {model!r}: the stream ended before its end", "reset", retryable=retryable
+        f"model {model!r}: the stream ended before it was complete", "reset", retryable=retryable
     )

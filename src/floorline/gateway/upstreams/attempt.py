@@ -1,4 +1,4 @@
-"""One attempt: send a request and judge what comes back, up to the first byte of a stream."""
+"""One attempt: send a request and classify the answer, up to the first byte of a stream."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from typing import Any
 
 from floorline.gateway.upstreams.answer import (
     Answer,
-    End,
+    OnEnd,
     StreamedAnswer,
     ended_early,
-    late,
+    timed_out,
     too_large,
 )
 from floorline.gateway.upstreams.client import Client, Reply
 from floorline.gateway.upstreams.completions import Findings, read_completion
 from floorline.gateway.upstreams.errors import UpstreamError
-from floorline.gateway.upstreams.retry import RETRIED, retry_after
+from floorline.gateway.upstreams.retry import RETRIED_STATUSES, retry_after
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader, looks_like_events
 
-_CLIENTS_OWN = frozenset({400, 404, 413, 422})
-_OUR_KEY = frozenset({401, 403})
-_LONGEST_QUOTE = 300
+_CLIENT_ERRORS = frozenset({400, 404, 413, 422})
+"""Statuses of errors in the client's request: the client gets the provider's answer."""
+_KEY_ERRORS = frozenset({401, 403})
+"""Statuses of errors in the gateway's key."""
+_MAX_QUOTE = 300
+"""Characters of a provider's message that an error repeats."""
 
 
 class Attempt:
-    """Makes attempts of one model.
+    """Makes attempts at one model.
 
     Parameters
     ----------
-    name, settings
-        The model and where it is.
+    name
+        The zoo's name of the model, for errors.
+    settings
+        How the model is called.
     client
         Sends the requests.
     wall_clock
-        Seconds since 1970, for dates in ``Retry-After``.
+        Returns the Unix time in seconds, for dates in ``Retry-After``.
     """
 
     def __init__(
@@ -60,25 +65,25 @@ class Attempt:
         drop_usage: bool,
         headers: Mapping[str, str] | None,
         began: float,
-        end: End,
+        on_end: OnEnd,
     ) -> Answer:
-        """Send a request; returns a whole answer, or a stream that has begun.
+        """Send a request; return a whole answer, or a stream that has begun.
 
         Parameters
         ----------
         body, stream, headers
             As for ``Client.send``.
         drop_usage
-            Keep the chunk of the usage from the client.
+            Whether to remove the chunk that carries the usage from a stream.
         began
-            When the call began in the loop's time, for ``Timeouts.total``.
-        end
-            For a stream: told how it ended.
+            When the call began in the event loop's time, for ``timeouts.total``.
+        on_end
+            Called at the end of a stream.
 
         Raises
         ------
         UpstreamError
-            If there is no answer to hand out.
+            If there is no answer to pass on.
         """
         time = asyncio.get_running_loop().time
         timeouts = self._settings.timeouts
@@ -95,13 +100,13 @@ class Attempt:
                 if not streamed:
                     data = await self._rest(reply, data, limit, deadline)
             if streamed:
-                answer = self._stream(reply, data, drop_usage, began, deadline, end)
+                answer = self._stream(reply, data, drop_usage, began, deadline, on_end)
             else:
                 answer = self._whole(reply, data)
         except TimeoutError:
-            self._give_up(reply)
+            self._abort(reply)
         except BaseException:
-            self._give_up(reply)
+            self._abort(reply)
             raise
         else:
             answer.first_byte_s = first_byte
@@ -110,12 +115,12 @@ class Attempt:
         if time() < deadline:
             if first_byte is None:
                 what = f"no first byte within {timeouts.first_byte:g} s"
-                raise late(self._name, what, "first_byte", retryable=True)
-            raise late(self._name, f"silent for {timeouts.idle:g} s", "idle")
-        raise late(self._name, f"not at its end within {timeouts.total:g} s", "total")
+                raise timed_out(self._name, what, "first_byte", retryable=True)
+            raise timed_out(self._name, f"no chunk for {timeouts.idle:g} s", "idle")
+        raise timed_out(self._name, f"no end within {timeouts.total:g} s", "total")
 
     @staticmethod
-    def _give_up(reply: Reply | None) -> None:
+    def _abort(reply: Reply | None) -> None:
         if reply is not None:
             reply.abort()
 
@@ -123,16 +128,16 @@ class Attempt:
         self, reply: Reply, start: bytes, limit: asyncio.Timeout, deadline: float
     ) -> bytes:
         time, idle = asyncio.get_running_loop().time, self._settings.timeouts.idle
-        most = self._settings.max_body
+        max_answer = self._settings.max_answer
         size, parts, data = len(start), [start], start
         while data:
-            if size > most:
-                raise too_large(self._name, most)
+            if size > max_answer:
+                raise too_large(self._name, max_answer)
             limit.reschedule(min(deadline, time() + idle))
             try:
                 data = await reply.read()
             except UpstreamError as error:
-                # Of an error enough is known; half a completion is none.
+                # Part of an error message is useful; part of a completion is not.
                 if reply.status >= 300:
                     break
                 raise UpstreamError(str(error), "invalid_response") from None
@@ -147,19 +152,19 @@ class Attempt:
         drop_usage: bool,
         began: float,
         deadline: float,
-        end: End,
+        on_end: OnEnd,
     ) -> Answer:
         if not start:
             raise ended_early(self._name, retryable=True)
         if not looks_like_events(start):
-            raise self._invalid_response(start, "no stream of events")
+            raise self._invalid_response(start, "no server-sent events")
         reader = SseReader(drop_usage=drop_usage)
         passed = reader.feed(start)
         if not reader.chunks:
             if reader.found.error is not None:
-                raise self._failed(reader.found.error)
+                raise self._stream_error(reader.found.error)
             if reader.malformed:
-                raise self._invalid_response(start, "a stream of something else than chunks")
+                raise self._invalid_response(start, "events that are no completion chunks")
         return StreamedAnswer(
             self._name,
             reply,
@@ -168,7 +173,7 @@ class Attempt:
             self._settings,
             began=began,
             deadline=deadline,
-            end=end,
+            on_end=on_end,
         )
 
     def _whole(self, reply: Reply, body: bytes) -> Answer:
@@ -178,35 +183,37 @@ class Attempt:
             if completion is None or completion.choices is None or completion.error is not None:
                 raise self._invalid_response(body, "no chat completion")
             found.add(completion)
-        elif reply.status in _CLIENTS_OWN:
+        elif reply.status in _CLIENT_ERRORS:
             for secret in self._secrets:
                 body = body.replace(secret.encode(), b"***")
         else:
-            raise self._refused(reply, completion.fault if completion else None)
+            raise self._status_error(reply, completion.fault if completion else None)
         kind = reply.headers.get("Content-Type", "application/json")
         return Answer(self._name, reply.status, reply.headers, kind, body, found)
 
-    def _refused(self, reply: Reply, error: dict[str, Any] | None) -> UpstreamError:
+    def _status_error(self, reply: Reply, error: dict[str, Any] | None) -> UpstreamError:
         status = reply.status
         text = f"model {self._name!r}: the provider answered {status}"
-        if status in _OUR_KEY:
-            # What it says may hold the key, whole or in part, so none of it is repeated.
+        if status in _KEY_ERRORS:
+            # The provider's message may repeat the key, whole or in part, so it is not shown.
             return UpstreamError(f"{text}: check the model's api_key", "status", status=status)
         return UpstreamError(
             text + self._quote(error),
             "status",
             status=status,
             retry_after=retry_after(reply.headers.get("Retry-After"), self._wall_clock),
-            retryable=status in RETRIED,
+            retryable=status in RETRIED_STATUSES,
         )
 
-    def _failed(self, error: dict[str, Any]) -> UpstreamError:
-        """Error of a stream that begins with one."""
+    def _stream_error(self, error: dict[str, Any]) -> UpstreamError:
+        """Error of a stream whose first event is an error."""
         code = error.get("code")
         status = code if type(code) is int and 400 <= code < 600 else 500
         text = f"model {self._name!r}: the provider's stream began with an error"
-        quote = "" if status in _OUR_KEY else self._quote(error)
-        return UpstreamError(text + quote, "status", status=status, retryable=status in RETRIED)
+        quote = "" if status in _KEY_ERRORS else self._quote(error)
+        return UpstreamError(
+            text + quote, "status", status=status, retryable=status in RETRIED_STATUSES
+        )
 
     def _invalid_response(self, body: bytes, what: str) -> UpstreamError:
         completion = read_completion(body)
@@ -221,4 +228,4 @@ class Attempt:
             return ""
         for secret in self._secrets:
             message = message.replace(secret, "***")
-        return ": " + " ".join(message.split())[:_LONGEST_QUOTE]
+        return ": " + " ".join(message.split())[:_MAX_QUOTE]

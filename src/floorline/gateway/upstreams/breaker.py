@@ -1,30 +1,36 @@
-"""Leave a model alone that keeps failing, and find out when it is back."""
+"""Circuit breaker: stop calling a failing model and probe for its recovery."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
-from floorline.gateway.upstreams.settings import BreakerSettings
+from floorline.config import BreakerSettings
 
 _SLICES = 10
+"""Parts of the window. Attempts are forgotten one part at a time, so the window's length is exact
+to a tenth."""
 
 State = Literal["closed", "open", "half_open"]
 
 
 class Breaker:
-    """A circuit breaker on the rate of failures in a sliding window (Nygard, Release It!).
+    """A circuit breaker on the failures in a sliding window.
 
-    Every attempt asks for a ticket first, and with it reports to ``succeeded``, ``failed`` or, if
-    it ended without saying anything about the provider, ``abandoned``. Reports of attempts from
-    before the breaker last opened or closed say nothing of how things are now and do not count.
+    Each attempt takes a ticket by ``admit``. With it it reports to ``succeeded`` or ``failed``, or
+    to ``abandoned`` if its end says nothing about the provider. A report does not count if the
+    breaker opened or closed after its ticket was taken, because it is about an earlier state.
 
     Parameters
     ----------
     settings
         When to open and for how long.
     clock
-        Seconds that never go back.
+        Returns seconds that never go back.
+
+    References
+    ----------
+    M. Nygard, "Release It!", 2nd edition, Pragmatic Bookshelf, 2018, chapter 5.
 
     Examples
     --------
@@ -46,8 +52,8 @@ class Breaker:
     def __init__(self, settings: BreakerSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
         self._clock = clock
-        self._slice = settings.window_seconds / _SLICES
-        # Per slice of the window: its number, attempts that succeeded and that failed.
+        self._slice_seconds = settings.window_seconds / _SLICES
+        # Per slice of the window: its number, successes and failures.
         self._counts: list[list[int]] = []
         self._opened: float | None = None
         self._probing = 0
@@ -57,25 +63,25 @@ class Breaker:
 
     @property
     def state(self) -> State:
-        """Whether attempts pass (closed), do not (open) or are let through one by one."""
+        """``closed``: attempts pass; ``open``: none passes; ``half_open``: only probes pass."""
         if self._opened is None:
             return "closed"
         return "open" if self.wait() else "half_open"
 
     def wait(self) -> float:
-        """Seconds until it lets probes through; 0 unless it is open."""
+        """Seconds until probes pass; 0 unless it is open."""
         if self._opened is None:
             return 0.0
         return max(0.0, self._opened + self.settings.open_for - self._clock())
 
     def would_admit(self) -> bool:
-        """Whether an attempt would be let through now."""
+        """Whether an attempt would pass now."""
         if self._opened is None:
             return True
         return self._probing < self.settings.probes and not self.wait()
 
     def admit(self) -> int | None:
-        """Ticket of an attempt, which must report its end; None if it may not be made."""
+        """Return the ticket with which an attempt reports its end; None if it must not be made."""
         if self._opened is None:
             return self._epoch
         if not self.would_admit():
@@ -84,7 +90,7 @@ class Breaker:
         return self._epoch
 
     def succeeded(self, ticket: int) -> None:
-        """An attempt was answered."""
+        """Report that an attempt was answered."""
         if ticket != self._epoch:
             return
         if self._opened is None:
@@ -96,7 +102,7 @@ class Breaker:
             self._reset(None)
 
     def failed(self, ticket: int) -> None:
-        """An attempt failed through the provider's fault."""
+        """Report that an attempt failed, and that the provider caused it."""
         if ticket != self._epoch:
             return
         if self._opened is not None:
@@ -111,7 +117,7 @@ class Breaker:
             self._reset(self._clock())
 
     def abandoned(self, ticket: int) -> None:
-        """An attempt ended without a verdict, as when the client left."""
+        """Report that an attempt ended for another reason, such as the client's disconnect."""
         if ticket == self._epoch and self._opened is not None:
             self._probing -= 1
 
@@ -122,7 +128,7 @@ class Breaker:
         self._counts = [[-1, 0, 0] for _ in range(_SLICES)]
 
     def _number(self) -> int:
-        return int(self._clock() / self._slice)
+        return int(self._clock() / self._slice_seconds)
 
     def _current(self) -> list[int]:
         number = self._number()

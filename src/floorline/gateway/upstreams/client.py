@@ -1,4 +1,4 @@
-"""What calls a provider, whichever way."""
+"""The interface of clients that send requests to a provider."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Reply(Protocol):
-    """A provider's answer while it comes in."""
+    """A provider's answer while it arrives."""
 
     @property
     def status(self) -> int:
@@ -16,11 +16,11 @@ class Reply(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers of the answer; names in any case."""
+        """Headers of the answer; the case of names does not matter."""
         ...
 
     async def read(self) -> bytes:
-        """Return the bytes that came since the last call; empty at the end.
+        """Return the bytes that arrived since the last call; empty at the end.
 
         Raises
         ------
@@ -30,7 +30,7 @@ class Reply(Protocol):
         ...
 
     def abort(self) -> None:
-        """Give up the rest at once; a ``read`` that waits fails."""
+        """Close the connection at once; a ``read`` that waits raises an error."""
         ...
 
 
@@ -38,7 +38,7 @@ class Client(Protocol):
     """Sends requests to one model's provider."""
 
     async def send(self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None) -> Reply:
-        """Send a request and wait for the head of its answer.
+        """Send a request and wait for the status and headers of its answer.
 
         Parameters
         ----------
@@ -47,7 +47,7 @@ class Client(Protocol):
         stream
             Whether it asks for a stream.
         headers
-            More headers; those of the settings come first.
+            Further headers; the settings' headers win over them.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What the gateway reads of a provider's answer; everything else passes unseen."""
+"""The fields of a provider's answer that the gateway reads; it passes on the others unread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from floorline.gateway.upstreams.usage import Usage, read_usage
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A whole message, or what a chunk of a stream adds to one."""
+    """A whole message, or the part of one that a chunk adds."""
 
     content: Any = None
     reasoning_content: Any = None
@@ -21,7 +21,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResponseChoice(msgspec.Struct, frozen=True, gc=False):
-    """One of the ``n`` answers."""
+    """One of the ``n`` choices of an answer."""
 
     index: int | str | None = 0
     delta: Message | None = None
@@ -39,27 +39,27 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def fault(self) -> dict[str, Any] | None:
-        """What the provider says went wrong, as an object with ``message``."""
+        """The provider's error, as an object with ``message``; None if there is none."""
         if self.error is None:
             return None
         return self.error if isinstance(self.error, dict) else {"message": str(self.error)}
 
 
 class Findings:
-    """What was seen of an answer so far.
+    """What the gateway read from an answer so far.
 
     Attributes
     ----------
     completion_id
-        The provider's name of the completion, None until it came.
+        The provider's id of the completion; None before it arrives.
     usage
-        Tokens as the provider counted them, None until it did.
+        Tokens as the provider counted them; None before the count arrives.
     output_characters
-        Of all choices.
+        Number of characters that the model wrote, over all choices.
     finish_reasons
-        In the order in which the choices ended.
+        Why the choices ended, in the order of their ends.
     error
-        Error object that came in place of a completion.
+        Error object that the provider sent in place of a completion.
     """
 
     __slots__ = (
@@ -83,11 +83,11 @@ class Findings:
 
     @property
     def complete(self) -> bool:
-        """Whether all choices that began have ended."""
+        """Whether all choices that began have ended, and at least one has."""
         return bool(self._ended) and self._seen == self._ended
 
     def add(self, completion: Completion) -> None:
-        """Take in a completion or the next chunk of one."""
+        """Add a completion or the next chunk of one."""
         if completion.error is not None:
             self.error = completion.fault
             return
@@ -102,7 +102,7 @@ class Findings:
                 self._ended.add(choice.index)
                 self.finish_reasons.append(str(choice.finish_reason))
         if completion.usage is not None:
-            # Servers that report as they go send one with every chunk; the last one holds.
+            # Some servers send the usage so far with every chunk; the last one counts.
             self.usage = read_usage(completion.usage) or self.usage
 
 
@@ -110,7 +110,7 @@ _decoder = msgspec.json.Decoder(Completion)
 
 
 def read_completion(body: bytes) -> Completion | None:
-    """Read a completion or a chunk; None for what is neither.
+    """Decode a completion or a chunk; None if it is neither.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def read_completion(body: bytes) -> Completion | None:
 
 
 def output_characters(message: Message) -> int:
-    """Characters that the model wrote: text, reasoning, refusals and calls of tools."""
+    """Number of characters that the model wrote: text, reasoning, refusals and tool calls."""
     count = 0
     for text in (message.content, message.reasoning_content, message.reasoning, message.refusal):
         if text is not None:

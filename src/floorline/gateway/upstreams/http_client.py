@@ -1,4 +1,4 @@
-"""Calls of an OpenAI-compatible endpoint."""
+"""Send requests to an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -11,24 +11,38 @@ from yarl import URL
 
 from floorline._version import __version__
 from floorline.gateway.upstreams.errors import UpstreamError
-from floorline.gateway.upstreams.settings import Secret, UpstreamSettings
+from floorline.gateway.upstreams.settings import UpstreamSettings
 
-_DNS_SECONDS = 60
-# aiohttp warns of larger bodies in one piece, for they keep the loop from everything else.
-_ONE_PIECE = 2**20
+_DNS_CACHE_SECONDS = 60
+_MAX_UNSPLIT_BODY = 2**20
+"""Bytes of a body that is sent in one piece; aiohttp warns of larger ones, which block the loop."""
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Open the pool of connections that all endpoints share; call it in the running loop."""
+    """Open the connection pool that all endpoints share; call it in the running event loop."""
     return aiohttp.ClientSession(
-        # Each model has its own limit of calls; a second one here would only hide it.
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_SECONDS),
+        # No limit here, because each model has a limit on its calls.
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_CACHE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
+def endpoint_url(settings: UpstreamSettings, path: str) -> URL:
+    """Return the URL of a path below the endpoint, with the endpoint's query."""
+    base = URL(settings.endpoint or "")
+    return base.with_path(base.path.rstrip("/") + path, keep_query=True)
+
+
+def request_headers(settings: UpstreamSettings) -> dict[str, str]:
+    """Return the settings' headers, with the key as a bearer token; they hold secrets."""
+    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    if settings.key is not None:
+        headers["Authorization"] = f"Bearer {settings.key.get_secret_value()}"
+    return headers
+
+
 class HttpReply:
-    """Answer of an endpoint."""
+    """An endpoint's answer while it arrives."""
 
     __slots__ = ("_content", "_name", "_response", "headers", "status")
 
@@ -40,19 +54,20 @@ class HttpReply:
         self.headers: Mapping[str, str] = response.headers
 
     async def read(self) -> bytes:
-        """Return the bytes that came since the last call; UpstreamError if it broke."""
+        """Return the bytes that arrived since the last call; UpstreamError if it broke."""
         try:
             return await self._content.readany()
         except (aiohttp.ClientError, OSError) as error:
             what = type(error).__name__
-        # Raised out here, because the client's errors carry the request's headers, key included.
+        # Raised outside of the except block: aiohttp's errors hold the request's headers, and so
+        # the key.
         text = f"model {self._name!r}: the connection broke before the answer was complete ({what})"
         raise UpstreamError(text, "reset", retryable=not self._content.total_bytes)
 
     def abort(self) -> None:
         """Close the connection."""
-        # Closing alone would leave a reader waiting.
-        self._content.set_exception(aiohttp.ClientConnectionError("given up"))
+        # Closing the response does not wake a task that reads from it.
+        self._content.set_exception(aiohttp.ClientConnectionError("aborted"))
         self._response.close()
 
 
@@ -62,11 +77,11 @@ class HttpClient:
     Parameters
     ----------
     session
-        Pool of connections.
+        Connection pool.
     name
         The zoo's name of the model, for errors.
     settings
-        Where and how.
+        Endpoint, key, headers and timeouts.
     """
 
     def __init__(
@@ -74,9 +89,8 @@ class HttpClient:
     ) -> None:
         self._session = session
         self._name = name
-        base = URL(settings.base_url)
-        self._url = base.with_path(base.path.rstrip("/") + "/chat/completions", keep_query=True)
-        # Whatever aiohttp would otherwise work out anew for each request is given.
+        self._url = endpoint_url(settings, "/chat/completions")
+        # All headers are given, so that aiohttp does not compute them for each request.
         self._headers = CIMultiDict(
             {
                 "Content-Type": "application/json",
@@ -85,17 +99,14 @@ class HttpClient:
                 "User-Agent": f"floorline/{__version__}",
             }
         )
-        for key, value in settings.headers.items():
-            self._headers[key] = value.reveal() if isinstance(value, Secret) else value
-        if settings.api_key is not None:
-            self._headers["Authorization"] = f"Bearer {settings.api_key.reveal()}"
-        # All other timeouts are the caller's, with one timer for a whole call.
+        self._headers.update(request_headers(settings))
+        # The caller applies the other timeouts, with one timer for a whole call.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=settings.timeouts.connect)
 
     async def send(
         self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None
     ) -> HttpReply:
-        """Send a request and wait for the head of its answer; UpstreamError if none came."""
+        """Send a request; return its answer once status and headers arrived, else UpstreamError."""
         sent = self._headers
         if headers:
             sent = sent.copy()
@@ -104,25 +115,26 @@ class HttpClient:
         try:
             response = await self._session.post(
                 self._url,
-                data=body if len(body) <= _ONE_PIECE else io.BytesIO(body),
+                data=body if len(body) <= _MAX_UNSPLIT_BODY else io.BytesIO(body),
                 headers=sent,
                 timeout=self._timeout,
-                # A redirect would carry the key to somebody else.
+                # A redirect would send the key to another server.
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError) as error:
-            fault = self._fault(error)
+            failure = self._failure(error)
         else:
             return HttpReply(response, self._name)
-        # Raised out here, because the client's errors carry the request's headers, key included.
-        raise fault
+        # Raised outside of the except block: aiohttp's errors hold the request's headers, and so
+        # the key.
+        raise failure
 
-    def _fault(self, error: Exception) -> UpstreamError:
+    def _failure(self, error: Exception) -> UpstreamError:
         place = f"model {self._name!r} at {self._url.host}:{self._url.port}"
         match error:
             case aiohttp.ConnectionTimeoutError():
                 seconds = f"{self._timeout.connect:g}"
-                text = f"{place}: no connection within {seconds} s (Timeouts.connect)"
+                text = f"{place}: no connection within {seconds} s (timeouts.connect)"
                 return UpstreamError(text, "connect", retryable=True)
             case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError():
                 why = error.os_error.strerror or type(error.os_error).__name__

@@ -1,4 +1,4 @@
-"""At most so many calls of a model at a time, and a short queue for the rest."""
+"""Limit the calls of a model at a time, with a bounded queue for further calls."""
 
 from __future__ import annotations
 
@@ -7,97 +7,95 @@ from collections import deque
 
 
 class Saturated(Exception):
-    """No place became free in time, or the queue is full."""
+    """The queue is full, or no running call ended in time."""
 
 
 class Limiter:
-    """Places for calls, handed out first come first served.
+    """Counts the running calls of a model; further calls wait in order of arrival.
 
     Parameters
     ----------
-    places, queue_length
-        Calls at a time and calls that may wait.
+    max_concurrency
+        Number of calls that may run at a time.
+    queue_length
+        Number of calls that may wait.
     queue_wait
-        Seconds a call waits at most.
+        Seconds that a call waits at most.
     """
 
-    def __init__(self, places: int, queue_length: int, queue_wait: float) -> None:
-        self._taken = 0
+    def __init__(self, max_concurrency: int, queue_length: int, queue_wait: float) -> None:
+        self._running = 0
         self._queue: deque[asyncio.Future[None]] = deque()
-        self.resize(places, queue_length, queue_wait)
+        self.resize(max_concurrency, queue_length, queue_wait)
 
-    def resize(self, places: int, queue_length: int, queue_wait: float) -> None:
-        """Change the limits; calls that have a place keep it."""
-        self._places = places
+    def resize(self, max_concurrency: int, queue_length: int, queue_wait: float) -> None:
+        """Change the limits; calls that run go on."""
+        self._max_concurrency = max_concurrency
         self._queue_length = queue_length
         self._queue_wait = queue_wait
-        self._hand_on()
+        self._admit_waiting()
 
     @property
-    def taken(self) -> int:
-        """Calls that have a place."""
-        return self._taken
+    def running(self) -> int:
+        """Number of calls that run."""
+        return self._running
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for one."""
+        """Number of calls that wait."""
         return len(self._queue)
 
     @property
     def full(self) -> bool:
-        """Whether the next call would be turned away at once."""
-        return self._taken >= self._places and len(self._queue) >= self._queue_length
+        """Whether the next call would be refused at once."""
+        return self._running >= self._max_concurrency and len(self._queue) >= self._queue_length
 
-    def take(self) -> bool:
-        """Take a place if one is free."""
-        if self._taken >= self._places:
-            return False
-        self._taken += 1
-        return True
-
-    async def wait(self) -> None:
-        """Wait for a place and take it.
+    async def acquire(self) -> None:
+        """Count one more running call, after a wait in the queue if the limit is reached.
 
         Raises
         ------
         Saturated
-            If none is to be had.
+            If the queue is full, or no running call ended in time.
         """
+        if self._running < self._max_concurrency:
+            self._running += 1
+            return
         if self.full:
             raise Saturated
         loop = asyncio.get_running_loop()
-        place = loop.create_future()
-        self._queue.append(place)
-        timer = loop.call_later(self._queue_wait, self._turn_away, place)
+        admitted = loop.create_future()
+        self._queue.append(admitted)
+        timer = loop.call_later(self._queue_wait, self._refuse, admitted)
         try:
-            await place
+            await admitted
         except asyncio.CancelledError:
-            # The place may have been handed over in the very moment of the cancellation.
-            if place.done() and not place.cancelled() and place.exception() is None:
+            # The call may have been admitted in the same turn in which it was cancelled.
+            if admitted.done() and not admitted.cancelled() and admitted.exception() is None:
                 self.release()
             else:
-                self._drop(place)
+                self._leave_queue(admitted)
             raise
         finally:
             timer.cancel()
 
     def release(self) -> None:
-        """Give a place back, or on to the call that waits for longest."""
-        self._taken -= 1
-        self._hand_on()
+        """Count one running call less, and admit the call that has waited longest."""
+        self._running -= 1
+        self._admit_waiting()
 
-    def _hand_on(self) -> None:
-        while self._queue and self._taken < self._places:
-            place = self._queue.popleft()
-            if not place.done():
-                self._taken += 1
-                place.set_result(None)
+    def _admit_waiting(self) -> None:
+        while self._queue and self._running < self._max_concurrency:
+            admitted = self._queue.popleft()
+            if not admitted.done():
+                self._running += 1
+                admitted.set_result(None)
 
-    def _turn_away(self, place: asyncio.Future[None]) -> None:
-        if not place.done():
-            self._drop(place)
-            place.set_exception(Saturated())
+    def _refuse(self, admitted: asyncio.Future[None]) -> None:
+        if not admitted.done():
+            self._leave_queue(admitted)
+            admitted.set_exception(Saturated())
 
-    def _drop(self, place: asyncio.Future[None]) -> None:
-        if place in self._queue:
-            self._queue.remove(place)
+    def _leave_queue(self, admitted: asyncio.Future[None]) -> None:
+        if admitted in self._queue:
+            self._queue.remove(admitted)

@@ -1,4 +1,4 @@
-"""Calls of providers with a protocol of their own, through LiteLLM."""
+"""Send requests to providers with other protocols, through LiteLLM."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import msgspec
 
 from floorline.errors import MissingExtra
 from floorline.gateway.upstreams.errors import UpstreamError
-from floorline.gateway.upstreams.settings import Secret, UpstreamSettings
+from floorline.gateway.upstreams.settings import UpstreamSettings
 
-# All that a client may say. LiteLLM's function takes much more, such as where to send the key to,
-# so that nothing else of a request may become an argument.
 _FIELDS = frozenset(
     {
         "audio",
@@ -51,11 +49,16 @@ _FIELDS = frozenset(
         "web_search_options",
     }
 )
+"""Fields of a request that become arguments of LiteLLM's function.
+
+It has further arguments, such as the address to which the key is sent, which a client must not be
+able to set. All other fields of a request are sent as ``extra_body``.
+"""
 
 
 def load_litellm() -> Any:
-    """Import LiteLLM, which takes seconds."""
-    # Otherwise it fetches a list of prices from the internet, which nobody asked for.
+    """Import LiteLLM; takes seconds."""
+    # Without this LiteLLM downloads a list of prices at its import.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     litellm: Any = importlib.import_module("litellm")
     litellm.suppress_debug_info = True
@@ -64,7 +67,7 @@ def load_litellm() -> Any:
 
 
 class WholeReply:
-    """An answer that is all there."""
+    """A whole answer."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status = status
@@ -77,7 +80,7 @@ class WholeReply:
         return body
 
     def abort(self) -> None:
-        """Nothing is left to give up."""
+        """Do nothing: the answer is complete."""
 
 
 class EventReply:
@@ -94,17 +97,17 @@ class EventReply:
         self._closing: asyncio.Task[None] | None = None
 
     async def read(self) -> bytes:
-        """Return the next event, and nothing after ``[DONE]``; UpstreamError if it broke."""
+        """Return the next event; empty after ``[DONE]``; UpstreamError if the stream broke."""
         if self._ended:
             return b""
-        # A task of its own, so that ``abort`` can end the wait.
+        # A task of its own, which ``abort`` can cancel.
         self._pending = asyncio.create_task(self._next())
         try:
             return await self._pending
         except asyncio.CancelledError:
             if not self._aborted:
                 raise
-            what = "given up"
+            what = "aborted"
         except Exception as error:
             what = type(error).__name__
         raise UpstreamError(f"model {self._name!r}: the stream broke ({what})", "reset")
@@ -116,7 +119,7 @@ class EventReply:
         return b"data: [DONE]\n\n"
 
     def abort(self) -> None:
-        """Close the stream, and with it the provider's connection."""
+        """Close the stream and the provider's connection."""
         if self._aborted:
             return
         self._aborted = True
@@ -126,7 +129,7 @@ class EventReply:
 
     async def _close(self) -> None:
         if self._pending is not None:
-            # A generator that is still running cannot be closed.
+            # A generator cannot be closed while it runs.
             await asyncio.wait([self._pending])
         await self._chunks.aclose()  # type: ignore[attr-defined]
 
@@ -135,7 +138,7 @@ def _as_openai(chunk: Any) -> dict[str, Any]:
     fields: dict[str, Any] = chunk.model_dump(exclude_none=True)
     choices = fields.get("choices", [])
     if fields.get("usage") and not any(c.get("delta") or c.get("finish_reason") for c in choices):
-        # OpenAI's chunk of the usage has no choices; LiteLLM's has an empty one.
+        # OpenAI's chunk with the usage has no choices; LiteLLM's has an empty one.
         fields["choices"] = []
     return fields
 
@@ -148,7 +151,7 @@ class LitellmClient:
     name
         The zoo's name of the model, for errors.
     settings
-        Where and how.
+        How the model is called.
 
     Raises
     ------
@@ -161,29 +164,26 @@ class LitellmClient:
             raise MissingExtra("an upstream of kind 'litellm'", "litellm")
         self._name = name
         self._litellm: Any = None
-        self._headers = {
-            key: value.reveal() if isinstance(value, Secret) else value
-            for key, value in settings.headers.items()
-        }
+        self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._fixed: dict[str, Any] = {
             "model": settings.model,
             "timeout": settings.timeouts.total,
             "max_retries": 0,
             "num_retries": 0,
         }
-        if settings.base_url:
-            self._fixed["api_base"] = settings.base_url
-        if settings.api_key is not None:
-            self._fixed["api_key"] = settings.api_key.reveal()
+        if settings.endpoint is not None:
+            self._fixed["api_base"] = settings.endpoint
+        if settings.key is not None:
+            self._fixed["api_key"] = settings.key.get_secret_value()
 
     async def send(
         self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None
     ) -> WholeReply | EventReply:
-        """Send a request and wait for its answer to begin; UpstreamError if none came."""
+        """Send a request; return its answer once it begins, else UpstreamError."""
         try:
             request = msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _refusal(400, {}, f"the request is not a JSON object: {error}")
+            return _error_reply(400, {}, f"the request is no JSON object: {error}")
         arguments = {key: value for key, value in request.items() if key in _FIELDS}
         others = {k: v for k, v in request.items() if k not in _FIELDS and k != "model"}
         if others:
@@ -194,9 +194,11 @@ class LitellmClient:
         try:
             answer = await self._litellm.acompletion(**arguments)
         except self._litellm.APIConnectionError:
-            fault = UpstreamError(f"model {self._name!r}: no connection", "connect", retryable=True)
+            failure = UpstreamError(
+                f"model {self._name!r}: no connection", "connect", retryable=True
+            )
         except Exception as error:
-            return _refusal(
+            return _error_reply(
                 getattr(error, "status_code", None) or 500,
                 getattr(error, "litellm_response_headers", None) or {},
                 str(getattr(error, "message", error)),
@@ -206,10 +208,10 @@ class LitellmClient:
                 return EventReply(answer, self._name)
             body = msgspec.json.encode(answer.model_dump())
             return WholeReply(200, {"Content-Type": "application/json"}, body)
-        raise fault
+        raise failure
 
 
-def _refusal(status: int, headers: Mapping[str, str], message: str) -> WholeReply:
+def _error_reply(status: int, headers: Mapping[str, str], message: str) -> WholeReply:
     kept = {key.title(): value for key, value in headers.items() if key.lower() == "retry-after"}
     kept["Content-Type"] = "application/json"
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}

@@ -1,4 +1,4 @@
-"""Calls of all models: limits, breakers, retries, and a way to end them all."""
+"""Calls of all models, with limits, circuit breakers and retries."""
 
 from __future__ import annotations
 
@@ -20,12 +20,22 @@ from floorline.gateway.upstreams.http_client import HttpClient, open_session
 from floorline.gateway.upstreams.limiter import Limiter, Saturated
 from floorline.gateway.upstreams.litellm_client import LitellmClient, load_litellm
 from floorline.gateway.upstreams.requests import ask_usage
-from floorline.gateway.upstreams.retry import backoff
+from floorline.gateway.upstreams.retry import Backoff
 from floorline.gateway.upstreams.settings import UpstreamSettings
+
+_DEFAULT_BACKOFF = Backoff()
 
 
 class Health(msgspec.Struct, frozen=True):
-    """How one model stands: its breaker, its calls under way and those that wait for a place."""
+    """State of one model's calls.
+
+    Attributes
+    ----------
+    breaker
+        State of the circuit breaker.
+    calls, waiting
+        Number of calls that run, and that wait in the queue.
+    """
 
     breaker: State
     calls: int
@@ -33,7 +43,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class _Model:
-    """What is kept of one model between calls."""
+    """State of one model that outlives its calls."""
 
     def __init__(self, settings: UpstreamSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
@@ -48,24 +58,30 @@ class Upstreams:
     Parameters
     ----------
     models
-        By the zoo's names; none at first by default.
+        How each model is called, by the zoo's name of the model; none by default.
+    backoff
+        Waits between attempts.
     seed
-        Of the waits between attempts.
-    clock, wall_clock
-        Seconds that never go back, for breakers; seconds since 1970, for dates in ``Retry-After``.
+        Of the random part of the waits.
+    clock
+        Returns seconds that never go back, for the circuit breakers.
+    wall_clock
+        Returns the Unix time in seconds, for dates in ``Retry-After``.
     sleep
-        Waits so many seconds.
+        Waits a number of seconds.
     """
 
     def __init__(
         self,
         models: Mapping[str, UpstreamSettings] | None = None,
         *,
+        backoff: Backoff = _DEFAULT_BACKOFF,
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._backoff = backoff
         self._rng = Random(seed)
         self._clock = clock
         self._wall_clock = wall_clock
@@ -79,7 +95,7 @@ class Upstreams:
         self.configure(models or {})
 
     async def start(self) -> None:
-        """Open the pool of connections; nothing is called yet.
+        """Open the connection pool; no provider is called yet.
 
         Raises
         ------
@@ -90,11 +106,11 @@ class Upstreams:
         settings = {name: model.settings for name, model in self._models.items()}
         self.configure(settings)
         if any(one.kind == "litellm" for one in settings.values()):
-            # Better now than with the first call.
+            # Its import takes seconds, which the first call would otherwise wait.
             await asyncio.to_thread(load_litellm)
 
     def configure(self, models: Mapping[str, UpstreamSettings]) -> None:
-        """Add, change and remove models; calls under way go on as they began.
+        """Add, change and remove models; calls that run go on under their old settings.
 
         Raises
         ------
@@ -120,7 +136,7 @@ class Upstreams:
 
     def _changed(self, old: _Model, settings: UpstreamSettings) -> _Model:
         model = _Model(settings, self._clock)
-        # Its calls still count; its failures may be what the change is to end.
+        # Its running calls still count. The breaker is new: the change may end the failures.
         model.limiter = old.limiter
         return model
 
@@ -131,7 +147,7 @@ class Upstreams:
         return HttpClient(self._session, name, settings)
 
     def blocked(self) -> list[str]:
-        """Models of which a call now would be turned away at once."""
+        """Models of which a call now would be refused at once."""
         return [
             name
             for name, model in self._models.items()
@@ -139,9 +155,9 @@ class Upstreams:
         ]
 
     def health(self) -> dict[str, Health]:
-        """How each model stands."""
+        """State of each model's calls, by its name."""
         return {
-            name: Health(model.breaker.state, model.limiter.taken, model.limiter.waiting)
+            name: Health(model.breaker.state, model.limiter.running, model.limiter.waiting)
             for name, model in self._models.items()
         }
 
@@ -162,14 +178,15 @@ class Upstreams:
         body
             The request as JSON, with the provider's name of the model.
         stream
-            Whether it asks for a stream. That has begun when this returns: its first bytes came.
+            Whether it asks for a stream. The stream has begun when this returns: its first bytes
+            have arrived.
         headers
-            More headers to send; those of the settings come first.
+            Further headers; the settings' headers win over them.
 
         Raises
         ------
         UpstreamError
-            If there is no answer to hand out.
+            If there is no answer to pass on.
         InvalidInput
             If there is no such model.
         """
@@ -179,21 +196,20 @@ class Upstreams:
             raise InvalidInput("model", model, "name one of: " + ", ".join(self._models)) from None
         began = asyncio.get_running_loop().time()
         if not target.breaker.would_admit():
-            raise _left_alone(model, target.breaker)
+            raise _breaker_open(model, target.breaker)
         limiter = target.limiter
-        if not limiter.take():
-            try:
-                await limiter.wait()
-            except Saturated:
-                raise _saturated(model, target.settings) from None
+        try:
+            await limiter.acquire()
+        except Saturated:
+            raise _saturated(model, target.settings) from None
         self._calls += 1
-        streams = False
+        streamed = False
         try:
             answer = await self._attempts(model, target, body, stream, headers, began)
-            streams = answer.streamed
+            streamed = answer.streamed
             return answer
         finally:
-            if not streams:
+            if not streamed:
                 self._release(limiter)
 
     def _release(self, limiter: Limiter) -> None:
@@ -216,14 +232,14 @@ class Upstreams:
         drop_usage = False
         if stream and settings.ask_usage:
             body, drop_usage = ask_usage(body)
-        fault: UpstreamError | None = None
-        for number in range(1, settings.retries.attempts + 1):
+        failure: UpstreamError | None = None
+        for number in range(1, settings.retries + 2):
             if self._closing or attempt is None:
                 raise UpstreamError("the gateway is not running", "connect", fallback=False)
             ticket = breaker.admit()
             if ticket is None:
                 break
-            end = _End(self, target, ticket)
+            on_end = _StreamEnd(self, target, ticket)
             try:
                 answer = await attempt.make(
                     body,
@@ -231,40 +247,38 @@ class Upstreams:
                     drop_usage=drop_usage,
                     headers=headers,
                     began=began,
-                    end=end,
+                    on_end=on_end,
                 )
             except UpstreamError as error:
-                fault = error
+                failure = error
             except BaseException:
                 breaker.abandoned(ticket)
                 raise
             else:
                 answer.attempts = number
                 if isinstance(answer, StreamedAnswer):
-                    end.answer = answer
+                    on_end.answer = answer
                     self._streams.add(answer)
                 else:
                     breaker.succeeded(ticket)
                 return answer
             breaker.failed(ticket)
-            wait = self._wait(target, fault, number)
+            wait = self._wait(settings, failure, number)
             if wait is None or loop.time() + wait >= began + settings.timeouts.total:
                 break
             await self._sleep(wait)
-        raise _left_alone(name, breaker) if fault is None else fault
+        raise _breaker_open(name, breaker) if failure is None else failure
 
-    def _wait(self, target: _Model, fault: UpstreamError, number: int) -> float | None:
-        """Seconds until the next attempt; None if there is to be none."""
-        retries = target.settings.retries
-        if not fault.retryable or number >= retries.attempts:
+    def _wait(
+        self, settings: UpstreamSettings, failure: UpstreamError, number: int
+    ) -> float | None:
+        """Seconds until the next attempt; None if there is none."""
+        if not failure.retryable or number > settings.retries:
             return None
-        wait = backoff(retries, number, self._rng)
-        if fault.retry_after is None:
-            return wait
-        return None if fault.retry_after > retries.longest_wait else max(wait, fault.retry_after)
+        return self._backoff.wait(number, self._rng, failure.retry_after)
 
     async def close(self, grace: float = 0.0) -> None:
-        """Take no more calls; cut off those that are still under way after ``grace`` seconds."""
+        """Accept no more calls; abort those that still run after ``grace`` seconds."""
         self._closing = True
         if self._calls and grace > 0.0:
             self._idle.clear()
@@ -274,13 +288,13 @@ class Upstreams:
             except TimeoutError:
                 pass
         for answer in list(self._streams):
-            answer.cut(UpstreamError("the gateway is shutting down", "reset", fallback=False))
+            answer.abort(UpstreamError("the gateway is stopping", "reset", fallback=False))
         if self._session is not None:
             await self._session.close()
 
 
-class _End:
-    """Gives back what a stream held."""
+class _StreamEnd:
+    """Reports the end of a stream to its model's breaker and limiter."""
 
     __slots__ = ("_target", "_ticket", "_upstreams", "answer")
 
@@ -290,11 +304,11 @@ class _End:
         self._ticket = ticket
         self.answer: StreamedAnswer | None = None
 
-    def __call__(self, well: bool | None) -> None:
+    def __call__(self, complete: bool | None) -> None:
         breaker = self._target.breaker
-        if well is None:
+        if complete is None:
             breaker.abandoned(self._ticket)
-        elif well:
+        elif complete:
             breaker.succeeded(self._ticket)
         else:
             breaker.failed(self._ticket)
@@ -303,14 +317,14 @@ class _End:
         self._upstreams._release(self._target.limiter)
 
 
-def _left_alone(name: str, breaker: Breaker) -> UpstreamError:
+def _breaker_open(name: str, breaker: Breaker) -> UpstreamError:
     text = f"circuit breaker open for model {name!r}: its provider keeps failing"
     return UpstreamError(text, "open", retry_after=breaker.wait())
 
 
 def _saturated(name: str, settings: UpstreamSettings) -> UpstreamError:
     text = (
-        f"model {name!r}: all {settings.max_concurrency} places for calls are taken and no place "
-        f"in the queue became free in time"
+        f"model {name!r}: {settings.max_concurrency} calls run already (max_concurrency), and the "
+        f"queue is full or none of them ended within {settings.queue_wait:g} s (queue_wait)"
     )
     return UpstreamError(text, "saturated", retry_after=max(1.0, settings.queue_wait))

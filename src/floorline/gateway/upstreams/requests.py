@@ -1,4 +1,4 @@
-"""The one thing the gateway may add to a request: that a stream shall end with its usage."""
+"""The field that the gateway may add to a request: ask a stream to end with its usage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ _ASKED = msgspec.Raw(b'{"include_usage":true}')
 
 
 def ask_usage(body: bytes) -> tuple[bytes, bool]:
-    """Ask for the usage of a stream; the body to send, and whether the client had not asked.
+    """Ask for the usage of a stream.
+
+    Returns
+    -------
+    tuple
+        The body to send, and whether it differs from the client's.
 
     Examples
     --------
@@ -23,7 +28,7 @@ def ask_usage(body: bytes) -> tuple[bytes, bool]:
         options = fields.get("stream_options")
         wanted = {} if options is None else msgspec.json.decode(options)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Whatever is wrong with it, the provider says so in its own words.
+        # The provider reports what is wrong with the request.
         return body, False
     if not wanted:
         fields["stream_options"] = _ASKED

@@ -1,4 +1,4 @@
-"""Read a stream of server-sent events while its bytes pass by.
+"""Parse a stream of server-sent events while its bytes are passed on.
 
 Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
 """
@@ -12,20 +12,20 @@ _STARTS = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n")
 
 
 class SseReader:
-    r"""Picks out of a streamed completion what the gateway must know.
+    r"""Reads the fields of a streamed completion that the gateway needs.
 
     Parameters
     ----------
     drop_usage
-        Keep the chunk that carries nothing but the usage from the client. What ``feed`` gives then
-        is whole events with their line ends unified, else the bytes it was given.
+        Whether to remove the chunk that carries only the usage. If so, ``feed`` returns whole
+        events with line ends ``\n``, else the bytes it was given.
 
     Attributes
     ----------
     found
-        What the stream carried so far.
+        Fields read from the stream so far.
     done
-        Whether ``[DONE]`` came.
+        Whether ``[DONE]`` arrived.
     chunks
         Number of completion chunks so far.
     malformed
@@ -62,7 +62,7 @@ class SseReader:
         self._started = False
 
     def feed(self, data: bytes) -> bytes:
-        """Take in the next bytes; returns what the client may have of them."""
+        """Read the next bytes; return those to pass on to the client."""
         text = self._unify(data) if self._skip_newline or b"\r" in data else data
         tail = self._tail
         if tail:
@@ -82,13 +82,16 @@ class SseReader:
         return b"".join([event + b"\n\n" for event in events if not self._read(event)])
 
     def close(self) -> bytes:
-        """End the stream; an event without the blank line after it counts all the same."""
+        """End the stream; return the last bytes to pass on.
+
+        The last event counts although no blank line follows it.
+        """
         rest, self._tail = bytes(self._tail), bytearray()
         dropped = self._read(rest)
         return rest if self._drop_usage and not dropped else b""
 
     def _unify(self, data: bytes) -> bytes:
-        """Make every line end a newline, also one that is torn apart."""
+        """Turn every line end into a newline, also one that is split between two reads."""
         if self._skip_newline and data[:1] == b"\n":
             data = data[1:]
             if not data:
@@ -99,7 +102,7 @@ class SseReader:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _read(self, event: bytes) -> bool:
-        """Take in one event; True if it is nothing but the usage."""
+        """Read one event; True if it carries only the usage."""
         if not self._started:
             self._started = True
             event = event.removeprefix(_BOM)
@@ -123,7 +126,7 @@ class SseReader:
 
 
 def looks_like_events(start: bytes) -> bool:
-    """Whether bytes can be how a stream of events begins.
+    """Whether bytes can be the beginning of a stream of events.
 
     Examples
     --------

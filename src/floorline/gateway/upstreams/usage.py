@@ -1,4 +1,4 @@
-"""What a call took in tokens, and what that costs."""
+"""Tokens of a call, and their cost."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import msgspec
 
 from floorline.zoo import Model
 
-_MOST_TOKENS = 2**53
-"""Beyond it floats, and so costs, no longer tell counts apart."""
+_MAX_TOKENS = 2**53
+"""From this count on, floats cannot represent every whole number, so costs would be inexact."""
 
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call.
 
-    ``cached_tokens`` are those of the prompt that the provider had in its cache; ``estimated``
-    marks counts worked out from the lengths of texts.
+    Attributes
+    ----------
+    prompt_tokens, completion_tokens
+        Tokens of the request and of the answer.
+    cached_tokens
+        Part of the prompt's tokens that the provider read from its cache.
+    estimated
+        Whether the counts are estimates from the lengths of texts.
     """
 
     prompt_tokens: int
@@ -26,7 +32,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 def read_usage(value: Any) -> Usage | None:
-    """Read the ``usage`` object of a completion; None unless both counts are there and sound.
+    """Read the ``usage`` object of a completion; None unless both counts are valid.
 
     Examples
     --------
@@ -46,18 +52,18 @@ def read_usage(value: Any) -> Usage | None:
 
 def _count(value: Any, field: str) -> int | None:
     count = value.get(field) if isinstance(value, dict) else None
-    return count if type(count) is int and 0 <= count < _MOST_TOKENS else None
+    return count if type(count) is int and 0 <= count < _MAX_TOKENS else None
 
 
 def estimate_usage(prompt_tokens: int, output_characters: int) -> Usage:
-    """Usage where the provider told none: four characters are about one token.
+    """Estimate the usage that a provider did not send: four characters are about one token.
 
     Parameters
     ----------
     prompt_tokens
         As ``floorline.encoders.messages.approximate_tokens`` gives them.
     output_characters
-        Of the answer, as far as it came.
+        Number of characters of the answer that arrived.
 
     Examples
     --------
@@ -68,9 +74,9 @@ def estimate_usage(prompt_tokens: int, output_characters: int) -> Usage:
 
 
 def cost_of(model: Model, usage: Usage) -> float:
-    """What a call costs in the zoo's unit, at the model's prices.
+    """Cost of a call in the zoo's unit, at the model's prices.
 
-    Cached tokens are charged like all others of the prompt: a model has one input price.
+    Cached tokens cost as much as the other tokens of the prompt: a model has one input price.
 
     Examples
     --------

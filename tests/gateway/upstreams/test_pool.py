@@ -5,27 +5,16 @@ import sys
 from random import Random
 
 import pytest
+from pydantic import SecretStr
 from tests.support import faulty_provider as faults
+from tests.support.upstream_scene import refused
 
+from floorline.config import BreakerSettings, TimeoutSettings
 from floorline.errors import InvalidInput, MissingExtra
 from floorline.gateway.errors import upstream_status
-from floorline.gateway.upstreams import (
-    BreakerSettings,
-    Retries,
-    Secret,
-    Timeouts,
-    UpstreamError,
-    Upstreams,
-    UpstreamSettings,
-)
+from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
 
 OPENS_SOON = BreakerSettings(failures=2, open_for=10.0)
-
-
-async def refused(scene, **asked):
-    with pytest.raises(UpstreamError) as caught:
-        await scene.ask(**asked)
-    return caught.value
 
 
 def test_breaker_opens_probes_and_closes(play):
@@ -53,7 +42,7 @@ def test_breaker_opens_probes_and_closes(play):
 
 def test_breaker_that_opens_ends_the_retries(play):
     async def scene(s):
-        await s.upstreams(breaker=OPENS_SOON, retries=Retries(attempts=5))
+        await s.upstreams(breaker=OPENS_SOON, retries=4)
         s.provider.plan(*[faults.error(500)] * 5)
         assert (await refused(s)).kind == "status"
         assert len(s.provider.requests) == 2
@@ -183,7 +172,7 @@ def test_cancelling_a_reader_hangs_up(play):
 
 def test_cancelling_a_wait_between_attempts(play):
     async def scene(s):
-        await s.upstreams(retries=Retries(attempts=3))
+        await s.upstreams(retries=2)
         forever = asyncio.Event()
         s.calls._sleep = lambda seconds: forever.wait()
         s.provider.plan(faults.error(500))
@@ -207,7 +196,7 @@ def test_models_change_under_calls(play):
         # Nothing is different, so nothing is forgotten.
         assert (await refused(s)).kind == "open"
 
-        calls.configure({"m": s.settings(max_concurrency=1, api_key=Secret("new"))})
+        calls.configure({"m": s.settings(max_concurrency=1, api_key=SecretStr("new"))})
         stream = await s.ask(stream=True)
         calls.configure({"m": s.settings(max_concurrency=2), "n": s.settings()})
         assert calls.health()["m"].calls == 1
@@ -237,7 +226,7 @@ def test_close_lets_streams_end(play):
 
 def test_close_cuts_off_what_does_not_end(play):
     async def scene(s):
-        calls = await s.upstreams(retries=Retries(attempts=3))
+        calls = await s.upstreams(retries=2)
         s.provider.plan(faults.stream(faults.events()[:1], then=faults.hang), faults.hang)
         reading = asyncio.create_task((await s.ask(stream=True)).body())
         waiting = asyncio.create_task(s.ask())
@@ -254,7 +243,7 @@ def test_close_cuts_off_what_does_not_end(play):
 
 def test_nothing_is_called_before_the_start():
     async def scene():
-        settings = UpstreamSettings(model="m", base_url="http://127.0.0.1:9/v1")
+        settings = UpstreamSettings(model="m", endpoint="http://127.0.0.1:9/v1")
         calls = Upstreams({"m": settings})
         with pytest.raises(UpstreamError, match="not running"):
             await calls.call("m", b"{}", stream=False)
@@ -302,11 +291,11 @@ def test_no_mixture_of_faults_leaves_anything_behind(play):
 
     async def scene(s):
         calls = await s.upstreams(
-            timeouts=Timeouts(first_byte=0.3, idle=0.2),
-            retries=Retries(attempts=2),
+            timeouts=TimeoutSettings(first_byte=0.3, idle=0.2),
+            retries=1,
             breaker=BreakerSettings(failures=10_000),
             max_concurrency=8,
-            max_body=200_000,
+            max_answer=200_000,
         )
         rng = Random(3)
         s.provider.plan(*rng.choices(some, k=200))

@@ -5,9 +5,11 @@ import json
 from importlib.util import find_spec
 
 import pytest
+from pydantic import SecretStr
 from tests.support import faulty_provider as faults
 
-from floorline.gateway.upstreams import Retries, Secret, Timeouts, UpstreamError, Usage
+from floorline.config import TimeoutSettings
+from floorline.gateway.upstreams import UpstreamError, Usage
 
 pytestmark = [
     pytest.mark.skipif(find_spec("litellm") is None, reason="needs the extra 'litellm'"),
@@ -27,7 +29,7 @@ def play_litellm(play):
             settings = {
                 "model": "openai/their-model",
                 "kind": "litellm",
-                "api_key": Secret("sk-very-secret"),
+                "api_key": SecretStr("sk-very-secret"),
             }
             await s.upstreams(**settings | changes)
             try:
@@ -138,7 +140,7 @@ def test_silence_mid_stream(play_litellm):
             await answer.body()
         assert caught.value.kind == "timeout"
 
-    play_litellm(scene, timeouts=Timeouts(idle=0.3))
+    play_litellm(scene, timeouts=TimeoutSettings(idle=0.3))
 
 
 def test_errors(play_litellm):
@@ -159,7 +161,7 @@ def test_errors(play_litellm):
         assert (error.kind, error.status) == ("status", 500)
         assert "sk-very" not in str(error)
 
-    play_litellm(scene, retries=Retries(attempts=3))
+    play_litellm(scene, retries=2)
 
 
 def test_nobody_listens(play_litellm):
@@ -168,7 +170,7 @@ def test_nobody_listens(play_litellm):
         assert error.fallback
         assert error.kind in ("connect", "status")
 
-    play_litellm(scene, base_url="http://127.0.0.1:9/v1")
+    play_litellm(scene, endpoint="http://127.0.0.1:9/v1")
 
 
 def test_hang_before_headers(play_litellm):
@@ -177,4 +179,4 @@ def test_hang_before_headers(play_litellm):
         assert (await refused(s)).kind == "timeout"
         await s.provider.until(lambda p: p.open == 0)
 
-    play_litellm(scene, timeouts=Timeouts(first_byte=0.5))
+    play_litellm(scene, timeouts=TimeoutSettings(first_byte=0.5))

@@ -1,4 +1,4 @@
-"""What is published beside the code: schema, reference, example."""
+"""The published schema, reference and example agree with the code."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from floorline.config import load
-from floorline.config.reference import tables
-from floorline.config.schema import json_schema, schema_text
+from floorline.config.reference import json_schema, schema_text, tables
 from floorline.encoders import make_encoder
 from floorline.errors import DataError, InvalidInput
 

@@ -1,0 +1,86 @@
+"""Rules of the sections for SLAs, policy, store and encoder."""
+
+import inspect
+
+import pytest
+
+from floorline.config.sections import DEFAULT_POLICY
+from floorline.router import Router
+from floorline.sla import SLA, Budget
+
+
+def test_every_field_of_an_sla_reaches_routing(read):
+    settings = read("""
+        models: [{name: small, endpoint: "http://h/v1"}]
+        slas:
+          - name: gold
+            floor: 0.9
+            budget: {total: 5, per_model: {small: 2}, period: 30d}
+            confidence: 0.99
+            label_window: 500
+            max_latency: 250ms
+            models: [small]
+            per_tenant: true
+    """)
+    assert settings.as_slas() == [
+        SLA(
+            "gold",
+            floor=0.9,
+            budget=Budget(total=5, per_model={"small": 2}, period=30 * 86400.0),
+            confidence=0.99,
+            label_window=500,
+            max_latency=0.25,
+            models=("small",),
+        )
+    ]
+    assert settings.per_tenant_slas == {"gold"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("auto", "auto"), ("gold/silver", "letters, digits"), ("two words", "letters, digits")],
+)
+def test_names_of_slas_can_be_asked_for(problems, name, told):
+    (line,) = problems(f"""
+        models: [{{name: small, endpoint: "http://127.0.0.1:8000/v1"}}]
+        slas: [{{name: {name}, floor: 0.9}}]
+    """)
+    assert f"slas[0].name is '{name}'" in line
+    assert told in line
+
+
+def test_a_policy_that_needs_hindsight_is_refused(wrong):
+    assert wrong("policy: oracle").startswith("policy.name is 'oracle': choose one of mess_plus")
+
+
+def test_a_policy_is_a_name_or_has_options(more):
+    assert more("policy: cheapest").policy.build().name == "cheapest"
+    assert more("policy: {name: sla_router, options: {v: 7}}").policy.build().v == 7
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("sqlite:///a.db", "sqlite:///{folder}/a.db"),
+        ("sqlite:////var/a.db", "sqlite:////var/a.db"),
+        ("postgres://me:pw@db/logs", "postgresql+psycopg://me:pw@db/logs"),
+    ],
+)
+def test_a_store_is_beside_the_file_or_a_database(more, tmp_path, url, stored):
+    assert more(f"store: {{url: '{url}'}}").store.url.get_secret_value() == stored.format(
+        folder=tmp_path
+    )
+
+
+def test_the_default_store_is_beside_the_file(more, tmp_path):
+    url = more("").store.url
+    assert url.get_secret_value() == f"sqlite:///{tmp_path}/floorline.db"
+
+
+def test_paths_of_encoders_are_beside_the_file(more, tmp_path):
+    assert more("encoder: lsa:lsa.safetensors").encoder == f"lsa:{tmp_path}/lsa.safetensors"
+    assert more("encoder: hashed:sparse").encoder == "hashed:sparse"
+
+
+def test_the_default_policy_is_that_of_the_library():
+    assert inspect.signature(Router).parameters["policy"].default == DEFAULT_POLICY
