@@ -34,19 +34,21 @@ COMMANDS = {
     "serve": _Command(
         "serve:serve",
         "gateway",
-        "Serve an OpenAI-compatible API that routes every request and keeps the SLAs.",
+        "Serve an OpenAI-compatible API that routes each request and keeps the SLAs' floors.",
     ),
     "check": _Command(
         "check:check",
         "gateway",
-        "Validate a configuration file and ask every provider whether it serves its model.",
+        "Validate a configuration file and check every provider.",
     ),
     "keys": _Command(
         "keys:app",
         "gateway",
-        "Make, list and revoke the API keys that clients of the server use.",
+        "Create, list and revoke the API keys of the server's clients.",
     ),
-    "store": _Command("store:app", "gateway", "Upgrade, clean up and export the server's log."),
+    "store": _Command(
+        "store:app", "gateway", "Upgrade, clean up and export the server's event log."
+    ),
     "replay": _Command(
         "replay:replay",
         "bench",

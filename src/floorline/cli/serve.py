@@ -38,8 +38,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve an OpenAI-compatible API that routes each request to the cheapest model that keeps the
-    SLA's floor.
+    """Serve an OpenAI-compatible API that routes each request and keeps the SLAs' floors.
 
     SIGINT and SIGTERM stop the server after its open requests; SIGHUP reads the configuration
     file again.
