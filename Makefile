@@ -12,7 +12,7 @@ endif
 # Floorline itself has no hash; everything that it and its build need is installed by then.
 EDITABLE := --no-deps --no-build-isolation -e .
 
-.PHONY: demo serve test test-train test-upstream check lint unit quick bench lock clean
+.PHONY: demo serve test test-train test-upstream check lint unit quick bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -48,6 +48,11 @@ quick: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+# What is published: a wheel and a source archive.
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/hatchling build -d dist
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -93,6 +93,7 @@ def test_of_changed_scores_the_last_one_counts(build_router, vector):
     assert router.policy.queues_["gold"] == pytest.approx(3 * 0.8 - 1)
 
 
+@pytest.mark.slow
 @given(scores=st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=8))
 def test_a_corrected_queue_is_never_shorter_than_that_of_the_last_score(
     scores, build_router, vector
@@ -502,6 +503,7 @@ def test_prices_queues_and_budgets_come_back_from_a_snapshot(build_router, vecto
 # 5. Restored and rebuilt routers that decide differently.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ALL)
 @given(before=st.integers(0, 250), seed=st.integers(0, 10_000))
 @settings(max_examples=4)

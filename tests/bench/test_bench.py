@@ -21,6 +21,8 @@ from floorline.errors import DataError, InvalidInput
 from floorline.replay import Result, compare, prepare
 from floorline.replay.spec import Spec
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 title: A tiny suite
 parts:

@@ -69,6 +69,7 @@ def test_the_report_tells_truth_promise_and_what_is_simulated(record):
     assert "Simulated: users, prompts, models" in text
 
 
+@pytest.mark.slow
 def test_one_user_at_a_time_the_demo_repeats_itself():
     traffic = Traffic(users=40, connections=1, told=0.5, delay=5, seed=1)
     first, second = (asyncio.run(drive(traffic)) for _ in range(2))

@@ -64,6 +64,7 @@ def test_only_allowed_models_are_called(name, mask, number, floor, trained, vect
     assert choice.propensities.sum() == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_propensities_are_the_frequencies_with_which_models_are_served(name, trained, vector):
     rng = np.random.default_rng(3)

@@ -87,6 +87,7 @@ def runs(data):
     return runs | {"again": replay(data, again)}
 
 
+@pytest.mark.slow
 def test_real_costs_never_exceed_a_budget(runs, data):
     for name, run in runs.items():
         budgets = np.array([run.spec.budgets[model] for model in data.zoo.names])

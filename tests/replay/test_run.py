@@ -44,6 +44,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(policy, simul
     assert not np.array_equal(a.row, other.row)
 
 
+@pytest.mark.slow
 def test_results_are_byte_identical_between_repetitions_and_numbers_of_jobs(simulated, tmp_path):
     specs = [
         spec_of(policy, seed=seed, feedback="sparse:0.5")
@@ -214,6 +215,7 @@ def test_the_oracle_meets_the_floor_at_the_lowest_cost_of_all(simulated):
             assert oracle.cost.mean() <= run.cost.mean() + 1e-12, policy
 
 
+@pytest.mark.slow
 def test_the_static_mix_meets_the_floor_in_expectation():
     data = prepare(simulate(400, seed=3), HashedNgrams(96))
     runs = [replay(data, Spec("static_mix", 0.8, seed=seed)) for seed in range(10)]
@@ -221,6 +223,7 @@ def test_the_static_mix_meets_the_floor_in_expectation():
     assert mean == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.slow
 def test_mess_plus_reaches_the_floor_on_a_longer_stream():
     data = prepare(simulate(2500, seed=1), HashedNgrams(256))
     run = replay(data, Spec("mess_plus", 0.8))

@@ -49,6 +49,7 @@ def test_every_line_over_time_is_named_at_its_end(drawn, tmp_path):
         assert len(axes.collections) == 1
 
 
+@pytest.mark.slow
 def test_pictures_of_the_docs_are_small_and_opaque(tmp_path):
     figure = Figure(figsize=(10, 5))
     figure.subplots().plot(np.random.default_rng(0).random((40, 6)))
@@ -61,6 +62,7 @@ def test_pictures_of_the_docs_are_small_and_opaque(tmp_path):
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_small_is_refused(tmp_path):
     figure = Figure()
     figure.subplots().imshow(np.random.default_rng(0).random((400, 400)))

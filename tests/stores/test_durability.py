@@ -142,6 +142,7 @@ print("recovered:", n + 1, flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of files")
 def test_a_full_disk_holds_up_and_loses_nothing(tmp_path):
     path = tmp_path / "log.db"

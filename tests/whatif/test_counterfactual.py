@@ -60,6 +60,7 @@ def what_if(router, policy, zoo, **kwargs):
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [1.0, 0.4])
 def test_estimates_are_near_the_truth_and_intervals_contain_it(build_router, vector, zoo, share):
     count = 1500

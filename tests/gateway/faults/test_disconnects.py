@@ -8,6 +8,8 @@ from tests.support.streams import broken_off
 
 from floorline.gateway.call_recorder import DISCONNECTED
 
+pytestmark = pytest.mark.slow
+
 
 async def say(url, body, *, until, length=None):
     """Send a request, wait until something is so, leave without another word; what came so far."""

@@ -1,6 +1,9 @@
+import pytest
 from tests.support.killing import kill_repeatedly
 from tests.support.live_gateway import write_settings
 from tests.support.serving import Serving
+
+pytestmark = pytest.mark.slow
 
 
 def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(provider, tmp_path):

@@ -5,6 +5,8 @@ from tests.support.live_gateway import wait_until, write_settings
 from tests.support.malforming import Malforming, send_by_document, send_malformed
 from tests.support.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def gateway(provider, tmp_path):

@@ -10,6 +10,8 @@ from tests.support.users import Book, Users
 
 from floorline.events import ZooChange
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def serving(provider, tmp_path):

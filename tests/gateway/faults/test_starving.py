@@ -5,6 +5,8 @@ from tests.support.live_gateway import write_settings
 from tests.support.serving import Serving
 from tests.support.starving import fill, small_disk, starve
 
+pytestmark = pytest.mark.slow
+
 
 def check(serving, found):
     """Nothing that users were told is missing, and the log has no gap."""

@@ -13,6 +13,8 @@ from tests.support.streams import NumberedProvider, Streaming, stream_for, strea
 
 from floorline.events import Decision, Outcome
 
+pytestmark = pytest.mark.slow
+
 PIECES = 20
 
 

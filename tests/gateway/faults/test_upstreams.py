@@ -5,6 +5,8 @@ from tests.support import faulty_provider as fp
 from tests.support.live_gateway import wait_until
 from tests.support.streams import broken_off, without_end
 
+pytestmark = pytest.mark.slow
+
 # What a provider does before the first byte of a sound answer: status and code for the client.
 FAULTS = {
     "reset": (fp.reset, 502, "upstream_reset"),

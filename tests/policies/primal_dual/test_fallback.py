@@ -36,6 +36,7 @@ def both(scene, seed, past):
     return prompts, without, proven[0] if proven else REQUESTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("past", [0, 1000])
 def test_until_prompts_have_proved_to_tell_every_decision_is_the_static_mixs(data, past):
     for seed in range(3):
@@ -45,6 +46,7 @@ def test_until_prompts_have_proved_to_tell_every_decision_is_the_static_mixs(dat
         assert (prompts.explored[:proven] == without.explored[:proven]).all()
 
 
+@pytest.mark.slow
 def test_useless_prompts_cost_little_and_no_floor(data):
     ratios, above = [], []
     for seed in range(6):
@@ -57,6 +59,7 @@ def test_useless_prompts_cost_little_and_no_floor(data):
     assert np.mean(above) > -0.003
 
 
+@pytest.mark.slow
 def test_prompts_that_turn_round_are_left_again(data):
     for seed in range(2):
         still = steady(data, floor=FLOOR, requests=REQUESTS, seed=seed)

@@ -75,6 +75,7 @@ def complaints(rate):
     return lambda rng, y: 0.0 if y == 0.0 and rng.random() < rate else None
 
 
+@pytest.mark.slow
 def test_the_floor_is_kept_at_little_more_than_the_static_mix():
     runs = [Users(seed=seed).live(1500) for seed in range(8)]
     kept = np.mean([np.mean(run.satisfied) >= 0.7 for run in runs])
@@ -99,6 +100,7 @@ def test_floors_may_differ_between_requests():
     assert np.mean(users.satisfied) >= 0.69
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("report", "delay"),
     [
@@ -118,6 +120,7 @@ def test_without_any_label_the_guard_buys_quality_rather_than_trusting_the_prior
     assert users.share("small", 100) < 1.0
 
 
+@pytest.mark.slow
 def test_a_guarded_sla_is_proved_and_an_unguarded_one_is_kept_for_less():
     usual, guarded = (
         [
@@ -237,6 +240,7 @@ def numbers(state):
     return 1
 
 
+@pytest.mark.slow
 def test_the_state_is_as_large_after_9000_requests_as_after_3000():
     slas = (
         SLA("s", floor=0.7),

@@ -65,6 +65,7 @@ def test_sparse_features_give_the_same_decisions(started, vector):
         np.testing.assert_allclose(dense.quality, other.quality, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_propensities_of_sampled_preferences_are_the_frequencies(started, vector):
     policy, rng = started(sample=True), np.random.default_rng(2)
     highest = []

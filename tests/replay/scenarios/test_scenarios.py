@@ -329,6 +329,7 @@ def test_means_of_what_is_finite():
     assert math.isnan(mean_of([math.inf]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -345,6 +346,7 @@ def test_nobody_is_told_a_change_before_it_comes(scene, change, policy):
     assert not np.array_equal(plain.model[AT:], other.model[AT:])
 
 
+@pytest.mark.slow
 def test_a_policy_without_labels_sees_nothing_of_a_change_of_quality(scene):
     changed = quality_change(scene, MODEL, -0.9, AT)
     for feedback in ("served", "served+sparse:0"):

@@ -1,0 +1,73 @@
+"""Files beside the code state the same facts as the code."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from floorline import __version__
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / ".github").rglob("*.yml"))
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+def extras():
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        return tomllib.load(stream)["project"]
+
+
+def test_the_citation_has_the_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_forms_and_workflows_are_yaml(path):
+    assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+
+def test_tests_run_on_every_python_that_the_package_names():
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(extras()["classifiers"]))
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == named
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_locks_pin_and_hash_everything_and_name_no_host(path):
+    text = path.read_text()
+    entries = re.split(r"\n(?=\w)", text)[1:]
+    assert len(entries) > 30
+    for entry in entries:
+        assert re.match(r"[\w.-]+(\[[\w,]+\])?==\S+", entry), entry
+        assert "--hash=sha256:" in entry, entry
+    assert "://" not in text
+
+
+@pytest.mark.parametrize(
+    ("lock", "names"),
+    [("demo", ["bench"]), ("serve", ["gateway"]), ("dev", ["dev"]), ("full", ["upstream-test"])],
+)
+def test_locks_have_what_the_extras_ask_for(lock, names):
+    project = extras()
+    declared = project["optional-dependencies"]
+    wanted, todo = set(), list(names)
+    while todo:
+        for requirement in declared[todo.pop()]:
+            name = re.match(r"[\w-]+", requirement)[0]
+            inner = re.match(r"floorline\[(.*)\]", requirement)
+            if inner:
+                todo += inner[1].split(",")
+            else:
+                wanted.add(name.lower())
+    wanted |= {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]}
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text()
+    locked = set(re.findall(r"^([\w-]+)(?:\[[\w,]+\])?==", text, flags=re.MULTILINE))
+    assert wanted - locked == set()
+
+
+def test_releases_of_litellm_by_an_attacker_are_excluded():
+    (requirement,) = extras()["optional-dependencies"]["litellm"]
+    assert "!=1.82.7" in requirement
+    assert "!=1.82.8" in requirement
