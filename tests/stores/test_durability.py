@@ -41,7 +41,7 @@ for n in range(1_000_000):
 
 
 @pytest.mark.parametrize("after", [5, 60, 200])
-def test_what_was_acknowledged_is_there_after_a_kill(after, url):
+def test_acknowledged_events_survive_a_kill(after, url):
     child = subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True)
     for _ in range(after):
         acknowledged = int(child.stdout.readline())
@@ -60,7 +60,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(after, url):
 
 
 def _open_when_free(url):
-    # PostgreSQL notices a moment later that the writer is gone.
+    # PostgreSQL notices the end of the writer's connection with a delay.
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -70,7 +70,7 @@ def _open_when_free(url):
             time.sleep(0.05)
 
 
-def test_a_second_writer_is_refused(store, url):
+def test_a_second_writer_is_rejected(store, url):
     store.append(outcome(0))
     with pytest.raises(StoreUnavailable, match=r"another process writes to the store .* stop it"):
         open_store(url)
@@ -79,7 +79,7 @@ def test_a_second_writer_is_refused(store, url):
     assert numbers(store) == [0, 1]
 
 
-def test_closing_lets_another_writer_in(url):
+def test_closing_releases_the_writers_lock(url):
     for n in range(3):
         store = open_store(url)
         store.append(outcome(n))
@@ -89,7 +89,7 @@ def test_closing_lets_another_writer_in(url):
     store.close()
 
 
-def test_a_locked_database_holds_up_and_loses_nothing(tmp_path):
+def test_a_locked_database_delays_commits_and_loses_nothing(tmp_path):
     path = tmp_path / "log.db"
     store = open_store(f"sqlite:///{path}", patience=0.05)
     other = sqlite3.connect(path, isolation_level=None)
@@ -144,7 +144,7 @@ print("recovered:", n + 1, flush=True)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of files")
-def test_a_full_disk_holds_up_and_loses_nothing(tmp_path):
+def test_a_full_disk_delays_commits_and_loses_nothing(tmp_path):
     path = tmp_path / "log.db"
     child = subprocess.run(
         [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False
@@ -158,7 +158,7 @@ def test_a_full_disk_holds_up_and_loses_nothing(tmp_path):
     store.close()
 
 
-def test_a_lost_connection_is_made_anew_and_loses_nothing(empty_postgres):
+def test_a_lost_connection_is_replaced_and_loses_nothing(empty_postgres):
     engine = open_engine(empty_postgres)
     upgrade(engine)
     store = open_store(empty_postgres)
@@ -167,7 +167,7 @@ def test_a_lost_connection_is_made_anew_and_loses_nothing(empty_postgres):
         if n % 5 == 0:
             store.flush()
             with engine.begin() as connection:
-                # Whoever holds the advisory lock is the writer.
+                # The connection with the advisory lock is the writer's.
                 connection.exec_driver_sql(
                     "SELECT pg_terminate_backend(pid) FROM pg_locks "
                     "WHERE locktype = 'advisory' AND database = "
@@ -182,8 +182,8 @@ def test_a_lost_connection_is_made_anew_and_loses_nothing(empty_postgres):
     engine.dispose()
 
 
-class Doubtful(EventWriter):
-    """A writer whose first commit arrives although its connection breaks."""
+class InDoubtWriter(EventWriter):
+    """Writer whose first commit is executed although its connection breaks."""
 
     broken = False
 
@@ -197,10 +197,10 @@ class Doubtful(EventWriter):
         raise StoreUnavailable("the connection broke during the commit")
 
 
-def test_a_commit_that_only_seemed_to_fail_is_not_made_twice(url):
+def test_a_commit_in_doubt_is_not_repeated_if_it_was_executed(url):
     engine = open_engine(url)
     upgrade(engine)
-    writer = Doubtful(engine)
+    writer = InDoubtWriter(engine)
     writer.open()
     commits = GroupCommit(writer, durable=0, max_pending=100, patience=10.0)
     for n in range(4):
@@ -214,7 +214,7 @@ def test_a_commit_that_only_seemed_to_fail_is_not_made_twice(url):
     store.close()
 
 
-def test_what_somebody_else_wrote_is_not_overwritten(tmp_path):
+def test_events_of_another_process_are_not_overwritten(tmp_path):
     url = f"sqlite:///{tmp_path / 'log.db'}"
     store = open_store(url)
     store.append(outcome(0))
@@ -234,12 +234,12 @@ def test_what_somebody_else_wrote_is_not_overwritten(tmp_path):
     assert LogConflict.__doc__
 
 
-def test_too_many_waiting_events_are_refused_not_dropped(tmp_path):
+def test_too_many_waiting_events_are_rejected_and_none_is_lost(tmp_path):
     path = tmp_path / "log.db"
     store = open_store(f"sqlite:///{path}", max_pending=3)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    # The writer may take the first ones off the queue before it finds the database locked.
+    # The writer can take the first events from the queue before it finds the database locked.
     for n in range(3):
         store.append(outcome(n))
     with pytest.raises(StoreUnavailable, match="3 events wait to be stored, which is the most"):
@@ -251,7 +251,7 @@ def test_too_many_waiting_events_are_refused_not_dropped(tmp_path):
     store.close()
 
 
-def test_only_what_is_acknowledged_syncs_the_disk(tmp_path):
+def test_only_acknowledged_events_sync_the_disk(tmp_path):
     store = open_store(f"sqlite:///{tmp_path / 'log.db'}")
     writer = store._writer
     store.append(outcome(0))
@@ -269,12 +269,12 @@ def test_only_what_is_acknowledged_syncs_the_disk(tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("made", [migrate, lambda engine, found: upgrade(engine)])
+@pytest.mark.parametrize("create", [migrate, lambda engine, found: upgrade(engine)])
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_migrations_and_creation_make_the_tables_that_the_code_knows(made, kind, tmp_path, request):
-    given = f"sqlite:///{tmp_path / 'new.db'}"
-    engine = open_engine(given if kind == "sqlite" else request.getfixturevalue("empty_postgres"))
-    made(engine, None)
+def test_migrations_and_creation_give_the_tables_of_the_schema(create, kind, tmp_path, request):
+    sqlite = f"sqlite:///{tmp_path / 'new.db'}"
+    engine = open_engine(sqlite if kind == "sqlite" else request.getfixturevalue("empty_postgres"))
+    create(engine, None)
     assert version(engine) == HEAD
     with engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
@@ -282,7 +282,7 @@ def test_migrations_and_creation_make_the_tables_that_the_code_knows(made, kind,
     engine.dispose()
 
 
-def test_a_newer_stores_tables_are_refused(url):
+def test_tables_of_a_newer_version_are_rejected(url):
     open_store(url).close()
     engine = open_engine(url)
     with engine.begin() as connection:
@@ -293,6 +293,6 @@ def test_a_newer_stores_tables_are_refused(url):
     engine.dispose()
 
 
-def test_postgresql_without_tables_names_the_command(empty_postgres):
+def test_the_error_of_postgresql_without_tables_names_the_command(empty_postgres):
     with pytest.raises(StoreUnavailable, match=r"has no tables, .* 'floorline store migrate'"):
         open_store(empty_postgres)

@@ -31,7 +31,7 @@ def save(router, store):
     store.write_snapshot(len(store), router.snapshot(decisions=False), oldest)
 
 
-def test_recovery_is_the_same_after_old_events_are_gone(url):
+def test_recovery_gives_an_equal_state_after_old_events_are_deleted(url):
     store = open_store(url)
     router = build(store)
     serve(router, 0, 40)
@@ -49,7 +49,7 @@ def test_recovery_is_the_same_after_old_events_are_gone(url):
     store.close()
 
 
-def test_without_a_snapshot_everything_is_needed(url):
+def test_without_a_snapshot_no_event_is_deleted(url):
     store = open_store(url)
     serve(build(store), 0, 10)
     store.flush()
@@ -57,7 +57,7 @@ def test_without_a_snapshot_everything_is_needed(url):
     store.close()
 
 
-def test_young_events_stay(url):
+def test_newer_events_stay(url):
     store = open_store(url)
     router = build(store)
     serve(router, 0, 40)
@@ -67,7 +67,7 @@ def test_young_events_stay(url):
     store.close()
 
 
-def test_prompts_go_with_their_age(store):
+def test_old_prompts_are_deleted(store):
     store.append_prompt("d1", b"secret")
     store.flush()
     assert vacuum(store.engine, before=1.0).prompts == 0
@@ -102,7 +102,7 @@ def test_export_as_json_lines_and_parquet(file_url, tmp_path, capsys):
     assert "Wrote 30 events" in capsys.readouterr().out
 
 
-def test_export_of_a_span_of_time(file_url, tmp_path):
+def test_export_of_a_period(file_url, tmp_path):
     target = tmp_path / "log.jsonl"
     given = ["--since", "1970-01-01T00:00:03", "--until", "1970-01-01T00:00:05"]
     assert run("store", "export", str(target), "--store", file_url, *given) == 0
@@ -113,15 +113,15 @@ def test_export_of_a_span_of_time(file_url, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["store", "export", "log.csv"], "give it a name that ends in .jsonl or .parquet"),
+        (["store", "export", "log.csv"], "give a name that ends in .jsonl or .parquet"),
         (["store", "export", "l.jsonl", "--since", "soon"], "give 2026-01-31"),
         (["store", "vacuum", "--older-than", "old"], "give a number and s, m, h, d or w"),
         (["keys", "create", "app", "--scope", "root"], "key.scopes is 'root'"),
         (["keys", "create", "app", "--budget", "5"], "give a budget together with its period"),
-        (["keys", "revoke", "nobody"], "give the id of a key"),
+        (["keys", "revoke", "unknown"], "give the id of a key"),
     ],
 )
-def test_mistakes_on_the_command_line_are_one_line(arguments, problem, file_url, capsys):
+def test_errors_on_the_command_line_are_one_line(arguments, problem, file_url, capsys):
     assert run(*arguments, "--store", file_url) == 2
     error = capsys.readouterr().err
     assert problem in error
@@ -135,7 +135,7 @@ def test_vacuum_and_migrate_from_the_command_line(file_url, capsys):
     assert "Nothing to do" in capsys.readouterr().out
 
 
-def test_migrate_makes_postgresql_ready(empty_postgres, capsys):
+def test_migrate_creates_the_tables_of_postgresql(empty_postgres, capsys):
     assert run("store", "migrate", "--store", empty_postgres) == 0
     assert "Upgraded the tables" in capsys.readouterr().out
     store = open_store(empty_postgres)
@@ -143,7 +143,7 @@ def test_migrate_makes_postgresql_ready(empty_postgres, capsys):
     store.close()
 
 
-def test_migrate_keeps_out_of_a_running_servers_way(empty_postgres):
+def test_migrate_is_rejected_while_a_server_runs(empty_postgres):
     run("store", "migrate", "--store", empty_postgres)
     store = open_store(empty_postgres)
     assert run("store", "migrate", "--store", empty_postgres) == 2
@@ -169,7 +169,7 @@ def test_keys_from_the_command_line(file_url, capsys):
         5.0,
         86400.0,
     )
-    # Keys are made and revoked while a server writes.
+    # Keys are listed and revoked while a server writes.
     assert run("keys", "list", "--store", file_url) == 0
     listed = capsys.readouterr().out
     assert key.id in listed
@@ -180,7 +180,7 @@ def test_keys_from_the_command_line(file_url, capsys):
     store.close()
 
 
-def test_a_store_that_is_not_there_is_named(tmp_path, capsys):
+def test_the_error_of_a_missing_folder_names_the_fix(tmp_path, capsys):
     url = f"sqlite:///{tmp_path / 'nowhere' / 'log.db'}"
     assert run("keys", "list", "--store", url) == 2
     assert "create the folder" in capsys.readouterr().err

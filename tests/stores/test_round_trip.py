@@ -19,7 +19,7 @@ from floorline.sla import SLA, Budget
 from floorline.stores.packing import drop_zeros, pack_event, restore_zeros, unpack_event
 from floorline.zoo import Model, Zoo
 
-# PostgreSQL's texts cannot hold a zero byte, nor any text half a surrogate pair.
+# Texts in PostgreSQL cannot contain a zero byte, and UTF-8 cannot contain a lone surrogate.
 texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
 names = texts.filter(bool)
 times = st.floats(0, 1e12)
@@ -113,39 +113,39 @@ def encoded(events):
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(any_event, max_size=5), max_size=4), each=one_of_each)
-def test_the_log_gives_back_what_was_appended_bit_for_bit(store, batches, each):
+def test_events_read_from_the_log_equal_the_appended_ones(store, batches, each):
     start = len(store)
     for events in [*batches, each]:
         for event in events:
             store.append(event)
         store.flush()
-    given = [event for events in [*batches, each] for event in events]
-    assert encoded(store.read(start)) == encoded(given)
-    assert len(store) == store.durable == store.end() == start + len(given)
+    appended = [event for events in [*batches, each] for event in events]
+    assert encoded(store.read(start)) == encoded(appended)
+    assert len(store) == store.durable == store.end() == start + len(appended)
 
 
 @given(event=any_event)
-def test_an_event_comes_back_bit_for_bit(event):
+def test_an_unpacked_event_equals_the_packed_one(event):
     assert encode_event(unpack_event(pack_event(event))) == encode_event(event)
 
 
 @given(body=st.binary(max_size=300), zeros=st.integers(0, 3000))
-def test_zeros_come_back_wherever_they_were(body, zeros):
-    whole = body[:150] + bytes(zeros) + body[150:]
-    packed = drop_zeros(whole)
-    assert len(packed) <= len(whole)
-    if packed != whole:
-        assert restore_zeros(packed) == whole
+def test_zero_bytes_are_restored_at_their_places(body, zeros):
+    original = body[:150] + bytes(zeros) + body[150:]
+    packed = drop_zeros(original)
+    assert len(packed) <= len(original)
+    if packed != original:
+        assert restore_zeros(packed) == original
 
 
-def test_most_of_a_sparse_vector_is_left_out():
+def test_most_bytes_of_a_sparse_vector_are_omitted():
     vector = np.zeros(1024, np.float32)
     vector[::25] = 0.3
     assert len(drop_zeros(vector.tobytes())) < 900
 
 
 @given(cut=st.integers(1, 600))
-def test_damaged_bytes_are_named(cut):
+def test_the_error_of_damaged_bytes_names_the_fix(cut):
     packed = drop_zeros(bytes(2000) + b"\x01" * 500)
     with pytest.raises(InvalidInput, match="restore the store from a backup"):
         restore_zeros(packed[:-cut])

@@ -35,7 +35,7 @@ def outcome(name, cost=1.0, **fields):
     return Outcome(decision=name, model=fields.pop("model", "small"), cost=cost, **fields)
 
 
-def test_positions_go_on_where_the_last_process_stopped(url):
+def test_positions_continue_after_those_of_the_last_process(url):
     for round in range(3):
         store = open_store(url)
         assert len(store) == store.durable == 2 * round
@@ -56,7 +56,7 @@ def test_many_pages_are_read_in_order(store):
     assert [event.decision for event in store.read(10)] == [str(n) for n in range(10, 2500)]
 
 
-def test_threads_share_one_order(store):
+def test_events_of_each_thread_keep_their_order(store):
     def append(name):
         for number in range(300):
             store.append(outcome(f"{name}{number}"))
@@ -69,19 +69,19 @@ def test_threads_share_one_order(store):
     names = [event.decision for event in store.read()]
     assert len(names) == len(store) == 900
     for name in "abc":
-        mine = [one for one in names if one.startswith(name)]
-        assert mine == [f"{name}{number}" for number in range(300)]
+        of_thread = [one for one in names if one.startswith(name)]
+        assert of_thread == [f"{name}{number}" for number in range(300)]
 
 
-def test_committed_wakes_coroutines_of_any_loop(store):
-    seen = []
+def test_committed_resumes_coroutines_of_every_loop(store):
+    durable = []
 
     def loop():
         async def client(number):
             store.append(outcome(str(number)))
             position = len(store)
             await store.committed()
-            seen.append(store.durable >= position)
+            durable.append(store.durable >= position)
             await store.committed(1)
 
         async def clients():
@@ -94,10 +94,10 @@ def test_committed_wakes_coroutines_of_any_loop(store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert seen == [True] * 100
+    assert durable == [True] * 100
 
 
-def test_what_is_durable_is_not_waited_for(store):
+def test_committed_returns_at_once_for_durable_events(store):
     store.append(outcome("d"))
     store.flush()
     waiting = store.committed()
@@ -105,7 +105,7 @@ def test_what_is_durable_is_not_waited_for(store):
         waiting.send(None)
 
 
-def test_a_cancelled_coroutine_leaves_the_others_alone(store):
+def test_a_cancelled_coroutine_does_not_affect_the_others(store):
     async def main():
         store.append(outcome("d"))
         first = asyncio.create_task(store.committed())
@@ -118,14 +118,14 @@ def test_a_cancelled_coroutine_leaves_the_others_alone(store):
     asyncio.run(main())
 
 
-def test_nobody_waits_for_what_was_never_appended(store):
+def test_waiting_for_events_that_were_not_appended_is_rejected(store):
     with pytest.raises(InvalidInput, match="only 0 events were appended"):
         store.flush(1)
     with pytest.raises(InvalidInput, match="only 0 events were appended"):
         asyncio.run(store.committed(1))
 
 
-def test_a_closed_store_takes_nothing(store):
+def test_a_closed_store_rejects_events(store):
     store.close()
     with pytest.raises(StoreUnavailable, match="the store is closed"):
         store.append(outcome("d"))
@@ -146,26 +146,26 @@ def test_decisions_are_found_by_their_ids(store):
 
 
 def test_scores_are_the_latest_and_a_repeated_message_counts_once(store):
-    def say(model, score, key=""):
+    def give(model, score, key=""):
         store.append(Feedback(decision="d", model=model, score=score, key=key))
 
-    say("small", 0.0)
-    say("small", 1.0, key="k1")
-    say("large", 0.5)
-    say("large", 0.25)
-    say("small", 0.3, key="k2")
-    say("small", 1.0, key="k1")
+    give("small", 0.0)
+    give("small", 1.0, key="k1")
+    give("large", 0.5)
+    give("large", 0.25)
+    give("small", 0.3, key="k2")
+    give("small", 1.0, key="k1")
     store.append(Feedback(decision="other", model="small", score=0.9))
     store.flush()
     assert store.feedback_of("d")[0] == {"small": 0.3, "large": 0.25}
     store.append(Recall(decision=decision("d"), scores={"small": 0.3, "tiny": 1.0}))
-    say("large", 0.75)
+    give("large", 0.75)
     store.flush()
     assert store.feedback_of("d")[0] == {"small": 0.3, "large": 0.75, "tiny": 1.0}
-    assert store.feedback_of("nobody") == ({}, [])
+    assert store.feedback_of("unknown") == ({}, [])
 
 
-def test_a_completion_leads_to_its_newest_decision(store):
+def test_the_newest_decision_of_a_completion_is_found(store):
     store.append(outcome("d1", completion="c"))
     store.append(outcome("d2", completion="c"))
     store.append(outcome("d3"))
@@ -187,10 +187,10 @@ def test_spend_sums_real_costs_of_a_key(store):
     assert store.spend("k") == 5.5
     assert store.spend("k", since=20.0) == 1.5
     assert store.spend("k", since=21.0) == 0.0
-    assert store.spend("nobody") == 0.0
+    assert store.spend("unknown") == 0.0
 
 
-def test_a_snapshot_waits_for_its_events_and_the_newest_counts(store):
+def test_a_snapshot_is_written_after_its_events_and_the_newest_is_read(store):
     assert store.last_snapshot() is None
     for number in range(6):
         store.append(outcome(str(number)))
@@ -203,7 +203,7 @@ def test_a_snapshot_waits_for_its_events_and_the_newest_counts(store):
         store.write_snapshot(7, b"ahead")
 
 
-def test_prompts_are_kept_by_decision(store):
+def test_the_last_prompt_of_a_decision_is_stored(store):
     store.append_prompt("d1", b"\x00prompt")
     store.append(outcome("d1"))
     store.append_prompt("d2", b"first")
@@ -217,7 +217,7 @@ def test_prompts_are_kept_by_decision(store):
     assert len(store) == store.durable == 1
 
 
-def test_documents_are_replaced_and_dropped(store):
+def test_documents_are_replaced_and_deleted(store):
     store.put_document("models", "b", b"1")
     store.put_document("models", "a", b"2")
     store.put_document("models", "b", b"3")
@@ -233,19 +233,19 @@ def test_documents_are_replaced_and_dropped(store):
     "url",
     ["nonsense", "mysql://host/db", "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/x.db"],
 )
-def test_other_urls_are_refused_with_a_fix(url):
+def test_other_urls_are_rejected_with_a_fix(url):
     with pytest.raises(InvalidInput, match=r"store\.url is .*: (give|name|create)"):
         open_store(url)
 
 
-def test_a_password_is_never_shown():
+def test_errors_do_not_contain_the_password():
     with pytest.raises(StoreUnavailable) as caught:
         open_store("postgresql://alice:s3cret@127.0.0.1:1/db")
     assert "s3cret" not in str(caught.value)
     assert "alice" in str(caught.value)
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path):
+def test_a_file_that_is_not_a_database_is_rejected(tmp_path):
     path = tmp_path / "log.db"
     path.write_bytes(b"not a database, but long enough to look like one" * 100)
     with pytest.raises(StoreUnavailable, match="not a database"):

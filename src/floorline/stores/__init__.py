@@ -1,4 +1,4 @@
-"""Event logs in SQL databases."""
+"""Durable event logs in SQL databases: SQLite and PostgreSQL."""
 
 from floorline.stores.open_store import open_store
 

@@ -1,4 +1,4 @@
-"""The log as a table that other programs read: JSON lines or Parquet."""
+"""Export of the log as a table for other programs: JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from floorline.events import Decision, Event, Recall, SlaChange, ZooChange
 from floorline.stores.reading import LogReader
 
 FORMATS = (".jsonl", ".parquet")
+"""Suffixes of the formats."""
 _COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens")
 _NUMBERS = ("at", "floor", "cost", "latency", "score")
 _TEXTS = (
@@ -26,7 +27,7 @@ _TEXTS = (
 _FLAGS = ("explored", "estimated", "removed")
 _VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction")
 COLUMNS = (*_COUNTS, *_NUMBERS, *_TEXTS, *_FLAGS, *_VECTORS, "models", "called", "features")
-"""Columns of a Parquet file; a line of JSON has those that are not empty."""
+"""Columns of a Parquet file. A line of JSON has only the columns that are not empty."""
 
 
 def export(
@@ -37,16 +38,31 @@ def export(
     until: float = math.inf,
     features: bool = False,
 ) -> int:
-    """Write events of since ≤ time < until to a file whose suffix names the format.
+    """Write the events of a period to a file.
 
-    Returns their number. JSON lines go out as they are read; Parquet is made in memory.
+    JSON lines are written while the log is read; a Parquet file is built in memory first.
+
+    Parameters
+    ----------
+    reader
+        The store.
+    path
+        File to write; its suffix, one of ``FORMATS``, is the format.
+    since, until
+        Unix times in seconds: events with since ≤ time < until are written.
+    features
+        Whether to include the features of decisions.
+
+    Returns
+    -------
+    Number of events
 
     Raises
     ------
     InvalidInput
         If the suffix is not in ``FORMATS``.
     StoreUnavailable
-        If the database does not work.
+        If the database raises an error.
     """
     rows = (
         row(position, event, features=features)
@@ -57,14 +73,23 @@ def export(
         return _json_lines(rows, path)
     if path.suffix == ".parquet":
         return _parquet(rows, path)
-    raise InvalidInput("target", str(path), "give it a name that ends in " + " or ".join(FORMATS))
+    raise InvalidInput("target", str(path), "give a name that ends in " + " or ".join(FORMATS))
 
 
 def row(position: int, event: Event, *, features: bool = False) -> dict[str, Any]:
-    """One event as a flat row; ``features`` puts a decision's dense vector into it.
+    """Convert an event into a flat row without its empty fields.
 
-    Changes of the zoo or of an SLA are one JSON text under ``change``. A decision's estimates are
-    ``expected_quality`` and ``expected_cost``, so that ``cost`` is always what something cost.
+    A change of the zoo or of an SLA is one JSON text under ``change``. The estimates of a decision
+    are ``expected_quality`` and ``expected_cost``, so that ``cost`` is always a real cost.
+
+    Parameters
+    ----------
+    position
+        Position of the event in the log.
+    event
+        The event.
+    features
+        Whether to include the dense features of a decision.
 
     Examples
     --------
@@ -100,9 +125,9 @@ def _decision(event: Decision, features: bool) -> dict[str, Any]:
     flat["expected_cost"] = flat.pop("cost_estimates").tolist()
     if event.prediction is not None:
         flat["prediction"] = event.prediction.tolist()
-    given = flat.pop("features")
+    vector = flat.pop("features")
     if features:
-        flat["features"] = dense(given).tolist()
+        flat["features"] = dense(vector).tolist()
     return flat
 
 

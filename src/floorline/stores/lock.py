@@ -1,4 +1,4 @@
-"""One writer per store: a second one is refused."""
+"""The lock that allows only one writer per store."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from floorline.errors import StoreUnavailable
-from floorline.stores.engine import reported, shown
+from floorline.stores.engine import store_errors, url_without_password
 
 
 class WriterLock:
-    """What the only writer of a store holds; the operating system lets go of it if it dies.
+    """Exclusive lock of the writer of a store; it is released when the process ends.
 
-    For SQLite it is a lock on a file beside the database, for PostgreSQL one that the writing
-    connection holds, so that nobody writes without it.
+    For SQLite it is a lock on a file next to the database. For PostgreSQL it is an advisory lock
+    of the writing connection, so that no write is possible without it.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+
+    Raises
+    ------
+    StoreUnavailable
+        If another process holds the lock of a SQLite store.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._store = shown(engine.url)
+        self._store = url_without_password(engine.url)
         self._file: sqlite3.Connection | None = None
         if engine.dialect.name == "sqlite":
-            # SQLite itself knows how to lock a file on every system.
+            # SQLite locks files correctly on every operating system.
             self._file = sqlite3.connect(
                 f"{engine.url.database}.lock",
                 timeout=0.0,
@@ -37,12 +47,12 @@ class WriterLock:
                 raise self._refusal() from error
 
     def hold(self, connection: sa.Connection) -> None:
-        """Let only this connection write.
+        """Take the lock for a connection; without effect for SQLite, whose lock is taken already.
 
         Raises
         ------
         StoreUnavailable
-            If another one does.
+            If another connection holds the lock.
         """
         if self._file is not None:
             return
@@ -54,26 +64,32 @@ class WriterLock:
                 raise self._refusal()
 
     def release(self) -> None:
-        """Let another writer take over; a connection to PostgreSQL does so by closing."""
+        """Release the lock of SQLite; that of PostgreSQL is released by closing its connection."""
         if self._file is not None:
             self._file.close()
 
     def _refusal(self) -> StoreUnavailable:
         return StoreUnavailable(
-            f"another process writes to the store {self._store}: stop it, or give this one "
-            "another store"
+            f"another process writes to the store {self._store}: stop it, or use another store "
+            "for this process"
         )
 
 
 @contextmanager
 def writer_lock(engine: sa.Engine) -> Iterator[None]:
-    """Be the only writer for a while; errors as for ``WriterLock``."""
+    """Hold the writer's lock in this block.
+
+    Raises
+    ------
+    StoreUnavailable
+        If another process holds the lock, or the database raises an error.
+    """
     lock = WriterLock(engine)
     try:
-        with reported(engine), engine.connect() as connection:
+        with store_errors(engine), engine.connect() as connection:
             lock.hold(connection)
             yield
-            # PostgreSQL's lock ends with the connection, so that must not return to the pool.
+            # The lock of PostgreSQL ends with its connection, which must not return to the pool.
             connection.invalidate()
     finally:
         lock.release()

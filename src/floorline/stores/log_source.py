@@ -1,4 +1,4 @@
-"""Reads a log to draw conclusions from: a store beside its writer, or an exported file."""
+"""Reading of a log for analysis, from a store in use or from an exported file."""
 
 from __future__ import annotations
 
@@ -28,14 +28,30 @@ from floorline.sla import SLA
 from floorline.stores.open_store import open_beside
 from floorline.zoo import Zoo
 
-_FIX = "give a store's URL such as sqlite:///floorline.db, or a .jsonl file of 'store export'"
+_FIX = (
+    "give a store's URL such as sqlite:///floorline.db, or a .jsonl file that 'store export' wrote"
+)
 
 
 class LogDigest:
-    """Position range, time range and SHA-256 of the events that passed through it.
+    """Iterator over events that records their positions, times and SHA-256.
 
-    The digest is over the lengths (8 bytes, big-endian) and bodies of the events in their
-    serialised form, so that two logs with the same digest hold the same events.
+    The digest is that of the serialised events, each after its length (8 bytes, big-endian). So
+    two logs with equal digests contain the same events.
+
+    Parameters
+    ----------
+    events
+        Positions and events of a log.
+
+    Attributes
+    ----------
+    events
+        Number of events so far.
+    first, last
+        Positions of the first and the last event; None before the first.
+    earliest, latest
+        Unix times in seconds; None before the first event with a time.
     """
 
     def __init__(self, events: Iterator[tuple[int, Event]]) -> None:
@@ -55,7 +71,7 @@ class LogDigest:
             self.events += 1
             self.first = position if self.first is None else self.first
             self.last = position
-            # Events of nobody's clock are at 0, which says nothing of when they were.
+            # An event with time 0 was logged without a clock.
             if event.at:
                 self.earliest = event.at if self.earliest is None else min(self.earliest, event.at)
                 self.latest = event.at if self.latest is None else max(self.latest, event.at)
@@ -69,12 +85,17 @@ class LogDigest:
 
 @contextmanager
 def reading_log(source: str) -> Iterator[LogDigest]:
-    """Open a log by the URL of a store, or by the path of a SQLite store or an exported file.
+    """Open a log for reading.
+
+    Parameters
+    ----------
+    source
+        URL of a store, path of a SQLite store, or path of an exported .jsonl file.
 
     Raises
     ------
     InvalidInput
-        If it is none of these.
+        If the source is none of these.
     DataError
         While reading, if a line of an exported file is damaged.
     """
@@ -99,7 +120,7 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def without_password(source: str) -> str:
-    """Name of a log as it may be shown.
+    """Return the source of a log with its password replaced by asterisks.
 
     Examples
     --------
@@ -126,7 +147,10 @@ def _exported(path: Path) -> Iterator[tuple[int, Event]]:
                 position = int(row.pop("position"))
                 event = _KINDS[row.pop("kind")](row)
             except (msgspec.DecodeError, InvalidInput, KeyError, TypeError, ValueError) as error:
-                problem = f"not a line of an exported log ({type(error).__name__}: {error})"
+                problem = (
+                    f"not a line of an exported log ({type(error).__name__}: {error}); export the "
+                    "log again"
+                )
                 raise DataError(path, problem, row=number) from error
             yield position, event
 

@@ -1,4 +1,4 @@
-"""Opens durable stores without loading a database library before one is needed."""
+"""Opening of durable stores; the database library is imported only then."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
 
 def open_store(url: str, *, max_pending: int = 20_000, patience: float = 5.0) -> SqlStore:
-    """Open a store as its only writer; arguments and errors as for ``SqlStore``.
+    """Open a store as its only writer.
+
+    Parameters
+    ----------
+    url, max_pending, patience
+        As in ``SqlStore``.
 
     Raises
     ------
     MissingExtra
-        If the extra that carries the database library is not installed.
+        If the extra of the database library is not installed.
+    InvalidInput, StoreUnavailable
+        As for ``SqlStore``.
     """
     with needs("gateway", "a durable store"):
         from floorline.stores.sql import SqlStore
@@ -29,14 +36,21 @@ def open_store(url: str, *, max_pending: int = 20_000, patience: float = 5.0) ->
 
 @contextmanager
 def open_beside(url: str, *, ready: bool = False) -> Iterator[Engine]:
-    """Open a store beside the process that writes to it; ``ready`` for use, or as it is.
+    """Open a store that another process may be writing to.
+
+    Parameters
+    ----------
+    url
+        URL of the store.
+    ready
+        Whether to check the version of its tables first, and to upgrade those of SQLite.
 
     Raises
     ------
     MissingExtra
-        If the extra that carries the database library is not installed.
+        If the extra of the database library is not installed.
     StoreUnavailable
-        If the database does not work, or its tables are of another version.
+        If the database raises an error, or its tables are of another version.
     """
     with needs("gateway", "a durable store"):
         from floorline.stores.engine import open_engine

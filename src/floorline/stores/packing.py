@@ -1,8 +1,8 @@
-"""Events as they lie in the table: their bytes, with long runs of zeros left out.
+"""The encoding of events in the table: their bytes without zero bytes.
 
-Most of a decision is its feature vector, and most of that is zero for a prompt of ordinary length.
-Leaving zero bytes out takes a sixth of the time of compressing and makes a decision about a quarter
-of its size (``benchmarks/bench_store.py`` measures both).
+Most of a decision is its feature vector, and most bytes of that are zero for a prompt of usual
+length. Omitting zero bytes takes a sixth of the time of compression and reduces a decision to about
+a quarter of its size (``benchmarks/bench_store.py`` measures both).
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from floorline.errors import InvalidInput
 from floorline.events import Event, decode_event, encode_event
 
 _MARK = b"\xc1"
-"""First byte of a body without its zeros; MessagePack never uses it."""
+"""First byte of a body without zero bytes; no MessagePack message starts with it."""
 _LENGTH = struct.Struct("<I")
-_WORTH = 1024
+"""Format of the length of the original body."""
+_MIN_BYTES = 1024
+"""Size of a body in bytes from which zero bytes are omitted; smaller ones gain little."""
 
 
 def pack_event(event: Event) -> bytes:
-    """Encode an event, without its zeros if that is shorter.
+    """Encode an event, without its zero bytes if that is shorter.
 
     Examples
     --------
@@ -31,22 +33,26 @@ def pack_event(event: Event) -> bytes:
     True
     """
     body = encode_event(event)
-    return drop_zeros(body) if len(body) >= _WORTH else body
+    return drop_zeros(body) if len(body) >= _MIN_BYTES else body
 
 
 def unpack_event(body: bytes) -> Event:
-    """Decode what ``pack_event`` wrote.
+    """Decode the bytes of ``pack_event``.
 
     Raises
     ------
     InvalidInput
-        If the bytes are damaged, or an event of a version this Floorline does not know.
+        If the bytes are damaged, or are an event of an unknown version.
     """
     return decode_event(restore_zeros(body) if body[:1] == _MARK else body)
 
 
 def drop_zeros(body: bytes) -> bytes:
-    """Mark, length, one bit per byte (1 where it is not zero), the bytes that are not zero."""
+    """Return a body without its zero bytes, or the body itself if that is shorter.
+
+    The format is the mark, the length of the body, one bit per byte (1 if it is not zero), and the
+    bytes that are not zero.
+    """
     values = np.frombuffer(body, np.uint8)
     kept = values != 0
     packed = b"".join(
@@ -56,7 +62,7 @@ def drop_zeros(body: bytes) -> bytes:
 
 
 def restore_zeros(packed: bytes) -> bytes:
-    """Undo ``drop_zeros``.
+    """Return the body that ``drop_zeros`` packed.
 
     Raises
     ------
@@ -69,11 +75,11 @@ def restore_zeros(packed: bytes) -> bytes:
         middle = start + (length + 7) // 8
         bits = np.frombuffer(packed, np.uint8, middle - start, start)
         kept = np.unpackbits(bits, count=length).view(bool)
-        given = np.frombuffer(packed, np.uint8, offset=middle)
-        if len(given) != np.count_nonzero(kept):
+        nonzero = np.frombuffer(packed, np.uint8, offset=middle)
+        if len(nonzero) != np.count_nonzero(kept):
             raise ValueError("its end is missing")
         values = np.zeros(length, np.uint8)
-        values[kept] = given
+        values[kept] = nonzero
     except (ValueError, struct.error) as error:
         fix = f"the row is damaged: restore the store from a backup ({error})"
         raise InvalidInput("event", packed[:20], fix) from error

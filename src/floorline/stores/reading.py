@@ -1,4 +1,4 @@
-"""Reads what a store keeps."""
+"""Queries on a store: events, decisions, feedback, snapshots, prompts and documents."""
 
 from __future__ import annotations
 
@@ -9,71 +9,84 @@ import sqlalchemy as sa
 
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Event, Feedback, Recall
-from floorline.stores.engine import reported
+from floorline.stores.engine import store_errors
 from floorline.stores.packing import unpack_event
 from floorline.stores.schema import documents, events, prompts, snapshots
 
-_PAGE = 1000
-_MOST_NAMES = 5000
+_PAGE_SIZE = 1000
+"""Number of events read in one transaction; bounds its duration and the memory."""
+_MAX_IDS_PER_QUERY = 5000
+"""Number of ids in one query; databases limit the number of its parameters."""
 
 
 class LogReader:
-    """What is durable in a store; works beside the process that writes it.
+    """Reader of the durable content of a store, also while another process writes it.
 
-    Every method may raise StoreUnavailable if the database does not work.
+    Every method raises StoreUnavailable if the database raises an error.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
 
     def read(self, start: int = 0) -> Iterator[Event]:
-        """Yield events from position ``start`` on.
+        """Yield the events from position ``start`` on.
 
         Raises
         ------
         InvalidInput
-            If events from there on were deleted.
+            If the event at ``start`` was deleted.
         """
         for _, event in self.numbered(start):
             yield event
 
     def numbered(self, start: int = 0) -> Iterator[tuple[int, Event]]:
-        """Yield positions and events from ``start`` on; errors as for ``read``."""
+        """Yield the positions and events from position ``start`` on.
+
+        Raises
+        ------
+        InvalidInput
+            If the event at ``start`` was deleted.
+        """
         first = self.first()
         if start < first:
             raise InvalidInput("start", start, f"read from {first} on; older events were deleted")
         columns = sa.select(events.c.position, events.c.body).order_by(events.c.position)
         while True:
-            # In pages, so that no reading keeps a transaction open while its reader thinks.
-            rows = self._rows(columns.where(events.c.position >= start).limit(_PAGE))
+            # One transaction per page, so that none stays open while the caller works.
+            rows = self._rows(columns.where(events.c.position >= start).limit(_PAGE_SIZE))
             for row in rows:
                 yield row.position, unpack_event(row.body)
-            if len(rows) < _PAGE:
+            if len(rows) < _PAGE_SIZE:
                 return
             start = rows[-1].position + 1
 
     def first(self) -> int:
-        """Position of the oldest event that is still kept."""
+        """Return the position of the oldest event that is not deleted."""
         (row,) = self._rows(sa.select(sa.func.min(events.c.position)))
         return row[0] or 0
 
     def end(self) -> int:
-        """Number of events ever stored, deleted ones included."""
+        """Return the number of all events ever stored, including deleted ones."""
         (row,) = self._rows(sa.select(sa.func.max(events.c.position)))
         return 0 if row[0] is None else row[0] + 1
 
     def decision(self, id: str) -> Decision | None:
-        """Return the decision of an id; None if the log has none."""
+        """Return the decision with an id; None if the log has none."""
         return self.decisions([id]).get(id)
 
     def decisions(self, ids: Sequence[str]) -> dict[str, Decision]:
-        """Return the decisions of many ids; those that the log lacks are left out."""
+        """Return the decisions with these ids that are in the log, by id."""
         found = {}
-        for start in range(0, len(ids), _MOST_NAMES):
+        for start in range(0, len(ids), _MAX_IDS_PER_QUERY):
             query = (
                 sa.select(events.c.body)
                 .where(
-                    events.c.decision.in_(ids[start : start + _MOST_NAMES]),
+                    events.c.decision.in_(ids[start : start + _MAX_IDS_PER_QUERY]),
                     events.c.kind.in_(("decision", "recall")),
                 )
                 .order_by(events.c.position)
@@ -86,9 +99,9 @@ class LogReader:
         return found
 
     def feedback_of(self, decision: str) -> tuple[dict[str, float], list[str]]:
-        """Latest score of each judged model, and the keys of the messages that came.
+        """Return the latest score of each model, and the keys of the feedback messages.
 
-        A message that was sent again counts once.
+        A message that was sent several times counts once.
         """
         query = (
             sa.select(events.c.body)
@@ -96,21 +109,21 @@ class LogReader:
             .order_by(events.c.position)
         )
         scores: dict[str, float] = {}
-        heard: list[str] = []
+        keys: list[str] = []
         for (body,) in self._rows(query):
             event = unpack_event(body)
             if isinstance(event, Recall):
-                # Holds all that was said before, some of which may be deleted by now.
+                # It contains all earlier feedback, of which some events may be deleted.
                 scores.update(event.scores)
-                heard += [key for key in event.keys if key not in heard]
-            elif isinstance(event, Feedback) and event.key not in heard:
+                keys += [key for key in event.keys if key not in keys]
+            elif isinstance(event, Feedback) and event.key not in keys:
                 scores[event.model] = float(event.score)
                 if event.key:
-                    heard.append(event.key)
-        return scores, heard
+                    keys.append(event.key)
+        return scores, keys
 
     def decision_of(self, completion: str) -> str | None:
-        """Newest decision that a call with this completion id was made for."""
+        """Return the newest decision whose call has this completion id; None if there is none."""
         query = (
             sa.select(events.c.decision)
             .where(events.c.completion == completion)
@@ -121,39 +134,39 @@ class LogReader:
         return rows[0].decision if rows else None
 
     def spend(self, key: str, since: float = 0.0) -> float:
-        """What calls of decisions made with an API key since a time really cost."""
-        made = (
+        """Return the real costs of all decisions made with an API key since a Unix time."""
+        decisions = (
             sa.select(events.c.decision)
             .where(events.c.key == key, events.c.at >= since, events.c.kind == "decision")
             .scalar_subquery()
         )
-        # The first outcome of a call counts, as it does for the router.
-        firsts = (
+        # The first outcome of a call counts, as in the router.
+        first_outcomes = (
             sa.select(sa.func.min(events.c.position))
-            .where(events.c.decision.in_(made), events.c.kind == "outcome")
+            .where(events.c.decision.in_(decisions), events.c.kind == "outcome")
             .group_by(events.c.decision, events.c.model)
             .scalar_subquery()
         )
-        query = sa.select(sa.func.sum(events.c.cost)).where(events.c.position.in_(firsts))
+        query = sa.select(sa.func.sum(events.c.cost)).where(events.c.position.in_(first_outcomes))
         (row,) = self._rows(query)
         return float(row[0] or 0.0)
 
     def last_snapshot(self) -> tuple[int, bytes] | None:
-        """Position and body of the newest snapshot; None before the first."""
+        """Return the position and the body of the newest snapshot; None if there is none."""
         query = sa.select(snapshots.c.position, snapshots.c.body)
         rows = self._rows(query.order_by(snapshots.c.position.desc()).limit(1))
         return (rows[0].position, rows[0].body) if rows else None
 
     def prompt(self, decision: str) -> bytes | None:
-        """Stored prompt of a decision; None if there is none."""
+        """Return the stored prompt of a decision; None if there is none."""
         rows = self._rows(sa.select(prompts.c.body).where(prompts.c.decision == decision))
         return rows[0].body if rows else None
 
     def documents(self, kind: str) -> dict[str, bytes]:
-        """Bodies of all documents of a kind, by name."""
+        """Return the bodies of all documents of a kind, by name."""
         query = sa.select(documents.c.name, documents.c.body).where(documents.c.kind == kind)
         return {row.name: row.body for row in self._rows(query.order_by(documents.c.name))}
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        with reported(self.engine), self.engine.connect() as connection:
+        with store_errors(self.engine), self.engine.connect() as connection:
             return connection.execute(query).all()

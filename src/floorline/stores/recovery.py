@@ -1,4 +1,4 @@
-"""Brings a router back to where its log ends."""
+"""Recovery of a router: the last snapshot, then the events of the log after it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from floorline.stores.reading import LogReader
 
 
 class Recoverable(Protocol):
-    """What a router can do to get back; see ``Router``."""
+    """The methods of ``Router`` that recovery needs."""
 
     def restore(self, snapshot: bytes, find: Callable[[list[str]], dict[str, Decision]]) -> None:
-        """Take over a state; ``find`` looks decisions up that it only names."""
+        """Restore a snapshot; ``find`` returns the decisions that it refers to by id."""
         ...
 
     def apply(self, events: Iterable[Event]) -> None:
-        """Fold events."""
+        """Fold events into the state."""
         ...
 
 
 def recover(router: Recoverable, store: LogReader) -> int:
-    """Restore the last snapshot, if there is one, and fold the log from there on.
+    """Restore the last snapshot, if there is one, and fold the events after it.
 
-    Returns the number of events that the state is now a fold of.
+    Returns
+    -------
+    Number of events in the state
 
     Raises
     ------
     SnapshotMismatch
-        If the snapshot is one of a router built otherwise, or not of this log.
+        If the snapshot belongs to a router with other parameters, or to another log.
     """
     last = store.last_snapshot()
     end = store.end()
@@ -39,7 +41,7 @@ def recover(router: Recoverable, store: LogReader) -> int:
         position, body = last
         if position > end:
             raise SnapshotMismatch(
-                f"the snapshot is of {position} events, the log has {end}: "
+                f"the snapshot is of {position} events, but the log has only {end}: "
                 "restore the whole store from one backup"
             )
         router.restore(body, store.decisions)

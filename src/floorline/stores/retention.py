@@ -1,4 +1,4 @@
-"""Deletes what a store need not keep any longer."""
+"""Deletion of old events and prompts from a store."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from floorline.stores.engine import reported
+from floorline.stores.engine import store_errors
 from floorline.stores.schema import events, prompts, snapshots
 
-_AT_ONCE = 5000
-_PAGES_AT_ONCE = 2000
+_EVENTS_PER_TRANSACTION = 5000
+"""Number of events deleted in one transaction, so that the writer can commit between two."""
+_PAGES_PER_TRANSACTION = 2000
+"""Number of free pages returned in one transaction, for the same reason."""
 
 
 class Deleted(NamedTuple):
-    """How much was deleted; ``kept`` is the position of the oldest event still there."""
+    """Result of a deletion.
+
+    Parameters
+    ----------
+    events, prompts
+        Numbers of deleted events and prompts.
+    kept
+        Position of the oldest event that is not deleted.
+    """
 
     events: int
     prompts: int
@@ -24,32 +34,40 @@ class Deleted(NamedTuple):
 def vacuum(engine: sa.Engine, before: float) -> Deleted:
     """Delete events and prompts that are older than a Unix time.
 
-    Of the log the oldest part goes, up to the first event that is not older, but nothing that
-    recovery needs: neither what follows the last snapshot nor what that refers to. Works beside
-    the process that writes the store, in pieces between which that can commit.
+    The oldest events are deleted, up to the first one that is not older. Events that recovery needs
+    stay: those after the last snapshot and those that it refers to. Another process may write the
+    store meanwhile; the deletion consists of small transactions.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+    before
+        Unix time in seconds.
 
     Raises
     ------
     StoreUnavailable
-        If the database does not work.
+        If the database raises an error.
     """
-    with reported(engine):
+    with store_errors(engine):
         with engine.connect() as connection:
             start = connection.scalar(sa.select(sa.func.min(events.c.position))) or 0
             end = _end(connection, start, before)
-        for position in range(start, end, _AT_ONCE):
+        for position in range(start, end, _EVENTS_PER_TRANSACTION):
             with engine.begin() as connection:
-                stop = min(end, position + _AT_ONCE)
+                stop = min(end, position + _EVENTS_PER_TRANSACTION)
                 connection.execute(events.delete().where(events.c.position < stop))
         with engine.begin() as connection:
-            gone = connection.execute(prompts.delete().where(prompts.c.at < before)).rowcount
+            old_prompts = prompts.delete().where(prompts.c.at < before)
+            deleted_prompts = connection.execute(old_prompts).rowcount
         if engine.dialect.name == "sqlite":
-            _give_back(engine)
-    return Deleted(max(0, end - start), gone, max(start, end))
+            _return_free_pages(engine)
+    return Deleted(max(0, end - start), deleted_prompts, max(start, end))
 
 
 def _end(connection: sa.Connection, start: int, before: float) -> int:
-    """Position of the first event that stays."""
+    """Return the position of the first event that stays."""
     needed = connection.scalar(
         sa.select(snapshots.c.oldest).order_by(snapshots.c.position.desc()).limit(1)
     )
@@ -58,17 +76,17 @@ def _end(connection: sa.Connection, start: int, before: float) -> int:
     young = connection.scalar(
         sa.select(sa.func.min(events.c.position)).where(events.c.at >= before)
     )
-    # The last event stays in any case: it says how long the log is.
+    # The last event always stays, because its position is the length of the log.
     last = connection.scalar(sa.select(sa.func.max(events.c.position))) or 0
     return int(min(needed, last if young is None else young, last))
 
 
-def _give_back(engine: sa.Engine) -> None:
-    """Shrink SQLite's file by its free pages, a few at a time."""
+def _return_free_pages(engine: sa.Engine) -> None:
+    """Shrink the SQLite file by its free pages, in small transactions."""
     with engine.connect() as connection:
         free = connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
-    for _ in range(0, free, _PAGES_AT_ONCE):
+    for _ in range(0, free, _PAGES_PER_TRANSACTION):
         with engine.begin() as connection:
-            # It goes on page by page as its result is read, of which SQLAlchemy sees nothing.
+            # SQLite frees one page for each row of the result, which SQLAlchemy does not fetch.
             driver: Any = connection.connection.driver_connection
-            driver.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            driver.execute(f"PRAGMA incremental_vacuum({_PAGES_PER_TRANSACTION})").fetchall()

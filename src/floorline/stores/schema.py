@@ -1,15 +1,15 @@
-"""Tables of a durable store."""
+"""The tables of a durable store and their version."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 HEAD = "0001"
-"""Version of these tables; a migration leads to it."""
+"""Version of these tables; the newest migration leads to it."""
 
 metadata = sa.MetaData()
 
-# Only an INTEGER is SQLite's own row number; any other type costs a second tree.
+# In SQLite only a primary key of type INTEGER is the row number; others need a second tree.
 _POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 events = sa.Table(

@@ -1,4 +1,4 @@
-"""The durable store: SQLite in one file by default, PostgreSQL by URL."""
+"""The durable store of a server: event log, snapshots, prompts, documents and API keys in SQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from floorline.events import Event, Outcome
 from floorline.stores.commit import GroupCommit
-from floorline.stores.engine import open_engine, reported
+from floorline.stores.engine import open_engine, store_errors
 from floorline.stores.keys import KeyStore
 from floorline.stores.reading import LogReader
 from floorline.stores.schema import documents, events, snapshots
@@ -18,31 +18,31 @@ from floorline.stores.wal_checkpointer import Checkpointer
 from floorline.stores.writing import EventWriter, Prompt
 
 _SNAPSHOTS_KEPT = 2
+"""Number of snapshots that are kept: the newest and the one before it."""
 
 
 class SqlStore(LogReader):
-    """Event log, snapshots, prompts, documents and API keys in a database, of which it is the
-    only writer.
+    """Event log, snapshots, prompts, documents and API keys in a database with one writer.
 
-    ``append`` queues an event and returns; one thread commits what has queued up. What looks
-    something up (all but ``read``) sees what is durable.
+    ``append`` queues an event and returns. One thread commits the queued events together. Queries
+    return durable content only; ``read`` commits the queue first.
 
     Parameters
     ----------
     url
         ``sqlite:///path/to/file.db`` or ``postgresql://user@host/database``.
     max_pending
-        Most events that wait for a commit.
+        Maximum number of events that wait for a commit.
     patience
-        Seconds for which ``committed`` and ``flush`` wait by default.
+        Default timeout of ``committed`` and ``flush``, in seconds.
 
     Raises
     ------
     InvalidInput
-        If the URL is not one of a store.
+        If the URL is not that of a store.
     StoreUnavailable
-        If the database does not work, another process writes to it, or its tables are those of
-        a newer Floorline. Later also by methods, if the database does not work then.
+        If the database raises an error, another process writes to it, or its tables belong to a
+        newer Floorline. Methods raise it too, if the database raises an error later.
 
     Attributes
     ----------
@@ -74,13 +74,20 @@ class SqlStore(LogReader):
         Raises
         ------
         StoreUnavailable
-            If too many wait already, or the store failed for good. The event is not queued then.
+            If too many events wait already, or the store failed permanently. Then the event is not
+            queued.
         """
-        # Nobody waits for an outcome; the next decision's commit takes it along.
+        # Outcomes are not urgent: they are committed with the next decision.
         self._commits.append(event, urgent=not isinstance(event, Outcome))
 
     def append_prompt(self, decision: str, prompt: bytes) -> None:
-        """Queue a decision's prompt; errors as for ``append``."""
+        """Queue the prompt of a decision.
+
+        Raises
+        ------
+        StoreUnavailable
+            As for ``append``.
+        """
         self._commits.append(Prompt(decision, prompt), numbered=False)
 
     def __len__(self) -> int:
@@ -88,48 +95,65 @@ class SqlStore(LogReader):
 
     @property
     def durable(self) -> int:
-        """Number of events that are committed."""
+        """Number of committed events."""
         return self._commits.durable
 
     @property
     def failure(self) -> str | None:
-        """Why commits fail at present; None if they do not."""
+        """Cause of the present failure of commits; None if they succeed."""
         return self._commits.failure
 
     async def committed(self, position: int | None = None, *, timeout: float | None = None) -> None:
-        """Wait until the first ``position`` events are durable; by default all so far.
+        """Wait until events are durable.
+
+        Parameters
+        ----------
+        position
+            Number of events. Default: all so far.
+        timeout
+            Seconds to wait. Default: ``patience``.
 
         Raises
         ------
         StoreUnavailable
-            If they are not within ``timeout`` seconds, or commits have failed for that long. They
-            stay queued all the same.
+            If they are not durable within the timeout, or commits have failed for as long. They
+            stay queued.
         """
         await self._commits.committed(position, timeout)
 
     def flush(self, position: int | None = None, *, timeout: float | None = None) -> None:
-        """Block until events are durable, by default with all prompts; as ``committed`` else."""
+        """Block until events are durable; by default all events and all prompts.
+
+        Parameters and errors are those of ``committed``.
+        """
         self._commits.flush(position, timeout)
 
     def read(self, start: int = 0) -> Iterator[Event]:
-        """Yield events from position ``start`` on, after a ``flush``.
+        """Yield the events from position ``start`` on, after a ``flush``.
 
         Raises
         ------
         InvalidInput
-            If events from there on were deleted.
+            If the event at ``start`` was deleted.
         """
         self.flush()
         yield from super().read(start)
 
     def write_snapshot(self, position: int, body: bytes, oldest: str | None = None) -> None:
-        """Keep the state that the first ``position`` events led to, as soon as those are durable.
+        """Write a snapshot after its events are durable.
 
-        ``oldest`` is the decision that the state has remembered longest, if any: what the log says
-        from there on must not be deleted, as the snapshot may refer to it.
+        Parameters
+        ----------
+        position
+            Number of events in the state.
+        body
+            The snapshot.
+        oldest
+            Id of the oldest decision in the router's memory, if any. Events from it on must not be
+            deleted, because the snapshot can refer to them.
         """
         self.flush(position)
-        with reported(self.engine), self.engine.begin() as connection:
+        with store_errors(self.engine), self.engine.begin() as connection:
             needed = position
             if oldest is not None:
                 query = sa.select(sa.func.max(events.c.position)).where(
@@ -152,24 +176,24 @@ class SqlStore(LogReader):
             connection.execute(snapshots.delete().where(snapshots.c.position.not_in(kept)))
 
     def put_document(self, kind: str, name: str, body: bytes) -> None:
-        """Keep a small document durably, in place of an older one of its name."""
+        """Write a small document durably; it replaces an older one of the same name."""
         row = {"kind": kind, "name": name, "body": body}
-        with reported(self.engine), self.engine.begin() as connection:
+        with store_errors(self.engine), self.engine.begin() as connection:
             connection.execute(_document(kind, name))
             connection.execute(documents.insert(), row)
 
     def drop_document(self, kind: str, name: str) -> bool:
-        """Delete a document; False if there is none."""
-        with reported(self.engine), self.engine.begin() as connection:
+        """Delete a document; return False if there is none."""
+        with store_errors(self.engine), self.engine.begin() as connection:
             return connection.execute(_document(kind, name)).rowcount > 0
 
     def close(self) -> None:
-        """Make everything durable and let another process write.
+        """Commit all events and prompts, and release the writer's lock.
 
         Raises
         ------
         StoreUnavailable
-            If something cannot be made durable now. It is lost then; nobody was told otherwise.
+            If an event or a prompt cannot be committed. It is lost; it was not acknowledged.
         """
         try:
             self._commits.close(None)

@@ -1,36 +1,36 @@
-"""Brings the tables of a store to the version that this Floorline knows."""
+"""Creation, upgrade and check of the tables of a store."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from floorline.errors import StoreUnavailable
-from floorline.stores.engine import reported, shown
+from floorline.stores.engine import store_errors, url_without_password
 from floorline.stores.schema import HEAD, metadata
 
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 
 def version(engine: sa.Engine) -> str | None:
-    """Version of a store's tables; None if it has none."""
-    with reported(engine), engine.connect() as connection:
+    """Return the version of a store's tables; None if it has no tables."""
+    with store_errors(engine), engine.connect() as connection:
         if not sa.inspect(connection).has_table(_VERSION.name):
             return None
         return connection.execute(sa.select(_VERSION.c.version_num)).scalar()
 
 
 def is_current(engine: sa.Engine) -> bool:
-    """Whether a store's tables are those of this Floorline."""
+    """Return whether the tables have the version of this Floorline."""
     return version(engine) == HEAD
 
 
 def upgrade(engine: sa.Engine) -> bool:
-    """Create or upgrade the tables, all or nothing; False if there was nothing to do.
+    """Create or upgrade the tables in one transaction; return False if they are current.
 
     Raises
     ------
     StoreUnavailable
-        If the tables were made by a newer Floorline, or the database does not work.
+        If the tables were created by a newer Floorline, or the database raises an error.
     """
     found = version(engine)
     if found == HEAD:
@@ -43,8 +43,8 @@ def upgrade(engine: sa.Engine) -> bool:
 
 
 def _create(engine: sa.Engine) -> None:
-    """Make all tables at once, as the migrations would have (a test compares them)."""
-    with reported(engine), engine.begin() as connection:
+    """Create all tables at once; a test compares them with those of the migrations."""
+    with store_errors(engine), engine.begin() as connection:
         metadata.create_all(connection)
         stamp = sa.Table(
             _VERSION.name, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True)
@@ -54,8 +54,14 @@ def _create(engine: sa.Engine) -> None:
 
 
 def migrate(engine: sa.Engine, found: str | None) -> None:
-    """Run the migrations that lead from a version to this Floorline's; errors as ``upgrade``."""
-    # Takes longer to import than all the rest of a start.
+    """Run the migrations from a version to that of this Floorline.
+
+    Raises
+    ------
+    StoreUnavailable
+        As for ``upgrade``.
+    """
+    # Imported here, because Alembic takes longer to import than the rest of a start.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -66,21 +72,22 @@ def migrate(engine: sa.Engine, found: str | None) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
         raise StoreUnavailable(
-            f"the store {shown(engine.url)} has tables of version {found!r}, this Floorline knows "
-            f"versions up to {HEAD!r}: install the Floorline that wrote it, or a newer one"
+            f"the store {url_without_password(engine.url)} has tables of version {found!r}, this "
+            f"Floorline supports versions up to {HEAD!r}: install the version of Floorline that "
+            "wrote it, or a newer one"
         )
-    with reported(engine), engine.begin() as connection:
+    with store_errors(engine), engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
 def check(engine: sa.Engine) -> None:
-    """Make sure of the tables: those in SQLite are upgraded, others must have been.
+    """Upgrade the tables of SQLite; check the version of those of PostgreSQL.
 
     Raises
     ------
     StoreUnavailable
-        If they are of another version.
+        If the tables are of another version.
     """
     if engine.dialect.name == "sqlite":
         upgrade(engine)
@@ -89,6 +96,6 @@ def check(engine: sa.Engine) -> None:
     if found != HEAD:
         state = "no tables" if found is None else f"tables of version {found!r}"
         raise StoreUnavailable(
-            f"the store {shown(engine.url)} has {state}, this Floorline needs version {HEAD!r}: "
-            "run 'floorline store migrate'"
+            f"the store {url_without_password(engine.url)} has {state}, this Floorline needs "
+            f"version {HEAD!r}: run 'floorline store migrate'"
         )

@@ -1,4 +1,4 @@
-"""Moves SQLite's write-ahead log into the database beside the commits instead of within them."""
+"""The thread that moves SQLite's write-ahead log into the database, so that commits need not."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-_EVERY = 0.5
+_INTERVAL_SECONDS = 0.5
+"""Time between two checkpoints; it bounds the size of the write-ahead log."""
 
 
 class Checkpointer:
-    """A thread that checkpoints now and then, if anything was committed since.
+    """Thread that checkpoints the write-ahead log if there were commits since the last time.
 
-    By default SQLite does so within every thousandth page's commit, and syncs the disk there: all
-    who wait for that commit wait for the disk.
+    By default SQLite checkpoints in the commit of every thousandth page. That commit, and everyone
+    who waits for it, then waits for a sync of the disk.
 
     Parameters
     ----------
     engine
-        Of a store in SQLite.
+        Engine of a SQLite store.
     committed
-        Tells how much is committed.
+        Returns the number of committed events.
     """
 
     def __init__(self, engine: sa.Engine, committed: Callable[[], int]) -> None:
@@ -34,13 +35,13 @@ class Checkpointer:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread; SQLite checkpoints by itself when the last connection closes."""
+        """End the thread. SQLite checkpoints when the last connection is closed."""
         self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
         done = self._committed()
-        while not self._stop.wait(_EVERY):
+        while not self._stop.wait(_INTERVAL_SECONDS):
             now = self._committed()
             if now != done:
                 done = now
@@ -49,10 +50,10 @@ class Checkpointer:
     def _checkpoint(self) -> None:
         try:
             with self._engine.connect() as connection:
-                # PASSIVE waits for nobody and nobody waits for it.
+                # PASSIVE does not wait for readers and writers and does not block them.
                 driver = connection.connection.driver_connection
                 assert driver is not None
                 driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except (SQLAlchemyError, sqlite3.Error):
-            # A disk that is full or gone: commits say so, and this is tried again.
+            # If the disk is full or missing, the commits report it. The next checkpoint retries.
             return

@@ -1,4 +1,4 @@
-"""Writes events and prompts to the tables."""
+"""The writer of a store's log: it inserts batches of events and prompts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from floorline.errors import FloorlineError, StoreUnavailable
 from floorline.events import Decision, Event, Feedback, Outcome, Recall
-from floorline.stores.engine import reason, reported, shown
+from floorline.stores.engine import database_message, store_errors, url_without_password
 from floorline.stores.lock import WriterLock
 from floorline.stores.packing import pack_event
 from floorline.stores.schema import events, prompts
@@ -25,7 +25,7 @@ class Prompt(NamedTuple):
 
 
 class LogConflict(FloorlineError):
-    """Somebody else wrote to the log; this process cannot go on."""
+    """Another process wrote to the log, so this process cannot continue."""
 
 
 _COLUMNS = (
@@ -43,54 +43,73 @@ _Row = tuple[int, str, float, str | None, str | None, str | None, str | None, fl
 
 
 class _Batch(NamedTuple):
-    """Rows to commit; ``vital`` if some of them are acknowledged once they are durable."""
+    """Rows to commit.
+
+    Parameters
+    ----------
+    events, prompts
+        The rows.
+    sync
+        Whether to sync the disk, because an event is acknowledged after the commit.
+    """
 
     events: list[_Row]
     prompts: list[dict[str, Any]]
-    vital: bool
+    sync: bool
 
 
 class EventWriter:
-    """Sink of a group commit: one connection that alone writes the log."""
+    """Sink of a group commit: the only connection that writes the log.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+
+    Raises
+    ------
+    StoreUnavailable
+        If another process holds the writer's lock of a SQLite store.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._lock = WriterLock(engine)
         self._connection: sa.Connection | None = None
-        # Whether the last commit may have happened although it failed.
+        # Whether the last commit is in doubt: it raised an error but may have been executed.
         self._in_doubt = False
-        # Compiled once and given tuples, which halves what each row takes.
+        # The statement is compiled once and executed with tuples, which halves the time per row.
         make: Any = type(engine.dialect)
         dialect = make(paramstyle="qmark" if engine.dialect.name == "sqlite" else "format")
         names = [column.name for column in _COLUMNS]
         self._insertion = str(events.insert().compile(dialect=dialect, column_keys=names))
-        self._vital: bool | None = None
+        self._sync_enabled: bool | None = None
 
     def open(self) -> None:
-        """Become the writer.
+        """Connect and take the writer's lock.
 
         Raises
         ------
         StoreUnavailable
-            If there is another one or the database does not work.
+            If another process holds the lock, or the database raises an error.
         """
-        with reported(self._engine):
+        with store_errors(self._engine):
             self._connected()
 
     def encode(self, position: int, items: Sequence[Event | Prompt]) -> _Batch:
-        """Make rows; see ``Sink``."""
+        """Convert items into rows; see ``Sink``."""
         rows: list[_Row] = []
         latest = {}
-        vital = False
+        sync = False
         for item in items:
             if isinstance(item, Prompt):
                 latest[item.decision] = item.body
             else:
                 rows.append(_row(position + len(rows), item))
-                vital = vital or not isinstance(item, Decision | Outcome)
+                sync = sync or not isinstance(item, Decision | Outcome)
         now = time.time()
         prompts = [{"decision": name, "at": now, "body": body} for name, body in latest.items()]
-        return _Batch(rows, prompts, vital)
+        return _Batch(rows, prompts, sync)
 
     def write(self, batch: _Batch) -> None:
         """Commit rows; see ``Sink``.
@@ -98,11 +117,13 @@ class EventWriter:
         Raises
         ------
         LogConflict
-            If the log holds other events at these positions.
+            If the log contains other events at these positions.
+        StoreUnavailable
+            If the database raises an error.
         """
         try:
             connection = self._connected()
-            self._sync(connection, batch.vital)
+            self._set_sync(connection, batch.sync)
             with connection.begin():
                 if not (self._in_doubt and self._is_there(connection, batch.events)):
                     self._insert(connection, batch)
@@ -111,13 +132,13 @@ class EventWriter:
         except (SQLAlchemyError, StoreUnavailable) as error:
             self._in_doubt = True
             self._disconnect()
-            raise StoreUnavailable(
-                f"the store {shown(self._engine.url)} cannot be written: {reason(error)}"
-            ) from error
+            store = url_without_password(self._engine.url)
+            message = database_message(error)
+            raise StoreUnavailable(f"the store {store} cannot be written: {message}") from error
         self._in_doubt = False
 
     def close(self) -> None:
-        """Be the writer no more."""
+        """Close the connection and release the writer's lock."""
         self._disconnect()
         self._lock.release()
 
@@ -133,25 +154,25 @@ class EventWriter:
             self._connection = connection
         return self._connection
 
-    def _sync(self, connection: sa.Connection, vital: bool) -> None:
-        """Let SQLite sync the disk for what is acknowledged, and leave the rest to the system.
+    def _set_sync(self, connection: sa.Connection, sync: bool) -> None:
+        """Make SQLite sync the disk for a batch, or leave that to the operating system.
 
-        A decision survives the end of the process either way; syncing it for the case that the
-        machine loses power would hold every answer up by milliseconds.
+        Decisions and outcomes survive the end of the process in both cases. Syncing them, for the
+        case that the machine loses power, would delay every answer by milliseconds.
         """
-        if connection.dialect.name == "sqlite" and vital != self._vital:
-            # On the driver's own connection, as it cannot be changed inside a transaction.
+        if connection.dialect.name == "sqlite" and sync != self._sync_enabled:
+            # On the driver's connection, because the setting cannot change in a transaction.
             driver: Any = connection.connection.driver_connection
-            driver.execute(f"PRAGMA synchronous={'FULL' if vital else 'NORMAL'}")
-            self._vital = vital
+            driver.execute(f"PRAGMA synchronous={'FULL' if sync else 'NORMAL'}")
+            self._sync_enabled = sync
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            # Never back into the pool: PostgreSQL's lock ends with the connection.
+            # The lock of PostgreSQL ends with its connection, which must not return to the pool.
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
-            self._vital = None
+            self._sync_enabled = None
 
     def _insert(self, connection: sa.Connection, batch: _Batch) -> None:
         if batch.events:
@@ -164,7 +185,13 @@ class EventWriter:
             connection.execute(prompts.insert(), batch.prompts)
 
     def _is_there(self, connection: sa.Connection, rows: list[_Row]) -> bool:
-        """Whether a batch was committed already, as far as anybody could not tell."""
+        """Return whether a batch whose commit is in doubt was committed.
+
+        Raises
+        ------
+        LogConflict
+            If the log contains other events at these positions.
+        """
         if not rows:
             return False
         stored = connection.execute(
@@ -180,8 +207,8 @@ class EventWriter:
 
     def _conflict(self) -> LogConflict:
         return LogConflict(
-            f"another process wrote to the log in {shown(self._engine.url)}: "
-            "keep one of the two and restart it"
+            f"another process wrote to the log in {url_without_password(self._engine.url)}: "
+            "stop one of the two processes and restart the other"
         )
 
 
