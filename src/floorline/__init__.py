@@ -1,21 +1,63 @@
 """Route each LLM request to the cheapest model that keeps a promised floor on quality."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from floorline import errors
 from floorline._version import __version__
-from floorline.events import Decision, Feedback, Outcome
+from floorline.core.features import SparseFeatures
+from floorline.encoders.base import Encoder
+from floorline.events import Decision, Feedback, Outcome, RequestContext
+from floorline.policies.base import Choice, History, Policy, Request
 from floorline.router import Router
 from floorline.sla import SLA, Budget
+from floorline.state.certificate import Certificate
+from floorline.state.event_log import EventLog, MemoryLog
+from floorline.state.fold import DecisionRecord
+from floorline.state.judge import Judge
 from floorline.state.status import Status
 from floorline.zoo import Model, Zoo
+
+if TYPE_CHECKING:
+    from floorline.datasets.table import RoutingTable
 
 __all__ = [
     "SLA",
     "Budget",
+    "Certificate",
+    "Choice",
     "Decision",
+    "DecisionRecord",
+    "Encoder",
+    "EventLog",
     "Feedback",
+    "History",
+    "Judge",
+    "MemoryLog",
     "Model",
     "Outcome",
+    "Policy",
+    "Request",
+    "RequestContext",
     "Router",
+    "RoutingTable",
+    "SparseFeatures",
     "Status",
     "Zoo",
     "__version__",
+    "errors",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what routing does not need, and what takes longer to import, at its first use."""
+    if name == "RoutingTable":
+        from floorline.datasets.table import RoutingTable
+
+        return RoutingTable
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

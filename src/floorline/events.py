@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.display import html_table, show_number
 from floorline.core.features import SparseFeatures, freeze
 from floorline.core.snapshots import array_from_ext, pack
 from floorline.errors import InvalidInput, check_number
@@ -115,6 +116,36 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     after: str = ""
     prediction: NDArray[np.float64] | None = None
     v: int = 2
+
+    def __repr__(self) -> str:
+        served = "declined" if self.declined else f"model={self.model!r}"
+        shown = [f"id={self.id!r}", f"sla={self.sla!r}", f"floor={self.floor:g}", served]
+        if not self.declined:
+            quality, cost = self.expected_quality, self.expected_cost
+            shown += [f"quality={show_number(quality)}", f"cost={show_number(cost)}"]
+        if self.explored:
+            shown.append("explored")
+        return f"Decision({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("served", self.model or "no model: declined"),
+            ("SLA", f"{self.sla}, floor {self.floor:g}"),
+            ("called", ", ".join(self.called) or "–"),
+            ("explored", "yes" if self.explored else "no"),
+            ("policy", self.policy),
+        ]
+        chances = self.propensities.tolist()
+        estimates = zip(self.quality.items(), self.cost.values(), chances, strict=True)
+        for (name, quality), cost, chance in estimates:
+            rows.append(
+                (
+                    f"estimates of {name}",
+                    f"quality {show_number(quality)}, cost {show_number(cost)}, "
+                    f"propensity {show_number(chance)}",
+                )
+            )
+        return html_table(f"Decision {self.id}", rows)
 
     @property
     def declined(self) -> bool:

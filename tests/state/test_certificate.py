@@ -28,14 +28,14 @@ def share(n, satisfied):
 @pytest.mark.parametrize(
     ("scores", "requests", "verdict", "reason"),
     [
-        ([], 100, "unknown", "nobody has given feedback"),
+        ([], 100, "unknown", "there is no label yet"),
         (share(10, 9), 100, "unknown", "reaches the floor 0.8"),
-        (share(40, 30), 100, "at risk", "misses the floor 0.8"),
-        (share(1000, 900), 5000, "kept", "even the lower bound"),
-        (share(1000, 700), 5000, "broken", "even the upper bound"),
-        (share(1000, 0), 1000, "broken", "even the upper bound"),
-        (share(1000, 0), 5000, "unknown", "only complaints"),
-        ([0.4] * 1000, 5000, "unknown", "only complaints"),
+        (share(40, 30), 100, "at risk", "is below the floor 0.8"),
+        (share(1000, 900), 5000, "kept", "the lower bound"),
+        (share(1000, 700), 5000, "broken", "the upper bound"),
+        (share(1000, 0), 1000, "broken", "the upper bound"),
+        (share(1000, 0), 5000, "unknown", "no label is positive"),
+        ([0.4] * 1000, 5000, "unknown", "no label is positive"),
     ],
 )
 def test_the_four_verdicts(scores, requests, verdict, reason):
@@ -45,7 +45,7 @@ def test_the_four_verdicts(scores, requests, verdict, reason):
     assert certificate.requests == requests
 
 
-def test_one_word_of_praise_makes_complaints_count():
+def test_one_positive_label_makes_complaints_count():
     ledger = ledger_of(share(1000, 1), requests=5000)
     assert certificate_of(GOLD, ledger).verdict == "broken"
     ledger.label("0", 0.0, 1.0, floor=0.8)
@@ -68,8 +68,8 @@ def test_equal_floors_average_to_themselves_however_many():
 def test_assumptions_depend_on_what_was_seen():
     full = certificate_of(GOLD, ledger_of(share(50, 40))).assumptions
     sparse = certificate_of(GOLD, ledger_of(share(50, 40), requests=60)).assumptions
-    assert not any("Unlabelled" in text for text in full)
-    assert any("Unlabelled" in text for text in sparse)
+    assert not any("represent the others" in text for text in full)
+    assert any("represent the others" in text for text in sparse)
 
 
 def test_confidence_is_the_sla_s():
@@ -85,7 +85,7 @@ def test_a_window_forgets_what_was_before_it():
     whole, recent = certificate_of(sla, ledger), window_certificate_of(sla, ledger)
     assert (whole.verdict, whole.window, whole.labels) == ("kept", None, 2400)
     assert (recent.verdict, recent.window, recent.labels) == ("broken", 400, 400)
-    assert any("this look" in text for text in recent.assumptions)
+    assert any("this window at this time" in text for text in recent.assumptions)
     early = window_certificate_of(sla, ledger_of([1.0] * 100, window=400))
     assert (early.labels, early.verdict) == (100, "kept")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline._extras import needs
+from floorline.core.display import html_table, show_number
 from floorline.policies import policy_class
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
@@ -67,6 +69,26 @@ class Result(NamedTuple):
     decide_us: float
     learn_us: float
     label: str = ""
+
+    def __repr__(self) -> str:
+        scores = self.scores
+        return (
+            f"Result({self.shown!r} on {self.data!r}, seed {self.spec.seed}: "
+            f"satisfaction {show_number(scores.satisfaction)} at floor {self.spec.floor:g}, "
+            f"cost {show_number(scores.cost_per_static_mix)} of the static mix)"
+        )
+
+    def _repr_html_(self) -> str:
+        spec = self.spec
+        rows = [("floor", f"{spec.floor:g}"), ("feedback", spec.feedback), ("seed", f"{spec.seed}")]
+        for name, value in msgspec.structs.asdict(self.scores).items():
+            rows.append((name.replace("_", " "), show_number(value)))
+        for name, share in self.calls.items():
+            rows.append((f"served by {name}", f"{share:.1%}"))
+        rows.append(
+            ("median decision, learning", f"{self.decide_us:.0f} µs, {self.learn_us:.0f} µs")
+        )
+        return html_table(f"{self.shown} on {self.data}", rows)
 
     @property
     def shown(self) -> str:

@@ -1,24 +1,41 @@
-"""How an SLA stands: what was promised, what was measured, and what can be said of it."""
+"""Status of an SLA: what it asks for, what was measured, and the verdict of its certificate."""
 
 from __future__ import annotations
 
 import msgspec
 
+from floorline.core.display import html_table, show_number
 from floorline.sla import SLA
 from floorline.state.certificate import Verdict, certificate_of
 from floorline.state.ledger import Ledger
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How an SLA stands.
+    """Status of an SLA.
 
-    ``satisfaction`` is the mean over all labels of served responses (None without any), ``recent``
-    that over the SLA's window. ``lower``, ``upper``, ``verdict`` and its ``reason`` are those of
-    the SLA's ``Certificate``, which says what they assume. ``spent`` is what calls cost in the
-    zoo's unit since the start, ``reserved`` what open calls are expected to cost.
-
-    ``best_fixed`` is the model of the highest estimated mean quality and ``savings`` the share of
-    what it alone is estimated to have cost that was not spent (None before the first request).
+    Attributes
+    ----------
+    sla, floor
+        Name and floor of the SLA.
+    requests, explored, declined
+        Number of requests; of these, explored and declined ones.
+    labels
+        Number of served responses with a label.
+    satisfaction, recent
+        Mean of all labels, and of those in the SLA's window; None without any.
+    lower, upper, verdict, reason
+        Bounds and verdict of the SLA's ``Certificate``, which states what they assume.
+    spent
+        Cost of all calls and labels since the start, in ``cost_unit``.
+    reserved
+        Estimated cost of the calls without an outcome.
+    cost_unit
+        ``"USD"`` or ``"J"``.
+    best_fixed
+        Model of the highest mean estimated quality; None before the first request.
+    savings
+        Share saved of the estimated cost of serving ``best_fixed`` only; None before the first
+        request.
     """
 
     sla: str
@@ -38,6 +55,31 @@ class Status(msgspec.Struct, frozen=True):
     best_fixed: str | None = None
     savings: float | None = None
     reason: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"Status({self.sla!r}: {self.verdict}, satisfaction {show_number(self.satisfaction)} "
+            f"in [{show_number(self.lower)}, {show_number(self.upper)}], floor {self.floor:g}, "
+            f"{self.requests:,} requests, {self.labels:,} labels, "
+            f"spent {show_number(self.spent)} {self.cost_unit})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("verdict", f"{self.verdict}: {self.reason}" if self.reason else self.verdict),
+            ("floor", f"{self.floor:g}"),
+            ("satisfaction", show_number(self.satisfaction)),
+            ("satisfaction in the window", show_number(self.recent)),
+            ("bounds", f"{show_number(self.lower)} to {show_number(self.upper)}"),
+            ("requests", show_number(self.requests)),
+            ("explored, declined", f"{self.explored:,}, {self.declined:,}"),
+            ("labels", show_number(self.labels)),
+            ("spent", f"{show_number(self.spent)} {self.cost_unit}"),
+            ("reserved", f"{show_number(self.reserved)} {self.cost_unit}"),
+        ]
+        if self.best_fixed is not None and self.savings is not None:
+            rows.append((f"saved against {self.best_fixed}", f"{self.savings:.1%}"))
+        return html_table(f"SLA {self.sla}", rows)
 
 
 def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:

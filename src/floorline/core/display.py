@@ -1,0 +1,35 @@
+"""Short texts and HTML tables that show an object to a person, in a console or a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+
+def show_number(value: float | None) -> str:
+    """Four significant digits of a number, with commas in thousands; a dash for None.
+
+    Examples
+    --------
+    >>> show_number(0.123456), show_number(1234567), show_number(2e-7), show_number(None)
+    ('0.1235', '1,234,567', '2e-07', '–')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Table of two columns, name and value, with every text escaped.
+
+    Examples
+    --------
+    >>> html_table("SLA <gold>", [("floor", "0.9")])
+    '<table><caption>SLA &lt;gold&gt;</caption><tr><th>floor</th><td>0.9</td></tr></table>'
+    """
+    body = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows
+    )
+    return f"<table><caption>{escape(title)}</caption>{body}</table>"
