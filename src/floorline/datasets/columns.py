@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from floorline.datasets.gaps import Gaps
+from floorline.datasets.model_columns import ModelColumns
 from floorline.datasets.reading import read_csv, read_parquet, texts
 from floorline.datasets.table import RoutingTable
-from floorline.datasets.wide import ModelColumns, wide_table
+from floorline.datasets.wide import wide_table
 from floorline.errors import DataError, InvalidInput
 
 _FIX = (

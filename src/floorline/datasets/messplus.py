@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from floorline.datasets.gaps import Gaps
+from floorline.datasets.model_columns import ModelColumns
 from floorline.datasets.reading import read_csv, read_parquet, texts
 from floorline.datasets.table import RoutingTable
-from floorline.datasets.wide import ModelColumns, wide_table
+from floorline.datasets.wide import wide_table
 from floorline.errors import DataError
 
 LABEL, ENERGY, TIME = "label_", "energy_consumption_", "inference_time_"

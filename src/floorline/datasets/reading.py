@@ -81,7 +81,7 @@ def read_parquet(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
 
 
 def numbers(
-    path: Path, frame: pl.DataFrame, column: str, *, gaps: bool, high: float = np.inf
+    path: str | Path, frame: pl.DataFrame, column: str, *, gaps: bool, high: float = np.inf
 ) -> NDArray[np.float64]:
     """Return a column as (N,) float64 in [0, high], NaN where a cell is empty.
 
@@ -125,7 +125,7 @@ def numbers(
     return values
 
 
-def texts(path: Path, frame: pl.DataFrame, column: str) -> list[str]:
+def texts(path: str | Path, frame: pl.DataFrame, column: str) -> list[str]:
     """Return a column as N texts.
 
     Raises

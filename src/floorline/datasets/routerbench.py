@@ -15,10 +15,11 @@ import polars as pl
 
 from floorline.datasets.files import check_file, data_name
 from floorline.datasets.gaps import Gaps
+from floorline.datasets.model_columns import ModelColumns
 from floorline.datasets.pickles import read_pickled_frame
 from floorline.datasets.reading import read_csv, read_parquet, texts
 from floorline.datasets.table import RoutingTable
-from floorline.datasets.wide import ModelColumns, wide_table
+from floorline.datasets.wide import wide_table
 from floorline.errors import DataError
 
 COST = "|total_cost"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -354,6 +354,80 @@ class RoutingTable:
             problem = "content does not match its digest; the file was altered or damaged"
             raise DataError(path, problem)
         return table
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        df: Any,
+        *,
+        prompt: str = "prompt",
+        quality: str | Mapping[str, str] = "{model}_quality",
+        cost: str | Mapping[str, str] = "{model}_cost",
+        models: Sequence[str] | None = None,
+        task: str | None = None,
+        latency: str | Mapping[str, str] | None = None,
+        tokens_out: str | Mapping[str, str] | None = None,
+        cost_unit: str = "USD",
+        name: str = "table",
+    ) -> Self:
+        """Make a table out of a data frame of pandas or Polars with one row per prompt.
+
+        Parameters
+        ----------
+        df
+            Data frame; its index has no meaning.
+        prompt, task
+            Column of the prompts, and of each row's task if there is one.
+        quality, cost
+            Column of each model: a pattern in which ``{model}`` stands for the model's name, such
+            as ``"{model}_cost"`` or ``"cost of {model}"``, or a mapping from model names to
+            columns. A missing quality is a gap.
+        models
+            Names of the models, in the order of the table. By default all that have a quality
+            column, in the order of these columns.
+        latency, tokens_out
+            The same for seconds per call and output tokens; None if there are none.
+        cost_unit, name
+            Unit of the costs, ``"USD"`` or ``"J"``, and name of the table.
+
+        Raises
+        ------
+        InvalidInput
+            If ``df`` is no data frame, or an argument names columns that it lacks.
+        DataError
+            If a cell is no number, out of range or missing; names its row (from 1) and column.
+        MissingExtra
+            If Polars is not installed, which also reads the frames of pandas.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> df = pl.DataFrame(
+        ...     {
+        ...         "prompt": ["2 + 2?", "Prove Fermat."],
+        ...         "small_quality": [1, 0],
+        ...         "small_cost": [1e-5, 2e-5],
+        ...         "large_quality": [1, None],
+        ...         "large_cost": [1e-3, None],
+        ...     }
+        ... )
+        >>> table = RoutingTable.from_dataframe(df)
+        >>> table.models, table.mean_quality.tolist()
+        (('small', 'large'), [0.5, 1.0])
+        """
+        from floorline.datasets.dataframe import read_dataframe
+
+        found = read_dataframe(
+            df,
+            prompt=prompt,
+            quality=quality,
+            cost=cost,
+            models=models,
+            task=task,
+            latency=latency,
+            tokens_out=tokens_out,
+        )
+        return cls(**found, cost_unit=cost_unit, name=name, source="a data frame")
 
     def _mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
         mean = masked_mean(values, self.mask)
