@@ -235,3 +235,17 @@ def test_uneven_labels_and_disagreeing_sources_are_pointed_out(build_router, vec
     assert "Sources of labels disagree" in text
     assert "begins at position 7" in text
     assert "no event has a time" in html_page(report)
+
+
+def test_names_from_outside_are_escaped_on_the_page(build_router, vector):
+    router = build_router(slas=[SLA("<b>gold</b>", floor=0.7)])
+    for number in range(20):
+        router.feedback(router.route(features=vector(number)).id, satisfied=True)
+    log = LogDigest(enumerate(router.log.read()))
+    promise = read_promise(log, None, None)
+    given = {"name": "a & b.db", "signed_by": "<script>alert(1)</script>"}
+    page = html_page(make_report(promise, SLA("<b>gold</b>", floor=0.7), log, **given))
+    for text in ("<b>gold</b>", "<script>", "a & b.db"):
+        assert text not in page
+    assert "Signed by <b>&lt;script&gt;alert(1)&lt;/script&gt;</b>" in page
+    assert "a &amp; b.db" in page

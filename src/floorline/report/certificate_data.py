@@ -1,4 +1,4 @@
-"""What a log says of one SLA, as its certificate needs it."""
+"""Fold a log into the responses of one SLA and their labels, for a certificate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from floorline.sla import SLA
 
 
 class Response(msgspec.Struct):
-    """One served response and what was said of it.
+    """One served response and its label.
 
-    ``expected`` is the estimate q̂ of its model; ``score`` its latest label and ``source`` whose
-    (None without one); ``arrived`` counts its label among all labels by when the first one came.
+    ``expected`` is the estimate q̂ of its model. ``score`` is its latest label and ``source`` the
+    source of that; both are None without a label. ``arrived`` is the position of its first label
+    among the first labels of all responses, −1 without one.
     """
 
     model: str
@@ -26,21 +27,31 @@ class Response(msgspec.Struct):
 
 
 class Promise:
-    """Fold of a log into the responses that were served under one SLA.
+    """Responses that were served under one SLA, folded from a log.
 
-    Counts as the router's own fold does: a response is judged by its latest score, a repeated
-    message counts once, calls in place of failed ones are no further requests, and a promise that
-    was withdrawn and made anew starts from nothing.
+    Counts as the router's own fold does: the latest score of a response counts, a repeated message
+    counts once, a call in place of a failed one is no further request, and an SLA that was removed
+    and set again starts from zero.
 
     Parameters
     ----------
+    sla
+        Name of the SLA.
     sources
-        Labels of other sources are passed over; None takes all.
+        Only labels of these sources count; None for all.
 
     Attributes
     ----------
+    promised
+        The SLA as the log last set it; None if the log does not set it.
+    seen
+        Names of all SLAs that the log has decisions of.
+    requests, labels, corrected
+        Numbers of requests, of labelled responses and of corrections of labels.
+    responses
+        Decision id → response.
     notes
-        What was chosen for this certificate rather than found in the log.
+        Sentences on choices of the caller that the log does not contain.
     """
 
     def __init__(self, sla: str, sources: Iterable[str] | None = None) -> None:
@@ -62,13 +73,13 @@ class Promise:
         self._heard: dict[str, set[str]] = {}
 
     def fold(self, event: Event) -> None:
-        """Take in the next event of the log."""
+        """Fold the next event of the log."""
         if isinstance(event, Decision):
             self._decision(event)
         elif isinstance(event, Feedback):
             self._feedback(event)
         elif isinstance(event, Recall):
-            # Its decision may have been deleted from the log since, with what was said of it.
+            # Its decision and labels may have been deleted from the log since.
             if event.decision.id not in self.responses:
                 self._decision(event.decision)
                 for model, score in event.scores.items():
@@ -87,7 +98,7 @@ class Promise:
             return
         self.requests += (not event.after) - event.declined
         if event.after in self.responses and self.responses[event.after].score is None:
-            # Its call failed, so nobody saw it.
+            # Its call failed, so no user received it.
             del self.responses[event.after]
         if event.declined:
             return
@@ -115,7 +126,7 @@ class Promise:
         response.score, response.source = score, event.source
 
     def replace_floor(self, floor: float) -> None:
-        """Judge by this floor in place of those that were promised."""
+        """Compare all responses with this floor instead of the floors of their requests."""
         held = [response.floor for response in self.responses.values()]
         if any(other != floor for other in held):
             mean = round(sum(held) / len(held), 12)
@@ -127,6 +138,6 @@ class Promise:
             response.floor = floor
 
     def labelled(self) -> list[Response]:
-        """Labelled responses in the order in which their first labels came."""
+        """Return the labelled responses in the order of their first labels."""
         judged = [r for r in self.responses.values() if r.score is not None]
         return sorted(judged, key=lambda response: response.arrived)

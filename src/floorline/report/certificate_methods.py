@@ -1,6 +1,7 @@
 """Intervals over the responses of a log, by the confidence sequences that hold under drift.
 
-Hedged capital is not among them: what a router that learns serves does not have a constant mean.
+Hedged capital is not among them, because it needs a constant mean, and the mean satisfaction of a
+router that learns changes.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ METHODS = {
     "ipw": "empirical-Bernstein confidence sequence, labels weighted by inverse propensity",
     "dr": "empirical-Bernstein confidence sequence over doubly robust pseudo-outcomes",
 }
-"""What can be asked for, and what a certificate calls it."""
+"""Method → its name on a certificate."""
 
 _POINTS = 240
+"""Largest number of points of a plot: about one for every three pixels."""
 
 
 class MethodPoint(NamedTuple):
-    """Mean so far and its bounds after n labels, or n requests where those are weighted."""
+    """Mean and bounds after n labels; after n requests where requests are weighted."""
 
     n: int
     mean: float
@@ -40,7 +42,7 @@ class MethodPoint(NamedTuple):
 def intervals(
     promise: Promise, method: str, rate: float | None, confidence: float
 ) -> list[MethodPoint]:
-    """Interval at up to 240 times, the last one now; none without labels.
+    """Return the interval at up to 240 times, the last of them now; an empty list without labels.
 
     Raises
     ------

@@ -1,69 +1,91 @@
-"""The interval over time, as a self-contained drawing."""
+"""Geometry of a certificate's plot; ``certificate.html.mako`` draws it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from floorline.report.certificate_methods import MethodPoint
 
 _WIDTH, _HEIGHT = 760, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 748, 12, 256
+
+_UNSETTLED = 1 / 8
+"""Share of the points, from the first, that the range of the vertical axis leaves out.
+
+The first bounds are nearly 0 and 1, and a range that holds them hides the later ones.
+"""
 
 
-def interval_svg(series: Sequence[MethodPoint], floor: float, counted: str) -> str:
-    """Draw mean, bounds and floor (dashed) over what the points count, as inline SVG.
+class Tick(NamedTuple):
+    """A mark on an axis: position in pixels, label, and alignment of the label."""
+
+    at: float
+    label: str
+    anchor: str = "end"
+
+
+class IntervalPlot(NamedTuple):
+    """Mean, bounds and floor over what the points count; lengths in pixels, y from the top.
+
+    ``band`` and ``mean`` are lists of points in the form of SVG.
+    """
+
+    width: int
+    height: int
+    left: int
+    right: int
+    bottom: int
+    middle: float
+    rows: list[Tick]
+    columns: list[Tick]
+    band: str
+    mean: str
+    floor: float
+
+
+def interval_plot(series: Sequence[MethodPoint], floor: float) -> IntervalPlot:
+    """Lay out one or more points; the vertical axis holds the floor and the settled bounds.
 
     Examples
     --------
-    >>> interval_svg([MethodPoint(1, 1.0, 0.1, 1.0)], 0.8, "labels").startswith("<svg")
-    True
+    >>> plot = interval_plot([MethodPoint(1, 1.0, 0.1, 1.0), MethodPoint(2, 0.9, 0.3, 1.0)], 0.8)
+    >>> [tick.label for tick in plot.columns]
+    ['0', '1', '2']
     """
-    last = max((point.n for point in series), default=1)
-    settled = list(series)[len(series) // 8 :] or [MethodPoint(1, floor, 0.0, 1.0)]
-    low = min([floor, *(p.lower for p in settled)])
-    high = max([floor, *(p.upper for p in settled)])
-    low, high = max(0.0, low - 0.02), min(1.0, high + 0.02)
+    last = max(point.n for point in series)
+    settled = series[int(len(series) * _UNSETTLED) :]
+    low = max(0.0, min([floor, *(p.lower for p in settled)]) - 0.02)
+    high = min(1.0, max([floor, *(p.upper for p in settled)]) + 0.02)
 
     def x(n: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * n / last
+        return round(_LEFT + (_RIGHT - _LEFT) * n / last, 1)
 
     def y(share: float) -> float:
         inside = min(max(share, low), high)
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - inside) / (high - low)
+        return round(_TOP + (_BOTTOM - _TOP) * (high - inside) / (high - low), 1)
 
-    def path(values: Sequence[tuple[float, float]]) -> str:
-        return " ".join(f"{x(n):.1f},{y(v):.1f}" for n, v in values)
+    def points(values: Sequence[tuple[float, float]]) -> str:
+        return " ".join(f"{x(n)},{y(v)}" for n, v in values)
 
     upper = [(p.n, p.upper) for p in series]
     lower = [(p.n, p.lower) for p in series]
-    mean = path([(p.n, p.mean) for p in series])
-    parts = [
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg">',
-        f"<title>Mean satisfaction with its bounds over {counted}</title>",
-    ]
-    parts += [
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
-        f'y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{100 * tick:.4g} %</text>'
-        for tick in _ticks(low, high)
-    ]
-    for tick in _ticks(0.0, float(last)):
-        # A label centred on the last tick would leave the drawing.
-        anchor = "end" if x(tick) > _WIDTH - 40 else "middle"
-        parts.append(
-            f'<text x="{x(tick):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="{anchor}">'
-            f"{tick:,.0f}</text>"
-        )
-    parts += [
-        f'<polygon class="band" points="{path(upper)} {path(lower[::-1])}"/>',
-        f'<polyline class="mean" points="{mean}"/>',
-        f'<line class="floor" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
-        f'y1="{y(floor):.1f}" y2="{y(floor):.1f}"/>',
-        f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{counted}</text>',
-        "</svg>",
-    ]
-    return "\n".join(parts)
+    counts = [(x(tick), f"{tick:,.0f}") for tick in _ticks(0.0, float(last)) if tick % 1 == 0]
+    return IntervalPlot(
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        right=_RIGHT,
+        bottom=_BOTTOM,
+        middle=(_LEFT + _WIDTH) / 2,
+        rows=[Tick(y(tick), f"{100 * tick:.4g} %") for tick in _ticks(low, high)],
+        # A label that is centred on the last tick would leave the drawing.
+        columns=[Tick(at, shown, "end" if at > _RIGHT - 28 else "middle") for at, shown in counts],
+        band=points([*upper, *lower[::-1]]),
+        mean=points([(p.n, p.mean) for p in series]),
+        floor=y(floor),
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:

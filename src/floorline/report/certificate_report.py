@@ -1,4 +1,4 @@
-"""The certificate of one SLA, with all that somebody who signs it should see."""
+"""The certificate of one SLA, with the data and the checks that its signer needs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from floorline.state.ledger import POSITIVE_LABEL
 from floorline.stores.log_source import LogDigest
 
 _SUSPICIOUS = 0.01
+"""Level of a test below which its finding is put on the page."""
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -32,7 +33,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class DataRange(msgspec.Struct, frozen=True):
-    """What was read: the log's name, its positions, times (seconds) and digest."""
+    """Range of the log that was read: positions, times in seconds since 1970, and digest."""
 
     log: str
     events: int
@@ -44,10 +45,11 @@ class DataRange(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A certificate and what it rests on; times are seconds since 1970, ``series`` over labels.
+    """A certificate and its basis; times are in seconds since 1970.
 
-    ``checks`` are signs in the data that an assumption may not hold, ``notes`` what was chosen for
-    this page. ``counted`` says what the points of ``series`` count.
+    ``checks`` are findings that an assumption may not hold, ``notes`` are choices of the caller,
+    both as sentences. ``series`` is the interval over time, and ``counted`` says what its points
+    count: "labels" or "requests".
     """
 
     certificate: Certificate
@@ -92,7 +94,7 @@ def read_promise(log: LogDigest, sla: str | None, sources: Sequence[str] | None)
 
 
 def _named(event: Event) -> str:
-    """Name of the SLA that an event speaks of; empty if it speaks of none."""
+    """Return the name of the SLA that an event belongs to; empty if it belongs to none."""
     if isinstance(event, SlaChange):
         return event.sla.name
     decision = event.decision if isinstance(event, Recall) else event
@@ -102,20 +104,20 @@ def _named(event: Event) -> str:
 def promised(
     promise: Promise, known: Sequence[SLA], floor: float | None, confidence: float | None
 ) -> SLA:
-    """Find what was promised: in the log's last change, in a configuration, or as given.
+    """Return the SLA to certify: from the log's last change, a configuration or the floor given.
 
-    A given floor is certified in place of those that held for the requests.
+    A given floor replaces the floors of the requests.
 
     Raises
     ------
     InvalidInput
-        If nobody says what the floor is.
+        If the floor is in none of them.
     """
     found = promise.promised or {sla.name: sla for sla in known}.get(promise.sla)
     if found is None:
         floors = {response.floor for response in promise.responses.values()}
         if floor is None and len(floors) != 1:
-            raise InvalidInput("floor", None, "give a floor, or the configuration that promises it")
+            raise InvalidInput("floor", None, "give a floor, or the configuration with this SLA")
         found = SLA(promise.sla, floor=floors.pop() if floor is None else floor)
     if floor is not None:
         found = msgspec.structs.replace(found, floor=check_floor("floor", floor))
@@ -134,7 +136,7 @@ def make_report(
     signed_by: str = "",
     signed_at: float = 0.0,
 ) -> Report:
-    """Certify what was promised and gather what the certificate rests on.
+    """Certify an SLA and collect the basis of the certificate.
 
     Raises
     ------
