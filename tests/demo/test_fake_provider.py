@@ -9,7 +9,7 @@ import pytest
 
 from floorline.datasets.simulated import SimulatedZoo
 from floorline.demo.fake_provider import FINGERPRINT, FakeProvider, serving
-from floorline.demo.schema_example import minimal
+from floorline.demo.schema_example import example_value
 from floorline.errors import InvalidInput
 
 WEATHER = {
@@ -58,7 +58,7 @@ def collect(provider, **given):
     return ask(provider, call)
 
 
-def test_an_answer_says_that_it_is_simulated_and_costs_what_the_zoo_draws(zoo):
+def test_an_answer_states_that_it_is_simulated_and_has_the_drawn_usage(zoo):
     provider = FakeProvider(zoo, seed=3)
     prompt = zoo.prompts[0]
     answer = complete(provider, messages=[{"role": "user", "content": prompt}])
@@ -71,7 +71,7 @@ def test_an_answer_says_that_it_is_simulated_and_costs_what_the_zoo_draws(zoo):
     assert answer.choices[0].finish_reason == "stop"
 
 
-def test_no_answer_tells_whether_the_user_would_be_satisfied(zoo):
+def test_no_answer_contains_the_satisfaction_of_the_user(zoo):
     provider = FakeProvider(zoo)
 
     async def call(client):
@@ -93,14 +93,14 @@ def test_no_answer_tells_whether_the_user_would_be_satisfied(zoo):
     assert not any("satisf" in name for name in next(iter(seen[True])))
 
 
-def test_answers_do_not_depend_on_what_was_asked_before(zoo):
+def test_answers_do_not_depend_on_earlier_requests(zoo):
     provider, other = FakeProvider(zoo, seed=3), FakeProvider(zoo, seed=3)
     first = [other.answer(prompt, "sim-large") for prompt in zoo.prompts]
     assert [provider.answer(p, "sim-large") for p in reversed(zoo.prompts)] == first[::-1]
     assert [FakeProvider(zoo, seed=4).answer(p, "sim-large") for p in zoo.prompts] != first
 
 
-def test_answers_follow_the_zoos_law(zoo):
+def test_satisfaction_has_the_probabilities_of_the_zoo(zoo):
     provider = FakeProvider(zoo)
     names = [model.name for model in zoo.models]
     drawn = [[provider.answer(p, name).satisfied for name in names] for p in zoo.prompts]
@@ -109,20 +109,20 @@ def test_answers_follow_the_zoos_law(zoo):
     assert (np.abs(np.mean(drawn, axis=0) - expected) < 5 * error).all()
 
 
-def test_a_stream_says_the_same_as_one_piece(zoo):
+def test_a_stream_has_the_content_of_the_whole_answer(zoo):
     provider = FakeProvider(zoo)
-    whole = complete(provider)
+    answer = complete(provider)
     chunks = collect(provider, stream_options={"include_usage": True})
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-    assert text == whole.choices[0].message.content
+    assert text == answer.choices[0].message.content
     assert len(chunks) > 5
-    assert chunks[-1].usage == whole.usage
+    assert chunks[-1].usage == answer.usage
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert {c.system_fingerprint for c in chunks} == {FINGERPRINT}
     assert len({c.id for c in chunks}) == 1
 
 
-def test_a_stream_tells_the_usage_only_if_asked(zoo):
+def test_a_stream_contains_the_usage_only_on_request(zoo):
     assert all(chunk.usage is None for chunk in collect(FakeProvider(zoo)))
 
 
@@ -158,7 +158,7 @@ def test_tools_are_called_with_arguments_of_their_schema(zoo):
         {"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "12 C"}]},
     ],
 )
-def test_tools_are_not_called_when_there_is_nothing_to_call_for(zoo, given):
+def test_tools_are_not_called_if_forbidden_or_answered_already(zoo, given):
     answer = complete(FakeProvider(zoo), tools=[TOOL], **given)
     assert answer.choices[0].message.tool_calls is None
     assert "simulated" in answer.choices[0].message.content
@@ -184,22 +184,22 @@ def test_json_mode_answers_in_json(zoo):
         {"type": "object", "required": ["x"], "properties": {"x": {"type": "array"}}},
     ],
 )
-def test_minimal_values_fit_their_schema(schema):
-    jsonschema.validate(minimal(schema), schema)
+def test_example_values_are_valid_for_their_schema(schema):
+    jsonschema.validate(example_value(schema), schema)
 
 
 @pytest.mark.parametrize(
     "schema", [None, 3, {"type": 3}, {"enum": []}, {"type": "array", "minItems": "many"}]
 )
-def test_what_is_no_schema_fails_nothing(schema):
-    assert minimal(schema) in ({}, [])
+def test_invalid_schemas_give_empty_values(schema):
+    assert example_value(schema) in ({}, [])
 
 
-def test_a_schema_cannot_ask_for_all_memory():
-    assert len(minimal({"type": "string", "minLength": 10**9})) <= 1000
-    endless = {"required": ["x"], "properties": {}}
-    endless["properties"]["x"] = endless
-    json.dumps(minimal(endless))
+def test_example_values_have_bounded_length_and_depth():
+    assert len(example_value({"type": "string", "minLength": 10**9})) <= 1000
+    recursive = {"required": ["x"], "properties": {}}
+    recursive["properties"]["x"] = recursive
+    json.dumps(example_value(recursive))
 
 
 def test_models_are_those_of_the_zoo(zoo):
@@ -210,7 +210,7 @@ def test_models_are_those_of_the_zoo(zoo):
     assert listed == [(model.name, FINGERPRINT) for model in zoo.models]
 
 
-def test_an_unknown_model_is_refused(zoo):
+def test_an_unknown_model_is_rejected(zoo):
     with pytest.raises(openai.NotFoundError, match="sim-nano"):
         complete(FakeProvider(zoo), model="gpt-9")
 
@@ -218,7 +218,7 @@ def test_an_unknown_model_is_refused(zoo):
 @pytest.mark.parametrize(
     "body", ["", "{", "[]", '{"model": 3}', '{"model": "sim-nano", "messages": "hi"}']
 )
-def test_a_malformed_body_is_refused_in_openais_shape(zoo, body):
+def test_a_malformed_body_is_rejected_with_openais_error_object(zoo, body):
     async def main():
         async with (
             serving(FakeProvider(zoo).app()) as url,
@@ -232,7 +232,7 @@ def test_a_malformed_body_is_refused_in_openais_shape(zoo, body):
     assert error["error"]["type"] == "invalid_request_error"
 
 
-def test_faults_come_at_their_rate_and_repeatably(zoo):
+def test_faults_have_their_rate_and_are_reproducible(zoo):
     body = {"model": "sim-nano", "messages": [{"role": "user", "content": "Why?"}]}
 
     async def statuses(**given):
@@ -254,7 +254,7 @@ def test_faults_come_at_their_rate_and_repeatably(zoo):
     assert set(asyncio.run(statuses())) == {200}
 
 
-def test_answers_take_their_share_of_the_simulated_time(zoo):
+def test_answers_take_the_scaled_simulated_time(zoo):
     provider = FakeProvider(zoo, latency=0.05)
     drawn = provider.answer("Why?", "sim-nano")
 
@@ -269,6 +269,6 @@ def test_answers_take_their_share_of_the_simulated_time(zoo):
 
 
 @pytest.mark.parametrize("given", [{"latency": -1.0}, {"fault_rate": 1.5}])
-def test_arguments_out_of_range_are_refused(zoo, given):
+def test_arguments_out_of_range_are_rejected(zoo, given):
     with pytest.raises(InvalidInput, match=next(iter(given))):
         FakeProvider(zoo, **given)

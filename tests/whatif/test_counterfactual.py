@@ -22,7 +22,7 @@ SHIFT = np.array([0.3, 0.0, -0.2])
 
 
 class ByFirstFeature(Policy):
-    """Serves the large model where the first feature is high, else mostly the small one."""
+    """Policy that mostly serves the large model if the first feature is positive, else "small"."""
 
     name = "by_first_feature"
 
@@ -35,7 +35,7 @@ class ByFirstFeature(Policy):
         return mixed(weights, np.full(self.models, 0.5), np.ones(self.models), rng)
 
 
-def truth(number, vector):
+def probabilities(number, vector):
     """(3,) probability that each model satisfies request ``number``."""
     return np.clip(QUALITY + SHIFT * (vector(number)[0] > 0), 0.0, 1.0)
 
@@ -48,7 +48,7 @@ def live(router, vector, count, *, share=1.0, seed=0, context=None):
         (decision,) = router.decide([request], at=float(number), **given)
         router.outcome(decision.id, cost=COST[decision.index] * (0.5 + rng.random()))
         if rng.random() < share:
-            satisfied = rng.random() < truth(number, vector)[decision.index]
+            satisfied = rng.random() < probabilities(number, vector)[decision.index]
             router.feedback(decision.id, satisfied=bool(satisfied))
     return router
 
@@ -62,11 +62,13 @@ def what_if(router, policy, zoo, **kwargs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [1.0, 0.4])
-def test_estimates_are_near_the_truth_and_intervals_contain_it(build_router, vector, zoo, share):
+def test_estimates_are_close_to_the_truth_and_intervals_contain_it(
+    build_router, vector, zoo, share
+):
     count = 1500
-    contexts = [truth(n, vector) for n in range(count)]
+    qualities = [probabilities(n, vector) for n in range(count)]
     weights = [(0.2, 0.0, 0.8) if vector(n)[0] > 0 else (0.9, 0.0, 0.1) for n in range(count)]
-    satisfied = np.mean([np.dot(w, q) for w, q in zip(weights, contexts, strict=True)])
+    satisfied = np.mean([np.dot(w, q) for w, q in zip(weights, qualities, strict=True)])
     paid = np.mean([np.dot(w, COST) for w in weights])
     inside = np.zeros((2, 3))
     values = np.zeros((2, 3))
@@ -84,7 +86,7 @@ def test_estimates_are_near_the_truth_and_intervals_contain_it(build_router, vec
     assert values == pytest.approx(1.0, abs=0.06)
 
 
-def test_the_logging_policy_itself_is_estimated_without_any_weighting(build_router, vector, zoo):
+def test_the_estimate_of_the_logging_policy_has_equal_weights(build_router, vector, zoo):
     router = live(build_router("random"), vector, 300)
     result = what_if(router, make_policy("random"), zoo).result()
     status = router.status("gold")
@@ -95,44 +97,44 @@ def test_the_logging_policy_itself_is_estimated_without_any_weighting(build_rout
     assert result.logged == pytest.approx((mean, status.spent / 300))
 
 
-def test_only_what_both_policies_called_is_revealed(build_router, vector, zoo):
-    heard = []
+def test_only_models_that_both_policies_called_are_revealed(build_router, vector, zoo):
+    revealed = []
 
     class Spy(ByFirstFeature):
         def on_outcome(self, decision, model, outcome):
-            heard.append((decision.id, model))
+            revealed.append((decision.id, model))
 
         def on_feedback(self, decision, model, feedback, previous):
-            heard.append((decision.id, model))
+            revealed.append((decision.id, model))
 
     router = live(build_router("random"), vector, 200)
     other = what_if(router, Spy(), zoo)
     served = {e.id: e.index for e in router.log.read() if isinstance(e, Decision)}
     own = {id: other.router.find(id).decision.index for id in other.router.remembered}
     assert len(own) == 200
-    assert {id for id, _ in heard} == {id for id in served if served[id] == own[id]}
-    assert all(served[id] == model for id, model in heard)
-    assert other.result().matched == pytest.approx(len({id for id, _ in heard}) / 200)
+    assert {id for id, _ in revealed} == {id for id in served if served[id] == own[id]}
+    assert all(served[id] == model for id, model in revealed)
+    assert other.result().matched == pytest.approx(len({id for id, _ in revealed}) / 200)
 
 
-def test_a_policy_may_not_serve_what_the_log_never_tried(build_router, vector, zoo):
+def test_choices_that_the_logging_policy_never_made_are_rejected(build_router, vector, zoo):
     router = live(build_router("cheapest"), vector, 100)
     other = what_if(router, make_policy("random"), zoo)
     with pytest.raises(NoSupport, match="at 100 of 100 requests the other policy may serve"):
         other.result()
 
 
-def test_too_few_labels_are_refused(build_router, vector, zoo):
+def test_too_few_labels_are_rejected(build_router, vector, zoo):
     router = live(build_router("random"), vector, 100)
     other = what_if(router, ByFirstFeature(), zoo)
     assert other.result(min_effective_labels=5).effective_labels < 50
-    with pytest.raises(NoSupport, match=r"100 labels are worth .* of the other policy's own"):
+    with pytest.raises(NoSupport, match=r"effective number of labels is .* \(of 100 in the log\)"):
         other.result()
-    with pytest.raises(NoSupport, match="no decision to learn from"):
+    with pytest.raises(NoSupport, match="no usable decision"):
         Counterfactual(ByFirstFeature(), zoo, GOLD, DIM).result()
 
 
-def test_decisions_that_say_nothing_are_left_out(build_router, vector, zoo):
+def test_unusable_decisions_are_left_out(build_router, vector, zoo):
     def context(number):
         return (
             RequestContext(session=f"s{number // 4}")
@@ -146,7 +148,7 @@ def test_decisions_that_say_nothing_are_left_out(build_router, vector, zoo):
     assert result.requests == 165
 
 
-def test_corrected_labels_count_as_last_given(build_router, vector, zoo):
+def test_the_last_label_of_a_decision_counts(build_router, vector, zoo):
     router = live(build_router("random"), vector, 200)
     before = what_if(router, ByFirstFeature(), zoo).result(min_effective_labels=5)
     for decision in [e for e in router.log.read() if isinstance(e, Decision)]:
@@ -157,7 +159,7 @@ def test_corrected_labels_count_as_last_given(build_router, vector, zoo):
     assert after.labels == before.labels
 
 
-def test_the_same_log_and_seed_give_the_same_answer(build_router, vector, zoo):
+def test_the_same_log_and_seed_give_equal_results(build_router, vector, zoo):
     router = live(build_router("random"), vector, 150)
     results = [
         what_if(router, make_policy("sla_router"), zoo).result(min_effective_labels=5)
@@ -179,25 +181,25 @@ def test_changes_of_the_zoo_are_followed(build_router, vector, zoo):
     assert other.result().effective_requests == pytest.approx(300)
 
 
-def test_a_log_tells_its_models_prices_and_floors(build_router, vector):
+def test_the_summary_of_a_log_gives_models_prices_and_floors(build_router, vector):
     router = live(build_router("random"), vector, 120)
-    survey = LogSummary(router.log.read())
-    assert survey.zoo().names == ("small", "medium", "large")
-    assert [m.call_price for m in survey.zoo().models] == pytest.approx(COST, rel=0.2)
-    assert [(s.name, s.floor) for s in survey.slas()] == [("gold", 0.8)]
-    survey.check(survey.zoo())
-    with pytest.raises(InvalidInput, match="models that the log began with"):
-        survey.check(Zoo([Model("small"), Model("large"), Model("medium")]))
+    summary = LogSummary(router.log.read())
+    assert summary.zoo().names == ("small", "medium", "large")
+    assert [m.call_price for m in summary.zoo().models] == pytest.approx(COST, rel=0.2)
+    assert [(s.name, s.floor) for s in summary.slas()] == [("gold", 0.8)]
+    summary.check(summary.zoo())
+    with pytest.raises(InvalidInput, match="models at the beginning of the log"):
+        summary.check(Zoo([Model("small"), Model("large"), Model("medium")]))
     with pytest.raises(InvalidInput, match="routed request"):
-        LogSummary([]).check(survey.zoo())
+        LogSummary([]).check(summary.zoo())
 
 
-def test_policies_that_are_told_the_future_are_refused(build_policy, zoo):
-    with pytest.raises(InvalidInput, match="not told the future"):
+def test_policies_that_know_the_stream_are_rejected(build_policy, zoo):
+    with pytest.raises(InvalidInput, match="does not know the stream"):
         Counterfactual(build_policy("oracle"), zoo, GOLD, DIM)
 
 
-def test_estimators_on_numbers_that_can_be_checked_by_hand():
+def test_estimators_on_a_sample_of_four():
     half = np.array([0.5, 0.5, 0.5, 0.5])
     sample = WeightedSample(
         np.array([1.0, 0.0, 1.0, 1.0]), np.array([2.0, 0.0, 2.0, 1.0]), half, half
@@ -246,7 +248,7 @@ class TestCommand:
         assert main(["store", "export", export, "--features", *store]) == 0
         assert main(arguments) == 0
 
-    def test_refusals_are_one_line_and_exit_code_2(self, log, capsys):
+    def test_errors_are_one_line_and_exit_code_2(self, log, capsys):
         assert (
             main(
                 [

@@ -73,19 +73,19 @@ def whatif(
     from floorline.whatif.log_summary import LogSummary
 
     with reading_log(log) as events:
-        survey = LogSummary(event for _, event in events)
-    zoo, slas = survey.zoo(), survey.slas()
+        summary = LogSummary(event for _, event in events)
+    zoo, slas = summary.zoo(), summary.slas()
     if config is not None:
         from floorline.config import load
 
         settings = load(config)
         zoo, slas = settings.as_zoo(), settings.as_slas()
-    survey.check(zoo)
+    summary.check(zoo)
     other = Counterfactual(
         make_policy(policy, **parse_parameters(param or [])),
         zoo,
         slas,
-        survey.dim,
+        summary.dim,
         sla=sla,
         floor=floor,
         seed=seed,

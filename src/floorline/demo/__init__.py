@@ -1,1 +1,1 @@
-"""What ``floorline demo --gateway`` and ``serve --demo`` run: simulated models and users."""
+"""Simulated models and users for ``floorline demo --gateway`` and ``floorline serve --demo``."""

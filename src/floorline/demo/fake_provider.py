@@ -1,7 +1,7 @@
-"""An OpenAI-compatible provider that plays the simulated zoo: nothing it says comes from a model.
+"""An OpenAI-compatible provider of the simulated zoo; no answer comes from a real model.
 
-Every answer names itself simulated in its text, and in its ``system_fingerprint``. How satisfied a
-user would be is never part of an answer: who plays the users asks the simulated zoo itself.
+Every answer states in its text and in its ``system_fingerprint`` that it is simulated. No answer
+contains the satisfaction of the user; the simulated users compute it from the zoo.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from floorline.datasets.simulated import SimulatedAnswer, SimulatedZoo
-from floorline.demo.schema_example import minimal
+from floorline.demo.schema_example import example_value
 from floorline.errors import check_number
 
 FINGERPRINT = "floorline-simulated"
 """``system_fingerprint`` of every answer."""
 
-_WORDS = 4
-_MOST_CHOICES = 128
+_WORDS_PER_CHUNK = 4
+"""Number of words in one chunk of a stream."""
+_MAX_CHOICES = 128
+"""Largest accepted ``n``, as in OpenAI's API."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -61,7 +63,7 @@ class _Format(msgspec.Struct):
 
 
 class _Chat(msgspec.Struct):
-    """What the provider reads of a request."""
+    """The fields of a chat request that the provider reads."""
 
     model: str
     messages: list[_Message]
@@ -76,25 +78,25 @@ class _Chat(msgspec.Struct):
 
 
 class FakeProvider:
-    """The simulated zoo behind ``/v1/chat/completions`` and ``/v1/models``.
+    """The simulated zoo as endpoints ``/v1/chat/completions`` and ``/v1/models``.
 
-    The answer to a prompt by a model depends on the seed and on nothing that was asked before.
+    The answer of a model to a prompt depends on the seed only, not on earlier requests.
 
     Parameters
     ----------
     zoo
-        Who can be asked, and what their answers cost and how long they take.
+        The models with the costs and durations of their answers.
     seed
-        Of the lengths and times of answers.
+        Seed of the lengths and durations of answers, and of faults.
     latency
-        Seconds that pass for every simulated second; 0 answers at once.
+        Real seconds per simulated second; 0 answers at once.
     fault_rate
-        Share of calls that fail, in turn with 500 and 429.
+        Share of calls that fail, alternately with status 500 and 429.
 
     Raises
     ------
     InvalidInput
-        If ``latency`` is negative or ``fault_rate`` no share.
+        If ``latency`` is negative or ``fault_rate`` is not in [0, 1].
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class FakeProvider:
         self._failed = 0
 
     def app(self) -> Starlette:
-        """Build the ASGI application."""
+        """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
@@ -121,7 +123,7 @@ class FakeProvider:
         )
 
     def answer(self, prompt: str, model: str) -> SimulatedAnswer:
-        """Draw the answer that a model gives to a prompt; always the same one.
+        """Return the answer of a model to a prompt; the same one at every call.
 
         Raises
         ------
@@ -146,10 +148,10 @@ class FakeProvider:
             return _error(400, f"the body is not a chat request: {error}", "invalid_body")
         if chat.model not in self._names:
             known = ", ".join(self._names)
-            text = f"there is no model {chat.model!r}: name one of {known}"
+            text = f"there is no model {chat.model!r}: choose one of {known}"
             return _error(404, text, "model_not_found")
-        if not 1 <= (chat.n or 1) <= _MOST_CHOICES:
-            return _error(400, f"n is {chat.n}: give 1 to {_MOST_CHOICES}", "invalid_value")
+        if not 1 <= (chat.n or 1) <= _MAX_CHOICES:
+            return _error(400, f"n is {chat.n}: give 1 to {_MAX_CHOICES}", "invalid_value")
         if self.fault_rate and self._faults.random() < self.fault_rate:
             return self._fault()
         self.calls += 1
@@ -158,7 +160,7 @@ class FakeProvider:
         if chat.stream:
             return StreamingResponse(_events(completion, pause), media_type="text/event-stream")
         await asyncio.sleep(pause)
-        return _json(completion.whole())
+        return _json(completion.body())
 
     def _fault(self) -> Response:
         self._failed += 1
@@ -168,33 +170,37 @@ class FakeProvider:
 
 
 class _Completion:
-    """One answer, in one piece or in chunks."""
+    """One answer, as a whole body or as the chunks of a stream."""
 
     def __init__(self, chat: _Chat, drawn: SimulatedAnswer, number: int) -> None:
         self.chat = chat
         self.drawn = drawn
-        self.about = {
+        self.common_fields = {
             "id": f"chatcmpl-sim-{number:x}",
             "created": int(time.time()),
             "model": drawn.model,
             "system_fingerprint": FINGERPRINT,
         }
-        most = chat.max_completion_tokens or chat.max_tokens or drawn.tokens_out
-        self.tokens_out = min(drawn.tokens_out, most)
+        max_tokens = chat.max_completion_tokens or chat.max_tokens or drawn.tokens_out
+        self.tokens_out = min(drawn.tokens_out, max_tokens)
         self.tools = _tool_calls(chat, number)
         self.text = None if self.tools else _text(chat, drawn, self.tokens_out)
-        cut = "length" if self.tokens_out < drawn.tokens_out else "stop"
-        self.finish = "tool_calls" if self.tools else cut
+        end_of_text = "length" if self.tokens_out < drawn.tokens_out else "stop"
+        self.finish = "tool_calls" if self.tools else end_of_text
         self.choices = range(chat.n or 1)
 
     def usage(self) -> dict[str, int]:
-        """Count tokens; every choice has as many."""
-        out = self.tokens_out * len(self.choices)
-        read = self.drawn.tokens_in
-        return {"prompt_tokens": read, "completion_tokens": out, "total_tokens": read + out}
+        """Return the numbers of tokens; all choices have the same length."""
+        output = self.tokens_out * len(self.choices)
+        prompt = self.drawn.tokens_in
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": output,
+            "total_tokens": prompt + output,
+        }
 
-    def whole(self) -> dict[str, Any]:
-        """Say everything at once."""
+    def body(self) -> dict[str, Any]:
+        """Return the whole answer."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text, "refusal": None}
         if self.tools:
             message["tool_calls"] = self.tools
@@ -203,19 +209,20 @@ class _Completion:
             for i in self.choices
         ]
         kind = "chat.completion"
-        return {**self.about, "object": kind, "choices": choices, "usage": self.usage()}
+        return {**self.common_fields, "object": kind, "choices": choices, "usage": self.usage()}
 
     def chunks(self) -> Iterator[dict[str, Any]]:
-        """Say it piece by piece: a role, some words at a time or the tools, the end, the usage."""
+        """Yield the chunks of a stream: the role, the words or tool calls, the end, the usage."""
         yield from self._each({"role": "assistant", "content": "" if self.text else None})
         if self.text is None:
             calls = [{"index": n, **call} for n, call in enumerate(self.tools)]
             yield from self._each({"tool_calls": calls})
         else:
             words = self.text.split(" ")
-            for start in range(0, len(words), _WORDS):
-                lead = " " if start else ""
-                yield from self._each({"content": lead + " ".join(words[start : start + _WORDS])})
+            for start in range(0, len(words), _WORDS_PER_CHUNK):
+                space = " " if start else ""
+                piece = space + " ".join(words[start : start + _WORDS_PER_CHUNK])
+                yield from self._each({"content": piece})
         yield from self._each({}, self.finish)
         if self.chat.stream_options is not None and self.chat.stream_options.include_usage:
             yield {**self._chunk([]), "usage": self.usage()}
@@ -225,7 +232,7 @@ class _Completion:
             yield self._chunk([{"index": i, "delta": delta, "finish_reason": finish}])
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**self.about, "object": "chat.completion.chunk", "choices": choices}
+        return {**self.common_fields, "object": "chat.completion.chunk", "choices": choices}
 
 
 async def _events(completion: _Completion, pause: float) -> AsyncIterator[bytes]:
@@ -238,7 +245,7 @@ async def _events(completion: _Completion, pause: float) -> AsyncIterator[bytes]
 
 
 def _prompt(chat: _Chat) -> str:
-    """Text of the last message of a user, or of the last message."""
+    """Return the text of the last user message, or of the last message if there is none."""
     users = [message for message in chat.messages if message.role == "user"]
     last = (users or chat.messages)[-1:]
     content = last[0].content if last else None
@@ -251,17 +258,17 @@ def _prompt(chat: _Chat) -> str:
 def _text(chat: _Chat, drawn: SimulatedAnswer, tokens: int) -> str:
     form = chat.response_format or _Format()
     if form.json_schema is not None:
-        return msgspec.json.encode(minimal(form.json_schema.schema)).decode()
+        return msgspec.json.encode(example_value(form.json_schema.schema)).decode()
     if form.type == "json_object":
         return '{"simulated":true}'
     return (
-        f"This answer is simulated: no model was asked. Here {drawn.model}, which exists only as "
-        f"numbers, reads {drawn.tokens_in} tokens and writes {tokens}."
+        f"This answer is simulated, no model was called. The simulated model {drawn.model} read "
+        f"{drawn.tokens_in} tokens and wrote {tokens}."
     )
 
 
 def _tool_calls(chat: _Chat, number: int) -> list[dict[str, Any]]:
-    """Call one of the offered functions, with the least arguments that its schema allows."""
+    """Return a call of the first offered function, with example arguments of its schema."""
     answered = bool(chat.messages) and chat.messages[-1].role == "tool"
     if chat.tool_choice == "none" or answered:
         return []
@@ -270,7 +277,7 @@ def _tool_calls(chat: _Chat, number: int) -> list[dict[str, Any]]:
         functions = [f for f in functions if f.name == chat.tool_choice.function.name]
     if not functions:
         return []
-    arguments = msgspec.json.encode(minimal(functions[0].parameters)).decode()
+    arguments = msgspec.json.encode(example_value(functions[0].parameters)).decode()
     call = {"name": functions[0].name, "arguments": arguments}
     return [{"id": f"call_sim_{number:x}", "type": "function", "function": call}]
 
@@ -287,8 +294,11 @@ def _error(status: int, text: str, code: str, headers: dict[str, str] | None = N
 
 @contextlib.asynccontextmanager
 async def serving(app: Starlette, port: int = 0) -> AsyncIterator[str]:
-    """Serve an application on loopback and give its base URL; port 0 takes a free one."""
-    # asyncio turns Nagle's algorithm off only where the protocol is named.
+    """Serve an application on the loopback address in this block; yield its base URL.
+
+    Port 0 chooses a free port.
+    """
+    # asyncio disables Nagle's algorithm only for sockets whose protocol is given explicitly.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
@@ -305,7 +315,7 @@ async def serving(app: Starlette, port: int = 0) -> AsyncIterator[str]:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the program it is part of."""
+    """Server that does not handle signals, because the program around it does."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

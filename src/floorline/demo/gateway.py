@@ -1,4 +1,4 @@
-"""A gateway with nothing to set up: the simulated zoo behind a fake provider, in one process."""
+"""The gateway of ``floorline serve --demo``: the simulated zoo and its fake provider."""
 
 from __future__ import annotations
 
@@ -14,16 +14,27 @@ from floorline.demo.fake_provider import FakeProvider, serving
 from floorline.gateway.server import serve
 
 _LATENCY = 0.25
-"""Enough for a stream to be seen as one, and little enough not to bore."""
+"""Real seconds per simulated second: slow enough to see the chunks of a stream arrive."""
 
 
 def demo_settings(provider: str, zoo: SimulatedZoo, folder: Path, host: str, port: int) -> Settings:
-    """Settings of a gateway before the fake provider at the URL ``provider``.
+    """Return the settings of a gateway whose models are at a fake provider.
+
+    Parameters
+    ----------
+    provider
+        Base URL of the fake provider.
+    zoo
+        Its models.
+    folder
+        Folder of the store.
+    host, port
+        Address to listen on.
 
     Raises
     ------
     ConfigError
-        If ``host`` is not a loopback address, for there are no keys.
+        If ``host`` is not a loopback address, because there are no API keys.
     """
     models = [
         {
@@ -46,7 +57,7 @@ def demo_settings(provider: str, zoo: SimulatedZoo, folder: Path, host: str, por
 
 
 async def serve_demo(host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve the simulated zoo until a signal comes; its log goes with it."""
+    """Serve the simulated zoo until a signal arrives; then the log is deleted."""
     zoo = SimulatedZoo(1000)
     provider = FakeProvider(zoo, latency=_LATENCY)
     with tempfile.TemporaryDirectory(prefix="floorline-demo-") as folder:

@@ -1,25 +1,34 @@
-"""The least value that a JSON schema allows, for answers that must have some form."""
+"""Example values of JSON schemas, for simulated answers with a required format."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_DEPTH = 20
-_LONGEST = 1000
-_PLAIN = {"boolean": False, "null": None}
+_MAX_DEPTH = 20
+"""Depth of nested schemas at which an empty object is returned; bounds recursion."""
+_MAX_LENGTH = 1000
+"""Maximum length of a text or an array; bounds the memory."""
+_SIMPLE_VALUES = {"boolean": False, "null": None}
 
 
-def minimal(schema: Any, depth: int = _DEPTH) -> Any:
+def example_value(schema: Any, depth: int = _MAX_DEPTH) -> Any:
     """Return a small value of a schema: required properties only, first choices, lower bounds.
 
-    Knows the keywords that providers accept in structured outputs, without references; what it
-    does not understand becomes an empty object.
+    The keywords that providers accept in structured outputs are supported, except references. The
+    value of an unsupported schema is an empty object.
+
+    Parameters
+    ----------
+    schema
+        A JSON schema.
+    depth
+        Number of nested schemas to follow.
 
     Examples
     --------
-    >>> minimal({"required": ["city"], "properties": {"city": {"type": "string"}}})
+    >>> example_value({"required": ["city"], "properties": {"city": {"type": "string"}}})
     {'city': ''}
-    >>> minimal({"type": "array", "minItems": 2, "items": {"type": "integer", "minimum": 3}})
+    >>> example_value({"type": "array", "minItems": 2, "items": {"type": "integer", "minimum": 3}})
     [3, 3]
     """
     if not isinstance(schema, dict) or depth == 0:
@@ -29,26 +38,26 @@ def minimal(schema: Any, depth: int = _DEPTH) -> Any:
     if choices := _read(schema, "enum", list):
         return choices[0]
     if choices := _read(schema, "anyOf", list) or _read(schema, "oneOf", list):
-        return minimal(choices[0], depth - 1)
+        return example_value(choices[0], depth - 1)
     kinds = _read(schema, "type", list) or [_read(schema, "type", str)]
     if kinds[0] == "array":
-        return [minimal(schema.get("items"), depth - 1)] * _count(schema, "minItems")
+        return [example_value(schema.get("items"), depth - 1)] * _count(schema, "minItems")
     if kinds[0] == "string":
         return "x" * _count(schema, "minLength")
     if kinds[0] in ("integer", "number"):
         return schema.get("minimum", 0)
     if kinds[0] in ("boolean", "null"):
-        return _PLAIN[kinds[0]]
+        return _SIMPLE_VALUES[kinds[0]]
     properties = _read(schema, "properties", dict)
     names = [name for name in _read(schema, "required", list) if isinstance(name, str)]
-    return {name: minimal(properties.get(name), depth - 1) for name in names}
+    return {name: example_value(properties.get(name), depth - 1) for name in names}
 
 
 def _read(schema: dict[str, Any], keyword: str, kind: type[Any]) -> Any:
-    """Return what a keyword says, or nothing of its kind if it says nothing sensible."""
+    """Return the value of a keyword, or an empty value of ``kind`` if it has another type."""
     value = schema.get(keyword)
     return value if isinstance(value, kind) else kind()
 
 
 def _count(schema: dict[str, Any], keyword: str) -> int:
-    return min(_LONGEST, max(0, int(_read(schema, keyword, int))))
+    return min(_MAX_LENGTH, max(0, int(_read(schema, keyword, int))))

@@ -1,1 +1,1 @@
-"""Off-policy estimates: what another policy would have done on a log."""
+"""Off-policy evaluation: estimates of another policy's results on a log."""

@@ -1,9 +1,9 @@
-"""What if another policy had routed the logged requests: estimates of what it would have got.
+"""Off-policy evaluation: satisfaction and cost of another policy on the logged requests.
 
-The other policy is the same class that would serve, run through the same router and fold: it
-decides on every logged request, and is told an outcome or label only of a model that it called and
-that the logged decision called too. What it would have got is estimated by weighting what was
-logged with π/p (``guarantees.off_policy``).
+The other policy is run through the same router and fold as in serving. It decides on every logged
+request. It receives an outcome or a label of a model only if both it and the logged decision called
+the model. Its satisfaction and cost are estimated by weighting the logged ones with π/p
+(``guarantees.off_policy``).
 """
 
 from __future__ import annotations
@@ -24,21 +24,41 @@ from floorline.sla import SLA
 from floorline.state.event_log import MemoryLog
 from floorline.zoo import Zoo
 
-_MASS = 1e-9
-_FEWEST = 2
+_MIN_PROPENSITY = 1e-9
+"""Propensity above which the other policy counts as able to choose a model; below is rounding."""
+_MIN_EFFECTIVE_REQUESTS = 2
+"""Least effective number of requests for the estimate of cost; a variance needs two."""
 
 
 class NoSupport(FloorlineError):
-    """The log cannot tell what the other policy would have got."""
+    """The log does not identify the results of the other policy."""
 
 
 class WhatIf(msgspec.Struct, frozen=True):
-    """What another policy would have got.
+    """Estimated results of another policy.
 
-    Of ``requests`` routed ones, ``labels`` have a label. ``effective_labels`` is the effective
-    sample size behind ``satisfaction``, ``matched`` the share of requests for which the policy
-    chose the model that served. ``left_out`` counts logged decisions by why they say nothing.
-    ``logged`` is what the logging policy got itself: mean satisfaction, and cost per request.
+    Parameters
+    ----------
+    policy
+        Fingerprint of the policy.
+    requests, labels
+        Numbers of logged requests used and of those with a label.
+    effective_labels, effective_requests
+        Effective sample sizes of ``satisfaction`` and of ``cost``.
+    matched
+        Share of requests for which the policy chose the served model.
+    floor
+        Mean floor of the requests.
+    confidence
+        Confidence level of the intervals.
+    satisfaction, cost
+        Estimates of mean satisfaction and of mean cost per request.
+    logged
+        Mean satisfaction and mean cost per request of the logging policy.
+    cost_unit
+        Unit of the costs.
+    left_out
+        Numbers of logged decisions that are not used, by reason.
     """
 
     policy: str
@@ -57,15 +77,15 @@ class WhatIf(msgspec.Struct, frozen=True):
 
 
 class _Row(msgspec.Struct):
-    """One logged request and what the other policy makes of it."""
+    """One logged request with the importance weight and the predictions for the other policy."""
 
     model: str
     weight: float
     matched: bool
     floor: float
-    quality_guess: float
+    quality_prediction: float
     quality_baseline: float
-    cost_guess: float
+    cost_prediction: float
     cost_baseline: float
     other_calls: float
     score: float | None = None
@@ -74,7 +94,7 @@ class _Row(msgspec.Struct):
 
 
 class _Means:
-    """Running means by model; the mean of all models where one has none yet."""
+    """Running means by model; a model without values has the mean of all models."""
 
     def __init__(self) -> None:
         self.sums: dict[str, list[float]] = {}
@@ -91,18 +111,27 @@ class _Means:
 
 
 class Counterfactual:
-    """Runs another policy over a log.
+    """Evaluation of another policy on a log, event by event.
 
     Parameters
     ----------
     policy
-        A fresh one; not shared.
-    zoo, slas, dim
-        Models and promises when the log began, and length of the features.
+        The policy; it must be new and not used elsewhere.
+    zoo, slas
+        Models and SLAs at the beginning of the log.
+    dim
+        Length of the logged features.
     sla
-        Estimate over requests of this SLA only; None for all.
+        Name of the SLA whose requests are used. Default: all requests.
     floor
-        τ for every request instead of the logged ones.
+        Floor of every request. Default: the logged floors.
+    seed
+        Seed of the policy's random draws.
+
+    Raises
+    ------
+    InvalidInput
+        If the policy knows the stream in advance.
     """
 
     def __init__(
@@ -117,7 +146,7 @@ class Counterfactual:
         seed: int = 0,
     ) -> None:
         if policy.knows != "feedback" and policy.knows != "means":
-            fix = "choose a policy that is not told the future of the stream"
+            fix = "choose a policy that does not know the stream in advance"
             raise InvalidInput("policy", policy.name, fix)
         encoder = GivenFeatures(dim, "logged")
         log = MemoryLog(max_bytes=0)
@@ -131,9 +160,9 @@ class Counterfactual:
         self._conversations: set[str] = set()
 
     def fold(self, event: Event) -> None:
-        """Take in the next event of the log."""
+        """Add the next event of the log."""
         if isinstance(event, Decision):
-            reason = self._passed_over(event)
+            reason = self._reason_to_leave_out(event)
             if reason:
                 self.left_out[reason] = self.left_out.get(reason, 0) + 1
             else:
@@ -145,8 +174,8 @@ class Counterfactual:
         elif isinstance(event, ZooChange | SlaChange):
             self.router.apply([event])
 
-    def _passed_over(self, event: Decision) -> str:
-        """Why a logged decision says nothing of another policy; empty if it does."""
+    def _reason_to_leave_out(self, event: Decision) -> str:
+        """Return why a logged decision is not used; empty if it is."""
         if event.policy == DIRECT:
             return "model chosen by the caller"
         if event.declined:
@@ -169,24 +198,25 @@ class Counterfactual:
             input_tokens=event.input_tokens,
             at=event.at,
         )
-        (own,) = router.decide([request], ids=[event.id], at=event.at)
+        (other,) = router.decide([request], ids=[event.id], at=event.at)
         if self.sla is not None and event.sla != self.sla:
             return
         names = router.zoo.names
-        chosen = own.propensities
-        for m in np.flatnonzero((chosen > _MASS) & (event.propensities <= 0.0)).tolist():
+        target = other.propensities
+        unsupported = (target > _MIN_PROPENSITY) & (event.propensities <= 0.0)
+        for m in np.flatnonzero(unsupported).tolist():
             self.unsupported[names[m]] = self.unsupported.get(names[m], 0) + 1
-        serving = [(names[m], float(chosen[m])) for m in np.flatnonzero(chosen).tolist()]
+        choices = [(names[m], float(target[m])) for m in np.flatnonzero(target).tolist()]
         self.rows[event.id] = _Row(
             model=event.model,
-            weight=float(chosen[event.index]) / event.propensity,
-            matched=own.model == event.model,
+            weight=float(target[event.index]) / event.propensity,
+            matched=other.model == event.model,
             floor=floor,
-            quality_guess=self._quality[event.model],
-            quality_baseline=sum(p * self._quality[name] for name, p in serving),
-            cost_guess=self._cost[event.model],
-            cost_baseline=sum(p * self._cost[name] for name, p in serving),
-            other_calls=sum(self._cost[name] for name in own.called[1:]),
+            quality_prediction=self._quality[event.model],
+            quality_baseline=sum(p * self._quality[name] for name, p in choices),
+            cost_prediction=self._cost[event.model],
+            cost_baseline=sum(p * self._cost[name] for name, p in choices),
+            other_calls=sum(self._cost[name] for name in other.called[1:]),
         )
 
     def _outcome(self, event: Outcome) -> None:
@@ -208,7 +238,7 @@ class Counterfactual:
                 self._quality.add(event.model, score - row.score, count=0.0)
             row.score = score
         if self._revealed(event):
-            # What a judge cost the logging policy is no cost of this one.
+            # The cost of a judge belongs to the logging policy, not to this one.
             self.router.apply([msgspec.structs.replace(event, cost=0.0)])
 
     def _revealed(self, event: Outcome | Feedback) -> bool:
@@ -216,12 +246,20 @@ class Counterfactual:
         return record is not None and event.model in record.decision.called
 
     def result(self, *, confidence: float = 0.95, min_effective_labels: float = 50.0) -> WhatIf:
-        """Estimate, from an effective number of labels of ``min_effective_labels`` or more.
+        """Estimate satisfaction and cost of the policy.
+
+        Parameters
+        ----------
+        confidence
+            Confidence level of the intervals.
+        min_effective_labels
+            Least effective number of labels for an estimate.
 
         Raises
         ------
         NoSupport
-            If the policy would serve what the logging policy never did, or labels are too few.
+            If the policy chooses models that the logging policy served with probability 0, or the
+            effective number of labels is too small.
         """
         rows = list(self.rows.values())
         self._check_support(len(rows))
@@ -230,16 +268,16 @@ class Counterfactual:
         quality = _sample(labelled, "score", "quality")
         cost = _sample(paid, "cost", "cost")
         size = quality.effective_size
-        if size < min_effective_labels or cost.effective_size < _FEWEST:
+        if size < min_effective_labels or cost.effective_size < _MIN_EFFECTIVE_REQUESTS:
             raise NoSupport(
-                f"the log's {len(labelled)} labels are worth {size:.1f} of the other policy's own, "
-                f"and at least {min_effective_labels:g} are needed: log more, or with a "
-                "policy that explores more of what this one would serve"
+                f"the effective number of labels is {size:.1f} (of {len(labelled)} in the log), "
+                f"and at least {min_effective_labels:g} are needed: log more requests, or log with "
+                "a policy that serves the models of this one more often"
             )
         delta = 1.0 - confidence
-        others = float(np.mean([row.other_calls for row in rows]))
+        extra = float(np.mean([row.other_calls for row in rows]))
         costs = [
-            e._replace(value=e.value + others, lower=e.lower + others, upper=e.upper + others)
+            e._replace(value=e.value + extra, lower=e.lower + extra, upper=e.upper + extra)
             for e in estimates(cost, delta, shares=False)
         ]
         return WhatIf(
@@ -260,20 +298,23 @@ class Counterfactual:
 
     def _check_support(self, requests: int) -> None:
         if not requests:
-            raise NoSupport("the log has no decision to learn from: give one with routed requests")
+            raise NoSupport("the log has no usable decision: give a log with routed requests")
         if self.unsupported:
-            worst, count = max(self.unsupported.items(), key=lambda item: item[1])
+            model, count = max(self.unsupported.items(), key=lambda item: item[1])
             raise NoSupport(
-                f"at {count:,} of {requests:,} requests the other policy may serve {worst!r}, "
-                "which the logging policy had no chance of serving: log with a policy that gives "
-                "every model a chance, such as sla_router, and try again"
+                f"at {count:,} of {requests:,} requests the other policy may serve {model!r}, "
+                "which the logging policy served with probability 0: log with a policy that serves "
+                "every model with a positive probability, such as sla_router"
             )
 
 
-def _sample(rows: Sequence[_Row], value: str, about: str) -> WeightedSample:
+def _sample(rows: Sequence[_Row], value: str, quantity: str) -> WeightedSample:
     def column(name: str) -> Any:
         return np.array([getattr(row, name) for row in rows], dtype=np.float64)
 
     return WeightedSample(
-        column(value), column("weight"), column(f"{about}_guess"), column(f"{about}_baseline")
+        value=column(value),
+        weight=column("weight"),
+        prediction=column(f"{quantity}_prediction"),
+        baseline=column(f"{quantity}_baseline"),
     )

@@ -1,4 +1,4 @@
-"""What a log says of the models and promises that it began with."""
+"""Summary of a log: the models, SLAs and feature length at its beginning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,26 @@ from floorline.zoo import Model, Zoo
 
 
 class LogSummary:
-    """What a log says of models, SLAs and features before its first change of the zoo."""
+    """Models, SLAs and features of a log before its first change of the zoo.
+
+    Parameters
+    ----------
+    events
+        Events of the log.
+
+    Attributes
+    ----------
+    models
+        Number of models.
+    dim
+        Length of the features; 0 if the log has none.
+    decisions
+        Number of routed decisions.
+    names
+        Names of the models that served, by position.
+    floors
+        Floor of the first decision of each SLA.
+    """
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.models = 0
@@ -41,26 +60,34 @@ class LogSummary:
                 self.names[event.index] = event.model
 
     def zoo(self) -> Zoo:
-        """Models in the log's order, each listed at the mean of what its calls cost.
+        """Return the models in the log's order; the price of each is its mean cost per call.
 
-        Models that never served have no name in a log, and are listed as the dearest.
+        The log has no name and no cost of a model that never served. Its price is the highest mean
+        cost.
         """
         names = [self.names.get(m, f"model {m + 1} (never served)") for m in range(self.models)]
-        seen = {name: float(np.mean(costs)) for name, costs in self._costs.items()}
-        dearest = max(seen.values(), default=1.0)
-        return Zoo([Model(name, call_price=seen.get(name, dearest)) for name in names])
+        means = {name: float(np.mean(costs)) for name, costs in self._costs.items()}
+        highest = max(means.values(), default=1.0)
+        return Zoo([Model(name, call_price=means.get(name, highest)) for name in names])
 
     def slas(self) -> list[SLA]:
-        """SLAs of the log's decisions, each with the floor of its first one."""
+        """Return the SLAs of the decisions, each with the floor of its first decision."""
         return [SLA(name, floor=floor) for name, floor in self.floors.items()]
 
     def check(self, zoo: Zoo) -> None:
-        """Raise InvalidInput if the log is of no use, or a zoo has not its models in its order."""
+        """Check that the log can be used with the models of a zoo.
+
+        Raises
+        ------
+        InvalidInput
+            If the log has no routed request or no features, or the models or their order differ.
+        """
         if not self.decisions:
-            raise InvalidInput("log", "without a routed request", "give one with some")
+            fix = "give a log with at least one routed request"
+            raise InvalidInput("log", "without a routed request", fix)
         if not self.dim:
             raise InvalidInput("log", "without features", "export it with --features")
         if len(zoo) != self.models or any(zoo.names[m] != n for m, n in self.names.items()):
-            shown = ", ".join(self.names[m] for m in sorted(self.names))
-            fix = f"give the models that the log began with, in that order: {shown}"
+            names = ", ".join(self.names[m] for m in sorted(self.names))
+            fix = f"give the models at the beginning of the log, in this order: {names}"
             raise InvalidInput("models", zoo.names, fix)
