@@ -12,6 +12,7 @@ from floorline.events import (
     Outcome,
     Recall,
     SlaChange,
+    WarmStart,
     ZooChange,
     decode_event,
     encode_event,
@@ -64,6 +65,7 @@ EVENTS = [
     ZooChange(zoo=ZOO, at=4.0),
     SlaChange(sla=SLA("gold", 0.9, BUDGET, 0.99, 100, 2.0, ("a",)), removed=True),
     decision(prediction=np.array([0.25, 0.75])),
+    WarmStart(digest="0" * 64, rows=2, source="logs.csv", at=5.0, history=b"\x00\xff"),
 ]
 
 
@@ -118,7 +120,7 @@ def test_damaged_events_are_refused_or_read_and_nothing_else(number, at, bit):
         event = decode_event(bytes(data))
     except InvalidInput:
         return
-    assert isinstance(event, Decision | Outcome | Feedback | ZooChange | SlaChange)
+    assert isinstance(event, Decision | Outcome | Feedback | ZooChange | SlaChange | WarmStart)
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -347,13 +347,45 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
     v: int = 2
 
 
+class WarmStart(msgspec.Struct, frozen=True, tag="warm_start", eq=False, kw_only=True):
+    """The policy learned a labelled history.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of the history's uncompressed bytes, in hexadecimal. A second warm start with the
+        same digest changes nothing.
+    rows : int
+        Number of labelled requests.
+    source : str
+        Where the history comes from, such as the name of a file; "" if unknown.
+    at : float
+        Time in seconds of the router's clock.
+    history : bytes
+        The history itself, as ``state.history.pack_history`` serialises it. A durable store keeps
+        it beside the log and adds it to the event when it is read.
+    v : int
+        Version of the serialised form.
+    """
+
+    digest: str
+    rows: int
+    source: str = ""
+    at: float = 0.0
+    history: bytes = b""
+    v: int = 1
+
+    def __repr__(self) -> str:
+        return f"WarmStart(digest={self.digest[:12]!r}…, rows={self.rows}, source={self.source!r})"
+
+
 def _as_array(kind: Any, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value
     raise ValueError(f"expected an array, got a {type(value).__name__}")
 
 
-Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall
+Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall | WarmStart
 
 _decoder = msgspec.msgpack.Decoder(Event, ext_hook=array_from_ext, dec_hook=_as_array)
 

@@ -21,27 +21,29 @@ from floorline.events import (
     Outcome,
     Recall,
     RequestContext,
-    SlaChange,
-    ZooChange,
+    WarmStart,
     score_of,
 )
-from floorline.policies import Policy, Request, make_policy
+from floorline.policies import History, Policy, Request, make_policy
 from floorline.sla import SLA, check_slas
+from floorline.state.changing_state import ChangingState
 from floorline.state.decisions import called_model, choose, decision_of, direct_decision
 from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import Fold
+from floorline.state.history import check_history, pack_history
 from floorline.state.judge import Judge
-from floorline.state.live_state import LiveState
 from floorline.state.requests import features_of, make_request, tokens_of
-from floorline.zoo import Model, Zoo
+from floorline.zoo import Zoo
 
 _JUDGE_DRAWS = 0x1D6E << 32
+"""Makes the draws for judges independent of the policy's under the same seed."""
+
 _LOG_BYTES = 64 * 2**20
-"""Size of the default log: about 12,000 decisions with dense features, several hours of a small
-service, in as much memory as one more library takes."""
+"""Size of the default log in bytes: about 11,000 requests with dense features of length 1,024, with
+their outcomes and feedback. A longer log belongs in a durable store."""
 
 
-class Router(LiveState):
+class Router(ChangingState):
     """Routes requests to the cheapest model that keeps each SLA's floor.
 
     Every call that changes anything appends events to ``log`` and folds them. ``apply`` folds
@@ -82,6 +84,7 @@ class Router(LiveState):
 
     Examples
     --------
+    >>> from floorline import SLA, Model, Router, Zoo
     >>> zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
     >>> router = Router(zoo, slas=[SLA("gold", floor=0.9)], seed=1)
     >>> decision = router.route("Explain CRDTs", sla="gold")
@@ -422,53 +425,42 @@ class Router(LiveState):
         with self._lock:
             return self._append(label)
 
-    def change_zoo(self, zoo: Zoo, *, at: float | None = None) -> None:
-        """Serve these models at these prices from now on.
+    def warm_start(self, history: History, *, source: str = "", at: float | None = None) -> bool:
+        """Let the policy learn labelled requests from before.
+
+        The log keeps the history as a compressed artefact, so that a fold of the log alone gives
+        the same state. Returns False if the policy learned the same history already; nothing
+        changes then.
+
+        Parameters
+        ----------
+        history
+            Features, quality, cost and tokens of the requests; columns in the order of the zoo.
+        source
+            Where the history comes from, such as the name of a file; for readers of the log.
+        at
+            Time in seconds; the present time of ``clock`` by default.
 
         Raises
         ------
         InvalidInput
-            If an SLA names a model that is not among them, or the cost unit differs.
+            If shapes do not fit the zoo and the encoder, or a value is out of its range.
         """
         when = self._time(at)
         with self._lock:
-            for sla in self._fold.slas_.values():
-                sla.check_against(zoo)
-            if zoo.cost_unit != self.zoo.cost_unit:
-                raise InvalidInput("zoo.cost_unit", zoo.cost_unit, f"keep {self.zoo.cost_unit!r}")
-            self._append(ZooChange(zoo=zoo, at=when))
-
-    def add_model(self, model: Model, *, at: float | None = None) -> None:
-        """Add a model to the zoo, or give new prices to one of its name."""
-        with self._lock:
-            self.change_zoo(self.zoo.with_model(model), at=at)
-
-    def remove_model(self, name: str, *, at: float | None = None) -> None:
-        """Remove a model from the zoo."""
-        with self._lock:
-            self.change_zoo(self.zoo.without(name), at=at)
-
-    def set_sla(self, sla: SLA, *, at: float | None = None) -> None:
-        """Add an SLA, or replace the one of its name."""
-        when = self._time(at)
-        with self._lock:
-            sla.check_against(self.zoo)
-            self._append(SlaChange(sla=sla, at=when))
-
-    def remove_sla(self, sla: str, *, at: float | None = None) -> None:
-        """Remove an SLA with its certificate.
-
-        Raises
-        ------
-        InvalidInput
-            If there is no such SLA or no other one.
-        """
-        when = self._time(at)
-        with self._lock:
-            promise = self._fold.sla(sla)
-            if len(self._fold.slas_) == 1:
-                raise InvalidInput("sla", sla, "keep at least one SLA")
-            self._append(SlaChange(sla=promise, removed=True, at=when))
+            check_history(history, len(self.zoo), self.encoder.dim)
+            packed = pack_history(history, self.zoo.names)
+            if packed.digest in self._fold.warm_starts_:
+                return False
+            return self._append(
+                WarmStart(
+                    digest=packed.digest,
+                    rows=len(history.features),
+                    source=source,
+                    at=when,
+                    history=packed.body,
+                )
+            )
 
     def _time(self, at: float | None) -> float:
         given = self.clock() if at is None else at

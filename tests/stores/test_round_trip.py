@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from floorline.events import (
     Outcome,
     Recall,
     SlaChange,
+    WarmStart,
     ZooChange,
     encode_event,
 )
@@ -102,7 +105,17 @@ sla_changes = st.builds(
 recalls = st.builds(
     Recall, decision=decisions(), scores=st.dictionaries(names, st.floats(0, 1)), at=times
 )
-kinds = [decisions(), outcomes, feedback, zoo_changes, sla_changes, recalls]
+warm_starts = st.builds(
+    # A digest names one content only, as in a real log.
+    lambda body, rows, source, at: WarmStart(
+        digest=sha256(body).hexdigest(), rows=rows, source=source, at=at, history=body
+    ),
+    st.binary(max_size=50),
+    st.integers(1, 2**40),
+    texts,
+    times,
+)
+kinds = [decisions(), outcomes, feedback, zoo_changes, sla_changes, recalls, warm_starts]
 any_event = st.one_of(kinds)
 one_of_each = st.tuples(*kinds)
 

@@ -57,7 +57,8 @@ def export(
     since: Annotated[str | None, typer.Option(help=f"Leave out older events: {TIME}.")] = None,
     until: Annotated[str | None, typer.Option(help=f"Leave out newer events: {TIME}.")] = None,
     features: Annotated[
-        bool, typer.Option("--features", help="Include the feature vectors.")
+        bool,
+        typer.Option("--features", help="Include feature vectors and histories of warm starts."),
     ] = False,
     store: Store = None,
     config: Config = DEFAULT_CONFIG,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from floorline.core.features import SparseFeatures
 from floorline.errors import InvalidInput
-from floorline.events import Decision, Event, Recall
+from floorline.events import Decision, Event, Recall, WarmStart
 
 _EVENT_BYTES = 400
 _DECISION_BYTES = 850
@@ -90,6 +90,8 @@ class MemoryLog:
 
 def event_bytes(event: Event) -> int:
     """Estimate the memory of an event in bytes: its arrays, and what Python adds to them."""
+    if isinstance(event, WarmStart):
+        return _EVENT_BYTES + len(event.history)
     if isinstance(event, Recall):
         return _EVENT_BYTES + event_bytes(event.decision)
     if not isinstance(event, Decision):

@@ -22,12 +22,14 @@ from floorline.events import (
     Outcome,
     Recall,
     SlaChange,
+    WarmStart,
     ZooChange,
     decode_event,
     encode_event,
 )
 from floorline.policies import Policy
 from floorline.sla import SLA
+from floorline.state.history import unpack_history
 from floorline.state.ledger import Ledger
 from floorline.state.sessions import Sessions
 from floorline.zoo import Zoo
@@ -100,6 +102,8 @@ class Fold(Stateful):
         # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
         self.records_: OrderedDict[str, RememberedDecision] = OrderedDict()
         self.sessions_ = Sessions()
+        # Digests of the histories that the policy learned.
+        self.warm_starts_: list[str] = []
         # Per model: number of outcomes with a latency, and their sum in seconds.
         self.latency_: dict[str, list[float]] = {}
         self.policy_ = policy
@@ -121,6 +125,8 @@ class Fold(Stateful):
             changed = self._feedback(event)
         elif isinstance(event, Recall):
             changed = self._recall(event)
+        elif isinstance(event, WarmStart):
+            changed = self._warm_start(event)
         elif isinstance(event, ZooChange):
             self.zoo_ = event.zoo
             self.policy_.on_zoo(event.zoo)
@@ -247,6 +253,13 @@ class Fold(Stateful):
             ledger.label(decision.id, score, previous, floor=decision.floor, window=window)
         if event.model in self.zoo_:
             self.policy_.on_feedback(decision, self.zoo_.index(event.model), event, previous)
+        return True
+
+    def _warm_start(self, event: WarmStart) -> bool:
+        if event.digest in self.warm_starts_:
+            return False
+        self.policy_.warm_start(unpack_history(event, self.zoo_))
+        self.warm_starts_.append(event.digest)
         return True
 
     def _ledger(self, decision: Decision) -> Ledger | None:

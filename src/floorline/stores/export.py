@@ -18,15 +18,25 @@ from floorline.stores.reading import LogReader
 
 FORMATS = (".jsonl", ".parquet")
 """Suffixes of the formats."""
-_COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens")
+_COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens", "rows")
 _NUMBERS = ("at", "floor", "cost", "latency", "score")
 _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
-    "completion", "error", "source", "change",
+    "completion", "error", "source", "change", "digest",
 )  # fmt: skip
 _FLAGS = ("explored", "estimated", "removed")
 _VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction")
-COLUMNS = (*_COUNTS, *_NUMBERS, *_TEXTS, *_FLAGS, *_VECTORS, "models", "called", "features")
+COLUMNS = (
+    *_COUNTS,
+    *_NUMBERS,
+    *_TEXTS,
+    *_FLAGS,
+    *_VECTORS,
+    "models",
+    "called",
+    "features",
+    "history",
+)
 """Columns of a Parquet file. A line of JSON has only the columns that are not empty."""
 
 
@@ -89,7 +99,7 @@ def row(position: int, event: Event, *, features: bool = False) -> dict[str, Any
     event
         The event.
     features
-        Whether to include the dense features of a decision.
+        Whether to include the dense features of a decision, and the history of a warm start.
 
     Examples
     --------
@@ -108,6 +118,8 @@ def row(position: int, event: Event, *, features: bool = False) -> dict[str, Any
         flat |= {"at": event.at, "change": _json(event.sla), "removed": event.removed}
     else:
         flat |= msgspec.structs.asdict(event)
+        if not features:
+            flat.pop("history", None)
     return {
         name: value
         for name, value in flat.items()
@@ -157,6 +169,7 @@ def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> int:
         "models": pl.List(pl.String),
         "called": pl.List(pl.String),
         "features": pl.List(pl.Float32),
+        "history": pl.Binary,
     }
     frame = pl.DataFrame(list(rows), schema={name: kinds[name] for name in COLUMNS})
     with writing_whole(path) as stream:

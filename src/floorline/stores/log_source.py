@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from floorline.events import (
     Outcome,
     Recall,
     SlaChange,
+    WarmStart,
     ZooChange,
     encode_event,
 )
@@ -184,11 +186,16 @@ def _sla(row: dict[str, Any]) -> SlaChange:
     return SlaChange(sla=promise, removed=row["removed"], at=row["at"])
 
 
+def _warm_start(row: dict[str, Any]) -> WarmStart:
+    return WarmStart(history=b64decode(row.pop("history", "")), **row)
+
+
 _KINDS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "decision": _decision,
     "outcome": lambda row: Outcome(**row),
     "feedback": lambda row: Feedback(**row),
     "zoo": _zoo,
     "sla": _sla,
+    "warm_start": _warm_start,
     "recall": lambda row: Recall(at=row.pop("at"), decision=_decision(row)),
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from floorline.errors import InvalidInput
-from floorline.events import Decision, Event, Feedback, Recall
+from floorline.events import Decision, Event, Feedback, Recall, WarmStart
 from floorline.stores.engine import store_errors
 from floorline.stores.packing import unpack_event
-from floorline.stores.schema import documents, events, prompts, snapshots
+from floorline.stores.schema import ARTEFACT, documents, events, prompts, snapshots
 
 _PAGE_SIZE = 1000
 """Number of events read in one transaction; bounds its duration and the memory."""
@@ -60,7 +61,10 @@ class LogReader:
             # One transaction per page, so that none stays open while the caller works.
             rows = self._rows(columns.where(events.c.position >= start).limit(_PAGE_SIZE))
             for row in rows:
-                yield row.position, unpack_event(row.body)
+                event = unpack_event(row.body)
+                if isinstance(event, WarmStart):
+                    event = msgspec.structs.replace(event, history=self._artefact(event.digest))
+                yield row.position, event
             if len(rows) < _PAGE_SIZE:
                 return
             start = rows[-1].position + 1
@@ -166,6 +170,12 @@ class LogReader:
         """Return the bodies of all documents of a kind, by name."""
         query = sa.select(documents.c.name, documents.c.body).where(documents.c.kind == kind)
         return {row.name: row.body for row in self._rows(query.order_by(documents.c.name))}
+
+    def _artefact(self, digest: str) -> bytes:
+        """Return the history of a warm start; empty if it is missing."""
+        query = sa.select(documents.c.body)
+        rows = self._rows(query.where(documents.c.kind == ARTEFACT, documents.c.name == digest))
+        return rows[0].body if rows else b""
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         with store_errors(self.engine), self.engine.connect() as connection:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from floorline.stores.engine import store_errors
-from floorline.stores.schema import events, prompts, snapshots
+from floorline.stores.schema import ARTEFACT, documents, events, prompts, snapshots
 
 _EVENTS_PER_TRANSACTION = 5000
 """Number of events deleted in one transaction, so that the writer can commit between two."""
@@ -36,7 +36,8 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
 
     The oldest events are deleted, up to the first one that is not older. Events that recovery needs
     stay: those after the last snapshot and those that it refers to. Another process may write the
-    store meanwhile; the deletion consists of small transactions.
+    store meanwhile; the deletion consists of small transactions. Histories of warm starts are
+    deleted with the last event that names them.
 
     Parameters
     ----------
@@ -61,6 +62,13 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
         with engine.begin() as connection:
             old_prompts = prompts.delete().where(prompts.c.at < before)
             deleted_prompts = connection.execute(old_prompts).rowcount
+            # One statement, so that a history is not deleted while its event is being committed.
+            used = sa.select(events.c.key).where(events.c.kind == "warm_start")
+            connection.execute(
+                documents.delete().where(
+                    documents.c.kind == ARTEFACT, documents.c.name.not_in(used)
+                )
+            )
         if engine.dialect.name == "sqlite":
             _return_free_pages(engine)
     return Deleted(max(0, end - start), deleted_prompts, max(start, end))

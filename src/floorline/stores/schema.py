@@ -50,6 +50,10 @@ prompts = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
+ARTEFACT = "artefact"
+"""Kind of the documents that hold the history of a warm start, named by its digest. The column
+``key`` of the event holds the same digest."""
+
 documents = sa.Table(
     "documents",
     metadata,

@@ -6,15 +6,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from floorline.errors import FloorlineError, StoreUnavailable
-from floorline.events import Decision, Event, Feedback, Outcome, Recall
+from floorline.events import Decision, Event, Feedback, Outcome, Recall, WarmStart
 from floorline.stores.engine import database_message, store_errors, url_without_password
 from floorline.stores.lock import WriterLock
 from floorline.stores.packing import pack_event
-from floorline.stores.schema import events, prompts
+from floorline.stores.schema import ARTEFACT, documents, events, prompts
 
 
 class Prompt(NamedTuple):
@@ -49,12 +50,15 @@ class _Batch(NamedTuple):
     ----------
     events, prompts
         The rows.
+    artefacts
+        Histories of warm starts by digest.
     sync
         Whether to sync the disk, because an event is acknowledged after the commit.
     """
 
     events: list[_Row]
     prompts: list[dict[str, Any]]
+    artefacts: dict[str, bytes]
     sync: bool
 
 
@@ -100,16 +104,22 @@ class EventWriter:
         """Convert items into rows; see ``Sink``."""
         rows: list[_Row] = []
         latest = {}
+        artefacts = {}
         sync = False
         for item in items:
             if isinstance(item, Prompt):
                 latest[item.decision] = item.body
             else:
+                if isinstance(item, WarmStart):
+                    # In the same transaction as the event, but not in its row: readers of rows
+                    # would load megabytes.
+                    artefacts[item.digest] = item.history
+                    item = msgspec.structs.replace(item, history=b"")
                 rows.append(_row(position + len(rows), item))
                 sync = sync or not isinstance(item, Decision | Outcome)
         now = time.time()
         prompts = [{"decision": name, "at": now, "body": body} for name, body in latest.items()]
-        return _Batch(rows, prompts, sync)
+        return _Batch(rows, prompts, artefacts, sync)
 
     def write(self, batch: _Batch) -> None:
         """Commit rows; see ``Sink``.
@@ -183,6 +193,10 @@ class EventWriter:
                 prompts.delete().where(prompts.c.decision == sa.bindparam("name")), names
             )
             connection.execute(prompts.insert(), batch.prompts)
+        for digest, body in batch.artefacts.items():
+            row = {"kind": ARTEFACT, "name": digest, "body": body}
+            connection.execute(documents.delete().filter_by(kind=ARTEFACT, name=digest))
+            connection.execute(documents.insert(), row)
 
     def _is_there(self, connection: sa.Connection, rows: list[_Row]) -> bool:
         """Return whether a batch whose commit is in doubt was committed.
@@ -224,4 +238,6 @@ def _row(position: int, event: Event) -> _Row:
         decision, model, cost = event.decision, event.model, float(event.cost)
     elif isinstance(event, Recall):
         decision, model = event.decision.id, event.decision.model
+    elif isinstance(event, WarmStart):
+        key = event.digest
     return position, kind, float(event.at), decision, model, completion, key, cost, body

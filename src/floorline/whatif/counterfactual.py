@@ -15,7 +15,16 @@ import msgspec
 import numpy as np
 
 from floorline.errors import FloorlineError, InvalidInput
-from floorline.events import DIRECT, Decision, Event, Feedback, Outcome, SlaChange, ZooChange
+from floorline.events import (
+    DIRECT,
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    SlaChange,
+    WarmStart,
+    ZooChange,
+)
 from floorline.guarantees.off_policy import Estimate, WeightedSample, estimates
 from floorline.policies import Policy
 from floorline.replay.environment import GivenFeatures
@@ -171,7 +180,7 @@ class Counterfactual:
             self._outcome(event)
         elif isinstance(event, Feedback):
             self._feedback(event)
-        elif isinstance(event, ZooChange | SlaChange):
+        elif isinstance(event, ZooChange | SlaChange | WarmStart):
             self.router.apply([event])
 
     def _reason_to_leave_out(self, event: Decision) -> str:
