@@ -96,7 +96,7 @@ def test_a_locked_database_delays_commits_and_loses_nothing(tmp_path):
     other.execute("BEGIN IMMEDIATE")
     for n in range(5):
         store.append(outcome(n))
-    with pytest.raises(StoreUnavailable, match="5 events are not stored yet"):
+    with pytest.raises(StoreUnavailable, match="5 events are not committed yet"):
         asyncio.run(store.committed(timeout=0.1))
     assert store.end() == 0
     store.append(outcome(5))
@@ -242,7 +242,7 @@ def test_too_many_waiting_events_are_rejected_and_none_is_lost(tmp_path):
     # The writer can take the first events from the queue before it finds the database locked.
     for n in range(3):
         store.append(outcome(n))
-    with pytest.raises(StoreUnavailable, match="3 events wait to be stored, which is the most"):
+    with pytest.raises(StoreUnavailable, match="3 events wait for a commit, the largest number"):
         store.append(outcome(3))
     other.execute("ROLLBACK")
     other.close()

@@ -1,4 +1,4 @@
-"""Group commit: one thread makes durable what others append, as much at once as has piled up."""
+"""Group commit: one thread commits what others append, all that is queued in one transaction."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from floorline.errors import InvalidInput, StoreUnavailable
 _Item = TypeVar("_Item", contravariant=True)
 _T = TypeVar("_T")
 
-_MOST_AT_ONCE = 2000
-_FIRST_RETRY, _LAST_RETRY = 0.01, 1.0
-_LATER = 0.005
-"""Seconds that what is not urgent waits for something that is."""
+_MAX_BATCH = 2000
+"""Items of one commit, to bound the time that others wait for it."""
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.01, 1.0
+"""Waits before a failed commit is tried again: the first one, and the longest after doubling."""
+_NOT_URGENT_SECONDS = 0.005
+"""Time that an item that is not urgent waits for an urgent one, to share its commit."""
 
 
 class Sink(Protocol[_Item]):
-    """Where items end up."""
+    """Writes batches of items."""
 
     def encode(self, position: int, items: Sequence[_Item]) -> Any:
-        """Make a batch of items; ``position`` is that of the first one that has any."""
+        """Encode items as a batch; ``position`` is that of the first numbered item."""
         ...
 
     def write(self, batch: Any) -> None:
-        """Commit a batch, wholly or not at all; a batch that is there already is left alone.
+        """Commit a batch, all of it or nothing; a batch that is committed already is not changed.
 
         Raises
         ------
         StoreUnavailable
-            If it cannot be done now, though perhaps later. Any other error is final.
+            If the commit cannot be made now but may succeed later. Any other error is final.
         """
         ...
 
@@ -40,19 +42,26 @@ class Sink(Protocol[_Item]):
 class GroupCommit(Generic[_T]):
     """Queue in front of a sink, with the thread that empties it.
 
-    A batch that fails is tried again, ever less often, until it succeeds or the process ends.
-    Items that are *numbered* have a position, which others wait for.
+    A batch that fails is tried again, with a doubled wait up to a second, until it succeeds or
+    ``close`` is called. *Numbered* items have a position, for which callers can wait.
 
     Parameters
     ----------
     sink
-        Used by the thread only.
+        Writes the batches; used by the thread only.
     durable
         Number of numbered items that are in the sink already.
     max_pending
-        Most items that wait.
+        Largest number of items in the queue.
     patience
-        Seconds for which a caller waits by default.
+        Seconds that callers wait by default.
+
+    Attributes
+    ----------
+    appended, durable
+        Number of numbered items that were appended, and that are committed.
+    failure
+        Why commits fail; None if they do not.
     """
 
     def __init__(self, sink: Sink[_T], *, durable: int, max_pending: int, patience: float) -> None:
@@ -69,7 +78,7 @@ class GroupCommit(Generic[_T]):
         self._pending = 0
         self._idle = False
         self._later: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
-        self._rousing: asyncio.AbstractEventLoop | None = None
+        self._waking: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._advanced = threading.Condition(self._lock)
@@ -79,14 +88,29 @@ class GroupCommit(Generic[_T]):
         self._thread.start()
 
     def append(self, item: _T, *, numbered: bool = True, urgent: bool = True) -> None:
-        """Queue an item; one that is not urgent may wait a moment for others to go with it."""
+        """Queue an item.
+
+        Parameters
+        ----------
+        item
+            What to commit.
+        numbered
+            Whether the item has a position.
+        urgent
+            Whether to commit at once; if not, the item may wait for an urgent one.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the queue is full, or commits failed for good. The item is not queued then.
+        """
         with self._lock:
             if self._final or self._closed:
                 raise StoreUnavailable(self.failure or "the store is closed")
             if self._pending >= self._max_pending:
                 raise StoreUnavailable(
-                    f"{self._pending} events wait to be stored, which is the most allowed: "
-                    + (self.failure or "the store is slower than the requests come")
+                    f"{self._pending} events wait for a commit, the largest number allowed "
+                    f"(max_pending): {self.failure or 'the store is slower than the requests'}"
                 )
             self._queue.append((item, numbered))
             self._pending += 1
@@ -98,22 +122,30 @@ class GroupCommit(Generic[_T]):
                 self._wake.notify()
             elif not urgent:
                 if self._later is None or self._later[0] is not loop:
-                    self._later = loop, loop.call_later(_LATER, self._rouse)
-            elif self._rousing is not loop:
-                # At the end of the loop's turn, so that one commit takes all that came in it.
-                self._rousing = loop
-                loop.call_soon(self._rouse)
+                    self._later = loop, loop.call_later(_NOT_URGENT_SECONDS, self._wake_thread)
+            elif self._waking is not loop:
+                # At the end of the loop's turn, so that one commit has all items of the turn.
+                self._waking = loop
+                loop.call_soon(self._wake_thread)
 
-    def _rouse(self) -> None:
+    def _wake_thread(self) -> None:
         with self._lock:
-            self._rousing = None
+            self._waking = None
             if self._later is not None:
                 self._later[1].cancel()
                 self._later = None
             self._wake.notify()
 
     async def committed(self, number: int | None, timeout: float | None) -> None:
-        """Wait until the first ``number`` numbered items are durable, or all."""
+        """Wait until the first ``number`` numbered items are durable, or all if it is None.
+
+        Raises
+        ------
+        StoreUnavailable
+            If they are not durable within ``timeout`` seconds, or commits have failed that long.
+        InvalidInput
+            If fewer items were appended.
+        """
         target = self._target(number)
         if self.durable >= target:
             return
@@ -124,10 +156,10 @@ class GroupCommit(Generic[_T]):
             with self._lock:
                 self._waiters[loop] = waiters
         if self._later is not None:
-            self._rouse()
+            self._wake_thread()
         seconds = self._seconds(timeout)
         future = waiters.add(target, loop)
-        # The thread may have advanced before it could see that somebody waits.
+        # The thread may have committed them before it could see this waiter.
         waiters.wake(self.durable, self._refusal())
         if future.done():
             future.result()
@@ -143,21 +175,24 @@ class GroupCommit(Generic[_T]):
             future.set_exception(self._unavailable())
 
     def flush(self, number: int | None, timeout: float | None) -> None:
-        """Block until the first ``number`` numbered items are durable, or all items."""
+        """Block until the first ``number`` numbered items are durable, or all items if it is None.
+
+        Raises as ``committed`` does.
+        """
         target = self._target(number)
 
         def done() -> bool:
             return self.durable >= target if number is not None else not self._pending
 
         with self._lock:
-            # The loop's turn may be waiting for this very call.
+            # The event loop that would wake the thread may be blocked by this call.
             self._wake.notify()
             self._advanced.wait_for(lambda: done() or self._final, self._seconds(timeout))
             if not done():
                 raise self._unavailable()
 
     def close(self, timeout: float | None) -> None:
-        """Make everything durable and end the thread, whether that succeeds or not."""
+        """Commit all items and end the thread, also if the commit fails."""
         try:
             self.flush(None, timeout)
         finally:
@@ -171,22 +206,24 @@ class GroupCommit(Generic[_T]):
         if number is None:
             return self.appended
         if number > self.appended:
-            raise InvalidInput("position", number, f"only {self.appended} events were appended")
+            raise InvalidInput(
+                "position", number, f"give at most {self.appended}, the number of appended events"
+            )
         return number
 
     def _seconds(self, timeout: float | None) -> float:
-        """How long to wait; not again for a store that has failed that long already."""
+        """Seconds to wait, less the time for which commits have failed already."""
         seconds = self._patience if timeout is None else timeout
         if self.failure is None:
             return seconds
         return max(0.0, min(seconds, self._failing_since + seconds - time.monotonic()))
 
     def _unavailable(self) -> StoreUnavailable:
-        why = self.failure or "the store is slow"
-        return StoreUnavailable(f"{self._pending} events are not stored yet: {why}")
+        why = self.failure or "the store is slower than the requests"
+        return StoreUnavailable(f"{self._pending} events are not committed yet: {why}")
 
     def _refusal(self) -> StoreUnavailable | None:
-        """What those hear who wait for what will never be."""
+        """Error for waiters once commits have failed for good."""
         return self._unavailable() if self._final else None
 
     def _run(self) -> None:
@@ -195,8 +232,8 @@ class GroupCommit(Generic[_T]):
                 items = [item for item, _ in batch]
                 committed = self._commit(self._sink.encode(self.durable, items))
             except Exception as error:
-                # Whatever else goes wrong would go wrong again.
-                self._fail(f"the store gave up: {error}", final=True)
+                # Any other error would repeat itself.
+                self._fail(f"the store failed for good: {error}", final=True)
                 return
             if not committed:
                 return
@@ -205,7 +242,7 @@ class GroupCommit(Generic[_T]):
                 self.durable += sum(numbered for _, numbered in batch)
                 self._pending -= len(batch)
                 self._advanced.notify_all()
-            self._tell()
+            self._notify_loops()
 
     def _take(self) -> list[tuple[_T, bool]]:
         with self._lock:
@@ -213,13 +250,13 @@ class GroupCommit(Generic[_T]):
                 self._idle = True
                 self._wake.wait()
             self._idle = False
-            batch = self._queue[:_MOST_AT_ONCE]
-            del self._queue[:_MOST_AT_ONCE]
+            batch = self._queue[:_MAX_BATCH]
+            del self._queue[:_MAX_BATCH]
             return batch
 
     def _commit(self, batch: Any) -> bool:
-        """Write until it succeeds; False if the store is closed meanwhile."""
-        delay = _FIRST_RETRY
+        """Write until it succeeds; False if ``close`` was called before."""
+        delay = _FIRST_RETRY_SECONDS
         while True:
             try:
                 self._sink.write(batch)
@@ -229,7 +266,7 @@ class GroupCommit(Generic[_T]):
                 return True
             if self._give_up.wait(delay):
                 return False
-            delay = min(2 * delay, _LAST_RETRY)
+            delay = min(2 * delay, _LAST_RETRY_SECONDS)
 
     def _fail(self, why: str, *, final: bool = False) -> None:
         with self._lock:
@@ -239,24 +276,24 @@ class GroupCommit(Generic[_T]):
             self._final = final
             self._advanced.notify_all()
         if final:
-            self._tell()
+            self._notify_loops()
 
-    def _tell(self) -> None:
+    def _notify_loops(self) -> None:
         with self._lock:
             waiting = [(loop, one) for loop, one in self._waiters.items() if one.waiting]
         for loop, one in waiting:
             try:
                 loop.call_soon_threadsafe(one.wake, self.durable, self._refusal())
             except RuntimeError:
-                # The loop was closed with its coroutines.
+                # The event loop was closed.
                 with self._lock:
                     self._waiters.pop(loop, None)
 
 
 class _Waiters:
-    """Coroutines of one event loop, by the number of items each waits for.
+    """Coroutines of one event loop, with the number of items that each waits for.
 
-    Only that loop's thread changes it; others look at whether anybody waits.
+    Only the loop's thread changes the list; other threads read whether it is empty.
     """
 
     def __init__(self) -> None:
@@ -268,7 +305,7 @@ class _Waiters:
         return future
 
     def wake(self, durable: int, refusal: StoreUnavailable | None) -> None:
-        """Let those go on whose items are durable; drop those that were cancelled."""
+        """Resume the coroutines whose items are durable, and drop those that were cancelled."""
         still = []
         for target, future in self.waiting:
             if future.done():

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the gateway, made of the types that its endpoints decode and encode."""
+"""The OpenAPI document of the gateway, built from the types of its endpoints."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ERRORS = {
     400: "The request is malformed; the error names the field.",
     401: "No valid API key.",
     403: "The key lacks the scope.",
-    404: "There is no such model, SLA, decision or completion.",
+    404: "No such model, SLA, decision or completion.",
     410: "The decision is too old for feedback.",
     413: "The body is too large.",
-    422: "The provider refuses the request; the error is its own.",
-    429: "Too many requests, or the budget is spent; see Retry-After.",
-    502: "Every model's provider that was asked failed.",
-    503: "The event log cannot be written, or no model can be called; see Retry-After.",
-    504: "Every model's provider that was asked took too long.",
+    422: "The provider refuses the request; the error object is the provider's.",
+    429: "Too many requests, a spent budget, or a model at its limit; see Retry-After.",
+    502: "The provider of every model that was called failed.",
+    503: "The event log cannot be written, or every circuit breaker is open; see Retry-After.",
+    504: "The provider of the model that was called last took too long.",
 }
 _KEY = (401, 403, 429)
 _BODY = (400, 413, 503, *_KEY)
@@ -39,7 +39,7 @@ _BODY = (400, 413, 503, *_KEY)
 
 @cache
 def document() -> dict[str, Any]:
-    """OpenAPI 3.1 document, as JSON-like values."""
+    """Return the OpenAPI 3.1 document, as values that JSON has."""
     _, schemas = msgspec.json.schema_components(
         [FeedbackItem, FeedbackBatch, FeedbackReceipt, OutcomeItem, Routed, Options, Status],
         ref_template=_REF,
@@ -64,7 +64,7 @@ def document() -> dict[str, Any]:
         }
     )
     schemas["ChatRequest"] = {
-        "description": "OpenAI's chat request; what is not named here is passed on as it is.",
+        "description": "OpenAI's chat request; other fields are passed on to the provider.",
         "type": "object",
         "required": ["model", "messages"],
         "properties": {
@@ -101,8 +101,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Floorline gateway",
             "version": __version__,
-            "description": "An OpenAI-compatible server that serves each request by the cheapest "
-            "model that keeps a promised floor on quality.",
+            "description": "An OpenAI-compatible server that routes each request to the cheapest "
+            "model that keeps the SLA's floor on satisfaction.",
         },
         "components": {
             "schemas": schemas,
@@ -122,8 +122,10 @@ def _paths() -> dict[str, Any]:
     )
     options = [
         _header("X-Floorline-Floor", {"type": "number", "minimum": 0, "maximum": 1}),
-        _header("X-Floorline-Exclude", _text("Models that must not serve, with commas between")),
-        _header("X-Floorline-Session", _text("Conversation that stays on its model")),
+        _header("X-Floorline-Exclude", _text("Models that must not serve, separated by commas")),
+        _header(
+            "X-Floorline-Session", _text("Conversation that stays on the model that served it")
+        ),
     ]
     chat["parameters"] = options
     answer = chat["responses"]["200"]
@@ -132,20 +134,28 @@ def _paths() -> dict[str, Any]:
         f"X-Floorline-{name}": {"schema": _text()}
         for name in ("Decision", "Model", "Expected-Quality", "Expected-Cost", "Cost")
     }
-    route = _operation("Decide, and call nobody", "Routed", (404, *_BODY), body="ChatRequest")
+    route = _operation(
+        "Decide which model should serve, without a call",
+        "Routed",
+        (404, *_BODY),
+        body="ChatRequest",
+    )
     route["parameters"] = options
     feedback = _operation(
-        "Say how satisfying answers were",
+        "Give feedback on answers",
         {"anyOf": [_ref("FeedbackReceipt"), _ref("Receipts")]},
         (404, 410, *_BODY),
         body={"anyOf": [_ref("FeedbackItem"), _ref("FeedbackBatch")]},
     )
     done = _object({}, extra=True)
     listing = _object({"data": {"type": "array"}}, extra=True)
-    readyz = _operation("Say whether it can serve", "Readiness")
-    readyz["responses"]["503"] = {"description": "Not now.", "content": _json("Readiness")}
-    add = _operation("Let a model serve", "Model", _BODY, body="NewModel", status=201)
-    outcome = _operation("Say what a call took", done, (404, 410, *_BODY), body="OutcomeItem")
+    readyz = _operation("Return whether the gateway can serve", "Readiness")
+    readyz["responses"]["503"] = {
+        "description": "The gateway cannot serve now.",
+        "content": _json("Readiness"),
+    }
+    add = _operation("Add or change a model", "Model", _BODY, body="NewModel", status=201)
+    outcome = _operation("Record what a call took", done, (404, 410, *_BODY), body="OutcomeItem")
     return {
         "/v1/chat/completions": {"post": chat},
         "/v1/feedback": {"post": feedback},
@@ -154,22 +164,22 @@ def _paths() -> dict[str, Any]:
         "/v1/models": {"get": _operation("List SLAs and models", listing, _KEY)},
         "/v1/models/{model}": {
             "parameters": [_path("model")],
-            "get": _operation("Describe one of them", "Model", (404, *_KEY)),
+            "get": _operation("Describe one SLA or model", "Model", (404, *_KEY)),
         },
-        "/v1/slas": {"get": _operation("Say how the SLAs stand", listing, _KEY)},
+        "/v1/slas": {"get": _operation("List the status of the SLAs", listing, _KEY)},
         "/v1/slas/{name}": {
             "parameters": [_path("name")],
-            "get": _operation("Say how one SLA stands", done, (404, *_KEY)),
+            "get": _operation("Return the status of one SLA", done, (404, *_KEY)),
         },
         "/v1/zoo/models": {"post": add},
         "/v1/zoo/models/{name}": {
             "parameters": [_path("name")],
-            "delete": _operation("Let a model serve no more", done, (400, 404, 503, *_KEY)),
+            "delete": _operation("Remove a model", done, (400, 404, 503, *_KEY)),
         },
-        "/healthz": {"get": _operation("Say that the process lives", done)},
+        "/healthz": {"get": _operation("Return that the process runs", done)},
         "/readyz": {"get": readyz},
-        "/metrics": {"get": _plain("Metrics in Prometheus' text format")},
-        "/openapi.json": {"get": _operation("Give this document", done)},
+        "/metrics": {"get": _plain("Return metrics in Prometheus' text format")},
+        "/openapi.json": {"get": _operation("Return this document", done)},
     }
 
 
@@ -184,7 +194,7 @@ def _operation(
     operation: dict[str, Any] = {
         "summary": summary,
         "responses": {
-            str(status): {"description": "Done.", "content": _json(answer)},
+            str(status): {"description": "Success.", "content": _json(answer)},
             **{
                 str(error): {"description": _ERRORS[error], "content": _json("Error")}
                 for error in sorted(errors)
@@ -197,7 +207,7 @@ def _operation(
 
 
 def _plain(summary: str) -> dict[str, Any]:
-    answer = {"description": "Done.", "content": {"text/plain": {"schema": _text()}}}
+    answer = {"description": "Success.", "content": {"text/plain": {"schema": _text()}}}
     return {"summary": summary, "security": [], "responses": {"200": answer}}
 
 
