@@ -77,6 +77,12 @@ def test_the_default_store_is_beside_the_file(more, tmp_path):
     assert url.get_secret_value() == f"sqlite:///{tmp_path}/floorline.db"
 
 
+@pytest.mark.parametrize(("written", "seconds"), [("7d", 7 * 86_400.0), ("null", None), ("", None)])
+def test_events_are_kept_for_ever_if_the_retention_is_null(more, written, seconds):
+    assert more("").store.retention == 90 * 86_400.0
+    assert more(f"store: {{retention: {written}}}").store.retention == seconds
+
+
 def test_paths_of_encoders_are_beside_the_file(more, tmp_path):
     assert more("encoder: lsa:lsa.safetensors").encoder == f"lsa:{tmp_path}/lsa.safetensors"
     assert more("encoder: hashed:sparse").encoder == "hashed:sparse"

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import SecretStr
 
-from floorline.config import ProviderSettings, load_text
+from floorline.config import ProviderSettings, load_model, load_text
 from floorline.config.models import KEY_FIELDS
-from floorline.errors import ConfigError
+from floorline.errors import ConfigError, InvalidInput
 from floorline.gateway.upstream_config import all_upstream_settings, upstream_settings
 from floorline.gateway.upstreams import UpstreamSettings
 
@@ -74,3 +74,10 @@ def test_a_model_with_a_key_and_the_header_that_carries_it():
         "model 'a': headers is 'Authorization': remove this header, or the key (api_key, "
         "api_key_env, …)"
     ]
+
+
+def test_a_model_of_an_openai_compatible_endpoint_needs_one():
+    with pytest.raises(InvalidInput, match="endpoint is None: give the base URL of its API"):
+        upstream_settings(load_model("name: small"))
+    elsewhere = upstream_settings(load_model("{name: small, kind: litellm}"))
+    assert elsewhere.endpoint is None

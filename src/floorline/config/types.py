@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args
 
 from pydantic import (
     BaseModel,
@@ -61,7 +61,10 @@ def field(default: Any, description: str, *, alias: str | None = None, repr: boo
 
 
 class Section(BaseModel):
-    """A part of the file. Unknown fields are refused; an empty field counts as left out."""
+    """A part of the file.
+
+    Unknown fields are refused. An empty field counts as left out, unless it may be null.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -89,10 +92,10 @@ class Section(BaseModel):
 
 
 def _is_left_out(field: FieldInfo | None, value: Any) -> bool:
-    """Whether a field is empty and has a default that is not."""
+    """Whether a field is empty and cannot be: its default holds then."""
     if value is not None or field is None or field.is_required():
         return False
-    return field.get_default(call_default_factory=True, validated_data={}) is not None
+    return type(None) not in get_args(field.annotation)
 
 
 def _no_bool(value: Any) -> Any:

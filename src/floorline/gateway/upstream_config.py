@@ -21,8 +21,12 @@ def upstream_settings(model: ModelSettings) -> UpstreamSettings:
     Raises
     ------
     InvalidInput
-        If the model has both a key and the header that would carry it.
+        If the model has no endpoint and needs one, or has both a key and the header that would
+        carry it.
     """
+    if model.kind == "openai" and model.endpoint is None:
+        fix = "give the base URL of its API, such as http://127.0.0.1:8000/v1"
+        raise InvalidInput("endpoint", model.endpoint, fix)
     if model.key is not None and "authorization" in map(str.lower, model.headers):
         raise InvalidInput(
             "headers", "Authorization", "remove this header, or the key (api_key, api_key_env, …)"
@@ -37,7 +41,8 @@ def all_upstream_settings(settings: Settings) -> dict[str, UpstreamSettings]:
     Raises
     ------
     ConfigError
-        If some models have both a key and the header that would carry it.
+        If some models have no endpoint and need one, or have both a key and the header that would
+        carry it.
     """
     found: dict[str, UpstreamSettings] = {}
     problems = []

@@ -44,6 +44,7 @@ def test_a_model_gets_new_prices(gateway, new_model):
     [
         ({"input_price": -1}, "input_price is -1: give a price of 0 or more"),
         ({"endpoint": "ftp://x"}, "endpoint is 'ftp://x': give the base URL"),
+        ({"endpoint": None}, "endpoint is None: give the base URL"),
         ({"colour": "red"}, "colour"),
         ({"api_key": "sk-hidden"}, "secrets are not kept in the store"),
         ({"headers": {"x-key": "sk-hidden"}}, "secrets are not kept in the store"),

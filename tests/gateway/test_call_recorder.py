@@ -1,0 +1,113 @@
+"""What is recorded of a call: outcome, budget of its key, metrics and trace."""
+
+import asyncio
+
+import pytest
+from tests.support.gateway_parts import Parts, RecordingSpan, chat_request
+
+from floorline.events import Outcome
+from floorline.gateway.auth import Caller
+from floorline.gateway.upstreams import Answer, UpstreamError
+from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.stores.keys import ApiKey
+
+KEY = ApiKey(
+    id="key-1",
+    digest=b"",
+    name="app",
+    scopes=("chat",),
+    budget=1.0,
+    period=1e9,
+    created=0.0,
+)
+WITH_USAGE = (
+    b'{"id": "c-1", "choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}],'
+    b' "usage": {"prompt_tokens": 100, "completion_tokens": 1000}}'
+)
+WITHOUT_USAGE = b'{"id": "c-1", "choices": [{"message": {"content": "12345678"}}]}'
+
+
+@pytest.fixture
+def parts(tmp_path):
+    parts = Parts(tmp_path, keys=[KEY])
+    yield parts
+    parts.store.close()
+
+
+def answer(body, status=200):
+    found = Findings()
+    if status == 200:
+        found.add(read_completion(body))
+    made = Answer("small", status, {}, "application/json", body, found)
+    made.first_byte_s, made.total_s, made.attempts = 0.25, 0.5, 3
+    return made
+
+
+def decide(parts):
+    return parts.chat.decide(chat_request(), Caller("key-1"))
+
+
+def spent(parts):
+    return parts.auth._accounts["key-1"].spent
+
+
+def test_an_answer_is_recorded_everywhere(parts):
+    decision, span = decide(parts), RecordingSpan()
+    parts.recorder.answered(decision, answer(WITH_USAGE), span, "ok", content=b"body")
+    cost = 1000 * 1.0 / 1e6
+    (outcome,) = parts.events(Outcome)
+    assert (outcome.decision, outcome.completion, outcome.error) == (decision.id, "c-1", None)
+    assert (outcome.cost, outcome.input_tokens, outcome.output_tokens) == (cost, 100, 1000)
+    assert (outcome.latency, outcome.estimated) == (0.5, False)
+    assert spent(parts) == cost
+    where = {"model": "small", "sla": "gold"}
+    assert parts.count("floorline_requests_total", **where, outcome="ok") == 1
+    assert parts.count("floorline_cost_usd_total", **where) == cost
+    assert parts.count("floorline_retries_total", model="small") == 2
+    assert parts.count("floorline_upstream_first_byte_seconds_sum", model="small") == 0.25
+    assert (span.noted["cost"], span.noted["content"], span.ended) == (cost, b"body", (None, ""))
+    found = asyncio.run(parts.decisions.find("c-1", Caller()))
+    assert found.id == decision.id
+
+
+def test_tokens_that_the_provider_does_not_count_are_estimated(parts):
+    decision = decide(parts)
+    parts.recorder.answered(decision, answer(WITHOUT_USAGE), RecordingSpan(), "ok")
+    (outcome,) = parts.events(Outcome)
+    assert (outcome.input_tokens, outcome.output_tokens) == (decision.input_tokens, 2)
+    assert outcome.estimated
+
+
+def test_an_error_of_the_provider_costs_nothing(parts):
+    span = RecordingSpan()
+    refused = answer(b'{"error": {}}', 422)
+    parts.recorder.answered(decide(parts), refused, span, "client_error", "answered 422")
+    (outcome,) = parts.events(Outcome)
+    assert (outcome.cost, outcome.output_tokens, outcome.error) == (0.0, 0, "answered 422")
+    assert span.ended == ("client_error", "answered 422")
+    assert spent(parts) == 0.0
+
+
+def test_an_answer_of_a_model_that_was_removed_costs_what_was_expected(parts):
+    decision = decide(parts)
+    parts.router.remove_model("small")
+    parts.recorder.answered(decision, answer(WITH_USAGE), RecordingSpan(), "ok")
+    (outcome,) = parts.events(Outcome)
+    assert outcome.cost == spent(parts) == decision.expected_cost > 0.0
+
+
+def test_a_failed_call_costs_nothing(parts):
+    span = RecordingSpan()
+    parts.recorder.failed(decide(parts), UpstreamError("no connection", "connect"), span)
+    (outcome,) = parts.events(Outcome)
+    assert (outcome.cost, outcome.error, outcome.latency) == (0.0, "no connection", None)
+    assert (span.ended, spent(parts)) == (("connect", "no connection"), 0.0)
+
+
+def test_an_abandoned_call_costs_what_was_expected(parts):
+    decision, span = decide(parts), RecordingSpan()
+    parts.recorder.abandoned(decision, span)
+    (outcome,) = parts.events(Outcome)
+    assert outcome.estimated
+    assert outcome.cost == spent(parts) == decision.expected_cost > 0.0
+    assert span.ended == ("disconnected", "the client disconnected")

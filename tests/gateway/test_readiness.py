@@ -1,0 +1,66 @@
+"""When a gateway is ready, and what it warns of."""
+
+from types import SimpleNamespace
+
+import pytest
+from tests.support.gateway_parts import StubUpstreams
+
+from floorline.errors import StoreUnavailable
+from floorline.gateway.readiness import Readiness
+
+
+class Built:
+    def __init__(self, watched=True):
+        self.store = SimpleNamespace(failure=None)
+        self.upstreams = StubUpstreams()
+        self.reloader = SimpleNamespace(error=None, restart=()) if watched else None
+        router = SimpleNamespace(zoo=("small", "large"))
+        self.readiness = Readiness(router, self.store, self.upstreams, self.reloader)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_gateway_is_ready_if_nothing_is_wrong(watched):
+    readiness = Built(watched).readiness
+    assert (readiness.errors(), readiness.warnings()) == ([], [])
+    readiness.check_log()
+
+
+def test_a_gateway_that_stops_gets_no_more_requests():
+    readiness = Built().readiness
+    readiness.stop()
+    assert readiness.errors() == ["the gateway is stopping"]
+
+
+def test_without_a_log_no_request_is_served():
+    built = Built()
+    built.store.failure = "disk full"
+    assert built.readiness.errors() == ["the event log cannot be written: disk full"]
+    with pytest.raises(StoreUnavailable, match=r"cannot be written \(disk full\): send the requ"):
+        built.readiness.check_log()
+    built.store.failure = None
+    built.readiness.check_log()
+
+
+def test_one_blocked_model_is_a_warning_and_all_are_an_error():
+    built = Built()
+    built.upstreams.blocked_models = ["small"]
+    assert built.readiness.errors() == []
+    assert built.readiness.warnings() == [
+        "model 'small' cannot be called: its circuit breaker is open or its queue is full"
+    ]
+    built.upstreams.blocked_models = ["small", "large"]
+    assert built.readiness.errors() == [
+        "no model can be called: each has an open circuit breaker or a full queue"
+    ]
+    assert len(built.readiness.warnings()) == 2
+
+
+def test_a_file_that_is_not_in_force_is_a_warning():
+    built = Built()
+    built.reloader.error = "floorline.yaml:3: slas is missing: add it"
+    built.reloader.restart = ("seed", "policy")
+    assert built.readiness.warnings() == [
+        "the configuration file is not in force: floorline.yaml:3: slas is missing: add it",
+        "changed fields take effect at the next restart: seed, policy",
+    ]
+    assert built.readiness.errors() == []

@@ -1,0 +1,121 @@
+"""The parts of a gateway without HTTP, for tests of one part at a time."""
+
+import json
+from types import SimpleNamespace
+
+from floorline.config import load_text
+from floorline.gateway.auth import Auth
+from floorline.gateway.call_recorder import CallRecorder
+from floorline.gateway.chat_request import read_chat
+from floorline.gateway.decision_lookup import DecisionLookup
+from floorline.gateway.observability.metrics import Metrics
+from floorline.gateway.observability.spans import NoTelemetry
+from floorline.gateway.readiness import Readiness
+from floorline.gateway.service import ChatService
+from floorline.gateway.upstream_config import all_upstream_settings
+from floorline.gateway.upstreams import Health
+from floorline.router import Router
+from floorline.stores.sql import SqlStore
+
+SETTINGS = {
+    "models": [
+        {"name": "small", "endpoint": "http://127.0.0.1:1/v1", "output_price": 1.0},
+        {
+            "name": "large",
+            "model": "their-large",
+            "endpoint": "http://127.0.0.1:1/v1",
+            "output_price": 9.0,
+            "context_window": 100,
+        },
+    ],
+    "slas": [{"name": "gold", "floor": 0.9}, {"name": "silver", "floor": 0.5}],
+    "policy": "cheapest",
+    "auth": "none",
+}
+
+
+class StubUpstreams:
+    """Gives the planned answers or raises the planned errors."""
+
+    def __init__(self):
+        self.blocked_models = []
+        self.planned = []
+        self.requests = []
+
+    def blocked(self):
+        return self.blocked_models
+
+    def health(self):
+        return {"small": Health("closed", 0, 0)}
+
+    async def call(self, model, body, *, stream, headers):
+        self.requests.append((model, json.loads(body)))
+        answer = self.planned.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class RecordingSpan:
+    """Notes how a call ended."""
+
+    def __init__(self):
+        self.headers = {}
+        self.noted = None
+        self.ended = None
+
+    def answered(self, **about):
+        self.noted = about
+
+    def end(self, error=None, reason=""):
+        self.ended = (error, reason)
+
+
+class Parts:
+    """Real parts around stubbed providers; ``settings`` change those above."""
+
+    def __init__(self, folder, keys=None, **settings):
+        self.settings = load_text(json.dumps({**SETTINGS, **settings}), folder=folder, environ={})
+        self.store = SqlStore(f"sqlite:///{folder}/log.db")
+        self.router = Router(
+            self.settings.as_zoo(),
+            self.settings.policy.build(),
+            self.settings.as_slas(),
+            log=self.store,
+            memory=self.settings.memory,
+        )
+        self.upstreams = StubUpstreams()
+        self.auth = Auth(keys, self.store.spend)
+        self.metrics = Metrics(router=self.router)
+        self.config = SimpleNamespace(
+            settings=self.settings, calls=all_upstream_settings(self.settings)
+        )
+        self.decisions = DecisionLookup(
+            self.router, self.store, lambda: self.config.settings.feedback.max_age
+        )
+        self.recorder = CallRecorder(self.router, self.auth, self.decisions, self.metrics)
+        self.readiness = Readiness(self.router, self.store, self.upstreams, None)
+        self.chat = ChatService(
+            self.config,
+            self.router,
+            self.store,
+            self.upstreams,
+            self.recorder,
+            self.metrics,
+            NoTelemetry(),
+            self.readiness,
+        )
+
+    def events(self, kind):
+        """Events of a kind in the log so far."""
+        return [event for event in self.store.read() if isinstance(event, kind)]
+
+    def count(self, sample, **labels):
+        """Value of a metric; None if it has not been counted."""
+        return self.metrics.registry.get_sample_value(sample, labels)
+
+
+def chat_request(model="floorline/gold", text="Why is the sky blue?", **fields):
+    """A chat request as the endpoint reads it."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
+    return read_chat(json.dumps(body).encode(), {})
