@@ -1,4 +1,4 @@
-"""Tables of what every model scored and cost on every prompt, and loaders of public formats."""
+"""Routing tables (quality and cost of every model on every prompt), and loaders of public data."""
 
 from floorline.datasets.registry import available, load
 from floorline.datasets.simulated import simulate

@@ -1,4 +1,4 @@
-"""Any CSV or Parquet file, its columns named by the user."""
+"""CSV and Parquet files of any layout; the user names the columns."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_columns(
     Raises
     ------
     InvalidInput
-        If ``columns`` is neither.
+        If ``columns`` is neither of them.
     DataError
         If the file is damaged, lacks a column, or a cell is not a number in its range.
     """
@@ -58,18 +58,18 @@ def load_columns(
         task=chosen["task"],
         cost_unit=chosen["cost_unit"],
         name=path.stem,
-        source=f"{path.name}, columns named by hand",
+        source=f"{path.name}, columns named by the user",
         gaps=gaps,
     )
 
 
 def parse_columns(columns: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Check a column mapping and fill in what it leaves out.
+    """Check a column mapping and add the defaults.
 
     Raises
     ------
     InvalidInput
-        If it does not say where to find each model's quality and cost.
+        If the columns of a model's quality or cost are missing.
 
     Examples
     --------

@@ -22,11 +22,11 @@ SOURCES = {
     "sprout": Source("CARROT-LLM-Routing/SPROUT", ("data/*.parquet",)),
     "sprout-o3mini": Source("CARROT-LLM-Routing/SPROUT-o3mini", ("data/*.parquet",)),
 }
-"""What can be fetched, by name."""
+"""Name → what ``fetch`` downloads."""
 
 
 class FetchError(FloorlineError):
-    """Data could not be fetched: no network, no such repository, or no room."""
+    """Data could not be fetched: no network, no such repository, or a full disk."""
 
 
 def fetch(name: str, folder: str | Path) -> Path:
@@ -53,7 +53,7 @@ def fetch(name: str, folder: str | Path) -> Path:
             local_dir=target,
             allow_patterns=list(source.files),
         )
-    # The client lets errors of its own, of the HTTP library and of the system through.
+    # The client raises errors of its own, of the HTTP library and of the system.
     except Exception as error:
         raise FetchError(
             f"{source.repository} cannot be fetched from the Hugging Face hub "

@@ -1,4 +1,4 @@
-"""ParetoBandit's prompts: JSON lines with a judge's score and the cost of every arm.
+"""Prompts of ParetoBandit: JSON lines with a judge's score and the cost of every arm.
 
 Each line: ``prompt``, ``source`` (the benchmark it came from) and ``arms``, which maps a model to
 its ``reward`` (0–1) and ``cost`` (USD).

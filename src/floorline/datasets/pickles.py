@@ -1,7 +1,7 @@
-"""Pickled DataFrames, read without letting the file run anything.
+"""Pickled DataFrames, read without running code of the file.
 
 A pickle is a program. This reader resolves only the exact names that a DataFrame of numbers and
-texts is made of; a file that asks for any other name is refused before that name is even imported.
+texts consists of. A file that asks for any other name is refused before that name is imported.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _PANDAS = {
     ("pandas.core.arrays.string_", "StringDtype"),
 }
 
-# What pandas 1 and old pickle protocols call by another name.
+# Names that pandas 1 and old pickle protocols use for the same things.
 _MOVED = {
     ("__builtin__", "slice"): ("builtins", "slice"),
     ("pandas.core.indexes.numeric", "Int64Index"): ("pandas.core.indexes.base", "Index"),
@@ -60,7 +60,7 @@ _ADVICE = "convert the file to Parquet where you trust it, and load that"
 
 
 class _Refused(Exception):
-    """The pickle asks for a name that no DataFrame needs."""
+    """The pickle asks for a name that is not allowed."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -86,16 +86,16 @@ def unpickle(path: Path, stream: Any, *, pandas: bool) -> Any:
     Raises
     ------
     DataError
-        If the pickle is damaged, or asks for a name that is not allowed; nothing of it ran then.
+        If the pickle is damaged, or asks for a name that is not allowed; it is not imported then.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _Unpickler(stream, _NUMPY | _PANDAS if pandas else _NUMPY).load()
     except _Refused as error:
-        problem = f"refused: this pickle asks for {one_line(error)}, which no table needs"
+        problem = f"refused: this pickle asks for {one_line(error)}, which is not allowed"
         raise DataError(path, f"{problem}; {_ADVICE}") from error
-    # What a damaged pickle raises depends on where the damage is: it can be nearly anything.
+    # The exception of a damaged pickle depends on where the damage is and can be of any type.
     except Exception as error:
         raise DataError(path, f"damaged pickle ({one_line(error)}); {_ADVICE}") from error
 
@@ -122,7 +122,7 @@ def read_pickled_frame(
     try:
         columns = {name: _column(frame[name]) for name in map(str, frame.columns) if wanted(name)}
         converted = pl.DataFrame(columns)
-    # A forged DataFrame can be inconsistent in ways only its use brings out.
+    # A forged DataFrame can be inconsistent in ways that show only when it is used.
     except Exception as error:
         raise DataError(path, f"damaged DataFrame ({one_line(error)}); {_ADVICE}") from error
     if not converted.height:

@@ -23,7 +23,7 @@ from floorline.datasets.wide import wide_table
 from floorline.errors import DataError
 
 COST = "|total_cost"
-"""What a model's cost column adds to its name."""
+"""Suffix of the name of a model's cost column."""
 
 _RESPONSE = "|model_response"
 SUFFIXES = (".csv", ".parquet", ".pkl", ".pickle")
@@ -73,7 +73,7 @@ def plain_prompts(written: list[str]) -> list[str]:
     ['Hello.\nHow are you?', '[not a list']
     """
     with warnings.catch_warnings():
-        # A prompt may hold a backslash sequence that Python itself would warn about.
+        # Python warns about some backslash sequences that prompts contain.
         warnings.simplefilter("ignore")
         return [_plain(text) for text in written]
 
@@ -111,6 +111,6 @@ def _find_models(path: Path, frame: pl.DataFrame) -> dict[str, ModelColumns]:
     for name in named:
         if name not in frame.columns:
             raise DataError(path, "there is a cost but no score column", column=name)
-    # Score columns keep one order through all files of the data set; cost columns do not.
+    # The order of the score columns is the same in all files; that of the cost columns is not.
     ordered = [name for name in frame.columns if name in set(named)]
     return {name: ModelColumns(name, name + COST) for name in ordered}

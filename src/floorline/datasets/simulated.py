@@ -1,8 +1,8 @@
-"""The simulated zoo: prompts, models and outcomes from a known law, made anew from a seed.
+"""The simulated zoo: prompts, models and outcomes drawn from a known distribution and a seed.
 
 Model m satisfies a prompt of family f and difficulty d with probability
 sigmoid(sharpness_m · (ability_{m,f} − d)): the two-parameter logistic model of item response
-theory (Birnbaum 1968). No model has ever answered any of these prompts, and every table says so.
+theory (Birnbaum 1968). No real model answered these prompts; every table is marked as simulated.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from floorline.estimators.sigmoid import sigmoid
 __all__ = ["MODELS", "SimulatedAnswer", "SimulatedModel", "SimulatedZoo", "list_prices", "simulate"]
 
 _SPREAD = 0.35
+"""Standard deviation of the logarithm of a reply's length around its mean."""
+
 _CHARACTERS_PER_TOKEN = 4.2
+"""Average of common tokenisers on English text."""
 
 
 @dataclass(frozen=True)
 class SimulatedAnswer:
-    """One drawn answer; ``cost`` in USD, ``latency`` in seconds, both of this call."""
+    """One drawn answer; ``cost`` in USD and ``latency`` in seconds are those of this call."""
 
     model: str
     satisfied: bool
@@ -51,12 +54,12 @@ class SimulatedZoo:
         The same seed gives the same prompts and outcomes; a model's column does not depend on
         which other models are there.
     models
-        Names out of ``MODELS`` or models of your own; all of ``MODELS`` if not given.
+        Names from ``MODELS`` or other ``SimulatedModel`` objects; all of ``MODELS`` if not given.
 
     Raises
     ------
     InvalidInput
-        If n or seed is not a fitting integer, or a model is unknown or named twice.
+        If n is not an integer ≥ 1, seed not an integer ≥ 0, or a model is unknown or named twice.
 
     Examples
     --------
@@ -85,7 +88,7 @@ class SimulatedZoo:
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
         """(N, M) true probability that the model satisfies the prompt."""
-        columns = [_law(model, self.family, self.difficulty) for model in self.models]
+        columns = [_probability(model, self.family, self.difficulty) for model in self.models]
         truth = np.stack(columns, axis=1)
         truth.setflags(write=False)
         return truth
@@ -96,7 +99,7 @@ class SimulatedZoo:
         return np.array([_count_tokens(text) for text in self.prompts])
 
     def table(self) -> RoutingTable:
-        """Draw every model's outcome on every prompt, once; always the same for one seed."""
+        """Draw one outcome of every model on every prompt; the same seed gives the same table."""
         shape = (len(self.prompts), len(self.models))
         quality = np.empty(shape, dtype=np.float32)
         tokens = np.empty(shape)
@@ -126,29 +129,29 @@ class SimulatedZoo:
     def probability(self, prompt: str, model: str) -> float:
         """Return the true probability that ``model`` satisfies ``prompt``.
 
-        A text that occurs more than once counts as its first occurrence. A prompt that is not one
-        of this zoo's counts as small talk, its difficulty drawn from its text, so that every text
-        has a probability and always the same one.
+        A text that occurs more than once has the probability of its first occurrence. A prompt
+        that is not in this zoo is of the family "chat", and a digest of its text gives its
+        difficulty, so that the same text always has the same probability.
 
         Raises
         ------
         InvalidInput
             If the model is not in the zoo.
         """
-        family, difficulty = self._place(prompt)
-        return float(_law(self._model(model), family, difficulty)[0])
+        family, difficulty = self._family_and_difficulty(prompt)
+        return float(_probability(self._model(model), family, difficulty)[0])
 
     def draw(self, prompt: str, model: str, rng: np.random.Generator) -> SimulatedAnswer:
-        """Let ``model`` answer ``prompt`` once, as a provider would.
+        """Draw one answer of ``model`` to ``prompt``.
 
         Raises
         ------
         InvalidInput
             If the model is not in the zoo.
         """
-        family, difficulty = self._place(prompt)
+        family, difficulty = self._family_and_difficulty(prompt)
         spec = self._model(model)
-        satisfied = rng.random() < _law(spec, family, difficulty)[0]
+        satisfied = rng.random() < _probability(spec, family, difficulty)[0]
         tokens_in = _count_tokens(prompt)
         tokens_out = _reply_tokens(spec, family, difficulty, rng)
         return SimulatedAnswer(
@@ -164,7 +167,7 @@ class SimulatedZoo:
     def _row(self) -> dict[str, int]:
         return {text: row for row, text in reversed(list(enumerate(self.prompts)))}
 
-    def _place(self, prompt: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def _family_and_difficulty(self, prompt: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         row = self._row.get(prompt)
         if row is not None:
             return self.family[row : row + 1], self.difficulty[row : row + 1]
@@ -210,7 +213,7 @@ def _choose(models: Sequence[str | SimulatedModel] | None) -> tuple[SimulatedMod
     return tuple(chosen)
 
 
-def _law(
+def _probability(
     model: SimulatedModel, family: NDArray[np.intp], difficulty: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     return sigmoid(model.sharpness * (model.ability()[family] - difficulty))

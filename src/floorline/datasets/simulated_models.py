@@ -1,4 +1,4 @@
-"""The models of the simulated zoo: what they can do, what they cost, how fast they answer."""
+"""The models of the simulated zoo: ability, price and speed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from floorline.datasets.simulated_vocabulary import FAMILIES
 
 @dataclass(frozen=True)
 class SimulatedModel:
-    """A model that exists only as numbers.
+    """A simulated model.
 
     Parameters
     ----------
     name
-        Starts with "sim-", so that nobody takes it for a real model.
+        Name; those of ``MODELS`` start with "sim-", which marks them as simulated.
     input_price, output_price
         USD per million tokens.
     skill
         Ability in logits on the average task.
     strengths
-        Task family to what its ability there differs from ``skill``, in logits.
+        Task family → difference of the ability there from ``skill``, in logits.
     sharpness
         Discrimination of the two-parameter logistic model.
     verbosity
@@ -79,7 +79,7 @@ MODELS = (
     SimulatedModel("sim-titan", 5.00, 20.0, 2.3,
                    verbosity=1.3, first_token=0.7, tokens_per_second=40),
 )  # fmt: skip
-"""From the cheapest to the dearest; list prices span a factor of 100."""
+"""From the cheapest to the most expensive; list prices span a factor of 100."""
 
 
 def list_prices() -> dict[str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Prompts that look real: text from templates that tells the topic and hints at the difficulty."""
+"""Prompts from templates; the text reveals the topic and, with noise, the difficulty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from floorline.datasets.simulated_vocabulary import FAMILIES, OPENERS, PEOPLE, PLACES, Family
 
 VISIBLE = 0.6
-"""Correlation between the difficulty the text shows and the difficulty the models meet."""
+"""Correlation of the difficulty that the text shows with the latent difficulty."""
 
 _DRAWS = 16
 
@@ -42,7 +42,7 @@ def make_prompts(n: int, seed: int) -> Prompts:
     hidden = rng.standard_normal(n)
     offsets = np.array([entry.offset for entry in FAMILIES])
     difficulty = offsets[family] + VISIBLE * shown + np.sqrt(1 - VISIBLE**2) * hidden
-    # Five levels, from the easiest to the hardest tenth, with more of the middle.
+    # Five levels by the visible difficulty; the middle ones are the most frequent.
     level = np.digitize(shown, [-1.0, -0.2, 0.5, 1.2])
     draws = rng.integers(1 << 30, size=(n, _DRAWS))
     texts = [
@@ -69,7 +69,7 @@ def _write(family: Family, level: int, draws: list[int]) -> str:
     parts = [OPENERS[draws[10] % len(OPENERS)] + text]
     count = (level + draws[11] % 3) // 2
     if count:
-        # The clauses run from simple to demanding, so a higher level starts further down.
+        # The clauses are ordered from simple to demanding; a higher level starts later in the list.
         clauses = family.clauses
         start = min(level // 2 + draws[12] % 2, len(clauses) - 1)
         parts += [clauses[(start + i) % len(clauses)] for i in range(count)]

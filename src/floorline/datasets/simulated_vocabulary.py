@@ -1,4 +1,4 @@
-"""The words of the simulated prompts, read from the file beside this one."""
+"""The words of the simulated prompts, read from ``simulated_vocabulary.toml``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _vocabulary = tomllib.loads(
 )
 
 OPENERS: tuple[str, ...] = tuple(_vocabulary["openers"])
-"""How a prompt may begin; says nothing about task or difficulty."""
+"""Beginnings of prompts, independent of task and difficulty."""
 
 PEOPLE: tuple[str, ...] = tuple(_vocabulary["people"])
 """First names."""

@@ -1,8 +1,8 @@
 """SPROUT (Somerstep et al. 2025, arXiv 2502.03261) as the hub publishes it.
 
 ``key, dataset, dataset_level, dataset_idx, prompt, golden_answer`` and per model one structure of
-``num_input_tokens``, ``num_output_tokens``, ``response`` and ``score`` (0–1). It holds tokens, no
-costs; those come from a list of prices.
+``num_input_tokens``, ``num_output_tokens``, ``response`` and ``score`` (0–1). It has token counts
+but no costs; a list of prices gives the costs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def load_sprout(
 ) -> RoutingTable:
     """Read one .parquet file.
 
-    The split is told from the file's name: ``test-…`` is "test"; ``train-…`` and ``validation-…``
+    The file's name gives the split: ``test-…`` is "test"; ``train-…`` and ``validation-…``
     are "train", as CARROT uses them. ``tokens_in`` is the mean over the models' tokenisers.
 
     Parameters
@@ -70,7 +70,7 @@ def load_sprout(
     listed = _check_prices(models, PRICES if prices is None else prices)
     quality, cost, tokens_in, tokens_out = [], [], [], []
     for name in models:
-        # Named as a reader of the file would look for them: column, then field.
+        # Errors name the column and the field.
         cells = frame.select(
             pl.col(name).struct.field(field).alias(f"{name}.{field}") for field in sorted(_FIELDS)
         )

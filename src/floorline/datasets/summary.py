@@ -1,4 +1,4 @@
-"""A routing table in a few numbers per model and per task."""
+"""Summaries of a routing table per model and per task."""
 
 from __future__ import annotations
 

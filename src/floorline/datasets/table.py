@@ -1,4 +1,4 @@
-"""What every model scored and cost on every prompt: the one form all routing data takes."""
+"""Routing tables: the quality and cost of every model on every prompt."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RoutingTable:
     cost_unit
         "USD" or "J".
     task
-        N names of what the prompts ask for; one name for all of them if not given.
+        N names of the prompts' tasks; the table's name if not given.
     split
         N of "", "train", "test"; all "" if not given.
     tokens_in
@@ -46,9 +46,9 @@ class RoutingTable:
     latency
         (N, M) float32 seconds, NaN if unknown.
     name, source
-        What the table is called, and where it came from.
+        Name of the table, and where its data comes from.
     simulated
-        True if no model ever answered these prompts.
+        True if no real model answered these prompts.
 
     Raises
     ------
@@ -178,7 +178,7 @@ class RoutingTable:
                 state.update(b"none")
                 continue
             state.update(f"{array.dtype.str}{array.shape}".encode())
-            # A NaN has many bit patterns and a zero two; each must count as one value.
+            # NaN has many bit patterns and zero has two; equal values must give equal digests.
             same = np.where(np.isnan(array), np.nan, array + 0.0)
             state.update(same.astype(array.dtype).tobytes())
         state.update(b"simulated" if self.simulated else b"measured")
@@ -264,7 +264,7 @@ class RoutingTable:
         shuffled = rng.permutation(len(self))
         tasks = np.unique(np.array(self.task, dtype=object), return_inverse=True)[1]
         by_task = shuffled[np.argsort(tasks[shuffled], kind="stable")]
-        # Steps of the cumulative count spread the history evenly along the rows sorted by task.
+        # A cumulative count spreads the history evenly over the rows, which are sorted by task.
         wanted = np.clip(round(fraction * len(self)), 1, len(self) - 1)
         steps = np.arange(len(self) + 1) * wanted // len(self)
         chosen = np.zeros(len(self), dtype=bool)
@@ -273,7 +273,7 @@ class RoutingTable:
 
     @classmethod
     def concat(cls, tables: Sequence[RoutingTable], name: str | None = None) -> Self:
-        """Stack tables of the same models and cost unit; what one of them lacks is dropped.
+        """Stack tables of the same models and cost unit; arrays that one of them lacks are dropped.
 
         Raises
         ------
@@ -307,7 +307,7 @@ class RoutingTable:
         )
 
     def describe(self) -> Summary:
-        """Summarise each model and each task, in a form that prints and that turns into JSON."""
+        """Summarise each model and each task; ``as_dict`` of the result is ready for JSON."""
         models = summarise_models(self.models, self.quality, self.cost)
         order = [self.models.index(model.model) for model in models]
         names = [self.models[m] for m in order]
@@ -440,4 +440,4 @@ class RoutingTable:
 
 
 FIELDS = tuple(field.name for field in fields(RoutingTable))
-"""Names of everything a table holds."""
+"""Names of the fields of a table."""

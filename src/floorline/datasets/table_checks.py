@@ -1,4 +1,4 @@
-"""The rules a routing table must keep, each told with the row and column that breaks it."""
+"""Checks of a routing table; each error names the row and the column."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_models(models: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_texts(field: str, texts: Sequence[str], rows: int) -> list[str]:
-    """Return the texts as a list of ``rows`` strings that UTF-8 can hold.
+    """Return the texts as a list of ``rows`` strings that UTF-8 can encode.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def check_cells(
     Raises
     ------
     DataError
-        At the first cell that breaks a rule, with its row and column.
+        At the first cell that breaks a rule; the error names its row and column.
     """
     holes = np.isnan(values)
     checks = [

@@ -1,4 +1,4 @@
-"""A routing table as one Parquet file: cells in columns, the rest in the file's metadata."""
+"""Routing tables as Parquet files: cells in columns, everything else in the file's metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables with one row per prompt and, per model, a column each for score and cost."""
+"""Tables with one row per prompt and, for each model, a column of scores and one of costs."""
 
 from __future__ import annotations
 
