@@ -1,4 +1,4 @@
-"""Coverage of the confidence sequences: share of runs in which the truth is inside at every time.
+"""Coverage of the confidence sequences: share of runs whose true mean is inside at every time.
 
 Prints the tables of docs/guarantees.md in about half a minute:
 
@@ -18,10 +18,11 @@ from floorline.guarantees.bernstein import bernstein_lower, bernstein_wealth
 from floorline.guarantees.betting import betting_lower, betting_wealth
 
 DELTA = 0.05
-RUIN = math.log(2 / DELTA)
+THRESHOLD = math.log(2 / DELTA)
+"""Log-wealth at which one side of a sequence excludes a mean."""
 
 
-# Streams: what users would say (x) and what was to be expected of it (mu), a step at a time.
+# Streams: (runs,) conditional expectations (mu) and labels (x) at each step.
 def constant(p, graded=False):
     def stream(rng, runs, length) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         mu = np.full(runs, p)
@@ -38,7 +39,7 @@ def drift(rng, runs, length):
 
 
 def steered(rng, runs, length):
-    """A controller answers every shortfall by a better model and every surplus by a worse one."""
+    """A controller serves a better model after a shortfall and a worse one after a surplus."""
     total = np.zeros(runs)
     for t in range(length):
         mu = np.where(total < 0.85 * t, 0.97, 0.75)
@@ -47,26 +48,27 @@ def steered(rng, runs, length):
         yield mu, x
 
 
-# Forms: each keeps sums over runs and says in which of them (positions) the truth is excluded now.
+# Forms: each keeps sums of all runs; ``excluded`` returns the runs whose true mean is excluded now.
 class _Betting:
     def __init__(self, runs):
-        self.n, self.total, self.truth = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+        self.n, self.total, self.expected = np.zeros(runs), np.zeros(runs), np.zeros(runs)
 
-    def add(self, mu, x, shown):
-        self.n += shown
-        self.total += shown * x
-        # The truth is that of all responses, the unlabelled ones too.
-        self.truth += mu
+    def add(self, mu, x, labelled):
+        self.n += labelled
+        self.total += labelled * x
+        # The true mean is that of all responses, including those without a label.
+        self.expected += mu
 
     def excluded(self, t):
-        m = self.truth / t
+        m = self.expected / t
         mean = self.total / np.maximum(self.n, 1)
-        # No mixture earns more than the best single rate would in hindsight; few come near ruin.
+        # The wealth of a mixture is at most that of the best rate in hindsight, which is quick to
+        # compute and reaches the threshold in few runs.
         best = self.n * (rel_entr(mean, m) + rel_entr(1 - mean, 1 - m))
-        near = np.flatnonzero(best >= RUIN)
-        n, total, m = self.n[near], self.total[near], m[near]
+        candidates = np.flatnonzero(best >= THRESHOLD)
+        n, total, m = self.n[candidates], self.total[candidates], m[candidates]
         wealth = np.maximum(betting_wealth(n, total, m), betting_wealth(n, n - total, 1 - m))
-        return near[wealth >= RUIN]
+        return candidates[wealth >= THRESHOLD]
 
     def width(self, t):
         missed = betting_lower(self.n, self.n - self.total, DELTA / 2)
@@ -74,7 +76,7 @@ class _Betting:
 
 
 class _CentralLimit(_Betting):
-    """What a single look would allow; looking all the time breaks it."""
+    """The interval for a single look, which is not valid at every time."""
 
     def _radius(self):
         n = np.maximum(self.n, 1)
@@ -82,7 +84,7 @@ class _CentralLimit(_Betting):
         return 1.96 * np.sqrt(np.maximum(mean * (1 - mean), 1 / n) / n)
 
     def excluded(self, t):
-        error = np.abs(self.total / np.maximum(self.n, 1) - self.truth / t)
+        error = np.abs(self.total / np.maximum(self.n, 1) - self.expected / t)
         return np.flatnonzero(error > self._radius())
 
     def width(self, t):
@@ -94,16 +96,16 @@ class _Hedged(_Betting):
         super().__init__(runs)
         self.squares, self.above, self.below = np.zeros(runs), np.zeros(runs), np.zeros(runs)
 
-    def add(self, mu, x, shown):
+    def add(self, mu, x, labelled):
         t = self.n + 1
-        bet = np.sqrt(2 * RUIN / ((0.25 + self.squares) / t * t * np.log1p(t)))
+        bet = np.sqrt(2 * THRESHOLD / ((0.25 + self.squares) / t * t * np.log1p(t)))
         self.above += np.log1p(np.minimum(bet, 0.5 / mu) * (x - mu))
         self.below += np.log1p(-np.minimum(bet, 0.5 / (1 - mu)) * (x - mu))
-        super().add(mu, x, shown)
+        super().add(mu, x, labelled)
         self.squares += (x - (0.5 + self.total) / (t + 1)) ** 2
 
     def excluded(self, t):
-        return np.flatnonzero(np.maximum(self.above, self.below) >= RUIN)
+        return np.flatnonzero(np.maximum(self.above, self.below) >= THRESHOLD)
 
     def width(self, t):
         return np.full(len(self.n), np.nan)
@@ -115,25 +117,26 @@ class _Bernstein:
     def __init__(self, runs, scale=1.0):
         self.scale = scale
         self.sums, self.squares = np.zeros((2, runs)), np.zeros((2, runs))
-        self.truth = np.zeros(runs)
+        self.expected = np.zeros(runs)
 
     def count(self, mu, values, forecasts):
         self.sums += values
         self.squares += (values - forecasts) ** 2
-        self.truth += mu
+        self.expected += mu
 
-    def add(self, mu, x, shown):
-        forecast = (0.5 + self.sums[0]) / (1 + self._seen())
+    def add(self, mu, x, labelled):
+        forecast = (0.5 + self.sums[0]) / (1 + self._count())
         self.count(mu, np.array([x, 1 - x]), np.array([forecast, 1 - forecast]))
 
-    def _seen(self):
+    def _count(self):
         return self.sums[0] + self.sums[1]
 
     def excluded(self, t):
-        deviations = self.sums - np.array([self.truth, t - self.truth])
-        near = np.flatnonzero((deviations**2 >= 2 * RUIN * self.squares).any(axis=0))
-        wealth = bernstein_wealth(deviations[:, near], self.squares[:, near], self.scale)
-        return near[(wealth >= RUIN).any(axis=0)]
+        deviations = self.sums - np.array([self.expected, t - self.expected])
+        candidates = np.flatnonzero((deviations**2 >= 2 * THRESHOLD * self.squares).any(axis=0))
+        deviations, squares = deviations[:, candidates], self.squares[:, candidates]
+        wealth = bernstein_wealth(deviations, squares, self.scale)
+        return candidates[(wealth >= THRESHOLD).any(axis=0)]
 
     def width(self, t):
         return 1 - np.maximum(
@@ -145,9 +148,9 @@ def inverse_propensity(rate):
     class Form(_Bernstein):
         t = 0
 
-        def add(self, mu, x, shown):
+        def add(self, mu, x, labelled):
             forecasts = np.minimum((0.5 + self.sums) / (self.t + 1), 1)
-            self.count(mu, shown / rate * np.array([x, 1 - x]), forecasts)
+            self.count(mu, labelled / rate * np.array([x, 1 - x]), forecasts)
             self.t += 1
 
     return Form
@@ -158,10 +161,10 @@ def doubly_robust(rate, error):
         def __init__(self, runs):
             super().__init__(runs, scale=1 / rate)
 
-        def add(self, mu, x, shown):
-            guess = np.clip(mu + error, 0, 1)
-            y = guess + shown / rate * (x - guess)
-            self.count(mu, np.array([y, 1 - y]), np.array([guess, 1 - guess]))
+        def add(self, mu, x, labelled):
+            estimate = np.clip(mu + error, 0, 1)
+            y = estimate + labelled / rate * (x - estimate)
+            self.count(mu, np.array([y, 1 - y]), np.array([estimate, 1 - estimate]))
 
     return Form
 
@@ -195,14 +198,14 @@ ROWS = [
 
 
 def coverage(form, stream, share, runs, length, seed=0):
-    """Share of runs that never exclude the truth; mean widths at a tenth and at the end."""
+    """Share of runs that never exclude the true mean; mean widths at a tenth and at the end."""
     rng = np.random.default_rng(seed)
     state = form(runs)
     missed = np.zeros(runs, dtype=bool)
     widths = []
     for t, (mu, x) in enumerate(stream(rng, runs, length), start=1):
-        shown = rng.random(runs) < share
-        state.add(mu, x.astype(float), shown)
+        labelled = rng.random(runs) < share
+        state.add(mu, x.astype(float), labelled)
         missed[state.excluded(t)] = True
         if t in (length // 10, length):
             widths.append(state.width(t).mean())
@@ -210,7 +213,7 @@ def coverage(form, stream, share, runs, length, seed=0):
 
 
 def verdicts(runs, length, floor=0.8):
-    """Share of runs ever called kept or broken, by how far the mean is from the floor."""
+    """Share of runs with the verdict kept or broken at some time, by mean minus floor."""
     head = "mean satisfaction less floor", "labels", "ever kept", "ever broken", "kept at the end"
     print(f"\n{markdown_table(head, left=())}")
     for gap in (-0.05, -0.02, -0.001, 0.0, 0.02, 0.05):
@@ -218,9 +221,9 @@ def verdicts(runs, length, floor=0.8):
         total, kept, broken = np.zeros(runs), np.zeros(runs, bool), np.zeros(runs, bool)
         for n in range(1, length + 1):
             total += rng.random(runs) < floor + gap
-            above = betting_wealth(n, total, floor) >= RUIN
+            above = betting_wealth(n, total, floor) >= THRESHOLD
             kept |= above
-            broken |= betting_wealth(n, n - total, 1 - floor) > RUIN
+            broken |= betting_wealth(n, n - total, 1 - floor) > THRESHOLD
         shares = [f"{100 * s.mean():.1f} %" for s in (kept, broken, above)]
         print(markdown_row([f"{gap:+.3f}", f"{length:,}", *shares]))
 
@@ -234,11 +237,12 @@ def main():
     tenth = options.length // 10
     widths_at = (f"width at {length:,}" for length in (tenth, options.length))
     print(markdown_table(["form", "stream", "φ", "covered", *widths_at], left=(0, 1)))
-    for name, form, shown, stream, share in ROWS:
+    for name, form, stream_name, stream, share in ROWS:
         covered, widths = coverage(form, stream, share, options.runs, options.length)
         cells = ["-" if np.isnan(w) else f"{w:.3f}" for w in widths]
         print(
-            markdown_row([name, shown, f"{share:g}", f"{100 * covered:.1f} %", *cells]), flush=True
+            markdown_row([name, stream_name, f"{share:g}", f"{100 * covered:.1f} %", *cells]),
+            flush=True,
         )
     verdicts(options.runs, options.length)
     print(f"\n{options.runs:,} runs each, {time.perf_counter() - started:.0f} s")

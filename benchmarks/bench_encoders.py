@@ -1,8 +1,8 @@
-"""How long each encoder takes for one prompt.
+"""Time of each encoder for one prompt.
 
-``python benchmarks/bench_encoders.py [--minilm FOLDER | --random-minilm]``; the folder, also taken
-from the environment variable ``FLOORLINE_MINILM``, holds ``tokenizer.json`` and ``model.onnx``.
-``--random-minilm`` times a model of that size with random weights instead.
+``python benchmarks/bench_encoders.py [--minilm FOLDER | --random-minilm]``. The folder contains
+``tokenizer.json`` and ``model.onnx``; its default is the environment variable ``FLOORLINE_MINILM``.
+``--random-minilm`` times a model of the same size with random weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LENGTHS = {"20 characters": 20, "1,500 characters": 1500, "1,000,000 characters"
 
 
 def prompts(length: int) -> list[str]:
-    """Prompts of one length that differ, so that no cache can help."""
+    """Different prompts of one length, so that no cache has an effect."""
     text = PASSAGE * (length // len(PASSAGE) + 2)
     return [text[start : start + length] for start in range(16)]
 

@@ -1,7 +1,8 @@
-"""How the gateway stands faults, in numbers: kills, a full disk, malformed requests, many streams.
+"""Fault tests of the gateway: kills, a full disk, malformed requests and many streams.
 
-Run ``python benchmarks/bench_gateway_faults.py``; about five minutes. Every scenario uses a real
-``floorline serve`` process over real sockets. The tests run the same scenarios, smaller.
+Run ``python benchmarks/bench_gateway_faults.py``; it takes about five minutes. Every scenario uses
+a real ``floorline serve`` process over real sockets. The tests run the same scenarios on a smaller
+scale.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from floorline.stores.upgrade import upgrade
 console = Console(width=110, highlight=False)
 
 
-def say(text):
+def report(text):
     console.print(text, soft_wrap=True)
 
 
@@ -43,14 +44,14 @@ def killing(provider, folder, kills, *, url=None, slow_disk=False):
     began = time.monotonic()
     found = kill_repeatedly(serving, kills, seed=2026, longest=3.0)
     book = found.book
-    say(
+    report(
         f"{found.kills} kills in {time.monotonic() - began:.0f} s, {found.from_snapshot} of them "
-        f"with a snapshot to recover from: {sum(book.statuses.values()):,} answers, "
-        f"{book.broken:,} broken off by the kills, {book.acknowledgements:,} feedbacks "
-        f"acknowledged, {found.events:,} events.\n"
-        f"  Lost: {found.lost_feedback} acknowledged feedbacks, {found.lost_decisions} decisions "
-        f"of answers that reached a client. Recovered states that are not the fold of the whole "
-        f"log: {found.differing}."
+        f"with recovery from a snapshot: {sum(book.statuses.values()):,} answers, "
+        f"{book.broken:,} interrupted by the kills, {book.acknowledgements:,} acknowledged "
+        f"feedback messages, {found.events:,} events.\n"
+        f"  Lost: {found.lost_feedback} acknowledged feedback messages, {found.lost_decisions} "
+        f"decisions of answers that reached a client. Recovered states that differ from the fold "
+        f"of the whole log: {found.differing}."
     )
 
 
@@ -76,7 +77,7 @@ def starving(provider, folder):
         try:
             stack.enter_context(small_disk(disk, "16m"))
         except PermissionError as error:
-            say(f"Skipped: {error}.")
+            report(f"Skipped: {error}.")
             return
         store = {"url": f"sqlite:///{disk}/log.db"}
         serving = Serving(folder, write_settings(provider, store=store)).start()
@@ -87,20 +88,21 @@ def starving(provider, folder):
         log = serving.log()
         gaps = len({p for p, _ in log} ^ set(range(len(log))))
         decisions, feedback = found.book.lost([event for _, event in log])
-        say(
-            f"{found.refusals} refusals with 503 while the disk was full; served again "
-            f"{found.seconds_to_recover:.1f} s after there was space, in the same process.\n"
-            f"  Lost: {len(feedback)} of {found.book.acknowledgements} acknowledged feedbacks, "
-            f"{len(decisions)} of {len(found.book.answered)} answered decisions; {gaps} gaps."
+        report(
+            f"{found.refusals} answers with status 503 while the disk was full; the same process "
+            f"served again {found.seconds_to_recover:.1f} s after space was freed.\n"
+            f"  Lost: {len(feedback)} of {found.book.acknowledgements} acknowledged feedback "
+            f"messages, {len(decisions)} of {len(found.book.answered)} answered decisions; {gaps} "
+            "gaps."
         )
 
 
 def malforming(provider, folder, requests):
-    # So few decisions are remembered that memory cannot grow by what is kept on purpose.
+    # The router remembers only 200 decisions, so that they cannot increase the memory.
     settings = write_settings(provider, memory=200, server={"max_body": "4MiB"})
     serving = Serving(folder, settings).start()
     try:
-        # What is built only once is there from here on.
+        # Objects that are created once exist before the first measurement.
         send_malformed(serving.url, 500, Malforming())
         send_by_document(serving.url, 20, Malforming())
         memory, descriptors = serving.memory(), serving.descriptors()
@@ -111,9 +113,9 @@ def malforming(provider, folder, requests):
         seconds = time.monotonic() - began
         time.sleep(1.0)
         statuses = ", ".join(f"{n:,} × {status}" for status, n in sorted(found.statuses.items()))
-        say(
+        report(
             f"{found.requests:,} requests ({by_document:,} by schemathesis) in {seconds:.0f} s: "
-            f"{statuses}; {found.hung_up:,} got no answer, as they never ended.\n"
+            f"{statuses}; {found.hung_up:,} incomplete requests without an answer.\n"
             f"  RSS {memory:.1f} MiB before, {serving.memory():.1f} MiB after; open descriptors "
             f"{descriptors} before, {serving.descriptors()} after. Answers of 500 and above: "
             f"{sum(n for status, n in found.statuses.items() if status >= 500)}."
@@ -133,14 +135,14 @@ def streaming(folder, clients, seconds):
         memory, descriptors = serving.memory(), serving.descriptors()
         found = asyncio.run(stream_for(serving.url, seconds, clients=clients, pieces=pieces))
         time.sleep(1.0)
-        say(
-            f"{found.most} streams at a time for {seconds:.0f} s: {found.whole:,} whole, "
-            f"{len(found.damaged)} damaged or refused; {found.bytes:,} bytes, each in its place.\n"
+        report(
+            f"{found.most} streams at a time for {seconds:.0f} s: {found.whole:,} complete, "
+            f"{len(found.damaged)} damaged or rejected; {found.bytes:,} bytes in the right order.\n"
             f"  RSS {memory:.1f} MiB before, {serving.memory():.1f} MiB after; open descriptors "
             f"{descriptors} before, {serving.descriptors()} after."
         )
         for nonce, end in found.damaged[:5]:
-            say(f"  stream {nonce} ended with {end!r}")
+            report(f"  stream {nonce} ended with {end!r}")
     finally:
         serving.stop()
         provider.stop()

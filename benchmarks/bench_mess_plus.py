@@ -1,8 +1,8 @@
-"""MESS+ on the logs behind its paper, beside what the paper reports for them.
+"""MESS+ on the logs of its paper, compared with the results in the paper.
 
 Run ``FLOORLINE_DATA=… python benchmarks/bench_mess_plus.py``; the folder needs ``messplus/*.csv``.
-Published: arXiv 2505.19947 at V = 1e-4, c = 0.1; the floor is the paper's α, the call mix the share
-of requests served by the large / medium / small model.
+The published results are those of arXiv 2505.19947 at V = 1e-4, c = 0.1. The floor is the paper's
+α, the call mix the share of requests served by the large / medium / small model.
 """
 
 import os
@@ -29,10 +29,10 @@ PUBLISHED = {
 
 def main():
     if not os.environ.get("FLOORLINE_DATA"):
-        print("skipped: set FLOORLINE_DATA to the folder that holds messplus/*.csv")
+        print("skipped: set FLOORLINE_DATA to the folder with messplus/*.csv")
         return
     table = Table(title=f"MESS+ on its own logs, {SEEDS} seeds", box=SIMPLE, pad_edge=False)
-    for header in ("log", "floor", "satisfaction", "published", "off by", "met"):
+    for header in ("log", "floor", "satisfaction", "published", "difference", "met"):
         table.add_column(header, no_wrap=True)
     for header in ("L/M/S %", "published", "/ mix", "/ oracle"):
         table.add_column(header, no_wrap=True)

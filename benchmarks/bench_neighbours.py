@@ -1,10 +1,10 @@
-"""Which index finds neighbours best: usearch, hnswlib or faiss, on a 25,000 × 384 history.
+"""Comparison of usearch, hnswlib and faiss for nearest neighbours in a 25,000 × 384 history.
 
-``python benchmarks/bench_neighbours.py``; libraries that are not installed are skipped (they are
-no dependencies: ``pip install hnswlib faiss-cpu`` to compare). All run on one thread with the same
-graph (16 links, 128 candidates while building, 64 while searching) and cosine similarity. Features
-are drawn around 300 centres, as prompts of a few hundred tasks are. "cold" is the median when
-something else has used the processor's caches since the last search, as in a server it will have.
+``python benchmarks/bench_neighbours.py``. Libraries that are not installed are skipped; they are
+not dependencies (``pip install hnswlib faiss-cpu``). All run on one thread with the same graph (16
+links, 128 candidates while building, 64 while searching) and cosine similarity. Features are drawn
+around 300 centres, like prompts of a few hundred tasks. "cold" is the median after other work has
+used the processor's caches since the last search, as in a server.
 """
 
 import importlib.metadata
@@ -88,7 +88,7 @@ def resident():
 
 
 def installed(packages):
-    """Size of the files of a package and of what only it needs, in MB."""
+    """Size of the files of packages, in MB."""
     files = [file for package in packages for file in importlib.metadata.files(package) or []]
     paths = [file.locate() for file in files]
     return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
@@ -124,7 +124,7 @@ def main():
     for header in columns:
         table.add_column(header, justify="right")
     for name in INDEXES:
-        # A process each, so that memory is its own.
+        # One process per library, so that its memory is measured separately.
         run = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True)
         if run.returncode:
             table.add_row(name, run.stderr.strip().splitlines()[-1])

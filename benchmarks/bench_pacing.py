@@ -1,12 +1,14 @@
-"""How wholly and evenly renewed budgets are spent when demand is uneven.
+"""Spending of renewed budgets under uneven demand: how completely and how evenly.
 
 ``FLOORLINE_DATA=… python benchmarks/bench_pacing.py [--seeds 10] [--plots FOLDER]``; the folder
-needs ``routerbench/*.csv`` and ``messplus/*.csv``. Every period has a budget of three bills of the
-cheapest model, for an average period's requests; "capped" adds a budget of half of what the
-program over the labels would pay to the model that gets most of it. The first period's horizon is
-guessed right, half and five times the truth. Tables count the second period on, and beside it the
-first; a period in which the prompt-less fill, told all means, would leave money (the best models
-for all cost less) is left out, and counted under "not". Constants were chosen on seeds 20 and up.
+needs ``routerbench/*.csv`` and ``messplus/*.csv``. The budget of a period is three times the cost
+of the cheapest model for the requests of an average period. "capped" adds a budget for one model:
+the linear program over the labels is solved, and the model that it pays most gets a budget of half
+of that. The horizon of the first period is given right, as half and as five times the true number.
+The tables contain the second and later periods, and separately the first one. A period is left out
+and counted under "not" if the prompt-less fill, which knows all means, would not spend the whole
+budget, because serving the best models to all requests costs less. Constants were chosen on seeds
+20 and up.
 """
 
 import argparse
@@ -32,10 +34,13 @@ from floorline.report.plots import save_docs_picture
 from floorline.sla import Budget
 
 GUESSES = (1.0, 0.5, 5.0)
+"""Given horizons of the first period, relative to the true number of requests."""
 BILLS = 3.0
+"""Budget of a period relative to the cost of its requests with the cheapest model."""
 HISTORY = 500
-THIN = 20
-"""Every how many requests a curve has a point."""
+"""Number of labelled requests before a warm stream."""
+REQUESTS_PER_POINT = 20
+"""Number of requests between two points of a curve."""
 
 
 class Ground(NamedTuple):
@@ -66,10 +71,10 @@ class Cell(NamedTuple):
 
 
 class Found(NamedTuple):
-    """One run: its periods, whether each could be spent, and the running share of the budget."""
+    """One run: its periods, whether each can be spent, and the running share of the budget."""
 
     periods: list[Period]
-    able: list[bool]
+    spendable: list[bool]
     moment: np.ndarray
     share: np.ndarray
     seconds: float
@@ -79,7 +84,7 @@ console = Console(width=150)
 
 
 def budget_of(data, requests, capped):
-    """Amounts for as many requests."""
+    """Return the budget for a number of requests."""
     mean = data.cost.mean(axis=0)
     total = BILLS * float(mean.min()) * requests
     if not capped:
@@ -93,7 +98,7 @@ def budget_of(data, requests, capped):
 
 
 def spendable(data, budget):
-    """Whether there is use for the money: the prompt-less fill, told all means, spends it."""
+    """Return whether the prompt-less fill, which knows all means, spends the whole budget."""
     quality, cost = data.quality.mean(axis=0)[None, :], data.cost.mean(axis=0)[None, :]
     caps = np.array([budget.per_model.get(name, np.inf) for name in data.zoo.names])
     total = budget.total / data.rows
@@ -132,14 +137,14 @@ def measure(data, cell, seed):
 
 
 def percent(values):
-    """Mean and range."""
+    """Return mean and range as text."""
     if not len(values):
         return "–"
     return f"{100 * np.mean(values):.1f} ({100 * min(values):.1f} to {100 * max(values):.1f})"
 
 
 def tables(found):
-    """A table per ground and kind."""
+    """Print one table per ground and kind."""
     for ground in GROUNDS:
         for kind, (capped, _) in KINDS.items():
             table = Table(title=f"{ground}, {kind}", title_justify="left", box=SIMPLE)
@@ -156,10 +161,12 @@ def tables(found):
 
 def row(cell, runs, capped):
     pairs = [
-        (p, able) for run in runs for p, able in zip(run.periods[1:], run.able[1:], strict=True)
+        (period, spendable)
+        for run in runs
+        for period, spendable in zip(run.periods[1:], run.spendable[1:], strict=True)
     ]
-    later = [p for p, able in pairs if able]
-    # Amounts are listed models first, the total last.
+    later = [period for period, spendable in pairs if spendable]
+    # The budgets of models come first, the total budget is the last one.
     spent = [p.each[-1] for p in later]
     first = [run.periods[0].each[-1] for run in runs]
     own = [percent([p.each[0] for p in later])] if capped else []
@@ -177,7 +184,7 @@ def row(cell, runs, capped):
 
 
 def plot(found, folder):
-    """Running share of the budget over time, a panel per demand pattern, a line per seed."""
+    """Plot the running share of the budget: one panel per demand pattern, one line per seed."""
     ground = "MESS+ mix, cold"
     figure = Figure(figsize=(9.6, 7.2), layout="constrained")
     panels = figure.subplots(len(DEMAND), 1, sharex=True, sharey=True)
@@ -186,7 +193,8 @@ def plot(found, folder):
             for number, run in enumerate(found[Cell(ground, "total", demand, guess)]):
                 shown = {"label": f"first horizon {guess:g} ×"} if number == 0 else {}
                 ends = np.flatnonzero(np.diff(np.floor(run.moment), append=np.inf))
-                marks = np.unique(np.concatenate([np.arange(0, len(run.moment), THIN), ends]))
+                points = np.arange(0, len(run.moment), REQUESTS_PER_POINT)
+                marks = np.unique(np.concatenate([points, ends]))
                 x, y = run.moment[marks], run.share[marks]
                 gaps = np.flatnonzero(np.diff(np.floor(x))) + 1
                 x, y = np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
@@ -209,7 +217,7 @@ def main():
     parser.add_argument("--kinds", nargs="*", choices=list(KINDS), default=list(KINDS))
     given = parser.parse_args()
     if not os.environ.get("FLOORLINE_DATA"):
-        print("skipped: set FLOORLINE_DATA to the folder that holds routerbench and messplus")
+        print("skipped: set FLOORLINE_DATA to the folder with routerbench and messplus")
         return
     encoder = make_encoder("hashed")
     data = {g.table: prepare(load(g.table, gaps="drop"), encoder) for g in GROUNDS.values()}

@@ -1,12 +1,13 @@
-"""Time that policies take per request with the default encoder's features: p50 and p99 in µs.
+"""Time of policies per request with the features of the default encoder: p50 and p99 in µs.
 
-``python benchmarks/bench_policy_speed.py [policy …]``; ``primal_dual``, ``mess_plus`` and
-``sla_router`` by default. Streams are of a simulated zoo of 3 and of 11 models, or of ``boolq`` (3)
-and RouterBench (11) if FLOORLINE_DATA holds ``messplus/boolq.csv`` and ``routerbench/*.csv``; users
-label every served response. Cold streams start from nothing, warm ones from a labelled half.
+``python benchmarks/bench_policy_speed.py [policy …]``; by default ``primal_dual``, ``mess_plus``
+and ``sla_router``. The streams are those of simulated zoos of 3 and of 11 models, or ``boolq`` (3)
+and RouterBench (11) if the folder FLOORLINE_DATA contains ``messplus/boolq.csv`` and
+``routerbench/*.csv``. Every served response gets a label. Cold streams start untrained, warm ones
+after a labelled half.
 
-"decide" is what a request waits for in the policy, and in ``route`` everything is in but the
-encoder: checks, log, ledgers and ``on_decision``.
+"decide" is the time of the policy's decision. "route" is everything except the encoder: checks,
+log, ledgers and ``on_decision``.
 """
 
 import argparse
@@ -35,7 +36,7 @@ SIMULATED_FLOOR = 0.7
 
 
 def streams(rows):
-    """Data and floor of the streams, at M = 3 and 11."""
+    """Yield data and floor of the streams, for M = 3 and 11."""
     encoder = make_encoder("hashed")
     folder = Path(os.environ.get("FLOORLINE_DATA") or "/nonexistent")
     if all((folder / name).exists() for name in REAL):
@@ -58,7 +59,7 @@ def timed(function, spent):
 
 
 def measure(data, floor, policy, *, warm, rows):
-    """Method → seconds of each call, over the second half of a shuffled table."""
+    """Return the seconds of each call by method, over the second half of a shuffled table."""
     order = np.random.default_rng(0).permutation(data.rows)[:rows]
     past, stream = np.array_split(order, 2)
     encoder = GivenFeatures(data.features.shape[1], data.encoder)
@@ -72,10 +73,11 @@ def measure(data, floor, policy, *, warm, rows):
         x = data.features[row]
         x.flags.writeable = False
         gaps = np.flatnonzero(np.isnan(data.quality[row])).tolist()
-        barred = [data.zoo.names[m] for m in gaps]
+        excluded = [data.zoo.names[m] for m in gaps]
         tokens = int(data.input_tokens[row])
         route = timed(
-            partial(router.route, features=x, input_tokens=tokens, exclude=barred), spent["route"]
+            partial(router.route, features=x, input_tokens=tokens, exclude=excluded),
+            spent["route"],
         )
         decision = route()
         for name in decision.called:
@@ -100,7 +102,7 @@ def main():
                 spent = measure(data, floor, policy, warm=warm, rows=given.rows)
                 name = f"{policy}, {data.name} ({len(data.zoo)}), {'warm' if warm else 'cold'}"
                 cells = [np.percentile(times, (50, 99)) * 1e6 for times in spent.values()]
-                table.add_row(name, *(f"{half:.0f} / {most:.0f}" for half, most in cells))
+                table.add_row(name, *(f"{p50:.0f} / {p99:.0f}" for p50, p99 in cells))
     Console(width=120).print(table)
 
 

@@ -3,10 +3,11 @@
 ``FLOORLINE_DATA=… python benchmarks/bench_port.py [routerbench] [simulated] [sweeps] [time]``, all
 four by default; ``routerbench`` and the sweep over models need ``routerbench/*.csv``.
 
-Every router runs twice: as published, a request whose model has no budget left is lost; with
-``fallback``, it goes to the next best model that can pay for it. "/ LP" is performance (Σd of what
-was served) relative to the linear program over the estimates of the whole stream, "/ optimum" to
-the one over its labels; both are replayed under the same hard budgets.
+Every router runs twice. As published, a request whose model has no budget left is declined
+("lost"). With ``fallback``, it goes to the next best model whose budget covers it. Performance is
+the sum of the labels of served requests. "/ LP" is performance relative to the linear program over
+the estimates of the whole stream, "/ optimum" relative to that over its labels; both are replayed
+under the same hard budgets.
 """
 
 import argparse
@@ -50,33 +51,36 @@ console = Console(width=130)
 
 
 class Recorded:
-    """Estimates made beforehand; features are row numbers. Searching once serves all replays."""
+    """Estimator that returns stored estimates; the feature of a request is its row number.
+
+    The neighbours of a row are searched once for all replays.
+    """
 
     def __init__(self, dim, models, quality, cost):
         self.quality, self.cost = quality, cost
 
     def estimate_one(self, x):
-        """Look the row up."""
+        """Return the estimates of a row."""
         row = int(x[0])
         return self.quality[row], self.cost[row]
 
     def learn_many(self, x, labels, costs):
-        """Learn nothing."""
+        """Do nothing, because the estimates are stored already."""
 
 
-class Use:
-    """Builds ``Recorded``; a class, so that processes can exchange it."""
+class MakeRecorded:
+    """Constructor of ``Recorded``; a class, because processes must be able to pickle it."""
 
     def __init__(self, quality, cost):
         self.quality, self.cost = quality, cost
 
     def __call__(self, dim, models):
-        """Build it, whatever the features."""
+        """Construct the estimator; the arguments are ignored."""
         return Recorded(dim, models, self.quality, self.cost)
 
 
 def record(data, spec):
-    """Estimates of every row of the stream by each kind of estimator."""
+    """Return the estimates of all rows of the stream, by kind of estimator."""
     past, stream = stream_rows(data, spec)
     made = {}
     for kind, build in KINDS.items():
@@ -85,7 +89,7 @@ def record(data, spec):
         quality, cost = np.full_like(data.quality, np.nan), np.full_like(data.cost, np.nan)
         for row in stream.tolist():
             quality[row], cost[row] = estimator.estimate_one(data.features[row])
-        made[kind] = Use(quality, cost)
+        made[kind] = MakeRecorded(quality, cost)
     return made
 
 
@@ -94,7 +98,7 @@ def kind_of(policy):
 
 
 def variants(every, few=False):
-    """Label, policy, parameters and whether requests fall back."""
+    """Yield label, policy and parameters."""
     yield "port", "port", {"fallback": False}
     yield "port", "port", {}
     yield f"port, every {every}", "port", {"resolve_every": every, "fallback": False}
@@ -111,7 +115,7 @@ def variants(every, few=False):
 
 
 def cell(data, made, seed, history, horizon, split, factor, every, few=False):
-    """All variants on one stream under one split."""
+    """Replay all variants on one stream under one split."""
     base = Spec("random", 0.0, seed=seed, history=history, horizon=horizon)
     budgets = budgets_for(data, base, split, factor)
     rows = np.arange(data.rows, dtype=np.float32)[:, None]
@@ -150,7 +154,8 @@ def show(title, results):
     for factor in FACTORS:
         cells = [scores for _, f, scores in results if f == factor]
         table = Table(
-            title=f"{title}, budgets {factor} × the cheapest model's bill", title_justify="left"
+            title=f"{title}, total budget {factor} × the cost of the cheapest model",
+            title_justify="left",
         )
         table.add_column("policy", no_wrap=True)
         for header in (
@@ -211,7 +216,7 @@ def routerbench():
 
 
 def check_recorded(data, history):
-    """A replay on recorded estimates is the replay that searches."""
+    """Check that a replay on stored estimates equals the replay that searches."""
     spec = Spec("port", 0.0, history=history, horizon=300)
     budgets = budgets_for(data, spec, "weighted", 1)
     live = Spec("port", 0.0, history=history, horizon=300, budgets=budgets)
@@ -224,7 +229,10 @@ def check_recorded(data, history):
 
 
 def sweep(title, cells, jobs):
-    """One row per policy, one column per value; weighted split, budgets 1 ×."""
+    """Print a table with one row per policy and one column per value.
+
+    The split is "weighted", the total budget 1 × the cost of the cheapest model.
+    """
     done = Parallel(n_jobs=jobs)(delayed(cell)(*arguments, few=True) for _, arguments in cells)
     values = list(dict.fromkeys(value for value, _ in cells))
     table = Table(title=f"{title}: / LP % (next best)", title_justify="left")
@@ -255,7 +263,7 @@ def subset(data, names):
 
 
 def timed(call, seconds):
-    """The same call, its time written down."""
+    """Return a function that calls ``call`` and appends the time to ``seconds``."""
 
     def wrapped(*arguments):
         started = time.perf_counter()
@@ -267,7 +275,7 @@ def timed(call, seconds):
 
 
 def decision_time():
-    """p50 of a decision, and of the search in it, on a 25,000 × 384 history of 11 models."""
+    """Print the p50 of a decision and of its search, on a 25,000 × 384 history of 11 models."""
     rng = np.random.default_rng(0)
     rows, dim, models = 25_000, 384, 11
     centres = rng.normal(size=(300, dim))
@@ -280,7 +288,7 @@ def decision_time():
     table = Table(
         "policy", title="Decision, p50 µs on a 25,000 × 384 history", title_justify="left"
     )
-    for header in ("whole", "search in it", "beside the search"):
+    for header in ("total", "search", "without the search"):
         table.add_column(header, justify="right")
     for name in ("port", "greedy_perf", "greedy_cost"):
         policy = make_policy(name)
@@ -292,15 +300,15 @@ def decision_time():
                 sample.add(q, c)
             sample.prices_ = policy._solve("gold")
         allowed = np.ones(models, dtype=bool)
-        whole, search = [], []
+        total, search = [], []
         policy.quality_.neighbours_one = timed(policy.quality_.neighbours_one, search)
         for query in x[rng.integers(0, rows, 2000)] + rng.normal(0, 0.3, (2000, dim)):
             request = Request(query.astype(np.float32), "gold", 0.0, 100, allowed)
             started = time.perf_counter()
             policy.decide(request, rng)
-            whole.append(time.perf_counter() - started)
-        p50, beside = np.median(whole) * 1e6, np.median(np.subtract(whole, search)) * 1e6
-        table.add_row(name, f"{p50:.0f}", f"{np.median(search) * 1e6:.0f}", f"{beside:.0f}")
+            total.append(time.perf_counter() - started)
+        p50, rest = np.median(total) * 1e6, np.median(np.subtract(total, search)) * 1e6
+        table.add_row(name, f"{p50:.0f}", f"{np.median(search) * 1e6:.0f}", f"{rest:.0f}")
     console.print(table)
 
 

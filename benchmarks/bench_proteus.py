@@ -1,12 +1,13 @@
-"""PROTEUS by its own protocol, on RouterBench rows that its training never saw.
+"""PROTEUS by the protocol of its paper, on RouterBench rows that are not in training.
 
 Run ``FLOORLINE_DATA=… python benchmarks/bench_proteus.py`` with the extra ``train`` installed; the
 folder needs ``routerbench/*.csv``. Published (arXiv 2601.19402, on all of RouterBench, τ from .85
-to .91): floors kept 100 %, correlation .97 to .98, 90.1 % accuracy against the oracle's 91.4 %,
-89.8 % saved against the best model, 8.7 ms per decision.
+to .91): floors kept 100 %, correlation .97 to .98, 90.1 % accuracy (oracle: 91.4 %), 89.8 % saved
+relative to the best model, 8.7 ms per decision.
 
-What the paper leaves open was chosen with split 0 in view, so its rows are no clean test; splits 1
-and 2 were drawn anew from the same table and first measured with everything settled.
+The choices that the paper leaves open were made on split 0, so its rows are not a clean test.
+Splits 1 and 2 are other random splits of the same table; they were measured after all choices were
+made.
 """
 
 import importlib.util
@@ -25,7 +26,7 @@ from floorline.replay import prepare
 from floorline.replay.proteus.moving_floors import track, tracking_table
 from floorline.replay.proteus.protocol import level_table, measure, summary_table
 from floorline.sla import SLA
-from floorline.training import Settings, split_parts, target_range
+from floorline.training import TrainingSettings, split_parts, target_range
 
 SPLITS = 3
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -34,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "PROTEUS, one dual": {"duals": 1, "anchor": 0.0},
 }
 ONCE = ("PROTEUS, one dual",)
+"""Variants that are measured on split 0 only."""
 OTHERS: dict[str, dict[str, Any]] = {
     "static_mix": {},
     "carrot": {"c": 0.0},
@@ -63,16 +65,17 @@ def main():
         for name, changes in VARIANTS.items():
             if name in ONCE and seed:
                 continue
-            trainer = ProteusTrainer(parts, encoder, Settings(targets=targets, **changes))
+            settings = TrainingSettings(targets=targets, **changes)
+            trainer = ProteusTrainer(parts, encoder, settings)
             started = time.perf_counter()
             trainer.run()
             console.print(f"  {name}: trained in {time.perf_counter() - started:.0f} s")
             parameters = {"network": trainer.trained()}
-            made = measure(test, "proteus", targets=targets, parameters=parameters)
-            made = msgspec.structs.replace(made, policy=name)
-            found.setdefault(name, []).append(made)
+            measured = measure(test, "proteus", targets=targets, parameters=parameters)
+            measured = msgspec.structs.replace(measured, policy=name)
+            found.setdefault(name, []).append(measured)
             if seed == 0:
-                console.print(level_table(made, cost_unit=table.cost_unit))
+                console.print(level_table(measured, cost_unit=table.cost_unit))
             if seed == 0 and name not in ONCE:
                 tracked = track(test, "proteus", targets=targets, parameters=parameters)
                 moving += [msgspec.structs.replace(run, policy=name) for run in tracked]
@@ -80,8 +83,8 @@ def main():
                 console.print(f"decision: p50 {decision_time(test, parameters):.0f} µs")
         for name, parameters in OTHERS.items():
             history = past if name in ("carrot", "mess_plus") else None
-            made = measure(test, name, targets=targets, history=history, parameters=parameters)
-            found.setdefault(name, []).append(made)
+            measured = measure(test, name, targets=targets, history=history, parameters=parameters)
+            found.setdefault(name, []).append(measured)
         if seed == 0:
             moving += track(test, "static_mix", targets=targets)
     summaries = [
@@ -102,12 +105,12 @@ def decision_time(data, parameters):
     policy.start(data.zoo, {"stream": SLA("stream", floor=0.8)}, data.features.shape[1])
     rng = np.random.default_rng(0)
     requests = [Request(x, "stream", 0.8, 300) for x in data.features]
-    taken = []
+    seconds = []
     for request in requests * 4:
         started = time.perf_counter()
         policy.decide(request, rng)
-        taken.append(time.perf_counter() - started)
-    return 1e6 * float(np.median(taken))
+        seconds.append(time.perf_counter() - started)
+    return 1e6 * float(np.median(seconds))
 
 
 if __name__ == "__main__":

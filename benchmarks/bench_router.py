@@ -1,8 +1,8 @@
 """Time of a decision, of learning, of a whole replay and of the oracle; peak memory.
 
-Run ``python benchmarks/bench_router.py``. Aims: MESS+ decides in at most 20 µs at M = 11 given
-features and takes at most 60 µs with learning; a 36,497 × 11 replay takes at most 5 s and 1 GiB;
-the oracle solves that table in at most 20 s.
+Run ``python benchmarks/bench_router.py``. Targets for given features: at M = 11, MESS+ decides in
+at most 20 µs and takes at most 60 µs with learning. A replay of 36,497 × 11 takes at most 5 s and
+1 GiB. The oracle solves this table in at most 20 s.
 """
 
 import resource
@@ -42,7 +42,7 @@ def zoo():
 
 
 def decision_times(xs, dim, rng, warm=2000, timed=5000):
-    """Medians in µs: policy decides, router routes, folds outcome and feedback, trains a label."""
+    """Return medians in µs: policy decides, router routes, folds outcome and feedback, learns."""
     encoder = GivenFeatures(dim, "given")
     router = Router(zoo(), "mess_plus", [SLA(SLA_NAME, floor=0.8)], encoder=encoder, seed=1)
     labels = rng.random((len(xs), MODELS)) < np.linspace(0.9, 0.4, MODELS)
@@ -115,9 +115,9 @@ def main():
     console.print(f"MESS+ replay of {ROWS:,} × {MODELS} at d = 384: {elapsed:.2f} s")
     started = time.perf_counter()
     cheapest_assignment(quality, cost, 0.8)
-    console.print(f"hindsight oracle on it: {time.perf_counter() - started:.2f} s")
+    console.print(f"hindsight oracle of the same table: {time.perf_counter() - started:.2f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    console.print(f"peak memory of all of this: {peak:.0f} MiB")
+    console.print(f"peak memory of the process: {peak:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Rate and delay of the durable store, and what leaving zeros out of decisions saves.
+"""Rate and delay of the durable store, and the effect of omitting zero bytes from decisions.
 
-Run ``python benchmarks/bench_store.py``. Aims: ``append`` takes at most 5 µs; a server that makes
-1,500 decisions and as many outcomes a second spends at most a tenth of a core on storing them.
+Run ``python benchmarks/bench_store.py``. Targets: ``append`` takes at most 5 µs. A server with
+1,500 decisions and 1,500 outcomes per second uses at most a tenth of a core for storing them.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ def decisions(words, count=200):
 
 
 def each(call, items):
-    """Time per item in µs, and what the calls gave."""
+    """Return the time per item in µs and the results of the calls."""
     started = time.perf_counter()
-    given = [call(item) for item in items]
-    return (time.perf_counter() - started) / len(items) * 1e6, given
+    results = [call(item) for item in items]
+    return (time.perf_counter() - started) / len(items) * 1e6, results
 
 
 def sizes(console):
@@ -48,15 +48,16 @@ def sizes(console):
         encode, bodies = each(encode_event, decisions(words))
         drop, packed = each(drop_zeros, bodies)
         restore, _ = each(restore_zeros, packed)
-        squeeze, squeezed = each(lambda body: zlib.compress(body, 1), bodies)
-        means = [f"{np.mean([len(b) for b in each]):,.0f}" for each in (bodies, packed, squeezed)]
-        times = [f"{value:.1f}" for value in (encode, drop, restore, squeeze)]
+        compress, compressed = each(lambda body: zlib.compress(body, 1), bodies)
+        groups = (bodies, packed, compressed)
+        means = [f"{np.mean([len(body) for body in group]):,.0f}" for group in groups]
+        times = [f"{value:.1f}" for value in (encode, drop, restore, compress)]
         table.add_row(str(words), *times, *means)
     console.print(table)
 
 
 def throughput(folder, made):
-    """Append as fast as the store takes it: events/s committed, µs per append, CPU, bytes."""
+    """Append without pauses; return committed events/s, µs per append, CPU µs, bytes per event."""
     store = open_store(f"sqlite:///{folder / 'fast.db'}", max_pending=2 * EVENTS)
     outcome = Outcome(decision="d1", model="model-1", cost=0.01, completion="chatcmpl-1")
     cpu = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
@@ -73,8 +74,8 @@ def throughput(folder, made):
     return EVENTS / elapsed, appended / EVENTS * 1e6, cpu / EVENTS * 1e6, size
 
 
-async def served(store, made, clients, seconds=3.0):
-    """Clients that append a decision, wait as for a model, append an outcome and await it."""
+async def serve(store, made, clients, seconds=3.0):
+    """Run clients that append a decision, wait 5 ms, append an outcome and await its commit."""
     waits, until = [], time.perf_counter() + seconds
 
     async def client(number):
@@ -104,16 +105,16 @@ def main():
         folder = Path(name)
         rate, append, cpu, size = throughput(folder, made)
         console.print(
-            f"SQLite, as fast as it goes: {rate:,.0f} events/s committed, append {append:.1f} µs, "
+            f"SQLite without pauses: {rate:,.0f} events/s committed, append {append:.1f} µs, "
             f"CPU {cpu:.1f} µs and {size:,.0f} bytes per event"
         )
         table = Table(
             "clients", "requests/s", "wait p50", "wait p99", "CPU",
-            title="Two events per request, the second one awaited: ms, then share of a core",
+            title="Two events per request, the second one is awaited: ms, then share of a core",
         )  # fmt: skip
         for clients in (1, 8, 32):
             store = open_store(f"sqlite:///{folder / f'served-{clients}.db'}")
-            row = asyncio.run(served(store, made, clients))
+            row = asyncio.run(serve(store, made, clients))
             store.close()
             formats = (",.0f", ".2f", ".2f", ".0%")
             table.add_row(str(clients), *(format(v, f) for v, f in zip(row, formats, strict=True)))

@@ -1,7 +1,7 @@
-"""Certificates of real routers against the truth: how often verdicts are false.
+"""Verdicts of certificates of real routers: how often they are false.
 
-A router steers on its labels, so what it serves drifts in answer to them. Prints a table of
-docs/guarantees.md:
+A router reacts to its labels, so the expectations of its labels depend on earlier labels. Prints a
+table of docs/guarantees.md:
 
     python benchmarks/bench_verdicts.py --runs 200
 """
@@ -25,11 +25,13 @@ ZOO = Zoo(
 )
 DIM = 8
 TILT = np.array([1, 0, -1])
+"""Influence of the second feature on each model, so that prompts differ between models."""
 EVERY = 10
+"""Number of requests between two certificates."""
 
 
-def one(policy, share, floor, length, seed):
-    """Verdicts over a run: ever falsely kept, ever falsely broken, the last verdict, last gap."""
+def run_router(policy, share, floor, length, seed):
+    """Return whether a verdict was ever falsely kept or broken, the last verdict and last gap."""
     rng = np.random.default_rng([seed, 1])
     encoder = GivenFeatures(DIM, "drawn")
     router = Router(ZOO, make_policy(policy), [SLA("s", floor=floor)], encoder=encoder, seed=seed)
@@ -40,8 +42,8 @@ def one(policy, share, floor, length, seed):
         decision = router.route(features=x)
         router.outcome(decision.id, cost=ZOO.models[decision.index].call_price)
         expected += quality[decision.index]
-        heard, satisfied = rng.random(2) < (share, quality[decision.index])
-        if heard:
+        labelled, satisfied = rng.random(2) < (share, quality[decision.index])
+        if labelled:
             router.feedback(decision.id, satisfied=bool(satisfied))
         if t % EVERY == 0:
             verdict = router.certificate().verdict
@@ -65,8 +67,9 @@ def main():
             [("sla_router", 0.75), ("random", 0.687)], [1.0, 0.2, 0.05]
         ):
             runs = range(options.runs)
-            given = ([value] * options.runs for value in (policy, share, floor, options.length))
-            kept, broken, verdicts, gaps = zip(*pool.map(one, *given, runs), strict=True)
+            fixed = ([value] * options.runs for value in (policy, share, floor, options.length))
+            results = pool.map(run_router, *fixed, runs)
+            kept, broken, verdicts, gaps = zip(*results, strict=True)
             ends = [
                 np.mean([v == w for v in verdicts])
                 for w in ("kept", "at risk", "broken", "unknown")

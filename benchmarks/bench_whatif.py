@@ -1,13 +1,14 @@
-"""What-if estimates against the truth: log one policy, estimate another, then really replay it.
+"""Off-policy estimates compared with the truth: log one policy, estimate another, and replay it.
 
 Prints a table of docs/guarantees.md:
 
     python benchmarks/bench_whatif.py --seeds 20
     FLOORLINE_DATA=... python benchmarks/bench_whatif.py --seeds 20 --data routerbench
 
-"truth" is what the policy's choices on the logged requests would really have got, by the table;
-"replayed" what it gets when it serves itself. They differ for policies that learn on the way, since
-the log tells them only what happened where they chose what was logged.
+"truth" is the satisfaction of the policy's choices on the logged requests, according to the table.
+"replayed" is the satisfaction when the policy serves itself. They differ for policies that learn
+from the stream, because on a log such a policy receives labels only where it chose the logged
+model.
 """
 
 import argparse
@@ -34,8 +35,8 @@ LOGGERS = [("random", {}, 1.0), ("random", {}, 0.2), ("sla_router", {"c": 3.0}, 
 TARGETS = [("cheapest", {}), ("static_mix", {}), ("carrot", {"c": 0}), ("sla_router", {})]
 
 
-def logged(data, policy, parameters, share, floor, seed):
-    """Really serve with a policy; returns its log."""
+def serve_and_log(data, policy, parameters, share, floor, seed):
+    """Serve the stream with a policy; return its log."""
     spec = Spec(policy, floor, seed=seed, feedback=f"served+sparse:{share}")
     encoder = GivenFeatures(data.features.shape[1], data.encoder)
     log, slas = MemoryLog(), [SLA("stream", floor=floor)]
@@ -76,7 +77,7 @@ def estimate(data, history, log, policy, parameters, floor, seed):
 
 
 def replayed(data, history, policy, parameters, share, floor, seeds):
-    """Mean satisfaction and cost of real replays."""
+    """Return the mean satisfaction and cost of replays of the policy."""
     feedback = f"served+sparse:{share}"
     past = history if policy == "carrot" else None
     runs = [
@@ -116,20 +117,20 @@ def main():
     print(markdown_table([*first, *forms, f"cost: {forms[0]}", *forms[1:]], left=(0, 2)))
     seeds = range(options.seeds)
     for logger, given, share in LOGGERS:
-        logs = [logged(data, logger, given, share, options.floor, seed) for seed in seeds]
+        logs = [serve_and_log(data, logger, given, share, options.floor, seed) for seed in seeds]
         for target, parameters in TARGETS:
             where = logger, f"{share:g}", target
-            given_to = (target, parameters, options.floor)
+            arguments = (target, parameters, options.floor)
             try:
-                found = [estimate(data, history, logs[s], *given_to, s) for s in seeds]
-            except NoSupport as refusal:
-                print(markdown_row([*where, f"refused: {refusal}"]), flush=True)
+                found = [estimate(data, history, logs[s], *arguments, s) for s in seeds]
+            except NoSupport as error:
+                print(markdown_row([*where, f"no estimate: {error}"]), flush=True)
                 continue
             made, real = zip(*found, strict=True)
             labels = np.mean([w.labels for w in made])
-            worth = np.mean([w.effective_labels for w in made])
-            alone = replayed(data, history, target, parameters, share, options.floor, seeds)[0]
-            cells = [f"{labels:,.0f}, {worth:,.0f}", f"{alone:.3f}"]
+            effective = np.mean([w.effective_labels for w in made])
+            served = replayed(data, history, target, parameters, share, options.floor, seeds)[0]
+            cells = [f"{labels:,.0f}, {effective:,.0f}", f"{served:.3f}"]
             for position, (name, scale) in enumerate((("satisfaction", 1), ("cost", 1000))):
                 values = np.array(real)[:, position]
                 three = [getattr(w, name) for w in made]

@@ -1,11 +1,11 @@
-"""What gateways add: Floorline, LiteLLM's proxy and Portkey's gateway before the same mock.
+"""Latency and throughput of Floorline, LiteLLM's proxy and Portkey's gateway with the same mock.
 
 ``python benchmarks/gateway.py [--out FOLDER] [--rounds 5] [--seconds 4] [--skip litellm]``
 
-In every round each gateway is started, called at 1, 8 and 32 connections, streamed and not, and
-stopped, one after the other and after the mock itself; tables state medians over rounds. The
-server has one core to itself, load and mock share another one, so the machine should be idle and
-have at least two. Linux only. docs/benchmarks-gateway.md says what the numbers mean.
+In every round the mock itself and then each gateway is started, called at 1, 8 and 32 connections
+with and without streaming, and stopped. Tables contain medians over rounds. The server has one core
+of its own; load and mock share another one. So the machine should be idle and have at least two
+cores. Linux only. docs/benchmarks-gateway.md explains the numbers.
 """
 
 import argparse
@@ -40,12 +40,15 @@ HERE = Path(__file__).parent
 CONCURRENCIES = (1, 8, 32)
 PROMPTS = 256
 WARM_UP = 0.5
+"""Seconds of load before each measurement."""
 FIRST_WARM_UP = 1.5
-PATIENCE = 90.0
+"""Seconds of load before the first measurement of a server."""
+START_TIMEOUT = 90.0
+"""Seconds within which a server must answer."""
 
 
 def bodies(model, stream):
-    """Requests as clients send them, no two of the same text."""
+    """Return request bodies with different texts."""
     extra = {"stream": True} if stream else {}
     return [
         json.dumps({"model": model, "messages": [{"role": "user", "content": text}]} | extra)
@@ -54,7 +57,7 @@ def bodies(model, stream):
 
 
 def cell(contender, port, *, concurrency, stream, seconds, core):
-    """Load a server for some seconds and sum up."""
+    """Load a server for some seconds; return the metrics."""
     plan = {
         "port": port,
         "path": CHAT,
@@ -94,7 +97,7 @@ def _percentiles(name, values):
 
 
 def cells(contender, port, pid, seconds, core):
-    """All cells of one visit; processor time per request is that of the whole server."""
+    """Measure all cells of one visit; processor time per request is that of the whole server."""
     for stream in (False, True):
         cell(contender, port, concurrency=8, stream=stream, seconds=FIRST_WARM_UP, core=core)
     found = []
@@ -109,7 +112,7 @@ def cells(contender, port, pid, seconds, core):
                 seconds=seconds,
                 core=core,
             )
-            # The load's warm-up costs the server too; it is a known share of the time.
+            # The processor time includes that of the warm-up, so its requests are counted too.
             answered = max(1.0, one["per_second"] * (seconds + WARM_UP))
             one["cpu_us"] = (cpu_seconds(pid) - before) / answered * 1e6
             found.append(one)
@@ -117,7 +120,7 @@ def cells(contender, port, pid, seconds, core):
 
 
 def visit(contender, seconds, server_core, load_core):
-    """Start a contender, measure all its cells, stop it and see what it left behind."""
+    """Start a contender, measure all its cells, stop it and count the connections left open."""
     with tempfile.TemporaryDirectory(prefix="floorline-bench-") as name:
         folder = Path(name)
         direct = not hasattr(contender, "command")
@@ -138,7 +141,7 @@ def _through(contender, folder, upstream, seconds, server_core, load_core):
     log = folder / "server.log"
     started = time.perf_counter()
     with running(argv, [server_core], log, cwd=folder, environment=environment) as server:
-        wait_for(server, log, partial(_answers, contender, port), PATIENCE)
+        wait_for(server, log, partial(_answers, contender, port), START_TIMEOUT)
         first = time.perf_counter() - started
         measured = cells(contender, port, server.pid, seconds, load_core)
         memory = peak_memory(server.pid)
@@ -158,18 +161,18 @@ def _stats(port):
 
 
 def _left_open(port):
-    """Connections to the mock that are still open some seconds after everybody left."""
+    """Return the number of connections to the mock that stay open for 5 seconds."""
     for _ in range(50):
-        # One of them is the one that asks.
-        left = _stats(port)["open"] - 1
-        if not left:
+        # One of them is that of this query.
+        still_open = _stats(port)["open"] - 1
+        if not still_open:
             break
         time.sleep(0.1)
-    return left
+    return still_open
 
 
 def measure(contenders, rounds, seconds, server_core, load_core):
-    """Visit everybody in turn, round after round."""
+    """Visit all contenders in every round."""
     visits = []
     for number in range(rounds):
         for contender in contenders:
@@ -180,8 +183,8 @@ def measure(contenders, rounds, seconds, server_core, load_core):
                 one["error"] = str(error)
             visits.append(one)
             rate = max((c["per_second"] for c in one.get("cells", ())), default=0.0)
-            told = one.get("error", f"up to {rate:,.0f} requests per second")
-            print(f"round {number + 1}, {contender.label}: {told}", file=sys.stderr, flush=True)
+            result = one.get("error", f"up to {rate:,.0f} requests per second")
+            print(f"round {number + 1}, {contender.label}: {result}", file=sys.stderr, flush=True)
     return visits
 
 

@@ -1,6 +1,6 @@
-"""The gateways that ``gateway.py`` compares: how each is installed, set up and called.
+"""The gateways that ``gateway.py`` compares: installation, configuration and command of each.
 
-Every one gets 11 models, all of them the mock, one process, no authentication and no access log.
+Each has 11 models, all of them the mock, one process, no authentication and no access log.
 """
 
 import json
@@ -20,7 +20,7 @@ NO_HEADERS = MappingProxyType({})
 
 
 class Direct:
-    """The mock itself, without a gateway."""
+    """The mock without a gateway."""
 
     name = "direct"
     label = "mock, direct"
@@ -28,22 +28,22 @@ class Direct:
     headers = NO_HEADERS
 
     def install(self, cache):
-        """Need nothing."""
+        """Do nothing."""
 
 
 class Floorline:
-    """Floorline as ``floorline serve`` runs it: routing and logging on, default encoder."""
+    """``floorline serve`` with routing, logging and the default encoder."""
 
     name = "floorline"
     model = "floorline/gold"
     headers = NO_HEADERS
 
     def install(self, cache):
-        """Take the one that runs this benchmark."""
+        """Use the installation that runs this benchmark."""
         self.label = f"Floorline {version('floorline')}"
 
     def command(self, folder, port, upstream):
-        """Write ``floorline.yaml``; every model has limits, so that they are checked."""
+        """Write ``floorline.yaml``; all models have limits, so that the check is measured too."""
         models = [
             {
                 "name": f"model-{m}",
@@ -69,7 +69,7 @@ class Floorline:
 
 
 class LiteLlm:
-    """LiteLLM's proxy without a database, as its guide for production asks."""
+    """LiteLLM's proxy without a database, configured as in its guide for production."""
 
     name = "litellm"
     release = "1.106.2"
@@ -78,7 +78,7 @@ class LiteLlm:
     headers = NO_HEADERS
 
     def install(self, cache):
-        """Make a virtual environment of its own."""
+        """Create a separate virtual environment."""
         self.folder = cache / f"litellm-{self.release}"
         if not (self.folder / "bin" / "litellm").exists():
             _say(f"installing {self.label} into {self.folder}")
@@ -124,7 +124,7 @@ class LiteLlm:
 
 
 class Portkey:
-    """Portkey's gateway, told in headers where to send a request."""
+    """Portkey's gateway; headers of a request name the upstream."""
 
     name = "portkey"
     release = "1.15.2"
@@ -133,7 +133,7 @@ class Portkey:
     model = "bench"
 
     def install(self, cache):
-        """Make a folder of its own; later @hono/node-server answers streams with 500."""
+        """Create a separate folder; newer versions of @hono/node-server fail streams with 500."""
         self.folder = cache / f"portkey-{self.release}"
         if not (self.folder / "node_modules").exists():
             _say(f"installing {self.label} into {self.folder}")
@@ -147,7 +147,7 @@ class Portkey:
             _run("npm", "install", "--no-audit", "--no-fund", "--silent", cwd=self.folder)
 
     def command(self, folder, port, upstream):
-        """Have its headers name the upstream."""
+        """Set the headers that name the upstream."""
         self.headers = {
             "x-portkey-provider": "openai",
             "x-portkey-custom-host": f"{upstream}/v1",
@@ -158,7 +158,7 @@ class Portkey:
 
 
 def chosen(skip, cache):
-    """Install and return those that are not skipped; one that cannot be installed is left out."""
+    """Install and return the contenders that are not skipped and can be installed."""
     contenders = []
     for contender in (Direct(), Floorline(), LiteLlm(), Portkey()):
         if contender.name in skip:
@@ -173,7 +173,7 @@ def chosen(skip, cache):
 
 
 def default_cache():
-    """Folder for what is installed, outside the repository."""
+    """Return the folder of the installations, outside the repository."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "floorline-benchmarks"
 
 

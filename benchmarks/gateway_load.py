@@ -1,8 +1,8 @@
-"""Load for one cell of ``gateway.py``: a closed loop of connections that check every answer.
+"""Load of one cell of ``gateway.py``: a closed loop of connections that check every answer.
 
 Reads one JSON object from its input: port, path, headers, bodies, concurrency, seconds, warm_up
-and stream; prints one JSON object with counts, errors and the times of every request. An
-``asyncio.Protocol`` in its own process, so that it costs much less than what it measures.
+and stream. Prints one JSON object with counts, errors and the times of all requests. It is an
+``asyncio.Protocol`` in its own process, so that it needs much less time than the servers.
 """
 
 # ruff: noqa: D102 - asyncio.Protocol documents its methods.
@@ -17,11 +17,12 @@ from gateway_mock import WORDS
 
 _CLOCK = time.perf_counter
 _WORDS = [word.strip().encode() for word in WORDS]
-_SHOWN = 5
+_MAX_ERRORS = 5
+"""Number of error messages that are recorded."""
 
 
 class Cell:
-    """What all connections of a cell share."""
+    """State that all connections of a cell share."""
 
     def __init__(self, plan):
         lines = [f"POST {plan['path']} HTTP/1.1", f"host: 127.0.0.1:{plan['port']}"]
@@ -40,7 +41,7 @@ class Cell:
 
     def fail(self, text):
         self.failed += 1
-        if len(self.errors) < _SHOWN:
+        if len(self.errors) < _MAX_ERRORS:
             self.errors.append(text[:300])
         if self.failed > 50:
             self.ends = 0.0
@@ -52,7 +53,7 @@ class Cell:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request as soon as the answer to the last one is complete and right."""
+    """Connection that sends the next request when the last answer is complete."""
 
     def __init__(self, cell):
         self.cell = cell
@@ -94,9 +95,9 @@ class Connection(asyncio.Protocol):
     def complete(self, answer):
         now = _CLOCK()
         cell = self.cell
-        wrong = _wrong(answer, cell.stream)
-        if wrong:
-            cell.fail(wrong)
+        error = _error_in(answer, cell.stream)
+        if error:
+            cell.fail(error)
         elif cell.starts <= now <= cell.ends:
             cell.times.append(now - self.sent)
             cell.first.append(self.first - self.sent)
@@ -113,7 +114,7 @@ class Connection(asyncio.Protocol):
 
 
 def _length(head):
-    """Length of the body; −1 if it comes in chunks."""
+    """Return the length of the body; −1 if it is sent in chunks."""
     lower = head.lower()
     at = lower.find(b"\r\ncontent-length:")
     if at < 0:
@@ -121,8 +122,8 @@ def _length(head):
     return int(lower[at + 17 :].split(b"\r\n", 1)[0])
 
 
-def _wrong(answer, stream):
-    """Return what is wrong with an answer: status, words, their order or the end of the stream."""
+def _error_in(answer, stream):
+    """Return the error of an answer (status, words, their order, end of the stream), or ""."""
     if not answer.startswith(b"HTTP/1.1 200"):
         return answer.decode(errors="replace")
     at = 0
@@ -136,7 +137,7 @@ def _wrong(answer, stream):
 
 
 async def measure(plan):
-    """Run the cell; give up on answers that take a minute longer than it."""
+    """Run the cell; fail answers that take a minute longer than it."""
     loop = asyncio.get_running_loop()
     cell = Cell(plan)
     cell.starts = _CLOCK() + plan["warm_up"]

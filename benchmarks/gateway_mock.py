@@ -1,12 +1,12 @@
-"""A provider that answers at once: the upstream of every gateway in ``gateway.py``.
+"""A provider that answers at once: the upstream of all gateways in ``gateway.py``.
 
-``python benchmarks/gateway_mock.py PORT`` serves on loopback until it is stopped. Any POST is a
-chat completion; with ``"stream": true`` it answers 20 chunks, each in a write of its own, without
-delay between them, and one more with the usage if that is asked for. ``GET /stats`` tells how many
-connections are open and how many requests came.
+``python benchmarks/gateway_mock.py PORT`` serves on loopback until it is stopped. Every POST is a
+chat completion. With ``"stream": true`` it answers 20 chunks, each in a separate write, without
+delay between them, and one more with the usage if requested. ``GET /stats`` returns the numbers of
+open connections and of requests.
 
-It is an ``asyncio.Protocol`` rather than an application server because it has to be much faster
-than what it measures.
+It is an ``asyncio.Protocol`` instead of an application server, because it must be much faster than
+the gateways.
 """
 
 # ruff: noqa: D102 - asyncio.Protocol documents its methods.
@@ -20,7 +20,7 @@ import uvloop
 
 CHUNKS = 20
 WORDS = [f"word{n:02d} " for n in range(CHUNKS)]
-"""What the chunks of a stream say, in this order; an answer in one piece says all of it."""
+"""Contents of the chunks of a stream; an answer without streaming contains all of them."""
 ANSWER = "".join(WORDS)
 
 _STREAM = re.compile(rb'"stream"\s*:\s*true')
@@ -77,7 +77,7 @@ _EVENTS_AND_USAGE = [*_EVENTS[:-1], _chunk(choices=[], usage=_USAGE), _END]
 
 
 class Counts:
-    """What happened so far."""
+    """Counts of connections and requests."""
 
     def __init__(self):
         self.open = self.accepted = self.requests = self.streams = 0
@@ -125,7 +125,7 @@ class Mock(asyncio.Protocol):
         event = next(events, None)
         if event is not None and not self.transport.is_closing():
             self.transport.write(event.replace(_MARK, name))
-            # A turn of the loop for each, or they would leave in one write.
+            # Each chunk is sent in its own turn of the loop; otherwise one write would send all.
             self.loop.call_soon(self._next, events, name)
 
 

@@ -1,4 +1,4 @@
-"""Processes of ``gateway.py``: started on given cores, watched through /proc, always stopped."""
+"""Processes of ``gateway.py``: start on given cores, measurement through /proc, and stop."""
 
 import contextlib
 import http.client
@@ -13,7 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class DidNotStart(RuntimeError):
-    """A contender that did not answer in time."""
+    """A server did not answer within its timeout."""
 
 
 def free_port():
@@ -23,13 +23,13 @@ def free_port():
 
 
 def pinned(argv, cores):
-    """Run a command on these cores only."""
+    """Return a command that runs on these cores only."""
     return ["taskset", "-c", ",".join(map(str, cores)), *argv]
 
 
 @contextlib.contextmanager
 def running(argv, cores, log, *, cwd=None, environment=None):
-    """Start a command in a process group of its own; stop the group in the end."""
+    """Run a command in its own process group; stop the group at the end."""
     with log.open("ab") as out:
         process = subprocess.Popen(
             pinned(argv, cores),
@@ -43,16 +43,16 @@ def running(argv, cores, log, *, cwd=None, environment=None):
     try:
         yield process
     finally:
-        for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        for number, timeout in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(patience)
+                process.wait(timeout)
                 break
 
 
 def ask(port, method, path, *, body=None, headers=None, timeout=10.0):
-    """Send one request; (0, b"") if nobody listens."""
+    """Send one request; return status and body, or (0, b"") without a connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request(method, path, body, headers or {})
@@ -64,21 +64,21 @@ def ask(port, method, path, *, body=None, headers=None, timeout=10.0):
         connection.close()
 
 
-def wait_for(process, log, probe, patience):
-    """Seconds until ``probe()`` is true."""
+def wait_for(process, log, probe, timeout):
+    """Return the seconds until ``probe()`` is true."""
     started = time.perf_counter()
-    while time.perf_counter() - started < patience:
+    while time.perf_counter() - started < timeout:
         if process.poll() is not None:
             break
         if probe():
             return time.perf_counter() - started
         time.sleep(0.005)
     tail = log.read_text(errors="replace")[-600:]
-    raise DidNotStart(f"no answer within {patience} s; its log ends:\n{tail}")
+    raise DidNotStart(f"no answer within {timeout} s; its log ends:\n{tail}")
 
 
 def tree(pid):
-    """Process ids of a process and all below it."""
+    """Return the ids of a process and of all its descendants."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -92,7 +92,7 @@ def tree(pid):
 
 
 def peak_memory(pid):
-    """MiB: peak resident set of a process and all below it, summed."""
+    """Return the summed peak resident set of a process and its descendants, in MiB."""
     total = 0
     for one in tree(pid):
         with contextlib.suppress(OSError):
@@ -102,7 +102,7 @@ def peak_memory(pid):
 
 
 def cpu_seconds(pid):
-    """Processor time so far of a process and all below it."""
+    """Return the processor time so far of a process and its descendants, in seconds."""
     total = 0
     for one in tree(pid):
         with contextlib.suppress(OSError):

@@ -8,14 +8,14 @@ KINDS = ((False, "Answers in one piece"), (True, "Streams of 20 chunks"))
 
 
 def markdown(result):
-    """All tables of a run as Markdown."""
+    """Return all tables of a run as Markdown."""
     visits = [v for v in result["visits"] if "cells" in v]
     names = list(dict.fromkeys(v["contender"] for v in visits))
     labels = {v["contender"]: v["label"] for v in visits}
     parts = [_speed(visits, names, labels, stream, title) for stream, title in KINDS]
     if "floorline" in names:
         parts.append(_ratios(visits, names, labels))
-    parts += [_process(visits, names, labels), _troubles(result["visits"])]
+    parts += [_process(visits, names, labels), _failures(result["visits"])]
     machine, settings = result["machine"], result["settings"]
     about = (
         f"{settings['rounds']} rounds of {settings['seconds']:g} s per cell; {machine['cores']} "
@@ -51,9 +51,9 @@ def _ratios(visits, names, labels):
         for c in _concurrencies(visits):
             row = [labels[name], c]
             for stream in (False, True):
-                ours, theirs = (_cells(visits, n, c, stream) for n in ("floorline", name))
-                both = ours.keys() & theirs.keys()
-                ratios = [ours[r]["per_second"] / theirs[r]["per_second"] for r in both]
+                floorline, peer = (_cells(visits, n, c, stream) for n in ("floorline", name))
+                both = floorline.keys() & peer.keys()
+                ratios = [floorline[r]["per_second"] / peer[r]["per_second"] for r in both]
                 row.append(f"{np.median(ratios):.1f}×" if ratios else "")
             rows.append(row)
     return f"### Ratios\n\n{markdown_table(head, rows)}"
@@ -74,7 +74,7 @@ def _process(visits, names, labels):
     return f"### The process\n\n{markdown_table(head, rows)}"
 
 
-def _troubles(visits):
+def _failures(visits):
     lines = []
     for visit in visits:
         where = f"round {visit['round'] + 1}, {visit['label']}"
@@ -88,10 +88,10 @@ def _troubles(visits):
                 text = f"{cell['failed']} of its answers were wrong at c = {cell['concurrency']}"
                 lines.append(f"- {where}, {kind}: {text}: {cell['errors'][0]!r}")
     answers = sum(c["requests"] for v in visits for c in v.get("cells", ()))
-    whole = f"{answers:,} answers read in full and checked"
+    checked = f"{answers:,} answers were read in full and checked."
     if not lines:
-        return f"{whole}: none was wrong, no connection was left open."
-    return "\n".join([f"{whole}. What went wrong:", "", *lines])
+        return f"{checked} None was wrong, and no connection stayed open."
+    return "\n".join([f"{checked} Failures:", "", *lines])
 
 
 def _concurrencies(visits):
@@ -99,7 +99,7 @@ def _concurrencies(visits):
 
 
 def _cells(visits, name, concurrency, stream):
-    """Round → cell."""
+    """Return the cells by round."""
     return {
         visit["round"]: cell
         for visit in visits

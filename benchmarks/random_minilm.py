@@ -1,4 +1,4 @@
-"""A transformer of MiniLM's size with random weights: good for timing, useless for routing."""
+"""A transformer of MiniLM's size with random weights, for timing only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 LAYERS, WIDTH, HEADS, INNER, WORDS = 6, 384, 12, 1536, 30_522
+"""Layers, width, attention heads, width of the inner layer and vocabulary of all-MiniLM-L6-v2."""
 
 
 class _Graph:
-    """Collects nodes and weights; every method returns the name of its result."""
+    """Nodes and weights of an ONNX graph; every method returns the name of its result."""
 
     def __init__(self) -> None:
         from onnx import helper, numpy_helper
@@ -63,7 +64,7 @@ class _Graph:
 
 
 def write(folder: Path) -> None:
-    """Write ``model.onnx``, ``model_int8.onnx`` and a byte-like ``tokenizer.json``."""
+    """Write ``model.onnx``, ``model_int8.onnx`` and a ``tokenizer.json`` of short word pieces."""
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from tokenizers import Tokenizer, models, pre_tokenizers
