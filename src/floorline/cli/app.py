@@ -73,7 +73,7 @@ COMMANDS = {
     ),
     "report": _Command(
         "report:app",
-        "gateway",
+        "report",
         "Write reports on SLAs from the log of their requests.",
     ),
     "whatif": _Command(

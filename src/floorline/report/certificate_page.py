@@ -13,7 +13,7 @@ from floorline._files import write_whole
 from floorline.report.certificate_plot import interval_plot
 from floorline.report.certificate_report import Report
 
-with needs("gateway", "the page of a certificate"):
+with needs("report", "the page of a certificate"):
     from mako.template import Template
 
 _TEMPLATE = "certificate.html.mako"

@@ -228,7 +228,7 @@ def _checks(promise: Promise, labelled: Sequence[Response], data: DataRange) -> 
     models = _groups(responses, [r.model for r in responses])
     shares = np.array([[m.labels, m.served - m.labels] for m in models if m.served], dtype=float)
     if len(shares) > 1 and shares.sum(axis=0).min() > 0:
-        with needs("offline", "checking which labels came"):
+        with needs("report", "checking which labels came"):
             from scipy.stats import chi2_contingency
 
         p = float(chi2_contingency(shares)[1])
@@ -245,7 +245,7 @@ def _checks(promise: Promise, labelled: Sequence[Response], data: DataRange) -> 
     }
     large = {name: scores for name, scores in by_source.items() if len(scores) >= 30}
     if len(large) > 1:
-        with needs("offline", "comparing the sources of labels"):
+        with needs("report", "comparing the sources of labels"):
             from scipy.stats import f_oneway
 
         if all(len(set(scores)) > 1 for scores in large.values()):
