@@ -27,7 +27,7 @@ from floorline.errors import ConfigError
         ("[" * 5000 + "]" * 5000, "floorline.yaml: not readable as YAML (nested too deeply, or"),
     ],
 )
-def test_what_is_no_configuration_is_told_in_one_line(problems, text, message):
+def test_a_text_that_is_no_configuration_is_one_line_of_error(problems, text, message):
     (line,) = problems(text)
     assert line.startswith(message)
 
@@ -54,7 +54,7 @@ def test_a_tag_and_a_compound_name(problems):
     assert any(line.startswith("floorline.yaml:3: ") and "plain name" in line for line in lines)
 
 
-def test_names_and_texts_are_taken_as_they_stand(read):
+def test_names_and_texts_are_not_interpreted(read):
     settings = read("""
         models:
           - {name: 2024-01-01, endpoint: "http://h/v1", capabilities: ["on", 'no']}
@@ -76,7 +76,7 @@ def test_anchors_are_read(read):
 
 
 @given(st.text(alphabet="models:slas-[]{}&*!|>'\"#%@` \n\tafloor0.9$~?,", max_size=60))
-def test_no_text_makes_it_fail_otherwise(text):
+def test_any_text_is_an_error_of_the_configuration(text):
     with pytest.raises(ConfigError):
         load_text(text, environ={})
 
@@ -92,7 +92,7 @@ values = st.recursive(
     st.sampled_from(["models", "slas", "defaults", "policy", "store", "server", "auth", "seed"]),
     values,
 )
-def test_no_value_of_a_field_makes_it_fail_otherwise(field, value):
+def test_any_value_of_a_field_is_valid_or_an_error_of_the_configuration(field, value):
     least = {
         "models": [{"name": "a", "endpoint": "http://h/v1"}],
         "slas": [{"name": "gold", "floor": 0.5}],

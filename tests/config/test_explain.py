@@ -12,7 +12,7 @@ slas: [{{name: gold, floor: 0.9}}]
 """
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(problems):
+def test_all_mistakes_are_reported_in_the_order_of_the_file(problems):
     assert problems("""\
         models:
           - name: small
@@ -75,7 +75,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(problems):
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_value_and_a_fix(wrong, text, message):
+def test_a_mistake_is_named_with_its_value_and_a_fix(wrong, text, message):
     assert wrong(text) == message
 
 

@@ -241,7 +241,7 @@ def test_a_key_that_is_not_there(problems, tmp_path, how, message):
     assert [line.split(": ", 1)[1] for line in lines] == [message]
 
 
-def test_the_default_key_gives_way_to_a_model_s_own(read):
+def test_a_models_own_key_replaces_the_default_key(read):
     settings = read(
         """
         defaults: {endpoint: "http://h/v1", api_key_env: SHARED}

@@ -40,7 +40,7 @@ def test_every_field_of_an_sla_reaches_routing(read):
     ("name", "told"),
     [("auto", "auto"), ("gold/silver", "letters, digits"), ("two words", "letters, digits")],
 )
-def test_names_of_slas_can_be_asked_for(problems, name, told):
+def test_names_of_slas_must_fit_the_model_field_of_requests(problems, name, told):
     (line,) = problems(f"""
         models: [{{name: small, endpoint: "http://127.0.0.1:8000/v1"}}]
         slas: [{{name: {name}, floor: 0.9}}]

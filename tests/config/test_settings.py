@@ -11,5 +11,5 @@ def test_models_and_slas_are_enough(more):
     assert settings.memory == 5_000
 
 
-def test_an_empty_section_is_as_good_as_none(more):
+def test_an_empty_section_counts_as_left_out(more):
     assert more("server:\ntelemetry:") == more("")

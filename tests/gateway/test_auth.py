@@ -41,7 +41,7 @@ def refused(auth, secret, scope="chat"):
     return caught.value
 
 
-def test_a_key_lets_its_tenant_in(keys, clock):
+def test_a_key_identifies_its_tenant(keys, clock):
     key, secret = keys.create("app", tenant="acme", slas=["gold"])
     caller = build(keys, clock).caller(bearer(secret), "chat")
     assert (caller.key, caller.tenant, caller.slas) == (key.id, "acme", ("gold",))
@@ -60,7 +60,7 @@ def test_a_key_lets_its_tenant_in(keys, clock):
         {"authorization": "Basic fl-00000000-guess"},
     ],
 )
-def test_whoever_has_no_key_stays_outside(header, keys, clock):
+def test_a_request_without_a_valid_key_is_refused(header, keys, clock):
     keys.create("app")
     with pytest.raises(ApiError, match="no valid API key: send 'Authorization: Bearer") as caught:
         build(keys, clock).caller(header, "chat")
@@ -68,14 +68,14 @@ def test_whoever_has_no_key_stays_outside(header, keys, clock):
     assert caught.value.headers["www-authenticate"] == "Bearer"
 
 
-def test_another_keys_secret_does_not_do(keys, clock):
+def test_the_secret_of_another_key_is_refused(keys, clock):
     one, _ = keys.create("one")
     _, secret = keys.create("two")
     forged = f"fl-{one.id}-" + secret.split("-", 2)[2]
     assert refused(build(keys, clock), forged).status == 401
 
 
-def test_a_key_does_only_what_it_is_for(keys, clock):
+def test_a_key_is_valid_for_its_scopes_only(keys, clock):
     _, secret = keys.create("app", ["chat"])
     auth = build(keys, clock)
     auth.caller(bearer(secret), "chat")
@@ -83,7 +83,7 @@ def test_a_key_does_only_what_it_is_for(keys, clock):
     assert (error.status, error.code) == (403, "missing_scope")
 
 
-def test_a_revoked_key_is_none(keys, clock):
+def test_a_revoked_key_is_refused(keys, clock):
     key, secret = keys.create("app")
     auth = build(keys, clock)
     auth.caller(bearer(secret), "chat")
@@ -128,14 +128,14 @@ def test_the_budget_is_kept_through_restarts_and_renews(keys, clock):
     auth.caller(bearer(secret), "chat")
 
 
-def test_without_keys_everybody_may_do_everything():
+def test_without_keys_every_request_may_do_everything():
     auth = Auth(None, lambda key, since: 0.0)
     assert auth.open
     assert auth.caller({}, "admin").scopes == {"chat", "feedback", "admin"}
     auth.charge("", 5.0)
 
 
-def test_rates_are_whole_accounts_not_keys(keys, clock):
+def test_with_keys_the_gateway_is_not_open(keys, clock):
     first = ApiKey(id="a", digest=b"", name="a", scopes=("chat",), rate=5, created=0.0)
     auth = Auth([first], lambda key, since: 0.0, monotonic=clock, clock=clock)
     assert not auth.open

@@ -76,7 +76,7 @@ def test_no_request_is_dropped_while_models_prices_and_slas_change(start, provid
     assert len(clients.answers) > 90
 
 
-def test_a_bad_file_is_told_and_changes_nothing(start, provider, tmp_path):
+def test_an_invalid_file_is_a_warning_and_changes_nothing(start, provider, tmp_path):
     path = tmp_path / "floorline.yaml"
     first = write_settings(provider)
     path.write_text(first)

@@ -4,31 +4,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.support.two_configs import AFTER, BEFORE
 
-from floorline.config import load, load_text
+from floorline.config import load
 from floorline.errors import FloorlineError
-from floorline.gateway.config_diff import at_run_time, changes
 from floorline.gateway.reload import Reloader
-
-BEFORE = """
-models:
-  - {name: small, endpoint: "http://127.0.0.1:8000/v1", output_price: 1, api_key_file: key}
-  - {name: medium, endpoint: "http://127.0.0.1:8000/v1"}
-slas:
-  - {name: gold, floor: 0.9}
-  - {name: economy, floor: 0.7}
-"""
-AFTER = """
-models:
-  - {name: small, endpoint: "http://127.0.0.1:8000/v1", output_price: 2, api_key_file: key}
-  - {name: large, endpoint: "http://127.0.0.1:8000/v1"}
-slas:
-  - {name: gold, floor: 0.95}
-  - {name: silver, floor: 0.8}
-store: {url: "sqlite:///other.db", retention: 7d}
-server: {port: 9000, max_in_flight: 7}
-policy: cheapest
-"""
 
 
 class Watched:
@@ -52,9 +32,9 @@ class Watched:
         part.write_text(text)
         part.replace(self.path)
 
-    async def look_twice(self):
-        await self.reloader.look()
-        return await self.reloader.look()
+    async def check_twice(self):
+        await self.reloader.check()
+        return await self.reloader.check()
 
 
 @pytest.fixture
@@ -62,43 +42,15 @@ def watched(tmp_path):
     return Watched(tmp_path)
 
 
-def test_changes_names_what_differs(tmp_path):
-    (tmp_path / "key").write_text("sk-old")
-    old, new = (load_text(text, folder=tmp_path, environ={}) for text in (BEFORE, AFTER))
-    found = changes(old, new)
-    assert found.models_added == ("large",)
-    assert found.models_removed == ("medium",)
-    assert found.models_changed == found.prices == ("small",)
-    assert found.slas_added == ("silver",)
-    assert found.slas_removed == ("economy",)
-    assert found.slas_changed == ("gold",)
-    assert set(found.other) == {"store.retention", "server.max_in_flight"}
-    assert set(found.restart) == {"store.url", "server.port", "policy"}
-    assert str(found).endswith("only after a restart: policy, store.url, server.port")
-    assert not changes(old, old)
-    assert str(changes(old, old)) == "nothing changed"
-
-
-def test_what_cannot_change_at_run_time_stays(tmp_path):
-    (tmp_path / "key").write_text("sk-old")
-    old, new = (load_text(text, folder=tmp_path, environ={}) for text in (BEFORE, AFTER))
-    effective = at_run_time(old, new)
-    assert effective.as_zoo() == new.as_zoo()
-    assert effective.as_slas() == new.as_slas()
-    assert (effective.server.port, effective.server.max_in_flight) == (8080, 7)
-    assert (effective.store.url, effective.store.retention) == (old.store.url, 7 * 86400)
-    assert effective.policy == old.policy
-
-
-def test_a_file_that_did_not_change_is_left_alone(watched):
-    assert asyncio.run(watched.look_twice()) is None
+def test_a_file_that_did_not_change_is_not_applied(watched):
+    assert asyncio.run(watched.check_twice()) is None
     assert watched.applied == []
 
 
-def test_a_changed_file_is_taken_over(watched):
+def test_a_changed_file_is_applied(watched):
     async def change():
         watched.write(AFTER)
-        return await watched.look_twice()
+        return await watched.check_twice()
 
     found = asyncio.run(change())
     assert found.models_added == ("large",)
@@ -113,10 +65,10 @@ def test_a_changed_file_is_taken_over(watched):
 def test_a_file_is_not_read_while_it_is_being_written(watched):
     async def change():
         watched.write(BEFORE[:60])
-        assert await watched.reloader.look() is None
+        assert await watched.reloader.check() is None
         watched.write(AFTER)
-        assert await watched.reloader.look() is None
-        return await watched.reloader.look()
+        assert await watched.reloader.check() is None
+        return await watched.reloader.check()
 
     assert asyncio.run(change()).models_added == ("large",)
     assert watched.reloader.failures == 0
@@ -127,9 +79,9 @@ def test_a_bad_file_leaves_the_old_settings_in_force(watched, caplog):
 
     async def change():
         watched.write(AFTER.replace("output_price: 2", "output_price: -2"))
-        assert await watched.look_twice() is None
+        assert await watched.check_twice() is None
         # It stays bad: one message is enough.
-        assert await watched.look_twice() is None
+        assert await watched.check_twice() is None
 
     asyncio.run(change())
     assert watched.reloader.settings is before
@@ -140,7 +92,7 @@ def test_a_bad_file_leaves_the_old_settings_in_force(watched, caplog):
 
     async def mend():
         watched.write(AFTER)
-        return await watched.look_twice()
+        return await watched.check_twice()
 
     assert asyncio.run(mend()).models_added == ("large",)
     assert watched.reloader.error is None
@@ -154,22 +106,22 @@ def test_settings_that_are_refused_are_not_in_force(tmp_path, kind):
     watched = Watched(tmp_path, refuse)
     before = watched.reloader.settings
     watched.write(AFTER)
-    assert asyncio.run(watched.look_twice()) is None
+    assert asyncio.run(watched.check_twice()) is None
     assert watched.reloader.settings is before
     assert "SLA 'gold' names a model that is gone" in watched.reloader.error
 
 
 def test_another_cost_unit_is_refused_whole(watched):
     watched.write(BEFORE + "cost_unit: J\n")
-    assert asyncio.run(watched.look_twice()) is None
+    assert asyncio.run(watched.check_twice()) is None
     assert watched.applied == []
     assert "cost_unit is 'J': keep 'USD', or restart" in watched.reloader.error
 
 
-def test_a_new_key_in_a_file_is_taken_over(watched, caplog):
+def test_a_new_key_in_a_file_is_applied(watched, caplog):
     caplog.set_level("INFO")
     (watched.path.parent / "key").write_text("sk-new-one")
-    found = asyncio.run(watched.look_twice())
+    found = asyncio.run(watched.check_twice())
     assert found.models_changed == ("small",)
     assert found.prices == ()
     assert watched.reloader.settings.models[0].key.get_secret_value() == "sk-new-one"
@@ -177,13 +129,13 @@ def test_a_new_key_in_a_file_is_taken_over(watched, caplog):
     assert "sk-new-one" not in caplog.text
 
 
-def test_a_key_file_that_comes_late_mends_the_error(watched):
+def test_a_key_file_that_is_written_later_ends_the_error(watched):
     async def change():
         watched.write(AFTER.replace("api_key_file: key", "api_key_file: later"))
-        assert await watched.look_twice() is None
+        assert await watched.check_twice() is None
         assert "later" in watched.reloader.error
         (watched.path.parent / "later").write_text("sk-late")
-        return await watched.reloader.look()
+        return await watched.reloader.check()
 
     assert asyncio.run(change()) is not None
     assert watched.reloader.settings.models[0].key.get_secret_value() == "sk-late"
@@ -191,7 +143,7 @@ def test_a_key_file_that_comes_late_mends_the_error(watched):
 
 def test_only_a_change_that_waits_for_a_restart_applies_nothing(watched):
     watched.write(BEFORE + "seed: 5\n")
-    assert asyncio.run(watched.look_twice()).restart == ("seed",)
+    assert asyncio.run(watched.check_twice()).restart == ("seed",)
     assert watched.applied == []
     assert watched.reloader.restart == ("seed",)
     assert watched.reloader.settings.seed == 0
@@ -211,7 +163,7 @@ def test_options_of_the_command_line_are_no_change_of_the_file(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
-def test_sighup_makes_it_look_at_once(tmp_path):
+def test_sighup_reads_the_file_at_once(tmp_path):
     taken = asyncio.Event()
 
     async def apply(old, new):
@@ -231,7 +183,7 @@ def test_sighup_makes_it_look_at_once(tmp_path):
     asyncio.run(main())
 
 
-def test_it_watches_by_itself(tmp_path):
+def test_changes_are_found_without_a_signal(tmp_path):
     taken = asyncio.Event()
 
     async def main():

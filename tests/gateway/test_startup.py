@@ -81,7 +81,7 @@ def test_a_model_may_leave_with_the_sla_that_named_it(store):
     assert (router.zoo.names, list(router.slas)) == (("small",), ["gold"])
 
 
-def test_a_tenants_own_promise_follows_the_one_it_comes_from(store):
+def test_a_tenants_own_sla_follows_the_one_it_is_made_from(store):
     router = opened(store, wanted(own=["gold"]))
     router.set_sla(SLA("gold@acme", floor=0.9))
     router = opened(store, wanted(slas=[SLA("gold", floor=0.7)], own=["gold"]))
@@ -123,7 +123,7 @@ def test_a_gateway_starts_where_it_stopped(start, provider, tmp_path):
     assert again.call(again.gateway.router.snapshot) == before
 
 
-def test_what_is_older_than_its_retention_is_deleted(start, provider, tmp_path):
+def test_events_older_than_the_retention_are_deleted(start, provider, tmp_path):
     gateway = start(write_settings(provider), tmp_path)
     for n in range(5):
         gateway.chat(text=f"Why {n}?")

@@ -34,7 +34,7 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        fix = "give the path of a configuration file; docs/configuration.md says what is in one"
+        fix = "give the path of a configuration file; docs/configuration.md lists its fields"
         raise ConfigError([f"{path}: there is no such file: {fix}"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}: give a file that can be read"]) from None

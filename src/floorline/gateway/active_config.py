@@ -101,7 +101,7 @@ class ActiveConfig:
         await self._change_model(name, text)
 
     async def remove_model(self, name: str) -> None:
-        """Stop serving a model, also after a restart and whatever the settings say.
+        """Stop serving a model, also after a restart and if the settings have it.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Who calls: API keys, what they may do, how fast and for how much."""
+"""Authentication by API keys, with the scopes, rates and budgets of the keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from floorline.stores.keys import ApiKey, key_id
 
 
 class Caller(NamedTuple):
-    """Whoever sent a request: the id of their key, their tenant and the SLAs they may name."""
+    """Who sent a request.
+
+    Attributes
+    ----------
+    key, tenant
+        Id of the API key, and its tenant; "" without keys.
+    scopes
+        What the key may be used for.
+    slas
+        SLAs that requests may name; None for all.
+    """
 
     key: str = ""
     tenant: str = ""
@@ -20,12 +30,12 @@ class Caller(NamedTuple):
     slas: tuple[str, ...] | None = None
 
     def may_use(self, sla: str) -> bool:
-        """Whether an SLA is on the key's list, or there is no such list."""
+        """Whether a request may name an SLA."""
         return self.slas is None or sla in self.slas
 
 
 class _Account:
-    """What a key has left: a token bucket of requests, and money in the budget's period."""
+    """Use of one key: a token bucket for the rate, and the cost in the budget's period."""
 
     def __init__(self, key: ApiKey, now: float) -> None:
         self.key = key
@@ -36,7 +46,7 @@ class _Account:
         self.spent = 0.0
 
     def take(self, now: float) -> float:
-        """Take a request's token; seconds to wait if there is none."""
+        """Take one token of the bucket; return the seconds to wait if it is empty."""
         rate = self.key.rate
         if rate is None:
             return 0.0
@@ -53,14 +63,18 @@ class _Account:
 
 
 class Auth:
-    """Checks callers against the keys; without keys everybody may do everything.
+    """Checks the API keys of requests; without keys every request may do everything.
 
     Parameters
     ----------
     keys
-        The keys there are; None to let everybody in.
+        The valid keys; None to accept every request.
     spend
-        Looks up what a key has spent since a time.
+        Returns what a key has spent since a Unix time, by its id.
+    monotonic
+        Returns seconds that never go back, for rates.
+    clock
+        Returns the Unix time in seconds, for budgets.
     """
 
     def __init__(
@@ -81,11 +95,11 @@ class Auth:
 
     @property
     def open(self) -> bool:
-        """Whether everybody is let in."""
+        """Whether every request is accepted."""
         return self._accounts is None
 
     def set_keys(self, keys: Iterable[ApiKey]) -> None:
-        """Let these keys in from now on; what known ones have used stays counted."""
+        """Accept these keys from now on; the use of unchanged keys stays counted."""
         old = self._accounts or {}
         accounts = {}
         for key in keys:
@@ -101,12 +115,19 @@ class Auth:
         self._accounts = accounts
 
     def caller(self, headers: Mapping[str, str], scope: str) -> Caller:
-        """Find out who calls and whether they may.
+        """Return who sent a request, if they may use a scope.
+
+        Parameters
+        ----------
+        headers
+            Headers of the request, names in lower case.
+        scope
+            Scope of the endpoint: chat, feedback or admin.
 
         Raises
         ------
         ApiError
-            401 without a valid key, 403 without the scope, 429 over the rate or the budget.
+            401 without a valid key, 403 without the scope, 429 above the rate or the budget.
         """
         if self._accounts is None:
             return Caller()
@@ -114,7 +135,7 @@ class Auth:
         if scope not in account.caller.scopes:
             raise ApiError(
                 403,
-                f"this API key lacks the scope {scope!r}: create one that has it",
+                f"this API key lacks the scope {scope!r}: use a key that has it",
                 code="missing_scope",
             )
         wait = account.take(self._monotonic())
@@ -130,7 +151,7 @@ class Auth:
         return account.caller
 
     def charge(self, key: str, cost: float) -> None:
-        """Count what a call under a key cost."""
+        """Add the cost of a call to the use of its key."""
         account = (self._accounts or {}).get(key)
         if account is not None and account.key.budget is not None:
             self._renew(account)
@@ -143,7 +164,7 @@ class Auth:
         if account is None or not account.key.matches(secret):
             raise ApiError(
                 401,
-                "no valid API key: send 'Authorization: Bearer fl-…', made by "
+                "the request has no valid API key: send 'Authorization: Bearer fl-…' with a key of "
                 "'floorline keys create'",
                 code="invalid_api_key",
                 headers={"www-authenticate": "Bearer"},
@@ -159,8 +180,8 @@ class Auth:
             left = account.period + account.key.period - self._clock()
         raise ApiError(
             429,
-            f"this API key has spent its budget of {budget:g}: raise it, or wait for its next "
-            "period",
+            f"this API key has spent its budget of {budget:g}: wait for its next period, or use a "
+            "key with a larger budget",
             code="insufficient_quota",
             retry_after=left,
         )

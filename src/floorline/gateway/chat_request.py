@@ -1,4 +1,4 @@
-"""Reading a chat request: what routing must know of it, everything else left as it came."""
+"""Read a chat request: the fields that routing needs; all others stay unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ _PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body's ``floorline`` field: a floor, models to leave out, a conversation to follow."""
+    """The field ``floorline`` of a body.
+
+    Attributes
+    ----------
+    floor
+        Floor of this request, in place of the SLA's.
+    exclude
+        Models that must not serve.
+    session
+        Name of a conversation that stays on the model that served it.
+    """
 
     floor: float | None = None
     exclude: tuple[str, ...] = ()
@@ -28,8 +38,20 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ChatBody(msgspec.Struct, frozen=True):
     """A chat request.
 
-    ``fields`` holds every field of the body as the bytes that came, but for ``floorline``;
-    ``needs`` what a model must be capable of, ``reserve`` how many tokens the answer may take.
+    Attributes
+    ----------
+    model, messages, stream
+        Fields of the body.
+    input_tokens
+        Estimated tokens of the messages.
+    needs
+        Capabilities that a model must have.
+    reserve
+        Largest number of tokens of the answer; 0 if the request does not say.
+    options
+        Field ``floorline`` of the body, and the headers that stand for it.
+    fields
+        All fields of the body but ``floorline``, as the bytes that arrived.
     """
 
     model: str
@@ -43,14 +65,14 @@ class ChatBody(msgspec.Struct, frozen=True):
 
     @property
     def sla(self) -> str | None:
-        """Name of the SLA asked for; "" for the default one, None if a model is named."""
+        """Name of the SLA; "" for the default SLA, None if the request names a model."""
         if not self.model.startswith(ROUTED):
             return None
         name = self.model[len(ROUTED) :]
         return "" if name == _AUTO else name
 
     def with_fields(self, **changed: Any) -> bytes:
-        """Encode the body with these fields in place of the client's; all others byte for byte."""
+        """Encode the body with some fields replaced; all other fields keep their bytes."""
         fields = dict(self.fields)
         for name, value in changed.items():
             fields[name] = msgspec.Raw(msgspec.json.encode(value))
@@ -62,7 +84,7 @@ class _Format(msgspec.Struct):
 
 
 class _View(msgspec.Struct):
-    """The fields that routing reads, with the types it relies on."""
+    """The fields that routing reads, with their types."""
 
     model: str
     messages: list[Any]
@@ -80,12 +102,19 @@ _view = msgspec.json.Decoder(_View)
 
 
 def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
-    """Read the body of a chat request; ``headers`` may give the floor and the options too.
+    """Read the body of a chat request.
+
+    Parameters
+    ----------
+    data
+        The body, JSON.
+    headers
+        Headers, names in lower case; some of them stand for fields of ``floorline``.
 
     Raises
     ------
     ApiError
-        If it is no JSON object, or a field that routing reads is not of its type.
+        400 if the body is no JSON object, or a field that routing reads has another type.
     InvalidInput
         If the messages are malformed.
 
@@ -102,9 +131,7 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
         fields = _fields.decode(data)
         view = _view.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(
-            400, f"the body is not a chat request: {error}", code="invalid_body"
-        ) from error
+        raise ApiError(400, f"the body is no chat request: {error}", code="invalid_body") from error
     fields.pop("floorline", None)
     options = _with_headers(view.floorline or Options(), headers)
     needs = set()

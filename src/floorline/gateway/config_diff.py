@@ -1,4 +1,4 @@
-"""What differs between two configurations, and what of it a running server can take over."""
+"""Compare two configurations, and find what a running server can apply."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from floorline.config import ModelSettings, Settings
 
 _PRICES = ("input_price", "output_price", "call_price")
 
-# A store, a listening socket and a fold over the log stand from the start to the end.
 _FIXED: tuple[tuple[str, ...], ...] = (
     ("store", "url"),
     ("server", "host"),
@@ -21,14 +20,25 @@ _FIXED: tuple[tuple[str, ...], ...] = (
     ("auth",),
     ("telemetry",),
 )
+"""Fields that change at the next start only: those of the store, the socket and the router."""
 _LISTS = ("models", "slas", "defaults")
 
 
 class Changes(NamedTuple):
-    """Names of what was added, removed and changed.
+    """Names of what differs between two configurations.
 
-    ``prices`` are those of the changed models whose prices changed, ``other`` fields outside
-    models and SLAs that take effect at once, ``restart`` those that wait for the next start.
+    Attributes
+    ----------
+    models_added, models_removed, models_changed
+        Names of models.
+    prices
+        Names of the changed models whose prices changed.
+    slas_added, slas_removed, slas_changed
+        Names of SLAs.
+    other
+        Fields outside of models and SLAs that take effect at once.
+    restart
+        Fields that take effect at the next start.
     """
 
     models_added: tuple[str, ...] = ()
@@ -45,14 +55,14 @@ class Changes(NamedTuple):
         return any(self)
 
     def __str__(self) -> str:
-        """Say it in one line, without values: some are secret."""
+        """Write the changes in one line, without values, because some are secret."""
         words = [
             f"{field.replace('_', ' ')}: {', '.join(names)}"
             for field, names in self._asdict().items()
             if names and field != "restart"
         ]
         if self.restart:
-            words.append(f"only after a restart: {', '.join(self.restart)}")
+            words.append(f"at the next restart: {', '.join(self.restart)}")
         return "; ".join(words) or "nothing changed"
 
 
@@ -61,8 +71,8 @@ def changes(old: Settings, new: Settings) -> Changes:
     before = {model.name: model for model in old.models}
     after = {model.name: model for model in new.models}
     changed = _changed(before, after)
-    promised = {sla.name: sla for sla in old.slas}
-    wanted = {sla.name: sla for sla in new.slas}
+    slas_before = {sla.name: sla for sla in old.slas}
+    slas_after = {sla.name: sla for sla in new.slas}
     fixed = {".".join(path) for path in _FIXED}
     differing = _differing(old, new)
     return Changes(
@@ -70,16 +80,16 @@ def changes(old: Settings, new: Settings) -> Changes:
         models_removed=tuple(name for name in before if name not in after),
         models_changed=changed,
         prices=tuple(name for name in changed if _prices(before[name]) != _prices(after[name])),
-        slas_added=tuple(name for name in wanted if name not in promised),
-        slas_removed=tuple(name for name in promised if name not in wanted),
-        slas_changed=_changed(promised, wanted),
+        slas_added=tuple(name for name in slas_after if name not in slas_before),
+        slas_removed=tuple(name for name in slas_before if name not in slas_after),
+        slas_changed=_changed(slas_before, slas_after),
         other=tuple(name for name in differing if name not in fixed),
         restart=tuple(name for name in differing if name in fixed),
     )
 
 
 def at_run_time(old: Settings, new: Settings) -> Settings:
-    """Return ``new`` with what cannot change at run time as it is in ``old``."""
+    """Return ``new`` with the fields that cannot change at run time as in ``old``."""
     kept: dict[str, Any] = {}
     for section, *field in _FIXED:
         if not field:
@@ -100,7 +110,7 @@ def _prices(model: ModelSettings) -> tuple[float, ...]:
 
 
 def _differing(old: Settings, new: Settings) -> list[str]:
-    """Fields outside models and SLAs that differ, by their path."""
+    """Paths of the fields outside of models and SLAs that differ."""
     whole = {path[0] for path in _FIXED if len(path) == 1}
     found = []
     for section in Settings.model_fields:

@@ -47,7 +47,7 @@ class Readiness:
         return errors
 
     def warnings(self) -> list[str]:
-        """Return what an operator should look at although requests are served."""
+        """Return what an operator should correct although requests are served."""
         warnings = [
             f"model {name!r} cannot be called: its circuit breaker is open or its queue is full"
             for name in self._upstreams.blocked()

@@ -1,4 +1,4 @@
-"""Take over a changed configuration file without a restart."""
+"""Apply a changed configuration file without a restart."""
 
 from __future__ import annotations
 
@@ -25,35 +25,36 @@ _Stamps = dict[Path, tuple[int, int, int] | None]
 class Reloader:
     """Watches a configuration file, and the files of providers' keys that it names.
 
-    A good file is handed to ``apply(old, new)``, with whatever cannot change at run time as it
-    was. A bad one changes nothing; ``error`` says what is wrong with it until it is mended.
+    A valid file is passed to ``apply(old, new)``, with the fields that cannot change at run time
+    as they were. An invalid file changes nothing; ``error`` says what is wrong until the file is
+    valid again.
 
     Parameters
     ----------
     path
         The file.
     apply
-        Takes over new settings; raises a FloorlineError to refuse them.
+        Applies new settings; raises a FloorlineError to refuse them.
     settings
-        What is in force.
+        Settings in force.
     environ
-        For references in the file.
+        Environment variables for references in the file.
     every
-        Seconds between two looks at the files. A change counts once two looks in a row agree, so
-        that a file is not read while it is being written.
+        Seconds between two checks of the files. A change counts once two checks in a row find the
+        same, so that a file is not read while it is being written.
 
     Attributes
     ----------
     settings
-        What is in force.
+        Settings in force.
     error
         Why the file on disk is not in force; None if it is.
     restart
-        Fields of the file that wait for a restart.
+        Changed fields of the file that take effect at the next restart.
     loaded_at
         Unix time at which the settings in force were read.
     reloads, failures
-        Files taken over and files refused so far.
+        Number of files applied and of files refused.
     """
 
     def __init__(
@@ -78,38 +79,44 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._hangup = asyncio.Event()
         self._loaded = self._seen = self._stamps()
-        # Options of the command line may stand above the file; they are no change of it.
+        # Options of the command line replace fields of the file; that is no change of the file.
         self._at_start = settings
         with contextlib.suppress(FloorlineError):
             self._at_start = load(self.path, environ)
 
     async def run(self) -> None:
-        """Watch until cancelled; SIGHUP makes it read the file at once."""
+        """Watch until cancelled; SIGHUP reads the file at once."""
         with self._on_hangup():
             while True:
                 try:
                     await asyncio.wait_for(self._hangup.wait(), self._every)
                 except TimeoutError:
-                    await self.look()
+                    await self.check()
                 else:
                     self._hangup.clear()
                     await self.reload()
 
-    async def look(self) -> Changes | None:
-        """Read the file if it has changed and rests; the changes, None if there are none."""
+    async def check(self) -> Changes | None:
+        """Apply the file if it has changed and two checks in a row found the same.
+
+        Returns
+        -------
+        Changes or None
+            What changed; None if nothing did, or the file is refused.
+        """
         stamps = self._stamps()
-        rests, self._seen = stamps == self._seen, stamps
-        # A refused file may refer to something that has been mended since: try again.
-        if not rests or (stamps == self._loaded and self.error is None):
+        stable, self._seen = stamps == self._seen, stamps
+        # A refused file is tried again: it may refer to another file that was corrected.
+        if not stable or (stamps == self._loaded and self.error is None):
             return None
         return await self.reload()
 
     async def reload(self) -> Changes | None:
-        """Read the file and take it over; the changes, None if it is refused."""
+        """Read the file and apply it; return the changes, or None if it is refused."""
         async with self._lock:
             stamps = self._stamps()
             try:
-                # Reading it takes milliseconds, in which requests should go on.
+                # In a thread, because reading takes milliseconds that requests would wait.
                 new = await asyncio.to_thread(load, self.path, self._environ)
                 if new.cost_unit != self.settings.cost_unit:
                     fix = f"keep {self.settings.cost_unit!r}, or restart"
@@ -123,29 +130,29 @@ class Reloader:
                         await done
             except Exception as error:
                 if not isinstance(error, FloorlineError):
-                    # A fault of ours: the file must go on being watched all the same.
-                    log.exception("the configuration could not be taken over")
+                    # A defect of Floorline must not end the watching.
+                    log.exception("the configuration cannot be applied")
                 self._refuse(str(error) or type(error).__name__)
                 self._loaded = stamps
                 return None
             self.settings = effective
-            # As they were before they were read: what changed since is read next time.
+            # Stamps from before the reading: a change since then is read next time.
             self._loaded = {file: stamps.get(file, s) for file, s in self._stamps().items()}
-            self._take_over(found)
+            self._note_reload(found)
             return found
 
     def _refuse(self, error: str) -> None:
         if error != self.error:
             self.failures += 1
             log.error(
-                "the configuration is not in force, the one before is: %s",
+                "the configuration file is refused, the settings before stay in force: %s",
                 error.replace("\n", " | "),
             )
         self.error = error
 
-    def _take_over(self, found: Changes) -> None:
-        waits_anew = found.restart != self.restart
-        if self.error is not None or waits_anew or found._replace(restart=()):
+    def _note_reload(self, found: Changes) -> None:
+        waiting_changed = found.restart != self.restart
+        if self.error is not None or waiting_changed or found._replace(restart=()):
             self.reloads += 1
             self.loaded_at = time.time()
             log.info("configuration reloaded: %s", found)
@@ -163,7 +170,7 @@ class Reloader:
             if hangup is not None:
                 loop.add_signal_handler(hangup, self._hangup.set)
         except (ValueError, RuntimeError, NotImplementedError):
-            # Signals come to the main thread only; the file is still watched.
+            # Signals reach the main thread only; the file is watched all the same.
             hangup = None
         try:
             yield
@@ -177,5 +184,5 @@ def _stamp_of(file: Path) -> tuple[int, int, int] | None:
         found = file.stat()
     except OSError:
         return None
-    # Editors and orchestrators put another file in place: its inode tells.
+    # The inode changes if an editor or an orchestrator replaces the file.
     return found.st_mtime_ns, found.st_ino, found.st_size

@@ -167,7 +167,7 @@ class ChatService:
             needed = chat.input_tokens + chat.reserve
             excluded += [m.name for m in zoo.models if needed > (m.context_window or needed)]
         blocked = self._upstreams.blocked()
-        # If only blocked models are left, the call to one of them tells how long to wait.
+        # If only blocked models are left, the error of the call has the seconds to wait.
         callable_models = set(zoo.names) - set(excluded) - set(blocked)
         return [*excluded, *blocked] if callable_models else excluded
 

@@ -76,7 +76,7 @@ def events(gateway, kind):
     return [event for event in gateway.gateway.store.read() if isinstance(event, kind)]
 
 
-def test_all_but_the_model_reaches_the_provider_as_it_came(start, recorder):
+def test_all_fields_but_the_model_reach_the_provider_unchanged(start, recorder):
     gateway = start(one_model(recorder, model="vendor/small-1"))
     sent = (
         b'{"seed": 1.50, "model":"floorline/gold","unknown":{"deep":[1e2,"\\u00e9"]},'
@@ -94,7 +94,7 @@ def test_all_but_the_model_reaches_the_provider_as_it_came(start, recorder):
     }
 
 
-def test_the_clients_key_stays_here_and_the_providers_never_leaves(start, recorder):
+def test_the_clients_key_is_not_sent_on_and_the_providers_is_not_shown(start, recorder):
     gateway = start(one_model(recorder, api_key_env="PROVIDER_KEY"))
     answer = gateway.chat(headers={"authorization": "Bearer fl-mine"})
     assert recorder.headers[0]["authorization"] == "Bearer sk-secret"
@@ -169,7 +169,7 @@ def test_a_session_stays_on_its_model(gateway):
         ({"model": "huge"}, "there is no model 'huge': name one of sim-nano"),
     ],
 )
-def test_what_is_malformed_is_named(fields, problem, gateway):
+def test_a_malformed_field_is_named(fields, problem, gateway):
     answer = gateway.chat(**fields)
     assert answer.status_code in (400, 404)
     assert problem in answer.json()["error"]["message"]
@@ -246,7 +246,7 @@ def test_when_every_model_fails_the_client_gets_openais_error(start, recorder):
     assert answer.json()["error"]["code"] == "upstream_status"
 
 
-def test_the_clients_own_mistakes_come_back_as_the_provider_says_them(start, recorder):
+def test_the_clients_own_errors_are_the_providers_answers(start, recorder):
     gateway = start(capable(recorder))
     recorder.status = {"plain": 422, "able": 422}
     answer = gateway.chat()
@@ -275,7 +275,7 @@ def test_a_spent_budget_is_429(start, recorder):
     assert int(refused.headers["retry-after"]) > 0
 
 
-def test_prompts_are_stored_only_if_asked(start, provider, tmp_path):
+def test_prompts_are_stored_only_if_configured(start, provider, tmp_path):
     quiet = start(write_settings(provider), tmp_path)
     id = quiet.chat().headers["x-floorline-decision"]
     quiet.gateway.store.flush()

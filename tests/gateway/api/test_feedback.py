@@ -43,7 +43,7 @@ def test_feedback_on_a_stream_by_the_id_in_its_chunks(gateway):
     assert labels(gateway) == (1, 0.25)
 
 
-def test_the_same_again_changes_nothing_and_the_last_word_counts(gateway):
+def test_repeated_feedback_changes_nothing_and_the_last_score_counts(gateway):
     id = gateway.chat().json()["id"]
     assert give(gateway, id=id, satisfied=True).json()["changed"] is True
     assert give(gateway, id=id, satisfied=True).json()["changed"] is False
@@ -52,7 +52,7 @@ def test_the_same_again_changes_nothing_and_the_last_word_counts(gateway):
     assert [event.score for event in feedback_events(gateway)] == [1.0, 1.0, 0.0]
 
 
-def test_a_message_sent_again_under_its_key_undoes_nothing(gateway):
+def test_a_message_sent_again_under_its_key_changes_nothing(gateway):
     id = gateway.chat().json()["id"]
     give(gateway, id=id, satisfied=True, idempotency="k1")
     give(gateway, id=id, satisfied=False, idempotency="k2")
@@ -60,7 +60,7 @@ def test_a_message_sent_again_under_its_key_undoes_nothing(gateway):
     assert labels(gateway) == (1, 0.0)
 
 
-def test_a_batch_takes_what_it_can(gateway):
+def test_each_message_of_a_batch_succeeds_or_fails_separately(gateway):
     ids = [gateway.chat().json()["id"] for _ in range(2)]
     sent = give(
         gateway,
@@ -95,7 +95,7 @@ def test_a_batch_takes_what_it_can(gateway):
         ({"feedback": 3}, "`$.feedback`"),
     ],
 )
-def test_what_is_malformed_is_400_and_named(fields, problem, gateway):
+def test_a_malformed_field_is_400_and_named(fields, problem, gateway):
     answer = give(gateway, **fields)
     assert answer.status_code == 400
     assert problem in answer.json()["error"]["message"]
@@ -113,7 +113,7 @@ def test_an_unknown_id_is_404(gateway):
     assert "there is no decision or completion 'nobody': send" in answer.json()["error"]["message"]
 
 
-def test_feedback_on_what_memory_forgot(start, provider):
+def test_feedback_on_a_decision_that_is_no_longer_remembered(start, provider):
     gateway = start(write_settings(provider, memory=3))
     old = gateway.chat()
     for n in range(6):
@@ -156,7 +156,7 @@ def test_routing_alone_with_outcome_and_feedback(gateway):
     assert "name an SLA as floorline/NAME" in named.json()["error"]["message"]
 
 
-def test_an_sla_says_how_it_stands(gateway):
+def test_the_status_of_an_sla(gateway):
     for n in range(5):
         give(gateway, id=gateway.chat(text=f"Why {n}?").json()["id"], satisfied=True)
     status = gateway.http.get("/v1/slas/gold").json()

@@ -11,7 +11,7 @@ def names(gateway):
     return list(gateway.gateway.router.zoo.names)
 
 
-def test_a_model_joins_serves_and_leaves(gateway, new_model):
+def test_a_model_is_added_serves_and_is_removed(gateway, new_model):
     assert gateway.http.post("/v1/zoo/models", json=new_model).status_code == 201
     assert names(gateway)[-1] == "sim-new"
     assert gateway.chat(model="sim-new").json()["model"] == "sim-nano"

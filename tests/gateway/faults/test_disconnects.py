@@ -60,7 +60,7 @@ def test_a_client_that_leaves_before_the_first_byte(stream, stage):
     assert len(asked) == 1
 
 
-def test_a_client_that_leaves_while_another_model_is_asked(stage):
+def test_a_client_that_leaves_while_another_model_is_called(stage):
     gateway = stage()
     gateway.plan(fp.error(500), fp.hang)
     asked = gateway.provider.requests
@@ -82,7 +82,7 @@ def test_a_client_that_leaves_within_its_own_request(stage):
     assert gateway.provider.requests == []
 
 
-def test_a_crowd_that_leaves_is_forgotten(stage):
+def test_fifty_clients_that_disconnect_leave_nothing_behind(stage):
     gateway = stage()
     gateway.plan(*[fp.hang] * 50)
     asked = gateway.provider.requests

@@ -67,7 +67,7 @@ def test_signals_and_changed_files_under_load_drop_no_request(serving):
     assert book.lost(log) == (set(), [])
 
 
-def test_a_bad_file_keeps_the_settings_and_readiness_tells(serving):
+def test_an_invalid_file_keeps_the_settings_and_is_a_warning(serving):
     first = serving.path.read_text()
     book = Book()
 

@@ -47,7 +47,7 @@ def test_two_hundred_streams_at_once(numbered, tmp_path):
         serving.kill()
 
 
-def test_a_signal_lets_streams_end_and_newcomers_wait_outside(numbered, tmp_path):
+def test_after_a_signal_streams_end_and_connections_are_refused(numbered, tmp_path):
     numbered.pause = 0.1
     serving = Serving(tmp_path, settings_of(numbered)).start()
     try:
@@ -84,7 +84,7 @@ def _connects(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_what_outlasts_the_grace_period_is_cut_off_and_logged(stage, tmp_path):
+def test_streams_beyond_the_grace_period_are_aborted_and_logged(stage, tmp_path):
     provider = InThread(NumberedProvider(10_000, pause=0.05))
     server = {"shutdown_grace": "1s"}
     serving = Serving(tmp_path, settings_of(provider.value, server=server)).start()

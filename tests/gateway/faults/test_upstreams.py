@@ -38,7 +38,7 @@ def is_openais_error(error):
 
 
 @pytest.mark.parametrize(("name", "stream"), CASES)
-def test_a_fault_before_the_first_byte_is_the_next_models_turn(name, stream, shared):
+def test_after_a_fault_before_the_first_byte_another_model_is_called(name, stream, shared):
     shared.happened()
     fault, *_ = {**FAULTS, **WHOLE_ONLY}[name]
     shared.plan(fault)
@@ -59,7 +59,7 @@ def test_a_fault_before_the_first_byte_is_the_next_models_turn(name, stream, sha
 
 
 @pytest.mark.parametrize(("name", "stream"), CASES)
-def test_a_fault_of_every_model_is_told_in_openais_shape(name, stream, shared):
+def test_a_fault_of_every_model_is_an_error_object_of_openai(name, stream, shared):
     shared.happened()
     before = shared.http.get("/v1/slas/gold").json()
     fault, status, code = {**FAULTS, **WHOLE_ONLY}[name]
@@ -152,7 +152,7 @@ def test_a_stream_that_falls_silent(stage):
     wait_until(lambda: gateway.provider.open == 0)
 
 
-def test_a_body_that_comes_slower_than_allowed(stage):
+def test_a_body_that_is_slower_than_allowed(stage):
     gateway = stage(timeouts={"total": "300ms"})
     slow = fp.drip(fp.completion() + b" " * 20_000, size=20)
     gateway.plan(slow, slow, slow)
@@ -162,12 +162,12 @@ def test_a_body_that_comes_slower_than_allowed(stage):
     wait_until(lambda: gateway.provider.open == 0)
 
 
-def test_a_body_that_comes_in_crumbs_arrives(shared):
+def test_a_body_in_small_parts_arrives(shared):
     shared.plan(fp.drip())
     assert shared.chat().content == fp.completion()
 
 
-def test_a_provider_that_keeps_failing_is_left_alone_and_clients_hear_when_to_come_back(stage):
+def test_an_open_breaker_refuses_calls_with_the_seconds_to_wait(stage):
     gateway = stage(model={"breaker": {"failures": 1, "rate": 0.0, "open_for": "1000s"}})
     gateway.plan(fp.error(500), fp.error(500), fp.error(500))
     assert gateway.chat().status_code == 502

@@ -137,7 +137,7 @@ def test_a_model_that_is_gone_is_shown_once_more(metrics, router):
     assert value(metrics, "floorline_requests_total", **where) == 1
 
 
-def test_how_an_sla_stands(metrics, router):
+def test_the_status_of_an_sla(metrics, router):
     decision = router.route("Hello", sla="gold")
     router.outcome(decision.id, cost=0.25)
     router.feedback(decision.id, satisfied=True)
@@ -193,7 +193,7 @@ def test_two_gateways_in_one_process_count_apart():
     assert value(other, "floorline_fallbacks_total", model="small") is None
 
 
-def test_openmetrics_for_those_who_ask(metrics):
+def test_openmetrics_on_request(metrics):
     text, kind = metrics.render("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")

@@ -91,7 +91,7 @@ def test_a_call_is_a_span_by_the_conventions(tracing, exporter, decision):
     }
 
 
-def test_the_client_s_trace_goes_on_at_the_provider(tracing, exporter, decision):
+def test_the_clients_trace_continues_at_the_provider(tracing, exporter, decision):
     incoming = {"traceparent": TRACEPARENT, "tracestate": "vendor=1"}
     call = tracing().call(decision, UPSTREAM, incoming)
     call.end()
@@ -132,7 +132,7 @@ def test_a_failed_call_has_an_error_type(tracing, exporter, decision, status, er
 
 
 @pytest.mark.parametrize("capture", [False, True])
-def test_texts_are_taken_down_only_when_asked(tracing, exporter, decision, capture):
+def test_texts_are_put_into_spans_only_if_configured(tracing, exporter, decision, capture):
     call = tracing(capture_content=capture).call(decision, UPSTREAM, {}, content=b"the question")
     call.answered(status=200, content=b"the answer" + b"." * 100_000)
     call.end()

@@ -89,7 +89,7 @@ def test_stream_that_stays_open_after_its_end(play):
     play(scene)
 
 
-def test_done_is_added_where_a_server_leaves_it_out(play):
+def test_done_is_added_if_a_server_does_not_send_it(play):
     async def scene(s):
         await s.upstreams(breaker=BreakerSettings(failures=1))
         s.provider.plan(faults.stream(faults.events(done=False)))

@@ -157,7 +157,7 @@ def test_errors_of_the_client_are_passed_on(play, status):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_key_is_our_fault_and_never_shown(play, status):
+def test_a_refused_key_is_a_502_and_never_shown(play, status):
     async def scene(s):
         await s.upstreams(retries=2, api_key=SecretStr("sk-very-secret"))
         s.provider.plan(faults.error(status, "Incorrect API key: sk-very-*****"))
@@ -220,7 +220,7 @@ def test_stream_of_something_else(play):
     play(scene)
 
 
-def test_wrong_content_type_is_forgiven(play):
+def test_a_wrong_content_type_is_ignored(play):
     async def scene(s):
         await s.upstreams()
         s.provider.plan(faults.whole(kind="text/plain"), faults.stream(kind="text/plain"))

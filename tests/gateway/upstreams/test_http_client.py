@@ -50,7 +50,7 @@ def test_kept_connection_that_breaks_on_use_is_replaced(play):
     play(scene)
 
 
-def test_nobody_listens(play):
+def test_a_port_without_a_server(play):
     async def scene(s):
         await s.upstreams(endpoint="http://127.0.0.1:9/v1", retries=2)
         error = await refused(s)

@@ -104,7 +104,7 @@ def test_usage_is_kept_from_the_client(play_litellm):
     play_litellm(scene, ask_usage=True)
 
 
-def test_a_client_cannot_steer_litellm(play_litellm):
+def test_a_client_cannot_set_arguments_of_litellm(play_litellm):
     async def scene(s):
         await s.ask(
             api_base="http://127.0.0.1:9",
@@ -164,7 +164,7 @@ def test_errors(play_litellm):
     play_litellm(scene, retries=2)
 
 
-def test_nobody_listens(play_litellm):
+def test_a_port_without_a_server(play_litellm):
     async def scene(s):
         error = await refused(s)
         assert error.fallback

@@ -102,7 +102,7 @@ def test_saturated(play):
     play(scene)
 
 
-def test_queue_is_left_in_time(play):
+def test_a_queued_call_ends_after_queue_wait(play):
     async def scene(s):
         await s.upstreams(max_concurrency=1, queue_wait=0.05)
         s.provider.plan(faults.stream(then=faults.hang))
@@ -224,7 +224,7 @@ def test_close_lets_streams_end(play):
     play(scene)
 
 
-def test_close_cuts_off_what_does_not_end(play):
+def test_close_aborts_streams_after_the_grace(play):
     async def scene(s):
         calls = await s.upstreams(retries=2)
         s.provider.plan(faults.stream(faults.events()[:1], then=faults.hang), faults.hang)
@@ -331,7 +331,7 @@ def test_no_mixture_of_faults_leaves_anything_behind(play):
     play(scene)
 
 
-def test_litellm_is_asked_for_if_it_is_missing(monkeypatch):
+def test_a_missing_litellm_is_an_error_with_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "litellm", None)
 
     async def scene():

@@ -23,5 +23,5 @@ def test_asking_for_usage_changes_nothing_else(options, sent):
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b'{"stream_options": 7}', b'{"stream_options": [}'])
-def test_requests_that_are_none_are_left_as_they_are(body):
+def test_malformed_requests_are_not_changed(body):
     assert ask_usage(body) == (body, False)

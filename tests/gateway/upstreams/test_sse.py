@@ -96,7 +96,7 @@ def test_any_split_drops_the_same(data, cuts):
 
 
 @given(st.lists(texts, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n", "\r"]), cuts)
-def test_sound_streams_are_read_right(words, end, cuts):
+def test_valid_streams_are_read_right(words, end, cuts):
     blocks = [chunk(word) for word in words] + [chunk("", "stop"), "[DONE]"]
     data = "".join(f"data: {block}{end}{end}" for block in blocks).encode()
     reader, _ = read(split(data, cuts))
@@ -108,7 +108,7 @@ def test_sound_streams_are_read_right(words, end, cuts):
 
 
 @given(st.binary(max_size=200), cuts)
-def test_noise_is_survived(data, cuts):
+def test_arbitrary_bytes_raise_no_error(data, cuts):
     reader, passed = read(split(data, cuts))
     assert passed == data
     assert facts(reader) == facts(read([data])[0])

@@ -60,7 +60,7 @@ def document() -> dict[str, Any]:
         {
             "status": {"enum": ["ready", "not ready"]},
             "errors": {"type": "array", "items": _text("Why no request can be served")},
-            "warnings": {"type": "array", "items": _text("What an operator should look at")},
+            "warnings": {"type": "array", "items": _text("What an operator should correct")},
         }
     )
     schemas["ChatRequest"] = {

@@ -1,0 +1,86 @@
+"""Bodies of requests are read up to a limit and decoded into a type."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from floorline.gateway.api.body import decode_body, read_body
+from floorline.gateway.errors import ApiError
+
+
+class Item(msgspec.Struct):
+    name: str
+    count: int = 0
+
+
+def read(*messages, limit=10):
+    """Read a body that arrives in ASGI messages; also how many of them were read."""
+    left = list(messages)
+
+    async def receive():
+        return left.pop(0)
+
+    return asyncio.run(read_body(receive, limit)), len(messages) - len(left)
+
+
+def part(body, more=True):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+DISCONNECT = {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [part(b"1234567890", more=False)],
+        [part(b"12345"), part(b""), part(b"67890", more=False)],
+        [part(b"1234567890"), {"type": "http.request"}],
+    ],
+)
+def test_a_body_is_joined_from_its_parts(messages):
+    assert read(*messages) == (b"1234567890", len(messages))
+
+
+def test_an_empty_body():
+    assert read({"type": "http.request"})[0] == b""
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [part(b"12345678901", more=False)],
+        [part(b"12345"), part(b"678901"), part(b"never read")],
+    ],
+)
+def test_a_body_above_the_limit_is_413(messages):
+    with pytest.raises(ApiError, match=r"larger than 10 bytes \(server\.max_body\)") as caught:
+        read(*messages)
+    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("messages", [[DISCONNECT], [part(b"123"), DISCONNECT]])
+def test_a_client_that_disconnects_before_the_end(messages):
+    with pytest.raises(ApiError, match="disconnected before the end of the body"):
+        read(*messages)
+
+
+def test_a_body_is_decoded_into_its_type():
+    assert decode_body(b'{"name": "a", "count": 2}', Item) == Item("a", 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b'{"name": 3}', r"Expected `str`, got `int` - at `\$.name`"),
+        (b"{}", "required field `name`"),
+        (b"{", "truncated"),
+        (b'{"name": "\xff"}', "UTF-8|utf-8"),
+        (b"[" * 100_000, "malformed"),
+    ],
+)
+def test_a_malformed_body_is_400_and_names_the_field(body, problem):
+    with pytest.raises(ApiError, match=problem) as caught:
+        decode_body(body, Item)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_body")
