@@ -149,11 +149,11 @@ def test_events_that_break_a_rule_are_refused_when_read():
         (lambda: Outcome(decision="d", model="a", cost=-1), r"Outcome\.cost is -1: give"),
         (
             lambda: Outcome(decision="d", model="a", cost=1, latency=float("nan")),
-            r"Outcome\.latency is nan: give 0 or more, or None",
+            r"Outcome\.latency is nan: give seconds of 0 or more, or None",
         ),
         (
             lambda: Outcome(decision="d", model="a", cost=1, output_tokens=-5),
-            r"Outcome\.output_tokens is -5: give 0 or more",
+            r"Outcome\.output_tokens is -5: give a whole number of 0 or more",
         ),
         (
             lambda: Feedback(decision="d", model="a", score=1.5),
@@ -194,3 +194,44 @@ def test_estimates_are_read_by_model_name():
     assert (made.expected_quality, made.expected_cost) == (made.quality["b"], made.cost["b"])
     declined = decision(model="", called=(), index=-1)
     assert (declined.expected_quality, declined.expected_cost) == (0.0, 0.0)
+
+
+# Whatever a log takes can be read back from it.
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(12, 12), (12.0, 12), (np.int64(12), 12), (np.float32(12.0), 12), (0, 0), (None, None)],
+)
+def test_numbers_of_tokens_are_kept_as_whole_numbers(given, kept):
+    made = Outcome(decision="d", model="m", cost=1, input_tokens=given, output_tokens=given)
+    assert (made.input_tokens, made.output_tokens) == (kept, kept)
+    assert type(made.output_tokens) is type(kept)
+    assert decode_event(encode_event(made)) == made
+
+
+@pytest.mark.parametrize("given", [True, 1, 1.0, np.float32(1.0), np.int64(1)])
+def test_scores_can_be_read_back(given):
+    made = Feedback(decision="d", model="m", score=given)
+    assert decode_event(encode_event(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: Outcome(decision="d", model="m", cost=1, output_tokens=1.5),
+            r"Outcome\.output_tokens is 1\.5: give a whole number of 0 or more, or None",
+        ),
+        (lambda: Outcome(decision=7, model="m", cost=1), r"Outcome\.decision is 7: give a text"),
+        (
+            lambda: Outcome(decision="d", model="m", cost=1, error=ValueError("x")),
+            r"Outcome\.error is ValueError\('x'\): give a text",
+        ),
+        (lambda: Feedback(decision="d", model="m", score=1, key=3), r"Feedback\.key is 3: give a"),
+        (lambda: Feedback(decision="d", model="m", score=1, source=None), r"Feedback\.source is N"),
+    ],
+)
+def test_what_could_not_be_read_back_is_refused(build, message):
+    with pytest.raises(InvalidInput, match=message):
+        build()

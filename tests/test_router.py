@@ -592,3 +592,17 @@ def test_a_request_made_before_the_zoo_changed_is_refused(build_router, vector):
     router.remove_model("large")
     with pytest.raises(InvalidInput, match=r"of length 3.*: make it again: the zoo has 2 models"):
         router.decide([request])
+
+
+# What the log cannot give back is refused.
+
+
+@pytest.mark.parametrize("field", ["tenant", "key", "session", "after"])
+def test_contexts_are_texts(field, build_router, vector):
+    router = build_router("cheapest")
+    context = RequestContext(**{field: 17})
+    with pytest.raises(InvalidInput, match=rf"context\.{field} is 17: give a text"):
+        router.route(features=vector(0), context=context)
+    with pytest.raises(InvalidInput, match="id is 17: give a text"):
+        router.route(features=vector(0), id=17)
+    assert len(router.log) == 0

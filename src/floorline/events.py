@@ -42,6 +42,18 @@ class RequestContext(NamedTuple):
 NO_CONTEXT = RequestContext()
 
 
+def check_context(context: RequestContext) -> None:
+    """Raise InvalidInput if a field of a context is no text."""
+    if context is not NO_CONTEXT:
+        for field, value in context._asdict().items():
+            _check_text(f"context.{field}", value)
+
+
+def _check_text(field: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise InvalidInput(field, value, "give a text")
+
+
 class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=True):
     """One routed request.
 
@@ -226,10 +238,23 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     def __post_init__(self) -> None:
         fix = "give the measured cost, a finite number of 0 or more"
         check_number("Outcome.cost", self.cost, low=0.0, high=1e15, fix=fix)
-        for field in ("input_tokens", "output_tokens", "latency"):
+        if self.latency is not None:
+            fix = "give seconds of 0 or more, or None"
+            check_number("Outcome.latency", self.latency, low=0.0, fix=fix)
+        for field in ("input_tokens", "output_tokens"):
             value = getattr(self, field)
-            if value is not None:
-                check_number(f"Outcome.{field}", value, low=0.0, fix="give 0 or more, or None")
+            if value is not None and not (type(value) is int and value >= 0):
+                fix = "give a whole number of 0 or more, or None"
+                number = check_number(f"Outcome.{field}", value, low=0.0, fix=fix)
+                if number % 1:
+                    raise InvalidInput(f"Outcome.{field}", value, fix)
+                # A float would not be read back from a log.
+                msgspec.structs.force_setattr(self, field, int(number))
+        for field in ("decision", "model"):
+            _check_text(f"Outcome.{field}", getattr(self, field))
+        for field in ("error", "completion"):
+            if getattr(self, field) is not None:
+                _check_text(f"Outcome.{field}", getattr(self, field))
 
 
 class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
@@ -268,13 +293,13 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
     v: int = 1
 
     def __post_init__(self) -> None:
-        check_number(
-            "Feedback.score",
-            float(self.score) if isinstance(self.score, bool) else self.score,
-            low=0.0,
-            high=1.0,
-            fix="give a number from 0 (dissatisfied) to 1 (satisfied)",
-        )
+        if isinstance(self.score, bool):
+            # A bool would not be read back from a log.
+            msgspec.structs.force_setattr(self, "score", float(self.score))
+        fix = "give a number from 0 (dissatisfied) to 1 (satisfied)"
+        check_number("Feedback.score", self.score, low=0.0, high=1.0, fix=fix)
+        for field in ("decision", "model", "source", "key"):
+            _check_text(f"Feedback.{field}", getattr(self, field))
         fix = "give the cost of the label, a number of 0 or more"
         check_number("Feedback.cost", self.cost, low=0.0, fix=fix)
 

@@ -22,6 +22,7 @@ from floorline.events import (
     Recall,
     RequestContext,
     WarmStart,
+    check_context,
     score_of,
 )
 from floorline.policies import History, Policy, Request, make_policy
@@ -252,6 +253,7 @@ class Router(ChangingState):
         at: float,
         context: RequestContext,
     ) -> list[Decision]:
+        check_context(context)
         for id in ids:
             if id is not None and (id in self._fold.records_ or ids.count(id) > 1):
                 raise InvalidInput("id", id, "give every decision its own id")
@@ -282,6 +284,7 @@ class Router(ChangingState):
         """
         when = self._time(at)
         x, tokens = freeze(self.encoder.encode(prompt)), tokens_of(prompt, input_tokens)
+        check_context(context)
         with self._lock:
             self.zoo.index(model)
             made = direct_decision(
@@ -425,7 +428,14 @@ class Router(ChangingState):
         with self._lock:
             return self._append(label)
 
-    def warm_start(self, history: History, *, source: str = "", at: float | None = None) -> bool:
+    def warm_start(
+        self,
+        history: History,
+        *,
+        models: Sequence[str] | None = None,
+        source: str = "",
+        at: float | None = None,
+    ) -> bool:
         """Let the policy learn labelled requests from before.
 
         The log keeps the history as a compressed artefact, so that a fold of the log alone gives
@@ -435,7 +445,10 @@ class Router(ChangingState):
         Parameters
         ----------
         history
-            Features, quality, cost and tokens of the requests; columns in the order of the zoo.
+            Features, quality, cost and tokens of the requests.
+        models
+            Names of the models of its columns; the zoo's by default. Columns of models that the
+            zoo lacks are not learned.
         source
             Where the history comes from, such as the name of a file; for readers of the log.
         at
@@ -448,8 +461,12 @@ class Router(ChangingState):
         """
         when = self._time(at)
         with self._lock:
-            check_history(history, len(self.zoo), self.encoder.dim)
-            packed = pack_history(history, self.zoo.names)
+            names = self.zoo.names if models is None else tuple(models)
+            check_history(history, len(names), self.encoder.dim)
+            if not set(names) & set(self.zoo.names):
+                fix = "name a model of the zoo: " + ", ".join(self.zoo.names)
+                raise InvalidInput("models", names, fix)
+            packed = pack_history(history, names)
             if packed.digest in self._fold.warm_starts_:
                 return False
             return self._append(

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from floorline.config.sections import DEFAULT_POLICY
+from floorline.errors import ConfigError
 from floorline.router import Router
 from floorline.sla import SLA, Budget
 
@@ -90,3 +91,18 @@ def test_paths_of_encoders_are_beside_the_file(more, tmp_path):
 
 def test_the_default_policy_is_that_of_the_library():
     assert inspect.signature(Router).parameters["policy"].default == DEFAULT_POLICY
+
+
+# The history.
+
+
+def test_a_history_is_a_file_beside_the_configuration_or_the_log(more, tmp_path):
+    (tmp_path / "past.parquet").write_bytes(b"")
+    assert more("history: past.parquet").history == str(tmp_path / "past.parquet")
+    assert more("history: log").history == "log"
+    assert more("").history is None
+
+
+def test_a_history_that_is_not_there_is_refused(more):
+    with pytest.raises(ConfigError, match=r"history is 'none\.csv': give the path of a file that"):
+        more("history: none.csv")

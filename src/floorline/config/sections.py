@@ -259,3 +259,17 @@ def relative_to_file(spec: str, info: ValidationInfo) -> str:
     if name == "hashed" or not colon:
         return spec
     return f"{name}:{LoadContext.of(info).folder / path}"
+
+
+OWN_LOG = "log"
+"""Value of ``history`` that stands for the server's own log."""
+
+
+def history_file(history: str | None, info: ValidationInfo) -> str | None:
+    """Make the path of a history relative to the folder of the file, and check that it exists."""
+    if history is None or history == OWN_LOG:
+        return history
+    path = LoadContext.of(info).folder / history
+    if not path.is_file():
+        raise rule_error(f"is {quoted(history)}", "give the path of a file that exists, or log")
+    return str(path)

@@ -17,9 +17,10 @@ from floorline.config.sections import (
     SlaSettings,
     StoreSettings,
     TelemetrySettings,
+    history_file,
     relative_to_file,
 )
-from floorline.config.types import Count, Fix, Section, Whole, field
+from floorline.config.types import Count, Fix, Section, Text, Whole, field
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -51,6 +52,15 @@ class Settings(Section):
         5_000,
         description="Number of latest decisions kept in memory for outcomes and feedback; older "
         "ones are looked up in the store.",
+    )
+    history: Annotated[
+        Text | None,
+        AfterValidator(history_file),
+        Fix("give the path of a routing table, relative to this file, or log"),
+    ] = Field(
+        None,
+        description="Labelled requests that the policy learns at the start, once: a file that "
+        "'floorline datasets describe' can read, or log for the labels in the server's own log.",
     )
     cost_unit: Literal["USD", "J"] = Field(
         "USD", description="Unit of all prices and budgets: US dollars or joules."

@@ -16,6 +16,7 @@ _FIXED: tuple[tuple[str, ...], ...] = (
     ("encoder",),
     ("seed",),
     ("memory",),
+    ("history",),
     ("policy",),
     ("auth",),
     ("telemetry",),

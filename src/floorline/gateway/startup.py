@@ -27,6 +27,7 @@ from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.service import ChatService
 from floorline.gateway.upstreams import Upstreams
+from floorline.gateway.warm_start import warm_start
 from floorline.policies import Policy
 from floorline.router import Router
 from floorline.stores.recovery import recover
@@ -102,6 +103,7 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         memory=settings.memory,
         at=time.time(),
     )
+    warm_start(router, store, settings.history, at=time.time())
     upstreams = Upstreams(seed=settings.seed)
     config = ActiveConfig(settings, models, router, upstreams, store)
     reloader = None if path is None else Reloader(path, config.reload, settings)

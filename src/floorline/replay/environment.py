@@ -94,11 +94,12 @@ class Environment:
                 continue
             labels[model] = float(data.quality[row, model])
             run.cost[step] += cost
+            tokens = _cell(data.output_tokens, row, model)
             router.outcome(
                 decision.id,
                 model=name,
                 cost=cost,
-                output_tokens=_cell(data.output_tokens, row, model),
+                output_tokens=None if tokens is None else round(tokens),
                 latency=_cell(data.latency, row, model),
                 at=decision.at,
             )

@@ -133,6 +133,8 @@ class LiveState:
         InvalidInput
             If a decision of this id is remembered.
         """
+        if given is not None and not isinstance(given, str):
+            raise InvalidInput("id", given, "give a text")
         made = self._ids.make(self._fold.decisions_ + 1) if given is None else given
         if made in self._fold.records_:
             raise InvalidInput("id", made, "give every decision its own id")

@@ -155,6 +155,37 @@ class LogReader:
         (row,) = self._rows(query)
         return float(row[0] or 0.0)
 
+    def warm_starts(self) -> list[tuple[int, WarmStart]]:
+        """Return the positions and events of all warm starts, without their histories."""
+        query = sa.select(events.c.position, events.c.body).where(events.c.kind == "warm_start")
+        found = []
+        for row in self._rows(query.order_by(events.c.position)):
+            event = unpack_event(row.body)
+            assert isinstance(event, WarmStart)
+            found.append((row.position, event))
+        return found
+
+    def labelled(self, start: int) -> list[str]:
+        """Return the decisions whose first feedback is at position ``start`` or later, in order."""
+        first = sa.func.min(events.c.position)
+        query = (
+            sa.select(events.c.decision)
+            .where(events.c.kind == "feedback")
+            .group_by(events.c.decision)
+            .having(first >= start)
+            .order_by(first)
+        )
+        return [row.decision for row in self._rows(query)]
+
+    def events_of(self, decisions: Sequence[str]) -> list[Event]:
+        """Return all events of these decisions, in the order of the log."""
+        found: list[tuple[int, Event]] = []
+        for start in range(0, len(decisions), _MAX_IDS_PER_QUERY):
+            ids = decisions[start : start + _MAX_IDS_PER_QUERY]
+            query = sa.select(events.c.position, events.c.body).where(events.c.decision.in_(ids))
+            found += [(row.position, unpack_event(row.body)) for row in self._rows(query)]
+        return [event for _, event in sorted(found, key=lambda numbered: numbered[0])]
+
     def last_snapshot(self) -> tuple[int, bytes] | None:
         """Return the position and the body of the newest snapshot; None if there is none."""
         query = sa.select(snapshots.c.position, snapshots.c.body)
