@@ -9,6 +9,8 @@ INSTALL := uv pip install -q -p $(BIN)/python
 else
 INSTALL := $(PIP)
 endif
+# A lock file has every package, so that nothing is left to resolve.
+LOCKED := --require-hashes --no-deps
 # Floorline itself has no hash; everything that it and its build need is installed by then.
 EDITABLE := --no-deps --no-build-isolation -e .
 
@@ -61,13 +63,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo $(VENV)/.serve $(VENV)/.dev: $(VENV)/.%: $(BIN)/python pyproject.toml requirements/%.txt
-	$(INSTALL) --require-hashes -r requirements/$*.txt
+	$(INSTALL) $(LOCKED) -r requirements/$*.txt
 	$(INSTALL) $(EDITABLE)
 	touch $@
 
 # PyTorch by plain pip: its own configuration knows where builds for the CPU are.
 $(VENV)/.full: $(VENV)/.dev requirements/full.txt requirements/torch.in
-	$(INSTALL) --require-hashes -r requirements/full.txt
+	$(INSTALL) $(LOCKED) -r requirements/full.txt
 	$(PIP) -r requirements/torch.in
 	touch $@
 
