@@ -1,4 +1,4 @@
-"""Clients that we did not write, talking to the gateway as they talk to anybody else."""
+"""Clients of OpenAI's API talk to the gateway unchanged."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A gateway that is busy takes over its configuration, and nobody notices."""
+"""A busy gateway applies a changed configuration without a failed request."""
 
 import json
 import threading

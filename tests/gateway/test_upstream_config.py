@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from floorline.config import ProviderSettings, load_model, load_text
-from floorline.config.models import KEY_FIELDS
+from floorline.config.provider import KEY_FIELDS
 from floorline.errors import ConfigError, InvalidInput
 from floorline.gateway.upstream_config import all_upstream_settings, upstream_settings
 from floorline.gateway.upstreams import UpstreamSettings

@@ -33,5 +33,5 @@ def start(tmp_path):
 
 @pytest.fixture
 def gateway(start, provider):
-    """A gateway before the fake provider, open to everybody."""
+    """A gateway in front of the fake provider, without keys."""
     return start(write_settings(provider))

@@ -174,7 +174,7 @@ framings = st.sampled_from(["length"] * 6 + ["chunked", "too long", "too short",
 class Malforming:
     """How many requests were sent, and what the answers were: by status, those to what was no
     HTTP at all, and those that never came because the request did not end; and how many were
-    decisions whose calls are somebody else's.
+    decisions of ``/v1/route``, whose calls the client makes itself.
     """
 
     def __init__(self):
@@ -261,7 +261,7 @@ def send_malformed(url, examples, found):
         data = write_request(path, given, body, framing)
         answer = send(address, data, leave=framing == "too long")
         if answer is None:
-            # Whoever is refused while still sending much may miss the answer.
+            # A client that is refused while it still sends a large body may miss the answer.
             assert framing != "length" or len(data) > _AT_ONCE
             found.hung_up += 1
         else:

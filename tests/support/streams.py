@@ -46,7 +46,7 @@ class NumberedProvider(FaultyProvider):
         self.pause = pause
 
     async def _sound(self, connection):
-        # Kept by nobody: there are thousands.
+        # Not kept: there are thousands.
         self.requests.clear()
         nonce = connection.request["body"]["user"]
         await connection.head(200, "text/event-stream", Transfer_Encoding="chunked")

@@ -8,12 +8,8 @@ with needs("gateway", "reading a configuration"):
 
 from floorline.config.explain import check_exposure
 from floorline.config.loading import load, load_model, load_text
-from floorline.config.models import (
-    BreakerSettings,
-    ModelSettings,
-    ProviderSettings,
-    TimeoutSettings,
-)
+from floorline.config.models import ModelSettings
+from floorline.config.provider import BreakerSettings, ProviderSettings, TimeoutSettings
 from floorline.config.sections import SlaSettings, TelemetrySettings
 from floorline.config.settings import Settings
 

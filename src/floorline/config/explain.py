@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from floorline.config.document import Document, Location, Problem, quoted
-from floorline.config.models import KEY_FIELDS
+from floorline.config.provider import KEY_FIELDS
 from floorline.config.types import Fix, Section
 from floorline.errors import InvalidInput
 

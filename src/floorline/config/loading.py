@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from floorline.config.document import Document
 from floorline.config.explain import cross_field_rules, explain
-from floorline.config.models import LoadContext, ModelSettings
+from floorline.config.models import ModelSettings
+from floorline.config.provider import LoadContext
 from floorline.config.settings import Settings
 from floorline.errors import ConfigError
 

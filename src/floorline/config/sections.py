@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from floorline.config.document import quoted
-from floorline.config.models import BaseUrl, LoadContext
+from floorline.config.provider import BaseUrl, LoadContext
 from floorline.config.types import (
     Amount,
     Count,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from floorline.config import ModelSettings, ProviderSettings, Settings
-from floorline.config.models import KEY_FIELDS
+from floorline.config.provider import KEY_FIELDS
 from floorline.errors import ConfigError, InvalidInput
 from floorline.gateway.upstreams import UpstreamSettings
 

@@ -56,7 +56,7 @@ def test_a_client_that_leaves_before_the_first_byte(stream, stage):
     wait_until(lambda: gateway.provider.open == 0)
     (decision,), (outcome,) = gateway.happened()
     assert (outcome.decision, outcome.error, outcome.estimated) == (decision.id, DISCONNECTED, True)
-    # Nobody is asked in the place of a call that was cancelled.
+    # No other model is called in place of a call that was cancelled.
     assert len(asked) == 1
 
 

@@ -48,7 +48,7 @@ def test_signals_and_changed_files_under_load_drop_no_request(serving):
     def change():
         for number in range(1, 7):
             serving.path.write_text(repriced(first, float(number)))
-            # Every third time nobody tells it, and it has to see for itself.
+            # Every third change comes without a signal.
             if number % 3:
                 serving.signal(signal.SIGHUP)
 

@@ -73,7 +73,7 @@ async def _stop_while_streaming(serving):
         serving.signal(signal.SIGTERM)
         while _connects(serving.port):
             await asyncio.sleep(0.01)
-        # Nobody gets in any more, and nobody was thrown out.
+        # No connection is accepted any more, and no stream was aborted.
         assert found.whole < 20
         await asyncio.gather(*streams)
     return found

@@ -21,7 +21,7 @@ def play():
                 finally:
                     await scene.calls.close()
                 await provider.until(lambda p: p.open == 0)
-                # Nobody is left but this task and the server's.
+                # Only this task and the server's are left.
                 await provider.until(lambda p: len(asyncio.all_tasks()) == 1 + len(p._tasks))
 
         asyncio.run(whole())

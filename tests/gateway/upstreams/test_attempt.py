@@ -46,7 +46,7 @@ def test_hang_before_headers(play):
         error = await refused(s)
         assert (error.kind, error.fallback, upstream_status(error)) == ("timeout", True, 504)
         assert "first_byte" in str(error)
-        # Whoever is given up is also hung up on.
+        # The connection of a call that timed out is closed.
         await s.provider.until(lambda p: p.open <= 1)
 
     play(scene)
