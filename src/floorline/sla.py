@@ -1,4 +1,4 @@
-"""What was promised: a floor on mean satisfaction, and optionally budgets and a latency ceiling."""
+"""SLAs: a floor on mean satisfaction, and optionally budgets and a latency ceiling."""
 
 from __future__ import annotations
 
@@ -32,10 +32,22 @@ def period_start(period: float | None, at: float) -> float:
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Most that may be spent, in the zoo's cost unit.
+    """Largest cost of the calls under an SLA, in the zoo's cost unit.
 
-    ``total`` bounds all models together, ``per_model`` single ones. ``period`` (seconds) renews
-    both at every multiple of it in event time; None means once and for all.
+    Parameters
+    ----------
+    total
+        Budget of all models together; None for no bound.
+    per_model
+        Budgets of single models, by name.
+    period
+        Seconds after which both are renewed, at the multiples of ``period`` in event time; None for
+        budgets that are never renewed.
+
+    Raises
+    ------
+    InvalidInput
+        If an amount is negative or not finite, or ``period`` is not above 0.
 
     Examples
     --------
@@ -64,27 +76,32 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A promise on a stream of requests.
+    """Service-level agreement on a stream of requests.
 
     Parameters
     ----------
     name
-        How requests call it.
+        Name that requests give; unique in a router.
     floor
-        τ in [0, 1]: the long-run mean satisfaction to keep.
+        Floor τ in [0, 1] on the long-run mean satisfaction.
     budget
-        Most that may be spent; None for no bound.
+        Largest cost; None for no bound.
     confidence
-        Of the interval that ``Router.status`` gives, in (0, 1).
+        Confidence in (0, 1) of the bounds in ``Router.status``.
     label_window
-        Number of latest labels over which the status also states the mean; None for all.
+        Number of latest labels over which the status also states the mean; None for no window.
     max_latency
-        Seconds; models whose mean latency so far is above it are passed over.
+        Seconds. Models with a higher mean latency so far do not serve, unless all have one.
     models
-        Names that may serve; None for the whole zoo.
+        Names of the models that may serve; None for the whole zoo.
     guarded
-        Whether policies that can keep more in hand, ``guarantees.guard_surplus``, so that the lower
-        bound of the interval reaches the floor and not only the mean.
+        Whether policies that can do so keep a surplus (``guarantees.guard_surplus``) with which the
+        lower bound of satisfaction reaches the floor, and not only the mean.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is out of its range.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Models and what they charge: the zoo a router chooses from."""
+"""Models, their prices and abilities: the zoo that a router chooses from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from floorline.errors import InvalidInput, check_number, check_one_of
 
 _PRICE_FIX = "give a price of 0 or more"
 COST_UNITS = ("USD", "J")
-"""US dollars or joules."""
+"""Units of costs: US dollars or joules."""
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,20 +22,25 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Parameters
     ----------
     name
-        How decisions call it; unique in its zoo.
+        Name in decisions; unique in its zoo.
     input_price, output_price
-        Cost unit (USD, or J for energy) per million input and output tokens.
+        Price per million input and output tokens, in the zoo's cost unit.
     call_price
-        Cost of a call beside its tokens; also the whole typical cost of a call where tokens are
-        not counted, as in most routing tables.
+        Price of a call in addition to its tokens; the whole typical cost of a call where tokens
+        are not counted, as in most routing tables.
     typical_output_tokens
-        Expected answer length before any answer was seen.
+        Expected number of tokens of an answer, until answers have been measured.
     endpoint
-        Where the provider answers; empty for a model that only exists in a table.
+        Base URL of the provider; "" for a model that only exists in a table.
     context_window
-        Most tokens a request may have; None for no limit.
+        Largest number of tokens of a request; None for no limit.
     capabilities
-        What it can do beside text, such as ``{"tools", "vision", "json"}``.
+        What the model can do in addition to text, such as ``{"tools", "vision", "json"}``.
+
+    Raises
+    ------
+    InvalidInput
+        If the name is empty or a number is out of its range.
 
     Examples
     --------
@@ -81,6 +86,18 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The models that can serve now, in a fixed order; arrays over models follow that order.
 
+    Parameters
+    ----------
+    models
+        The models; at least one, each with a name of its own.
+    cost_unit
+        Unit of all prices and costs: ``"USD"`` or ``"J"``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no model, two have one name, or the unit is another one.
+
     Examples
     --------
     >>> zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=20.0)], cost_unit="J")
@@ -112,7 +129,7 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names in zoo order."""
+        """Names of the models, in order."""
         return tuple(model.name for model in self.models)
 
     @cached_property
@@ -141,20 +158,26 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             ) from None
 
     def with_model(self, model: Model) -> Zoo:
-        """Return a zoo with one more model, or with new prices for one it has."""
+        """Return a zoo with one more model, or with this one in place of that of its name."""
         kept = [model if m.name == model.name else m for m in self.models]
         if model.name not in self:
             kept.append(model)
         return Zoo(kept, self.cost_unit)
 
     def without(self, name: str) -> Zoo:
-        """Return a zoo that lacks a model."""
+        """Return a zoo without a model.
+
+        Raises
+        ------
+        InvalidInput
+            If the zoo has no such model, or no other one.
+        """
         self.index(name)
         return Zoo([m for m in self.models if m.name != name], self.cost_unit)
 
     @cached_property
     def typical_costs(self) -> NDArray[np.float64]:
-        """(M,) list price of a call with 256 input tokens and a typical answer."""
+        """(M,) list price of a call with 256 input tokens and an answer of typical length."""
         return np.array(
             [
                 m.call_price
@@ -169,7 +192,7 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     @cached_property
     def limited(self) -> bool:
-        """Whether some model has a context window, so that prompts' lengths matter."""
+        """Whether a model has a context window, so that the lengths of prompts matter."""
         return any(m.context_window is not None for m in self.models)
 
     def able(

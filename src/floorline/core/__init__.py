@@ -1,1 +1,1 @@
-"""Features, random numbers and snapshots: what every part of the core is built on."""
+"""Features, random numbers, ids, configurations and snapshots, which all other parts use."""

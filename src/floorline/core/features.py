@@ -1,4 +1,4 @@
-"""What a request looks like to a policy: a feature vector, dense or sparse."""
+"""Feature vectors of requests, dense or sparse."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 from floorline.errors import InvalidInput
 
 _MAX_SQUARES = 1e20
+"""Largest sum of squares of features that counts as finite. Times the largest weight of a label it
+still fits into a float32."""
 
 
 class SparseFeatures(NamedTuple):
-    """Features given by their non-zero entries.
+    """Features given by their entries that are not zero.
 
-    ``indices`` (nnz,) int32, strictly increasing; ``values`` (nnz,) float32; ``dim`` the length of
-    the vector they belong to.
+    Attributes
+    ----------
+    indices : ndarray (nnz,) of int32
+        Positions of the entries, strictly increasing.
+    values : ndarray (nnz,) of float32
+        The entries.
+    dim : int
+        Length of the vector.
     """
 
     indices: NDArray[np.int32]
@@ -35,12 +43,13 @@ def length(features: Features) -> int:
 
 
 def freeze(features: Features) -> Features:
-    """Features as float32 that nobody else can change any more; copies only what is writeable.
+    """Return features as read-only float32; only writeable arrays are copied.
 
     Raises
     ------
     InvalidInput
-        If they are no vector of numbers, or indices are not strictly increasing within the length.
+        If they are no vector of numbers, or the indices are not strictly increasing and below the
+        length.
     """
     if not isinstance(features, SparseFeatures):
         return _frozen(features, np.float32)
@@ -58,7 +67,7 @@ def _frozen(values: Any, kind: type[Any]) -> NDArray[Any]:
         frozen = values
     else:
         try:
-            # What does not fit into a float32 becomes infinite, and is refused as such.
+            # A number that does not fit into a float32 becomes infinite, and is refused later.
             with np.errstate(over="ignore"):
                 frozen = np.array(values, dtype=kind)
         except (TypeError, ValueError) as error:
@@ -70,17 +79,17 @@ def _frozen(values: Any, kind: type[Any]) -> NDArray[Any]:
 
 
 def is_finite(features: Features) -> bool:
-    """Whether no entry is NaN or infinite, or so large that sums of its squares would be."""
+    """Whether all entries are finite, and the sum of their squares is at most 1e20."""
     values = features.values if isinstance(features, SparseFeatures) else features
     if len(values) == 0:
         return True
-    # Not dot, which warns where this overflows; silencing it costs more than all the rest.
-    # False for NaN.
+    # np.dot warns when it overflows, and suppressing the warning takes longer than this function.
+    # The comparison is false for NaN.
     return bool(np.einsum("i,i->", values, values) <= _MAX_SQUARES)
 
 
 def dense(features: Features) -> NDArray[np.float32]:
-    """(dim,) vector, its zeros written out."""
+    """(dim,) dense vector of features."""
     if not isinstance(features, SparseFeatures):
         return features
     vector = np.zeros(features.dim, dtype=np.float32)
@@ -89,7 +98,7 @@ def dense(features: Features) -> NDArray[np.float32]:
 
 
 def stacked(features: Sequence[Features]) -> NDArray[np.float32]:
-    """(n, dim) matrix of several requests' features."""
+    """(n, dim) matrix of the features of n requests."""
     return np.array([dense(x) for x in features], dtype=np.float32).reshape(len(features), -1)
 
 

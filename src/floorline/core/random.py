@@ -1,4 +1,4 @@
-"""Randomness without state: the generator of decision t depends on the seed and t alone."""
+"""Random numbers without state: the generator of decision t depends on the seed and t only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ _MASK = (1 << 64) - 1
 
 
 class CounterRng:
-    """A generator that can be put at any decision.
+    """Random generator that can be set to any decision.
 
-    Counter-based (Philox), so that a router that is restored, or rebuilt from its log, draws what
-    it would have drawn without anybody having saved the generator.
+    It is based on a counter (Philox). A router that is restored, or rebuilt from its log, draws
+    the same numbers, although no state of a generator is saved.
+
+    Parameters
+    ----------
+    seed
+        Seed; two generators with the same seed draw the same numbers.
+
+    References
+    ----------
+    Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
     Examples
     --------
@@ -29,8 +38,8 @@ class CounterRng:
         self._buffer = np.zeros(4, dtype=np.uint64)
 
     def at(self, t: int) -> np.random.Generator:
-        """Generator for decision t; valid until the next call."""
-        # The low word of the counter counts the draws of one decision.
+        """Return the generator of decision ``t``; it is valid until the next call."""
+        # The lowest word of the counter counts the draws within one decision.
         self._bits.state = {
             "bit_generator": "Philox",
             "state": {"counter": np.array([0, t, 0, 0], dtype=np.uint64), "key": self._key},

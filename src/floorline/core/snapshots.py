@@ -1,10 +1,10 @@
-"""Snapshots that cannot forget anything: every attribute whose name ends in ``_`` is state.
+"""Snapshots: every attribute whose name ends in ``_`` is state, and snapshots contain all state.
 
-The convention is scikit-learn's: a constructor takes hyper-parameters and what is learned ends in
-an underscore. Here it is also the definition of a checkpoint, so prices, queues or budgets cannot
-be left out of one: what is not under such a name must never change after construction (a test
-watches that for every policy and estimator), save caches under names that begin with one, which
-``restore`` rebuilds from the state.
+The convention is that of scikit-learn: a constructor takes hyper-parameters, and attributes that
+are learned end in an underscore. Here it also defines what a snapshot contains, so that no price,
+queue or budget can be left out. An attribute of another name must not change after construction; a
+test checks that for every policy and estimator. The exception are caches, whose names begin with
+an underscore; ``restore`` rebuilds them from the state.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ State = dict[str, Any]
 
 
 class Stateful:
-    """Mixin: ``snapshot`` and ``restore`` over all attributes whose name ends in ``_``."""
+    """Mixin: snapshots of all attributes whose name ends in ``_``."""
 
     def snapshot(self) -> State:
-        """Copy the whole state; later learning does not reach into the copy."""
+        """Copy the whole state; the copy does not change with the object."""
         return {name: copy_out(getattr(self, name)) for name in self._state_names()}
 
     def restore(self, state: State) -> None:
-        """Take over a state made by ``snapshot`` of an object built the same way.
+        """Take over a state that ``snapshot`` of an object built the same way returned.
 
         Raises
         ------
@@ -52,7 +52,7 @@ class Stateful:
 
 
 def copy_out(value: Any) -> Any:
-    """Copy one piece of state; parts that are ``Stateful`` become nested states."""
+    """Copy one attribute; parts that are ``Stateful`` become nested states."""
     if isinstance(value, Stateful):
         return value.snapshot()
     if isinstance(value, dict) and any(isinstance(v, Stateful) for v in value.values()):
@@ -63,7 +63,20 @@ def copy_out(value: Any) -> Any:
 
 
 def copy_in(current: Any, state: Any) -> Any:
-    """Return what an attribute that is ``current`` becomes when it takes over ``state``."""
+    """Return the value that an attribute takes over from a state.
+
+    Parameters
+    ----------
+    current
+        Present value. A ``Stateful`` value, or a mapping of such values, is restored in place.
+    state
+        State of the attribute.
+
+    Raises
+    ------
+    SnapshotMismatch
+        If a mapping has other keys than its state.
+    """
     if isinstance(current, Stateful):
         current.restore(state)
         return current
@@ -92,11 +105,17 @@ def _enc_hook(value: Any) -> Any:
 
 
 def array_from_ext(code: int, data: memoryview) -> Any:
-    """Decode the extension type under which ``pack`` writes arrays."""
+    """Decode the extension type of arrays that ``pack`` writes.
+
+    Raises
+    ------
+    SnapshotMismatch
+        If it is another type or damaged.
+    """
     if code != _ARRAY:
         raise SnapshotMismatch(f"snapshot holds an unknown extension type {code}")
     dtype, shape, raw = msgspec.msgpack.decode(data, type=tuple[str, list[int], bytes])
-    # NumPy takes any text for a dtype and fails in many ways; these are all that are written.
+    # NumPy accepts any text as a dtype and raises many kinds of errors; only these are written.
     if not re.fullmatch("[<>|][biuf][1248]", dtype):
         raise SnapshotMismatch(f"snapshot holds a damaged array of dtype {dtype!r}")
     try:
@@ -127,7 +146,7 @@ def unpack(data: bytes) -> Any:
     Raises
     ------
     SnapshotMismatch
-        If the bytes are truncated or not a snapshot.
+        If the bytes are truncated or no snapshot.
     """
     try:
         return _decoder.decode(data)

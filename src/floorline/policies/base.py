@@ -1,4 +1,4 @@
-"""What a policy is: a decision from features and estimates, and a fold over what happened."""
+"""Interface of policies: a decision for a request, and a fold over events."""
 
 from __future__ import annotations
 
@@ -22,10 +22,20 @@ Knows = Literal["feedback", "features", "means", "labels"]
 
 
 class Request(NamedTuple):
-    """All that a policy sees of a request.
+    """A request as a policy sees it.
 
-    ``floor`` is the τ that holds for it; ``allowed`` a mask (M,) of the models that may serve it,
-    None when all may.
+    Attributes
+    ----------
+    features
+        Features (dim,) of the prompt.
+    sla
+        Name of the SLA.
+    floor
+        Floor τ that holds for the request.
+    input_tokens
+        Number of tokens of the prompt.
+    allowed
+        Mask (M,) of the models that may serve; None if all may.
     """
 
     features: Features
@@ -36,7 +46,7 @@ class Request(NamedTuple):
 
 
 def _describe(value: object) -> str:
-    """Text of a hyper-parameter that is the same in every process."""
+    """Describe a hyper-parameter by a text that is the same in every process."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype}{value.shape}:{hashlib.sha256(value.tobytes()).hexdigest()[:12]}"
     if isinstance(value, partial):
@@ -46,16 +56,30 @@ def _describe(value: object) -> str:
 
 
 DECLINED = -1
-"""Position of the model that serves a request nobody serves."""
+"""Position that stands for no model, where a request is declined."""
 
 
 class Choice(NamedTuple):
-    """What a policy answers; model numbers are positions in the zoo.
+    """What a policy returns for a request. Models are positions in the zoo.
 
-    ``called`` lists every model whose call is to be paid, the served one first. A policy under
-    budgets may decline: ``model`` is ``DECLINED``, nothing is called, and what ``propensities``
-    lack to 1 is the probability of that. ``prediction`` (M,) is what the estimator predicted before
-    the policy adjusted it to ``quality``; it comes back with the decision in ``on_decision``.
+    The router checks it with ``choice_check.check_choice`` before it logs the decision.
+
+    Attributes
+    ----------
+    model
+        Model that serves; ``DECLINED`` if none does.
+    called
+        All models whose call is paid, the served one first; empty if the request is declined.
+    propensities
+        Probability (M,) with which the policy serves each model. They sum to 1; under a budget,
+        what they lack to 1 is the probability that the policy declines the request.
+    explored
+        Whether the policy chose the model to explore.
+    quality, cost
+        Estimated quality q̂ in [0, 1] and cost ĉ of each model, (M,).
+    prediction
+        What the estimator predicted (M,) before the policy adjusted it to ``quality``; the decision
+        carries it to ``on_decision``.
     """
 
     model: int
@@ -68,9 +92,16 @@ class Choice(NamedTuple):
 
 
 class History(NamedTuple):
-    """Labelled requests from before: features (n, d), quality and cost (n, M), tokens (n,).
+    """Labelled requests from before.
 
-    NaN marks an unknown quality or cost.
+    Attributes
+    ----------
+    features
+        Features (dim,) of n requests.
+    quality, cost
+        Score in [0, 1] and cost of each model's response, (n, M); NaN where unknown.
+    input_tokens
+        Number of tokens of each prompt, (n,).
     """
 
     features: Sequence[Features]
@@ -80,21 +111,22 @@ class History(NamedTuple):
 
 
 class Policy(Stateful, ABC):
-    """A router: hyper-parameters in the constructor, everything learned in names ending in ``_``.
+    """Base of policies: hyper-parameters in the constructor, state in names that end in ``_``.
 
-    ``decide`` reads the state and changes nothing; the ``on_…`` methods fold one event each into
-    it. A router that crashed is rebuilt by calling only the latter, so state that ``decide`` kept
-    would be lost.
+    ``decide`` reads the state and changes nothing. Each ``on_…`` method folds one event into the
+    state. A router is rebuilt after a crash by the latter only, so ``decide`` must keep nothing.
 
     Class attributes
     ----------------
-    name
-        How users call it.
-    knows
-        What it is told beside the revealed feedback: ``"feedback"`` nothing; ``"features"`` all
-        requests of the stream in advance, and no label of them; ``"means"`` every
-        model's true mean quality and cost on the stream (reference points that need no prompt);
-        ``"labels"`` every label and cost in hindsight (oracles).
+    name : str
+        Name in configurations and tables.
+    knows : str
+        What the policy is told in addition to the revealed feedback: ``"feedback"`` nothing;
+        ``"features"`` the features of all requests in advance, without labels; ``"means"`` the true
+        mean quality and cost of every model on the stream (reference points without prompts);
+        ``"labels"`` every label and cost (oracles).
+    batch : int
+        Number of requests that the policy plans at once.
     """
 
     name: ClassVar[str]
@@ -113,41 +145,44 @@ class Policy(Stateful, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Name and hyper-parameters; a snapshot refuses a policy of another fingerprint."""
+        """Name and hyper-parameters; a snapshot is refused by a policy of another fingerprint."""
         given = inspect.signature(type(self)).parameters
         described = [f"{p}={_describe(getattr(self, p))}" for p in given if hasattr(self, p)]
         return f"{self.name}({', '.join(described)})"
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
-        """Begin with these models, SLAs and features of length ``dim``."""
+        """Set the initial state for these models, SLAs and features of length ``dim``."""
 
     @abstractmethod
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
-        """Choose a model; pure but for draws from ``rng``."""
+        """Choose a model; a function of the state, the request and the draws from ``rng``."""
 
     def decide_batch(self, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
-        """Choose for several requests that are known at once; by default one by one."""
+        """Choose models for several requests that are known at once; one by one by default."""
         return [self.decide(request, rng) for request in requests]
 
     def on_decision(self, decision: Decision) -> None:
-        """Fold a decision, made by this policy or by another whose log is replayed."""
+        """Fold a decision of this policy, or of another one whose log is folded."""
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
-        """Fold what one call cost."""
+        """Fold the outcome of one call to the model at position ``model``."""
 
     def on_feedback(
         self, decision: Decision, model: int, feedback: Feedback, previous: float | None
     ) -> None:
-        """Fold one label; ``previous`` is the score that it replaces, None if it is the first."""
+        """Fold one label of the model at position ``model``.
+
+        ``previous`` is the score that the label replaces; None if it is the first.
+        """
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Fold a change of models or prices."""
 
     def on_slas(self, slas: Mapping[str, SLA]) -> None:
-        """Fold a change of promises."""
+        """Fold a change of SLAs."""
 
     def expected_cost(self, input_tokens: int) -> NDArray[np.float64] | None:
-        """(M,) estimate ĉ for a prompt of this length; None if the policy estimates no costs."""
+        """(M,) estimated cost ĉ for a prompt of this length; None if the policy estimates none."""
         return None
 
     def queue(self, sla: str) -> float | None:
@@ -155,20 +190,20 @@ class Policy(Stateful, ABC):
         return None
 
     def warm_start(self, history: History) -> None:
-        """Learn from labelled requests from before; a policy without estimators learns nothing."""
+        """Learn labelled requests from before; policies without estimators learn nothing."""
 
 
 def certain(
     model: int, quality: NDArray[np.float64], cost: NDArray[np.float64], *, explored: bool = False
 ) -> Choice:
-    """Build the choice of a policy that left nothing to chance."""
+    """Build the choice of a model with probability 1."""
     propensities = np.zeros(len(quality))
     propensities[model] = 1.0
     return Choice(model, (model,), propensities, explored, quality, cost)
 
 
 def declined(models: int) -> Choice:
-    """Build the choice of serving nobody."""
+    """Build the choice to decline a request with probability 1, in a zoo of ``models`` models."""
     return Choice(DECLINED, (), np.zeros(models), False, np.zeros(models), np.zeros(models))
 
 
@@ -178,14 +213,14 @@ def mixed(
     cost: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Choice:
-    """Build the choice of a policy that serves model m with probability ``weights[m]``."""
+    """Draw a model m with probability ``weights[m]`` and build its choice; weights sum to 1."""
     cumulative = weights.cumsum()
     model = int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
     return Choice(model, (model,), weights, False, quality, cost)
 
 
 def lowest(scores: NDArray[np.float64], allowed: NDArray[np.bool_] | None) -> int:
-    """Position of the lowest score among allowed models; the first one on ties."""
+    """Position of the lowest score among the allowed models; the first of equal ones."""
     if allowed is not None:
         scores = np.where(allowed, scores, np.inf)
     return int(scores.argmin())

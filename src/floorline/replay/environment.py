@@ -1,4 +1,4 @@
-"""The far side of the router in a replay: providers, users and the table they answer by."""
+"""Providers and users of a replay, who answer by a table."""
 
 from __future__ import annotations
 
@@ -23,27 +23,43 @@ from floorline.router import Router
 from floorline.state.judge import Judge
 
 _FEEDBACK_STREAM = 0x5EED
-"""Keeps what users reveal independent of what the router draws under the same seed."""
+"""Makes the draws of users independent of the router's under the same seed."""
 
 
 class GivenFeatures:
-    """Stands where an encoder would: replay encodes the whole table beforehand."""
+    """Encoder of a router that gets features only; a replay encodes the whole table beforehand.
+
+    Parameters
+    ----------
+    dim, fingerprint
+        Length of the features, and fingerprint of the encoder that made them.
+    """
 
     def __init__(self, dim: int, fingerprint: str) -> None:
         self.dim = dim
         self.fingerprint = fingerprint
 
     def encode(self, prompt: Prompt) -> Features:
-        """Refuse; there is nothing to encode with."""
+        """Raise InvalidInput."""
         raise InvalidInput("prompt", prompt, "give features; replay encodes beforehand")
 
     def encode_batch(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-        """Refuse likewise."""
+        """Raise InvalidInput."""
         raise InvalidInput("prompts", prompts, "give features; replay encodes beforehand")
 
 
 class Environment:
-    """Everything on the far side of the router: providers, users, and the table they answer by."""
+    """Providers and users, who answer by a table.
+
+    Parameters
+    ----------
+    data
+        The table.
+    spec
+        Specification with feedback, judge and seed.
+    router
+        Router that is replayed.
+    """
 
     def __init__(self, data: ReplayData, spec: Spec, router: Router) -> None:
         self.data = data
@@ -53,7 +69,7 @@ class Environment:
         self.gaps: NDArray[np.bool_] = np.isnan(data.quality)
         self.broken = np.asarray(self.gaps.any(axis=1))
         self.users = CounterRng(spec.seed ^ (_FEEDBACK_STREAM << 32))
-        # Labels on their way: (step at which they arrive, tie-breaker, decision, model, score).
+        # Late labels: (step at which they arrive, number, decision, model, score).
         self.pending: list[tuple[int, int, str, str, float]] = []
         self.sent = 0
         self.judge = Judge(self._true_label, spec.judge_rate, spec.judge_cost)
@@ -62,7 +78,7 @@ class Environment:
     def request(
         self, row: int, floor: float | None = None, sla: str | None = None, at: float = 0.0
     ) -> Request:
-        """Let the router see a request of the table, and no label of it."""
+        """Build the request of a row, without its labels; models without a label are excluded."""
         x = self.data.features[row]
         x.flags.writeable = False
         barred: tuple[str, ...] = ()
@@ -75,10 +91,10 @@ class Environment:
         )
 
     def answer(self, run: Run, step: int, row: int, decision: Decision) -> None:
-        """Call the models, reveal what users reveal by now, and write down what happened."""
+        """Call the models of a decision and reveal the labels that are due; record both in ``run``."""
         data, router = self.data, self.router
         self.row = row
-        # Positions in the table, whose models need not all be in the zoo now.
+        # Positions in the table; the zoo may have fewer models now.
         served = DECLINED if decision.declined else data.zoo.index(decision.model)
         run.explored[step] = decision.explored
         labels: dict[int, float] = {}
@@ -126,7 +142,7 @@ class Environment:
         return float(self.data.quality[self.row, self.data.zoo.index(decision.model)])
 
     def _pays(self, decision: Decision, model: str, cost: float) -> bool:
-        """Whether the real cost fits into the budget: a cap holds even where the estimate erred."""
+        """Whether the real cost of a call fits into the budget, whatever its estimate was."""
         router = self.router
         if router.slas[decision.sla].budget is None:
             return True

@@ -1,4 +1,4 @@
-"""Replay: one policy over one stream, through the same router that serves live traffic."""
+"""Replay of one policy over one stream, with the same router that serves live traffic."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from floorline.router import Router
 from floorline.sla import SLA, Budget
 
 Watch = Callable[[int, Router], object]
-"""Told the number of every request that was answered."""
+"""Called after each request with its number and the router."""
 
 
 def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the history and of the stream, disjoint, in shuffled order unless it is given.
+    """Return the rows of the history and of the stream, shuffled unless ``spec.ordered``.
 
     Raises
     ------
@@ -49,10 +49,10 @@ def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArra
 
 
 def build_policy(data: ReplayData, spec: Spec) -> Policy:
-    """Build the policy, told exactly what its ``knows`` says and nothing else.
+    """Build the policy, and tell it what its ``knows`` states and nothing else.
 
-    A policy with a ``horizon`` is told how many requests come, if the specification does not say.
-    The parameter ``checkpoint`` is the folder of a trained network, which is read here, because
+    A policy with a ``horizon`` is timeline the number of requests, unless the specification has one.
+    The parameter ``checkpoint`` is the folder of a trained network; it is read here, because
     policies read no files.
     """
     _, stream = stream_rows(data, spec)
@@ -83,7 +83,13 @@ def _loaded(data: ReplayData, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def stream_means(
     data: ReplayData, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(M,) mean quality and cost over rows without gaps."""
+    """Return the (M,) mean quality and cost over the rows without gaps.
+
+    Raises
+    ------
+    InvalidInput
+        If every row has a gap.
+    """
     complete = rows[~np.isnan(data.quality[rows]).any(axis=1)]
     if len(complete) == 0:
         raise InvalidInput("data", data.name, "give a table in which some row has no gap")
@@ -100,13 +106,23 @@ def replay(
 ) -> Run:
     """Replay one policy over one stream.
 
-    The policy sees a request's features and length, what its calls cost and the labels that the
-    feedback model reveals; the table stays on this side. It learns from the labelled requests
-    ``past`` beforehand, if there are any, and from those that the specification splits off.
+    The policy gets the features and the length of a request, the costs of its calls and the labels
+    that the feedback model reveals, and nothing else of the table.
 
-    A ``timeline`` says who asks when, and which models there are; without one a single SLA with
-    the specification's floor and budgets holds and the zoo stays. A change of the zoo holds from
-    the batch of its step on. ``watch`` is told every step and may look at the router.
+    Parameters
+    ----------
+    data
+        The table.
+    spec
+        Specification of the replay.
+    past
+        Labelled requests that the policy learns first, before those that ``spec.history`` takes
+        from the table.
+    timeline
+        SLAs, times and changes of the zoo. A change holds from the batch with its request on. None
+        for one SLA with the floor and the budgets of ``spec``, and the zoo of the table.
+    watch
+        Called after each request with its number and the router.
 
     Raises
     ------
@@ -114,14 +130,14 @@ def replay(
         If the specification or the timeline breaks a rule.
     """
     rows_before, stream = stream_rows(data, spec)
-    told = _alone(spec) if timeline is None else _checked(timeline, data, stream)
+    timeline = _alone(spec) if timeline is None else _checked(timeline, data, stream)
     policy = build_policy(data, spec)
     encoder = GivenFeatures(data.features.shape[1], data.encoder)
-    zoo = told.zoos.get(0, data.zoo)
+    zoo = timeline.zoos.get(0, data.zoo)
     router = Router(
         zoo,
         policy,
-        told.slas,
+        timeline.slas,
         encoder=encoder,
         seed=spec.seed,
         clock=_no_clock,
@@ -131,26 +147,26 @@ def replay(
         policy.warm_start(past)
     if len(rows_before):
         policy.warm_start(history_of(data, rows_before))
-    world = Environment(data, spec, router)
+    environment = Environment(data, spec, router)
     run = _empty_run(spec, stream)
     clock = time.perf_counter
     for first in range(0, len(stream), policy.batch):
         rows = stream[first : first + policy.batch].tolist()
-        at = told.at[first] if told.at else float(first)
+        at = timeline.at[first] if timeline.at else float(first)
         for step in range(first, first + len(rows)):
-            if step and step in told.zoos:
-                router.change_zoo(told.zoos[step], at=at)
+            if step and step in timeline.zoos:
+                router.change_zoo(timeline.zoos[step], at=at)
         started = clock()
         floors = spec.floors[first : first + len(rows)] or repeat(None)
-        slas = told.sla[first : first + len(rows)] or repeat(None)
+        slas = timeline.sla[first : first + len(rows)] or repeat(None)
         asked = zip(rows, floors, slas, strict=False)
-        requests = [world.request(row, floor, sla, at) for row, floor, sla in asked]
+        requests = [environment.request(row, floor, sla, at) for row, floor, sla in asked]
         decisions = router.decide(requests, at=at)
         share = (clock() - started) / len(rows)
         for step, (row, decision) in enumerate(zip(rows, decisions, strict=True), start=first):
             run.seconds[step] = share
             started = clock()
-            world.answer(run, step, row, decision)
+            environment.answer(run, step, row, decision)
             run.learn_seconds[step] = clock() - started
             if watch is not None:
                 watch(step, router)
@@ -163,7 +179,7 @@ def _no_clock() -> float:
 
 
 def _alone(spec: Spec) -> Timeline:
-    """One SLA with what the specification promises."""
+    """Timeline of one SLA with the floor and the budgets of a specification."""
     budget = None
     if spec.budgets or spec.total_budget is not None:
         budget = Budget(total=spec.total_budget, per_model=spec.budgets)
@@ -199,7 +215,7 @@ def _empty_run(spec: Spec, stream: NDArray[np.int64]) -> Run:
 
 
 def history_of(data: ReplayData, rows: NDArray[np.int64] | None = None) -> History:
-    """Labelled requests as policies learn from them; all rows by default."""
+    """Return rows of a table as a history; all rows by default."""
     chosen = slice(None) if rows is None else rows
     return History(
         features=list(data.features[chosen]),

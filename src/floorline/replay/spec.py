@@ -1,4 +1,4 @@
-"""What to replay, and what came of it."""
+"""Specification of a replay, and its record."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from floorline.zoo import Zoo
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """What to replay; together with the data it determines the result to the last bit.
+    """Specification of a replay; together with the data it determines the result exactly.
 
     Parameters
     ----------
     policy, parameters
         Name of the policy and arguments of its constructor.
     floor
-        τ of the stream's SLA.
+        Floor τ of the stream's SLA.
     floors
-        τ of each request instead, one for every request of the stream; empty for the SLA's.
+        Floor of each request instead, one for every request of the stream; empty for the SLA's.
     feedback
         Text of a ``FeedbackModel``.
     seed
-        Of the order of requests, of the policy's draws and of the feedback.
+        Seed of the order of requests, of the policy's draws and of the feedback.
     history
-        Share of the rows that is split off as labelled history before the stream starts.
+        Share of the rows that the policy learns as labelled history before the stream.
     horizon
         Number of requests; None for all that remain.
     ordered
-        Whether rows come in the table's order, the history first, instead of shuffled by the seed.
+        Whether rows come in the table's order, the history first. Otherwise the seed shuffles
+        them.
     budgets, total_budget
-        Most that calls may cost over the stream, per model and in all. A call whose real cost does
-        not fit is refused and its request lost, as under a provider's hard cap.
+        Budget of each model by name, and of all models together, over the stream. A call whose real
+        cost does not fit is refused and its request lost, as with a hard limit of a provider.
     judge_rate, judge_cost
-        Share of responses that a judge, who knows the table, labels where users do not at once,
-        and what each such label costs.
+        Share of the responses without a label at once that a judge labels, correctly, and the cost
+        of each such label.
     """
 
     policy: str
@@ -58,19 +59,19 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class Timeline(NamedTuple):
-    """What a stream consists of beside its rows: promises, times and changes of the zoo.
+    """SLAs, times and changes of the zoo over a stream.
 
-    Parameters
+    Attributes
     ----------
     slas
-        Promises that one router keeps.
+        SLAs of the router.
     sla
-        Name of every request's SLA; empty for the first one.
+        Name of the SLA of each request; empty for the first SLA.
     at
-        Time of every request in seconds; empty for its number.
+        Time of each request in seconds; empty for its number.
     zoos
-        Step → models and prices from this request on. Models of the table that are not in it
-        cannot serve.
+        Models and prices that hold from a request on, by its number. Models of the table that are
+        not among them cannot serve.
     """
 
     slas: tuple[SLA, ...]
@@ -80,13 +81,26 @@ class Timeline(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What happened, request by request; arrays (T,).
+    """Record of a replay; arrays (T,) over its requests.
 
-    ``row`` is the table's row, ``model`` the served position (−1 if the request was declined or
-    lost), ``satisfied`` its true label (0 if lost),
-    ``cost`` the bill of all calls of the request, ``served_cost`` that of the served one alone,
-    ``labels`` the number of labels revealed for it (at once or later), ``seconds`` the time that
-    the decision took and ``learn_seconds`` what folding its outcomes and feedback took.
+    Attributes
+    ----------
+    spec
+        The specification.
+    row
+        Row of the table.
+    model
+        Position of the served model; −1 if the request was declined or lost.
+    explored
+        Whether the policy explored.
+    satisfied
+        True label of the served response; 0 if there is none.
+    cost, served_cost
+        Cost of all calls and labels of the request, and of the served call only.
+    labels
+        Number of labels revealed, at once or later.
+    seconds, learn_seconds
+        Time of the decision, and of folding its outcomes and feedback.
     """
 
     spec: Spec

@@ -1,1 +1,1 @@
-"""The state of a router: a fold over one event log."""
+"""State of a router: a deterministic fold over one event log."""

@@ -1,4 +1,4 @@
-"""Which models may serve a request: capabilities, promises, latency ceilings and budgets."""
+"""Which models may serve a request: capabilities, SLAs, latency ceilings and budgets."""
 
 from __future__ import annotations
 
@@ -17,12 +17,23 @@ Mask = NDArray[np.bool_]
 def able(
     fold: Fold, promise: SLA, tokens: int, needs: Iterable[str], exclude: Iterable[str]
 ) -> Mask | None:
-    """Mask (M,) of models that can serve and that the SLA lets serve; None when all may.
+    """Return the mask (M,) of the models that can serve and that the SLA allows; None if all are.
+
+    Parameters
+    ----------
+    fold
+        State of the router.
+    promise
+        SLA of the request.
+    tokens
+        Number of tokens of the request.
+    needs, exclude
+        Capabilities that a model must have; names of models that must not serve.
 
     Raises
     ------
     InvalidInput
-        If no model may.
+        If no model may serve.
     """
     zoo = fold.zoo_
     bounded = promise.models is not None or promise.max_latency is not None
@@ -36,7 +47,7 @@ def able(
         fits = fits & np.array([name in promise.models for name in zoo.names])
     if promise.max_latency is not None:
         slow = [fold.mean_latency(name) > promise.max_latency for name in zoo.names]
-        # A ceiling that nothing meets is no reason to refuse service.
+        # If no model meets the ceiling, all of them may serve: refusing would be worse.
         quick = fits & ~np.array(slow)
         fits = quick if quick.any() else fits
     if not fits.any():
@@ -45,7 +56,17 @@ def able(
 
 
 def affordable(fold: Fold, promise: SLA, tokens: int, allowed: Mask | None, at: float) -> Mask:
-    """Mask (M,) of allowed models whose expected cost fits into what is left of the budget."""
+    """Return the mask (M,) of the allowed models whose estimated cost fits into the budget's rest.
+
+    Parameters
+    ----------
+    fold, promise, tokens
+        As for ``able``.
+    allowed
+        Mask (M,) of the allowed models; None for all.
+    at
+        Time in seconds.
+    """
     cost = fold.policy_.expected_cost(tokens)
     if cost is None:
         cost = fold.zoo_.typical_costs
@@ -56,9 +77,23 @@ def affordable(fold: Fold, promise: SLA, tokens: int, allowed: Mask | None, at: 
 def within_budget(
     fold: Fold, called: tuple[int, ...], cost: NDArray[np.float64], promise: SLA, at: float
 ) -> tuple[int, ...]:
-    """Leave out calls that the budget does not hold beside the ones before them.
+    """Return the calls that fit into the rest of the budget together with those before them.
 
-    Nothing is left if the first, whose answer would be served, does not fit.
+    Parameters
+    ----------
+    fold, promise
+        As for ``able``.
+    called
+        Positions of the models to call, the served one first.
+    cost
+        Estimated cost (M,) of one call to each model.
+    at
+        Time in seconds.
+
+    Returns
+    -------
+    tuple of int
+        The calls that fit; none if the served model's call does not fit.
     """
     ledger = fold.ledgers_[promise.name]
     left, total = ledger.left(promise, fold.zoo_, at), ledger.total_left(promise, at)

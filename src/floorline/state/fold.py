@@ -1,6 +1,6 @@
-"""The state of a router: a deterministic fold over its events.
+"""State of a router: a deterministic fold over its events.
 
-Serving, replay and recovery all go through ``Fold.apply``; there is no other way to change state.
+Serving, replay and recovery all use ``Fold.apply``; nothing else changes the state.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from floorline.zoo import Zoo
 _E = TypeVar("_E", Decision, ZooChange, SlaChange)
 
 Find = Callable[[list[str]], Mapping[str, Decision]]
-"""Looks decisions up by their ids, in a log; those it lacks it leaves out."""
+"""Finds decisions in a log by a list of their ids; unknown ids are left out."""
 
 
 class DecisionRecord(NamedTuple):
@@ -76,17 +76,35 @@ class RememberedDecision(msgspec.Struct):
 
 
 class Fold(Stateful):
-    """Everything a router knows, as a function of the events so far.
+    """Everything that a router knows, as a function of the events so far.
 
     Parameters
     ----------
     policy
-        Started by the fold; do not share it between folds.
+        The policy; the fold starts it, and no other fold uses it.
     zoo, slas, dim
-        Models, promises and length of the feature vectors at the beginning.
+        Models and SLAs at the beginning, and length of the feature vectors.
     memory
-        Number of decisions that are remembered for late outcomes and feedback, and of
-        conversations whose model is.
+        Number of latest decisions that outcomes and feedback can still come for.
+
+    Attributes
+    ----------
+    events_, decisions_ : int
+        Number of events, and number of the last decision.
+    zoo_, slas_
+        Models and SLAs that hold now.
+    ledgers_ : dict of str to Ledger
+        Spending and labels by SLA name.
+    records_ : OrderedDict of str to RememberedDecision
+        Remembered decisions by id, oldest first.
+    sessions_ : Sessions
+        Model of each conversation.
+    warm_starts_ : list of str
+        Digests of the histories that the policy learned.
+    latency_ : dict of str to list of float
+        By model name: number of outcomes with a latency, and their sum in seconds.
+    policy_ : Policy
+        The policy.
     """
 
     def __init__(
@@ -99,23 +117,22 @@ class Fold(Stateful):
         self.zoo_ = zoo
         self.slas_ = {sla.name: sla for sla in slas}
         self.ledgers_ = {name: Ledger() for name in self.slas_}
-        # A plain dict finds its oldest entry ever more slowly while old ones are taken out.
+        # A plain dict takes longer to find its first entry after each entry removed from its start.
         self.records_: OrderedDict[str, RememberedDecision] = OrderedDict()
         self.sessions_ = Sessions()
-        # Digests of the histories that the policy learned.
         self.warm_starts_: list[str] = []
-        # Per model: number of outcomes with a latency, and their sum in seconds.
         self.latency_: dict[str, list[float]] = {}
         self.policy_ = policy
         policy.start(zoo, self.slas_, dim)
 
     def apply(self, event: Event) -> bool:
-        """Fold one event; False if it changed nothing (a repetition of what is known).
+        """Fold one event; False if it changed nothing because its content is known already.
 
         Raises
         ------
         UnknownDecision
-            If it belongs to a decision that never was or was forgotten; nothing changes then.
+            If it belongs to a decision that is not, or no longer, remembered; nothing changes
+            then.
         """
         if isinstance(event, Decision):
             changed = self._decision(event)
@@ -137,12 +154,12 @@ class Fold(Stateful):
         return changed
 
     def record(self, decision: str) -> RememberedDecision:
-        """Return what is remembered of a decision.
+        """Return the state of a remembered decision.
 
         Raises
         ------
         UnknownDecision
-            If nothing is.
+            If it is not, or no longer, remembered.
         """
         try:
             return self.records_[decision]
@@ -168,7 +185,7 @@ class Fold(Stateful):
             raise InvalidInput("sla", name, "name one of: " + ", ".join(self.slas_)) from None
 
     def mean_latency(self, model: str) -> float:
-        """Mean latency of a model in seconds; 0 while none was seen."""
+        """Mean latency of a model in seconds; 0 until one is measured."""
         count, total = self.latency_.get(model, (0.0, 0.0))
         return total / count if count else 0.0
 
@@ -183,7 +200,7 @@ class Fold(Stateful):
             return True
         ledger = self.ledgers_[event.sla]
         ledger.renew(self.slas_[event.sla], event.at)
-        # A request whose call failed is still one request.
+        # A request whose call failed, and the one in its place, count as one.
         ledger.requests_ += not event.after
         ledger.explored_ += event.explored
         ledger.declined_ += event.declined
@@ -210,7 +227,7 @@ class Fold(Stateful):
         record = self.records_.pop(decision)
         ledger = self._ledger(record.decision)
         if ledger is not None:
-            # The calls were made all the same: their estimates stay charged.
+            # Their outcomes can no longer come: the calls stay charged at their estimates.
             for name, expected in record.reserved.items():
                 ledger.settle(name, reserved=expected, real=expected)
 
@@ -234,7 +251,7 @@ class Fold(Stateful):
         decision, previous = record.decision, record.scores.get(event.model)
         score = float(event.score)
         if event.key:
-            # The same message once more, perhaps after another that corrected it.
+            # The same message again, possibly after another one that corrected it.
             if event.key in record.keys:
                 return False
             record.keys.append(event.key)
@@ -263,9 +280,10 @@ class Fold(Stateful):
         return True
 
     def _ledger(self, decision: Decision) -> Ledger | None:
-        """Ledger that a decision was charged to; None if its promise was withdrawn since."""
+        """Ledger that a decision was charged to; None if its SLA was removed since."""
         ledger = self.ledgers_.get(decision.sla)
-        # The same name promised anew starts from nothing, whatever is still on its way.
+        # An SLA that was removed and added again has a new ledger, which earlier decisions do not
+        # belong to.
         return None if ledger is None or decision.seq <= ledger.since_ else ledger
 
     def _sla(self, event: SlaChange) -> bool:
@@ -286,8 +304,8 @@ class Fold(Stateful):
     def snapshot(self, *, decisions: bool = True) -> State:
         """Copy the whole state, events in their serialised form.
 
-        Without ``decisions`` only the ids of remembered ones are written; ``restore`` then finds
-        them in the log.
+        Without ``decisions`` the remembered ones are named by their ids only; ``restore`` then
+        finds them in the log.
         """
         state = {name: copy_out(getattr(self, name)) for name in self._plain_names()}
         state["zoo_"] = encode_event(ZooChange(zoo=self.zoo_))
@@ -304,9 +322,9 @@ class Fold(Stateful):
         return state
 
     def restore(self, state: State, find: Find | None = None) -> None:
-        """Take over a state; the policy is started anew for the models and SLAs of that state.
+        """Take over a state; the policy starts again with the models and SLAs of that state.
 
-        ``find`` looks up decisions that the state names by their ids only.
+        ``find`` finds the decisions that the state names by their ids only.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A judge: somebody, often a model, who labels a share of the responses that users do not."""
+"""Judges: label a share of the responses, at a stated cost; often a judge is a model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from floorline.events import Decision
 
 
 class Judge(msgspec.Struct, frozen=True):
-    """Labels responses at a stated rate and cost.
+    """Source of labels with a rate and a cost.
 
     Parameters
     ----------
     score
-        Called with the decision and the response; answers 0 to 1.
+        Function of the decision and the response that returns a score from 0 to 1.
     rate
-        Share of responses it is asked about, drawn independently of everything else, so that its
-        labels are as representative as users' are assumed to be.
+        Share of responses that are judged. They are drawn independently of everything else, so
+        that the judge's labels are representative.
     cost
-        Of one label, in the zoo's unit; charged to the SLA.
+        Cost of one label in the zoo's cost unit; it is charged to the SLA.
+
+    Raises
+    ------
+    InvalidInput
+        If the rate is not in [0, 1] or the cost is negative.
     """
 
     score: Callable[[Decision, str], float]
