@@ -91,7 +91,7 @@ class Environment:
         )
 
     def answer(self, run: Run, step: int, row: int, decision: Decision) -> None:
-        """Call the models of a decision and reveal the labels that are due; record both in ``run``."""
+        """Call the models of a decision, reveal the labels that are due, and record both."""
         data, router = self.data, self.router
         self.row = row
         # Positions in the table; the zoo may have fewer models now.

@@ -51,7 +51,7 @@ def stream_rows(data: ReplayData, spec: Spec) -> tuple[NDArray[np.int64], NDArra
 def build_policy(data: ReplayData, spec: Spec) -> Policy:
     """Build the policy, and tell it what its ``knows`` states and nothing else.
 
-    A policy with a ``horizon`` is timeline the number of requests, unless the specification has one.
+    A policy with a ``horizon`` is told the number of requests, unless ``spec`` states one.
     The parameter ``checkpoint`` is the folder of a trained network; it is read here, because
     policies read no files.
     """
