@@ -106,7 +106,7 @@ def spendable(data, budget):
     return bool((share * cost).sum() >= 0.999 * total)
 
 
-def measure(data, cell, seed):
+def measure(data, cell, seed, **parameters):
     ground, (capped, floored) = GROUNDS[cell.ground], KINDS[cell.kind]
     floor = ground.floor if floored else 0.0
     with threadpool_limits(1):
@@ -123,7 +123,9 @@ def measure(data, cell, seed):
         number = np.floor(np.array(scene.timeline.at)).astype(int)
         horizon = max(1, round(cell.guess * (number == 0).sum()))
         past = scene.history(ground.history) if ground.history else None
-        run = replay_scenario(scene, "primal_dual", seed=seed, past=past, horizon=horizon)
+        run = replay_scenario(
+            scene, "primal_dual", seed=seed, past=past, horizon=horizon, **parameters
+        )
     return Found(
         periods(scene, run),
         [
