@@ -7,7 +7,7 @@ NAME …]`` replays and appends to a file of results, from which a run that was 
 Grounds: *floors* are the MESS+ logs at their published floors, and RouterBench, medmcqa and
 llmrouter (3,000 requests) at three floors between the cheapest and the best model, at φ = 1 and .2;
 the others exercise parts that these do not: *warm* (a history), *drift* and *joins* (quality that
-changes, a model that joins), *complaints*, *several* (SLAs), *guarded* and *budgets*. Every run gives
+changes, a model that joins), *complaints*, *several* (SLAs), *guarded* and *budgets*. A run gives
 whether the floor was met (under budgets: the share of periods that were spent to within 2 %) and a
 cost over the static mix (under budgets: the satisfaction of the prompt-less fill over ours).
 Differences are taken run by run against the default on the same stream; the error is the standard
@@ -45,7 +45,7 @@ BETWEEN = (0.25, 0.5, 0.75)
 """Floors of tables without published ones, as shares of the way from the cheapest model's mean
 quality to the best one's."""
 LONGEST = 3000
-ESTIMATOR = {"rank": 64, "shared": 10.0, "own": 300.0, "prior_weight": 2.0, "drift": 1e-7}
+ESTIMATOR = {"rank": 64, "shared": 10.0, "own": 300.0, "prior_weight": 2.0}
 """Defaults of ``SharedDifficulty``, whose constants are varied too."""
 DRIFTS = {
     "drop": partial(scenes.quality, share=-0.4),
@@ -97,7 +97,6 @@ def variants(only=()):
         for change, factor in (("halved", 0.5), ("doubled", 2.0)):
             number = round(value * factor) if isinstance(value, int) else value * factor
             found.append(Variant(f"SharedDifficulty.{name}", change, number))
-    found.append(Variant("SharedDifficulty.drift", "off", 0.0))
     return [v for v in found if not (only and v.name) or v.name in only]
 
 

@@ -62,7 +62,7 @@ def test_one_label_after_the_other_comes_close_to_the_exact_solution():
     labels = labels_of(x)
     exact = SharedDifficulty(DIM, NAMES)
     exact.learn_many(x, labels)
-    online = taught(x, labels, own=exact.strength_, drift=0.0)
+    online = taught(x, labels, own=exact.strength_)
     off = [np.abs(online.predict_one(z) - exact.predict_one(z)).max() for z in requests(200, 1)]
     assert np.mean(off) < 0.03
 
@@ -142,14 +142,6 @@ def test_a_model_that_joins_starts_as_good_as_the_others_and_shares_their_diffic
     assert after[0] - found[0] > 3 * (after[1] - found[1])
 
 
-def test_a_drop_of_quality_is_followed():
-    x = requests(3000)
-    estimator = SharedDifficulty(DIM, NAMES, drift=1e-4)
-    for step, request in enumerate(x):
-        estimator.learn_one(request, 0, float(step < 2000))
-    assert np.mean([estimator.predict_one(z)[0] for z in x[:100]]) < 0.1
-
-
 def test_a_known_change_moves_the_mean_at_once_and_makes_it_uncertain():
     x = requests(600)
     estimator = taught(x, labels_of(x))
@@ -163,7 +155,7 @@ def test_a_known_change_moves_the_mean_at_once_and_makes_it_uncertain():
 
 def test_a_label_of_weight_two_counts_as_two_labels():
     x = requests(1)[0]
-    once, twice = SharedDifficulty(DIM, NAMES, drift=0.0), SharedDifficulty(DIM, NAMES, drift=0.0)
+    once, twice = SharedDifficulty(DIM, NAMES), SharedDifficulty(DIM, NAMES)
     once.learn_one(x, 0, 1.0, weight=2.0)
     for _ in range(2):
         twice.learn_one(x, 0, 1.0)

@@ -1,4 +1,4 @@
-"""How hard is the request, and which model minds: one Bayesian linear regression for all models."""
+"""Bayesian linear regression of satisfaction, with a difficulty of requests that models share."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Floats = NDArray[np.float64]
 _STRENGTHS = (30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Penalties of the models' own weights that a history may choose from."""
 
-_COST_PENALTY = 10.0
 _FOLDS = 5
+"""Folds of the cross-validation; Hastie, Tibshirani, Friedman recommend five or ten."""
 
 
 class _Moments(NamedTuple):
@@ -67,13 +67,11 @@ class SharedDifficulty(QualityEstimator):
     rank
         Length k of the sketch.
     shared, own
-        Number of labels of length-one features that the priors of u and of each v_m are worth.
+        Number of labels of length-one features that the priors of u and of each v_m are worth; the
+        weights of costs are held back like u.
     prior, prior_weight
         Mean satisfaction assumed of a model without labels, and the number of labels it is worth.
         A model that joins others is assumed to be as good as they are on average instead.
-    drift
-        Variance, relative to that of a label, that a model's mean gains with each of its labels:
-        the mean of a model follows roughly its last 1/√drift labels.
 
     Examples
     --------
@@ -99,7 +97,6 @@ class SharedDifficulty(QualityEstimator):
         own: float = 300.0,
         prior: float = 0.5,
         prior_weight: float = 2.0,
-        drift: float = 1e-7,
     ) -> None:
         self.dim = int(check_number("SharedDifficulty.dim", dim, low=1, fix="give 1 or more"))
         self.rank = int(check_number("SharedDifficulty.rank", rank, low=1, fix="give 1 or more"))
@@ -110,7 +107,6 @@ class SharedDifficulty(QualityEstimator):
         self.prior_weight = check_number(
             "SharedDifficulty.prior_weight", prior_weight, low=1e-6, fix=fix
         )
-        self.drift = check_number("SharedDifficulty.drift", drift, low=0, high=1, fix="give 0 to 1")
         self._sketch = Sketch(self.dim, self.rank)
         width, count = self._sketch.length, len(models)
         self.models_ = list(models)
@@ -148,7 +144,6 @@ class SharedDifficulty(QualityEstimator):
         own += (error / spread) * own_reach
         self.shared_cov_ -= _outer(reach / spread, reach)
         cov -= _outer(own_reach / spread, own_reach)
-        cov[0, 0] += self.drift
         self.labels_ += 1
 
     def shift(self, model: int, by: float, labels: float) -> None:
@@ -200,7 +195,7 @@ class SharedDifficulty(QualityEstimator):
 
     def _learn_costs(self, z: Floats, paid: Floats) -> None:
         for model in np.flatnonzero((~np.isnan(paid)).any(axis=0)):
-            self.cost_[model] = _ridge(z, paid[:, model])
+            self.cost_[model] = _ridge(z, paid[:, model], self.shared)
 
     def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' weights; a new one starts as good as the others are on average."""
@@ -300,12 +295,12 @@ def _contrast_errors(residuals: Floats) -> Floats:
     return np.asarray((np.where(known, values - centre, 0.0) ** 2).sum(axis=1))
 
 
-def _ridge(z: Floats, cost: Floats) -> Floats:
+def _ridge(z: Floats, cost: Floats, shared: float) -> Floats:
     """(k + 1,) weights of a model's costs, fitted in units of their mean."""
     known = ~np.isnan(cost)
     phi = np.column_stack([np.ones(known.sum()), z[known]])
     unit = float(cost[known].mean()) or 1.0
-    penalty = np.full(phi.shape[1], _COST_PENALTY)
+    penalty = np.full(phi.shape[1], shared)
     penalty[0] = 1e-9
     weights = np.linalg.solve(phi.T @ phi + np.diag(penalty), phi.T @ (cost[known] / unit))
     return np.asarray(unit * weights)

@@ -25,13 +25,6 @@ def labels(rng, share):
     return float(rng.random() < share)
 
 
-def age(policy, requests):
-    for _ in range(requests):
-        weights = policy.detector_.decay(policy.posterior_.labels_)
-        if weights is not None:
-            policy.posterior_.decay(weights)
-
-
 def test_a_model_that_gets_other_requests_than_before_has_not_changed(build):
     rng = np.random.default_rng(0)
     blind, informed = build(), build()
@@ -63,23 +56,17 @@ def test_predictions_that_are_always_a_little_off_are_no_change(build):
     assert policy.changes_detected == 0
 
 
-def test_only_labels_of_models_that_changed_decay(build):
+def test_only_models_that_changed_are_uncertain_until_they_are_known_again(build):
     rng, policy = np.random.default_rng(3), build()
     posterior, detector = policy.posterior_, policy.detector_
     for number in range(600):
         policy._learn_mean(0, labels(rng, 0.8), None)
         policy._learn_mean(1, labels(rng, 0.9 if number < 500 else 0.3), None)
     assert policy.changes_detected == 1
-    sd, kept = posterior.sd_.copy(), posterior.labels_.copy()
-    age(policy, 1500)
-    assert posterior.labels_[0] == kept[0]
-    assert posterior.sd_[1] > 2.0 * sd[1]
-    assert posterior.labels_[1] < 0.1 * kept[1]
-    assert detector.uncertain_.tolist() == [0.0, 1.0]
-    for _ in range(250):
+    assert detector.uncertain(posterior.labels_).tolist() == [0.0, 1.0]
+    for _ in range(300):
         policy._learn_mean(1, labels(rng, 0.3), None)
-        age(policy, 1)
-    assert detector.uncertain_.tolist() == [0.0, 0.0]
+    assert detector.uncertain(posterior.labels_).tolist() == [0.0, 0.0]
 
 
 def test_labels_before_a_change_are_forgotten_and_without_one_they_are_not(build):

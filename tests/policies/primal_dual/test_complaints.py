@@ -9,7 +9,7 @@ from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.quality_posterior import QualityPosterior
 from floorline.policies.primal_dual.surplus import SurplusEstimator
 
-CONFIG = PrimalDualConfig(complaints_to_detect=5, complaint_rate=0.5)
+CONFIG = PrimalDualConfig(informative_labels=5, complaint_rate=0.5)
 ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
 
 

@@ -59,6 +59,6 @@ def test_an_unknown_constant_is_refused_by_name():
 
 
 def test_the_fingerprint_of_a_snapshot_holds_every_constant():
-    one, other = PrimalDual(), PrimalDual(recent_labels=31)
+    one, other = PrimalDual(), PrimalDual(informative_labels=31)
     assert one.fingerprint != other.fingerprint
     assert one.fingerprint == PrimalDual(config=PrimalDualConfig()).fingerprint

@@ -47,7 +47,7 @@ def test_beyond_what_models_reach_the_price_is_at_its_ends():
 
 
 def test_it_follows_requests_that_change():
-    curve = PriceCurve(5.0, PrimalDualConfig(request_window=100))
+    curve = PriceCurve(5.0, PrimalDualConfig(correction_requests=100))
     cost = np.array([1.0, 5.0])
     for _ in range(500):
         curve.see(np.array([0.8, 0.9]), cost)
@@ -87,14 +87,3 @@ def test_a_restart_forgets_all_requests_and_takes_another_scale():
     assert curve.seen_ == 0
     assert curve.prices_[-1] == pytest.approx(10.0 * PriceCurve(1.0, CONFIG).prices_[-1])
     assert PriceCurve(0.0, CONFIG).price(0.5) > 0.0
-
-
-def test_requests_that_were_estimated_otherwise_count_for_few_of_those_to_come():
-    stubborn, open_minded = PriceCurve(1.0, CONFIG), PriceCurve(1.0, CONFIG)
-    for curve in (stubborn, open_minded):
-        curve.see_many(np.tile([0.3, 0.9], (1000, 1)), np.tile([0.1, 1.0], (1000, 1)))
-    open_minded.discount()
-    for curve in (stubborn, open_minded):
-        curve.see_many(np.tile([0.3, 0.5], (100, 1)), np.tile([0.1, 1.0], (100, 1)))
-    assert stubborn.mean_[-1] > 0.85
-    assert open_minded.mean_[-1] < 0.65

@@ -64,16 +64,6 @@ def test_adjusted_estimates_move_by_the_slopes_and_stay_probabilities():
     assert gate.adjust(np.array([0.95, 0.0]), np.array([1.0, 0.0])).tolist() == [1.0, 0.0]
 
 
-def test_no_request_is_decided_by_prompts_before_a_number_of_them_was_seen():
-    gate = PromptGate(["a", "b"], CONFIG)
-    gate.slopes_ = np.array([0.0, 1.0])
-    seen = []
-    for _ in range(60):
-        seen.append(gate.is_significant)
-        gate.see(np.array([0.5, 0.5]))
-    assert seen.index(True) == CONFIG.gate_min_requests
-
-
 def test_a_model_that_joins_is_predicted_as_the_others_on_average():
     gate = PromptGate(["a", "b"], CONFIG)
     for _ in range(100):

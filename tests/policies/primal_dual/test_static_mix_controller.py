@@ -10,7 +10,7 @@ from floorline.policies.primal_dual.quality_posterior import QualityPosterior
 from floorline.policies.primal_dual.static_mix_controller import StaticMixController, improvement
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
 
-CONFIG = PrimalDualConfig(optimism_sds=1.0, max_buffer_fraction=1.0)
+CONFIG = PrimalDualConfig(optimism_sds=1.0)
 SHORT, PLENTY = SurplusEstimate(-5.0, 0.0), SurplusEstimate(1e6, 0.0)
 
 
@@ -62,7 +62,7 @@ def test_the_shortcuts_change_no_choice(true, labels, floor):
     need, share = floor + 5.0 / 3000.0, 1.0 / (1.0 + CONFIG.half_optimism_label_rate)
     distances = [(m - need, share * sd) for m, sd in zip(mean, sds, strict=True)]
     gains = [
-        improvement(d, sd) if d >= -CONFIG.elimination_sds * sd else 0.0 for d, sd in distances
+        improvement(d, sd) if d >= -CONFIG.significance_sds * sd else 0.0 for d, sd in distances
     ]
     dear = [c / g if g > 0.0 else np.inf for c, g in zip(cost, gains, strict=True)]
     chosen = serve(posterior, cost, SHORT, floor=floor)

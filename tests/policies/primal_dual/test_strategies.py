@@ -61,8 +61,10 @@ def test_a_shortfall_raises_the_price_and_a_surplus_lowers_it(situation):
         for surplus in (-1e6, -30.0, 0.0, 60.0, 1e6)
     ]
     assert targets == sorted(targets, reverse=True)
-    assert targets[0] - 0.75 == pytest.approx(CONFIG.max_floor_correction)
-    assert 0.75 - targets[-1] == pytest.approx(CONFIG.max_floor_correction)
+    drift = surplus_drift_sd(situation.posterior, CONFIG)
+    assert targets[2] - 0.75 == pytest.approx(
+        CONFIG.target_surplus_sds * drift / CONFIG.correction_requests
+    )
 
 
 def test_a_model_that_joined_is_estimated_optimistically(situation):
@@ -115,4 +117,6 @@ def test_the_static_mix_serves_by_the_surplus(situation):
 
 def test_the_surplus_drifts_with_the_square_root_of_the_horizon():
     posterior = QualityPosterior(ZOO, 0.8, CONFIG)
-    assert surplus_drift_sd(posterior, CONFIG) == pytest.approx((0.16 * 1000 / 2) ** 0.5)
+    assert surplus_drift_sd(posterior, CONFIG) == pytest.approx(
+        (0.16 * CONFIG.correction_requests / 2) ** 0.5
+    )

@@ -33,8 +33,8 @@ def test_missing_labels_count_at_the_mean_of_what_is_known(models, seed):
     account.labels_ = rng.integers(0, 50, models).astype(float)
     account.sum_ = account.labels_ * rng.random(models)
     missing = np.maximum(account.served_ - account.labels_, 0.0)
-    weight = account.labels_ + CONFIG.pooled_labels
-    expected = (account.sum_ + CONFIG.pooled_labels * mean) / weight
+    weight = account.labels_ + CONFIG.informative_labels
+    expected = (account.sum_ + CONFIG.informative_labels * mean) / weight
     spread = 0.2 * (missing + missing**2 / weight).sum()
     surplus, error = account.surplus(mean, 0.2)
     assert surplus == pytest.approx((account.sum_ + missing * expected).sum(), abs=1e-9)
@@ -51,8 +51,8 @@ def test_wrong_means_bias_it_only_by_what_they_are_pooled_with():
             if rng.random() < 0.3:
                 account.label(number % 2, float(y))
         errors.append(account.surplus(np.array([0.3, 0.3]), 0.19)[0] - (true.sum() - 300.0))
-    # 60 labels, shrunk by 20 of a mean that is off by .45, leave a quarter of it in 280 responses.
-    assert np.mean(errors) == pytest.approx(-0.25 * 0.45 * 280, rel=0.1)
+    # 60 labels, shrunk by 30 of a mean that is off by .45, leave a third of it in 280 responses.
+    assert np.mean(errors) == pytest.approx(-30 / 90 * 0.45 * 280, rel=0.1)
 
 
 def test_a_label_that_comes_late_takes_the_place_of_the_expectation():
@@ -77,14 +77,15 @@ def test_models_that_left_are_settled_at_what_was_known_of_them():
     account.set_models(["b", "new"], np.array([1.0, 0.6]))
     after, _ = account.surplus(np.array([0.6, 0.5]), 0.2)
     assert account.served_.tolist() == [100.0, 0.0]
-    assert after == pytest.approx(before, abs=3.0)
+    # Shrunk to the mean before, at the mean of the labelled now.
+    assert after == pytest.approx(before, abs=5.0)
 
 
 def test_the_fallback_starts_outside_the_band_and_ends_at_the_target():
     account = SurplusEstimator(["only"], CONFIG)
     states = []
     for short in (5.0, 19.0, 21.0, 10.0, 1.0, -1.0, -15.0, -30.0, -5.0, 2.0):
-        account.watch(short, below=20.0, above=25.0)
+        account.watch(short, band=20.0)
         states.append(account.outside_band)
     assert states == [False, False, True, True, True, False, False, True, True, False]
 
@@ -98,7 +99,7 @@ def test_a_guarded_sla_keeps_the_surplus_that_proves_its_floor():
             account.label(0, 1.0)
             account.prove(0.95)
     labels = float(account.proof_[1])
-    assert labels >= 100.0 - CONFIG.guard_refresh_labels
+    assert labels >= 100.0 - CONFIG.informative_labels
     expected = guard_surplus(0.8, labels, confidence=0.95) * 400 / labels
     assert account.proof == pytest.approx(expected)
 

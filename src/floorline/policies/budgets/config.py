@@ -30,28 +30,6 @@ class PacingConfig(Config, frozen=True, kw_only=True):
             low=1.0,
         ),
     ] = 500
-    price_search_factor: Annotated[
-        float,
-        Constant(
-            "1",
-            "Factor around the last shared price within which the next one is searched.",
-            _PACING,
-            low=1.0,
-        ),
-    ] = 1.2
-    price_search_halvings: Annotated[
-        int,
-        Constant("1", "Halvings of that range per step.", _PACING, low=1.0),
-    ] = 4
-    price_step_requests: Annotated[
-        int,
-        Constant(
-            "requests",
-            "Requests between steps of the prices.",
-            "a step takes most of the time of pacing",
-            low=1.0,
-        ),
-    ] = 2
     spending_lead_share: Annotated[
         float,
         Constant(
@@ -64,8 +42,23 @@ class PacingConfig(Config, frozen=True, kw_only=True):
     ] = 0.05
     spending_lead_calls: Annotated[
         float,
-        Constant("calls", "The same in calls, for small budgets.", _PACING, off=0.0),
+        Constant(
+            "calls",
+            "The same in calls, so that a small budget is not withheld from its first requests.",
+            "a budget of three calls may be spent at once",
+            off=0.0,
+        ),
     ] = 3.0
+    forecast_prior_requests: Annotated[
+        float,
+        Constant(
+            "requests",
+            "Requests that an even profile of a period, and the level of the last period, are "
+            "worth before any was seen.",
+            _PACING,
+            low=1e-6,
+        ),
+    ] = 20.0
     forecast_bins: Annotated[
         int,
         Constant(
@@ -75,49 +68,14 @@ class PacingConfig(Config, frozen=True, kw_only=True):
             low=1.0,
         ),
     ] = 48
-    forecast_prior_requests: Annotated[
-        float,
-        Constant(
-            "requests",
-            "Requests that an even profile counts for before any was seen.",
-            _PACING,
-            low=1e-6,
-        ),
-    ] = 24.0
-    forecast_profile_decay: Annotated[
+    forecast_forgetting: Annotated[
         float,
         Constant(
             "share",
-            "Share of what is known of the profile that still counts a period later.",
-            _PACING,
+            "What is forgotten: of the profile per period, and of the level over this share of a "
+            "period's requests.",
+            "several constants became one; chosen on bench_constants.py, seeds 0 to 2",
+            low=1e-6,
             high=1.0,
-            off=1.0,
-        ),
-    ] = 0.6
-    forecast_level_prior_requests: Annotated[
-        float,
-        Constant(
-            "requests",
-            "Requests by which the level of the last period counts beside this one's own.",
-            _PACING,
-            low=1e-6,
-        ),
-    ] = 20.0
-    forecast_memory_share: Annotated[
-        float,
-        Constant(
-            "share of a period's requests",
-            "Requests after which earlier ones say little of the present level.",
-            _PACING,
-            low=1e-6,
         ),
     ] = 0.25
-    forecast_caution_sds: Annotated[
-        float,
-        Constant(
-            "standard deviations",
-            "By how much too few requests are forecast: money left over cannot be spent later.",
-            _PACING,
-            off=0.0,
-        ),
-    ] = 1.0

@@ -8,6 +8,7 @@ next request's step goes on from there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -122,7 +123,8 @@ class Pacing(Stateful):
             return
         self.window_.add(value, decision.cost_estimates)
         ended = tracker.period_ is None and self.to_come_ < 1.0
-        if not ended and self.requests_ % self.config.price_step_requests == 0:
+        # With several budgets, spending responds to one price before the next one is set.
+        if not ended and self.requests_ % self._turns == 0:
             self._step()
 
     def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
@@ -178,11 +180,16 @@ class Pacing(Stateful):
         share = len(self.window_) / max(1.0, self.to_come_)
         return share * self.tracker_.left(), share * self.tracker_.total_left()
 
+    @property
+    def _turns(self) -> int:
+        """Number of budgets, whose prices are set in turn."""
+        own = int(np.isfinite(self.tracker_.budgets).sum())
+        return own + int(self.tracker_.total_ < np.inf)
+
     def _step(self) -> None:
         """Set one of the prices to its optimum, given the others."""
         bounded = np.isfinite(self.tracker_.budgets)
-        turns = int(bounded.sum()) + int(self.tracker_.total_ < np.inf)
-        turn, self.turn_ = self.turn_ % turns, self.turn_ + 1
+        turn, self.turn_ = self.turn_ % self._turns, self.turn_ + 1
         left, total = self._due()
         if turn == bounded.sum():
             self.shared_ = self._shared_price(total)
@@ -205,18 +212,19 @@ class Pacing(Stateful):
         return max(0.0, float(most[order[fitting]])) if fitting < len(order) else 0.0
 
     def _shared_price(self, budget: float) -> float:
-        """Price nearer to where all that would then be served costs the total budget."""
-        factor = self.config.price_search_factor
-        low, high = self.shared_ / factor, self.shared_ * factor
-        if self.shared_ == 0.0 or self._bill(high) > budget:
-            if self._bill(0.0) <= budget:
-                return 0.0
-            low, high = high, max(high, self._highest_price())
-        elif self._bill(low) <= budget:
-            if self._bill(0.0) <= budget:
-                return 0.0
-            low, high = 0.0, low
-        for _ in range(self.config.price_search_halvings):
+        """Price nearer to where all that would then be served costs the total budget.
+
+        It at most doubles or halves in a step, and is as exact as n predictions are, to 1/√n.
+        """
+        if self._bill(0.0) <= budget:
+            return 0.0
+        if self.shared_ == 0.0:
+            low, high = 0.0, self._highest_price()
+        elif self._bill(self.shared_) > budget:
+            low, high = self.shared_, 2.0 * self.shared_
+        else:
+            low, high = 0.5 * self.shared_, self.shared_
+        for _ in range(math.ceil(0.5 * math.log2(len(self.window_) + 1))):
             middle = 0.5 * (low + high)
             low, high = (middle, high) if self._bill(middle) > budget else (low, middle)
         return high

@@ -32,8 +32,8 @@ class ChangeDetector(Stateful):
     its prompt predicted, less the long-run error of such predictions. A model that is given other
     requests than before has not changed then.
 
-    A model that changed once may change back. So the weight of its labels decays from then on,
-    until labels come faster than they decay (``changed_model_known_labels``).
+    A model that changed once may change back. So its labels lose weight with every request from
+    then on, until there are enough (``memory_labels``) to know it again.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class ChangeDetector(Stateful):
     ----------
     changes_
         Number of changes so far.
-    uncertain_
-        (M,) 1 for models that changed or joined and are not known well yet, 0 for others.
+    renewed_
+        (M,) 1 for models that changed or joined, 0 for others.
 
     References
     ----------
@@ -77,9 +77,8 @@ class ChangeDetector(Stateful):
         self.predicted_ = np.zeros(count)
         # (M, 2) sums of the test, downwards and upwards.
         self.sums_ = np.zeros((count, 2))
-        self.uncertain_ = np.zeros(count)
+        self.renewed_ = np.zeros(count)
         self.changes_ = 0
-        self.requests_ = 0
 
     def observe(
         self, model: int, y: float, *, labels: float, total: float, predicted: float | None = None
@@ -96,17 +95,16 @@ class ChangeDetector(Stateful):
             What its prompt predicted, where prompts decide which model serves; else None.
         """
         config = self.config
-        recent = 1.0 / config.recent_labels
+        recent = 1.0 / config.informative_labels
         share = max(1.0 / labels, recent) if labels else 1.0
         self.latest_[model] += share * (y - self.latest_[model])
         if predicted is None:
             expected = total / max(labels, 1.0)
-            spread = max(expected * (1.0 - expected), config.min_label_variance)
         else:
             # Winner's curse: labels of a model chosen by its estimate average below it.
             expected = predicted + self._winners_curse(model, y - predicted)
-            spread = max(expected * (1.0 - expected), config.change_min_variance)
-        if labels < config.recent_labels:
+        spread = max(expected * (1.0 - expected), config.min_label_variance)
+        if labels < config.informative_labels:
             return None
         residual = (y - expected) / spread**0.5
         slack = config.change_slack_sds + labels**-0.5
@@ -121,22 +119,20 @@ class ChangeDetector(Stateful):
         self.sums_[model] = 0.0
         self.errors_[model] = 0.0
         self.predicted_[model] = 0.0
-        self.uncertain_[model] = 1.0
+        self.renewed_[model] = 1.0
         self.changes_ += 1
         return change
 
-    def decay(self, labels: Floats) -> Floats | None:
-        """Count a request; (M,) weights that labels keep now, None where all keep theirs.
+    def uncertain(self, labels: Floats) -> Floats:
+        """(M,) 1 for models that changed or joined and have few labels (M,) since, 0 for others."""
+        return self.renewed_ * (labels < self.config.memory_labels)
 
-        ``labels`` (M,) are the numbers of labels that count for each model.
-        """
-        config = self.config
-        self.requests_ += 1
-        if self.requests_ % config.changed_model_decay_requests or not self.uncertain_.any():
+    def decay(self, labels: Floats) -> Floats | None:
+        """(M,) weights that labels (M,) keep over one request, None where all keep theirs."""
+        uncertain = self.uncertain(labels)
+        if not uncertain.any():
             return None
-        self.uncertain_[labels >= config.changed_model_known_labels] = 0.0
-        fades = (self.uncertain_ > 0.0) & (labels > config.changed_model_min_labels)
-        return np.where(fades, config.changed_model_decay, 1.0)
+        return np.asarray(0.5 ** (uncertain / self.config.changed_model_half_life))
 
     def restart(self) -> None:
         """Begin the test anew, since labels count otherwise from now on."""
@@ -147,16 +143,16 @@ class ChangeDetector(Stateful):
         self.latest_ = mean.copy()
 
     def set_models(self, names: Sequence[str]) -> None:
-        """Keep what is known of models that stay; one that joins is uncertain."""
+        """Keep what is known of models that stay; one that joins is new."""
         old = self.models_
         for field in ("latest_", "errors_", "predicted_", "sums_"):
             setattr(self, field, carry_over(old, names, getattr(self, field), 0.0))
-        self.uncertain_ = carry_over(old, names, self.uncertain_, 1.0)
+        self.renewed_ = carry_over(old, names, self.renewed_, 1.0)
         self.models_ = list(names)
 
     def _winners_curse(self, model: int, error: float) -> float:
         """Follow the errors of predictions; return their long-run mean."""
-        recent = self.config.recent_labels
+        recent = self.config.informative_labels
         self.predicted_[model] += 1.0
         count = float(self.predicted_[model])
         off = error - self.errors_[model]

@@ -35,7 +35,7 @@ class ComplaintMode(Stateful):
 
     Examples
     --------
-    >>> mode = ComplaintMode(PrimalDualConfig(complaints_to_detect=2))
+    >>> mode = ComplaintMode(PrimalDualConfig(informative_labels=2))
     >>> mode.observe(0.0), mode.observe(0.0), mode.silence_is_satisfied_
     (False, True, True)
     """
@@ -50,7 +50,7 @@ class ComplaintMode(Stateful):
         if self.complaints_only_ < 0:
             return False
         self.complaints_only_ = -1 if score >= 0.5 else self.complaints_only_ + 1
-        if self.complaints_only_ < self.config.complaints_to_detect:
+        if self.complaints_only_ < self.config.informative_labels:
             return False
         self.complaints_only_ = -1
         self.silence_is_satisfied_ = True

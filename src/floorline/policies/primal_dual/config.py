@@ -12,7 +12,7 @@ Silence = Literal["auto", "unknown", "satisfied"]
 
 _LOGS = "chosen on the MESS+ logs, seeds 10 to 26"
 _CHANGES = "chosen on bench_scenarios.py drift, seeds 10 to 23"
-_NUMERIC = "numerical resolution"
+_TUNED = "several constants became one; chosen on bench_constants.py, seeds 0 to 2"
 
 
 class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
@@ -26,9 +26,49 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
 
     silence: Silence = "auto"
     """What a missing label means: ``"unknown"``, ``"satisfied"`` (only complaints are reported), or
-    ``"auto"``: satisfied if the first ``complaints_to_detect`` labels are all complaints."""
+    ``"auto"``: satisfied if the first ``informative_labels`` labels are all complaints."""
 
-    # Exploration and optimism
+    # How far estimates are trusted
+    informative_labels: Annotated[
+        float,
+        Constant(
+            "labels",
+            "Labels at which a mean of labels says as much as what it is compared with: the prior "
+            "mean, the mean over all SLAs, the mean before a change.",
+            _TUNED,
+            low=1.0,
+        ),
+    ] = 30.0
+    memory_labels: Annotated[
+        float,
+        Constant(
+            "labels",
+            "Latest labels, or requests, by which predictions are judged; a model with as many "
+            "since it changed or joined is known.",
+            _TUNED,
+            low=1.0,
+        ),
+    ] = 300.0
+    significance_sds: Annotated[
+        float,
+        Constant(
+            "standard errors",
+            "Standard errors at which a difference counts as shown: that prompts tell models "
+            "apart, that a model cannot reach the floor, that the surplus is off its course.",
+            "5 % significance, two-sided",
+        ),
+    ] = 2.0
+    margin_standard_errors: Annotated[
+        float,
+        Constant(
+            "standard errors",
+            "Standard errors of the surplus estimate to keep in hand.",
+            _LOGS,
+            off=0.0,
+        ),
+    ] = 1.5
+
+    # Exploration
     optimism_sds: Annotated[
         float,
         Constant(
@@ -38,10 +78,6 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             off=0.0,
         ),
     ] = 1.3
-    optimism_without_shortfall: Annotated[
-        float,
-        Constant("share", "Share of that optimism while nothing is short.", _LOGS, off=1.0),
-    ] = 0.75
     half_optimism_label_rate: Annotated[
         float,
         Constant(
@@ -54,22 +90,8 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
     ] = 0.04
     label_rate_prior_requests: Annotated[
         float,
-        Constant(
-            "requests",
-            "Labelled requests that the label rate starts from.",
-            _LOGS,
-            low=1e-6,
-        ),
+        Constant("requests", "Labelled requests that the label rate starts from.", _LOGS, low=1e-6),
     ] = 10.0
-    elimination_sds: Annotated[
-        float,
-        Constant(
-            "standard deviations",
-            "Optimistic standard deviations below what is needed at which a model is eliminated.",
-            _LOGS,
-            off=1e9,
-        ),
-    ] = 3.0
     exploration_cost_share: Annotated[
         float,
         Constant(
@@ -80,125 +102,39 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             off=0.0,
         ),
     ] = 0.02
-    exploration_known_labels: Annotated[
-        float,
-        Constant("labels", "Labels at which exploration of a model is halved.", _LOGS, low=1e-6),
-    ] = 10.0
 
-    # Buffer and correction of the static mix
-    correction_requests: Annotated[
-        float,
-        Constant(
-            "requests",
-            "Requests, beside those so far, over which the static mix works off a shortfall.",
-            _LOGS,
-            low=1.0,
-        ),
-    ] = 3000.0
+    # Course of the surplus
     buffer_walks: Annotated[
         float,
         Constant(
             "mean depths of the random walk",
-            "Surplus to keep: how far satisfaction sinks before the better model wins it back.",
-            "v/2δ is the mean depth of a random walk with drift δ and variance v; " + _LOGS,
+            "Surplus that the static mix keeps: v/2δ is how far a random walk with drift δ and "
+            "variance v sinks on average.",
+            _LOGS,
             off=0.0,
         ),
     ] = 4.0
-    max_buffer_fraction: Annotated[
-        float,
-        Constant(
-            "share of the drift gained",
-            "Most of the surplus that could have been earned so far that the buffer takes.",
-            _LOGS,
-            off=1e9,
-        ),
-    ] = 0.5
-    min_drift: Annotated[
-        float,
-        Constant("satisfaction", "Least advantage over the floor that is counted on.", _LOGS),
-    ] = 0.003
-    drift_sds: Annotated[
-        float,
-        Constant(
-            "standard deviations",
-            "The same, in standard deviations of the better model's mean.",
-            _LOGS,
-            off=0.0,
-        ),
-    ] = 0.5
-    partner_optimism_sds: Annotated[
-        float,
-        Constant(
-            "standard deviations",
-            "Standard deviations by which the cheaper partner of the mix is overrated.",
-            _LOGS,
-            off=0.0,
-        ),
-    ] = 0.5
-    margin_standard_errors: Annotated[
-        float,
-        Constant(
-            "standard errors",
-            "Standard errors of the surplus estimate to keep in hand.",
-            _LOGS,
-            off=0.0,
-        ),
-    ] = 1.5
-
-    # Prices of prompts
-    request_window: Annotated[
+    correction_requests: Annotated[
         int,
         Constant(
-            "requests", "Latest requests that prices of prompts are read from.", _LOGS, low=1.0
-        ),
-    ] = 2000
-    correction_horizon_requests: Annotated[
-        float,
-        Constant(
             "requests",
-            "Requests over which prices of prompts work a shortfall off: cost is convex in what is "
-            "asked for, so fast correction is expensive.",
-            _LOGS,
+            "Requests over which a shortfall is worked off, and from which prices of prompts are "
+            "read: cost is convex in what is asked for, so fast correction is expensive.",
+            _TUNED,
             low=1.0,
         ),
-    ] = 1000.0
-    max_floor_correction: Annotated[
-        float,
-        Constant(
-            "satisfaction",
-            "Most that a shortfall or surplus moves the satisfaction that prices aim at.",
-            _LOGS,
-            high=1.0,
-            off=1.0,
-        ),
-    ] = 0.05
+    ] = 2000
     target_surplus_sds: Annotated[
         float,
         Constant(
-            "surplus_drift_sd",
+            "standard deviations of the surplus",
             "Surplus that prices of prompts aim at.",
-            _LOGS,
+            _TUNED,
             off=0.0,
         ),
-    ] = 1.5
-    surplus_band_below_sds: Annotated[
-        float,
-        Constant(
-            "surplus_drift_sd",
-            "How far the surplus may sink below 0 before the static mix takes over.",
-            _LOGS,
-            off=1e9,
-        ),
-    ] = 2.5
-    surplus_band_above_sds: Annotated[
-        float,
-        Constant(
-            "surplus_drift_sd",
-            "How far the surplus may rise above its target before the static mix takes over.",
-            _LOGS,
-            off=1e9,
-        ),
-    ] = 4.0
+    ] = 1.0
+
+    # Prices of prompts
     max_prompt_cost_factor: Annotated[
         float,
         Constant(
@@ -209,160 +145,53 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             off=1.0,
         ),
     ] = 10.0
-    price_grid_low: Annotated[
-        float,
-        Constant("cost of the dearest call", "Lowest price of the curve.", _NUMERIC, low=1e-300),
-    ] = 1e-5
-    price_grid_high: Annotated[
-        float,
-        Constant("cost of the dearest call", "Highest price of the curve.", _NUMERIC, low=1e-300),
-    ] = 1e4
     price_grid_points: Annotated[
-        int, Constant("prices", "Prices of the curve.", _NUMERIC, low=2.0)
-    ] = 73
-    price_reset_requests: Annotated[
+        int, Constant("prices", "Prices on the curve.", "eight per power of ten", low=2.0)
+    ] = 81
+    warm_start_held_out: Annotated[
         float,
         Constant(
-            "requests",
-            "Requests that the curve still counts for after estimates have changed.",
+            "share of the history",
+            "Last part of a history, learned label by label, that shows what prompts tell.",
             _LOGS,
-            low=1.0,
-            off=1e9,
+            high=1.0,
         ),
-    ] = 50
-
-    # Gate of prompts
-    gate_significance_sds: Annotated[
-        float,
-        Constant(
-            "standard errors",
-            "Standard errors above 0 at which the slope of labels on prompts counts.",
-            "5 % significance, two-sided",
-            off=0.0,
-        ),
-    ] = 2.0
-    gate_prior_precision: Annotated[
-        float,
-        Constant("squared satisfaction", "Prior precision of both slopes.", _LOGS, low=1e-9),
-    ] = 0.25
-    gate_recent_labels: Annotated[
-        float,
-        Constant(
-            "labels",
-            "Latest labels on which predictions must not be worse than means.",
-            _LOGS,
-            low=1.0,
-            off=1e9,
-        ),
-    ] = 300.0
-    gate_mean_requests: Annotated[
-        float,
-        Constant(
-            "requests",
-            "Latest requests over which the estimator's mean of each model is taken.",
-            _LOGS,
-            low=1.0,
-        ),
-    ] = 200.0
-    gate_min_requests: Annotated[
-        float, Constant("requests", "Requests before prompts may decide.", _LOGS, off=0.0)
-    ] = 50
-    gate_noise_prior: Annotated[
-        float,
-        Constant(
-            "squared satisfaction",
-            "Residual variance of the gate's regression before the first label.",
-            "variance of a label with mean 1/2",
-            low=1e-9,
-        ),
-    ] = 0.25
+    ] = 0.2
 
     # Prior of the models' means
-    default_floor: Annotated[
-        float,
-        Constant("satisfaction", "Centre of the prior where no SLA has a floor.", "even odds"),
-    ] = 0.5
     prior_level_sd: Annotated[
         float,
         Constant(
             "label sds", "Prior standard deviation of what all models share.", _LOGS, low=1e-3
         ),
     ] = 0.3
-    prior_slope_sd: Annotated[
-        float,
-        Constant("label sds", "Prior standard deviation of the gain with price.", _LOGS, low=1e-6),
-    ] = 0.05
-    model_deviation_sd: Annotated[
-        float,
-        Constant(
-            "label sds",
-            "Prior standard deviation of a model's mean from the line over price.",
-            _LOGS,
-            low=1e-6,
-        ),
-    ] = 0.03
-    model_deviation_prior_models: Annotated[
-        float,
-        Constant(
-            "models",
-            "Models that this prior is worth against what labels say of the deviation.",
-            _LOGS,
-            low=1e-6,
-        ),
-    ] = 3.0
-    model_deviation_half_labels: Annotated[
-        float,
-        Constant(
-            "labels",
-            "Labels at which a model counts half in the estimate of the deviation.",
-            _LOGS,
-            off=0.0,
-        ),
-    ] = 30.0
-    model_deviation_refit_labels: Annotated[
-        int,
-        Constant("labels", "Labels between estimates of the deviation.", _NUMERIC, low=1.0),
-    ] = 8
     prior_price_gain: Annotated[
         float,
         Constant(
             "label sds",
-            "Prior mean of how much better the dearest model is than the cheapest.",
+            "Prior mean of how much better the most expensive model is than the cheapest.",
             _LOGS,
             off=0.0,
         ),
     ] = 0.15
-    prior_floor_position: Annotated[
+    model_deviation_sd: Annotated[
         float,
         Constant(
-            "share of the gain",
-            "Where between the cheapest and the dearest model the promised floor lies.",
-            _LOGS,
-            high=1.0,
+            "label sds",
+            "Prior standard deviation of that gain, and of each model's mean from the line.",
+            _TUNED,
+            low=1e-6,
         ),
-    ] = 0.4
-    prior_price_exponent: Annotated[
-        float,
-        Constant("1", "How the gain falls off over log prices.", _LOGS, off=1.0),
-    ] = 0.5
-    prior_max_gain: Annotated[
-        float,
-        Constant(
-            "share of what is missing to 1",
-            "Most that a model is expected to satisfy above the floor.",
-            _LOGS,
-            high=1.0,
-            off=1.0,
-        ),
-    ] = 0.5
-    min_label_sd: Annotated[
-        float,
-        Constant("satisfaction", "Least value of twice a label's standard deviation.", _LOGS),
-    ] = 0.2
+    ] = 0.04
     min_label_variance: Annotated[
         float,
-        Constant("squared satisfaction", "Least variance of a label.", _LOGS, low=1e-9),
-    ] = 0.01
+        Constant(
+            "squared satisfaction",
+            "Least variance of a label: no estimate is so sure that one label refutes it.",
+            _TUNED,
+            low=1e-9,
+        ),
+    ] = 0.02
 
     # Changes of quality
     change_slack_sds: Annotated[
@@ -384,86 +213,20 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             off=1e9,
         ),
     ] = 27.0
-    change_min_variance: Annotated[
-        float,
-        Constant(
-            "squared satisfaction",
-            "Least variance of a label that a prompt predicts.",
-            _CHANGES,
-            low=1e-9,
-        ),
-    ] = 0.05
-    recent_labels: Annotated[
-        float,
-        Constant("labels", "Labels that count after a change.", _CHANGES, low=1.0),
-    ] = 30.0
-    changed_model_decay: Annotated[
-        float,
-        Constant(
-            "share",
-            "Weight that labels of a changed model keep per decay interval.",
-            "a half-life of 340 requests; " + _CHANGES,
-            low=0.01,
-            high=1.0,
-            off=1.0,
-        ),
-    ] = 0.95
-    changed_model_decay_requests: Annotated[
-        int, Constant("requests", "Decay interval.", _NUMERIC, low=1.0)
-    ] = 25
-    changed_model_min_labels: Annotated[
-        float,
-        Constant("labels", "Labels at which the decay ends.", _CHANGES, low=1e-3),
-    ] = 3.0
-    changed_model_known_labels: Annotated[
-        float,
-        Constant("labels", "Labels from which a changed model is known again.", _CHANGES, low=1.0),
-    ] = 200.0
 
-    # Surplus
-    pooled_labels: Annotated[
+    changed_model_half_life: Annotated[
         float,
         Constant(
-            "labels",
-            "Labels that a model's mean over all SLAs is worth against an SLA's own.",
-            _LOGS,
-            low=1e-6,
-        ),
-    ] = 20.0
-    guard_refresh_labels: Annotated[
-        float,
-        Constant(
-            "labels", "Labels between computations of the surplus that proves a floor.", _NUMERIC
-        ),
-    ] = 32.0
-    difficulty_prior_labels: Annotated[
-        float,
-        Constant(
-            "labels",
-            "Labels that the assumption of equally hard requests of all SLAs is worth.",
-            "chosen on bench_scenarios.py several, seeds 10 to 23",
-        ),
-    ] = 50.0
-    difficulty_memory_labels: Annotated[
-        float,
-        Constant(
-            "labels",
-            "Labels over which the difficulty of an SLA's requests is followed.",
-            "chosen on bench_scenarios.py several, seeds 10 to 23",
+            "requests",
+            "Requests after which a label of a model that changed or joined counts half, until the "
+            "model is known: what changed once may change back.",
+            _CHANGES,
             low=1.0,
+            off=1e9,
         ),
-    ] = 1000.0
+    ] = 340.0
 
     # Complaints
-    complaints_to_detect: Annotated[
-        int,
-        Constant(
-            "labels",
-            "First labels, all complaints, after which silence means satisfied.",
-            _LOGS,
-            low=1.0,
-        ),
-    ] = 40
     complaint_rate: Annotated[
         float,
         Constant(
@@ -475,17 +238,6 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             high=1.0,
         ),
     ] = 0.5
-
-    # Warm start
-    warm_start_held_out: Annotated[
-        float,
-        Constant(
-            "share of the history",
-            "Last part of a history, learned label by label, that shows what prompts tell.",
-            _LOGS,
-            high=1.0,
-        ),
-    ] = 0.2
 
     def __post_init__(self) -> None:
         check_one_of("PrimalDualConfig.silence", self.silence, ("auto", "unknown", "satisfied"))

@@ -92,7 +92,8 @@ class PrimalDual(EstimatingPolicy):
         """Begin with the prior that prices and promised floors give."""
         super().start(zoo, slas, dim)
         config, floors = self.config, [sla.floor for sla in slas.values()]
-        floor = sum(floors) / len(floors) or config.default_floor
+        # Where no floor is promised, even odds.
+        floor = sum(floors) / len(floors) or 0.5
         self.posterior_ = QualityPosterior(zoo, floor, config)
         self.detector_ = ChangeDetector(zoo.names, config)
         self.gate_ = PromptGate(zoo.names, config)
@@ -114,7 +115,7 @@ class PrimalDual(EstimatingPolicy):
             estimate=self._surplus(request.sla),
             account=account,
             posterior=self.posterior_,
-            uncertain=self.detector_.uncertain_,
+            uncertain=self.detector_.uncertain(self.posterior_.labels_),
         )
         served, able = self._strategy(request.sla, by_prompts=by_prompts).serve(situation)
         if served == DECLINED:
@@ -245,7 +246,7 @@ class PrimalDual(EstimatingPolicy):
     def _explore(self, served: int, cost: Floats, able: NDArray[np.bool_] | None) -> Floats:
         """(M,) propensities: the served model, and a little of those with few labels."""
         paid = float(cost[served])
-        known = self.config.exploration_known_labels
+        known = self.config.informative_labels
         unknown = known / (self.posterior_.labels_ + known)
         # A call that costs more than the served model's is as much rarer.
         price = np.maximum(cost, paid or 1e-300)
@@ -269,10 +270,8 @@ class PrimalDual(EstimatingPolicy):
         """
         config, (surplus, margin) = self.config, self._surplus(sla)
         drift = surplus_drift_sd(self.posterior_, config)
-        target = config.target_surplus_sds * drift
-        below = target + config.surplus_band_below_sds * drift + margin
-        above = config.surplus_band_above_sds * drift + margin
-        self.surplus_[sla].watch(target - surplus, below, above)
+        band = config.significance_sds * drift + margin
+        self.surplus_[sla].watch(config.target_surplus_sds * drift - surplus, band)
 
     def _count(self, sla: str, model: int, score: float, previous: float | None) -> None:
         """Count the label of a served response for its SLA."""
@@ -300,11 +299,8 @@ class PrimalDual(EstimatingPolicy):
             # Labels of requests that prompts chose show the error of predictions, not the mean.
             now = float(self.posterior_.mean_[model])
             by = now - mean if predicted is None else change.shift
-            self.quality_.shift(model, by, self.config.recent_labels)
+            self.quality_.shift(model, by, self.config.informative_labels)
             self.gate_.shift(model, by)
-        if change is not None or (self.gate_.is_significant and not significant):
-            # The curve was drawn with other estimates, for up to thousands of requests.
-            self.price_curve_.discount()
 
     def _learn_mean(self, model: int, y: float, predicted: float | None) -> Change | None:
         """Move the posterior by a label, or restart the model where labels show a change."""
@@ -317,12 +313,12 @@ class PrimalDual(EstimatingPolicy):
         if change is None:
             posterior.learn(model, y)
         else:
-            posterior.restart_model(model, labels=self.config.recent_labels, mean=change.mean)
+            posterior.restart_model(model, labels=self.config.informative_labels, mean=change.mean)
         return change
 
     def _price(self, history: History) -> None:
         """Price floors and budgets by the latest requests of a history."""
-        first = max(0, len(history.features) - self.config.request_window)
+        first = max(0, len(history.features) - self.config.correction_requests)
         rows: Sequence[int] = range(first, len(history.features))
         both = [self._estimate(history.features[r], int(history.input_tokens[r])) for r in rows]
         quality = np.array([self._adjust(prediction) for prediction, _ in both])

@@ -17,6 +17,10 @@ from floorline.policies.primal_dual.config import PrimalDualConfig
 
 Floats = NDArray[np.float64]
 
+_DECADES = 5
+"""Powers of ten that the grid reaches in both directions from the cost of the most expensive call.
+A numerical bound: beyond it either cost or satisfaction alone decides."""
+
 
 class PriceCurve(Stateful):
     """Mean q̂ that argmin ĉ − λ·q̂ serves, for a grid of prices λ.
@@ -46,7 +50,7 @@ class PriceCurve(Stateful):
 
     def __init__(self, unit: float, config: PrimalDualConfig) -> None:
         self.config = config
-        self.seen_ = 0.0
+        self.seen_ = 0
         self.mean_ = np.zeros(config.price_grid_points)
         self.prices_ = np.zeros(config.price_grid_points)
         self.restart(unit)
@@ -54,21 +58,19 @@ class PriceCurve(Stateful):
     def restart(self, unit: float) -> None:
         """Forget all requests, since models or prices have changed."""
         config = self.config
-        grid = np.geomspace(config.price_grid_low, config.price_grid_high, config.price_grid_points)
+        grid = np.logspace(-_DECADES, _DECADES, config.price_grid_points)
         self.prices_ = grid * (unit or 1.0)
         self.mean_ = np.zeros(config.price_grid_points)
-        self.seen_ = 0.0
-
-    def discount(self) -> None:
-        """Let requests so far count for few, since estimates have changed."""
-        self.seen_ = min(self.seen_, self.config.price_reset_requests)
+        self.seen_ = 0
 
     def see(self, quality: Floats, cost: Floats) -> None:
         """Count one request's estimates (M,)."""
         # A product of matrices, which takes half as long as one that is broadcast.
         served = (cost - np.dot(self.prices_[:, None], quality[None, :])).argmin(axis=1)
-        self.seen_ += 1.0
-        self.mean_ += (quality[served] - self.mean_) / min(self.seen_, self.config.request_window)
+        self.seen_ += 1
+        self.mean_ += (quality[served] - self.mean_) / min(
+            self.seen_, self.config.correction_requests
+        )
 
     def see_many(self, quality: Floats, cost: Floats) -> None:
         """Count estimates (n, M), one after the other."""

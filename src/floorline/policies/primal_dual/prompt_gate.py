@@ -13,6 +13,10 @@ from floorline.policies.primal_dual.config import PrimalDualConfig
 
 Floats = NDArray[np.float64]
 
+_LABEL_VARIANCE = 0.25
+"""Variance of a label with mean 1/2. It is the residual variance before the first label, and, for
+slopes with a standard normal prior, the precision of that prior in units of it."""
+
 
 class PromptGate(Stateful):
     """Least-squares slopes of labels on what was predicted from their prompts beforehand.
@@ -61,20 +65,20 @@ class PromptGate(Stateful):
         self.models_ = list(models)
         self.centre_ = np.zeros(len(models))
         self.seen_ = 0
-        self.squares_ = config.gate_prior_precision * np.eye(2)
+        self.squares_ = _LABEL_VARIANCE * np.eye(2)
         self.products_ = np.zeros(2)
         # Number of labels and sum of squared residuals, with a prior of one label.
-        self.noise_ = np.array([1.0, config.gate_noise_prior])
+        self.noise_ = np.array([1.0, _LABEL_VARIANCE])
         self.gains_ = np.zeros(2)
         self.slopes_ = np.zeros(2)
 
     @property
     def is_significant(self) -> bool:
         """Whether prompts tell models apart, and predictions have not been worse than means."""
-        if self.slopes_[1] <= 0.0 or self.seen_ < self.config.gate_min_requests:
+        if self.slopes_[1] <= 0.0:
             return False
         gain, squares = self.gains_.tolist()
-        return bool(gain >= -self.config.gate_significance_sds * squares**0.5)
+        return bool(gain >= -self.config.significance_sds * squares**0.5)
 
     def adjust(self, mean: Floats, prediction: Floats) -> Floats:
         """(M,) q̃(x): the means (M,), moved as far as prompts were shown to tell."""
@@ -86,7 +90,7 @@ class PromptGate(Stateful):
     def see(self, prediction: Floats) -> None:
         """Follow the mean of predictions (M,), over all requests alike."""
         self.seen_ += 1
-        window = min(self.seen_, self.config.gate_mean_requests)
+        window = min(self.seen_, self.config.memory_labels)
         self.centre_ += (prediction - self.centre_) / window
 
     def learn(self, prediction: Floats, mean: float, model: int, y: float) -> None:
@@ -109,14 +113,14 @@ class PromptGate(Stateful):
         variance = squares / count
         common_slope = (d * p - b * r) / det
         slope = (a * r - b * p) / det
-        if slope < self.config.gate_significance_sds * (variance * a / det) ** 0.5:
+        if slope < self.config.significance_sds * (variance * a / det) ** 0.5:
             slope = 0.0
         self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, slope)])
 
     def compare(self, mean: float, adjusted: float, y: float) -> None:
         """Compare q̃ with the mean alone, on a label that came after both."""
         gain = (y - mean) ** 2 - (y - adjusted) ** 2
-        self.gains_ *= 1.0 - 1.0 / self.config.gate_recent_labels
+        self.gains_ *= 1.0 - 1.0 / self.config.memory_labels
         self.gains_ += (gain, gain * gain)
 
     def shift(self, model: int, by: float) -> None:

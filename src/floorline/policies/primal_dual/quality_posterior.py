@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ Floats = NDArray[np.float64]
 class QualityPosterior(Stateful):
     """Gaussian posterior of every model's mean satisfaction, whatever the prompt.
 
-    A priori the means lie around a line over (bent) log prices: a common level, a common slope, a
+    A priori the means lie around a line over √(log price): a common level, a common slope, a
     deviation per model. So a label of one model says something of all others, a model that joins
     starts where its price puts it, and not every model has to be tried first. The prior's centre
     is the promised floor, since floors are promised that a zoo can keep. The standard deviation of
@@ -57,7 +59,6 @@ class QualityPosterior(Stateful):
         self.models_ = list(zoo.names)
         self.labels_ = np.zeros(len(zoo))
         self.sum_ = np.zeros(len(zoo))
-        self.learned_ = 0
         self.deviation_sd_ = config.model_deviation_sd
         self._set_prior(zoo)
 
@@ -70,13 +71,13 @@ class QualityPosterior(Stateful):
         """Learn one label of one model."""
         self.labels_[model] += 1.0
         self.sum_[model] += y
-        self._learned()
+        self._update()
 
     def restart_model(self, model: int, *, labels: float, mean: float) -> None:
         """Learn that a model changed: from now on it has so many labels with this mean."""
         self.labels_[model] = labels
         self.sum_[model] = labels * mean
-        self._learned()
+        self._update()
 
     def replace(self, model: int, before: float, y: float) -> None:
         """Put another label in the place of an earlier one."""
@@ -88,8 +89,7 @@ class QualityPosterior(Stateful):
         known = ~np.isnan(labels)
         self.labels_ += known.sum(axis=0)
         self.sum_ += np.where(known, labels, 0.0).sum(axis=0)
-        self._estimate_deviation()
-        self._condition()
+        self._update()
 
     def decay(self, weights: Floats) -> None:
         """Multiply the weight of each model's labels by ``weights`` (M,)."""
@@ -110,41 +110,39 @@ class QualityPosterior(Stateful):
         self.models_ = list(zoo.names)
         self._set_prior(zoo)
 
-    def _learned(self) -> None:
-        self.learned_ += 1
-        if self.learned_ % self.config.model_deviation_refit_labels == 0:
-            self._estimate_deviation()
+    def _update(self) -> None:
+        self._estimate_deviation()
         self._condition()
 
     def _set_prior(self, zoo: Zoo) -> None:
-        config = self.config
         price = np.log(np.maximum(zoo.typical_costs, 1e-12))
-        rank = (price - price.min()) / max(float(np.ptp(price)), 1e-9)
-        self.gain_ = rank**config.prior_price_exponent
-        top = self.floor_ + config.prior_max_gain * (1.0 - self.floor_)
-        gain = self._label_sd * config.prior_price_gain * (self.gain_ - config.prior_floor_position)
-        self.centre_ = np.minimum(self.floor_ + gain, top)
+        self.gain_ = np.sqrt((price - price.min()) / max(float(np.ptp(price)), 1e-9))
+        # The floor lies in the middle between the cheapest and the most expensive model.
+        gain = self._label_sd * self.config.prior_price_gain * (self.gain_ - 0.5)
+        self.centre_ = np.clip(self.floor_ + gain, 0.0, 1.0)
         self._condition()
 
     @property
     def _label_sd(self) -> float:
         """Twice a label's standard deviation at the floor: the unit of the prior."""
-        return float(
-            max(2.0 * (self.floor_ * (1.0 - self.floor_)) ** 0.5, self.config.min_label_sd)
-        )
+        return 2.0 * math.sqrt(self.variance)
 
     def _estimate_deviation(self) -> None:
         """Estimate how far models lie off the line, beyond what chance explains (moments)."""
-        config = self.config
-        count = self.labels_
-        mean = self.sum_ / np.maximum(count, 1e-9)
-        weight = count / (count + config.model_deviation_half_labels)
-        off = mean - self.centre_
-        off = off - (weight @ off) / max(float(weight.sum()), 1e-9)
-        beyond = off**2 - self.variance / np.maximum(count, 1.0)
-        prior, models = config.model_deviation_sd, config.model_deviation_prior_models
-        found = models * prior**2 + max(0.0, float(weight @ beyond)) / self._label_sd**2
-        self.deviation_sd_ = max(prior, (found / (models + float(weight.sum()))) ** 0.5)
+        half, variance = self.config.informative_labels, self.variance
+        given = (self.labels_.tolist(), self.sum_.tolist(), self.centre_.tolist())
+        seen = [
+            (count / (count + half), total / count - centre, variance / count)
+            for count, total, centre in zip(*given, strict=True)
+            if count > 0.0
+        ]
+        weight = sum(weight for weight, _, _ in seen)
+        mean = sum(weight * off for weight, off, _ in seen) / (weight or 1.0)
+        beyond = sum(weight * ((off - mean) ** 2 - noise) for weight, off, noise in seen)
+        # The prior is worth as much as labels of the whole zoo.
+        prior, models = self.config.model_deviation_sd, len(self.models_)
+        found = models * prior**2 + max(0.0, beyond) / self._label_sd**2
+        self.deviation_sd_ = max(prior, (found / (models + weight)) ** 0.5)
 
     def _condition(self) -> None:
         """Condition level and slope on all labels, then every model's deviation on its own.
@@ -157,7 +155,7 @@ class QualityPosterior(Stateful):
         own_variance = self.deviation_sd_**2 * scale
         # Precision (a, b; b, d) of level and slope, and what labels pull them by.
         a, b = 1.0 / (config.prior_level_sd**2 * scale), 0.0
-        d, p, r = 1.0 / (config.prior_slope_sd**2 * scale), 0.0, 0.0
+        d, p, r = 1.0 / (config.model_deviation_sd**2 * scale), 0.0, 0.0
         given = [part.tolist() for part in (self.labels_, self.sum_, self.centre_, self.gain_)]
         own: list[tuple[float, float, float]] = []
         for count, total, centre, gain in zip(*given, strict=True):

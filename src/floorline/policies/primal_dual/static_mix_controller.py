@@ -30,7 +30,7 @@ class StaticMixController(NamedTuple):
     Examples
     --------
     >>> from floorline.zoo import Model, Zoo
-    >>> config = PrimalDualConfig(optimism_sds=1.0, max_buffer_fraction=1.0)
+    >>> config = PrimalDualConfig(optimism_sds=1.0)
     >>> zoo = Zoo([Model("s", call_price=1.0), Model("l", call_price=9.0)])
     >>> posterior = QualityPosterior(zoo, 0.8, config)
     >>> for _ in range(500):
@@ -61,25 +61,21 @@ class StaticMixController(NamedTuple):
         price, mean, sd = cost.tolist(), posterior.mean_.tolist(), posterior.sd_.tolist()
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
         need = floor + max(0.0, -surplus) / (config.correction_requests + account.requests_)
-        high = self._most_efficient(price, mean, sd, able, need, self._optimism(account, surplus))
+        high = self._most_efficient(price, mean, sd, able, need, self._optimism(account))
         if high is None:
             # Every model is eliminated: serve the one with the highest mean.
             return max(able, key=lambda m: (mean[m], -price[m]))
-        drift = max(mean[high] - floor, config.drift_sds * sd[high], config.min_drift)
-        # Mean depth of a random walk with this drift, as far as it can have been earned.
-        walk = config.buffer_walks * posterior.variance / (2.0 * drift)
-        earned = config.max_buffer_fraction * drift * account.requests_
-        if surplus < margin + min(walk, earned):
+        drift = max(mean[high] - floor, sd[high])
+        # Mean depth of a random walk with this drift.
+        walk = posterior.variance / (2.0 * drift)
+        if surplus < margin + config.buffer_walks * walk:
             return high
-        return self._partner(price, mean, sd, able, floor, high)
+        return self._partner(price, mean, able, floor, high, drift)
 
-    def _optimism(self, account: SurplusEstimator, surplus: float) -> float:
+    def _optimism(self, account: SurplusEstimator) -> float:
         """Standard deviations that count as possible improvement."""
-        config = self.config
         rate = account.label_rate
-        # An uncertain surplus is no reason for a more expensive model; only a shortfall is.
-        share = 1.0 if surplus < 0.0 else config.optimism_without_shortfall
-        return config.optimism_sds * share * rate / (rate + config.half_optimism_label_rate)
+        return self.config.optimism_sds * rate / (rate + self.config.half_optimism_label_rate)
 
     def _most_efficient(
         self,
@@ -94,7 +90,7 @@ class StaticMixController(NamedTuple):
         high, cheapest = None, math.inf
         for m in able:
             distance, spread = mean[m] - need, optimism * sd[m]
-            if distance < -self.config.elimination_sds * spread:
+            if distance < -self.config.significance_sds * spread:
                 continue
             # An upper bound of the improvement saves most models the exact one.
             if price[m] >= cheapest * (max(0.0, distance) + 0.4 * spread):
@@ -108,21 +104,20 @@ class StaticMixController(NamedTuple):
         self,
         price: list[float],
         mean: list[float],
-        sd: list[float],
         able: range | list[int],
         floor: float,
         high: int,
+        drift: float,
     ) -> int:
-        """Cheaper model whose mix with ``high`` meets the floor at the least cost, or ``high``."""
-        config = self.config
+        """Cheaper model whose mix with ``high`` meets the floor at the least cost, or ``high``.
+
+        ``drift`` is how far ``high`` is counted to lie above the floor.
+        """
         best, lowest = high, price[high]
-        top = max(mean[high], floor + config.min_drift)
         for low in able:
             if price[low] < price[high]:
-                optimistic = mean[low] + config.partner_optimism_sds * sd[low]
-                share = 0.0
-                if optimistic < top:
-                    share = max(0.0, (floor - optimistic) / (top - optimistic))
+                missing = max(0.0, floor - mean[low])
+                share = missing / (missing + drift)
                 mix = share * price[high] + (1.0 - share) * price[low]
                 if mix < lowest:
                     best, lowest = low, mix

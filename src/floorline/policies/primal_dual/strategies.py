@@ -100,8 +100,7 @@ class PromptStrategy(NamedTuple):
         target = config.target_surplus_sds * surplus_drift_sd(situation.posterior, config)
         shortfall = situation.estimate.shortfall + target
         floor = situation.account.comparable_floor(situation.request.floor)
-        most = config.max_floor_correction
-        return floor + max(-most, min(most, shortfall / config.correction_horizon_requests))
+        return floor + shortfall / config.correction_requests
 
 
 class StaticMixStrategy(NamedTuple):
@@ -129,4 +128,4 @@ def surplus_drift_sd(posterior: QualityPosterior, config: PrimalDualConfig) -> f
     An Ornstein-Uhlenbeck process with variance v per request, pulled back over H requests, has the
     stationary variance v·H/2.
     """
-    return math.sqrt(0.5 * posterior.variance * config.correction_horizon_requests)
+    return math.sqrt(0.5 * posterior.variance * config.correction_requests)

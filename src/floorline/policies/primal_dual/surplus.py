@@ -65,7 +65,7 @@ class SurplusEstimator(Stateful):
     >>> account.label(0, 1.0)
     >>> surplus, error = account.surplus(np.array([0.6]), 0.25)
     >>> round(surplus, 2), error > 0.5
-    (1.57, True)
+    (1.52, True)
     """
 
     def __init__(self, models: Sequence[str], config: PrimalDualConfig) -> None:
@@ -92,9 +92,8 @@ class SurplusEstimator(Stateful):
     def compare(self, y: float, mean: float) -> None:
         """Follow how labels of this SLA differ from the mean of the model that served."""
         self.compared_ += 1
-        prior, memory = self.config.difficulty_prior_labels, self.config.difficulty_memory_labels
         off = y - mean - self.difficulty_offset_
-        self.difficulty_offset_ += off / min(self.compared_ + prior, memory)
+        self.difficulty_offset_ += off / (self.compared_ + self.config.informative_labels)
 
     def comparable_floor(self, floor: float) -> float:
         """Floor to ask of the means over all SLAs: higher where this SLA's requests are harder."""
@@ -103,7 +102,7 @@ class SurplusEstimator(Stateful):
     def prove(self, confidence: float) -> None:
         """Follow which surplus proves the floor at this confidence, every few dozen labels."""
         labels = float(self.labels_.sum())
-        if labels >= self.proof_[1] + self.config.guard_refresh_labels:
+        if labels >= self.proof_[1] + self.config.informative_labels:
             floor = self.floor_sum_ / max(self.requests_, 1)
             self.proof_ = np.array([guard_surplus(floor, labels, confidence=confidence), labels])
 
@@ -113,9 +112,9 @@ class SurplusEstimator(Stateful):
         surplus, labels = self.proof_.tolist()
         return float(surplus * self.requests_ / labels) if labels else 0.0
 
-    def watch(self, short: float, below: float, above: float) -> None:
-        """Start the fallback when ``short`` passes ``below`` or −``above``; end it at 0."""
-        if short > below or short < -above:
+    def watch(self, short: float, band: float) -> None:
+        """Start the fallback when ``short`` leaves ±``band``; end it at 0."""
+        if abs(short) > band:
             self.fallback_active_ = math.copysign(1.0, short)
         elif short * self.fallback_active_ <= 0.0:
             self.fallback_active_ = 0.0
@@ -141,7 +140,7 @@ class SurplusEstimator(Stateful):
 
     def surplus(self, mean: Floats, variance: float) -> tuple[float, float]:
         """Surplus and its standard error, given the models' means (M,) and a label's variance."""
-        pooled = self.config.pooled_labels
+        pooled = self.config.informative_labels
         satisfied = uncertain = 0.0
         # Lists, since zoos are small: a call into NumPy takes as long as ten numbers.
         given = (self.served_.tolist(), self.labels_.tolist(), self.sum_.tolist(), mean.tolist())
