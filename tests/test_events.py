@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import msgspec
 import numpy as np
 import pytest
@@ -235,3 +239,17 @@ def test_scores_can_be_read_back(given):
 def test_what_could_not_be_read_back_is_refused(build, message):
     with pytest.raises(InvalidInput, match=message):
         build()
+
+
+def test_equal_zoos_have_equal_bytes_in_every_process():
+    code = (
+        "from floorline import Model, Zoo; from floorline.events import ZooChange, encode_event\n"
+        "can = frozenset(['tools', 'json', 'vision', 'audio'])\n"
+        "print(encode_event(ZooChange(zoo=Zoo([Model('m', capabilities=can)]))).hex())"
+    )
+    command = [sys.executable, "-c", code]
+    made = {
+        subprocess.check_output(command, env=os.environ | {"PYTHONHASHSEED": seed})
+        for seed in ("1", "2", "3")
+    }
+    assert len(made) == 1

@@ -413,6 +413,7 @@ def _as_array(kind: Any, value: Any) -> Any:
 Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall | WarmStart
 
 _decoder = msgspec.msgpack.Decoder(Event, ext_hook=array_from_ext, dec_hook=_as_array)
+_set_encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 @cache
@@ -421,8 +422,9 @@ def _version(kind: type[Event]) -> int:
 
 
 def encode_event(event: Event) -> bytes:
-    """Encode an event as MessagePack; arrays keep every bit."""
-    return pack(event)
+    """Encode an event as MessagePack; arrays keep every bit, and equal events give equal bytes."""
+    # A set of capabilities has no order of its own, and another one in every process.
+    return _set_encoder.encode(event) if isinstance(event, ZooChange) else pack(event)
 
 
 def decode_event(data: bytes) -> Event:

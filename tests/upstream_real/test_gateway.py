@@ -54,7 +54,7 @@ def test_a_client_that_leaves_frees_the_server(gateway):
     body = {"model": "tiny", "messages": ASK, "stream": True, "max_tokens": 4000}
     with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body) as answer:
         next(answer.iter_raw())
-    wait_until(lambda: gateway.gateway.in_flight == 0)
+    wait_until(lambda: gateway.gateway.admission.in_flight == 0)
     given = {"model": "tiny", "messages": ASK, "max_tokens": 2}
     assert gateway.http.post("/v1/chat/completions", json=given).status_code == 200
 
