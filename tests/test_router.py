@@ -516,6 +516,15 @@ def test_a_restored_router_issues_no_id_again(zoo):
     assert len(set(ids)) == 16
 
 
+def test_events_with_lower_numbers_do_not_make_ids_repeat(zoo):
+    router, other = (Router(zoo, "random", [GOLD], encoder=HashedNgrams(96)) for _ in range(2))
+    ids = [router.route("Hello").id for _ in range(3)]
+    other.route("Hello")
+    router.apply(other.log.read())
+    ids += [router.route("Hello").id for _ in range(3)]
+    assert len(set(ids)) == 6
+
+
 def test_what_is_decided_does_not_depend_on_ids(build_router, live, random_steps):
     lives = []
     for prefix in ("d3", "another", None):

@@ -460,13 +460,13 @@ class Router(ChangingState):
             If shapes do not fit the zoo and the encoder, or a value is out of its range.
         """
         when = self._time(at)
+        names = self.zoo.names if models is None else tuple(models)
+        check_history(history, len(names), self.encoder.dim)
+        packed = pack_history(history, names)
         with self._lock:
-            names = self.zoo.names if models is None else tuple(models)
-            check_history(history, len(names), self.encoder.dim)
             if not set(names) & set(self.zoo.names):
                 fix = "name a model of the zoo: " + ", ".join(self.zoo.names)
                 raise InvalidInput("models", names, fix)
-            packed = pack_history(history, names)
             if packed.digest in self._fold.warm_starts_:
                 return False
             return self._append(

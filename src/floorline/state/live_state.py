@@ -135,8 +135,13 @@ class LiveState:
         """
         if given is not None and not isinstance(given, str):
             raise InvalidInput("id", given, "give a text")
-        made = self._ids.make(self._fold.decisions_ + 1) if given is None else given
-        if made in self._fold.records_:
+        number, known = self._fold.decisions_ + 1, self._fold.records_
+        made = self._ids.make(number) if given is None else given
+        if given is None and made in known:
+            # Events with lower numbers were applied.
+            self._ids.renew()
+            made = self._ids.make(number)
+        if made in known:
             raise InvalidInput("id", made, "give every decision its own id")
         return made
 
