@@ -595,6 +595,34 @@ def test_a_slow_judge_holds_up_no_other_thread(build_router, vector):
     assert router.status().labels == 1
 
 
+def test_a_users_label_that_comes_while_a_judge_works_stays(build_router, vector):
+    router = build_router("cheapest", memory=2)
+    decision = router.route(features=vector(0))
+
+    def score(judged, response):
+        router.feedback(judged.id, satisfied=False)
+        return 1.0
+
+    assert not router.judge_response(Judge(score, rate=1.0), decision.id)
+    assert router.find(decision.id).scores == {"small": 0.0}
+
+
+def test_a_decision_forgotten_while_a_judge_works_leaves_no_trace(build_router, vector):
+    router = build_router("cheapest", memory=2)
+    decision = router.route(features=vector(0))
+
+    def score(judged, response):
+        for number in (1, 2):
+            router.route(features=vector(number))
+        return 1.0
+
+    with pytest.raises(UnknownDecision):
+        router.judge_response(Judge(score, rate=1.0), decision.id)
+    again = build_router("cheapest", memory=2)
+    again.apply(router.log.read())
+    assert again.snapshot() == router.snapshot()
+
+
 def test_a_request_made_before_the_zoo_changed_is_refused(build_router, vector):
     router = build_router("cheapest")
     request = router.request(features=vector(0), exclude=["small"])

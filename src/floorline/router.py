@@ -401,7 +401,7 @@ class Router(ChangingState):
         """Let a judge label the served response, if it is drawn and has no label.
 
         The draw depends on the seed and the decision's number only. Returns whether the judge
-        was asked.
+        labelled the response.
 
         Raises
         ------
@@ -426,6 +426,9 @@ class Router(ChangingState):
             at=when,
         )
         with self._lock:
+            # Meanwhile a user may have labelled the response, or the decision may be forgotten.
+            if made.model in self._fold.record(decision).scores:
+                return False
             return self._append(label)
 
     def warm_start(
