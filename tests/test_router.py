@@ -638,7 +638,7 @@ def test_a_request_made_before_the_zoo_changed_is_refused(build_router, vector):
 def test_contexts_are_texts(field, build_router, vector):
     router = build_router("cheapest")
     context = RequestContext(**{field: 17})
-    with pytest.raises(InvalidInput, match=rf"context\.{field} is 17: give a text"):
+    with pytest.raises(InvalidInput, match=rf"RequestContext\.{field} is 17: give a text"):
         router.route(features=vector(0), context=context)
     with pytest.raises(InvalidInput, match="id is 17: give a text"):
         router.route(features=vector(0), id=17)

@@ -45,13 +45,14 @@ NO_CONTEXT = RequestContext()
 def check_context(context: RequestContext) -> None:
     """Raise InvalidInput if a field of a context is no text."""
     if context is not NO_CONTEXT:
-        for field, value in context._asdict().items():
-            _check_text(f"context.{field}", value)
+        _check_texts(context, **context._asdict())
 
 
-def _check_text(field: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise InvalidInput(field, value, "give a text")
+def _check_texts(owner: object, **fields: Any) -> None:
+    """Raise InvalidInput for a field that is no text, which could not be read back from a log."""
+    for field, value in fields.items():
+        if not isinstance(value, str):
+            raise InvalidInput(f"{type(owner).__name__}.{field}", value, "give a text")
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=True):
@@ -241,20 +242,22 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
         if self.latency is not None:
             fix = "give seconds of 0 or more, or None"
             check_number("Outcome.latency", self.latency, low=0.0, fix=fix)
-        for field in ("input_tokens", "output_tokens"):
-            value = getattr(self, field)
+        for field, value in (
+            ("input_tokens", self.input_tokens),
+            ("output_tokens", self.output_tokens),
+        ):
             if value is not None and not (type(value) is int and value >= 0):
                 fix = "give a whole number of 0 or more, or None"
                 number = check_number(f"Outcome.{field}", value, low=0.0, fix=fix)
                 if number % 1:
                     raise InvalidInput(f"Outcome.{field}", value, fix)
-                # A float would not be read back from a log.
+                # A float could not be read back from a log.
                 msgspec.structs.force_setattr(self, field, int(number))
-        for field in ("decision", "model"):
-            _check_text(f"Outcome.{field}", getattr(self, field))
-        for field in ("error", "completion"):
-            if getattr(self, field) is not None:
-                _check_text(f"Outcome.{field}", getattr(self, field))
+        _check_texts(self, decision=self.decision, model=self.model)
+        if self.error is not None:
+            _check_texts(self, error=self.error)
+        if self.completion is not None:
+            _check_texts(self, completion=self.completion)
 
 
 class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
@@ -294,12 +297,13 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
 
     def __post_init__(self) -> None:
         if isinstance(self.score, bool):
-            # A bool would not be read back from a log.
+            # A bool could not be read back from a log.
             msgspec.structs.force_setattr(self, "score", float(self.score))
         fix = "give a number from 0 (dissatisfied) to 1 (satisfied)"
         check_number("Feedback.score", self.score, low=0.0, high=1.0, fix=fix)
-        for field in ("decision", "model", "source", "key"):
-            _check_text(f"Feedback.{field}", getattr(self, field))
+        _check_texts(
+            self, decision=self.decision, model=self.model, source=self.source, key=self.key
+        )
         fix = "give the cost of the label, a number of 0 or more"
         check_number("Feedback.cost", self.cost, low=0.0, fix=fix)
 
