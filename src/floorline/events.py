@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -44,15 +44,27 @@ NO_CONTEXT = RequestContext()
 
 def check_context(context: RequestContext) -> None:
     """Raise InvalidInput if a field of a context is no text."""
-    if context is not NO_CONTEXT:
-        _check_texts(context, **context._asdict())
+    if context is not NO_CONTEXT and not all(isinstance(value, str) for value in context):
+        _refuse_texts(context, *context._fields)
 
 
-def _check_texts(owner: object, **fields: Any) -> None:
-    """Raise InvalidInput for a field that is no text, which could not be read back from a log."""
-    for field, value in fields.items():
-        if not isinstance(value, str):
+def _refuse_texts(owner: object, *fields: str, optional: tuple[str, ...] = ()) -> NoReturn:
+    """Raise InvalidInput for the first of the fields that is no text, or not None if optional."""
+    given = [(field, getattr(owner, field)) for field in (*fields, *optional)]
+    for field, value in given:
+        if not (isinstance(value, str) or (value is None and field in optional)):
             raise InvalidInput(f"{type(owner).__name__}.{field}", value, "give a text")
+    raise AssertionError("all are texts")
+
+
+def _whole(owner: object, field: str) -> int:
+    """Value of a field as a whole number of 0 or more; InvalidInput if it is none."""
+    value, fix = getattr(owner, field), "give a whole number of 0 or more, or None"
+    name = f"{type(owner).__name__}.{field}"
+    number = check_number(name, value, low=0.0, fix=fix)
+    if number % 1:
+        raise InvalidInput(name, value, fix)
+    return int(number)
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=True):
@@ -242,22 +254,19 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
         if self.latency is not None:
             fix = "give seconds of 0 or more, or None"
             check_number("Outcome.latency", self.latency, low=0.0, fix=fix)
-        for field, value in (
-            ("input_tokens", self.input_tokens),
-            ("output_tokens", self.output_tokens),
+        for field in ("input_tokens", "output_tokens"):
+            tokens = getattr(self, field)
+            if tokens is not None and not (type(tokens) is int and tokens >= 0):
+                # A log could not give a float back.
+                msgspec.structs.force_setattr(self, field, _whole(self, field))
+        error, completion = self.error, self.completion
+        if not (
+            isinstance(self.decision, str)
+            and isinstance(self.model, str)
+            and (error is None or isinstance(error, str))
+            and (completion is None or isinstance(completion, str))
         ):
-            if value is not None and not (type(value) is int and value >= 0):
-                fix = "give a whole number of 0 or more, or None"
-                number = check_number(f"Outcome.{field}", value, low=0.0, fix=fix)
-                if number % 1:
-                    raise InvalidInput(f"Outcome.{field}", value, fix)
-                # A float could not be read back from a log.
-                msgspec.structs.force_setattr(self, field, int(number))
-        _check_texts(self, decision=self.decision, model=self.model)
-        if self.error is not None:
-            _check_texts(self, error=self.error)
-        if self.completion is not None:
-            _check_texts(self, completion=self.completion)
+            _refuse_texts(self, "decision", "model", optional=("error", "completion"))
 
 
 class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
@@ -297,13 +306,17 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
 
     def __post_init__(self) -> None:
         if isinstance(self.score, bool):
-            # A bool could not be read back from a log.
+            # A log could not give a bool back.
             msgspec.structs.force_setattr(self, "score", float(self.score))
         fix = "give a number from 0 (dissatisfied) to 1 (satisfied)"
         check_number("Feedback.score", self.score, low=0.0, high=1.0, fix=fix)
-        _check_texts(
-            self, decision=self.decision, model=self.model, source=self.source, key=self.key
-        )
+        if not (
+            isinstance(self.decision, str)
+            and isinstance(self.model, str)
+            and isinstance(self.source, str)
+            and isinstance(self.key, str)
+        ):
+            _refuse_texts(self, "decision", "model", "source", "key")
         fix = "give the cost of the label, a number of 0 or more"
         check_number("Feedback.cost", self.cost, low=0.0, fix=fix)
 

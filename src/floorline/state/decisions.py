@@ -28,11 +28,7 @@ def choose(fold: Fold, requests: Sequence[Request], rng: np.random.Generator) ->
         If a choice breaks the rules of its fields.
     """
     policy, models = fold.policy_, len(fold.zoo_)
-    for request in requests:
-        if request.allowed is not None and len(request.allowed) != models:
-            fix = f"make it again: the zoo has {models} models now"
-            raise InvalidInput("request.allowed", f"of length {len(request.allowed)}", fix)
-    served = [request for request in requests if _servable(request)]
+    served = [request for request in requests if _servable(request, models)]
     if len(served) == 1:
         choices = [policy.decide(served[0], rng)]
     else:
@@ -43,7 +39,7 @@ def choose(fold: Fold, requests: Sequence[Request], rng: np.random.Generator) ->
     if len(served) == len(requests):
         return choices
     answers, none = iter(choices), declined(models)
-    return [next(answers) if _servable(request) else none for request in requests]
+    return [next(answers) if _servable(request, models) else none for request in requests]
 
 
 def decision_of(
@@ -148,5 +144,11 @@ def called_model(fold: Fold, decision: str, model: str | None) -> str:
     return model
 
 
-def _servable(request: Request) -> bool:
-    return request.allowed is None or bool(request.allowed.any())
+def _servable(request: Request, models: int) -> bool:
+    allowed = request.allowed
+    if allowed is None:
+        return True
+    if len(allowed) != models:
+        fix = f"make it again: the zoo has {models} models now"
+        raise InvalidInput("request.allowed", f"of length {len(allowed)}", fix)
+    return bool(allowed.any())

@@ -90,15 +90,15 @@ class MemoryLog:
 
 def event_bytes(event: Event) -> int:
     """Estimate the memory of an event in bytes: its arrays, and what Python adds to them."""
+    if isinstance(event, Decision):
+        features = event.features
+        if isinstance(features, SparseFeatures):
+            size = features.indices.nbytes + features.values.nbytes
+        else:
+            size = features.nbytes
+        return int(_DECISION_BYTES + size + 4 * event.propensities.nbytes)
     if isinstance(event, WarmStart):
         return _EVENT_BYTES + len(event.history)
     if isinstance(event, Recall):
         return _EVENT_BYTES + event_bytes(event.decision)
-    if not isinstance(event, Decision):
-        return _EVENT_BYTES
-    features = event.features
-    if isinstance(features, SparseFeatures):
-        size = features.indices.nbytes + features.values.nbytes
-    else:
-        size = features.nbytes
-    return int(_DECISION_BYTES + size + 4 * event.propensities.nbytes)
+    return _EVENT_BYTES
