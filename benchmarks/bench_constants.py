@@ -2,7 +2,8 @@
 
 ``FLOORLINE_DATA=… python benchmarks/bench_constants.py run [--seeds 3] [--only NAME …] [--grounds
 NAME …]`` replays and appends to a file of results, from which a run that was stopped goes on;
-``table`` prints from it what docs/flagship-constants.md shows (``--markdown``).
+``summary FILE …`` sums such files up in ``benchmarks/results/constants_screening.json``, and
+``table`` prints from that what docs/flagship-constants.md shows.
 
 Grounds: *floors* are the MESS+ logs at their published floors, and RouterBench, medmcqa and
 llmrouter (3,000 requests) at three floors between the cheapest and the best model, at φ = 1 and .2;
@@ -24,11 +25,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import bench_pacing as pacing
 import scenarios_measure as scenes
+from floorline._markdown import markdown_table
 from floorline.bench.suite import load_suite
 from floorline.core.config import constants
 from floorline.datasets import load
@@ -53,6 +56,67 @@ DRIFTS = {
     "rise of the cheap model": partial(scenes.quality, share=0.6, who="cheap"),
 }
 COMPLAINTS = {"messplus/boolq": 0.80, "messplus/piqa": 0.78, "messplus/social_iqa": 0.44}
+
+
+SUMMARY = Path(__file__).parent / "results" / "constants_screening.json"
+SCREENED = {
+    "price_search_factor": (1.2, "removed"),
+    "price_search_halvings": (4, "removed"),
+    "price_step_requests": (2, "removed"),
+    "forecast_prior_requests": (24.0, "one with `forecast_level_prior_requests`, 20"),
+    "forecast_level_prior_requests": (20.0, "one with `forecast_prior_requests`"),
+    "forecast_profile_decay": (0.6, "`forecast_forgetting`, .25"),
+    "forecast_memory_share": (0.25, "`forecast_forgetting`"),
+    "forecast_caution_sds": (1.0, "removed: always one standard deviation"),
+    "optimism_without_shortfall": (0.75, "removed"),
+    "elimination_sds": (3.0, "`significance_sds`, 2"),
+    "exploration_known_labels": (10.0, "`informative_labels`, 30"),
+    "correction_requests": (3000.0, "2000"),
+    "max_buffer_fraction": (0.5, "removed"),
+    "min_drift": (0.003, "removed: the posterior's standard deviation"),
+    "drift_sds": (0.5, "removed: one standard deviation"),
+    "partner_optimism_sds": (0.5, "removed"),
+    "request_window": (2000, "`correction_requests`"),
+    "correction_horizon_requests": (1000.0, "`correction_requests`, 2000"),
+    "max_floor_correction": (0.05, "removed"),
+    "target_surplus_sds": (1.5, "1, since the correction horizon is longer"),
+    "surplus_band_below_sds": (2.5, "`significance_sds`"),
+    "surplus_band_above_sds": (4.0, "`significance_sds`"),
+    "price_grid_low": (1e-5, "five powers of ten"),
+    "price_grid_high": (1e4, "five powers of ten"),
+    "price_grid_points": (73, "81, eight per power of ten as before"),
+    "price_reset_requests": (50.0, "removed"),
+    "gate_significance_sds": (2.0, "`significance_sds`"),
+    "gate_prior_precision": (0.25, "the variance of a label with mean 1/2"),
+    "gate_noise_prior": (0.25, "the variance of a label with mean 1/2"),
+    "gate_recent_labels": (300.0, "`memory_labels`"),
+    "gate_mean_requests": (200.0, "`memory_labels`, 300"),
+    "gate_min_requests": (50.0, "removed"),
+    "default_floor": (0.5, "removed: even odds"),
+    "prior_slope_sd": (0.05, "`model_deviation_sd`, .04"),
+    "model_deviation_sd": (0.03, ".04, also of the slope"),
+    "model_deviation_prior_models": (3.0, "removed: as many as there are"),
+    "model_deviation_half_labels": (30.0, "`informative_labels`"),
+    "model_deviation_refit_labels": (8, "removed: at every label"),
+    "prior_floor_position": (0.4, "removed: the middle"),
+    "prior_price_exponent": (0.5, "removed: the square root"),
+    "prior_max_gain": (0.5, "removed"),
+    "min_label_sd": (0.2, "removed: follows from `min_label_variance`"),
+    "min_label_variance": (0.01, ".02"),
+    "change_min_variance": (0.05, "`min_label_variance`"),
+    "recent_labels": (30.0, "`informative_labels`"),
+    "changed_model_decay": (0.95, "`changed_model_half_life`, 340 requests as before"),
+    "changed_model_decay_requests": (25, "removed: every request"),
+    "changed_model_min_labels": (3.0, "removed"),
+    "changed_model_known_labels": (200.0, "`memory_labels`, 300"),
+    "pooled_labels": (20.0, "`informative_labels`, 30"),
+    "guard_refresh_labels": (32.0, "`informative_labels`"),
+    "difficulty_prior_labels": (50.0, "`informative_labels`, 30"),
+    "difficulty_memory_labels": (1000.0, "removed"),
+    "complaints_to_detect": (40, "`informative_labels`, 30"),
+    "SharedDifficulty.drift": (1e-7, "removed"),
+}
+"""Constants that the screening changed: the value that they had, and what became of them."""
 
 
 class Variant(NamedTuple):
@@ -264,10 +328,10 @@ class Effect(NamedTuple):
         return abs(self.met) <= 2 * self.met_error and abs(self.cost) <= 2 * self.cost_error
 
 
-def effects(path):
+def effects(results):
     """Effects by constant, change and ground."""
     runs = defaultdict(dict)
-    for line in read(path).values():
+    for line in results.values():
         name, change, _ = line["variant"]
         runs[name, change][json.dumps(line["job"])] = line["runs"]
     default = runs.pop(("", "default"), {})
@@ -292,31 +356,57 @@ def effects(path):
     return found
 
 
+def summary(given):
+    """Sum up files of results; later files replace runs of earlier ones."""
+    merged = {}
+    for path in given.files:
+        merged.update(read(path))
+    rows = [
+        json.dumps([name, change, ground, *(round(float(value), 1) for value in effect)])
+        for (name, change), grounds in effects(merged).items()
+        for ground, effect in grounds.items()
+    ]
+    SUMMARY.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+
+
+def shown(effect):
+    """Floors met and cost, bold where they are more than noise."""
+    if effect is None:
+        return ""
+    text = f"{effect.met:+.1f} / {effect.cost:+.1f} %"
+    return text if effect.noise else f"**{text}**"
+
+
 def table(given):
-    found = effects(given.results)
-    declared, defaults = constants(PrimalDualConfig), PrimalDualConfig()
-    shown = [g for g in GROUNDS if any(g in grounds for grounds in found.values())]
-    print("| constant | default | change | " + " | ".join(shown) + " | within noise |")
-    print("|---|---:|---|" + "---:|" * len(shown) + "---|")
-    names = dict.fromkeys(name for name, _ in found)
-    for name in names:
-        value = getattr(defaults, name) if name in declared else ESTIMATOR[name.split(".")[1]]
-        for change in ("halved", "doubled", "off"):
-            grounds = found.get((name, change))
-            if grounds is None:
-                continue
-            parts = []
-            for ground in shown:
-                effect = grounds.get(ground)
-                text = "" if effect is None else f"{effect.met:+.1f} / {effect.cost:+.1f} %"
-                parts.append(f"**{text}**" if effect is not None and not effect.noise else text)
-            noise = "yes" if all(effect.noise for effect in grounds.values()) else "no"
-            print(f"| `{name}` | {value:g} | {change} | " + " | ".join(parts) + f" | {noise} |")
+    """One row per constant that was screened, and what became of it."""
+    found = defaultdict(lambda: defaultdict(dict))
+    for name, change, ground, *numbers in json.loads(SUMMARY.read_text()):
+        found[name][change][ground] = Effect(*numbers)
+    rows = []
+    for name, changes in found.items():
+        cells = [shown(changes[change].get("floors")) for change in ("halved", "doubled", "off")]
+        others = [
+            f"{ground}, {change}: {shown(effect)}"
+            for change, grounds in changes.items()
+            for ground, effect in grounds.items()
+            if ground != "floors" and not effect.noise
+        ]
+        default, became = SCREENED.get(name, (None, ""))
+        if default is None:
+            default = {**msgspec.structs.asdict(PrimalDualConfig()), **ESTIMATOR}[
+                name.rpartition(".")[2]
+            ]
+        rows.append(
+            [f"`{name}`", f"{default:g}", *cells, "; ".join(others) or "none", became or "kept"]
+        )
+    headers = ["constant", "was", "halved", "doubled", "off", "other grounds beyond noise", "now"]
+    print(markdown_table(headers, rows, left=(0, 5, 6)))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["run", "table"])
+    parser.add_argument("part", choices=["run", "summary", "table"])
+    parser.add_argument("files", nargs="*", type=Path, help="results to sum up")
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
@@ -329,7 +419,7 @@ def main():
     if given.part == "run" and not os.environ.get("FLOORLINE_DATA") and given.cache is None:
         print("skipped: set FLOORLINE_DATA to the folder of public data (docs/data.md)")
         return
-    {"run": run, "table": table}[given.part](given)
+    {"run": run, "summary": summary, "table": table}[given.part](given)
 
 
 if __name__ == "__main__":

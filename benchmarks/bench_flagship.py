@@ -19,9 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 from matplotlib.figure import Figure
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from floorline.bench.suite import load_suite
@@ -34,6 +31,7 @@ from floorline.replay.spec import Timeline
 from floorline.replay.tables import per_equal_mix
 from floorline.report.plots import PERCENT
 from floorline.sla import SLA
+from sheet import Sheet
 
 SHARES = (1.0, 0.2, 0.05)
 POLICIES = ("primal_dual", "sla_router", "mess_plus")
@@ -57,7 +55,6 @@ FRONTIER = {
     "optimism_sds": (0.65, 1.0, 1.3, 2.0, 3.0),
     "buffer_walks": (0.0, 2.0, 4.0, 8.0),
 }
-console = Console(width=170)
 
 
 def feedback(share):
@@ -112,33 +109,26 @@ def clear(logs):
     return np.array([top - floor >= CLEAR for top, floors in best for floor in floors])
 
 
-def tabled(title, headers):
-    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
-    for position, header in enumerate(headers):
-        table.add_column(header, no_wrap=True, justify="left" if position == 0 else "right")
-    return table
-
-
 def cells(logs, seeds, folder):
     """Every cell at every φ, and means over logs and over all, beside those of others."""
     headers = [f"φ = {share:g}: met, / mix" for share in SHARES]
     found = {p: {s: measure(logs, p, s, seeds) for s in SHARES} for p in POLICIES}
     ours = found["primal_dual"]
-    table = tabled("Every cell", ["log, floor", *headers])
+    table = Sheet("Every cell", ["log, floor", *headers])
     names = [(data.name, floor) for data, floors in logs for floor in floors]
     sure = clear(logs)
     for row, (name, floor) in enumerate(names):
         mark = "" if sure[row] else " (not clear)"
         table.add_row(f"{name} {floor:.2f}{mark}", *(ours[share].shown(row) for share in SHARES))
-    console.print(table)
+    table.show()
     headers = [f"{header}, / equal" for header in headers]
-    table = tabled("Every log", ["log", "policy", *headers])
+    table = Sheet("Every log", ["log", "policy", *headers])
     for log in dict.fromkeys(name for name, _ in names):
         rows = np.array([name == log for name, _ in names])
         for policy, measured in found.items():
             table.add_row(log, policy, *(measured[share].all_shown(rows) for share in SHARES))
-    console.print(table)
-    table = tabled("Means", ["policy", "floors", *headers, "decide µs", "learn µs"])
+    table.show()
+    table = Sheet("Means", ["policy", "floors", *headers, "decide µs", "learn µs"])
     for policy, measured in found.items():
         for label, rows in (("all", slice(None)), ("clear", sure)):
             times = (f"{time:.0f}" for time in measured[1.0].times)
@@ -152,14 +142,14 @@ def cells(logs, seeds, folder):
         told = measure(logs, "primal_dual", share, seeds, {"prompts": False}, told=True)
         shown = [told.all_shown(sure) if share == s else "" for s in SHARES]
         table.add_row("primal_dual, told all means", "clear", *shown)
-    console.print(table)
+    table.show()
 
 
 def verdicts(logs, seeds, folder):
     """What certificates say at the end, and how often that was false."""
     kinds = ("kept", "at risk", "broken", "unknown")
     headers = ["SLA", "φ", *kinds, "false kept", "false broken", "floor met", "/ mix"]
-    table = tabled("Verdicts at the end", headers)
+    table = Sheet("Verdicts at the end", headers)
     jobs = [(data, floor, seed) for data, floors in logs for floor in floors for seed in seeds]
 
     def one(data, floor, seed, share, guarded):
@@ -189,13 +179,15 @@ def verdicts(logs, seeds, folder):
             counts = (str(said[kind]) for kind in kinds)
             shown = (f"{met:.1%}", f"{cost:.2f}")
             table.add_row(label, f"{share:g}", *counts, *map(str, false), *shown)
-    console.print(table)
+    table.show()
 
 
 def frontier(logs, seeds, folder):
     """Floors met against cost while one constant moves; clear floors."""
     sure = clear(logs)
-    table = tabled("PriceCurve, clear floors", ["constant", *(f"φ = {s:g}" for s in SHARES)])
+    table = Sheet(
+        "Floors met against cost, clear floors", ["constant", *(f"φ = {s:g}" for s in SHARES)]
+    )
     figure = Figure(figsize=(4.2 * len(SHARES), 3.6), layout="constrained")
     axes = figure.subplots(1, len(SHARES), sharey=True)
     for name, values in FRONTIER.items():
@@ -207,7 +199,7 @@ def frontier(logs, seeds, folder):
                 points[share].append((each.cost[sure].mean(), each.met[sure].mean()))
         for axis, share in zip(axes, SHARES, strict=True):
             axis.plot(*zip(*points[share], strict=True), marker="o", ms=3, label=name)
-    console.print(table)
+    table.show()
     for axis, (share, met, cost) in zip(
         axes, ((1.0, 0.95, 1.25), (0.2, 0.9, 1.6), (0.05, None, None)), strict=True
     ):
@@ -226,11 +218,11 @@ def ablation(logs, seeds, folder):
     """One ingredient on or off at a time; clear floors."""
     sure = clear(logs)
     headers = [f"φ = {s:g}: met, / mix" for s in SHARES[:2]]
-    table = tabled("Ablation, clear floors", ["variant", *headers])
+    table = Sheet("Ablation, clear floors", ["variant", *headers])
     for label, parameters in VARIANTS.items():
         found = [measure(logs, "primal_dual", s, seeds, parameters) for s in SHARES[:2]]
         table.add_row(label, *(each.shown(sure) for each in found))
-    console.print(table)
+    table.show()
 
 
 PARTS = {"cells": cells, "verdicts": verdicts, "frontier": frontier, "ablation": ablation}
@@ -242,7 +234,9 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--plots", type=Path, help="folder for plots")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
     given = parser.parse_args()
+    Sheet.markdown = given.markdown
     if not os.environ.get("FLOORLINE_DATA"):
         print("skipped: set FLOORLINE_DATA to the folder that holds messplus/*.csv")
         return

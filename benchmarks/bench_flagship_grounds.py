@@ -13,8 +13,6 @@ import argparse
 from functools import partial
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from floorline.datasets import RoutingTable, load
 from floorline.encoders import make_encoder
@@ -45,16 +43,6 @@ PORT_RUNS = {
     "lp_on_estimates": ("lp_on_estimates", "full"),
     "budget_oracle": ("budget_oracle", "full"),
 }
-console = Console(width=150)
-
-
-def tabled(title, headers, rows):
-    table = Table(title=title, title_justify="left")
-    for position, header in enumerate(headers):
-        table.add_column(header, no_wrap=True, justify="left" if position == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def prompts(data, seeds):
@@ -88,7 +76,10 @@ def prompts(data, seeds):
             )
         headers = ["", *(f"τ = {f:g}" for f in floors), "/ static mix", "met", "above", "µs"]
         title = f"{name}: cost / static mix, {len(seeds)} seeds, warm start from the other half"
-        tabled(title, headers, rows)
+        Sheet(title, headers, rows).show()
+
+
+from sheet import Sheet
 
 
 def budgets(data, seeds):
@@ -119,7 +110,7 @@ def budgets(data, seeds):
             )
     headers = ["budget in cheapest bills", "25 %", "50 %", "75 %", "end", "range", "satisfied"]
     title = f"Percent of one budget spent after a share of the requests, {len(seeds)} seeds"
-    tabled(title, [*headers, "served"], rows)
+    Sheet(title, [*headers, "served"], rows).show()
 
 
 def port(data, seeds):
@@ -155,7 +146,7 @@ def port(data, seeds):
             means = [100 * np.mean(by[split]) for split in SPLITS]
             rows.append([label, *(f"{m:.1f}" for m in means), f"{np.mean(means):.1f}"])
         title = f"RouterBench, 1,000 requests, budgets {factor:g} ×: % of LP-on-estimates"
-        tabled(f"{title}, {len(seeds)} seeds", ["", *SPLITS, "mean"], rows)
+        Sheet(f"{title}, {len(seeds)} seeds", ["", *SPLITS, "mean"], rows).show()
 
 
 def proteus(encoder):
@@ -202,7 +193,7 @@ def proteus(encoder):
             ]
         )
     headers = ["", "by split", "floors kept", "reachable ones", "r(τ, acc)", "above", "USD/1k"]
-    tabled("PROTEUS's protocol, three splits", [*headers, "/ equal mix"], rows)
+    Sheet("PROTEUS's protocol, three splits", [*headers, "/ equal mix"], rows).show()
 
 
 def main():

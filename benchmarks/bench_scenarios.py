@@ -10,41 +10,12 @@ import argparse
 import os
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
 import scenarios_measure as scenes
 import scenarios_plots as plots
-
-console = Console(width=150)
-
-
-class Sheet(NamedTuple):
-    """A table."""
-
-    title: str
-    headers: list[str]
-    rows: list[list[str]]
-
-    def show(self):
-        """Print it for a terminal."""
-        table = Table(title=self.title, title_justify="left", box=SIMPLE, pad_edge=False)
-        for position, header in enumerate(self.headers):
-            table.add_column(header, no_wrap=True, justify="right" if position else "left")
-        for row in self.rows:
-            table.add_row(*row)
-        console.print(table)
-
-    def markdown(self):
-        """Print it for a document."""
-        rule = ["---", *["---:"] * (len(self.headers) - 1)]
-        lines = [self.headers, rule, *self.rows]
-        print(f"{self.title}:\n")
-        print("\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+from sheet import Sheet
 
 
 def grouped(records):
@@ -129,7 +100,7 @@ def drift(records):
     for (stream, _), (told, untold) in paired(records).items():
         case, both = told[0].case, (told, untold)
         title = f"{stream}, τ = {floor_of(case):g}"
-        rows = sheets.setdefault(title, Sheet(title, headers, [])).rows
+        rows = sheets.setdefault(title, Sheet(title, headers)).rows
         for number, (label, stretch) in enumerate(parts_of(case, told)):
             alarm = halved = kept = ""
             if not told[0].changes:
@@ -266,6 +237,7 @@ def main():
     parser.add_argument("--plots", type=Path, help="folder to write a plot per part to")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     given = parser.parse_args()
+    Sheet.markdown = given.markdown
     if not os.environ.get("FLOORLINE_DATA"):
         print("skipped: set FLOORLINE_DATA to the folder that holds messplus/*.csv")
         return
@@ -275,7 +247,7 @@ def main():
         one = scenes.measure_slas if part == "several" else scenes.measure
         records = scenes.run_cases(cases, seeds, given.jobs, one)
         for sheet in tabled(records):
-            sheet.markdown() if given.markdown else sheet.show()
+            sheet.show()
         if given.plots:
             drawn(records, given.plots / f"{part}.png")
 
