@@ -22,6 +22,7 @@ from floorline.replay.budgets import SPLITS, budget_scores, budgets_for, cheapes
 from floorline.replay.metrics import references, score
 from floorline.replay.proteus.protocol import measure
 from floorline.training import split_parts, target_range
+from sheet import Sheet
 
 FLOORS = {"messplus": (0.65, 0.70, 0.73, 0.75), "routerbench": (0.80,)}
 VARIANTS = {
@@ -77,9 +78,6 @@ def prompts(data, seeds):
         headers = ["", *(f"τ = {f:g}" for f in floors), "/ static mix", "met", "above", "µs"]
         title = f"{name}: cost / static mix, {len(seeds)} seeds, warm start from the other half"
         Sheet(title, headers, rows).show()
-
-
-from sheet import Sheet
 
 
 def budgets(data, seeds):
