@@ -247,7 +247,7 @@ def test_the_state_is_as_large_after_9000_requests_as_after_3000():
         SLA("sure", floor=0.75, guarded=True),
         SLA("poor", floor=0.0, budget=Budget(total=4000.0, per_model={"large": 900.0}, period=1.0)),
     )
-    users = Users(slas=slas, correction_requests=500)
+    users = Users(slas=slas, price_horizon_requests=500)
     sizes = []
     for stretch in range(3):
         for sla in slas:

@@ -47,7 +47,7 @@ def test_beyond_what_models_reach_the_price_is_at_its_ends():
 
 
 def test_it_follows_requests_that_change():
-    curve = PriceCurve(5.0, PrimalDualConfig(correction_requests=100))
+    curve = PriceCurve(5.0, PrimalDualConfig(price_horizon_requests=100))
     cost = np.array([1.0, 5.0])
     for _ in range(500):
         curve.see(np.array([0.8, 0.9]), cost)

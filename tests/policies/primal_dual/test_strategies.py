@@ -63,7 +63,7 @@ def test_a_shortfall_raises_the_price_and_a_surplus_lowers_it(situation):
     assert targets == sorted(targets, reverse=True)
     drift = surplus_drift_sd(situation.posterior, CONFIG)
     assert targets[2] - 0.75 == pytest.approx(
-        CONFIG.target_surplus_sds * drift / CONFIG.correction_requests
+        CONFIG.target_surplus_sds * drift / CONFIG.price_horizon_requests
     )
 
 
@@ -118,5 +118,5 @@ def test_the_static_mix_serves_by_the_surplus(situation):
 def test_the_surplus_drifts_with_the_square_root_of_the_horizon():
     posterior = QualityPosterior(ZOO, 0.8, CONFIG)
     assert surplus_drift_sd(posterior, CONFIG) == pytest.approx(
-        (0.16 * CONFIG.correction_requests / 2) ** 0.5
+        (0.16 * CONFIG.price_horizon_requests / 2) ** 0.5
     )

@@ -115,24 +115,33 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
         ),
     ] = 4.0
     correction_requests: Annotated[
+        float,
+        Constant(
+            "requests",
+            "Requests, beside those so far, over which the static mix works off a shortfall.",
+            _LOGS,
+            low=1.0,
+        ),
+    ] = 3000.0
+    price_horizon_requests: Annotated[
         int,
         Constant(
             "requests",
-            "Requests over which a shortfall is worked off, and from which prices of prompts are "
-            "read: cost is convex in what is asked for, so fast correction is expensive.",
+            "Latest requests that prices of prompts are read from, and over which these work off a "
+            "shortfall: cost is convex in what is asked for, so fast correction is expensive.",
             _TUNED,
             low=1.0,
         ),
-    ] = 2000
+    ] = 1000
     target_surplus_sds: Annotated[
         float,
         Constant(
             "standard deviations of the surplus",
             "Surplus that prices of prompts aim at.",
-            _TUNED,
+            _LOGS,
             off=0.0,
         ),
-    ] = 1.0
+    ] = 1.5
 
     # Prices of prompts
     max_prompt_cost_factor: Annotated[

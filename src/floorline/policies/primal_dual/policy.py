@@ -270,8 +270,10 @@ class PrimalDual(EstimatingPolicy):
         """
         config, (surplus, margin) = self.config, self._surplus(sla)
         drift = surplus_drift_sd(self.posterior_, config)
-        band = config.significance_sds * drift + margin
-        self.surplus_[sla].watch(config.target_surplus_sds * drift - surplus, band)
+        target = config.target_surplus_sds * drift
+        # From where the surplus is significantly negative, to as far above the target.
+        band = target + config.significance_sds * drift + margin
+        self.surplus_[sla].watch(target - surplus, band)
 
     def _count(self, sla: str, model: int, score: float, previous: float | None) -> None:
         """Count the label of a served response for its SLA."""
@@ -318,7 +320,7 @@ class PrimalDual(EstimatingPolicy):
 
     def _price(self, history: History) -> None:
         """Price floors and budgets by the latest requests of a history."""
-        first = max(0, len(history.features) - self.config.correction_requests)
+        first = max(0, len(history.features) - self.config.price_horizon_requests)
         rows: Sequence[int] = range(first, len(history.features))
         both = [self._estimate(history.features[r], int(history.input_tokens[r])) for r in rows]
         quality = np.array([self._adjust(prediction) for prediction, _ in both])

@@ -69,7 +69,7 @@ class PriceCurve(Stateful):
         served = (cost - np.dot(self.prices_[:, None], quality[None, :])).argmin(axis=1)
         self.seen_ += 1
         self.mean_ += (quality[served] - self.mean_) / min(
-            self.seen_, self.config.correction_requests
+            self.seen_, self.config.price_horizon_requests
         )
 
     def see_many(self, quality: Floats, cost: Floats) -> None:

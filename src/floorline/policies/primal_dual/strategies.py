@@ -100,7 +100,7 @@ class PromptStrategy(NamedTuple):
         target = config.target_surplus_sds * surplus_drift_sd(situation.posterior, config)
         shortfall = situation.estimate.shortfall + target
         floor = situation.account.comparable_floor(situation.request.floor)
-        return floor + shortfall / config.correction_requests
+        return floor + shortfall / config.price_horizon_requests
 
 
 class StaticMixStrategy(NamedTuple):
@@ -128,4 +128,4 @@ def surplus_drift_sd(posterior: QualityPosterior, config: PrimalDualConfig) -> f
     An Ornstein-Uhlenbeck process with variance v per request, pulled back over H requests, has the
     stationary variance v·H/2.
     """
-    return math.sqrt(0.5 * posterior.variance * config.correction_requests)
+    return math.sqrt(0.5 * posterior.variance * config.price_horizon_requests)
