@@ -9,6 +9,7 @@ from floorline.core.config import constants
 from floorline.errors import InvalidInput
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.policy import PrimalDual
+from floorline.report.constants import constants_table
 
 SOURCE = Path(__file__).parents[3] / "src" / "floorline" / "policies"
 
@@ -62,3 +63,12 @@ def test_the_fingerprint_of_a_snapshot_holds_every_constant():
     one, other = PrimalDual(), PrimalDual(informative_labels=31)
     assert one.fingerprint != other.fingerprint
     assert one.fingerprint == PrimalDual(config=PrimalDualConfig()).fingerprint
+
+
+def test_the_documentation_shows_the_constants_of_the_code():
+    page = SOURCE.parents[2] / "docs" / "flagship-constants.md"
+    _, _, rest = page.read_text(encoding="utf-8").partition("<!-- constants -->")
+    shown, _, _ = rest.partition("<!-- end of constants -->")
+    assert shown.strip() == constants_table(PrimalDualConfig), (
+        "put what python -m floorline.report.constants prints between the two marks"
+    )
