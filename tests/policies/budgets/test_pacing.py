@@ -1,5 +1,7 @@
 """Budgets are spent evenly, nearly wholly and never beyond; prices are those of the program."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -292,3 +294,14 @@ def test_a_raised_budget_lowers_the_prices_at_once():
     assert (pacing.prices < before).all()
     pacing.set_sla(SLA("gold", floor=0.0))
     assert pacing.prices.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_amounts_that_change_while_serving_need_no_solver(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    pacing = pacing_for(Budget(total=2000.0), horizon=600)
+    quality, cost, _ = stream(200)
+    for q, c in zip(quality, cost, strict=True):
+        pacing.see(decision(q, c, int((q - pacing.prices * c).argmax())), q)
+    before = pacing.shared_
+    pacing.set_sla(SLA("gold", floor=0.0, budget=Budget(total=800.0, per_model={"large": 90.0})))
+    assert pacing.shared_ > before

@@ -158,7 +158,11 @@ class Pacing(Stateful):
             self.forecast_ = DemandForecast(self.config)
         self.own_ = np.where(np.isfinite(self.tracker_.budgets), self.own_, 0.0)
         self.shared_ = self.shared_ if self.tracker_.total_ < np.inf else 0.0
-        self.resolve()
+        # One step for each price, not the exact program: serving needs no solver. The requests to
+        # come go on from there.
+        if self.limited and len(self.window_):
+            for _ in range(self._turns):
+                self._step()
 
     def set_models(self, names: Sequence[str]) -> None:
         """Keep known models' prices and predictions; a new one is free until it is seen."""
