@@ -133,8 +133,8 @@ class Router(ChangingState):
         """
         when = self._time(at)
         with self._lock:
-            promise = self._fold.sla(sla)
-            return self._fold.ledgers_[promise.name].left(promise, self.zoo, when)
+            agreement = self._fold.sla(sla)
+            return self._fold.ledgers_[agreement.name].left(agreement, self.zoo, when)
 
     def route(
         self,

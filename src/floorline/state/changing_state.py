@@ -64,7 +64,7 @@ class ChangingState(LiveState, ABC):
         """
         when = self._time(at)
         with self._lock:
-            promise = self._fold.sla(sla)
+            agreement = self._fold.sla(sla)
             if len(self._fold.slas_) == 1:
                 raise InvalidInput("sla", sla, "keep at least one SLA")
-            self._append(SlaChange(sla=promise, removed=True, at=when))
+            self._append(SlaChange(sla=agreement, removed=True, at=when))

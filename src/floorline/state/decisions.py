@@ -52,13 +52,13 @@ def decision_of(
     context: RequestContext = NO_CONTEXT,
 ) -> Decision:
     """Build the decision that a choice becomes: its conversation's model, within the budget."""
-    promise = fold.slas_[request.sla]
+    agreement = fold.slas_[request.sla]
     if context.session:
         ledger = fold.ledgers_[request.sla]
         choice = fold.sessions_.stay(context.session, choice, request, fold.zoo_, ledger, at)
     called = choice.called
-    if promise.budget is not None:
-        called = within_budget(fold, called, choice.cost, promise, at)
+    if agreement.budget is not None:
+        called = within_budget(fold, called, choice.cost, agreement, at)
     names = fold.zoo_.names
     return Decision(
         id=id,

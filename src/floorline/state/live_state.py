@@ -85,15 +85,15 @@ class LiveState:
     def status(self, sla: str | None = None) -> Status:
         """Report an SLA's satisfaction, certificate and costs; the first one by default."""
         with self._lock:
-            promise = self._fold.sla(sla)
-            return status_of(promise, self._fold.ledgers_[promise.name], self.zoo.cost_unit)
+            agreement = self._fold.sla(sla)
+            return status_of(agreement, self._fold.ledgers_[agreement.name], self.zoo.cost_unit)
 
     def certificate(self, sla: str | None = None, *, window: bool = False) -> Certificate:
         """Certify an SLA's floor, over all labels or over those of its window."""
         certify = window_certificate_of if window else certificate_of
         with self._lock:
-            promise = self._fold.sla(sla)
-            return certify(promise, self._fold.ledgers_[promise.name])
+            agreement = self._fold.sla(sla)
+            return certify(agreement, self._fold.ledgers_[agreement.name])
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events that are in the log already, such as those after the last snapshot."""

@@ -70,9 +70,9 @@ def make_request(
     InvalidInput
         If there is no such SLA, the floor is not in [0, 1], or no model may serve the request.
     """
-    promise = fold.sla(sla)
-    held = promise.floor if floor is None else check_floor("floor", floor)
-    allowed = able(fold, promise, input_tokens, needs, exclude)
-    if promise.budget is not None:
-        allowed = affordable(fold, promise, input_tokens, allowed, at)
-    return Request(features, promise.name, held, input_tokens, allowed)
+    agreement = fold.sla(sla)
+    held = agreement.floor if floor is None else check_floor("floor", floor)
+    allowed = able(fold, agreement, input_tokens, needs, exclude)
+    if agreement.budget is not None:
+        allowed = affordable(fold, agreement, input_tokens, allowed, at)
+    return Request(features, agreement.name, held, input_tokens, allowed)
