@@ -21,8 +21,6 @@ _MEAN_ROWS = 2000
 request."""
 _PRIOR_LABELS = 2.0
 """Number of labels that the prior counts as in a model's overall mean."""
-_MIN_VARIANCE = 0.01
-"""Lower bound on p(1 − p) in the standard errors: neighbours of equal labels prove no certainty."""
 _MIN_ROOM = 64
 """Least number of rows that the arrays of the history are allocated for."""
 
@@ -132,7 +130,7 @@ class NearestNeighbours(QualityEstimator):
 
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """Return the (M,) mean labels of the neighbours, shrunk to the models' overall means."""
-        return self._summary(self.neighbours_one(x))[0]
+        return self._mean_labels(self.neighbours_one(x))
 
     def estimate_one(self, x: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (M,) mean labels as in ``predict_one`` and (M,) mean costs, from one search.
@@ -142,11 +140,11 @@ class NearestNeighbours(QualityEstimator):
         near = self.neighbours_one(x)
         paid = self.costs_[near].astype(np.float64)
         if len(near) and not np.isnan(paid).any():
-            return self._summary(near)[0], paid.sum(axis=0) / len(near)
+            return self._mean_labels(near), paid.sum(axis=0) / len(near)
         known = ~np.isnan(paid)
         count = known.sum(axis=0)
         total = np.where(known, paid, 0.0).sum(axis=0)
-        return self._summary(near)[0], np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return self._mean_labels(near), np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Add one label of one model.
@@ -246,16 +244,16 @@ class NearestNeighbours(QualityEstimator):
         self._index = self._new_index()
         self._insert(0)
 
-    def _summary(self, near: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the (M,) shrunk mean labels and the (M,) numbers of labels of some requests."""
+    def _mean_labels(self, near: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the (M,) shrunk mean labels of some requests."""
         labels = self.labels_[near].astype(np.float64)
         known = ~np.isnan(labels)
         count = known.sum(axis=0).astype(np.float64)
         total = np.where(known, labels, 0.0).sum(axis=0)
         strength = np.maximum(self.shrink, np.where(count > 0, 0.0, 1.0))
         if not strength.any():
-            return total / count, count
-        return (total + strength * self._overall()) / (count + strength), count
+            return np.asarray(total / count)
+        return np.asarray((total + strength * self._overall()) / (count + strength))
 
     def _overall(self) -> NDArray[np.float64]:
         """Return the (M,) mean labels of the most recent requests, shrunk to the prior."""
