@@ -34,9 +34,9 @@ def test_bad_slas_are_refused_by_field_value_and_fix(arguments, message):
         ({"total": -1}, r"Budget\.total is -1: give an amount of 0 or more"),
         ({"total": INF}, r"Budget\.total is inf: give an amount"),
         ({"per_model": {"a": NAN}}, r"Budget\.per_model\['a'\] is nan: give an amount"),
-        ({"period": 0}, r"Budget\.period is 0: give a number of seconds above 0, or None"),
-        ({"period": -5}, r"Budget\.period is -5: give a number of seconds above 0"),
-        ({"period": INF}, r"Budget\.period is inf: give a number of seconds above 0"),
+        ({"period": 0}, r"Budget\.period is 0: give a number of seconds from 0.001"),
+        ({"period": -5}, r"Budget\.period is -5: give a number of seconds from 0.001"),
+        ({"period": INF}, r"Budget\.period is inf: give a number of seconds from 0.001"),
     ],
 )
 def test_bad_budgets_are_refused_by_field_value_and_fix(arguments, message):

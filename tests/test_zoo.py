@@ -10,8 +10,8 @@ from floorline.zoo import Model, Zoo
     [
         ({"name": ""}, r"Model\.name is '': give a name that is not empty"),
         ({"name": " "}, r"Model\.name is ' ': give a name"),
-        ({"name": 3}, r"Model\.name is 3: give a name"),
-        ({"input_price": -1}, r"Model\.input_price of 'm' is -1: give a price of 0 or more"),
+        ({"name": 3}, r"Model\.name is 3: give a text"),
+        ({"input_price": -1}, r"Model\.input_price of 'm' is -1: give a price from 0 to"),
         ({"output_price": np.nan}, r"Model\.output_price of 'm' is nan: give a price"),
         ({"call_price": np.inf}, r"Model\.call_price of 'm' is inf: give a price"),
         ({"call_price": True}, r"Model\.call_price of 'm' is True: give a price"),

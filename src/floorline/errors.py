@@ -10,6 +10,34 @@ from collections.abc import Collection, Sequence
 from numbers import Real
 from typing import Any
 
+_MAX_SHOWN = 80
+"""Most characters of a value that a message shows."""
+
+
+def abbreviated(value: Any) -> str:
+    """Show a value in a message: its ``repr``, cut to 80 characters.
+
+    The time and the memory that it takes do not grow with a text or a number of any size.
+
+    Examples
+    --------
+    >>> abbreviated("gold"), abbreviated("x" * 2_000_000)[-9:], abbreviated(10**400)[:11]
+    ("'gold'", 'xxxxxx...', 'a number of')
+    """
+    if isinstance(value, str | bytes | bytearray):
+        shown = repr(value[: _MAX_SHOWN + 1])
+    elif isinstance(value, int) and value.bit_length() > _MAX_SHOWN * 8:
+        # Python refuses to write numbers of thousands of digits.
+        shown = f"a number of {value.bit_length():,} bits"
+    elif isinstance(value, list | tuple) and len(value) > _MAX_SHOWN:
+        shown = repr(value[:_MAX_SHOWN])
+    else:
+        try:
+            shown = repr(value)
+        except (ValueError, RecursionError):
+            shown = f"a {type(value).__name__}"
+    return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."
+
 
 class FloorlineError(Exception):
     """Base class of all exceptions that Floorline raises on purpose."""
@@ -39,10 +67,7 @@ class InvalidInput(FloorlineError, ValueError):
         self.field = field
         self.value = value
         self.fix = fix
-        shown = repr(value)
-        if len(shown) > 80:
-            shown = shown[:77] + "..."
-        super().__init__(f"{field} is {shown}: {fix}")
+        super().__init__(f"{field} is {abbreviated(value)}: {fix}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.field, self.value, self.fix)
@@ -207,7 +232,10 @@ def check_number(
     # skipped.
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
         raise InvalidInput(field, value, fix)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InvalidInput(field, value, fix) from None
     if not math.isfinite(number) or not low <= number <= high:
         raise InvalidInput(field, value, fix)
     return number

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.bounds import (
+    MAX_COST,
+    MAX_ERROR,
+    MAX_LATENCY,
+    MAX_SOURCE,
+    MAX_TENANT,
+    MAX_TIME,
+    MIN_TIME,
+    canonical_id,
+    check_count,
+    check_name,
+    check_time,
+    clean_text,
+    is_name,
+)
 from floorline.core.display import html_table, show_number
 from floorline.core.features import SparseFeatures, freeze
 from floorline.core.snapshots import array_from_ext, pack
@@ -43,28 +58,18 @@ NO_CONTEXT = RequestContext()
 
 
 def check_context(context: RequestContext) -> None:
-    """Raise InvalidInput if a field of a context is no text."""
-    if context is not NO_CONTEXT and not all(isinstance(value, str) for value in context):
-        _refuse_texts(context, *context._fields)
+    """Raise InvalidInput if a field of a context is no name within its bound."""
+    if context is not NO_CONTEXT:
+        check_name("RequestContext.tenant", context.tenant, MAX_TENANT)
+        for field in ("key", "session", "after"):
+            check_name(f"RequestContext.{field}", getattr(context, field))
 
 
-def _refuse_texts(owner: object, *fields: str, optional: tuple[str, ...] = ()) -> NoReturn:
-    """Raise InvalidInput for the first of the fields that is no text, or not None if optional."""
-    given = [(field, getattr(owner, field)) for field in (*fields, *optional)]
-    for field, value in given:
-        if not (isinstance(value, str) or (value is None and field in optional)):
-            raise InvalidInput(f"{type(owner).__name__}.{field}", value, "give a text")
-    raise AssertionError("all are texts")
-
-
-def _whole(owner: object, field: str) -> int:
-    """Value of a field as a whole number of 0 or more; InvalidInput if it is none."""
-    value, fix = getattr(owner, field), "give a whole number of 0 or more, or None"
-    name = f"{type(owner).__name__}.{field}"
-    number = check_number(name, value, low=0.0, fix=fix)
-    if number % 1:
-        raise InvalidInput(name, value, fix)
-    return int(number)
+def _check_at(event: Any) -> None:
+    """Make the time of an event a float within its bounds; InvalidInput if it is none."""
+    if not (type(event.at) is float and MIN_TIME <= event.at <= MAX_TIME):
+        at = check_time(f"{type(event).__name__}.at", event.at)
+        msgspec.structs.force_setattr(event, "at", at)
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=True):
@@ -205,6 +210,22 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         return float(self.propensities[self.index])
 
 
+def _check_decision(decision: Decision) -> None:
+    """Check a decision that a caller gives back; those that a router makes keep the bounds."""
+    check_name("Decision.id", decision.id, empty=False)
+    check_name("Decision.tenant", decision.tenant, MAX_TENANT)
+    for field in ("sla", "model", "policy", "key", "session", "after"):
+        check_name(f"Decision.{field}", getattr(decision, field))
+    for name in (*decision.models, *decision.called):
+        check_name("Decision.models", name)
+    check_count("Decision.input_tokens", decision.input_tokens)
+    check_count("Decision.seq", decision.seq)
+    check_time("Decision.at", decision.at)
+
+
+_SCORE_FIX = "give a number from 0 (dissatisfied) to 1 (satisfied)"
+
+
 class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     """Measured result of one call; one outcome for each called model.
 
@@ -219,11 +240,13 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     latency : float, optional
         Seconds from the request to the end of the response; None if unknown.
     error : str, optional
-        Message of the failure; None if the call succeeded.
+        Message of the failure; None if the call succeeded. Longer ones than ``bounds.MAX_ERROR``
+        characters are cut.
     at : float
         Time in seconds of the router's clock.
     completion : str, optional
-        Id that the provider gave to the response.
+        Id that the provider gave to the response, in the form of ``bounds.canonical_id``: one
+        that no store could hold is replaced by its digest.
     estimated : bool
         Whether the cost is computed from the lengths of the texts, because the provider reported
         no tokens.
@@ -233,7 +256,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     Raises
     ------
     InvalidInput
-        If a number is negative, infinite or NaN.
+        If a number or a name is out of the bounds of ``floorline.core.bounds``.
     """
 
     decision: str
@@ -249,24 +272,31 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     v: int = 1
 
     def __post_init__(self) -> None:
-        fix = "give the measured cost, a finite number of 0 or more"
-        check_number("Outcome.cost", self.cost, low=0.0, high=1e15, fix=fix)
+        fix = f"give the measured cost, a number from 0 to {MAX_COST:g}"
+        check_number("Outcome.cost", self.cost, low=0.0, high=MAX_COST, fix=fix)
         if self.latency is not None:
-            fix = "give seconds of 0 or more, or None"
-            check_number("Outcome.latency", self.latency, low=0.0, fix=fix)
+            fix = f"give seconds from 0 to {MAX_LATENCY:g}, or None"
+            check_number("Outcome.latency", self.latency, low=0.0, high=MAX_LATENCY, fix=fix)
         for field in ("input_tokens", "output_tokens"):
             tokens = getattr(self, field)
-            if tokens is not None and not (type(tokens) is int and tokens >= 0):
-                # A log could not give a float back.
-                msgspec.structs.force_setattr(self, field, _whole(self, field))
+            if tokens is not None:
+                whole = check_count(f"Outcome.{field}", tokens)
+                if whole is not tokens:
+                    # A log could not give a float back.
+                    msgspec.structs.force_setattr(self, field, whole)
+        _check_at(self)
+        check_name("Outcome.decision", self.decision)
+        check_name("Outcome.model", self.model)
         error, completion = self.error, self.completion
-        if not (
-            isinstance(self.decision, str)
-            and isinstance(self.model, str)
-            and (error is None or isinstance(error, str))
-            and (completion is None or isinstance(completion, str))
-        ):
-            _refuse_texts(self, "decision", "model", optional=("error", "completion"))
+        if error is not None:
+            if not isinstance(error, str):
+                raise InvalidInput("Outcome.error", error, "give a text, or None")
+            if not is_name(error, MAX_ERROR):
+                msgspec.structs.force_setattr(self, "error", clean_text(error))
+        if completion is not None and not is_name(completion):
+            if not isinstance(completion, str):
+                raise InvalidInput("Outcome.completion", completion, "give a text, or None")
+            msgspec.structs.force_setattr(self, "completion", canonical_id(completion))
 
 
 class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
@@ -292,7 +322,7 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
     Raises
     ------
     InvalidInput
-        If the score is not in [0, 1] or the cost is negative.
+        If a number or a name is out of the bounds of ``floorline.core.bounds``.
     """
 
     decision: str
@@ -308,17 +338,14 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
         if isinstance(self.score, bool):
             # A log could not give a bool back.
             msgspec.structs.force_setattr(self, "score", float(self.score))
-        fix = "give a number from 0 (dissatisfied) to 1 (satisfied)"
-        check_number("Feedback.score", self.score, low=0.0, high=1.0, fix=fix)
-        if not (
-            isinstance(self.decision, str)
-            and isinstance(self.model, str)
-            and isinstance(self.source, str)
-            and isinstance(self.key, str)
-        ):
-            _refuse_texts(self, "decision", "model", "source", "key")
-        fix = "give the cost of the label, a number of 0 or more"
-        check_number("Feedback.cost", self.cost, low=0.0, fix=fix)
+        check_number("Feedback.score", self.score, low=0.0, high=1.0, fix=_SCORE_FIX)
+        fix = f"give the cost of the label, a number from 0 to {MAX_COST:g}"
+        check_number("Feedback.cost", self.cost, low=0.0, high=MAX_COST, fix=fix)
+        _check_at(self)
+        check_name("Feedback.decision", self.decision)
+        check_name("Feedback.model", self.model)
+        check_name("Feedback.source", self.source)
+        check_name("Feedback.key", self.key)
 
 
 def score_of(satisfied: Any) -> float:
@@ -355,6 +382,9 @@ class ZooChange(msgspec.Struct, frozen=True, tag="zoo", kw_only=True):
     at: float = 0.0
     v: int = 1
 
+    def __post_init__(self) -> None:
+        _check_at(self)
+
 
 class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
     """From now on this SLA holds under its name; ``removed`` ends it."""
@@ -363,6 +393,9 @@ class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
     removed: bool = False
     at: float = 0.0
     v: int = 1
+
+    def __post_init__(self) -> None:
+        _check_at(self)
 
 
 class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
@@ -387,6 +420,15 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
     keys: tuple[str, ...] = ()
     at: float = 0.0
     v: int = 2
+
+    def __post_init__(self) -> None:
+        _check_at(self)
+        _check_decision(self.decision)
+        for model, score in self.scores.items():
+            check_name("Recall.scores", model)
+            check_number(f"Recall.scores[{model!r}]", score, low=0.0, high=1.0, fix=_SCORE_FIX)
+        for key in self.keys:
+            check_name("Recall.keys", key)
 
 
 class WarmStart(msgspec.Struct, frozen=True, tag="warm_start", eq=False, kw_only=True):
@@ -416,6 +458,12 @@ class WarmStart(msgspec.Struct, frozen=True, tag="warm_start", eq=False, kw_only
     at: float = 0.0
     history: bytes = b""
     v: int = 1
+
+    def __post_init__(self) -> None:
+        _check_at(self)
+        check_name("WarmStart.digest", self.digest)
+        check_name("WarmStart.source", self.source, MAX_SOURCE)
+        check_count("WarmStart.rows", self.rows)
 
     def __repr__(self) -> str:
         return f"WarmStart(digest={self.digest[:12]!r}…, rows={self.rows}, source={self.source!r})"

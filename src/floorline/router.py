@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.bounds import check_time
 from floorline.core.features import Features, freeze
 from floorline.core.ids import IdSource
 from floorline.core.random import CounterRng
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
-from floorline.errors import BudgetExhausted, InvalidInput, check_number
+from floorline.errors import BudgetExhausted, InvalidInput
 from floorline.events import (
     NO_CONTEXT,
     Decision,
@@ -483,10 +484,4 @@ class Router(ChangingState):
             )
 
     def _time(self, at: float | None) -> float:
-        given = self.clock() if at is None else at
-        if type(given) is float and -_INFINITY < given < _INFINITY:
-            return given
-        return check_number("at", given, fix="give a finite number of seconds")
-
-
-_INFINITY = float("inf")
+        return check_time("at", self.clock() if at is None else at)

@@ -7,10 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from floorline.core.bounds import check_name
 from floorline.errors import InvalidInput, check_number
 from floorline.zoo import Zoo
 
 _FLOOR_FIX = "give the share of satisfied requests as a number from 0 to 1"
+
+
+_MIN_PERIOD, _MAX_PERIOD = 1e-3, 1e10
+"""Range of a budget's period in seconds. In a shorter one the number of periods since 1970 is no
+longer exact; a longer one, 317 years, never ends."""
+_MAX_WINDOW = 10_000_000
+"""Most labels of an SLA's window; a label takes about 200 bytes of memory."""
 
 
 def check_floor(field: str, value: float) -> float:
@@ -47,7 +55,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Raises
     ------
     InvalidInput
-        If an amount is negative or not finite, or ``period`` is not above 0.
+        If an amount is negative or not finite, or ``period`` is below a millisecond.
 
     Examples
     --------
@@ -67,12 +75,9 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             check_number(
                 f"Budget.per_model[{name!r}]", amount, low=0.0, fix="give an amount of 0 or more"
             )
-        if self.period is not None and not check_number(
-            "Budget.period", self.period, low=0.0, fix="give a number of seconds above 0, or None"
-        ):
-            raise InvalidInput(
-                "Budget.period", self.period, "give a number of seconds above 0, or None"
-            )
+        if self.period is not None:
+            fix = f"give a number of seconds from {_MIN_PERIOD:g} to {_MAX_PERIOD:g}, or None"
+            check_number("Budget.period", self.period, low=_MIN_PERIOD, high=_MAX_PERIOD, fix=fix)
 
 
 class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,15 +129,17 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     v: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise InvalidInput("SLA.name", self.name, "give a name that is not empty")
+        check_name("SLA.name", self.name, empty=False)
         check_floor(f"SLA.floor of {self.name!r}", self.floor)
         fix = "give a number above 0 and below 1, such as 0.95"
         if not 0.0 < check_number("SLA.confidence", self.confidence, fix=fix) < 1.0:
             raise InvalidInput("SLA.confidence", self.confidence, fix)
         if self.label_window is not None:
-            fix = "give a whole number of labels of 1 or more, or None"
-            if check_number("SLA.label_window", self.label_window, low=1, fix=fix) % 1:
+            fix = f"give a whole number of labels from 1 to {_MAX_WINDOW:,}, or None"
+            window = check_number(
+                "SLA.label_window", self.label_window, low=1, high=_MAX_WINDOW, fix=fix
+            )
+            if window % 1:
                 raise InvalidInput("SLA.label_window", self.label_window, fix)
         if self.max_latency is not None:
             check_number(

@@ -9,9 +9,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.bounds import MAX_PRICE, MAX_TOKENS, MAX_URL, check_name
 from floorline.errors import InvalidInput, check_number, check_one_of
 
-_PRICE_FIX = "give a price of 0 or more"
+_PRICE_FIX = f"give a price from 0 to {MAX_PRICE:g}"
+_MAX_TYPICAL_TOKENS = 1e9
+"""Most tokens of a typical answer: no model writes a thousandth of it."""
+_MAX_CAPABILITIES = 100
+"""Most capabilities of a model."""
 COST_UNITS = ("USD", "J")
 """Units of costs: US dollars or joules."""
 
@@ -49,7 +54,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     >>> Model("small", input_price=-1)
     Traceback (most recent call last):
     ...
-    floorline.errors.InvalidInput: Model.input_price of 'small' is -1: give a price of 0 or more
+    floorline.errors.InvalidInput: Model.input_price of 'small' is -1: give a price from 0 to 1e+09
     """
 
     name: str
@@ -63,24 +68,31 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     v: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise InvalidInput("Model.name", self.name, "give a name that is not empty")
+        check_name("Model.name", self.name, empty=False)
         for field in ("input_price", "output_price", "call_price"):
             where = f"Model.{field} of {self.name!r}"
-            check_number(where, getattr(self, field), low=0.0, fix=_PRICE_FIX)
+            check_number(where, getattr(self, field), low=0.0, high=MAX_PRICE, fix=_PRICE_FIX)
         check_number(
             f"Model.typical_output_tokens of {self.name!r}",
             self.typical_output_tokens,
             low=1.0,
-            fix="give a number of tokens of 1 or more",
+            high=_MAX_TYPICAL_TOKENS,
+            fix=f"give a number of tokens from 1 to {_MAX_TYPICAL_TOKENS:g}",
         )
         if self.context_window is not None:
             check_number(
                 f"Model.context_window of {self.name!r}",
                 self.context_window,
                 low=1,
-                fix="give a number of tokens of 1 or more, or None for no limit",
+                high=MAX_TOKENS,
+                fix=f"give a number of tokens from 1 to {MAX_TOKENS:,}, or None for no limit",
             )
+        check_name(f"Model.endpoint of {self.name!r}", self.endpoint, MAX_URL)
+        if len(self.capabilities) > _MAX_CAPABILITIES:
+            fix = f"give at most {_MAX_CAPABILITIES} capabilities"
+            raise InvalidInput(f"Model.capabilities of {self.name!r}", self.capabilities, fix)
+        for capability in self.capabilities:
+            check_name(f"Model.capabilities of {self.name!r}", capability)
 
 
 class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):

@@ -27,8 +27,8 @@ def test_all_mistakes_are_reported_in_the_order_of_the_file(problems):
         server: {port: 99999}
     """) == [
         "floorline.yaml:4: models[0].inputprice is no known field: write input_price",
-        "floorline.yaml:5: models[0].input_price is -3: give a price of 0 or more (cost unit per "
-        "million tokens)",
+        "floorline.yaml:5: models[0].input_price is -3: give a price from 0 to 1e+09 (cost unit "
+        "per million tokens)",
         "floorline.yaml:6: models[1].name is 'small': give another name: models[0] has this one",
         "floorline.yaml:6: models[1].endpoint is missing: give the base URL of its API, such as "
         "http://127.0.0.1:8000/v1",

@@ -45,7 +45,7 @@ def test_tokens_are_given_or_a_quarter_of_the_characters(prompt, given, tokens):
 
 @pytest.mark.parametrize("given", [-1, np.nan, "7", True])
 def test_tokens_that_are_no_number_of_tokens_are_refused(given):
-    with pytest.raises(InvalidInput, match=r"input_tokens is .*: give a number of tokens of 0 or"):
+    with pytest.raises(InvalidInput, match=r"input_tokens is .*: give a number of tokens from 0"):
         tokens_of("Why?", given)
 
 

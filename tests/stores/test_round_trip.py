@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from floorline.core.bounds import MAX_TIME
 from floorline.core.features import SparseFeatures, freeze
 from floorline.errors import InvalidInput
 from floorline.events import (
@@ -22,10 +23,9 @@ from floorline.sla import SLA, Budget
 from floorline.stores.packing import drop_zeros, pack_event, restore_zeros, unpack_event
 from floorline.zoo import Model, Zoo
 
-# Texts in PostgreSQL cannot contain a zero byte, and UTF-8 cannot contain a lone surrogate.
-texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
-names = texts.filter(bool)
-times = st.floats(0, 1e12)
+texts = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
+names = texts.map("n{}".format)
+times = st.floats(0, MAX_TIME)
 costs = st.floats(0, 1e15)
 vectors = hnp.arrays(np.float64, 3)
 dense = st.sampled_from([0, 6, 1024]).flatmap(
@@ -70,7 +70,7 @@ outcomes = st.builds(
     cost=costs,
     input_tokens=st.none() | st.integers(0, 2**40),
     output_tokens=st.none() | st.integers(0, 2**40),
-    latency=st.none() | st.floats(0, 1e9),
+    latency=st.none() | st.floats(0, 1e6),
     error=st.none() | texts,
     at=times,
     completion=st.none() | texts,

@@ -9,11 +9,12 @@ from pydantic import AfterValidator, Field
 
 from floorline.config.provider import KEY_FIELDS, ProviderSettings
 from floorline.config.types import Count, Fix, Number, Price, Section, Text
+from floorline.core.bounds import MAX_NAME, is_name
 from floorline.zoo import Model
 
 
 def _model_name(value: str) -> str:
-    if re.search(r"\s", value) or value.startswith("floorline/"):
+    if re.search(r"\s", value) or value.startswith("floorline/") or not is_name(value):
         raise ValueError
     return value
 
@@ -23,7 +24,7 @@ class ModelDefaults(ProviderSettings):
 
     input_price: Price = Field(0.0, description="Cost per million input tokens.")
     output_price: Price = Field(0.0, description="Cost per million output tokens.")
-    call_price: Annotated[Price, Fix("give a price of 0 or more (cost unit per call)")] = Field(
+    call_price: Annotated[Price, Fix("give a price from 0 to 1e+09 (cost unit per call)")] = Field(
         0.0, description="Cost of a call in addition to its tokens."
     )
     context_window: Count | None = Field(
@@ -37,7 +38,7 @@ class ModelDefaults(ProviderSettings):
         "your own.",
     )
     typical_output_tokens: Annotated[
-        Number, Field(ge=1), Fix("give a number of tokens of 1 or more")
+        Number, Field(ge=1, le=1e9), Fix("give a number of tokens from 1 to 1e+09")
     ] = Field(256.0, description="Expected tokens of an answer, until answers have been measured.")
 
 
@@ -47,7 +48,10 @@ class ModelSettings(ModelDefaults):
     name: Annotated[
         Text,
         AfterValidator(_model_name),
-        Fix("give a name without spaces that does not begin with floorline/"),
+        Fix(
+            f"give a name of at most {MAX_NAME} characters, without spaces, that does not begin "
+            "with floorline/"
+        ),
     ] = Field(description="Name in requests, decisions and reports; unique.")
     model: Text | None = Field(
         None, description="The provider's name of the model; the same as name by default."

@@ -71,11 +71,11 @@ class SlaSettings(Section):
 
     name: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
         AfterValidator(_not_auto),
         Fix(
-            "give letters, digits, '.', '_' or '-' (requests write floorline/NAME), and not auto, "
-            "which stands for the first SLA"
+            "give at most 100 letters, digits, '.', '_' or '-' (requests write floorline/NAME), "
+            "and not auto, which stands for the first SLA"
         ),
     ] = Field(
         description="Name that requests ask for, as floorline/NAME; unique. The first SLA is the "

@@ -17,6 +17,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from floorline.core.bounds import MAX_PRICE, MAX_TOKENS
+
 
 class Fix(NamedTuple):
     """Annotation of a field: how to correct a bad value."""
@@ -109,11 +111,13 @@ Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 
 Price = Annotated[
-    Number, Field(ge=0), Fix("give a price of 0 or more (cost unit per million tokens)")
+    Number,
+    Field(ge=0, le=MAX_PRICE),
+    Fix(f"give a price from 0 to {MAX_PRICE:g} (cost unit per million tokens)"),
 ]
 Amount = Annotated[Number, Field(ge=0), Fix("give an amount of 0 or more (cost unit)")]
 Share = Annotated[Number, Field(ge=0, le=1), Fix("give a share from 0 to 1")]
-Count = Annotated[Whole, Field(ge=1), Fix("give a whole number of 1 or more")]
+Count = Annotated[Whole, Field(ge=1, le=MAX_TOKENS), Fix("give a whole number of 1 or more")]
 Text = Annotated[
     str, Field(min_length=1, pattern=r"\S"), Fix("give a text, in quotes if it looks like a number")
 ]

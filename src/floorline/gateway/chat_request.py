@@ -7,13 +7,17 @@ from typing import Any
 
 import msgspec
 
+from floorline.core.bounds import MAX_TOKENS, check_name
 from floorline.encoders.messages import approximate_tokens
+from floorline.errors import InvalidInput
 from floorline.gateway.errors import ApiError
 
 ROUTED = "floorline/"
 """Prefix of the model names that ask for an SLA instead of a model."""
 
 _AUTO = "auto"
+_MAX_EXCLUDED = 1_000
+"""Most models that a request excludes; each is looked up in the zoo."""
 _PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
 
 
@@ -116,7 +120,7 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
     ApiError
         400 if the body is no JSON object, or a field that routing reads has another type.
     InvalidInput
-        If the messages are malformed.
+        If the messages are malformed, or a number of tokens or a name is out of its bounds.
 
     Examples
     --------
@@ -133,7 +137,15 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, f"the body is no chat request: {error}", code="invalid_body") from error
     fields.pop("floorline", None)
+    reserve = view.max_completion_tokens or view.max_tokens or 0
+    if reserve > MAX_TOKENS:
+        named = "max_completion_tokens" if view.max_completion_tokens else "max_tokens"
+        raise InvalidInput(named, reserve, f"give a number of tokens up to {MAX_TOKENS:,}")
     options = _with_headers(view.floorline or Options(), headers)
+    check_name("floorline.session", options.session)
+    if len(options.exclude) > _MAX_EXCLUDED:
+        fix = f"exclude at most {_MAX_EXCLUDED:,} models"
+        raise InvalidInput("floorline.exclude", f"{len(options.exclude):,} names", fix)
     needs = set()
     if view.tools or view.functions:
         needs.add("tools")
@@ -149,7 +161,7 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
         stream=bool(view.stream),
         input_tokens=approximate_tokens(view.messages),
         needs=frozenset(needs),
-        reserve=max(0, view.max_completion_tokens or view.max_tokens or 0),
+        reserve=max(0, reserve),
         options=options,
         fields=fields,
     )

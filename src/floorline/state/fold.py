@@ -36,6 +36,10 @@ from floorline.zoo import Zoo
 
 _E = TypeVar("_E", Decision, ZooChange, SlaChange)
 
+MAX_KEYS = 100
+"""Most keys of feedback messages that are remembered of a decision: the latest ones. A client could
+otherwise fill the memory by messages about one decision."""
+
 Find = Callable[[list[str]], Mapping[str, Decision]]
 """Finds decisions in a log by a list of their ids; unknown ids are left out."""
 
@@ -52,7 +56,7 @@ class DecisionRecord(NamedTuple):
     scores
         Latest score from 0 to 1 by model name, of the models whose response has a label.
     keys
-        Keys of the feedback messages that came.
+        Keys of the latest feedback messages, at most ``MAX_KEYS``.
     """
 
     decision: Decision
@@ -255,6 +259,7 @@ class Fold(Stateful):
             if event.key in record.keys:
                 return False
             record.keys.append(event.key)
+            del record.keys[:-MAX_KEYS]
         if previous == score:
             return False
         if decision.policy == DIRECT:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from threading import RLock
 from types import MappingProxyType
 
+from floorline.core.bounds import check_name
 from floorline.core.ids import IdSource
 from floorline.encoders.base import Encoder
 from floorline.errors import InvalidInput
@@ -131,10 +132,10 @@ class LiveState:
         Raises
         ------
         InvalidInput
-            If a decision of this id is remembered.
+            If the id is no name, or a decision of this id is remembered.
         """
-        if given is not None and not isinstance(given, str):
-            raise InvalidInput("id", given, "give a text")
+        if given is not None:
+            check_name("id", given)
         number, known = self._fold.decisions_ + 1, self._fold.records_
         made = self._ids.make(number) if given is None else given
         if given is None and made in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from floorline.core.bounds import MAX_TOKENS
 from floorline.core.features import Features, freeze, is_finite, length
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.messages import approximate_tokens
@@ -42,14 +43,14 @@ def tokens_of(prompt: Prompt | None, input_tokens: int | None) -> int:
     Raises
     ------
     InvalidInput
-        If the given number is negative or not finite.
+        If the given number is negative or above ``bounds.MAX_TOKENS``.
     """
     if input_tokens is None:
         return 0 if prompt is None else approximate_tokens(prompt)
-    if type(input_tokens) is int and input_tokens >= 0:
+    if type(input_tokens) is int and 0 <= input_tokens <= MAX_TOKENS:
         return input_tokens
-    fix = "give a number of tokens of 0 or more"
-    return int(check_number("input_tokens", input_tokens, low=0.0, fix=fix))
+    fix = f"give a number of tokens from 0 to {MAX_TOKENS:,}"
+    return int(check_number("input_tokens", input_tokens, low=0.0, high=MAX_TOKENS, fix=fix))
 
 
 def make_request(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Sequence
@@ -11,9 +12,12 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from floorline.core.bounds import MAX_COST, MAX_TENANT, check_name, is_name
 from floorline.errors import InvalidInput, check_number, check_one_of
 from floorline.stores.engine import store_errors
 from floorline.stores.schema import api_keys
+
+log = logging.getLogger("floorline.stores")
 
 SCOPES = ("chat", "feedback", "admin")
 """Kinds of requests that a key can allow."""
@@ -124,9 +128,8 @@ class KeyStore:
         InvalidInput
             If a value breaks its rules.
         """
-        if not name.strip() or len(name) > _MAX_NAME_CHARACTERS:
-            fix = f"give a name of 1 to {_MAX_NAME_CHARACTERS} characters"
-            raise InvalidInput("key.name", name, fix)
+        check_name("key.name", name, _MAX_NAME_CHARACTERS, empty=False)
+        check_name("key.tenant", tenant, MAX_TENANT)
         if not scopes:
             raise InvalidInput(
                 "key.scopes", list(scopes), "give one or more of " + ", ".join(SCOPES)
@@ -136,9 +139,12 @@ class KeyStore:
         if slas is not None and not slas:
             fix = "give the name of an SLA, or omit it to allow all SLAs"
             raise InvalidInput("key.slas", list(slas), fix)
+        for listed in slas or ():
+            check_name("key.slas", listed, empty=False)
         for field, value in (("rate", rate), ("budget", budget), ("period", period)):
             if value is not None:
-                check_number(f"key.{field}", value, low=1e-9, fix="give a number above 0")
+                fix = f"give a number above 0, up to {MAX_COST:g}"
+                check_number(f"key.{field}", value, low=1e-9, high=MAX_COST, fix=fix)
         if (budget is None) != (period is None):
             raise InvalidInput(
                 "key.budget",
@@ -164,11 +170,19 @@ class KeyStore:
         return key, secret
 
     def list(self) -> list[ApiKey]:
-        """Return all keys, including revoked ones, the oldest first."""
+        """Return all keys, including revoked ones, the oldest first.
+
+        A key whose tenant breaks its bounds, which only another program can have written, is left
+        out with a warning, so that it is not accepted.
+        """
         query = sa.select(api_keys).order_by(api_keys.c.created, api_keys.c.id)
         with store_errors(self._engine), self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return [msgspec.convert(row, ApiKey, from_attributes=True) for row in rows]
+        keys = [msgspec.convert(row, ApiKey, from_attributes=True) for row in rows]
+        for key in keys:
+            if not is_name(key.tenant, MAX_TENANT):
+                log.warning("API key %s is not accepted: its tenant breaks the bounds", key.id)
+        return [key for key in keys if is_name(key.tenant, MAX_TENANT)]
 
     def revoke(self, id: str) -> bool:
         """Revoke a key permanently; return False if it was revoked already.

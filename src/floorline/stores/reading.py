@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Event, Feedback, Recall, WarmStart
+from floorline.state.fold import MAX_KEYS
 from floorline.stores.engine import store_errors
 from floorline.stores.packing import unpack_event
 from floorline.stores.schema import ARTEFACT, documents, events, prompts, snapshots
@@ -120,11 +121,11 @@ class LogReader:
                 # It contains all earlier feedback, of which some events may be deleted.
                 scores.update(event.scores)
                 keys += [key for key in event.keys if key not in keys]
-            elif isinstance(event, Feedback) and event.key not in keys:
+            elif isinstance(event, Feedback) and event.key not in keys[-MAX_KEYS:]:
                 scores[event.model] = float(event.score)
                 if event.key:
                     keys.append(event.key)
-        return scores, keys
+        return scores, keys[-MAX_KEYS:]
 
     def decision_of(self, completion: str) -> str | None:
         """Return the newest decision whose call has this completion id; None if there is none."""

@@ -42,7 +42,7 @@ def test_a_model_gets_new_prices(gateway, new_model):
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
-        ({"input_price": -1}, "input_price is -1: give a price of 0 or more"),
+        ({"input_price": -1}, "input_price is -1: give a price from 0 to 1e+09"),
         ({"endpoint": "ftp://x"}, "endpoint is 'ftp://x': give the base URL"),
         ({"endpoint": None}, "endpoint is None: give the base URL"),
         ({"colour": "red"}, "colour"),
