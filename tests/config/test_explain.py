@@ -52,11 +52,11 @@ def test_all_mistakes_are_reported_in_the_order_of_the_file(problems):
         (
             "feedback: {max_age: 30 days}",
             "feedback.max_age is '30 days': give seconds above 0, or a text such as 30s, 12h or "
-            "30d",
+            "30d, at most 100 years",
         ),
         (
             "server: {max_body: 0}",
-            "server.max_body is 0: give bytes, 1 or more, or a text such as 20MiB",
+            "server.max_body is 0: give bytes, 1 or more, or a text such as 20MiB, at most 1 PiB",
         ),
         ("server: 8080", "server is 8080: give fields, one on each line"),
         ("store: {store_prompts: maybe}", "store.store_prompts is 'maybe': write true or false"),

@@ -83,26 +83,35 @@ def test_an_endpoint_keeps_its_path_and_query(read, written, endpoint):
             'headers: {a: "c\\r\\nd: e"}',
             "headers.a is not valid (its value is not shown): " + HEADERS_FIX,
         ),
-        ("max_concurrency: 0", "max_concurrency is 0: give a whole number of 1 or more"),
+        (
+            "max_concurrency: 0",
+            "max_concurrency is 0: give a whole number of 1 or more",
+        ),
         ("queue_length: -1", "queue_length is -1: give a whole number of 0 or more"),
         (
             "queue_wait: .nan",
-            "queue_wait is nan: give seconds above 0, or a text such as 30s, 12h or 30d",
+            "queue_wait is nan: give seconds above 0, or a text such as 30s, 12h or 30d, "
+            "at most 100 years",
         ),
         (
             "max_answer: 0.5",
-            "max_answer is 0.5: give bytes, 1 or more, or a text such as 20MiB",
+            "max_answer is 0.5: give bytes, 1 or more, or a text such as 20MiB, at most 1 PiB",
         ),
         ("retries: 11", "retries is 11: give a whole number from 0 to 10"),
         (
             "timeouts: {connect: 0}",
-            "timeouts.connect is 0: give seconds above 0, or a text such as 30s, 12h or 30d",
+            "timeouts.connect is 0: give seconds above 0, or a text such as 30s, 12h or 30d, "
+            "at most 100 years",
         ),
-        ("breaker: {failures: 1.5}", "breaker.failures is 1.5: give a whole number of 1 or more"),
+        (
+            "breaker: {failures: 1.5}",
+            "breaker.failures is 1.5: give a whole number of 1 or more",
+        ),
         ("breaker: {rate: 1.1}", "breaker.rate is 1.1: give a share from 0 to 1"),
         (
             "breaker: {window: 0}",
-            "breaker.window is 0: give seconds above 0, or a text such as 30s, 12h or 30d",
+            "breaker.window is 0: give seconds above 0, or a text such as 30s, 12h or 30d, "
+            "at most 100 years",
         ),
         ("breaker: {window_seconds: 9}", "breaker.window_seconds is no known field: write window"),
     ],

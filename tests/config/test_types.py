@@ -38,4 +38,4 @@ def test_a_size_in_the_file_is_a_text_or_bytes(more, written, size):
 def test_a_bad_size_is_refused_with_a_fix(wrong, written):
     message = wrong(f"server: {{max_body: {written}}}")
     assert message.startswith("server.max_body is ")
-    assert message.endswith(": give bytes, 1 or more, or a text such as 20MiB")
+    assert message.endswith(": give bytes, 1 or more, or a text such as 20MiB, at most 1 PiB")

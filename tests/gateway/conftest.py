@@ -1,3 +1,9 @@
-from tests.support.gateway_fixtures import gateway, provider, start
+from tests.support.gateway_fixtures import (
+    administered,
+    gateway,
+    provider,
+    start,
+    start_administered,
+)
 
-__all__ = ["gateway", "provider", "start"]
+__all__ = ["administered", "gateway", "provider", "start", "start_administered"]

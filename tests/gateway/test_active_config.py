@@ -7,7 +7,7 @@ import pytest
 from tests.support.gateway_parts import SETTINGS
 
 from floorline.config import load_text
-from floorline.errors import FloorlineError, InvalidInput, StoreUnavailable
+from floorline.errors import FloorlineError, StoreUnavailable
 from floorline.events import ZooChange
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.runtime_models import RuntimeModels
@@ -19,14 +19,15 @@ NEW = b'{"name": "new", "endpoint": "http://127.0.0.1:1/v1", "output_price": 2}'
 
 
 def settings(**changed):
-    return load_text(json.dumps({**SETTINGS, **changed}), environ={})
+    allowed = {"endpoints": [{"url": "http://127.0.0.1:1"}]}
+    return load_text(json.dumps({**SETTINGS, "runtime_models": allowed, **changed}), environ={})
 
 
 class Built:
     def __init__(self, folder, **changed):
         first = settings(**changed)
         self.store = SqlStore(f"sqlite:///{folder}/log.db")
-        models = RuntimeModels(self.store)
+        self.runtime = models = RuntimeModels(self.store)
         desired = models.desired_state(first)
         self.router = Router(desired.zoo, "cheapest", desired.slas, log=self.store)
         self.upstreams = Upstreams()
@@ -62,18 +63,21 @@ def test_a_reload_changes_router_and_calls_and_is_durable(built):
     assert built.store.durable == len(built.store) > 0
 
 
-def test_settings_that_contradict_the_models_of_the_run_time_change_nothing(built):
+def test_a_file_that_names_a_removed_model_brings_it_back(built, tmp_path):
     asyncio.run(built.config.remove_model("large"))
-    before, events = built.config.settings, len(built.store)
-    named = settings(slas=[{"name": "gold", "floor": 0.9, "models": ["large"]}])
-    with pytest.raises(InvalidInput, match="large"):
-        asyncio.run(built.config.reload(before, named))
-    assert built.config.settings is before
-    assert (built.models, len(built.store)) == (("small",), events)
+    named = {"slas": [{"name": "gold", "floor": 0.9, "models": ["large"]}]}
+    asyncio.run(built.config.reload(built.config.settings, settings(**named)))
+    assert built.models == ("small", "large")
+    assert "an SLA of floorline.yaml names the model" in built.runtime.problems["large"]
+    # The restart fails as little as the reload.
+    built.store.close()
+    again = Built(tmp_path, **named)
+    assert again.models == ("small", "large")
+    again.store.close()
 
 
 def test_models_of_the_run_time_persist(built, tmp_path):
-    asyncio.run(built.config.add_model("new", NEW))
+    asyncio.run(built.config.add_model(NEW))
     asyncio.run(built.config.remove_model("large"))
     assert built.models == ("small", "new")
     built.store.close()
@@ -83,7 +87,7 @@ def test_models_of_the_run_time_persist(built, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [lambda c: c.remove_model("small"), lambda c: c.add_model("new", b"name: new")]
+    "change", [lambda c: c.remove_model("small"), lambda c: c.add_model(b'{"name": "new"}')]
 )
 def test_a_change_that_cannot_be_applied_is_not_kept(built, tmp_path, change):
     asyncio.run(built.config.remove_model("large"))
@@ -99,7 +103,7 @@ def test_a_change_that_cannot_be_kept_is_taken_back(built, monkeypatch):
 
     monkeypatch.setattr(built.store, "put_document", full)
     with pytest.raises(StoreUnavailable):
-        asyncio.run(built.config.add_model("new", NEW))
+        asyncio.run(built.config.add_model(NEW))
     assert built.models == ("small", "large")
     changes = [event.zoo.names for event in built.store.read() if isinstance(event, ZooChange)]
-    assert changes == [("small", "large", "new"), ("small", "large", "new"), ("small", "large")]
+    assert changes == [("small", "large", "new"), ("small", "large")]

@@ -128,10 +128,13 @@ def test_the_budget_is_kept_through_restarts_and_renews(keys, clock):
     auth.caller(bearer(secret), "chat")
 
 
-def test_without_keys_every_request_may_do_everything():
+def test_without_keys_every_request_may_do_everything_but_administer():
     auth = Auth(None, lambda key, since: 0.0)
     assert auth.open
-    assert auth.caller({}, "admin").scopes == {"chat", "feedback", "admin"}
+    assert auth.caller({}, "chat").scopes == {"chat", "feedback"}
+    with pytest.raises(ApiError, match="set auth: keys in ") as caught:
+        auth.caller({}, "admin")
+    assert caught.value.status == 403
     auth.charge("", 5.0)
 
 

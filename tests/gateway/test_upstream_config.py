@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from floorline.config import ProviderSettings, load_model, load_text
+from floorline.config import ModelSettings, ProviderSettings, load_text
 from floorline.config.provider import KEY_FIELDS
 from floorline.errors import ConfigError, InvalidInput
 from floorline.gateway.upstream_config import all_upstream_settings, upstream_settings
@@ -46,7 +46,7 @@ def test_every_field_reaches_the_calls():
 
 
 def test_the_fields_of_calls_are_declared_once():
-    assert set(UpstreamSettings.__annotations__) == {"model"}
+    assert set(UpstreamSettings.__annotations__) == {"model", "check_addresses"}
 
 
 def test_a_price_changes_no_call_but_a_key_does():
@@ -78,6 +78,6 @@ def test_a_model_with_a_key_and_the_header_that_carries_it():
 
 def test_a_model_of_an_openai_compatible_endpoint_needs_one():
     with pytest.raises(InvalidInput, match="endpoint is None: give the base URL of its API"):
-        upstream_settings(load_model("name: small"))
-    elsewhere = upstream_settings(load_model("{name: small, kind: litellm}"))
+        upstream_settings(ModelSettings(name="small"))
+    elsewhere = upstream_settings(ModelSettings(name="small", kind="litellm"))
     assert elsewhere.endpoint is None

@@ -7,9 +7,10 @@ with needs("gateway", "reading a configuration"):
     import yaml  # noqa: F401
 
 from floorline.config.explain import check_exposure
-from floorline.config.loading import load, load_model, load_text
+from floorline.config.loading import load, load_text
 from floorline.config.models import ModelSettings
 from floorline.config.provider import BreakerSettings, ProviderSettings, TimeoutSettings
+from floorline.config.runtime_models import RuntimeModelSettings, load_runtime_model
 from floorline.config.sections import SlaSettings, TelemetrySettings
 from floorline.config.settings import Settings
 
@@ -17,12 +18,13 @@ __all__ = [
     "BreakerSettings",
     "ModelSettings",
     "ProviderSettings",
+    "RuntimeModelSettings",
     "Settings",
     "SlaSettings",
     "TelemetrySettings",
     "TimeoutSettings",
     "check_exposure",
     "load",
-    "load_model",
+    "load_runtime_model",
     "load_text",
 ]

@@ -189,8 +189,12 @@ def shown(location: Location) -> str:
     """
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if len(part) <= _MAX_QUOTE else part[: _MAX_QUOTE - 3] + "..."
+            text += f".{name}" if text else name
+    return text or "all of it"
 
 
 def quoted(value: object) -> str:

@@ -9,10 +9,15 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from floorline.config.document import Document, Location, Problem, quoted
+from floorline.config.document import Location, Problem, quoted
 from floorline.config.provider import KEY_FIELDS
 from floorline.config.types import Fix, Section
 from floorline.errors import InvalidInput
+
+_MAX_PROBLEMS = 50
+"""Problems that are explained, so that a file of thousands takes no seconds."""
+_MAX_NAME = 64
+"""Characters of a name for which a similar field is looked for."""
 
 _FIX_BY_TYPE = {
     "bool": "write true or false",
@@ -25,7 +30,9 @@ _FIX_BY_TYPE = {
 """Fixes of fields that have none of their own, by the first word of pydantic's error type."""
 
 
-def explain(error: ValidationError, kind: type[BaseModel], document: Document) -> list[Problem]:
+def explain(
+    error: ValidationError, kind: type[BaseModel], templates: Mapping[Location, str]
+) -> list[Problem]:
     """Turn the errors of a validation into problems.
 
     Parameters
@@ -34,13 +41,20 @@ def explain(error: ValidationError, kind: type[BaseModel], document: Document) -
         Raised by the validation of ``document.data``.
     kind
         The class that was validated.
-    document
-        Knows the text of values that came from the environment.
+    templates
+        Original texts of values that came from the environment, by their locations.
     """
-    return [_problem(e, kind, document) for e in error.errors(include_url=False)]
+    errors = error.errors(include_url=False)
+    found = [_problem(one, kind, templates) for one in errors[:_MAX_PROBLEMS]]
+    if len(errors) > _MAX_PROBLEMS:
+        more = len(errors) - _MAX_PROBLEMS
+        found.append(Problem((), f"has {more:,} more problems", "correct the others first"))
+    return found
 
 
-def _problem(error: ErrorDetails, root: type[BaseModel], document: Document) -> Problem:
+def _problem(
+    error: ErrorDetails, root: type[BaseModel], templates: Mapping[Location, str]
+) -> Problem:
     # Errors in the name of an entry of a mapping end in "[key]".
     location: Location = tuple(part for part in error["loc"] if part != "[key]")
     if error["type"] == "rule":
@@ -53,9 +67,9 @@ def _problem(error: ErrorDetails, root: type[BaseModel], document: Document) -> 
     fix = fixes[-1] if fixes else _general_fix(error)
     if error["type"] == "missing":
         return Problem(location, "is missing", fix)
-    if SecretStr in types and location not in document.templates:
+    if SecretStr in types and location not in templates:
         return Problem(location, "is not valid (its value is not shown)", fix)
-    value = document.templates.get(location, error["input"])
+    value = templates.get(location, error["input"])
     return Problem(location, f"is {_brief(value)}", fix)
 
 
@@ -77,7 +91,8 @@ def _unknown_field(location: Location, root: type[BaseModel]) -> Problem:
 
     owner = next(t for t in _types(root, location[:-1]) if _is_section(t))
     known = list(owner.fields_by_key())
-    near = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+    name = str(location[-1])[:_MAX_NAME]
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
     fix = f"write {near[0]}" if near else "remove it; known are " + ", ".join(sorted(known))
     return Problem(location, "is no known field", fix)
 

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from floorline.config.document import Document
 from floorline.config.explain import cross_field_rules, explain
-from floorline.config.models import ModelSettings
 from floorline.config.provider import LoadContext
 from floorline.config.settings import Settings
 from floorline.errors import ConfigError
@@ -81,26 +80,8 @@ def load_text(
         settings = Settings.model_validate(document.data, context=LoadContext(environ, folder))
     except ValidationError as error:
         known = {problem.location for problem in problems}
-        problems += [p for p in explain(error, Settings, document) if p.location not in known]
+        problems += [
+            p for p in explain(error, Settings, document.templates) if p.location not in known
+        ]
     document.refuse(problems)
     return settings
-
-
-def load_model(
-    text: str, *, name: str = "the body", environ: Mapping[str, str] = os.environ
-) -> ModelSettings:
-    """Validate the description of one model, in JSON or YAML; errors as for ``load``.
-
-    Examples
-    --------
-    >>> load_model('{"name": "small", "endpoint": "http://127.0.0.1:8000/v1"}').name
-    'small'
-    """
-    document = Document(text, name, environ)
-    problems = list(document.problems)
-    try:
-        model = ModelSettings.model_validate(document.data, context=LoadContext(environ, Path()))
-    except ValidationError as error:
-        problems += explain(error, ModelSettings, document)
-    document.refuse(problems)
-    return model

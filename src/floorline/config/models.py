@@ -5,18 +5,39 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from floorline.config.provider import KEY_FIELDS, ProviderSettings
 from floorline.config.types import Count, Fix, Number, Price, Section, Text
 from floorline.core.bounds import MAX_NAME, is_name
 from floorline.zoo import Model
 
+_MAX_CAPABILITIES = 64
+"""Capabilities of a model; requests ask for seven."""
 
-def _model_name(value: str) -> str:
-    if re.search(r"\s", value) or value.startswith("floorline/") or not is_name(value):
+
+def _name(value: str) -> str:
+    if not is_name(value):
         raise ValueError
     return value
+
+
+def _model_name(value: str) -> str:
+    if re.search(r"\s", value) or value.startswith("floorline/"):
+        raise ValueError
+    return _name(value)
+
+
+ShortText = Annotated[
+    Text,
+    Field(max_length=MAX_NAME),
+    AfterValidator(_name),
+    Fix(f"give a printable text of at most {MAX_NAME} characters, in quotes if it is a number"),
+]
+
+
+_FILE_ONLY = frozenset({*KEY_FIELDS, "headers", "endpoint", "kind"})
+"""Fields that a model that was added over HTTP does not take from ``defaults``."""
 
 
 class ModelDefaults(ProviderSettings):
@@ -31,9 +52,11 @@ class ModelDefaults(ProviderSettings):
         None, description="Largest number of tokens of a request; empty for no limit."
     )
     capabilities: Annotated[
-        list[Text], Fix("give a list of texts, such as [tools, vision, json]")
+        list[ShortText],
+        Fix(f"give a list of at most {_MAX_CAPABILITIES} texts, such as [tools, vision, json]"),
     ] = Field(
         [],
+        max_length=_MAX_CAPABILITIES,
         description="What the model can do in addition to text: tools, vision, json, or names of "
         "your own.",
     )
@@ -46,16 +69,23 @@ class ModelSettings(ModelDefaults):
     """One model that can serve."""
 
     name: Annotated[
-        Text,
+        ShortText,
         AfterValidator(_model_name),
         Fix(
             f"give a name of at most {MAX_NAME} characters, without spaces, that does not begin "
             "with floorline/"
         ),
     ] = Field(description="Name in requests, decisions and reports; unique.")
-    model: Text | None = Field(
+    model: ShortText | None = Field(
         None, description="The provider's name of the model; the same as name by default."
     )
+
+    _added_over_http: bool = PrivateAttr(False)
+
+    @property
+    def added_over_http(self) -> bool:
+        """Whether the model is none of the file: then it takes no secret of ``defaults``."""
+        return self._added_over_http
 
     @property
     def upstream_model(self) -> str:
@@ -65,6 +95,12 @@ class ModelSettings(ModelDefaults):
     def completed(self, defaults: ModelDefaults) -> ModelSettings:
         """Return the model with the fields that it does not set taken from the defaults."""
         taken = _unset_fields(self, defaults)
+        if self._added_over_http:
+            # Key, headers and the query of the endpoint are the file's secrets.
+            taken = {name: value for name, value in taken.items() if name not in _FILE_ONLY}
+            completed = self.model_copy(update=taken)
+            completed._key = self._key
+            return completed
         own_key = any(name in self.model_fields_set for name in KEY_FIELDS)
         if own_key:
             taken = {name: value for name, value in taken.items() if name not in KEY_FIELDS}

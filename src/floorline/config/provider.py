@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from floorline.config.addresses import read_origin
 from floorline.config.document import quoted
 from floorline.config.types import (
     Count,
@@ -36,6 +36,8 @@ from floorline.config.types import (
 KEY_FIELDS = ("api_key", "api_key_env", "api_key_file")
 """The ways to give a provider's key, of which a model takes one."""
 
+_MAX_URL = 2048
+"""Characters of an endpoint; it is part of every change of the zoo in the log."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset(
     {
@@ -79,8 +81,10 @@ class LoadContext(NamedTuple):
 def _base_url(value: str) -> str:
     # An address with credentials is refused, because addresses are shown and logged.
     match = re.fullmatch(r"(https?://[^\s/?#@]+(?:/[^\s?#]*)?)(\?[^\s#]+)?", value)
-    if match is None or urlsplit(value).port == 0:
+    if match is None or len(value) > _MAX_URL:
         raise ValueError
+    # What the HTTP client cannot read would fail at every call.
+    read_origin(value)
     base, query = match[1].rstrip("/"), match[2] or ""
     if base.endswith(("/chat/completions", "/models")):
         raise ValueError

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from floorline.config.explain import check_exposure
 from floorline.config.models import ModelDefaults, ModelSettings
+from floorline.config.runtime_models import RuntimeModelSettings
 from floorline.config.sections import (
     EncoderName,
     FeedbackSettings,
@@ -72,6 +73,9 @@ class Settings(Section):
         "accepted, and only a loopback address can be listened on.",
     )
     server: ServerSettings = field({}, "The HTTP server.")
+    runtime_models: RuntimeModelSettings = field(
+        {}, "What models that are added over HTTP (POST /v1/zoo/models) may use."
+    )
     feedback: FeedbackSettings = field({}, "Feedback from users.")
     telemetry: TelemetrySettings = field({}, "OpenTelemetry traces (extra otel).")
 

@@ -107,6 +107,12 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+_MAX_SECONDS = 100 * 366 * 86_400
+"""A hundred years: event loops refuse timers of more than some centuries."""
+_MAX_BYTES = 2**50
+_MAX_TEXT = 16_384
+"""Characters of a text; the longest are keys (JSON Web Tokens) of a few thousand."""
+
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 
@@ -119,7 +125,9 @@ Amount = Annotated[Number, Field(ge=0), Fix("give an amount of 0 or more (cost u
 Share = Annotated[Number, Field(ge=0, le=1), Fix("give a share from 0 to 1")]
 Count = Annotated[Whole, Field(ge=1, le=MAX_TOKENS), Fix("give a whole number of 1 or more")]
 Text = Annotated[
-    str, Field(min_length=1, pattern=r"\S"), Fix("give a text, in quotes if it looks like a number")
+    str,
+    Field(min_length=1, max_length=_MAX_TEXT, pattern=r"\S"),
+    Fix("give a text, in quotes if it looks like a number"),
 ]
 
 _UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -166,9 +174,9 @@ def _bytes(value: Any) -> Any:
 Duration = Annotated[
     float,
     BeforeValidator(_seconds),
-    Field(gt=0, allow_inf_nan=False),
+    Field(gt=0, le=_MAX_SECONDS, allow_inf_nan=False),
     Kind("duration"),
-    Fix("give seconds above 0, or a text such as 30s, 12h or 30d"),
+    Fix("give seconds above 0, or a text such as 30s, 12h or 30d, at most 100 years"),
     WithJsonSchema(
         {
             "anyOf": [
@@ -181,9 +189,9 @@ Duration = Annotated[
 Size = Annotated[
     ByteSize,
     BeforeValidator(_bytes),
-    Field(ge=1),
+    Field(ge=1, le=_MAX_BYTES),
     Kind("size"),
-    Fix("give bytes, 1 or more, or a text such as 20MiB"),
+    Fix("give bytes, 1 or more, or a text such as 20MiB, at most 1 PiB"),
     WithJsonSchema(
         {
             "anyOf": [

@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from floorline.config import Settings
+from floorline.config import Settings, load_runtime_model
+from floorline.errors import ConfigError
 from floorline.gateway.reconcile import reconcile
-from floorline.gateway.runtime_models import RuntimeModels
+from floorline.gateway.runtime_models import RuntimeModels, desired_state
 from floorline.gateway.upstream_config import upstream_settings
 from floorline.gateway.upstreams import Upstreams, UpstreamSettings
 from floorline.router import Router
@@ -65,13 +66,13 @@ class ActiveConfig:
         Raises
         ------
         FloorlineError
-            If the settings contradict the models of the run time, such as an SLA that names a
-            model that was removed. The settings before stay in force then.
+            If a model cannot be called. The settings before stay in force then.
         """
-        desired = self._models.desired_state(settings)
+        models = self._models.models(settings)
+        desired = desired_state(models, settings)
         for sla in desired.slas:
             sla.check_against(desired.zoo)
-        calls = {model.name: upstream_settings(model) for model in self._models.models(settings)}
+        calls = {model.name: upstream_settings(model) for model in models}
         self._upstreams.configure(calls)
         self._calls = calls
         reconcile(self._router, desired, at=time.time())
@@ -83,22 +84,27 @@ class ActiveConfig:
             self.apply(new)
         await self._store.committed()
 
-    async def add_model(self, name: str, text: bytes) -> None:
+    async def add_model(self, text: bytes) -> str:
         """Let one more model serve, or change one, also after a restart.
 
         Parameters
         ----------
-        name
-            The model's name.
         text
-            Its description in JSON or YAML, as ``floorline.config.load_model`` reads it.
+            Its description in JSON, as ``floorline.config.load_runtime_model`` reads it.
+
+        Returns
+        -------
+        str
+            The model's name.
 
         Raises
         ------
         FloorlineError
-            If the model cannot serve; nothing changes then.
+            If the model cannot serve; nothing changes and nothing is kept then.
         """
+        name = load_runtime_model(text, self.settings.runtime_models).name
         await self._change_model(name, text)
+        return name
 
     async def remove_model(self, name: str) -> None:
         """Stop serving a model, also after a restart and if the settings have it.
@@ -111,13 +117,21 @@ class ActiveConfig:
         await self._change_model(name, None)
 
     async def _change_model(self, name: str, text: bytes | None) -> None:
+        # In a task of its own, so that a change whose client leaves is made wholly or not at all.
+        change = asyncio.create_task(self._apply_and_keep(name, text))
+        await asyncio.shield(change)
+
+    async def _apply_and_keep(self, name: str, text: bytes | None) -> None:
         async with self._changing:
-            undo = self._models.change(name, text)
+            undo = self._models.change(name, text, self.settings)
             try:
                 self.apply(self.settings)
+                if name in self._models.problems:
+                    raise ConfigError([f"model {name!r}: {self._models.problems[name]}"])
+                # A change is kept once it is applied and its event is durable, and not before.
+                await self._store.committed()
                 await asyncio.to_thread(self._models.save, name)
             except BaseException:
                 undo()
                 self.apply(self.settings)
                 raise
-        await self._store.committed()

@@ -26,7 +26,7 @@ class Caller(NamedTuple):
 
     key: str = ""
     tenant: str = ""
-    scopes: frozenset[str] = frozenset({"chat", "feedback", "admin"})
+    scopes: frozenset[str] = frozenset({"chat", "feedback"})
     slas: tuple[str, ...] | None = None
 
     def may_use(self, sla: str) -> bool:
@@ -63,7 +63,7 @@ class _Account:
 
 
 class Auth:
-    """Checks the API keys of requests; without keys every request may do everything.
+    """Checks the API keys of requests; without keys every request may do everything but administer.
 
     Parameters
     ----------
@@ -127,9 +127,18 @@ class Auth:
         Raises
         ------
         ApiError
-            401 without a valid key, 403 without the scope, 429 above the rate or the budget.
+            401 without a valid key, 403 without the scope (admin: also if there are no keys), 429
+            above the rate or the budget.
         """
         if self._accounts is None:
+            if scope == "admin":
+                raise ApiError(
+                    403,
+                    "nothing is administered while auth is none, because every client is "
+                    "accepted: set auth: keys in floorline.yaml, and send a key with the scope "
+                    "admin ('floorline keys create NAME --scope admin')",
+                    code="admin_needs_keys",
+                )
             return Caller()
         account = self._account(headers)
         if scope not in account.caller.scopes:

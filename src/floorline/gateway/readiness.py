@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from floorline.errors import StoreUnavailable
 from floorline.gateway.reload import Reloader
+from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.upstreams import Upstreams
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
@@ -18,15 +19,23 @@ class Readiness:
         The parts without which no request can be served.
     reloader
         Watches the configuration file; None if no file is watched.
+    models
+        Says which models of the run time are left out; None if there are none.
     """
 
     def __init__(
-        self, router: Router, store: SqlStore, upstreams: Upstreams, reloader: Reloader | None
+        self,
+        router: Router,
+        store: SqlStore,
+        upstreams: Upstreams,
+        reloader: Reloader | None,
+        models: RuntimeModels | None = None,
     ) -> None:
         self._router = router
         self._store = store
         self._upstreams = upstreams
         self._reloader = reloader
+        self._models = models
         self._stopping = False
 
     def stop(self) -> None:
@@ -57,6 +66,8 @@ class Readiness:
         if self._reloader is not None and self._reloader.restart:
             fields = ", ".join(self._reloader.restart)
             warnings.append(f"changed fields take effect at the next restart: {fields}")
+        if self._models is not None:
+            warnings += self._models.warnings()
         return warnings
 
     def check_log(self) -> None:

@@ -43,10 +43,10 @@ def reconcile(router: Router, desired: DesiredState, *, at: float) -> None:
     at
         Unix time of the changes in seconds.
     """
-    if router.zoo != desired.zoo:
-        leaving = [m for m in router.zoo.models if m.name not in desired.zoo]
-        if leaving:
-            router.change_zoo(Zoo([*desired.zoo.models, *leaving], router.zoo.cost_unit), at=at)
+    leaving = [m for m in router.zoo.models if m.name not in desired.zoo]
+    both = Zoo([*desired.zoo.models, *leaving], router.zoo.cost_unit) if leaving else desired.zoo
+    if router.zoo != both:
+        router.change_zoo(both, at=at)
     _reconcile_slas(router, desired, at)
     if router.zoo != desired.zoo:
         router.change_zoo(desired.zoo, at=at)

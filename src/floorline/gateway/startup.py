@@ -118,7 +118,7 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         reloader=reloader,
     )
     telemetry = make_telemetry(settings.telemetry)
-    readiness = Readiness(router, store, upstreams, reloader)
+    readiness = Readiness(router, store, upstreams, reloader, models)
     decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age)
     recorder = CallRecorder(router, auth, decisions, metrics)
     snapshots = SnapshotWriter(router, store)

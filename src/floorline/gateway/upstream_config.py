@@ -32,7 +32,12 @@ def upstream_settings(model: ModelSettings) -> UpstreamSettings:
             "headers", "Authorization", "remove this header, or the key (api_key, api_key_env, …)"
         )
     fields = {name: getattr(model, name) for name in _SHARED_FIELDS}
-    return UpstreamSettings(model=model.upstream_model, api_key=model.key, **fields)
+    return UpstreamSettings(
+        model=model.upstream_model,
+        api_key=model.key,
+        check_addresses=model.added_over_http,
+        **fields,
+    )
 
 
 def all_upstream_settings(settings: Settings) -> dict[str, UpstreamSettings]:

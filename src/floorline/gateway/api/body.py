@@ -10,7 +10,7 @@ from starlette.types import Receive
 from floorline.gateway.errors import ApiError
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
+async def read_body(receive: Receive, limit: int, limited_by: str = "server.max_body") -> bytes:
     """Read a request's whole body.
 
     Parameters
@@ -19,6 +19,8 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         ASGI's receive function of the request.
     limit
         Largest size of the body in bytes.
+    limited_by
+        What sets the limit, for the error.
 
     Raises
     ------
@@ -42,7 +44,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     if size > limit:
         raise ApiError(
             413,
-            f"the body is larger than {limit:,} bytes (server.max_body): send a smaller one",
+            f"the body is larger than {limit:,} bytes ({limited_by}): send a smaller one",
             code="body_too_large",
         )
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from floorline.config import load_model
+from floorline.config.runtime_models import MAX_MODEL_BYTES
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.errors import ApiError
@@ -25,30 +25,15 @@ class ModelsAdminApi:
     async def add(self, request: Request) -> Response:
         """Add a model, or change one.
 
-        The body has the fields of a model in ``floorline.yaml``. Its key is named by
-        ``api_key_env`` or ``api_key_file``, because the body is kept in the store.
+        The body is JSON with the fields of a model in ``floorline.yaml``, without secrets. What it
+        may refer to is listed under ``runtime_models`` of ``floorline.yaml``.
         """
         gateway = self.gateway
         gateway.auth.caller(request.headers, "admin")
-        data = await read_body(request.receive, gateway.config.settings.server.max_body)
+        data = await read_body(request.receive, MAX_MODEL_BYTES, "the size of a model")
         gateway.readiness.check_log()
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as error:
-            raise ApiError(
-                400, "the body is not UTF-8: send JSON or YAML in UTF-8", code="invalid_body"
-            ) from error
-        model = load_model(text)
-        if model.api_key is not None or model.headers:
-            raise ApiError(
-                400,
-                "secrets are not kept in the store: give the key as api_key_env or api_key_file, "
-                "and headers in floorline.yaml",
-                code="invalid_value",
-                param="api_key" if model.api_key is not None else "headers",
-            )
-        await gateway.config.add_model(model.name, data)
-        entry = {"id": model.name, "object": "model", "created": 0, "owned_by": "provider"}
+        name = await gateway.config.add_model(data)
+        entry = {"id": name, "object": "model", "created": 0, "owned_by": "provider"}
         return reply(entry, 201)
 
     async def remove(self, request: Request) -> Response:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import ipaddress
+import socket
 from collections.abc import Mapping
+from typing import Any
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
 from floorline._version import __version__
+from floorline.config.addresses import forbidden_address, is_loopback, names_loopback
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
@@ -18,13 +24,53 @@ _MAX_UNSPLIT_BODY = 2**20
 """Bytes of a body that is sent in one piece; aiohttp warns of larger ones, which block the loop."""
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Open the connection pool that all endpoints share; call it in the running event loop."""
-    return aiohttp.ClientSession(
-        # No limit here, because each model has a limit on its calls.
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_CACHE_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),
+def open_session(*, check_addresses: bool = False) -> aiohttp.ClientSession:
+    """Open a connection pool that endpoints share; call it in the running event loop.
+
+    Parameters
+    ----------
+    check_addresses
+        Whether connections are opened only to addresses at which a model of the run time may be.
+        The address is checked that is connected to, after names were resolved.
+    """
+    # No limit here, because each model has a limit on its calls.
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        ttl_dns_cache=_DNS_CACHE_SECONDS,
+        resolver=_CheckingResolver() if check_addresses else None,
+        socket_factory=_checked_socket if check_addresses else None,
     )
+    # Without proxies of the environment, which would connect in place of this process.
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    )
+
+
+class _Refused(OSError):
+    """An address that is not connected to; its text says why."""
+
+
+class _CheckingResolver(aiohttp.ThreadedResolver):
+    """Resolves names, but none to this machine: only ``localhost`` and addresses mean it."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        if not names_loopback(host.lower().removesuffix(".")):
+            for result in found:
+                if is_loopback(ipaddress.ip_address(result["host"].partition("%")[0])):
+                    raise _Refused(errno.EACCES, "its name resolves to this machine")
+        return found
+
+
+def _checked_socket(about: tuple[Any, ...]) -> socket.socket:
+    """Make a socket for an address, if a model of the run time may be there."""
+    family, kind, protocol, _, address = about
+    why = forbidden_address(ipaddress.ip_address(str(address[0]).partition("%")[0]))
+    if why is not None:
+        raise _Refused(errno.EACCES, f"its address {address[0]} {why}")
+    return socket.socket(family, kind, protocol)
 
 
 def endpoint_url(settings: UpstreamSettings, path: str) -> URL:

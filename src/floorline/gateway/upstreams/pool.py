@@ -87,6 +87,7 @@ class Upstreams:
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
+        self._checked_session: aiohttp.ClientSession | None = None
         self._closing = False
         self._calls = 0
         self._idle = asyncio.Event()
@@ -103,6 +104,8 @@ class Upstreams:
             If a model needs LiteLLM and it is not installed.
         """
         self._session = open_session()
+        # A pool of its own: no connection to an address that was not checked is used again.
+        self._checked_session = open_session(check_addresses=True)
         settings = {name: model.settings for name, model in self._models.items()}
         self.configure(settings)
         if any(one.kind == "litellm" for one in settings.values()):
@@ -141,10 +144,11 @@ class Upstreams:
         return model
 
     def _client(self, name: str, settings: UpstreamSettings) -> Client:
-        assert self._session is not None
         if settings.kind == "litellm":
             return LitellmClient(name, settings)
-        return HttpClient(self._session, name, settings)
+        session = self._checked_session if settings.check_addresses else self._session
+        assert session is not None
+        return HttpClient(session, name, settings)
 
     def blocked(self) -> list[str]:
         """Models of which a call now would be refused at once."""
@@ -289,8 +293,9 @@ class Upstreams:
                 pass
         for answer in list(self._streams):
             answer.abort(UpstreamError("the gateway is stopping", "reset", fallback=False))
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._checked_session):
+            if session is not None:
+                await session.close()
 
 
 class _StreamEnd:

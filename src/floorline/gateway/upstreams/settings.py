@@ -16,6 +16,9 @@ class UpstreamSettings(ProviderSettings):
     ----------
     model
         The provider's name of the model; for LiteLLM with its prefix, as in ``bedrock/...``.
+    check_addresses
+        Whether the addresses to which the endpoint's name resolves are checked before each
+        connection, because the endpoint is none of the file.
 
     Examples
     --------
@@ -25,3 +28,4 @@ class UpstreamSettings(ProviderSettings):
     """
 
     model: str
+    check_addresses: bool = False
