@@ -187,6 +187,29 @@ class StoreUnavailable(FloorlineError):
     """The store cannot write at present; the text names the cause."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """The content of a store is not what was written to it.
+
+    Parameters
+    ----------
+    store
+        URL of the store, without its password.
+    problem
+        What is damaged or missing.
+    """
+
+    def __init__(self, store: str, problem: str) -> None:
+        self.store = store
+        self.problem = problem
+        super().__init__(
+            f"the store {store} is damaged: {problem}: run 'floorline store verify' to list what "
+            "is damaged, and 'floorline store repair' to see and confirm what a repair loses"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.store, self.problem)
+
+
 class MissingExtra(FloorlineError, ImportError):
     """An optional dependency is not installed.
 

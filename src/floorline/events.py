@@ -469,13 +469,34 @@ class WarmStart(msgspec.Struct, frozen=True, tag="warm_start", eq=False, kw_only
         return f"WarmStart(digest={self.digest[:12]!r}…, rows={self.rows}, source={self.source!r})"
 
 
+class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", kw_only=True):
+    """Takes the position of an event that the store could not write, or that was damaged.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of the lost event; "" if unknown.
+    reason : str
+        Why it is lost.
+    at : float
+        Time of the lost event in seconds of the router's clock.
+    v : int
+        Version of the serialised form.
+    """
+
+    kind: str
+    reason: str
+    at: float = 0.0
+    v: int = 1
+
+
 def _as_array(kind: Any, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value
     raise ValueError(f"expected an array, got a {type(value).__name__}")
 
 
-Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall | WarmStart
+Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall | WarmStart | Tombstone
 
 _decoder = msgspec.msgpack.Decoder(Event, ext_hook=array_from_ext, dec_hook=_as_array)
 _set_encoder = msgspec.msgpack.Encoder(order="deterministic")

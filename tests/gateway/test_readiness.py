@@ -11,7 +11,7 @@ from floorline.gateway.readiness import Readiness
 
 class Built:
     def __init__(self, watched=True):
-        self.store = SimpleNamespace(failure=None)
+        self.store = SimpleNamespace(failure=None, warnings=list)
         self.upstreams = StubUpstreams()
         self.reloader = SimpleNamespace(error=None, restart=()) if watched else None
         router = SimpleNamespace(zoo=("small", "large"))
@@ -53,6 +53,13 @@ def test_one_blocked_model_is_a_warning_and_all_are_an_error():
         "no model can be called: each has an open circuit breaker or a full queue"
     ]
     assert len(built.readiness.warnings()) == 2
+
+
+def test_warnings_of_the_store_are_shown():
+    built = Built()
+    built.store.warnings = lambda: ["an older snapshot was used"]
+    assert built.readiness.warnings() == ["an older snapshot was used"]
+    assert built.readiness.errors() == []
 
 
 def test_a_file_that_is_not_in_force_is_a_warning():

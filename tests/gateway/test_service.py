@@ -128,7 +128,8 @@ def test_prompts_are_stored_only_if_the_settings_say_so(build, tmp_path):
     parts.store.flush()
     assert parts.store.prompt(decision.id) is None
     parts.store.close()
-    (tmp_path / "log.db").unlink()
+    for path in tmp_path.glob("log.db*"):
+        path.unlink()
     keeping = build(store={"store_prompts": True})
     decision = keeping.chat.decide(chat_request(text="Keep this"), ANYONE)
     keeping.store.flush()

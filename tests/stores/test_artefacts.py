@@ -5,6 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from floorline.cli.app import main
+from floorline.errors import StoreDamaged
 from floorline.events import WarmStart, encode_event
 from floorline.policies import History, make_policy
 from floorline.router import Router
@@ -58,11 +59,10 @@ def warm(url):
 
 def test_a_router_recovers_from_the_log_alone(warm):
     store, router = warm
-    again = build(store)
-    assert recover(again, store) == len(store) == 61
+    again = recover(lambda: build(store), store)
+    assert len(store) == 61
     assert again.snapshot() == router.snapshot()
-    other = build(store, "port")
-    recover(other, store)
+    other = recover(lambda: build(store, "port"), store)
     assert other.policy.quality_.predict_one(router.encoder.encode("Why?")).sum() > 0
 
 
@@ -89,8 +89,7 @@ def test_two_events_may_share_a_history(warm):
     store.append(event)
     store.flush()
     assert len(store.documents(ARTEFACT)) == 1
-    again = build(store)
-    recover(again, store)
+    again = recover(lambda: build(store), store)
     assert again.policy.snapshot().keys() == router.policy.snapshot().keys()
     assert again.status() == router.status()
 
@@ -110,8 +109,7 @@ def test_vacuum_deletes_a_history_with_its_last_event(warm):
     assert len(store.documents(ARTEFACT)) == 1
     vacuum(store.engine, before=1000.0)
     assert store.documents(ARTEFACT) == {}
-    again = build(store)
-    recover(again, store)
+    again = recover(lambda: build(store), store)
     assert again.snapshot() == router.snapshot()
     assert again.warm_start(history(router)) is False
 
@@ -127,8 +125,8 @@ def test_a_missing_history_is_an_error_and_no_silent_cold_start(warm):
     store, _ = warm
     (digest,) = store.documents(ARTEFACT)
     store.drop_document(ARTEFACT, digest)
-    with pytest.raises(ValueError, match=r"WarmStart\.history is b''"):
-        recover(build(store), store)
+    with pytest.raises(StoreDamaged, match=r"the history .* of a warm start is missing"):
+        recover(lambda: build(store), store)
 
 
 def exported(store, tmp_path, *options, name="log.jsonl"):

@@ -15,7 +15,7 @@ from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
 from floorline.stores.schema import HEAD, metadata
 from floorline.stores.upgrade import migrate, upgrade, version
-from floorline.stores.writing import EventWriter, LogConflict
+from floorline.stores.writing import EventWriter, LogConflict, prepare
 
 
 def outcome(n):
@@ -204,7 +204,7 @@ def test_a_commit_in_doubt_is_not_repeated_if_it_was_executed(url):
     writer.open()
     commits = GroupCommit(writer, durable=0, max_pending=100, patience=10.0)
     for n in range(4):
-        commits.append(outcome(n))
+        commits.append(prepare(outcome(n)))
     commits.flush(None, None)
     commits.close(None)
     writer.close()
@@ -221,7 +221,8 @@ def test_events_of_another_process_are_not_overwritten(tmp_path):
     store.flush()
     with sqlite3.connect(tmp_path / "log.db") as other:
         other.execute(
-            "INSERT INTO events (position, kind, at, body) VALUES (1, 'outcome', 0, x'00')"
+            "INSERT INTO events (position, kind, at, body, checksum, link) "
+            "VALUES (1, 'outcome', 0, x'00', x'00', x'00')"
         )
     other.close()
     store.append(outcome(1))

@@ -39,11 +39,11 @@ class SnapshotWriter:
     def __init__(self, router: Router, store: SqlStore) -> None:
         self._router = router
         self._store = store
-        self._written_at = len(store)
+        self._written_at = store.recovered_from
 
     @property
     def events_since(self) -> int:
-        """Number of events appended since the last snapshot of this process."""
+        """Number of events since the last snapshot that a start can use, also of an earlier one."""
         return len(self._store) - self._written_at
 
     async def write(self) -> None:

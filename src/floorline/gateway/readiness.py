@@ -61,6 +61,7 @@ class Readiness:
             f"model {name!r} cannot be called: its circuit breaker is open or its queue is full"
             for name in self._upstreams.blocked()
         ]
+        warnings += self._store.warnings()
         if self._reloader is not None and self._reloader.error is not None:
             warnings.append(f"the configuration file is not in force: {self._reloader.error}")
         if self._reloader is not None and self._reloader.restart:

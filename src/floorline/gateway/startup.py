@@ -11,7 +11,7 @@ from floorline.config import Settings
 from floorline.core.snapshots import pack, unpack
 from floorline.encoders.base import Encoder
 from floorline.encoders.factory import make_encoder
-from floorline.errors import FloorlineError, SnapshotMismatch
+from floorline.errors import FloorlineError
 from floorline.events import SlaChange, ZooChange, decode_event, encode_event
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.admission import AdmissionControl
@@ -32,9 +32,6 @@ from floorline.policies import Policy
 from floorline.router import Router
 from floorline.stores.recovery import recover
 from floorline.stores.sql import SqlStore
-
-_INITIAL_STATE = ("initial_state", "router")
-"""Kind and name of the document that holds what a log begins with."""
 
 
 @dataclass(frozen=True)
@@ -182,14 +179,7 @@ def open_router(
             first.zoo, policy(), first.slas, encoder=encoder, seed=seed, log=store, memory=memory
         )
 
-    router = fresh()
-    try:
-        recover(router, store)
-    except SnapshotMismatch:
-        if store.first() > 0:
-            raise
-        router = fresh()
-        router.apply(store.read())
+    router = recover(fresh, store)
     reconcile(router, desired, at=at)
     return router
 
@@ -198,7 +188,7 @@ def _initial_state(
     store: SqlStore, desired: DesiredState, encoder: str, seed: int, at: float
 ) -> DesiredState:
     """Models and SLAs that a log begins with: the desired ones if the log is new."""
-    written = store.documents(_INITIAL_STATE[0]).get(_INITIAL_STATE[1])
+    written = store.initial_state()
     if written is None:
         written = pack(
             {
@@ -208,7 +198,7 @@ def _initial_state(
                 "seed": seed,
             }
         )
-        store.put_document(*_INITIAL_STATE, written)
+        store.begin(written)
     first = unpack(written)
     for field, value in (("encoder", encoder), ("seed", seed)):
         if first[field] != value:

@@ -22,6 +22,7 @@ from floorline.events import (
     Outcome,
     Recall,
     SlaChange,
+    Tombstone,
     WarmStart,
     ZooChange,
     decode_event,
@@ -40,8 +41,9 @@ MAX_KEYS = 100
 """Most keys of feedback messages that are remembered of a decision: the latest ones. A client could
 otherwise fill the memory by messages about one decision."""
 
-Find = Callable[[list[str]], Mapping[str, Decision]]
-"""Finds decisions in a log by a list of their ids; unknown ids are left out."""
+Find = Callable[[list[str]], Mapping[str, Decision | None]]
+"""Finds decisions in a log by a list of their ids; unknown ids are left out, and decisions that the
+log lost are None."""
 
 
 class DecisionRecord(NamedTuple):
@@ -107,6 +109,9 @@ class Fold(Stateful):
         Digests of the histories that the policy learned.
     latency_ : dict of str to list of float
         By model name: number of outcomes with a latency, and their sum in seconds.
+    lost_ : int
+        Number of tombstones. Outcomes and feedback of unknown decisions are then left out, because
+        their decisions may be among the lost events.
     policy_ : Policy
         The policy.
     """
@@ -126,6 +131,7 @@ class Fold(Stateful):
         self.sessions_ = Sessions()
         self.warm_starts_: list[str] = []
         self.latency_: dict[str, list[float]] = {}
+        self.lost_ = 0
         self.policy_ = policy
         policy.start(zoo, self.slas_, dim)
 
@@ -152,6 +158,9 @@ class Fold(Stateful):
             self.zoo_ = event.zoo
             self.policy_.on_zoo(event.zoo)
             changed = True
+        elif isinstance(event, Tombstone):
+            self.lost_ += 1
+            changed = False
         else:
             changed = self._sla(event)
         self.events_ += 1
@@ -194,7 +203,7 @@ class Fold(Stateful):
         return total / count if count else 0.0
 
     def _decision(self, event: Decision) -> bool:
-        if event.id in self.records_:
+        if event.id in self.records_ or (self.lost_ and not self._fits(event)):
             return False
         cost, index = event.cost_estimates, self.zoo_.index
         reserved = {name: float(cost[index(name)]) for name in event.called}
@@ -216,6 +225,12 @@ class Fold(Stateful):
         self.policy_.on_decision(event)
         return True
 
+    def _fits(self, event: Decision) -> bool:
+        """Whether no lost change of the models or SLAs lies before a decision."""
+        return event.models == self.zoo_.names and (
+            event.policy == DIRECT or event.sla in self.ledgers_
+        )
+
     def _recall(self, event: Recall) -> bool:
         if event.decision.id in self.records_:
             return False
@@ -236,6 +251,8 @@ class Fold(Stateful):
                 ledger.settle(name, reserved=expected, real=expected)
 
     def _outcome(self, event: Outcome) -> bool:
+        if self.lost_ and event.decision not in self.records_:
+            return False
         record = self.record(event.decision)
         expected = record.reserved.pop(event.model, None)
         if expected is None:
@@ -251,6 +268,8 @@ class Fold(Stateful):
         return True
 
     def _feedback(self, event: Feedback) -> bool:
+        if self.lost_ and event.decision not in self.records_:
+            return False
         record = self.record(event.decision)
         decision, previous = record.decision, record.scores.get(event.model)
         score = float(event.score)
@@ -357,6 +376,8 @@ class Fold(Stateful):
                     "give the log that the snapshot was made beside"
                 )
             decision = found[data] if isinstance(data, str) else _decode(data, Decision)
+            if decision is None:
+                continue
             self.records_[decision.id] = RememberedDecision(
                 decision, dict(reserved), dict(scores), list(keys)
             )

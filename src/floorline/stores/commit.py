@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from floorline.errors import InvalidInput, StoreUnavailable
+from floorline.errors import FloorlineError, InvalidInput, StoreUnavailable
+
+_log = logging.getLogger("floorline.store")
 
 _Item = TypeVar("_Item", contravariant=True)
 _T = TypeVar("_T")
@@ -19,6 +22,10 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.01, 1.0
 """Waits before a failed commit is tried again: the first one, and the longest after doubling."""
 _NOT_URGENT_SECONDS = 0.005
 """Time that an item that is not urgent waits for an urgent one, to share its commit."""
+
+
+class Refused(FloorlineError):
+    """The database refuses a batch because of an item in it, and would refuse it again."""
 
 
 class Sink(Protocol[_Item]):
@@ -33,8 +40,17 @@ class Sink(Protocol[_Item]):
 
         Raises
         ------
+        Refused
+            If one of the items can never be written.
         StoreUnavailable
             If the commit cannot be made now but may succeed later. Any other error is final.
+        """
+        ...
+
+    def replace(self, item: Any, why: str) -> Any:
+        """Return what is written in place of an item that was refused; None to drop it.
+
+        A numbered item is never dropped.
         """
         ...
 
@@ -43,7 +59,9 @@ class GroupCommit(Generic[_T]):
     """Queue in front of a sink, with the thread that empties it.
 
     A batch that fails is tried again, with a doubled wait up to a second, until it succeeds or
-    ``close`` is called. *Numbered* items have a position, for which callers can wait.
+    ``close`` is called. If the sink refuses an item for good, the batch is halved until the item is
+    alone; it is then replaced, and all others are written. *Numbered* items have a position, for
+    which callers can wait.
 
     Parameters
     ----------
@@ -62,12 +80,18 @@ class GroupCommit(Generic[_T]):
         Number of numbered items that were appended, and that are committed.
     failure
         Why commits fail; None if they do not.
+    refused
+        Number of items that were replaced or dropped, because the sink refused them.
+    refusal
+        Why it refused the last of them; None if it refused none.
     """
 
     def __init__(self, sink: Sink[_T], *, durable: int, max_pending: int, patience: float) -> None:
         self.appended = durable
         self.durable = durable
         self.failure: str | None = None
+        self.refused = 0
+        self.refusal: str | None = None
         self._sink = sink
         self._max_pending = max_pending
         self._patience = patience
@@ -160,7 +184,7 @@ class GroupCommit(Generic[_T]):
         seconds = self._seconds(timeout)
         future = waiters.add(target, loop)
         # The thread may have committed them before it could see this waiter.
-        waiters.wake(self.durable, self._refusal())
+        waiters.wake(self.durable, self._final_error())
         if future.done():
             future.result()
             return
@@ -222,27 +246,49 @@ class GroupCommit(Generic[_T]):
         why = self.failure or "the store is slower than the requests"
         return StoreUnavailable(f"{self._pending} events are not committed yet: {why}")
 
-    def _refusal(self) -> StoreUnavailable | None:
+    def _final_error(self) -> StoreUnavailable | None:
         """Error for waiters once commits have failed for good."""
         return self._unavailable() if self._final else None
 
     def _run(self) -> None:
         while batch := self._take():
             try:
-                items = [item for item, _ in batch]
-                committed = self._commit(self._sink.encode(self.durable, items))
+                if not self._write(batch):
+                    return
             except Exception as error:
                 # Any other error would repeat itself.
                 self._fail(f"the store failed for good: {error}", final=True)
                 return
-            if not committed:
-                return
-            with self._lock:
-                self.failure = None
-                self.durable += sum(numbered for _, numbered in batch)
-                self._pending -= len(batch)
-                self._advanced.notify_all()
-            self._notify_loops()
+
+    def _write(self, batch: list[tuple[_T, bool]]) -> bool:
+        """Commit a batch, in parts if an item is refused; False if ``close`` was called before."""
+        try:
+            if not self._commit(self._encoded(batch)):
+                return False
+        except Refused as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return self._write(batch[:middle]) and self._write(batch[middle:])
+            ((item, numbered),) = batch
+            replacement = self._sink.replace(item, str(error))
+            self.refused, self.refusal = self.refused + 1, str(error)
+            _log.error("the store refused an event or a prompt for good: %s", error)
+            if replacement is not None:
+                return self._write([(replacement, numbered)])
+        with self._lock:
+            self.failure = None
+            self.durable += sum(numbered for _, numbered in batch)
+            self._pending -= len(batch)
+            self._advanced.notify_all()
+        self._notify_loops()
+        return True
+
+    def _encoded(self, batch: list[tuple[_T, bool]]) -> Any:
+        try:
+            return self._sink.encode(self.durable, [item for item, _ in batch])
+        except Exception as error:
+            # An item that cannot be encoded must not stop the others.
+            raise Refused(f"it cannot be encoded: {error}") from error
 
     def _take(self) -> list[tuple[_T, bool]]:
         with self._lock:
@@ -283,7 +329,7 @@ class GroupCommit(Generic[_T]):
             waiting = [(loop, one) for loop, one in self._waiters.items() if one.waiting]
         for loop, one in waiting:
             try:
-                loop.call_soon_threadsafe(one.wake, self.durable, self._refusal())
+                loop.call_soon_threadsafe(one.wake, self.durable, self._final_error())
             except RuntimeError:
                 # The event loop was closed.
                 with self._lock:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import logging
 import secrets
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -15,6 +17,8 @@ import sqlalchemy as sa
 from floorline.core.bounds import MAX_COST, MAX_TENANT, check_name, is_name
 from floorline.errors import InvalidInput, check_number, check_one_of
 from floorline.stores.engine import store_errors
+from floorline.stores.integrity import row_checksum
+from floorline.stores.marks import raw, seal
 from floorline.stores.schema import api_keys
 
 log = logging.getLogger("floorline.stores")
@@ -94,10 +98,16 @@ class KeyStore:
     ----------
     engine
         Engine of the store.
+
+    Attributes
+    ----------
+    damaged : tuple of str
+        Ids of the keys that ``list`` left out, because their rows are damaged.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self.damaged: tuple[str, ...] = ()
 
     def create(
         self,
@@ -166,23 +176,31 @@ class KeyStore:
             created=time.time(),
         )
         with store_errors(self._engine), self._engine.begin() as connection:
-            connection.execute(api_keys.insert(), msgspec.structs.asdict(key))
+            connection.execute(api_keys.insert(), _row(key))
+            seal(connection, "api_keys")
         return key, secret
 
     def list(self) -> list[ApiKey]:
         """Return all keys, including revoked ones, the oldest first.
 
-        A key whose tenant breaks its bounds, which only another program can have written, is left
-        out with a warning, so that it is not accepted.
+        Damaged keys, and those that another program wrote, are left out with a warning, so that
+        they are not accepted; ``damaged`` has their ids.
         """
-        query = sa.select(api_keys).order_by(api_keys.c.created, api_keys.c.id)
+        columns = [column for column in api_keys.c if column.name != "checksum"]
+        query = sa.select(*map(raw, columns), raw(api_keys.c.checksum))
         with store_errors(self._engine), self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        keys = [msgspec.convert(row, ApiKey, from_attributes=True) for row in rows]
-        for key in keys:
-            if not is_name(key.tenant, MAX_TENANT):
-                log.warning("API key %s is not accepted: its tenant breaks the bounds", key.id)
-        return [key for key in keys if is_name(key.tenant, MAX_TENANT)]
+        found, damaged = [], []
+        for row in rows:
+            values = dict(zip((str(column.name) for column in columns), row[:-1], strict=True))
+            if row_checksum(api_keys, values) == row[-1] and is_name(values["tenant"], MAX_TENANT):
+                found.append(_key(values))
+            else:
+                damaged.append(str(values["id"]))
+        if tuple(sorted(damaged)) != self.damaged:
+            self.damaged = tuple(sorted(damaged))
+            log.warning("API keys are not accepted, because their rows are damaged: %s", damaged)
+        return sorted(found, key=lambda key: (key.created, key.id))
 
     def revoke(self, id: str) -> bool:
         """Revoke a key permanently; return False if it was revoked already.
@@ -192,14 +210,43 @@ class KeyStore:
         InvalidInput
             If no key has this id.
         """
-        change = api_keys.update().where(api_keys.c.id == id, api_keys.c.revoked.is_(None))
+        fix = "give the id of a key that 'floorline keys list' shows"
         with store_errors(self._engine), self._engine.begin() as connection:
-            if connection.execute(change.values(revoked=time.time())).rowcount:
-                return True
-            if not connection.scalar(sa.select(api_keys.c.id).where(api_keys.c.id == id)):
-                fix = "give the id of a key that 'floorline keys list' shows"
+            found = [key for key in self.list() if key.id == id]
+            if not found and id not in self.damaged:
                 raise InvalidInput("key.id", id, fix)
-        return False
+            if not found or found[0].revoked is not None:
+                return False
+            revoked = msgspec.structs.replace(found[0], revoked=time.time())
+            change = api_keys.update().where(api_keys.c.id == id, api_keys.c.revoked.is_(None))
+            changed = connection.execute(change, _row(revoked)).rowcount > 0
+            seal(connection, "api_keys")
+        return changed
+
+
+def _row(key: ApiKey) -> dict[str, Any]:
+    """Return the row of a key.
+
+    Raises
+    ------
+    InvalidInput
+        If a text of it cannot be stored.
+    """
+    row = msgspec.structs.asdict(key)
+    try:
+        if "\0" in f"{key.name}{key.tenant}{key.slas}":
+            raise ValueError("a database cannot hold NUL")
+        return {**row, "checksum": row_checksum(api_keys, row)}
+    except ValueError as error:
+        raise InvalidInput("key", ascii(key.name), f"give texts of characters ({error})") from error
+
+
+def _key(values: dict[str, Any]) -> ApiKey:
+    """Return the key of a row whose JSON may still be text."""
+    for name, value in values.items():
+        if isinstance(api_keys.c[name].type, sa.JSON) and isinstance(value, str):
+            values[name] = json.loads(value)
+    return msgspec.convert(values, ApiKey)
 
 
 def _digest(secret: str) -> bytes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 
+from floorline._files import create_private
 from floorline.errors import StoreUnavailable
 from floorline.stores.engine import store_errors, url_without_password
 
@@ -34,8 +36,10 @@ class WriterLock:
         self._file: sqlite3.Connection | None = None
         if engine.dialect.name == "sqlite":
             # SQLite locks files correctly on every operating system.
+            path = Path(f"{engine.url.database}.lock")
+            create_private(path)
             self._file = sqlite3.connect(
-                f"{engine.url.database}.lock",
+                path,
                 timeout=0.0,
                 isolation_level=None,
                 check_same_thread=False,

@@ -32,7 +32,11 @@ def pack_event(event: Event) -> bytes:
     >>> unpack_event(pack_event(event)) == event
     True
     """
-    body = encode_event(event)
+    return pack_body(encode_event(event))
+
+
+def pack_body(body: bytes) -> bytes:
+    """Return the bytes of an encoded event without its zero bytes, if that is shorter."""
     return drop_zeros(body) if len(body) >= _MIN_BYTES else body
 
 

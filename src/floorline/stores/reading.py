@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from floorline.errors import InvalidInput
-from floorline.events import Decision, Event, Feedback, Recall, WarmStart
+from floorline.errors import InvalidInput, StoreDamaged
+from floorline.events import Decision, Event, Feedback, Outcome, Recall, WarmStart
 from floorline.state.fold import MAX_KEYS
-from floorline.stores.engine import store_errors
+from floorline.stores import marks
+from floorline.stores.engine import store_errors, url_without_password
+from floorline.stores.integrity import column_text, event_checksum, genesis, next_link, row_checksum
+from floorline.stores.marks import START, Mark, raw
 from floorline.stores.packing import unpack_event
-from floorline.stores.schema import ARTEFACT, documents, events, prompts, snapshots
+from floorline.stores.schema import ARTEFACT, INITIAL_STATE, documents, events, prompts, snapshots
+
+_log = logging.getLogger("floorline.store")
 
 _PAGE_SIZE = 1000
 """Number of events read in one transaction; bounds its duration and the memory."""
@@ -30,10 +36,26 @@ class LogReader:
     ----------
     engine
         Engine of the store.
+
+    Attributes
+    ----------
+    recovered_from : int
+        Position of the snapshot from which ``recover`` restored a state; 0 for none.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        self.recovered_from = 0
+        self._warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Note what an operator should know of damages that were found and got round."""
+        self._warnings.append(text)
+        _log.warning(text)
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should know although the store can be used."""
+        return list(self._warnings)
 
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events from position ``start`` on.
@@ -47,28 +69,77 @@ class LogReader:
             yield event
 
     def numbered(self, start: int = 0) -> Iterator[tuple[int, Event]]:
-        """Yield the positions and events from position ``start`` on.
+        """Yield the positions and events from position ``start`` on, each proved by the chain.
 
         Raises
         ------
         InvalidInput
             If the event at ``start`` was deleted.
+        StoreDamaged
+            If an event is damaged or missing.
         """
         first = self.first()
         if start < first:
             raise InvalidInput("start", start, f"read from {first} on; older events were deleted")
-        columns = sa.select(events.c.position, events.c.body).order_by(events.c.position)
+        link = None
         while True:
             # One transaction per page, so that none stays open while the caller works.
-            rows = self._rows(columns.where(events.c.position >= start).limit(_PAGE_SIZE))
+            query = _all_columns().where(events.c.position >= start)
+            rows = self._rows(query.order_by(events.c.position).limit(_PAGE_SIZE))
+            link = self.link_before(start) if link is None else link
             for row in rows:
-                event = unpack_event(row.body)
+                if row[0] != start:
+                    raise self.damaged(f"the event at position {start:,} is missing")
+                event = self._event(row)
+                link = next_link(link, row[-2])
+                if link != row[-1]:
+                    raise self.damaged(
+                        f"the event at position {start:,} does not follow the one before it"
+                    )
                 if isinstance(event, WarmStart):
                     event = msgspec.structs.replace(event, history=self._artefact(event.digest))
-                yield row.position, event
+                yield start, event
+                start += 1
             if len(rows) < _PAGE_SIZE:
                 return
-            start = rows[-1].position + 1
+
+    def damaged(self, problem: str) -> StoreDamaged:
+        """Return the error of a damage of this store."""
+        return StoreDamaged(url_without_password(self.engine.url), problem)
+
+    def marks(self) -> dict[str, Mark]:
+        """Return where the log starts and ends, and the numbers of rows of small tables."""
+        with store_errors(self.engine), self.engine.connect() as connection:
+            return marks.read(connection)
+
+    def link_before(self, position: int) -> bytes:
+        """Return the link of the log before a position: that after the event before it.
+
+        Raises
+        ------
+        StoreDamaged
+            If that event is missing.
+        """
+        query = sa.select(raw(events.c.link)).where(events.c.position == position - 1)
+        rows = self._rows(query)
+        if rows:
+            return bytes(rows[0][0]) if isinstance(rows[0][0], bytes) else b""
+        start = self.marks()[START]
+        if position != start.position:
+            raise self.damaged(f"the event at position {position - 1:,} is missing")
+        return start.link
+
+    def _event(self, row: Sequence[Any]) -> Event:
+        """Return the event of a row of ``_all_columns`` whose checksum is right.
+
+        Raises
+        ------
+        StoreDamaged
+            If it is not.
+        """
+        if event_checksum(row[:-2]) != row[-2]:
+            raise self.damaged(f"the event at position {row[0]:,} is damaged")
+        return unpack_event(row[-3])
 
     def first(self) -> int:
         """Return the position of the oldest event that is not deleted."""
@@ -87,20 +158,21 @@ class LogReader:
     def decisions(self, ids: Sequence[str]) -> dict[str, Decision]:
         """Return the decisions with these ids that are in the log, by id."""
         found = {}
-        for start in range(0, len(ids), _MAX_IDS_PER_QUERY):
-            query = (
-                sa.select(events.c.body)
-                .where(
-                    events.c.decision.in_(ids[start : start + _MAX_IDS_PER_QUERY]),
-                    events.c.kind.in_(("decision", "recall")),
-                )
-                .order_by(events.c.position)
+        for event in self._events_of(map(column_text, ids), ("decision", "recall")):
+            decision = event.decision if isinstance(event, Recall) else event
+            if isinstance(decision, Decision):
+                found[decision.id] = decision
+        return found
+
+    def lost(self, ids: Sequence[str]) -> set[str]:
+        """Return which of these decisions the log has a tombstone for."""
+        names = {column_text(id): id for id in ids}
+        found = set()
+        for part in _parts([name for name in names if name is not None]):
+            query = sa.select(events.c.decision).where(
+                events.c.decision.in_(part), events.c.kind == "tombstone"
             )
-            for (body,) in self._rows(query):
-                event = unpack_event(body)
-                decision = event.decision if isinstance(event, Recall) else event
-                if isinstance(decision, Decision):
-                    found[decision.id] = decision
+            found |= {names[row.decision] for row in self._rows(query)}
         return found
 
     def feedback_of(self, decision: str) -> tuple[dict[str, float], list[str]]:
@@ -108,15 +180,9 @@ class LogReader:
 
         A message that was sent several times counts once.
         """
-        query = (
-            sa.select(events.c.body)
-            .where(events.c.decision == decision, events.c.kind.in_(("feedback", "recall")))
-            .order_by(events.c.position)
-        )
         scores: dict[str, float] = {}
         keys: list[str] = []
-        for (body,) in self._rows(query):
-            event = unpack_event(body)
+        for event in self._events_of([column_text(decision)], ("feedback", "recall")):
             if isinstance(event, Recall):
                 # It contains all earlier feedback, of which some events may be deleted.
                 scores.update(event.scores)
@@ -129,14 +195,10 @@ class LogReader:
 
     def decision_of(self, completion: str) -> str | None:
         """Return the newest decision whose call has this completion id; None if there is none."""
-        query = (
-            sa.select(events.c.decision)
-            .where(events.c.completion == completion)
-            .order_by(events.c.position.desc())
-            .limit(1)
-        )
-        rows = self._rows(query)
-        return rows[0].decision if rows else None
+        query = _all_columns().where(events.c.completion == column_text(completion))
+        rows = self._rows(query.order_by(events.c.position.desc()).limit(1))
+        event = self._event(rows[0]) if rows else None
+        return event.decision if isinstance(event, Outcome) else None
 
     def spend(self, key: str, since: float = 0.0) -> float:
         """Return the real costs of all decisions made with an API key since a Unix time."""
@@ -158,16 +220,16 @@ class LogReader:
 
     def warm_starts(self) -> list[tuple[int, WarmStart]]:
         """Return the positions and events of all warm starts, without their histories."""
-        query = sa.select(events.c.position, events.c.body).where(events.c.kind == "warm_start")
-        found = []
-        for row in self._rows(query.order_by(events.c.position)):
-            event = unpack_event(row.body)
-            assert isinstance(event, WarmStart)
-            found.append((row.position, event))
-        return found
+        query = _all_columns().where(events.c.kind == "warm_start")
+        rows = self._rows(query.order_by(events.c.position))
+        found = [(row[0], self._event(row)) for row in rows]
+        return [(at, event) for at, event in found if isinstance(event, WarmStart)]
 
     def labelled(self, start: int) -> list[str]:
-        """Return the decisions whose first feedback is at position ``start`` or later, in order."""
+        """Return the decisions whose first feedback is at position ``start`` or later, in order.
+
+        They are named by the column of the table, as ``events_of`` takes them.
+        """
         first = sa.func.min(events.c.position)
         query = (
             sa.select(events.c.decision)
@@ -179,36 +241,134 @@ class LogReader:
         return [row.decision for row in self._rows(query)]
 
     def events_of(self, decisions: Sequence[str]) -> list[Event]:
-        """Return all events of these decisions, in the order of the log."""
-        found: list[tuple[int, Event]] = []
-        for start in range(0, len(decisions), _MAX_IDS_PER_QUERY):
-            ids = decisions[start : start + _MAX_IDS_PER_QUERY]
-            query = sa.select(events.c.position, events.c.body).where(events.c.decision.in_(ids))
-            found += [(row.position, unpack_event(row.body)) for row in self._rows(query)]
-        return [event for _, event in sorted(found, key=lambda numbered: numbered[0])]
+        """Return all events of decisions that ``labelled`` named, in the order of the log."""
+        return self._events_of(decisions)
+
+    def snapshots(self) -> list[int]:
+        """Return the positions of all snapshots, the newest first."""
+        query = sa.select(raw(snapshots.c.position)).order_by(snapshots.c.position.desc())
+        return [row[0] for row in self._rows(query)]
+
+    def snapshot(self, position: int) -> bytes:
+        """Return the snapshot at a position of the log.
+
+        Raises
+        ------
+        StoreDamaged
+            If it is damaged, or belongs to another log.
+        """
+        columns = (snapshots.c.position, snapshots.c.oldest, snapshots.c.at, snapshots.c.body)
+        query = sa.select(*map(raw, columns), raw(snapshots.c.link), raw(snapshots.c.checksum))
+        rows = self._rows(query.where(snapshots.c.position == position))
+        names = ("position", "oldest", "at", "body", "link")
+        if (
+            not rows
+            or row_checksum(snapshots, dict(zip(names, rows[0], strict=False))) != (rows[0][-1])
+        ):
+            raise self.damaged(f"the snapshot at position {position:,} is damaged")
+        end = self.end()
+        if position > end:
+            raise self.damaged(
+                f"the snapshot is of {position:,} events, but the log has only {end:,}"
+            )
+        if self.link_before(position) != rows[0][4]:
+            raise self.damaged(f"the snapshot at position {position:,} is not one of this log")
+        return bytes(rows[0][3])
 
     def last_snapshot(self) -> tuple[int, bytes] | None:
         """Return the position and the body of the newest snapshot; None if there is none."""
-        query = sa.select(snapshots.c.position, snapshots.c.body)
-        rows = self._rows(query.order_by(snapshots.c.position.desc()).limit(1))
-        return (rows[0].position, rows[0].body) if rows else None
+        found = self.snapshots()
+        return (found[0], self.snapshot(found[0])) if found else None
 
     def prompt(self, decision: str) -> bytes | None:
-        """Return the stored prompt of a decision; None if there is none."""
-        rows = self._rows(sa.select(prompts.c.body).where(prompts.c.decision == decision))
-        return rows[0].body if rows else None
+        """Return the stored prompt of a decision; None if there is none.
+
+        Raises
+        ------
+        StoreDamaged
+            If it is damaged.
+        """
+        columns = (prompts.c.decision, prompts.c.at, prompts.c.body, prompts.c.checksum)
+        query = sa.select(*map(raw, columns))
+        rows = self._rows(query.where(prompts.c.decision == column_text(decision)))
+        if not rows:
+            return None
+        name, at, body, checksum = rows[0]
+        if row_checksum(prompts, {"decision": name, "at": at, "body": body}) != checksum:
+            raise self.damaged(f"the prompt of decision {decision!r} is damaged")
+        return bytes(body)
 
     def documents(self, kind: str) -> dict[str, bytes]:
-        """Return the bodies of all documents of a kind, by name."""
-        query = sa.select(documents.c.name, documents.c.body).where(documents.c.kind == kind)
-        return {row.name: row.body for row in self._rows(query.order_by(documents.c.name))}
+        """Return the bodies of all documents of a kind, by name.
+
+        Raises
+        ------
+        StoreDamaged
+            If one is damaged.
+        """
+        query = _documents().where(documents.c.kind == kind)
+        found = {}
+        for _, name, body, checksum in self._rows(query.order_by(documents.c.name)):
+            values = {"kind": kind, "name": name, "body": body}
+            if row_checksum(documents, values) != checksum:
+                raise self.damaged(f"the document {kind}/{name} is damaged")
+            found[name] = bytes(body)
+        return found
+
+    def initial_state(self) -> bytes | None:
+        """Return what the log begins with; None if nothing was written."""
+        kind, name = INITIAL_STATE
+        return self.documents(kind).get(name)
+
+    def genesis(self) -> bytes:
+        """Return the link before the first event ever."""
+        return genesis(self.initial_state())
 
     def _artefact(self, digest: str) -> bytes:
-        """Return the history of a warm start; empty if it is missing."""
-        query = sa.select(documents.c.body)
-        rows = self._rows(query.where(documents.c.kind == ARTEFACT, documents.c.name == digest))
-        return rows[0].body if rows else b""
+        """Return the history of a warm start."""
+        query = _documents().where(documents.c.kind == ARTEFACT, documents.c.name == digest)
+        rows = self._rows(query)
+        if not rows:
+            raise self.damaged(f"the history {digest[:12]}… of a warm start is missing")
+        kind, name, body, checksum = rows[0]
+        if row_checksum(documents, {"kind": kind, "name": name, "body": body}) != checksum:
+            raise self.damaged(f"the history {digest[:12]}… of a warm start is damaged")
+        return bytes(body)
 
-    def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    def _events_of(self, decisions: Iterable[str | None], kinds: Sequence[str] = ()) -> list[Event]:
+        """Return the events of some kinds that name these decisions, in the order of the log."""
+        found: list[tuple[int, Event]] = []
+        for part in _parts(list(decisions)):
+            query = _all_columns().where(events.c.decision.in_(part))
+            if kinds:
+                query = query.where(events.c.kind.in_(kinds))
+            found += [(row[0], self._event(row)) for row in self._rows(query)]
+        return [event for _, event in sorted(found, key=lambda numbered: numbered[0])]
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[Any]:
         with store_errors(self.engine), self.engine.connect() as connection:
             return connection.execute(query).all()
+
+
+def _parts(names: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(names), _MAX_IDS_PER_QUERY):
+        yield names[start : start + _MAX_IDS_PER_QUERY]
+
+
+_EVENT = tuple(
+    raw(events.c[name])
+    for name in (
+        "position", "kind", "at", "decision", "model", "completion", "key", "cost", "body",
+        "checksum", "link",
+    )
+)  # fmt: skip
+
+
+def _all_columns() -> sa.Select[Any]:
+    """Return a query for whole rows: what is checksummed, then checksum and link."""
+    return sa.select(*_EVENT)
+
+
+def _documents() -> sa.Select[Any]:
+    columns = (documents.c.kind, documents.c.name, documents.c.body, documents.c.checksum)
+    return sa.select(*map(raw, columns))

@@ -1,19 +1,24 @@
-"""Recovery of a router: the last snapshot, then the events of the log after it."""
+"""Recovery of a router: the newest snapshot that can be used, then the events after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
 
-from floorline.errors import SnapshotMismatch
+from floorline.errors import SnapshotMismatch, StoreDamaged
 from floorline.events import Decision, Event
 from floorline.stores.reading import LogReader
+
+_log = logging.getLogger("floorline.store")
 
 
 class Recoverable(Protocol):
     """The methods of ``Router`` that recovery needs."""
 
-    def restore(self, snapshot: bytes, find: Callable[[list[str]], dict[str, Decision]]) -> None:
+    def restore(
+        self, snapshot: bytes, find: Callable[[list[str]], Mapping[str, Decision | None]]
+    ) -> None:
         """Restore a snapshot; ``find`` returns the decisions that it refers to by id."""
         ...
 
@@ -22,28 +27,65 @@ class Recoverable(Protocol):
         ...
 
 
-def recover(router: Recoverable, store: LogReader) -> int:
-    """Restore the last snapshot, if there is one, and fold the events after it.
+_R = TypeVar("_R", bound=Recoverable)
+
+
+def recover(build: Callable[[], _R], store: LogReader) -> _R:
+    """Restore the newest snapshot that can be used, and fold the events after it.
+
+    A damaged snapshot is passed over with a warning of ``store``, and the one before it is
+    used. A snapshot of another policy is passed over too. Without a usable snapshot, the whole log
+    is folded.
+
+    Parameters
+    ----------
+    build
+        Makes a new router in its initial state.
+    store
+        The log and the snapshots.
 
     Returns
     -------
-    Number of events in the state
+    The router
 
     Raises
     ------
     SnapshotMismatch
-        If the snapshot belongs to a router with other parameters, or to another log.
+        If the snapshots are of a router with other parameters, and old events were deleted.
+    StoreDamaged
+        If the state cannot be proved: an event that it needs is damaged or missing.
     """
-    last = store.last_snapshot()
-    end = store.end()
-    position = 0
-    if last is not None:
-        position, body = last
-        if position > end:
-            raise SnapshotMismatch(
-                f"the snapshot is of {position} events, but the log has only {end}: "
-                "restore the whole store from one backup"
-            )
-        router.restore(body, store.decisions)
-    router.apply(store.read(position))
-    return end
+    problem: SnapshotMismatch | StoreDamaged | None = None
+    for position in store.snapshots():
+        router = build()
+        try:
+            router.restore(store.snapshot(position), lambda ids: _find(store, ids))
+        except StoreDamaged as error:
+            problem = error
+            store.warn(f"an older snapshot was used than the newest one: {error}")
+            continue
+        except SnapshotMismatch as error:
+            problem = error
+            _log.warning("the snapshot at position %d was passed over: %s", position, error)
+            continue
+        router.apply(store.read(position))
+        store.recovered_from = position
+        return router
+    if problem is not None and store.first() > 0:
+        raise problem
+    router = build()
+    router.apply(store.read())
+    store.recovered_from = 0
+    return router
+
+
+def _find(store: LogReader, ids: list[str]) -> dict[str, Decision | None]:
+    """Return decisions of the log by id; None for those that it lost."""
+    found: dict[str, Decision | None] = {**store.decisions(ids)}
+    missing = [id for id in ids if id not in found]
+    lost = store.lost(missing) if missing else set()
+    if len(lost) < len(missing):
+        raise store.damaged(
+            f"{len(missing) - len(lost)} decisions that a snapshot needs are missing"
+        )
+    return {**found, **dict.fromkeys(lost)}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from floorline.stores import marks
 from floorline.stores.engine import store_errors
 from floorline.stores.schema import ARTEFACT, documents, events, prompts, snapshots
 
@@ -58,7 +59,12 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
         for position in range(start, end, _EVENTS_PER_TRANSACTION):
             with engine.begin() as connection:
                 stop = min(end, position + _EVENTS_PER_TRANSACTION)
+                link = connection.scalar(
+                    sa.select(events.c.link).where(events.c.position == stop - 1)
+                )
                 connection.execute(events.delete().where(events.c.position < stop))
+                # So the deletion is told apart from a loss, and the chain goes on from here.
+                marks.put(connection, marks.START, marks.Mark(stop, link or b""))
         with engine.begin() as connection:
             old_prompts = prompts.delete().where(prompts.c.at < before)
             deleted_prompts = connection.execute(old_prompts).rowcount
@@ -69,6 +75,7 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
                     documents.c.kind == ARTEFACT, documents.c.name.not_in(used)
                 )
             )
+            marks.seal(connection, "documents")
         if engine.dialect.name == "sqlite":
             _return_free_pages(engine)
     return Deleted(max(0, end - start), deleted_prompts, max(start, end))
@@ -76,9 +83,8 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
 
 def _end(connection: sa.Connection, start: int, before: float) -> int:
     """Return the position of the first event that stays."""
-    needed = connection.scalar(
-        sa.select(snapshots.c.oldest).order_by(snapshots.c.position.desc()).limit(1)
-    )
+    # Of all snapshots, because a start falls back to the one before a damaged one.
+    needed = connection.scalar(sa.select(sa.func.min(snapshots.c.oldest)))
     if needed is None:
         return start
     young = connection.scalar(

@@ -24,6 +24,8 @@ events = sa.Table(
     sa.Column("key", sa.Text),
     sa.Column("cost", sa.Double),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
 )
 for _name, _columns in {
     "decision": [events.c.decision],
@@ -40,6 +42,8 @@ snapshots = sa.Table(
     sa.Column("oldest", _POSITION, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
 )
 
 prompts = sa.Table(
@@ -48,11 +52,15 @@ prompts = sa.Table(
     sa.Column("decision", sa.Text, primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
 )
 
 ARTEFACT = "artefact"
 """Kind of the documents that hold the history of a warm start, named by its digest. The column
 ``key`` of the event holds the same digest."""
+
+INITIAL_STATE = ("initial_state", "router")
+"""Kind and name of the document that holds what a log begins with."""
 
 documents = sa.Table(
     "documents",
@@ -60,6 +68,7 @@ documents = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
 )
 
 api_keys = sa.Table(
@@ -76,4 +85,14 @@ api_keys = sa.Table(
     sa.Column("period", sa.Double),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("revoked", sa.Double),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
+)
+
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("position", _POSITION, nullable=False),
+    sa.Column("link", sa.LargeBinary, nullable=False),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
 )

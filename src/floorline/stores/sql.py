@@ -7,18 +7,32 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from floorline.errors import StoreDamaged
 from floorline.events import Event, Outcome
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine, store_errors
+from floorline.stores.integrity import column_text, genesis, row_checksum
 from floorline.stores.keys import KeyStore
+from floorline.stores.marks import END, GENESIS, START, Mark, seal, seal_of
+from floorline.stores.marks import put as put_mark
 from floorline.stores.reading import LogReader
-from floorline.stores.schema import documents, events, snapshots
+from floorline.stores.schema import INITIAL_STATE, documents, events, snapshots
 from floorline.stores.upgrade import check
 from floorline.stores.wal_checkpointer import Checkpointer
-from floorline.stores.writing import EventWriter, Prompt
+from floorline.stores.witness import (
+    Witness,
+    contradiction,
+    read_witness,
+    unsynced_loss,
+    witness_path,
+)
+from floorline.stores.writing import EventWriter, Prepared, Prompt, prepare, put_document
 
 _SNAPSHOTS_KEPT = 2
 """Number of snapshots that are kept: the newest and the one before it."""
+_CHECKS, _CHECK_PAUSE_SECONDS = 3, 0.05
+"""How often a start compares marks and rows before it calls them damaged, and the pause between:
+another process may delete old events or change keys between two queries."""
 
 
 class SqlStore(LogReader):
@@ -57,8 +71,11 @@ class SqlStore(LogReader):
         try:
             check(self.engine)
             self._writer.open()
-            self._commits: GroupCommit[Event | Prompt] = GroupCommit(
-                self._writer, durable=self.end(), max_pending=max_pending, patience=patience
+            end = self._checked_end()
+            self._check_keys()
+            self._writer.begin(end, self._open_witness(end))
+            self._commits: GroupCommit[Prepared | Prompt] = GroupCommit(
+                self._writer, durable=end.position, max_pending=max_pending, patience=patience
             )
         except BaseException:
             self._writer.close()
@@ -68,17 +85,83 @@ class SqlStore(LogReader):
         if self.engine.dialect.name == "sqlite":
             self._checkpoints = Checkpointer(self.engine, lambda: self.durable)
 
+    def _checked_end(self) -> Mark:
+        """Return the end of the log, once what the store says of itself agrees.
+
+        Raises
+        ------
+        StoreDamaged
+            If the beginning or the end of the log, a document or a key is missing or another one.
+        """
+        for _ in range(_CHECKS - 1):
+            try:
+                return self._compare_marks()
+            except StoreDamaged:
+                time.sleep(_CHECK_PAUSE_SECONDS)
+        return self._compare_marks()
+
+    def _compare_marks(self) -> Mark:
+        marks = self.marks()
+        first, end = self.first(), self.end()
+        if marks[END].position != end or self.link_before(end) != marks[END].link:
+            raise self.damaged(f"the log had {marks[END].position:,} events, and {end:,} are found")
+        if end and marks[START].position != first and marks[START].position < end:
+            raise self.damaged(
+                f"the log began at position {marks[START].position:,}, and begins at {first:,} now"
+            )
+        if self.genesis() != marks[GENESIS].link:
+            raise self.damaged("what the log began with is missing or another one")
+        with store_errors(self.engine), self.engine.connect() as connection:
+            whole = seal_of(connection, "documents") == marks["documents"]
+        if not whole:
+            raise self.damaged("documents are missing or others")
+        return marks[END]
+
+    def _check_keys(self) -> None:
+        """Warn of API keys that are missing; a damaged key is not accepted, whatever it allows."""
+        with store_errors(self.engine), self.engine.begin() as connection:
+            if seal_of(connection, "api_keys") != self.marks()["api_keys"]:
+                self.warn("API keys are missing or were changed by another program")
+
+    def _open_witness(self, end: Mark) -> Witness | None:
+        """Compare the log with its witness, and open that for writing; None for PostgreSQL.
+
+        Raises
+        ------
+        StoreDamaged
+            If the log lacks events that the witness saw.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return None
+        path = witness_path(str(self.engine.url.database))
+        seen = read_witness(path)
+        if seen is None:
+            return Witness(path, end, Mark(0, self.genesis()))
+        problem = contradiction(seen, self)
+        if problem is not None:
+            raise self.damaged(problem)
+        lost = unsynced_loss(seen, self)
+        if lost:
+            self.warn(
+                f"the log lacks its last {lost:,} decisions and outcomes, of which none was "
+                "acknowledged as durable: the machine lost power before they were on the disk, or "
+                "the write-ahead log is damaged"
+            )
+        return Witness(path, end, seen.synced)
+
     def append(self, event: Event) -> None:
         """Queue an event at the end of the log.
 
         Raises
         ------
+        InvalidInput
+            If the event can never be written. Then it is not queued.
         StoreUnavailable
             If too many events wait already, or the store failed permanently. Then the event is not
             queued.
         """
         # Outcomes are not urgent: they are committed with the next decision.
-        self._commits.append(event, urgent=not isinstance(event, Outcome))
+        self._commits.append(prepare(event), urgent=not isinstance(event, Outcome))
 
     def append_prompt(self, decision: str, prompt: bytes) -> None:
         """Queue the prompt of a decision.
@@ -102,6 +185,24 @@ class SqlStore(LogReader):
     def failure(self) -> str | None:
         """Cause of the present failure of commits; None if they succeed."""
         return self._commits.failure
+
+    @property
+    def refused(self) -> int:
+        """Number of events and prompts that the database refused for good, since the start."""
+        return self._commits.refused
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should know although the store can be used."""
+        warnings = super().warnings()
+        if self.refused:
+            warnings.append(
+                f"the database refused {self.refused} events or prompts for good; the last one "
+                f"because: {self._commits.refusal}"
+            )
+        if self.keys.damaged:
+            damaged = ", ".join(self.keys.damaged)
+            warnings.append(f"API keys whose rows are damaged are not accepted: {damaged}")
+        return warnings
 
     async def committed(self, position: int | None = None, *, timeout: float | None = None) -> None:
         """Wait until events are durable.
@@ -157,16 +258,23 @@ class SqlStore(LogReader):
             needed = position
             if oldest is not None:
                 query = sa.select(sa.func.max(events.c.position)).where(
-                    events.c.decision == oldest,
+                    events.c.decision == column_text(oldest),
                     events.c.kind.in_(("decision", "recall")),
                     events.c.position < position,
                 )
                 found = connection.scalar(query)
                 needed = position if found is None else found
-            connection.execute(snapshots.delete().where(snapshots.c.position == position))
+            row = {
+                "position": position,
+                "oldest": needed,
+                "at": time.time(),
+                "body": body,
+                "link": self.link_before(position),
+            }
+            # A position beyond this one can only be that of a damaged row.
+            connection.execute(snapshots.delete().where(snapshots.c.position >= position))
             connection.execute(
-                snapshots.insert(),
-                {"position": position, "oldest": needed, "at": time.time(), "body": body},
+                snapshots.insert(), {**row, "checksum": row_checksum(snapshots, row)}
             )
             kept = (
                 sa.select(snapshots.c.position)
@@ -175,17 +283,34 @@ class SqlStore(LogReader):
             )
             connection.execute(snapshots.delete().where(snapshots.c.position.not_in(kept)))
 
+    def begin(self, body: bytes) -> None:
+        """Write durably what the log begins with; its first link stands for it.
+
+        Raises
+        ------
+        StoreDamaged
+            If the log has events already, whose beginning is missing.
+        """
+        if len(self):
+            raise self.damaged("what the log began with is missing")
+        first = Mark(0, genesis(body))
+        with store_errors(self.engine), self.engine.begin() as connection:
+            put_document(connection, *INITIAL_STATE, body)
+            for name in (GENESIS, START, END):
+                put_mark(connection, name, first)
+        self._writer.restart(first)
+
     def put_document(self, kind: str, name: str, body: bytes) -> None:
         """Write a small document durably; it replaces an older one of the same name."""
-        row = {"kind": kind, "name": name, "body": body}
         with store_errors(self.engine), self.engine.begin() as connection:
-            connection.execute(_document(kind, name))
-            connection.execute(documents.insert(), row)
+            put_document(connection, kind, name, body)
 
     def drop_document(self, kind: str, name: str) -> bool:
         """Delete a document; return False if there is none."""
         with store_errors(self.engine), self.engine.begin() as connection:
-            return connection.execute(_document(kind, name)).rowcount > 0
+            dropped = connection.execute(documents.delete().filter_by(kind=kind, name=name))
+            seal(connection, "documents")
+            return dropped.rowcount > 0
 
     def close(self) -> None:
         """Commit all events and prompts, and release the writer's lock.
@@ -202,7 +327,3 @@ class SqlStore(LogReader):
                 self._checkpoints.close()
             self._writer.close()
             self.engine.dispose()
-
-
-def _document(kind: str, name: str) -> sa.Delete:
-    return documents.delete().where(documents.c.kind == kind, documents.c.name == name)

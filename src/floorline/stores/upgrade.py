@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from floorline.errors import StoreUnavailable
+from floorline.stores import marks
 from floorline.stores.engine import store_errors, url_without_password
 from floorline.stores.schema import HEAD, metadata
 
@@ -51,6 +52,7 @@ def _create(engine: sa.Engine) -> None:
         )
         stamp.create(connection)
         connection.execute(stamp.insert(), {"version_num": HEAD})
+        marks.set_up(connection)
 
 
 def migrate(engine: sa.Engine, found: str | None) -> None:

@@ -2,20 +2,80 @@
 
 from __future__ import annotations
 
+import math
+import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from floorline.errors import FloorlineError, StoreUnavailable
-from floorline.events import Decision, Event, Feedback, Outcome, Recall, WarmStart
-from floorline.stores.engine import database_message, store_errors, url_without_password
+from floorline.errors import FloorlineError, InvalidInput, StoreDamaged, StoreUnavailable
+from floorline.events import (
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    Recall,
+    Tombstone,
+    WarmStart,
+    encode_event,
+)
+from floorline.stores import marks
+from floorline.stores.commit import Refused
+from floorline.stores.engine import (
+    database_message,
+    means_damage,
+    store_errors,
+    url_without_password,
+)
+from floorline.stores.integrity import (
+    column_number,
+    column_text,
+    event_checksum,
+    genesis,
+    next_link,
+    row_checksum,
+)
 from floorline.stores.lock import WriterLock
-from floorline.stores.packing import pack_event
+from floorline.stores.marks import Mark
+from floorline.stores.packing import pack_body
 from floorline.stores.schema import ARTEFACT, documents, events, prompts
+from floorline.stores.schema import marks as marks_table
+from floorline.stores.witness import Witness
+
+
+class LogConflict(FloorlineError):
+    """Another process wrote to the log, so this process cannot continue."""
+
+
+class Prepared(NamedTuple):
+    """An event whose serialised form is known, so that its encoding cannot fail any more.
+
+    Parameters
+    ----------
+    kind, at, decision, model, completion, key, cost
+        Columns of its row.
+    body
+        Its serialised form.
+    sync
+        Whether to sync the disk, because the event is acknowledged after its commit.
+    artefact
+        History of a warm start; None for other events.
+    """
+
+    kind: str
+    at: float
+    decision: str | None
+    model: str | None
+    completion: str | None
+    key: str | None
+    cost: float | None
+    body: bytes
+    sync: bool
+    artefact: bytes | None = None
 
 
 class Prompt(NamedTuple):
@@ -23,10 +83,6 @@ class Prompt(NamedTuple):
 
     decision: str
     body: bytes
-
-
-class LogConflict(FloorlineError):
-    """Another process wrote to the log, so this process cannot continue."""
 
 
 _COLUMNS = (
@@ -39,8 +95,15 @@ _COLUMNS = (
     events.c.key,
     events.c.cost,
     events.c.body,
+    events.c.checksum,
+    events.c.link,
 )
-_Row = tuple[int, str, float, str | None, str | None, str | None, str | None, float | None, bytes]
+MAX_EVENT_BYTES = 2**28
+"""Largest event in bytes. Databases refuse values of 2^30 bytes and above."""
+_MAX_REASON = 200
+"""Longest reason of a tombstone in characters."""
+_ITEM_SQLSTATES = ("22", "23", "54")
+"""Classes of PostgreSQL's errors that one item causes: data, constraints, limits of a value."""
 
 
 class _Batch(NamedTuple):
@@ -53,13 +116,71 @@ class _Batch(NamedTuple):
     artefacts
         Histories of warm starts by digest.
     sync
-        Whether to sync the disk, because an event is acknowledged after the commit.
+        Whether to sync the disk.
+    end
+        End of the log after the batch.
     """
 
-    events: list[_Row]
+    events: list[tuple[Any, ...]]
     prompts: list[dict[str, Any]]
     artefacts: dict[str, bytes]
     sync: bool
+    end: Mark
+
+
+def prepare(event: Event) -> Prepared:
+    """Serialise an event and compute the columns of its row.
+
+    Raises
+    ------
+    InvalidInput
+        If it cannot be serialised or stored.
+    """
+    history: bytes | None = None
+    decision = model = completion = key = cost = None
+    if isinstance(event, Decision):
+        decision, model, key = event.id, event.model, event.key or None
+    elif isinstance(event, Outcome):
+        decision, model = event.decision, event.model
+        completion, cost = event.completion, event.cost
+    elif isinstance(event, Feedback):
+        decision, model, cost = event.decision, event.model, event.cost
+    elif isinstance(event, Recall):
+        decision, model = event.decision.id, event.decision.model
+    elif isinstance(event, WarmStart):
+        # In the same transaction as the event, but not in its row: readers of rows would load
+        # megabytes.
+        key, history = event.digest, event.history
+        event = msgspec.structs.replace(event, history=b"")
+    kind = str(event.__struct_config__.tag)
+    try:
+        body = encode_event(event)
+        at = column_number(event.at) or 0.0
+        made = Prepared(
+            kind,
+            at,
+            column_text(decision),
+            column_text(model),
+            column_text(completion),
+            column_text(key),
+            column_number(cost),
+            body,
+            not isinstance(event, Decision | Outcome),
+            history,
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError, NotImplementedError) as error:
+        fix = f"give values that can be stored ({error})"
+        raise InvalidInput(f"event {kind!r}", _shown(event), fix) from error
+    if not math.isfinite(at):
+        raise InvalidInput(f"{kind}.at", at, "give a finite number of seconds")
+    size = max(len(body), len(history or b""))
+    if size > MAX_EVENT_BYTES:
+        raise InvalidInput(f"event {kind!r}", f"{size} bytes", f"give at most {MAX_EVENT_BYTES}")
+    return made
+
+
+def _shown(event: Event) -> str:
+    return ascii(event)[:_MAX_REASON]
 
 
 class EventWriter:
@@ -80,6 +201,8 @@ class EventWriter:
         self._engine = engine
         self._lock = WriterLock(engine)
         self._connection: sa.Connection | None = None
+        self._witness: Witness | None = None
+        self._end = Mark(0, genesis(None))
         # Whether the last commit is in doubt: it raised an error but may have been executed.
         self._in_doubt = False
         # The statement is compiled once and executed with tuples, which halves the time per row.
@@ -87,6 +210,11 @@ class EventWriter:
         dialect = make(paramstyle="qmark" if engine.dialect.name == "sqlite" else "format")
         names = [column.name for column in _COLUMNS]
         self._insertion = str(events.insert().compile(dialect=dialect, column_keys=names))
+        new: dict[str, Any] = {
+            name: sa.bindparam(f"new_{name}") for name in ("position", "link", "checksum")
+        }
+        end = marks_table.update().where(marks_table.c.name == sa.text(f"'{marks.END}'"))
+        self._end_update = str(end.values(new).compile(dialect=dialect))
         self._sync_enabled: bool | None = None
 
     def open(self) -> None:
@@ -100,26 +228,37 @@ class EventWriter:
         with store_errors(self._engine):
             self._connected()
 
-    def encode(self, position: int, items: Sequence[Event | Prompt]) -> _Batch:
+    def begin(self, end: Mark, witness: Witness | None) -> None:
+        """Write from this end of the log on, and tell the witness about every commit."""
+        self._end, self._witness = end, witness
+
+    def restart(self, end: Mark) -> None:
+        """Write from another end of the log on, before the first event of a new log."""
+        self._end = end
+        if self._witness is not None:
+            self._witness.note(end, synced=True)
+
+    def encode(self, position: int, items: Sequence[Prepared | Prompt]) -> _Batch:
         """Convert items into rows; see ``Sink``."""
-        rows: list[_Row] = []
+        rows: list[tuple[Any, ...]] = []
         latest = {}
-        artefacts = {}
+        artefacts: dict[str, bytes] = {}
         sync = False
+        link = self._end.link
         for item in items:
             if isinstance(item, Prompt):
                 latest[item.decision] = item.body
-            else:
-                if isinstance(item, WarmStart):
-                    # In the same transaction as the event, but not in its row: readers of rows
-                    # would load megabytes.
-                    artefacts[item.digest] = item.history
-                    item = msgspec.structs.replace(item, history=b"")
-                rows.append(_row(position + len(rows), item))
-                sync = sync or not isinstance(item, Decision | Outcome)
+                continue
+            if item.artefact is not None and item.key is not None:
+                artefacts[item.key] = item.artefact
+            columns = (position + len(rows), *item[:7], pack_body(item.body))
+            checksum = event_checksum(columns)
+            link = next_link(link, checksum)
+            rows.append((*columns, checksum, link))
+            sync = sync or item.sync
         now = time.time()
-        prompts = [{"decision": name, "at": now, "body": body} for name, body in latest.items()]
-        return _Batch(rows, prompts, artefacts, sync)
+        texts = [_prompt_row(name, now, body) for name, body in latest.items()]
+        return _Batch(rows, texts, artefacts, sync, Mark(position + len(rows), link))
 
     def write(self, batch: _Batch) -> None:
         """Commit rows; see ``Sink``.
@@ -128,8 +267,10 @@ class EventWriter:
         ------
         LogConflict
             If the log contains other events at these positions.
+        Refused
+            If the database refuses one of the rows, whenever it is tried.
         StoreUnavailable
-            If the database raises an error.
+            If the database raises another error.
         """
         try:
             connection = self._connected()
@@ -137,19 +278,48 @@ class EventWriter:
             with connection.begin():
                 if not (self._in_doubt and self._is_there(connection, batch.events)):
                     self._insert(connection, batch)
-        except IntegrityError as error:
-            raise self._conflict() from error
         except (SQLAlchemyError, StoreUnavailable) as error:
+            if _one_item_causes(error):
+                self._check_conflict(batch)
+                raise Refused(database_message(error)) from error
             self._in_doubt = True
             self._disconnect()
             store = url_without_password(self._engine.url)
             message = database_message(error)
+            if means_damage(error):
+                raise StoreDamaged(store, message) from error
             raise StoreUnavailable(f"the store {store} cannot be written: {message}") from error
+        except (ValueError, TypeError, OverflowError) as error:
+            # The driver cannot convert a value.
+            raise Refused(str(error)) from error
         self._in_doubt = False
+        self._end = batch.end
+        if self._witness is not None:
+            self._witness.note(batch.end, synced=batch.sync)
+
+    def replace(self, item: Prepared | Prompt, why: str) -> Prepared | None:
+        """Return a tombstone for a refused event; None for a prompt, which is dropped.
+
+        Raises
+        ------
+        FloorlineError
+            If the item is a tombstone itself: the database refuses everything.
+        """
+        if isinstance(item, Prompt):
+            return None
+        if item.kind == _TOMBSTONE and item.decision is None:
+            raise FloorlineError(f"the database refuses every event: {why}")
+        known = item.decision if item.kind in ("decision", "recall") else None
+        reason = why.encode("ascii", "replace").decode()[:_MAX_REASON]
+        lost = prepare(Tombstone(kind=item.kind, reason=reason, at=item.at))
+        return lost._replace(decision=known, sync=item.sync)
 
     def close(self) -> None:
-        """Close the connection and release the writer's lock."""
+        """Close the connection and the witness, and release the writer's lock."""
         self._disconnect()
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
         self._lock.release()
 
     def _connected(self) -> sa.Connection:
@@ -187,6 +357,10 @@ class EventWriter:
     def _insert(self, connection: sa.Connection, batch: _Batch) -> None:
         if batch.events:
             connection.exec_driver_sql(self._insertion, batch.events)
+            row = marks.row(marks.END, batch.end)
+            connection.exec_driver_sql(
+                self._end_update, (row["position"], row["link"], row["checksum"])
+            )
         if batch.prompts:
             names = [{"name": row["decision"]} for row in batch.prompts]
             connection.execute(
@@ -194,11 +368,9 @@ class EventWriter:
             )
             connection.execute(prompts.insert(), batch.prompts)
         for digest, body in batch.artefacts.items():
-            row = {"kind": ARTEFACT, "name": digest, "body": body}
-            connection.execute(documents.delete().filter_by(kind=ARTEFACT, name=digest))
-            connection.execute(documents.insert(), row)
+            put_document(connection, ARTEFACT, digest, body)
 
-    def _is_there(self, connection: sa.Connection, rows: list[_Row]) -> bool:
+    def _is_there(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> bool:
         """Return whether a batch whose commit is in doubt was committed.
 
         Raises
@@ -209,7 +381,7 @@ class EventWriter:
         if not rows:
             return False
         stored = connection.execute(
-            sa.select(events.c.position, events.c.body)
+            sa.select(events.c.position, events.c.link)
             .where(events.c.position >= rows[0][0])
             .order_by(events.c.position)
         ).all()
@@ -219,6 +391,16 @@ class EventWriter:
             raise self._conflict()
         return True
 
+    def _check_conflict(self, batch: _Batch) -> None:
+        """Raise LogConflict if the database refused the rows because others are in their place."""
+        if not batch.events:
+            return
+        query = sa.select(sa.func.max(events.c.position))
+        with store_errors(self._engine), self._engine.connect() as connection:
+            last = connection.scalar(query)
+        if last is not None and last >= batch.events[0][0]:
+            raise self._conflict()
+
     def _conflict(self) -> LogConflict:
         return LogConflict(
             f"another process wrote to the log in {url_without_password(self._engine.url)}: "
@@ -226,18 +408,28 @@ class EventWriter:
         )
 
 
-def _row(position: int, event: Event) -> _Row:
-    kind, body = str(event.__struct_config__.tag), pack_event(event)
-    decision = model = completion = key = cost = None
-    if isinstance(event, Decision):
-        decision, model, key = event.id, event.model, event.key or None
-    elif isinstance(event, Outcome):
-        decision, model = event.decision, event.model
-        completion, cost = event.completion, float(event.cost)
-    elif isinstance(event, Feedback):
-        decision, model, cost = event.decision, event.model, float(event.cost)
-    elif isinstance(event, Recall):
-        decision, model = event.decision.id, event.decision.model
-    elif isinstance(event, WarmStart):
-        key = event.digest
-    return position, kind, float(event.at), decision, model, completion, key, cost, body
+_TOMBSTONE = str(Tombstone.__struct_config__.tag)
+
+
+def put_document(connection: sa.Connection, kind: str, name: str, body: bytes) -> None:
+    """Write a document in the caller's transaction; it replaces an older one of the same name."""
+    row = {"kind": kind, "name": name, "body": body}
+    connection.execute(documents.delete().filter_by(kind=kind, name=name))
+    connection.execute(documents.insert(), {**row, "checksum": row_checksum(documents, row)})
+    marks.seal(connection, "documents")
+
+
+def _prompt_row(decision: str, at: float, body: bytes) -> dict[str, Any]:
+    row = {"decision": column_text(decision), "at": at, "body": body}
+    return {**row, "checksum": row_checksum(prompts, row)}
+
+
+def _one_item_causes(error: Exception) -> bool:
+    """Return whether the database will refuse the same rows again, because of one of them."""
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.InterfaceError | sqlite3.ProgrammingError):
+        # The driver cannot bind a value.
+        return True
+    return str(getattr(cause, "sqlstate", None) or "")[:2] in _ITEM_SQLSTATES

@@ -16,6 +16,7 @@ CALL = {"first_byte": 0.2, "total": 0.4, "input_tokens": 10, "output_tokens": 20
 class Store:
     durable = 7
     failure = "disk full"
+    refused = 2
 
     def __len__(self):
         return 10
@@ -175,6 +176,7 @@ def test_the_state_of_the_other_parts():
     metrics = Metrics(**OTHER_PARTS)
     assert value(metrics, "floorline_store_pending_events") == 3
     assert value(metrics, "floorline_store_failing") == 1
+    assert value(metrics, "floorline_store_refused_total") == 2
     assert value(metrics, "floorline_config_in_force") == 0
     assert value(metrics, "floorline_config_restart_needed") == 1
     assert value(metrics, "floorline_config_failures_total") == 1

@@ -43,6 +43,11 @@ class Log(Protocol):
         """Why commits fail; None if they do not."""
         ...
 
+    @property
+    def refused(self) -> int:
+        """Number of events and prompts that the database refused for good."""
+        ...
+
     def __len__(self) -> int: ...
 
 
@@ -85,6 +90,11 @@ def store_metrics(store: Log) -> list[Metric]:
             "floorline_store_failing",
             "1 while commits fail and requests are refused, else 0.",
             value=float(store.failure is not None),
+        ),
+        CounterMetricFamily(
+            "floorline_store_refused",
+            "Events and prompts that the database refused for good.",
+            value=store.refused,
         ),
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from floorline.stores import marks
+
 revision = "0001"
 down_revision = None
 
@@ -23,6 +25,8 @@ def upgrade() -> None:
         sa.Column("key", sa.Text),
         sa.Column("cost", sa.Double),
         sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sa.Column("link", sa.LargeBinary, nullable=False),
     )
     for name, columns in {
         "decision": ["decision"],
@@ -43,18 +47,22 @@ def upgrade() -> None:
         sa.Column("oldest", position, nullable=False),
         sa.Column("at", sa.Double, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("link", sa.LargeBinary, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "prompts",
         sa.Column("decision", sa.Text, primary_key=True),
         sa.Column("at", sa.Double, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "documents",
         sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "api_keys",
@@ -69,4 +77,13 @@ def upgrade() -> None:
         sa.Column("period", sa.Double),
         sa.Column("created", sa.Double, nullable=False),
         sa.Column("revoked", sa.Double),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
     )
+    op.create_table(
+        "marks",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("position", position, nullable=False),
+        sa.Column("link", sa.LargeBinary, nullable=False),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+    )
+    marks.set_up(op.get_bind())
