@@ -17,7 +17,7 @@ from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import DecisionRecord
 from floorline.state.judge import Judge
 from floorline.state.status import Status
-from floorline.zoo import Model, Zoo
+from floorline.zoo import CallLimits, Model, Zoo
 
 if TYPE_CHECKING:
     from floorline.datasets.table import RoutingTable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SLA",
     "Budget",
+    "CallLimits",
     "Certificate",
     "Choice",
     "Decision",

@@ -33,6 +33,10 @@ from floorline.zoo import Zoo
 
 DIRECT = "direct"
 """Policy name of decisions where the caller named the model."""
+GATEWAY = "gateway"
+"""``Decision.call_by`` where the gateway calls the model and measures the call."""
+CLIENT = "client"
+"""``Decision.call_by`` where the client calls the model itself and reports the outcome."""
 
 
 class RequestContext(NamedTuple):
@@ -46,12 +50,15 @@ class RequestContext(NamedTuple):
         Name of the conversation that the request belongs to; "" for none.
     after : str
         Id of the decision that this one replaces because its call failed; "" for none.
+    call_by : str
+        Who calls the model: ``GATEWAY``, ``CLIENT`` or "" where it is not known.
     """
 
     tenant: str = ""
     key: str = ""
     session: str = ""
     after: str = ""
+    call_by: str = ""
 
 
 NO_CONTEXT = RequestContext()
@@ -117,6 +124,12 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         Tenant, id of the API key and conversation of the request; "" where there is none.
     after : str
         Id of the decision that this one replaces because its call failed; "" if there is none.
+    call_by : str
+        Who calls the model: ``GATEWAY``, ``CLIENT`` or "" where it is not known. Only a gateway's
+        own call is certain to get an outcome, so it is remembered until then.
+    reserved : tuple of float
+        Cost that the budget of the SLA reserves for each of the ``called`` models until its
+        outcome, in the zoo's cost unit; empty where these are the expected costs.
     prediction : ndarray (M,), optional
         What the policy's estimator predicted for this request, before the policy adjusted it to
         ``quality_estimates``; None where the policy carries none.
@@ -144,8 +157,10 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     key: str = ""
     session: str = ""
     after: str = ""
+    call_by: str = ""
+    reserved: tuple[float, ...] = ()
     prediction: NDArray[np.float64] | None = None
-    v: int = 2
+    v: int = 3
 
     def __repr__(self) -> str:
         served = "declined" if self.declined else f"model={self.model!r}"
@@ -201,6 +216,14 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     def expected_cost(self) -> float:
         """Estimated cost ĉ of the served model; 0 if declined."""
         return 0.0 if self.declined else float(self.cost_estimates[self.index])
+
+    @property
+    def reservations(self) -> dict[str, float]:
+        """Cost reserved for each called model until its outcome, by name, in the cost unit."""
+        if self.reserved:
+            return dict(zip(self.called, self.reserved, strict=True))
+        positions = [self.models.index(name) for name in self.called]
+        return {self.models[m]: float(self.cost_estimates[m]) for m in positions}
 
     @property
     def propensity(self) -> float:

@@ -30,12 +30,13 @@ from floorline.policies import History, Policy, Request, make_policy
 from floorline.sla import SLA, check_slas
 from floorline.state.changing_state import ChangingState
 from floorline.state.decisions import called_model, choose, decision_of, direct_decision
+from floorline.state.eligibility import expected_costs
 from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import Fold
 from floorline.state.history import check_history, pack_history
 from floorline.state.judge import Judge
 from floorline.state.requests import features_of, make_request, tokens_of
-from floorline.zoo import Zoo
+from floorline.zoo import CallLimits, Zoo
 
 _JUDGE_DRAWS = 0x1D6E << 32
 """Makes the draws for judges independent of the policy's under the same seed."""
@@ -124,6 +125,14 @@ class Router(ChangingState):
         self._rng = CounterRng(seed)
         self._judge_rng = CounterRng(seed ^ _JUDGE_DRAWS)
 
+    def call_costs(
+        self, input_tokens: int, limits: CallLimits
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) expected and largest cost of a call, in the zoo's cost unit and order."""
+        with self._lock:
+            expected = expected_costs(self._fold, input_tokens)
+            return expected, np.maximum(expected, self.zoo.largest_costs(limits))
+
     def budget_left(
         self, sla: str | None = None, *, at: float | None = None
     ) -> NDArray[np.float64]:
@@ -147,11 +156,16 @@ class Router(ChangingState):
         input_tokens: int | None = None,
         needs: Iterable[str] = (),
         exclude: Iterable[str] = (),
+        limits: CallLimits | None = None,
         id: str | None = None,
         at: float | None = None,
         context: RequestContext = NO_CONTEXT,
     ) -> Decision:
         """Decide which model serves a request.
+
+        A budget reserves what the call can cost at most (``limits``) until its outcome, so that
+        calls at the same time cannot exceed it together. Without ``limits`` it reserves the
+        expected cost, so that calls which cost more than expected may exceed it a little.
 
         Parameters
         ----------
@@ -167,6 +181,9 @@ class Router(ChangingState):
             Number of tokens of the prompt; a quarter of its characters by default.
         needs, exclude
             Capabilities that a model must have; names of models that must not serve.
+        limits
+            Upper bounds of the call's tokens. A model serves only if its largest cost fits into
+            the budget, or its expected cost where ``limits`` does not bound the answer.
         id
             Id of the decision; a new one by default.
         at
@@ -190,7 +207,15 @@ class Router(ChangingState):
         tokens = tokens_of(prompt, input_tokens)
         with self._lock:
             request = make_request(
-                self._fold, sla, x, tokens, floor=floor, needs=needs, exclude=exclude, at=when
+                self._fold,
+                sla,
+                x,
+                tokens,
+                floor=floor,
+                needs=needs,
+                exclude=exclude,
+                at=when,
+                limits=limits,
             )
             (decision,) = self._decide([request], [id], when, context)
         if decision.declined:
@@ -211,6 +236,7 @@ class Router(ChangingState):
         input_tokens: int | None = None,
         needs: Iterable[str] = (),
         exclude: Iterable[str] = (),
+        limits: CallLimits | None = None,
         at: float | None = None,
     ) -> Request:
         """Build a request for ``decide``; arguments and errors as for ``route``."""
@@ -219,7 +245,15 @@ class Router(ChangingState):
         tokens = tokens_of(prompt, input_tokens)
         with self._lock:
             return make_request(
-                self._fold, sla, x, tokens, floor=floor, needs=needs, exclude=exclude, at=when
+                self._fold,
+                sla,
+                x,
+                tokens,
+                floor=floor,
+                needs=needs,
+                exclude=exclude,
+                at=when,
+                limits=limits,
             )
 
     def decide(
@@ -256,7 +290,7 @@ class Router(ChangingState):
     ) -> list[Decision]:
         check_context(context)
         for id in ids:
-            if id is not None and (id in self._fold.records_ or ids.count(id) > 1):
+            if id is not None and (self._fold.remembered(id) or ids.count(id) > 1):
                 raise InvalidInput("id", id, "give every decision its own id")
         choices = choose(self._fold, requests, self._rng.at(self._fold.decisions_ + 1))
         decisions = []
@@ -390,7 +424,7 @@ class Router(ChangingState):
         """
         when = self._time(at)
         with self._lock:
-            if decision.id in self._fold.records_:
+            if self._fold.remembered(decision.id):
                 return False
             return self._append(
                 Recall(decision=decision, scores=dict(scores or {}), keys=tuple(keys), at=when)

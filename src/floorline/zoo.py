@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,6 +20,29 @@ _MAX_CAPABILITIES = 100
 """Most capabilities of a model."""
 COST_UNITS = ("USD", "J")
 """Units of costs: US dollars or joules."""
+
+
+DEFAULT_MAX_OUTPUT_TOKENS = 4096
+"""Tokens of an answer that are reserved where neither the request nor the model bounds them. It is
+the largest answer of many models without reasoning, and 16 times a typical one."""
+
+
+class CallLimits(NamedTuple):
+    """Upper bounds of the tokens of a call, which bound its cost before it is made.
+
+    Attributes
+    ----------
+    input_tokens : int
+        Upper estimate of the prompt's tokens.
+    output_tokens : int, optional
+        Largest number of tokens of each answer that the request allows; None if it does not say.
+    answers : int
+        Number of answers that the request asks for.
+    """
+
+    input_tokens: int
+    output_tokens: int | None = None
+    answers: int = 1
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +63,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Base URL of the provider; "" for a model that only exists in a table.
     context_window
         Largest number of tokens of a request; None for no limit.
+    max_output_tokens
+        Largest number of tokens of an answer, hidden reasoning included; None if it is not known.
     capabilities
         What the model can do in addition to text, such as ``{"tools", "vision", "json"}``.
 
@@ -64,6 +90,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     typical_output_tokens: float = 256.0
     endpoint: str = ""
     context_window: int | None = None
+    max_output_tokens: int | None = None
     capabilities: frozenset[str] = frozenset()
     v: int = 1
 
@@ -79,14 +106,15 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             high=_MAX_TYPICAL_TOKENS,
             fix=f"give a number of tokens from 1 to {_MAX_TYPICAL_TOKENS:g}",
         )
-        if self.context_window is not None:
-            check_number(
-                f"Model.context_window of {self.name!r}",
-                self.context_window,
-                low=1,
-                high=MAX_TOKENS,
-                fix=f"give a number of tokens from 1 to {MAX_TOKENS:,}, or None for no limit",
-            )
+        for field in ("context_window", "max_output_tokens"):
+            if getattr(self, field) is not None:
+                check_number(
+                    f"Model.{field} of {self.name!r}",
+                    getattr(self, field),
+                    low=1,
+                    high=MAX_TOKENS,
+                    fix=f"give a number of tokens from 1 to {MAX_TOKENS:,}, or None for no limit",
+                )
         check_name(f"Model.endpoint of {self.name!r}", self.endpoint, MAX_URL)
         if len(self.capabilities) > _MAX_CAPABILITIES:
             fix = f"give at most {_MAX_CAPABILITIES} capabilities"
@@ -186,6 +214,32 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """
         self.index(name)
         return Zoo([m for m in self.models if m.name != name], self.cost_unit)
+
+    def largest_costs(self, limits: CallLimits) -> NDArray[np.float64]:
+        """(M,) list price of a call whose prompt and answers are as long as they can be.
+
+        Where ``limits`` does not bound the answers, they have ``Model.max_output_tokens``, or
+        ``DEFAULT_MAX_OUTPUT_TOKENS`` where that is not known either.
+        """
+        call, per_input, per_output, most, usual = self._bounds
+        if limits.output_tokens is None:
+            output = usual
+        else:
+            output = np.minimum(most, float(limits.output_tokens))
+        tokens = per_input * float(limits.input_tokens) + per_output * output * limits.answers
+        return np.asarray(call + tokens)
+
+    @cached_property
+    def _bounds(self) -> tuple[NDArray[np.float64], ...]:
+        """(M,) each: prices per call and per token, largest answers, and those where not known."""
+        models = self.models
+        return (
+            np.array([m.call_price for m in models]),
+            np.array([m.input_price for m in models]) / 1e6,
+            np.array([m.output_price for m in models]) / 1e6,
+            np.array([m.max_output_tokens or np.inf for m in models]),
+            np.array([float(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS) for m in models]),
+        )
 
     @cached_property
     def typical_costs(self) -> NDArray[np.float64]:

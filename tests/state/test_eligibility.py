@@ -102,11 +102,11 @@ def test_a_budget_per_model_is_renewed_with_its_period(fold):
 def test_calls_are_left_out_that_the_budget_does_not_hold(total, called, kept, fold):
     limited = fold(SLA("gold", floor=0.8, budget=Budget(total=total)))
     cost = np.array([1.5, 4.0, 20.0])
-    assert within_budget(limited, called, cost, limited.sla(None), 0.0) == kept
+    assert within_budget(limited, called, cost, limited.sla(None), 0.0).called == kept
 
 
 def test_calls_are_left_out_whose_own_budget_does_not_hold_them(fold):
     limited = fold(SLA("gold", floor=0.8, budget=Budget(per_model={"medium": 3.0})))
     cost = np.array([1.5, 4.0, 20.0])
-    assert within_budget(limited, (2, 1, 0), cost, limited.sla(None), 0.0) == (2, 0)
-    assert within_budget(limited, (1, 2), cost, limited.sla(None), 0.0) == ()
+    assert within_budget(limited, (2, 1, 0), cost, limited.sla(None), 0.0).called == (2, 0)
+    assert within_budget(limited, (1, 2), cost, limited.sla(None), 0.0).called == ()

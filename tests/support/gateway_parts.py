@@ -100,6 +100,7 @@ class Parts:
             self.router,
             self.store,
             self.upstreams,
+            self.auth,
             self.recorder,
             self.metrics,
             NoTelemetry(),

@@ -51,6 +51,12 @@ class ModelDefaults(ProviderSettings):
     context_window: Count | None = Field(
         None, description="Largest number of tokens of a request; empty for no limit."
     )
+    max_output_tokens: Count | None = Field(
+        None,
+        description="Largest number of tokens of an answer, hidden reasoning included. Budgets "
+        "reserve as many for a request without max_tokens (4096 if empty), and a provider's count "
+        "above it is not believed.",
+    )
     capabilities: Annotated[
         list[ShortText],
         Fix(f"give a list of at most {_MAX_CAPABILITIES} texts, such as [tools, vision, json]"),
@@ -119,6 +125,7 @@ class ModelSettings(ModelDefaults):
             typical_output_tokens=self.typical_output_tokens,
             endpoint=self.endpoint or "",
             context_window=self.context_window,
+            max_output_tokens=self.max_output_tokens,
             capabilities=frozenset(self.capabilities),
         )
 

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import Stateful
 from floorline.errors import check_number
 from floorline.estimators.base import carry_over
-from floorline.zoo import Zoo
+from floorline.zoo import DEFAULT_MAX_OUTPUT_TOKENS, Zoo
 
 _BUCKETS = 12
 """Number of prompt-length buckets B."""
+_REPORTED_FACTOR = 8.0
+"""Largest factor between the list price and a reported cost that is learned. A client's discounts
+and surcharges are within it, and its errors move the estimate for others by no more."""
 _PER_MILLION = 1e-6
 """Prices are stated per million tokens."""
 
@@ -146,6 +149,8 @@ class CostEstimator(Stateful):
         (M,) prices per call; 1 for models listed as free.
     free_
         (M,) whether the model is listed as free.
+    longest_
+        (M,) largest length of an answer in tokens that is learned from a client's report.
     scale_
         (M,) listed costs of a typical call; they make the weights of the correction unit-free.
 
@@ -179,8 +184,12 @@ class CostEstimator(Stateful):
         cost: float,
         input_tokens: int,
         output_tokens: int | None = None,
+        reported: bool = False,
     ) -> None:
         """Learn the real cost of one call and, if known, the length of its answer.
+
+        Of a cost that a client ``reported``, and no gateway measured, no more is believed than a
+        factor of 8 from the list price, and an answer of the model's usual largest length.
 
         Raises
         ------
@@ -195,12 +204,16 @@ class CostEstimator(Stateful):
             output: Any = self.output_tokens_.predict_one(bucket)
         else:
             output = float(output_tokens)
+            if reported:
+                output = min(output, float(self.longest_[model]))
             self.output_tokens_.learn_one(bucket, model, output)
         listed = float(self._listed(input_tokens, output)[model])
         if listed > 0:
             # Weighted by the listed cost, the correction is a ratio of sums, which is unbiased for
             # the total cost. A mean of ratios is biased.
             scale = float(self.scale_[model])
+            if reported and not self.free_[model]:
+                cost = min(max(cost, listed / _REPORTED_FACTOR), listed * _REPORTED_FACTOR)
             self.correction_.learn_one(bucket, model, cost / listed, listed / scale)
 
     def learn_many(self, cost: NDArray[np.float64], input_tokens: NDArray[np.int64]) -> None:
@@ -236,6 +249,9 @@ class CostEstimator(Stateful):
         self.output_price_ = np.array([m.output_price for m in zoo.models]) * _PER_MILLION
         free = np.array([m.input_price + m.output_price + m.call_price == 0 for m in zoo.models])
         # A model listed as free gets the list price 1, so that its correction is its mean cost.
+        self.longest_ = np.array(
+            [float(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS) for m in zoo.models]
+        )
         self.call_price_ = np.where(free, 1.0, [m.call_price for m in zoo.models])
         self.free_ = free
         self.scale_ = np.where(free, 1.0, zoo.typical_costs)

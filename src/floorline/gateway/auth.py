@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from floorline.gateway.errors import ApiError
 from floorline.sla import period_start
+from floorline.state.fold import CLIENT_CALL_SECONDS
 from floorline.stores.keys import ApiKey, key_id
+
+_OPEN_CALL_SECONDS = 5.0
+"""Seconds after which a refused request may be sent again while open calls hold money."""
 
 
 class Caller(NamedTuple):
@@ -34,8 +40,19 @@ class Caller(NamedTuple):
         return self.slas is None or sla in self.slas
 
 
+class _Hold(NamedTuple):
+    """Cost that a call may take at most, and its expected cost."""
+
+    largest: float
+    expected: float
+
+
 class _Account:
-    """Use of one key: a token bucket for the rate, and the cost in the budget's period."""
+    """Use of one key: a token bucket for the rate, and the cost in the budget's period.
+
+    ``holds`` are the calls without a cost so far, by decision; ``client_calls`` the times of those
+    whose client makes the call and has not reported it.
+    """
 
     def __init__(self, key: ApiKey, now: float) -> None:
         self.key = key
@@ -44,6 +61,26 @@ class _Account:
         self.filled_at = now
         self.period = 0.0
         self.spent = 0.0
+        self.holds: dict[str, _Hold] = {}
+        self.client_calls: OrderedDict[str, float] = OrderedDict()
+        self._held = 0.0
+
+    @property
+    def held(self) -> float:
+        """Cost that is reserved for open calls."""
+        return self._held
+
+    def hold(self, decision: str, largest: float, expected: float) -> None:
+        self.holds[decision] = _Hold(largest, expected)
+        self._held += largest
+
+    def release(self, decision: str) -> _Hold | None:
+        hold = self.holds.pop(decision, None)
+        self.client_calls.pop(decision, None)
+        if hold is not None:
+            # Without open calls nothing is held; no rounding error stays.
+            self._held = self._held - hold.largest if self.holds else 0.0
+        return hold
 
     def take(self, now: float) -> float:
         """Take one token of the bucket; return the seconds to wait if it is empty."""
@@ -107,10 +144,14 @@ class Auth:
                 continue
             account = old.get(key.id)
             if account is None or account.key != key:
-                account = _Account(key, self._monotonic())
+                before, account = account, _Account(key, self._monotonic())
                 if key.budget is not None:
                     account.period = account.period_start(self._clock())
                     account.spent = self._spend(key.id, account.period)
+                if before is not None:
+                    for decision, hold in before.holds.items():
+                        account.hold(decision, *hold)
+                    account.client_calls = before.client_calls
             accounts[key.id] = account
         self._accounts = accounts
 
@@ -128,7 +169,7 @@ class Auth:
         ------
         ApiError
             401 without a valid key, 403 without the scope (admin: also if there are no keys), 429
-            above the rate or the budget.
+            above the rate.
         """
         if self._accounts is None:
             if scope == "admin":
@@ -155,16 +196,73 @@ class Auth:
                 code="rate_limit_exceeded",
                 retry_after=wait,
             )
-        if scope == "chat" and account.key.budget is not None:
-            self._check_budget(account, account.key.budget)
         return account.caller
 
-    def charge(self, key: str, cost: float) -> None:
-        """Add the cost of a call to the use of its key."""
-        account = (self._accounts or {}).get(key)
-        if account is not None and account.key.budget is not None:
+    def left(self, key: str) -> float:
+        """Cost that further calls of a key may cause now; infinity without a budget."""
+        account = self._limited(key)
+        if account is None:
+            return math.inf
+        self._renew(account)
+        return float(account.key.budget or 0.0) - account.spent - account.held
+
+    def hold(
+        self,
+        key: str,
+        decision: str,
+        *,
+        largest: float,
+        expected: float,
+        client_since: float | None = None,
+    ) -> None:
+        """Reserve what a call can cost at most, until ``charge`` gives its cost.
+
+        Parameters
+        ----------
+        key, decision
+            Id of the key and of the decision.
+        largest, expected
+            What the call can cost at most, and what it is expected to cost.
+        client_since
+            Unix time of the decision, if the client makes the call: if its cost is not reported
+            within an hour, the expected cost is charged. None if the gateway makes it.
+        """
+        account = self._limited(key)
+        if account is None:
+            return
+        account.hold(decision, largest, expected)
+        if client_since is not None:
+            account.client_calls[decision] = client_since
+
+    def charge(self, key: str, decision: str, cost: float) -> None:
+        """Put the cost of a call in the place of what is reserved for it."""
+        account = self._limited(key)
+        if account is not None:
             self._renew(account)
+            account.release(decision)
             account.spent += cost
+
+    def out_of_budget(self, key: str) -> ApiError:
+        """Error of a request whose key cannot pay for it."""
+        account = self._limited(key)
+        assert account is not None
+        budget, held = float(account.key.budget or 0.0), account.held
+        retry_after = _OPEN_CALL_SECONDS if held > 0.0 else None
+        if held == 0.0 and account.key.period is not None:
+            retry_after = account.period + account.key.period - self._clock()
+        reserved = f", and {held:.6g} is reserved for its open calls" if held > 0.0 else ""
+        return ApiError(
+            429,
+            f"this API key has spent {account.spent:.6g} of its budget of {budget:g}{reserved}: "
+            "what is left does not hold the largest cost of this request; lower max_tokens, wait "
+            "for the open calls or the next period, or use a key with a larger budget",
+            code="insufficient_quota",
+            retry_after=retry_after,
+        )
+
+    def _limited(self, key: str) -> _Account | None:
+        account = (self._accounts or {}).get(key)
+        return None if account is None or account.key.budget is None else account
 
     def _account(self, headers: Mapping[str, str]) -> _Account:
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -180,22 +278,14 @@ class Auth:
             )
         return account
 
-    def _check_budget(self, account: _Account, budget: float) -> None:
-        self._renew(account)
-        if account.spent < budget:
-            return
-        left = None
-        if account.key.period is not None:
-            left = account.period + account.key.period - self._clock()
-        raise ApiError(
-            429,
-            f"this API key has spent its budget of {budget:g}: wait for its next period, or use a "
-            "key with a larger budget",
-            code="insufficient_quota",
-            retry_after=left,
-        )
-
     def _renew(self, account: _Account) -> None:
-        start = account.period_start(self._clock())
+        now = self._clock()
+        start = account.period_start(now)
         if start > account.period:
             account.period, account.spent = start, 0.0
+        while account.client_calls:
+            decision, began = next(iter(account.client_calls.items()))
+            if now - began <= CLIENT_CALL_SECONDS:
+                return
+            hold = account.release(decision)
+            account.spent += 0.0 if hold is None else hold.expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from floorline.events import Decision
+from floorline.events import GATEWAY, Decision
 from floorline.gateway.auth import Auth
 from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.observability.metrics import Metrics
@@ -17,6 +17,8 @@ CallResult = Literal["ok", "client_error", "upstream_error", "disconnected"]
 """How a request ended; ``client_error`` is a provider's error that is the client's own."""
 DISCONNECTED = "the client disconnected"
 """Error in the outcome of a call whose client left before the end of the answer."""
+INTERRUPTED = "the gateway ended during the call"
+"""Error in the outcome of a call that a stop of the gateway cut off before it was recorded."""
 
 
 class CallRecorder:
@@ -74,6 +76,7 @@ class CallRecorder:
         """
         usage = _usage(decision, answer)
         cost = self.cost(decision, answer)
+        self._auth.charge(decision.key, decision.id, cost)
         self._router.outcome(
             decision.id,
             cost=cost,
@@ -87,7 +90,6 @@ class CallRecorder:
         )
         if answer.completion_id is not None:
             self._decisions.remember_completion(answer.completion_id, decision.id)
-        self._auth.charge(decision.key, cost)
         self._metrics.request(decision.model, decision.sla, result)
         self._metrics.retried(decision.model, answer.attempts - 1)
         self._metrics.call(
@@ -112,8 +114,13 @@ class CallRecorder:
 
     def failed(self, decision: Decision, failure: UpstreamError, span: CallSpan) -> None:
         """Record a call that got no answer; it costs nothing, and another model may serve."""
-        self._router.outcome(decision.id, cost=0.0, error=str(failure), at=time.time())
+        self.uncalled(decision, str(failure))
         span.end(failure.kind, str(failure))
+
+    def uncalled(self, decision: Decision, error: str) -> None:
+        """Record that no provider worked on a call; it costs nothing."""
+        self._auth.charge(decision.key, decision.id, 0.0)
+        self._router.outcome(decision.id, cost=0.0, error=error, at=time.time())
 
     def abandoned(self, decision: Decision, span: CallSpan) -> None:
         """Record that the client left before the answer began.
@@ -121,12 +128,44 @@ class CallRecorder:
         The provider may have worked on it, so the call is charged at its expected cost.
         """
         cost = decision.expected_cost
+        self._auth.charge(decision.key, decision.id, cost)
         self._router.outcome(
             decision.id, cost=cost, error=DISCONNECTED, at=time.time(), estimated=True
         )
-        self._auth.charge(decision.key, cost)
         self._metrics.request(decision.model, decision.sla, "disconnected")
         span.end("disconnected", DISCONNECTED)
+
+
+def close_interrupted(router: Router, at: float) -> int:
+    """End the gateway's own calls that have no outcome, because the process ended during them.
+
+    Each is charged at its expected cost, like a call whose client left. Called once at the start.
+
+    Parameters
+    ----------
+    router
+        The state after recovery.
+    at
+        Unix time in seconds.
+
+    Returns
+    -------
+    int
+        Number of calls that were open.
+    """
+    count = 0
+    for record in router.open_calls():
+        decision = record.decision
+        if decision.call_by != GATEWAY:
+            continue
+        for model in record.reserved:
+            # Only the model that serves is ever called.
+            cost = decision.expected_cost if model == decision.model else 0.0
+            router.outcome(
+                decision.id, model=model, cost=cost, error=INTERRUPTED, at=at, estimated=True
+            )
+            count += 1
+    return count
 
 
 def _usage(decision: Decision, answer: Answer) -> Usage:

@@ -11,6 +11,7 @@ from floorline.core.bounds import MAX_TOKENS, check_name
 from floorline.encoders.messages import approximate_tokens
 from floorline.errors import InvalidInput
 from floorline.gateway.errors import ApiError
+from floorline.zoo import CallLimits
 
 ROUTED = "floorline/"
 """Prefix of the model names that ask for an SLA instead of a model."""
@@ -18,6 +19,9 @@ ROUTED = "floorline/"
 _AUTO = "auto"
 _MAX_EXCLUDED = 1_000
 """Most models that a request excludes; each is looked up in the zoo."""
+_MEDIA_TOKENS = 2048
+"""Tokens that are reserved for an image, a recording or a file of a prompt: most providers count
+one image at up to about 1,600. Recordings and files may take more."""
 _PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
 
 
@@ -52,6 +56,10 @@ class ChatBody(msgspec.Struct, frozen=True):
         Capabilities that a model must have.
     reserve
         Largest number of tokens of the answer; 0 if the request does not say.
+    limits
+        Upper bounds of the tokens of its call.
+    media
+        Number of images, recordings and files in the messages.
     options
         Field ``floorline`` of the body, and the headers that stand for it.
     fields
@@ -64,6 +72,8 @@ class ChatBody(msgspec.Struct, frozen=True):
     input_tokens: int
     needs: frozenset[str]
     reserve: int
+    limits: CallLimits
+    media: int
     options: Options
     fields: dict[str, msgspec.Raw]
 
@@ -98,6 +108,7 @@ class _View(msgspec.Struct):
     response_format: _Format | None = None
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
+    n: int | None = None
     floorline: Options | None = None
 
 
@@ -137,10 +148,10 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, f"the body is no chat request: {error}", code="invalid_body") from error
     fields.pop("floorline", None)
-    reserve = view.max_completion_tokens or view.max_tokens or 0
-    if reserve > MAX_TOKENS:
-        named = "max_completion_tokens" if view.max_completion_tokens else "max_tokens"
-        raise InvalidInput(named, reserve, f"give a number of tokens up to {MAX_TOKENS:,}")
+    for named in ("max_completion_tokens", "max_tokens", "n"):
+        given = getattr(view, named) or 0
+        if given > MAX_TOKENS:
+            raise InvalidInput(named, given, f"give a number up to {MAX_TOKENS:,}")
     options = _with_headers(view.floorline or Options(), headers)
     check_name("floorline.session", options.session)
     if len(options.exclude) > _MAX_EXCLUDED:
@@ -151,20 +162,42 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
         needs.add("tools")
     if view.response_format is not None and view.response_format.type != "text":
         needs.add("json")
+    media, media_bytes = 0, 0
     for message in view.messages:
         if isinstance(message, dict) and isinstance(message.get("content"), list):
-            kinds = (p.get("type") for p in message["content"] if isinstance(p, dict))
-            needs.update(_PART_NEEDS[k] for k in kinds if isinstance(k, str) and k in _PART_NEEDS)
+            for part in message["content"]:
+                kind = part.get("type") if isinstance(part, dict) else None
+                if isinstance(kind, str) and kind in _PART_NEEDS:
+                    needs.add(_PART_NEEDS[kind])
+                    media += 1
+                    media_bytes += _content_length(part.get(kind))
+    # Providers read one of the two fields; the larger one bounds the answer for all of them.
+    reserve = max(0, view.max_completion_tokens or 0, view.max_tokens or 0)
+    limits = CallLimits(
+        # A token is at least one byte. The JSON around a text is longer than a chat template.
+        input_tokens=max(0, len(data) - media_bytes) + media * _MEDIA_TOKENS,
+        output_tokens=reserve or None,
+        answers=max(1, view.n or 1),
+    )
     return ChatBody(
         model=view.model,
         messages=view.messages,
         stream=bool(view.stream),
         input_tokens=approximate_tokens(view.messages),
         needs=frozenset(needs),
-        reserve=max(0, reserve),
+        reserve=reserve,
+        limits=limits,
+        media=media,
         options=options,
         fields=fields,
     )
+
+
+def _content_length(content: Any) -> int:
+    """Number of characters of the texts in a part that is no text, such as a data URL."""
+    if not isinstance(content, dict):
+        return 0
+    return sum(len(value) for value in content.values() if isinstance(value, str))
 
 
 def _with_headers(options: Options, headers: Mapping[str, str]) -> Options:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from floorline.errors import InvalidInput
-from floorline.events import Decision, RequestContext
+from floorline.events import CLIENT, GATEWAY, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
-from floorline.gateway.auth import Caller
+from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.chat_request import ROUTED, ChatBody
 from floorline.gateway.errors import ApiError
@@ -24,6 +29,20 @@ NOT_CALLED = "the gateway calls only the model that serves"
 """Error in the outcome of a call that a policy wanted for exploration and that was not made."""
 
 
+class _KeyCosts(NamedTuple):
+    """What a key's budget has left, and the expected and the largest cost (M,) of each call."""
+
+    left: float
+    expected: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+    def fit(self, model: int, chat: ChatBody) -> bool:
+        """Whether the budget holds a call: at its largest cost if the request bounds its answer."""
+        needed = self.expected if chat.limits.output_tokens is None else self.largest
+        # A budget that is spent holds no call, also none that is expected to be free.
+        return self.left > 0.0 and bool(needed[model] <= self.left)
+
+
 class ChatService:
     """Decides on chat requests and calls the chosen models.
 
@@ -35,6 +54,8 @@ class ChatService:
         Settings in force, and how providers are called.
     router, store, upstreams
         Decide, keep the log, call providers.
+    auth
+        Holds what a call can cost at most against the budget of the caller's key.
     recorder
         Records calls that got no answer; the caller records those that did.
     metrics, telemetry
@@ -49,6 +70,7 @@ class ChatService:
         router: Router,
         store: SqlStore,
         upstreams: Upstreams,
+        auth: Auth,
         recorder: CallRecorder,
         metrics: Metrics,
         telemetry: Telemetry,
@@ -58,15 +80,24 @@ class ChatService:
         self._router = router
         self._store = store
         self._upstreams = upstreams
+        self._auth = auth
         self._recorder = recorder
         self._metrics = metrics
         self._telemetry = telemetry
         self._readiness = readiness
 
     def decide(
-        self, chat: ChatBody, caller: Caller, *, exclude: Sequence[str] = (), after: str = ""
+        self,
+        chat: ChatBody,
+        caller: Caller,
+        *,
+        exclude: Sequence[str] = (),
+        after: str = "",
+        call_by: str = GATEWAY,
     ) -> Decision:
         """Decide which model serves a chat request, and append the decision to the log.
+
+        The budgets of the SLA and of the key reserve what the call can cost at most.
 
         Parameters
         ----------
@@ -76,11 +107,14 @@ class ChatService:
             Models that must not serve, beside those that the request excludes.
         after
             Id of the decision whose call failed, if this one replaces it.
+        call_by
+            Who calls the model: ``GATEWAY``, or ``CLIENT`` for a decision without a call.
 
         Raises
         ------
         ApiError
-            If there is no such model or SLA, or the log cannot be written.
+            If there is no such model or SLA, the key's budget holds no call, or the log cannot be
+            written.
         InvalidInput
             If no model can serve the request, or its floor or messages are malformed.
         BudgetExhausted
@@ -90,33 +124,77 @@ class ChatService:
         began = time.perf_counter()
         at = time.time()
         session = f"{caller.tenant}/{chat.options.session}" if chat.options.session else ""
-        context = RequestContext(caller.tenant, caller.key, session, after)
+        context = RequestContext(caller.tenant, caller.key, session, after, call_by)
+        costs = self._key_costs(chat, caller)
         if chat.sla is None:
-            decision = self._decide_directly(chat, context, at)
+            decision = self._decide_directly(chat, context, at, costs)
         else:
-            excluded = self._excluded(chat, exclude)
-            decision = self._router.route(
-                chat.messages,
-                self._sla_for(chat.sla, caller),
-                floor=chat.options.floor,
-                input_tokens=chat.input_tokens,
-                needs=chat.needs,
-                exclude=excluded,
-                at=at,
-                context=context,
-            )
+            decision = self._route(chat, caller, context, at, exclude, costs)
             for model in decision.called:
                 # A policy may explore by several answers; a client gets, and pays for, one.
                 if model != decision.model:
                     self._router.outcome(
                         decision.id, model=model, cost=0.0, error=NOT_CALLED, at=at
                     )
+        if costs is not None:
+            index = decision.index
+            self._auth.hold(
+                caller.key,
+                decision.id,
+                largest=float(min(costs.largest[index], max(costs.left, costs.expected[index]))),
+                expected=float(costs.expected[index]),
+                client_since=at if call_by == CLIENT else None,
+            )
         self._metrics.decided(time.perf_counter() - began)
         if self._config.settings.store.store_prompts:
             self._store.append_prompt(decision.id, bytes(chat.fields["messages"]))
         return decision
 
-    def _decide_directly(self, chat: ChatBody, context: RequestContext, at: float) -> Decision:
+    def _key_costs(self, chat: ChatBody, caller: Caller) -> _KeyCosts | None:
+        """What calls cost and what the key's budget has left; None without such a budget."""
+        left = self._auth.left(caller.key)
+        if left == math.inf:
+            return None
+        expected, largest = self._router.call_costs(chat.input_tokens, chat.limits)
+        return _KeyCosts(left, expected, largest)
+
+    def _route(
+        self,
+        chat: ChatBody,
+        caller: Caller,
+        context: RequestContext,
+        at: float,
+        exclude: Sequence[str],
+        costs: _KeyCosts | None,
+    ) -> Decision:
+        """Let the policy decide among the models that the key's budget can pay."""
+        excluded = self._excluded(chat, exclude)
+        zoo, dear = self._router.zoo, []
+        if costs is not None:
+            dear = [name for name in zoo.names if not costs.fit(zoo.index(name), chat)]
+            if set(zoo.names) == {*excluded, *dear} and dear:
+                raise self._auth.out_of_budget(caller.key)
+        try:
+            return self._router.route(
+                chat.messages,
+                self._sla_for(chat.sla or "", caller),
+                floor=chat.options.floor,
+                input_tokens=chat.input_tokens,
+                needs=chat.needs,
+                exclude=[*excluded, *dear],
+                limits=chat.limits,
+                at=at,
+                context=context,
+            )
+        except InvalidInput as error:
+            if dear and error.field == "request":
+                # Those that could serve it cost more than the key has left.
+                raise self._auth.out_of_budget(caller.key) from error
+            raise
+
+    def _decide_directly(
+        self, chat: ChatBody, context: RequestContext, at: float, costs: _KeyCosts | None
+    ) -> Decision:
         """Log the model that the client named; no policy decides."""
         zoo = self._router.zoo
         if chat.model not in zoo:
@@ -127,6 +205,8 @@ class ChatService:
                 code="model_not_found",
                 param="model",
             )
+        if costs is not None and not costs.fit(zoo.index(chat.model), chat):
+            raise self._auth.out_of_budget(context.key)
         return self._router.log_direct_call(
             chat.model, chat.messages, input_tokens=chat.input_tokens, at=at, context=context
         )
@@ -188,9 +268,15 @@ class ChatService:
         UpstreamError
             If no answer came. The outcome is recorded then, at no cost.
         """
-        provider = self._config.calls[decision.model]
-        body = chat.with_fields(model=provider.model)
-        span = self._telemetry.call(decision, provider, incoming, stream=chat.stream, content=body)
+        try:
+            provider = self._config.calls[decision.model]
+            body = chat.with_fields(model=provider.model)
+            span = self._telemetry.call(
+                decision, provider, incoming, stream=chat.stream, content=body
+            )
+        except BaseException as error:
+            self._recorder.uncalled(decision, f"the call could not be prepared ({error!r})")
+            raise
         try:
             answer = await self._upstreams.call(
                 decision.model, body, stream=chat.stream, headers=span.headers

@@ -17,7 +17,7 @@ from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.admission import AdmissionControl
 from floorline.gateway.auth import Auth
 from floorline.gateway.background import BackgroundTasks, SnapshotWriter
-from floorline.gateway.call_recorder import CallRecorder
+from floorline.gateway.call_recorder import CallRecorder, close_interrupted
 from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
@@ -100,11 +100,22 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         memory=settings.memory,
         at=time.time(),
     )
+    if close_interrupted(router, time.time()):
+        store.flush()
     warm_start(router, store, settings.history, at=time.time())
     upstreams = Upstreams(seed=settings.seed)
     config = ActiveConfig(settings, models, router, upstreams, store)
     reloader = None if path is None else Reloader(path, config.reload, settings)
     auth = Auth(None if settings.auth == "none" else store.keys.list(), store.spend)
+    for record in router.open_calls():
+        made = record.decision
+        auth.hold(
+            made.key,
+            made.id,
+            largest=sum(record.reserved.values()),
+            expected=made.expected_cost,
+            client_since=made.at,
+        )
     admission = AdmissionControl(lambda: config.settings.server.max_in_flight)
     metrics = Metrics(
         settings.cost_unit,
@@ -126,7 +137,9 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         upstreams=upstreams,
         auth=auth,
         admission=admission,
-        chat=ChatService(config, router, store, upstreams, recorder, metrics, telemetry, readiness),
+        chat=ChatService(
+            config, router, store, upstreams, auth, recorder, metrics, telemetry, readiness
+        ),
         recorder=recorder,
         decisions=decisions,
         readiness=readiness,

@@ -16,7 +16,7 @@ from floorline.core.features import Features
 from floorline.core.snapshots import Stateful
 from floorline.events import Decision, Feedback, Outcome
 from floorline.sla import SLA
-from floorline.zoo import Zoo
+from floorline.zoo import CallLimits, Zoo
 
 Knows = Literal["feedback", "features", "means", "labels"]
 
@@ -36,6 +36,11 @@ class Request(NamedTuple):
         Number of tokens of the prompt.
     allowed
         Mask (M,) of the models that may serve; None if all may.
+    at
+        Time of the request in seconds, so that a budget whose new period begins with this request
+        is planned with as a renewed one.
+    limits
+        Upper bounds of the call's tokens; None to reserve its expected cost.
     """
 
     features: Features
@@ -43,6 +48,8 @@ class Request(NamedTuple):
     floor: float
     input_tokens: int = 0
     allowed: NDArray[np.bool_] | None = None
+    at: float = 0.0
+    limits: CallLimits | None = None
 
 
 def _describe(value: object) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from floorline.errors import InvalidInput
 from floorline.estimators import CostEstimator, QualityEstimator
 from floorline.estimators.base import check_label
-from floorline.events import Decision, Feedback, Outcome
+from floorline.events import CLIENT, Decision, Feedback, Outcome
 from floorline.policies.base import History, Policy
 from floorline.sla import SLA
 from floorline.zoo import Zoo
@@ -60,6 +60,7 @@ class EstimatingPolicy(Policy):
                 cost=outcome.cost,
                 input_tokens=decision.input_tokens,
                 output_tokens=outcome.output_tokens,
+                reported=decision.call_by == CLIENT,
             )
 
     def on_feedback(

@@ -11,8 +11,11 @@ from floorline.errors import InvalidInput
 from floorline.events import DIRECT, NO_CONTEXT, Decision, RequestContext
 from floorline.policies.base import DECLINED, Choice, Request, declined
 from floorline.policies.choice_check import check_choice
-from floorline.state.eligibility import within_budget
+from floorline.state.eligibility import expected_costs, within_budget
 from floorline.state.fold import Fold
+
+_NOTHING: tuple[float, ...] = ()
+"""Reservation of a decision whose calls reserve their expected costs."""
 
 
 def choose(fold: Fold, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
@@ -56,9 +59,11 @@ def decision_of(
     if context.session:
         ledger = fold.ledgers_[request.sla]
         choice = fold.sessions_.stay(context.session, choice, request, fold.zoo_, ledger, at)
-    called = choice.called
+    called, reserved = choice.called, _NOTHING
     if agreement.budget is not None:
-        called = within_budget(fold, called, choice.cost, agreement, at)
+        limits = request.limits
+        called, costs = within_budget(fold, called, choice.cost, agreement, at, limits)
+        reserved = () if limits is None else costs
     names = fold.zoo_.names
     return Decision(
         id=id,
@@ -77,6 +82,7 @@ def decision_of(
         input_tokens=request.input_tokens,
         policy=fold.policy_.name,
         prediction=choice.prediction,
+        reserved=reserved,
         at=at,
         **context._asdict(),
     )
@@ -101,7 +107,6 @@ def direct_decision(
     """
     zoo = fold.zoo_
     index = zoo.index(model)
-    cost = fold.policy_.expected_cost(input_tokens)
     return Decision(
         id=id,
         seq=fold.decisions_ + 1,
@@ -113,7 +118,7 @@ def direct_decision(
         propensities=np.eye(len(zoo))[index],
         explored=False,
         quality_estimates=np.full(len(zoo), np.nan),
-        cost_estimates=zoo.typical_costs if cost is None else cost,
+        cost_estimates=expected_costs(fold, input_tokens),
         index=index,
         features=features,
         input_tokens=input_tokens,

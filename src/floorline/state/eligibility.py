@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from floorline.errors import InvalidInput
 from floorline.sla import SLA
 from floorline.state.fold import Fold
+from floorline.zoo import CallLimits
 
 Mask = NDArray[np.bool_]
 
@@ -55,8 +57,18 @@ def able(
     return fits
 
 
-def affordable(fold: Fold, sla: SLA, tokens: int, allowed: Mask | None, at: float) -> Mask:
-    """Return the mask (M,) of the allowed models whose estimated cost fits into the budget's rest.
+def affordable(
+    fold: Fold,
+    sla: SLA,
+    tokens: int,
+    allowed: Mask | None,
+    at: float,
+    limits: CallLimits | None = None,
+) -> Mask:
+    """Return the mask (M,) of the allowed models whose call fits into the budget's rest.
+
+    A call whose answer the request bounds must fit at its largest cost, others at their expected
+    cost (see ``reservations``).
 
     Parameters
     ----------
@@ -66,18 +78,44 @@ def affordable(fold: Fold, sla: SLA, tokens: int, allowed: Mask | None, at: floa
         Mask (M,) of the allowed models; None for all.
     at
         Time in seconds.
+    limits
+        Upper bounds of the call's tokens; None if there are none.
     """
-    cost = fold.policy_.expected_cost(tokens)
-    if cost is None:
-        cost = fold.zoo_.typical_costs
+    cost = expected_costs(fold, tokens)
+    if limits is not None and limits.output_tokens is not None:
+        cost = np.maximum(cost, fold.zoo_.largest_costs(limits))
     fits = np.asarray(cost <= fold.ledgers_[sla.name].left(sla, fold.zoo_, at))
     return fits if allowed is None else fits & allowed
 
 
+def expected_costs(fold: Fold, tokens: int) -> NDArray[np.float64]:
+    """(M,) estimated cost of a call with a prompt of this many tokens; typical ones if unknown."""
+    cost = fold.policy_.expected_cost(tokens)
+    return fold.zoo_.typical_costs if cost is None else cost
+
+
+class Reservation(NamedTuple):
+    """Calls that a budget holds: their positions, the served one first, and what is reserved."""
+
+    called: tuple[int, ...]
+    costs: tuple[float, ...]
+
+
 def within_budget(
-    fold: Fold, called: tuple[int, ...], cost: NDArray[np.float64], sla: SLA, at: float
-) -> tuple[int, ...]:
+    fold: Fold,
+    called: tuple[int, ...],
+    cost: NDArray[np.float64],
+    sla: SLA,
+    at: float,
+    limits: CallLimits | None = None,
+) -> Reservation:
     """Return the calls that fit into the rest of the budget together with those before them.
+
+    Reserved is what a call can cost at most: all further calls then leave its money alone, and
+    calls at the same time cannot exceed the budget. If the request does not bound its answer, the
+    largest cost is an assumption that may be above the whole budget; such a call is made if its
+    expected cost fits, and reserves all that is left if that is less. Without ``limits`` the
+    expected cost is reserved.
 
     Parameters
     ----------
@@ -89,20 +127,30 @@ def within_budget(
         Estimated cost (M,) of one call to each model.
     at
         Time in seconds.
+    limits
+        Upper bounds of the calls' tokens; None if there are none.
 
     Returns
     -------
-    tuple of int
+    Reservation
         The calls that fit; none if the served model's call does not fit.
     """
     ledger = fold.ledgers_[sla.name]
     left, total = ledger.left(sla, fold.zoo_, at), ledger.total_left(sla, at)
+    largest = needed = cost
+    if limits is not None:
+        largest = np.maximum(cost, fold.zoo_.largest_costs(limits))
+        needed = cost if limits.output_tokens is None else largest
     kept: list[int] = []
+    reserved: list[float] = []
     bill = 0.0
     for model in called:
-        if cost[model] <= left[model] and bill + cost[model] <= total:
+        if needed[model] <= left[model] and bill + needed[model] <= total:
             kept.append(model)
-            bill += float(cost[model])
+            expected = float(cost[model])
+            rest = min(float(left[model]), total - bill)
+            reserved.append(max(expected, min(float(largest[model]), rest)))
+            bill += reserved[-1]
         elif not kept:
-            return ()
-    return tuple(kept)
+            return Reservation((), ())
+    return Reservation(tuple(kept), tuple(reserved))

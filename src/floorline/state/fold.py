@@ -15,7 +15,9 @@ import msgspec
 from floorline.core.snapshots import State, Stateful, copy_in, copy_out
 from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
 from floorline.events import (
+    CLIENT,
     DIRECT,
+    GATEWAY,
     Decision,
     Event,
     Feedback,
@@ -67,6 +69,11 @@ class DecisionRecord(NamedTuple):
     keys: Sequence[str]
 
 
+CLIENT_CALL_SECONDS = 3600.0
+"""Seconds after which a call that the client makes has ended, whether it reports an outcome or
+not: longer than any provider lets a completion take."""
+
+
 class RememberedDecision(msgspec.Struct):
     """State behind a ``DecisionRecord``, with the same fields."""
 
@@ -74,6 +81,11 @@ class RememberedDecision(msgspec.Struct):
     reserved: dict[str, float]
     scores: dict[str, float]
     keys: list[str]
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the gateway's own call has no outcome so far."""
+        return bool(self.reserved) and self.decision.call_by == GATEWAY
 
     def record(self) -> DecisionRecord:
         """Copy the state as it is now."""
@@ -91,7 +103,8 @@ class Fold(Stateful):
     zoo, slas, dim
         Models and SLAs at the beginning, and length of the feature vectors.
     memory
-        Number of latest decisions that outcomes and feedback can still come for.
+        Number of latest decisions that outcomes and feedback can still come for, beside those
+        whose call by the gateway has not ended.
 
     Attributes
     ----------
@@ -103,6 +116,11 @@ class Fold(Stateful):
         Spending and labels by SLA name.
     records_ : OrderedDict of str to RememberedDecision
         Remembered decisions by id, oldest first.
+    open_ : OrderedDict of str to RememberedDecision
+        Decisions by id that are older than ``memory`` allows and wait for the outcome of the
+        gateway's own call, which always comes.
+    client_calls_ : OrderedDict of str to float
+        Time in seconds of the decisions whose client makes the call and has not reported it.
     sessions_ : Sessions
         Model of each conversation.
     warm_starts_ : list of str
@@ -128,6 +146,8 @@ class Fold(Stateful):
         self.ledgers_ = {name: Ledger() for name in self.slas_}
         # A plain dict takes longer to find its first entry after each entry removed from its start.
         self.records_: OrderedDict[str, RememberedDecision] = OrderedDict()
+        self.open_: OrderedDict[str, RememberedDecision] = OrderedDict()
+        self.client_calls_: OrderedDict[str, float] = OrderedDict()
         self.sessions_ = Sessions()
         self.warm_starts_: list[str] = []
         self.latency_: dict[str, list[float]] = {}
@@ -174,13 +194,17 @@ class Fold(Stateful):
         UnknownDecision
             If it is not, or no longer, remembered.
         """
-        try:
-            return self.records_[decision]
-        except KeyError:
+        kept = self.remembered(decision)
+        if kept is None:
             raise UnknownDecision(
                 f"decision {decision!r} is unknown: give the id of one of the last "
                 f"{self.memory} decisions"
-            ) from None
+            )
+        return kept
+
+    def remembered(self, decision: str) -> RememberedDecision | None:
+        """Return the state of a decision; None if it is not, or no longer, remembered."""
+        return self.records_.get(decision) or self.open_.get(decision)
 
     def sla(self, name: str | None) -> SLA:
         """Return the SLA of a name; the first one for None.
@@ -203,11 +227,13 @@ class Fold(Stateful):
         return total / count if count else 0.0
 
     def _decision(self, event: Decision) -> bool:
-        if event.id in self.records_ or (self.lost_ and not self._fits(event)):
+        if self.remembered(event.id) is not None or (self.lost_ and not self._fits(event)):
             return False
-        cost, index = event.cost_estimates, self.zoo_.index
-        reserved = {name: float(cost[index(name)]) for name in event.called}
+        cost, reserved = event.cost_estimates, event.reservations
         self.decisions_ = event.seq
+        self._end_client_calls(event.at)
+        if event.call_by == CLIENT and reserved:
+            self.client_calls_[event.id] = event.at
         self._remember(RememberedDecision(event, reserved, {}, []))
         if event.policy == DIRECT:
             return True
@@ -232,7 +258,7 @@ class Fold(Stateful):
         )
 
     def _recall(self, event: Recall) -> bool:
-        if event.decision.id in self.records_:
+        if self.remembered(event.decision.id) is not None:
             return False
         self._remember(RememberedDecision(event.decision, {}, dict(event.scores), list(event.keys)))
         return True
@@ -240,26 +266,50 @@ class Fold(Stateful):
     def _remember(self, record: RememberedDecision) -> None:
         self.records_[record.decision.id] = record
         if len(self.records_) > self.memory:
-            self._forget(next(iter(self.records_)))
+            oldest, record = self.records_.popitem(last=False)
+            if record.in_flight:
+                self.open_[oldest] = record
+            else:
+                self._charge_expected(record)
 
-    def _forget(self, decision: str) -> None:
-        record = self.records_.pop(decision)
-        ledger = self._ledger(record.decision)
+    def _charge_expected(self, record: RememberedDecision) -> None:
+        """Charge calls whose outcome can no longer come at their expected costs."""
+        if not record.reserved:
+            return
+        decision, ledger = record.decision, self._ledger(record.decision)
+        self.client_calls_.pop(decision.id, None)
         if ledger is not None:
-            # Their outcomes can no longer come: the calls stay charged at their estimates.
-            for name, expected in record.reserved.items():
-                ledger.settle(name, reserved=expected, real=expected)
+            expected = decision.cost
+            for name, reserved in record.reserved.items():
+                ledger.settle(name, reserved=reserved, real=expected[name])
+        record.reserved.clear()
+
+    def _end_client_calls(self, at: float) -> None:
+        """Charge calls that clients have not reported for long, so that no money stays reserved."""
+        calls = self.client_calls_
+        while calls:
+            oldest, began = next(iter(calls.items()))
+            if at - began <= CLIENT_CALL_SECONDS:
+                return
+            del calls[oldest]
+            kept = self.remembered(oldest)
+            if kept is not None:
+                self._charge_expected(kept)
 
     def _outcome(self, event: Outcome) -> bool:
-        if self.lost_ and event.decision not in self.records_:
+        if self.lost_ and self.remembered(event.decision) is None:
             return False
         record = self.record(event.decision)
-        expected = record.reserved.pop(event.model, None)
-        if expected is None:
+        reserved = record.reserved.pop(event.model, None)
+        if reserved is None:
             return False
+        if not record.reserved:
+            # Feedback for it is rare so late; it finds the decision in the log.
+            self.open_.pop(event.decision, None)
+            self.client_calls_.pop(event.decision, None)
         ledger = self._ledger(record.decision)
         if ledger is not None:
-            ledger.settle(event.model, reserved=expected, real=event.cost)
+            ledger.settle(event.model, reserved=reserved, real=event.cost)
         if event.latency is not None:
             count, total = self.latency_.get(event.model, (0.0, 0.0))
             self.latency_[event.model] = [count + 1.0, total + event.latency]
@@ -268,7 +318,7 @@ class Fold(Stateful):
         return True
 
     def _feedback(self, event: Feedback) -> bool:
-        if self.lost_ and event.decision not in self.records_:
+        if self.lost_ and self.remembered(event.decision) is None:
             return False
         record = self.record(event.decision)
         decision, previous = record.decision, record.scores.get(event.model)
@@ -334,15 +384,16 @@ class Fold(Stateful):
         state = {name: copy_out(getattr(self, name)) for name in self._plain_names()}
         state["zoo_"] = encode_event(ZooChange(zoo=self.zoo_))
         state["slas_"] = [encode_event(SlaChange(sla=sla)) for sla in self.slas_.values()]
-        state["records_"] = [
-            [
-                encode_event(record.decision) if decisions else record.decision.id,
-                dict(record.reserved),
-                dict(record.scores),
-                list(record.keys),
+        for name in ("records_", "open_"):
+            state[name] = [
+                [
+                    encode_event(record.decision) if decisions else record.decision.id,
+                    dict(record.reserved),
+                    dict(record.scores),
+                    list(record.keys),
+                ]
+                for record in getattr(self, name).values()
             ]
-            for record in self.records_.values()
-        ]
         return state
 
     def restore(self, state: State, find: Find | None = None) -> None:
@@ -366,10 +417,12 @@ class Fold(Stateful):
         self.policy_.start(self.zoo_, self.slas_, self.dim)
         for name in self._plain_names():
             setattr(self, name, copy_in(getattr(self, name), state[name]))
-        named = [data for data, *_ in state["records_"] if isinstance(data, str)]
+        self.client_calls_ = OrderedDict(self.client_calls_)
+        both = (*state["open_"], *state["records_"])
+        named = [data for data, *_ in both if isinstance(data, str)]
         found = find(named) if named and find is not None else {}
-        self.records_ = OrderedDict()
-        for data, reserved, scores, keys in state["records_"]:
+        self.open_, self.records_ = OrderedDict(), OrderedDict()
+        for place, (data, reserved, scores, keys) in enumerate(both):
             if isinstance(data, str) and data not in found:
                 raise SnapshotMismatch(
                     f"snapshot remembers decision {data!r}, which is not in the log: "
@@ -378,12 +431,13 @@ class Fold(Stateful):
             decision = found[data] if isinstance(data, str) else _decode(data, Decision)
             if decision is None:
                 continue
-            self.records_[decision.id] = RememberedDecision(
+            kept = self.open_ if place < len(state["open_"]) else self.records_
+            kept[decision.id] = RememberedDecision(
                 decision, dict(reserved), dict(scores), list(keys)
             )
 
     def _plain_names(self) -> list[str]:
-        return [n for n in self._state_names() if n not in ("zoo_", "slas_", "records_")]
+        return [n for n in self._state_names() if n not in ("zoo_", "slas_", "records_", "open_")]
 
 
 def _decode(data: bytes, kind: type[_E]) -> _E:

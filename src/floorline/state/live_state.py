@@ -75,13 +75,19 @@ class LiveState:
     def remembered(self) -> tuple[str, ...]:
         """Ids of the decisions that outcomes and feedback can still come for, oldest first."""
         with self._lock:
-            return tuple(self._fold.records_)
+            return (*self._fold.open_, *self._fold.records_)
 
     def find(self, decision: str) -> DecisionRecord | None:
         """Return what is remembered of a decision, by its id; None if it is not remembered."""
         with self._lock:
-            kept = self._fold.records_.get(decision)
+            kept = self._fold.remembered(decision)
             return None if kept is None else kept.record()
+
+    def open_calls(self) -> list[DecisionRecord]:
+        """Return the decisions with a call that has no outcome so far, by the order of memory."""
+        with self._lock:
+            kept = [*self._fold.open_.values(), *self._fold.records_.values()]
+            return [record.record() for record in kept if record.reserved]
 
     def status(self, sla: str | None = None) -> Status:
         """Report an SLA's satisfaction, certificate and costs; the first one by default."""
@@ -136,13 +142,13 @@ class LiveState:
         """
         if given is not None:
             check_name("id", given)
-        number, known = self._fold.decisions_ + 1, self._fold.records_
+        number, known = self._fold.decisions_ + 1, self._fold.remembered
         made = self._ids.make(number) if given is None else given
-        if given is None and made in known:
+        if given is None and known(made):
             # Events with lower numbers were applied.
             self._ids.renew()
             made = self._ids.make(number)
-        if made in known:
+        if known(made):
             raise InvalidInput("id", made, "give every decision its own id")
         return made
 

@@ -13,6 +13,7 @@ from floorline.policies.base import Request
 from floorline.sla import check_floor
 from floorline.state.eligibility import able, affordable
 from floorline.state.fold import Fold
+from floorline.zoo import CallLimits
 
 
 def features_of(encoder: Encoder, prompt: Prompt | None, features: Features | None) -> Features:
@@ -63,8 +64,11 @@ def make_request(
     needs: Iterable[str],
     exclude: Iterable[str],
     at: float,
+    limits: CallLimits | None = None,
 ) -> Request:
     """Build a request of an SLA, with the mask of the models that may serve it at time ``at``.
+
+    ``limits`` bounds the tokens of its call; without them its expected cost is reserved.
 
     Raises
     ------
@@ -75,5 +79,5 @@ def make_request(
     held = agreement.floor if floor is None else check_floor("floor", floor)
     allowed = able(fold, agreement, input_tokens, needs, exclude)
     if agreement.budget is not None:
-        allowed = affordable(fold, agreement, input_tokens, allowed, at)
-    return Request(features, agreement.name, held, input_tokens, allowed)
+        allowed = affordable(fold, agreement, input_tokens, allowed, at, limits)
+    return Request(features, agreement.name, held, input_tokens, allowed, at, limits)

@@ -131,8 +131,10 @@ class _Exchange:
                 raise
             await self._end_stream(failure)
         finally:
-            await answer.aclose()
-            gateway.recorder.answered(decision, answer, span, result, error, self.body)
+            try:
+                await answer.aclose()
+            finally:
+                gateway.recorder.answered(decision, answer, span, result, error, self.body)
 
     async def _answer(self) -> tuple[Decision, Answer, CallSpan]:
         """Call the chosen model, and other models while the calls fail."""

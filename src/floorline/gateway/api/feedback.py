@@ -13,6 +13,7 @@ from floorline.errors import FloorlineError, InvalidInput
 from floorline.gateway.api.body import decode_body, malformed, read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.errors import api_error
+from floorline.gateway.reported_outcome import check_reported
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
@@ -56,7 +57,8 @@ class FeedbackReceipt(msgspec.Struct, frozen=True):
 class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a call took that ``/v1/route`` decided on.
 
-    ``cost`` is in the zoo's unit, ``latency`` in seconds.
+    ``cost`` is in the zoo's unit, ``latency`` in seconds. Calls that the gateway made are refused,
+    because it has measured them itself, and so is a cost that no call can have.
     """
 
     id: _Id
@@ -98,6 +100,7 @@ class FeedbackApi:
         item = decode_body(data, OutcomeItem)
         gateway.readiness.check_log()
         decision = await gateway.decisions.find(item.id, caller)
+        check_reported(decision, item.cost, item.error, gateway.router.zoo)
         changed = gateway.router.outcome(
             decision.id,
             cost=item.cost,
@@ -109,7 +112,7 @@ class FeedbackApi:
             at=time.time(),
         )
         if changed:
-            gateway.auth.charge(decision.key, item.cost)
+            gateway.auth.charge(decision.key, decision.id, item.cost)
         await gateway.store.committed()
         receipt = {"id": item.id, "decision": decision.id, "changed": changed}
         return reply({**receipt, "object": "floorline.outcome"})

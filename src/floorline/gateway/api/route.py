@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from floorline.events import DIRECT
+from floorline.events import CLIENT, DIRECT
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.chat_request import read_chat
@@ -51,7 +51,7 @@ class RouteApi:
                 code="invalid_value",
                 param="model",
             )
-        decision = gateway.chat.decide(chat, caller)
+        decision = gateway.chat.decide(chat, caller, call_by=CLIENT)
         assert decision.policy != DIRECT
         await gateway.store.committed()
         return reply(

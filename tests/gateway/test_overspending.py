@@ -1,0 +1,53 @@
+"""Calls at the same time cannot spend more than a budget: the statement of docs/gateway.md."""
+
+import pytest
+from tests.support.overspending import PRICE, UNLIMITED_TOKENS, overspend
+
+CALL = 137 * PRICE / 1e6
+"""Cost of a call of the cheap model with an answer of 133 tokens and a prompt of 4."""
+
+
+@pytest.mark.parametrize("of", ["key", "sla", "direct", "route"])
+@pytest.mark.parametrize("budget", [0.3, 1.0, 3.0])
+def test_sixty_calls_at_once_stay_within_the_budget(of, budget, tmp_path):
+    found = overspend(tmp_path, budget, of=of, max_tokens=133)
+    assert found.books <= budget
+    assert found.billed <= budget
+    assert found.books == pytest.approx(found.billed)
+    # At most a call that could not be made is left over.
+    assert found.statuses[200] >= 1
+    assert found.statuses[200] + found.statuses[429] == 60
+
+
+@pytest.mark.parametrize(
+    ("of", "fields"),
+    [
+        ("key", {"stream": True}),
+        ("sla", {"stream": True, "stream_options": {"include_usage": True}}),
+        ("key", {"n": 4}),
+        ("sla", {"n": 3, "stream": True}),
+        ("route", {"n": 2}),
+        ("key", {"failing": 4}),
+        ("sla", {"failing": 4, "stream": True}),
+        ("direct", {"failing": 3, "n": 2}),
+        ("sla", {"per_model": {"cheap": 0.5, "dear": 0.7}}),
+    ],
+)
+def test_neither_streams_nor_choices_nor_failures_exceed_it(of, fields, tmp_path):
+    found = overspend(tmp_path, 1.5, of=of, max_completion_tokens=100, **fields)
+    assert 0.0 < found.billed <= 1.5
+    assert found.books == pytest.approx(found.billed)
+
+
+@pytest.mark.parametrize("of", ["key", "sla", "direct"])
+def test_without_a_limit_in_the_request_one_answer_at_most_is_above_it(of, tmp_path):
+    """A budget below the assumed largest answer serves one call after the other."""
+    found = overspend(tmp_path, 0.4, of=of)
+    assert found.statuses[200] >= 1
+    assert found.billed <= 0.4 + (UNLIMITED_TOKENS + 4) * PRICE * 4 / 1e6
+
+
+@pytest.mark.parametrize("of", ["key", "sla"])
+def test_a_request_that_could_cost_more_than_the_budget_is_refused(of, tmp_path):
+    found = overspend(tmp_path, 0.5, of=of, calls=5, max_tokens=10_000)
+    assert (found.billed, found.statuses) == (0.0, {429: 5})
