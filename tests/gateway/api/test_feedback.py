@@ -1,5 +1,6 @@
 import pytest
-from tests.support.live_gateway import write_settings
+from tests.support.live_gateway import InThread, http_server, wait_until, write_settings
+from tests.support.overspending import GreedyProvider
 
 from floorline.events import Feedback, Recall
 
@@ -154,6 +155,58 @@ def test_routing_alone_with_outcome_and_feedback(gateway):
     named = gateway.http.post("/v1/route", json={**body, "model": "sim-nano"})
     assert named.status_code == 400
     assert "name an SLA as floorline/NAME" in named.json()["error"]["message"]
+
+
+def report(gateway, **outcome):
+    return gateway.http.post("/v1/outcomes", json=outcome)
+
+
+def test_what_the_gateway_measures_cannot_be_reported(gateway):
+    for answer in (gateway.chat(), gateway.chat(model="sim-nano"), gateway.chat(stream=True)):
+        decision = answer.headers["x-floorline-decision"]
+        before = gateway.gateway.router.status("gold").spent
+        refused = report(gateway, id=decision, cost=0.0)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (
+            409,
+            "outcome_not_expected",
+        )
+        assert gateway.gateway.router.status("gold").spent == before
+
+
+def test_the_cost_of_a_stream_cannot_be_erased_while_it_runs(start):
+    provider = InThread(http_server(GreedyProvider(pause=0.5).app()))
+    models = [{"name": "one", "endpoint": f"{provider.value}/v1", "output_price": 1000.0}]
+    gateway = start(write_settings("", models=models))
+    try:
+        body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+        fields = {"stream": True, "max_tokens": 200}
+        with gateway.http.stream("POST", "/v1/chat/completions", json=body | fields) as stream:
+            decision = stream.headers["x-floorline-decision"]
+            assert report(gateway, id=decision, cost=0.0).status_code == 409
+            stream.read()
+        wait_until(lambda: gateway.gateway.admission.in_flight == 0)
+        assert gateway.gateway.router.status("gold").spent == 0.2
+    finally:
+        provider.stop()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fix"),
+    [
+        ({"cost": 0.0}, "give what the call cost, at least"),
+        ({"cost": 1e-12}, "for a call that failed give error"),
+        ({"cost": 1e9}, "which is at most"),
+    ],
+)
+def test_a_cost_that_no_call_can_have_is_refused(outcome, fix, gateway):
+    body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+    routed = gateway.http.post("/v1/route", json=body).json()
+    refused = report(gateway, id=routed["id"], **outcome)
+    assert refused.status_code == 400
+    assert fix in refused.json()["error"]["message"]
+    assert gateway.gateway.router.status("gold").reserved > 0.0
+    assert report(gateway, id=routed["id"], cost=0.0, error="it failed").status_code == 200
+    assert gateway.gateway.router.status("gold").reserved == 0.0
 
 
 def test_the_status_of_an_sla(gateway):
