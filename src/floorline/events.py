@@ -27,7 +27,7 @@ from floorline.core.bounds import (
 from floorline.core.display import html_table, show_number
 from floorline.core.features import SparseFeatures, freeze
 from floorline.core.snapshots import array_from_ext, pack
-from floorline.errors import InvalidInput, check_number
+from floorline.errors import InvalidInput, check_number, check_one_of
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -70,6 +70,7 @@ def check_context(context: RequestContext) -> None:
         check_name("RequestContext.tenant", context.tenant, MAX_TENANT)
         for field in ("key", "session", "after"):
             check_name(f"RequestContext.{field}", getattr(context, field))
+        check_one_of("RequestContext.call_by", context.call_by, ("", GATEWAY, CLIENT))
 
 
 def _check_at(event: Any) -> None:

@@ -107,14 +107,16 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             fix=f"give a number of tokens from 1 to {_MAX_TYPICAL_TOKENS:g}",
         )
         for field in ("context_window", "max_output_tokens"):
-            if getattr(self, field) is not None:
-                check_number(
-                    f"Model.{field} of {self.name!r}",
-                    getattr(self, field),
-                    low=1,
-                    high=MAX_TOKENS,
-                    fix=f"give a number of tokens from 1 to {MAX_TOKENS:,}, or None for no limit",
-                )
+            given = getattr(self, field)
+            if given is None:
+                continue
+            where = f"Model.{field} of {self.name!r}"
+            fix = f"give a number of tokens from 1 to {MAX_TOKENS:,}, or None for no limit"
+            if check_number(where, given, low=1, high=MAX_TOKENS, fix=fix) % 1:
+                raise InvalidInput(where, given, fix)
+            if type(given) is not int:
+                # A log could not give a float back.
+                msgspec.structs.force_setattr(self, field, int(given))
         check_name(f"Model.endpoint of {self.name!r}", self.endpoint, MAX_URL)
         if len(self.capabilities) > _MAX_CAPABILITIES:
             fix = f"give at most {_MAX_CAPABILITIES} capabilities"
