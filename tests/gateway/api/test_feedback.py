@@ -164,6 +164,7 @@ def report(gateway, **outcome):
 def test_what_the_gateway_measures_cannot_be_reported(gateway):
     for answer in (gateway.chat(), gateway.chat(model="sim-nano"), gateway.chat(stream=True)):
         decision = answer.headers["x-floorline-decision"]
+        wait_until(lambda: gateway.gateway.admission.in_flight == 0)
         before = gateway.gateway.router.status("gold").spent
         refused = report(gateway, id=decision, cost=0.0)
         assert (refused.status_code, refused.json()["error"]["code"]) == (
