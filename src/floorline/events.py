@@ -39,6 +39,35 @@ CLIENT = "client"
 """``Decision.call_by`` where the client calls the model itself and reports the outcome."""
 
 
+class Owner(NamedTuple):
+    """Who a decision belongs to: its tenant, or its API key where there is no tenant.
+
+    Conversations and ids of completions are names within an owner.
+
+    Attributes
+    ----------
+    tenant
+        The tenant; "" if there is none.
+    key
+        Id of the API key; "" if there is a tenant, because a tenant's keys share everything, or
+        if there are no keys.
+    """
+
+    tenant: str = ""
+    key: str = ""
+
+    @classmethod
+    def of(cls, tenant: str, key: str) -> Owner:
+        """Return the owner of what is done with a key of a tenant.
+
+        Examples
+        --------
+        >>> Owner.of("acme", "k1"), Owner.of("", "k1")
+        (Owner(tenant='acme', key=''), Owner(tenant='', key='k1'))
+        """
+        return cls(tenant, "" if tenant else key)
+
+
 class RequestContext(NamedTuple):
     """Origin of a request; its fields become those of the ``Decision``.
 
@@ -47,7 +76,7 @@ class RequestContext(NamedTuple):
     tenant, key : str
         Tenant and id of the API key; "" where there is none.
     session : str
-        Name of the conversation that the request belongs to; "" for none.
+        Name of the conversation that the request belongs to, within its owner; "" for none.
     after : str
         Id of the decision that this one replaces because its call failed; "" for none.
     call_by : str
@@ -59,6 +88,11 @@ class RequestContext(NamedTuple):
     session: str = ""
     after: str = ""
     call_by: str = ""
+
+    @property
+    def owner(self) -> Owner:
+        """Who the request belongs to."""
+        return Owner.of(self.tenant, self.key)
 
 
 NO_CONTEXT = RequestContext()
@@ -192,6 +226,11 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
                 )
             )
         return html_table(f"Decision {self.id}", rows)
+
+    @property
+    def owner(self) -> Owner:
+        """Who the decision belongs to."""
+        return Owner.of(self.tenant, self.key)
 
     @property
     def declined(self) -> bool:

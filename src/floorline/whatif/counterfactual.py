@@ -31,6 +31,7 @@ from floorline.replay.environment import GivenFeatures
 from floorline.router import Router
 from floorline.sla import SLA
 from floorline.state.event_log import MemoryLog
+from floorline.state.sessions import Session
 from floorline.zoo import Zoo
 
 _MIN_PROPENSITY = 1e-9
@@ -166,7 +167,7 @@ class Counterfactual:
         self.left_out: dict[str, int] = {}
         self.unsupported: dict[str, int] = {}
         self._quality, self._cost = _Means(), _Means()
-        self._conversations: set[str] = set()
+        self._conversations: set[Session] = set()
 
     def fold(self, event: Event) -> None:
         """Add the next event of the log."""
@@ -191,10 +192,11 @@ class Counterfactual:
             return "declined"
         if event.after:
             return "made in place of a failed call"
-        if event.session in self._conversations:
-            return "later turns of a conversation, which stays on its model"
         if event.session:
-            self._conversations.add(event.session)
+            session = Session(event.owner, event.session)
+            if session in self._conversations:
+                return "later turns of a conversation, which stays on its model"
+            self._conversations.add(session)
         return ""
 
     def _decision(self, event: Decision) -> None:

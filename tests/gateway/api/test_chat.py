@@ -145,7 +145,7 @@ def test_floor_exclude_and_session_of_one_request(where, gateway):
         answer = gateway.chat(floorline=options)
     assert answer.headers["x-floorline-model"] != "sim-nano"
     decision = gateway.gateway.router.find(answer.headers["x-floorline-decision"]).decision
-    assert (decision.floor, decision.session) == (0.31, "/s1")
+    assert (decision.floor, decision.session) == (0.31, "s1")
 
 
 def test_a_session_stays_on_its_model(gateway):
