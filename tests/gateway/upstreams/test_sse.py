@@ -3,9 +3,11 @@
 import itertools
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.core.bounds import canonical_id
 from floorline.gateway.upstreams.sse import SseReader, looks_like_events
 from floorline.gateway.upstreams.usage import Usage
 
@@ -95,6 +97,56 @@ def test_any_split_drops_the_same(data, cuts):
     assert again.done == reader.done
 
 
+def events_of(data):
+    text = data.decode().removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return [event.split("\n") for event in text.split("\n\n")]
+
+
+def payload(event):
+    data = "\n".join(line[5:] for line in event if line.startswith("data:"))
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
+@given(streams, cuts)
+def test_any_split_gets_the_same_ids_of_our_own_and_nothing_else_changes(data, cuts):
+    reader, passed = read(split(data, cuts), own_id="d-1")
+    assert facts(reader) == facts(read([data])[0])
+    assert passed == read([data], own_id="d-1")[1]
+    before, after = events_of(data), events_of(passed)
+    assert len(before) == len(after)
+    for old, new in zip(before, after, strict=True):
+        was, now = payload(old), payload(new)
+        if isinstance(was, dict) and isinstance(was.get("choices"), list):
+            assert now == {**was, "id": "d-1"}
+            assert [line for line in old if line[:5] != "data:"] == new[:-1]
+        else:
+            assert new == old
+
+
+@pytest.mark.parametrize(
+    ("id", "kept"),
+    [
+        ('"c-1"', "c-1"),
+        ("17", "17"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("1.5e0", "1.5"),
+        ('"\\u0000x"', canonical_id("\0x")),
+        (f'"{"x" * 9000}"', canonical_id("x" * 9000)),
+        ("9" * 9000, canonical_id("9" * 9000)),
+        ("1e400", "inf"),
+        *((odd, None) for odd in ('""', "null", "true", "[1]", '{"id": 3}')),
+    ],
+)
+def test_an_id_of_any_kind_is_read_and_makes_nothing_else_unreadable(id, kept):
+    event = f'data: {{"id": {id}, "choices": [{{"delta": {{"content": "Hi"}}}}]}}\n\n'
+    reader, passed = read([event.encode()], own_id="d-1")
+    assert (reader.found.completion_id, reader.found.output_characters) == (kept, 2)
+    assert passed == b'data: {"id":"d-1","choices":[{"delta": {"content": "Hi"}}]}\n\n'
+
+
 @given(st.lists(texts, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n", "\r"]), cuts)
 def test_valid_streams_are_read_right(words, end, cuts):
     blocks = [chunk(word) for word in words] + [chunk("", "stop"), "[DONE]"]
@@ -124,7 +176,7 @@ def test_what_a_model_wrote_is_counted_wherever_it_stands():
     event = {"id": 7, "choices": [{"delta": delta}, {"delta": None}, {"delta": {"content": []}}]}
     reader, _ = read([b"data: " + json.dumps(event).encode()])
     assert reader.found.output_characters == 4 + 2 + 1 + 3
-    assert reader.found.completion_id is None
+    assert reader.found.completion_id == "7"
 
 
 def test_usage_with_every_chunk_counts_once_and_stays():

@@ -53,9 +53,12 @@ class Answer:
         attempts and the waits between them.
     streamed
         Whether it is a stream.
+    own_id
+        Id that the client gets in place of the provider's; "" if it gets the provider's.
     """
 
     streamed = False
+    own_id = ""
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class Answer:
 
     @property
     def completion_id(self) -> str | None:
-        """The provider's id of the completion."""
+        """The provider's id of the completion, in the form of ``bounds.canonical_id``."""
         return self._found.completion_id
 
     @property

@@ -15,7 +15,7 @@ from floorline.gateway.upstreams.answer import (
     too_large,
 )
 from floorline.gateway.upstreams.client import Client, Reply
-from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.gateway.upstreams.completions import Findings, read_completion, with_id
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.retry import RETRIED_STATUSES, retry_after
 from floorline.gateway.upstreams.settings import UpstreamSettings
@@ -66,6 +66,7 @@ class Attempt:
         headers: Mapping[str, str] | None,
         began: float,
         on_end: OnEnd,
+        own_id: str = "",
     ) -> Answer:
         """Send a request; return a whole answer, or a stream that has begun.
 
@@ -79,6 +80,8 @@ class Attempt:
             When the call began in the event loop's time, for ``timeouts.total``.
         on_end
             Called at the end of a stream.
+        own_id
+            Id that replaces the provider's in a completion; "" keeps the provider's.
 
         Raises
         ------
@@ -100,9 +103,11 @@ class Attempt:
                 if not streamed:
                     data = await self._rest(reply, data, limit, deadline)
             if streamed:
-                answer = self._stream(reply, data, drop_usage, began, deadline, on_end)
+                reader = SseReader(drop_usage=drop_usage, own_id=own_id)
+                answer = self._stream(reply, data, reader, began, deadline, on_end)
             else:
-                answer = self._whole(reply, data)
+                answer = self._whole(reply, data, own_id)
+            answer.own_id = own_id
         except TimeoutError:
             self._abort(reply)
         except BaseException:
@@ -149,7 +154,7 @@ class Attempt:
         self,
         reply: Reply,
         start: bytes,
-        drop_usage: bool,
+        reader: SseReader,
         began: float,
         deadline: float,
         on_end: OnEnd,
@@ -158,7 +163,6 @@ class Attempt:
             raise ended_early(self._name, retryable=True)
         if not looks_like_events(start):
             raise self._invalid_response(start, "no server-sent events")
-        reader = SseReader(drop_usage=drop_usage)
         passed = reader.feed(start)
         if not reader.chunks:
             if reader.found.error is not None:
@@ -176,13 +180,14 @@ class Attempt:
             on_end=on_end,
         )
 
-    def _whole(self, reply: Reply, body: bytes) -> Answer:
+    def _whole(self, reply: Reply, body: bytes, own_id: str) -> Answer:
         found = Findings()
         completion = read_completion(body)
         if 200 <= reply.status < 300:
             if completion is None or completion.choices is None or completion.error is not None:
                 raise self._invalid_response(body, "no chat completion")
             found.add(completion)
+            body = with_id(body, own_id) if own_id else body
         elif reply.status in _CLIENT_ERRORS:
             for secret in self._secrets:
                 body = body.replace(secret.encode(), b"***")

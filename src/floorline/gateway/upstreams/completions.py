@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from floorline.core.bounds import canonical_id
 from floorline.gateway.upstreams.usage import Usage, read_usage
 
 
@@ -32,7 +33,8 @@ class ResponseChoice(msgspec.Struct, frozen=True, gc=False):
 class Completion(msgspec.Struct, frozen=True, gc=False):
     """A chat completion or a chunk of one."""
 
-    id: Any = None
+    # Any JSON value, which must not make the rest unreadable.
+    id: msgspec.Raw = msgspec.Raw()
     choices: list[ResponseChoice] | None = None
     usage: Any = None
     error: Any = None
@@ -51,7 +53,7 @@ class Findings:
     Attributes
     ----------
     completion_id
-        The provider's id of the completion; None before it arrives.
+        The provider's id of the completion as ``read_id`` gives it; None before it arrives.
     usage
         Tokens as the provider counted them; None before the count arrives.
     output_characters
@@ -91,8 +93,8 @@ class Findings:
         if completion.error is not None:
             self.error = completion.fault
             return
-        if self.completion_id is None and isinstance(completion.id, str) and completion.id:
-            self.completion_id = completion.id
+        if self.completion_id is None:
+            self.completion_id = read_id(completion.id)
         for choice in completion.choices or ():
             message = choice.delta or choice.message
             if message is not None:
@@ -114,14 +116,72 @@ def read_completion(body: bytes) -> Completion | None:
 
     Examples
     --------
-    >>> read_completion(b'{"id": "c-1", "choices": []}').id
-    'c-1'
+    >>> read_completion(b'{"id": "c-1", "choices": []}').choices
+    []
     >>> read_completion(b'{"id": "c-')
     """
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def read_id(value: msgspec.Raw) -> str | None:
+    """Read a provider's id of a completion, in the form in which ids are kept and looked up.
+
+    Returns
+    -------
+    str or None
+        Itself if it is a text of at most 256 characters without control characters, its digits
+        if it is a number, the digest of a longer or odder one, None if there is none.
+
+    Examples
+    --------
+    >>> read_id(msgspec.Raw(b'"c-1"')), read_id(msgspec.Raw(b"17")), read_id(msgspec.Raw(b"null"))
+    ('c-1', '17', None)
+    """
+    text = bytes(value)
+    if text[:1] == b'"':
+        id = msgspec.json.decode(text, type=str)
+    elif text[:1].isdigit() or text[:1] == b"-":
+        id = number_id(text.decode())
+    else:
+        return None
+    return canonical_id(id) if id else None
+
+
+def number_id(text: str) -> str:
+    """Id of a number in JSON: its digits, or the shortest form of a fraction.
+
+    Examples
+    --------
+    >>> number_id("12345678901234567890123"), number_id("1.50"), number_id("15e-1")
+    ('12345678901234567890123', '1.5', '1.5')
+    """
+    return text if text.removeprefix("-").isdigit() else repr(float(text))
+
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def with_id(completion: bytes, id: str) -> bytes:
+    """Replace the id of a completion or a chunk; all its other fields keep their bytes.
+
+    Parameters
+    ----------
+    completion
+        JSON that ``read_completion`` can read.
+    id
+        The new id; it is added if there is none.
+
+    Examples
+    --------
+    >>> with_id(b'{"id": 7, "choices": [{"id": 7, "x": 1.50}]}', "d-1")
+    b'{"id":"d-1","choices":[{"id": 7, "x": 1.50}]}'
+    """
+    fields = {"id": msgspec.Raw(), **_fields.decode(completion)}
+    fields["id"] = msgspec.Raw(msgspec.json.encode(id))
+    return msgspec.json.encode(fields)
 
 
 def output_characters(message: Message) -> int:

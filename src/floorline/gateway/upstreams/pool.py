@@ -172,6 +172,7 @@ class Upstreams:
         *,
         stream: bool,
         headers: Mapping[str, str] | None = None,
+        own_id: str = "",
     ) -> Answer:
         """Send a chat completion to a model's provider.
 
@@ -186,6 +187,8 @@ class Upstreams:
             have arrived.
         headers
             Further headers; the settings' headers win over them.
+        own_id
+            Id that replaces the provider's in the completion; "" keeps the provider's.
 
         Raises
         ------
@@ -209,7 +212,7 @@ class Upstreams:
         self._calls += 1
         streamed = False
         try:
-            answer = await self._attempts(model, target, body, stream, headers, began)
+            answer = await self._attempts(model, target, body, stream, headers, began, own_id)
             streamed = answer.streamed
             return answer
         finally:
@@ -230,6 +233,7 @@ class Upstreams:
         stream: bool,
         headers: Mapping[str, str] | None,
         began: float,
+        own_id: str,
     ) -> Answer:
         settings, breaker, attempt = target.settings, target.breaker, target.attempt
         loop = asyncio.get_running_loop()
@@ -252,6 +256,7 @@ class Upstreams:
                     headers=headers,
                     began=began,
                     on_end=on_end,
+                    own_id=own_id,
                 )
             except UpstreamError as error:
                 failure = error

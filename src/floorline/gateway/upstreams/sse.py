@@ -5,7 +5,7 @@ Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
 
 from __future__ import annotations
 
-from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.gateway.upstreams.completions import Findings, read_completion, with_id
 
 _BOM = b"\xef\xbb\xbf"
 _STARTS = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n")
@@ -17,8 +17,12 @@ class SseReader:
     Parameters
     ----------
     drop_usage
-        Whether to remove the chunk that carries only the usage. If so, ``feed`` returns whole
-        events with line ends ``\n``, else the bytes it was given.
+        Whether to remove the chunk that carries only the usage.
+    own_id
+        Id that replaces the provider's in every chunk; "" keeps the provider's.
+
+    With one of the two, ``feed`` returns whole events with line ends ``\n``, else the bytes it was
+    given.
 
     Attributes
     ----------
@@ -41,7 +45,9 @@ class SseReader:
     """
 
     __slots__ = (
+        "_changes",
         "_drop_usage",
+        "_own_id",
         "_skip_newline",
         "_started",
         "_tail",
@@ -51,12 +57,14 @@ class SseReader:
         "malformed",
     )
 
-    def __init__(self, *, drop_usage: bool = False) -> None:
+    def __init__(self, *, drop_usage: bool = False, own_id: str = "") -> None:
         self.found = Findings()
         self.done = False
         self.chunks = 0
         self.malformed = 0
         self._drop_usage = drop_usage
+        self._own_id = own_id
+        self._changes = drop_usage or own_id != ""
         self._tail = bytearray()
         self._skip_newline = False
         self._started = False
@@ -69,17 +77,16 @@ class SseReader:
             start = len(tail) - 1
             tail += text
             if tail.find(b"\n\n", start) < 0:
-                return b"" if self._drop_usage else data
+                return b"" if self._changes else data
             text = bytes(tail)
             tail.clear()
         *events, rest = text.split(b"\n\n")
         if rest:
             tail += rest
-        if not self._drop_usage:
-            for event in events:
-                self._read(event)
+        passed = [self._read(event) for event in events]
+        if not self._changes:
             return data
-        return b"".join([event + b"\n\n" for event in events if not self._read(event)])
+        return b"".join([event + b"\n\n" for event in passed if event is not None])
 
     def close(self) -> bytes:
         """End the stream; return the last bytes to pass on.
@@ -87,8 +94,8 @@ class SseReader:
         The last event counts although no blank line follows it.
         """
         rest, self._tail = bytes(self._tail), bytearray()
-        dropped = self._read(rest)
-        return rest if self._drop_usage and not dropped else b""
+        passed = self._read(rest)
+        return passed if self._changes and passed is not None else b""
 
     def _unify(self, data: bytes) -> bytes:
         """Turn every line end into a newline, also one that is split between two reads."""
@@ -101,8 +108,9 @@ class SseReader:
             self._skip_newline = data[-1:] == b"\r"
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _read(self, event: bytes) -> bool:
-        """Read one event; True if it carries only the usage."""
+    def _read(self, event: bytes) -> bytes | None:
+        """Read one event; return it as it is passed on, None if it is removed."""
+        whole = event
         if not self._started:
             self._started = True
             event = event.removeprefix(_BOM)
@@ -111,18 +119,28 @@ class SseReader:
         else:
             lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
             if not lines:
-                return False
+                return whole
             payload = b"\n".join(lines)
         if len(payload) < 16 and payload.strip() == b"[DONE]":
             self.done = True
-            return False
+            return whole
         chunk = read_completion(payload)
         if chunk is None or chunk.choices is chunk.error is chunk.usage is None:
             self.malformed += 1
-            return False
+            return whole
         self.found.add(chunk)
         self.chunks += chunk.error is None
-        return chunk.usage is not None and not chunk.choices
+        if self._drop_usage and chunk.usage is not None and not chunk.choices:
+            return None
+        if self._own_id and chunk.error is None:
+            return _with_id(event, payload, self._own_id)
+        return whole
+
+
+def _with_id(event: bytes, payload: bytes, id: str) -> bytes:
+    """Replace the id in the data of an event; its other lines stay."""
+    others = [line for line in event.split(b"\n") if not line.startswith(b"data:")]
+    return b"\n".join([*others, b"data: " + with_id(payload, id)])
 
 
 def looks_like_events(start: bytes) -> bool:
