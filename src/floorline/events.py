@@ -277,7 +277,7 @@ def _check_decision(decision: Decision) -> None:
     """Check a decision that a caller gives back; those that a router makes keep the bounds."""
     check_name("Decision.id", decision.id, empty=False)
     check_name("Decision.tenant", decision.tenant, MAX_TENANT)
-    for field in ("sla", "model", "policy", "key", "session", "after"):
+    for field in ("sla", "model", "policy", "key", "session", "after", "call_by"):
         check_name(f"Decision.{field}", getattr(decision, field))
     for name in (*decision.models, *decision.called):
         check_name("Decision.models", name)

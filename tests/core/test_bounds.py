@@ -148,7 +148,7 @@ def test_every_name_of_every_event_is_bounded(build, field, value):
 
 
 @pytest.mark.parametrize("value", ODD_NAMES)
-@pytest.mark.parametrize("field", RequestContext._fields)
+@pytest.mark.parametrize("field", ["tenant", "key", "session", "after"])
 def test_every_field_of_a_context_is_bounded(field, value):
     with pytest.raises(InvalidInput, match=rf"RequestContext\.{field} is .*: give a text of"):
         check_context(RequestContext(**{field: value}))

@@ -9,7 +9,7 @@ from floorline.events import Decision, Feedback, Outcome, Recall
 from floorline.stores import open_store
 
 
-def decision(name, key="", at=0.0, floor=0.5):
+def decision(name, key="", at=0.0, floor=0.5, tenant=""):
     return Decision(
         id=name,
         seq=1,
@@ -22,6 +22,7 @@ def decision(name, key="", at=0.0, floor=0.5):
         models=("small",),
         quality_estimates=np.ones(1),
         cost_estimates=np.ones(1),
+        tenant=tenant,
         index=0,
         features=np.zeros(4, np.float32),
         input_tokens=1,
@@ -165,13 +166,27 @@ def test_scores_are_the_latest_and_a_repeated_message_counts_once(store):
     assert store.feedback_of("unknown") == ({}, [])
 
 
-def test_the_newest_decision_of_a_completion_is_found(store):
-    store.append(outcome("d1", completion="c"))
-    store.append(outcome("d2", completion="c"))
-    store.append(outcome("d3"))
+def test_the_decisions_of_a_completion_are_found_for_their_owner_only(store):
+    owners = {"d1": ("acme", "k1"), "d2": ("", "k2"), "d3": ("acme", "k3"), "d4": ("other", "k4")}
+    for name, (tenant, key) in owners.items():
+        store.append(decision(name, tenant=tenant, key=key))
+        store.append(outcome(name, completion="c"))
+    for name in ("d5", "d6"):
+        store.append(decision(name))
+        store.append(outcome(name, completion="odd"))
     store.flush()
-    assert store.decision_of("c") == "d2"
-    assert store.decision_of("x") is None
+
+    def found(tenant, key, most=9):
+        return store.decisions_of(["c", "odd", "nothing"], tenant, key, most)
+
+    assert found("acme", None) == {"c": ["d3", "d1"]}
+    assert found("other", None) == {"c": ["d4"]}
+    assert found("", "k2") == {"c": ["d2"]}
+    assert found("", "k1") == {}
+    assert found("", None) == {"c": ["d2"], "odd": ["d6", "d5"]}
+    assert found("", None, most=1) == {"c": ["d2"], "odd": ["d6"]}
+    # A tenant and a key of one name are two owners.
+    assert found("k2", None) == {}
 
 
 def test_spend_sums_real_costs_of_a_key(store):

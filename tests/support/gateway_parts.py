@@ -48,7 +48,7 @@ class StubUpstreams:
     def health(self):
         return {"small": Health("closed", 0, 0)}
 
-    async def call(self, model, body, *, stream, headers):
+    async def call(self, model, body, *, stream, headers, own_id=""):
         self.requests.append((model, json.loads(body)))
         answer = self.planned.pop(0)
         if isinstance(answer, BaseException):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from floorline.cli.options import DEFAULT_CONFIG, Config, Store, age, store_url
 from floorline.stores.open_store import open_beside
+
+if TYPE_CHECKING:
+    from floorline.stores.keys import ApiKey
 
 app = typer.Typer(
     help="Create, list and revoke the API keys of the server's clients.",
@@ -30,8 +33,20 @@ def create(
         list[str] | None,
         typer.Option(help="SLA that its requests may name; repeatable. [default: all]"),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Model that its requests may name; repeatable. [default: all, and none with --sla]"
+        ),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Largest number of requests per minute.")
+    ] = None,
+    feedback_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest number of feedback messages per minute. [default: feedback.rate]"
+        ),
     ] = None,
     budget: Annotated[
         float | None, typer.Option(help="Largest cost per period, in the cost unit.")
@@ -49,7 +64,9 @@ def create(
             scope or ("chat", "feedback"),
             tenant=tenant,
             slas=sla,
+            models=model,
             rate=rate,
+            feedback_rate=feedback_rate,
             budget=budget,
             period=None if period is None else age(period, "period"),
         )
@@ -67,9 +84,12 @@ def list_(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
         from floorline.stores.keys import KeyStore
 
         keys = KeyStore(engine).list()
-    table = Table("id", "name", "scopes", "tenant", "SLAs", "limits", "created", "revoked")
+    names = ("name", "scopes", "tenant", "SLAs", "models", "limits", "created", "revoked")
+    table = Table(Column("id", no_wrap=True), *names)
     for key in keys:
         limits = [] if key.rate is None else [f"{key.rate:g}/min"]
+        if key.feedback_rate is not None:
+            limits.append(f"{key.feedback_rate:g} feedback/min")
         if key.budget is not None and key.period is not None:
             limits.append(f"{key.budget:g} per {key.period / 86400:g} d")
         table.add_row(
@@ -78,6 +98,7 @@ def list_(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
             ", ".join(key.scopes),
             key.tenant or "-",
             "all" if key.slas is None else ", ".join(key.slas),
+            _models(key),
             ", ".join(limits) or "-",
             _day(key.created),
             _day(key.revoked),
@@ -97,6 +118,12 @@ def revoke(
 
         changed = KeyStore(engine).revoke(id)
     Console().print(f"Revoked key {id}." if changed else f"Key {id} is revoked already.")
+
+
+def _models(key: ApiKey) -> str:
+    if key.models is None:
+        return "all" if key.slas is None else "none"
+    return ", ".join(key.models)
 
 
 def _day(at: float | None) -> str:

@@ -226,6 +226,11 @@ class FeedbackSettings(Section):
     """Feedback from users."""
 
     max_age: Duration = field("30d", "Largest age of a decision that still gets feedback.")
+    rate: Count | None = field(
+        6_000,
+        "Largest number of feedback messages a minute from one API key; each message of a batch "
+        "counts. A key can have a rate of its own. null for no limit.",
+    )
 
 
 class TelemetrySettings(Section):

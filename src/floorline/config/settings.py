@@ -72,6 +72,11 @@ class Settings(Section):
         description="keys: clients need a key of 'floorline keys create'. none: every client is "
         "accepted, and only a loopback address can be listened on.",
     )
+    completion_ids: Literal["provider", "own"] = Field(
+        "provider",
+        description="Id in answers. provider: the provider's, which some providers repeat. own: "
+        "the id of the decision takes its place in answers and in every chunk of a stream.",
+    )
     server: ServerSettings = field({}, "The HTTP server.")
     runtime_models: RuntimeModelSettings = field(
         {}, "What models that are added over HTTP (POST /v1/zoo/models) may use."

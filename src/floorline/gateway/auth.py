@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
 from floorline.sla import period_start
 from floorline.state.fold import CLIENT_CALL_SECONDS
@@ -28,16 +29,68 @@ class Caller(NamedTuple):
         What the key may be used for.
     slas
         SLAs that requests may name; None for all.
+    models
+        Models that requests may name; None for all.
     """
 
     key: str = ""
     tenant: str = ""
     scopes: frozenset[str] = frozenset({"chat", "feedback"})
     slas: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> Caller:
+        """Return who uses a key. One that is limited to SLAs may name no model by default."""
+        models = () if key.models is None and key.slas is not None else key.models
+        return cls(key.id, key.tenant, frozenset(key.scopes), key.slas, models)
+
+    def may_call(self, model: str) -> bool:
+        """Whether a request may name a model."""
+        return self.models is None or model in self.models
 
     def may_use(self, sla: str) -> bool:
         """Whether a request may name an SLA."""
         return self.slas is None or sla in self.slas
+
+    @property
+    def owner(self) -> Owner:
+        """Who the caller's decisions belong to."""
+        return Owner.of(self.tenant, self.key)
+
+    @property
+    def judged_key(self) -> str | None:
+        """Id of the one key whose decisions the caller judges; None for any key of its tenant.
+
+        A key without a tenant judges its own decisions only. Without keys everyone judges all
+        decisions that have no tenant.
+        """
+        return None if self.tenant or not self.key else self.key
+
+    def owns(self, decision: Decision) -> bool:
+        """Whether the caller may see and judge a decision."""
+        key = self.judged_key
+        return decision.tenant == self.tenant and key in (None, decision.key)
+
+
+class _Bucket:
+    """Token bucket: permits ``rate`` events a minute, all of them at once after a pause."""
+
+    def __init__(self, rate: float | None, now: float) -> None:
+        self.tokens = 0.0 if rate is None else max(rate, 1.0)
+        self.filled_at = now
+
+    def take(self, rate: float | None, now: float) -> float:
+        """Take one token; return the seconds to wait if there is none. None is no limit."""
+        if rate is None:
+            return 0.0
+        per_second = rate / 60.0
+        self.tokens = min(max(rate, 1.0), self.tokens + (now - self.filled_at) * per_second)
+        self.filled_at = now
+        if self.tokens >= 1.0:
+            self.tokens -= 1.0
+            return 0.0
+        return (1.0 - self.tokens) / per_second
 
 
 class _Hold(NamedTuple):
@@ -48,7 +101,7 @@ class _Hold(NamedTuple):
 
 
 class _Account:
-    """Use of one key: a token bucket for the rate, and the cost in the budget's period.
+    """Use of one key: token buckets for its rates, and the cost in the budget's period.
 
     ``holds`` are the calls without a cost so far, by decision; ``client_calls`` the times of those
     whose client makes the call and has not reported it.
@@ -56,9 +109,9 @@ class _Account:
 
     def __init__(self, key: ApiKey, now: float) -> None:
         self.key = key
-        self.caller = Caller(key.id, key.tenant, frozenset(key.scopes), key.slas)
-        self.tokens = float(key.rate or 0)
-        self.filled_at = now
+        self.caller = Caller.of(key)
+        self.requests = _Bucket(key.rate, now)
+        self.feedback: _Bucket | None = None
         self.period = 0.0
         self.spent = 0.0
         self.holds: dict[str, _Hold] = {}
@@ -82,19 +135,6 @@ class _Account:
             self._held = self._held - hold.largest if self.holds else 0.0
         return hold
 
-    def take(self, now: float) -> float:
-        """Take one token of the bucket; return the seconds to wait if it is empty."""
-        rate = self.key.rate
-        if rate is None:
-            return 0.0
-        per_second = rate / 60.0
-        self.tokens = min(float(rate), self.tokens + (now - self.filled_at) * per_second)
-        self.filled_at = now
-        if self.tokens >= 1.0:
-            self.tokens -= 1.0
-            return 0.0
-        return (1.0 - self.tokens) / per_second
-
     def period_start(self, at: float) -> float:
         return period_start(self.key.period, at)
 
@@ -112,6 +152,9 @@ class Auth:
         Returns seconds that never go back, for rates.
     clock
         Returns the Unix time in seconds, for budgets.
+    feedback_rate
+        Returns the number of feedback messages a minute of keys that have no rate of their own;
+        None for no limit.
     """
 
     def __init__(
@@ -121,8 +164,10 @@ class Auth:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
+        feedback_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._spend = spend
+        self._feedback_rate = feedback_rate
         self._monotonic = monotonic
         self._clock = clock
         self._accounts: dict[str, _Account] | None = None
@@ -188,7 +233,7 @@ class Auth:
                 f"this API key lacks the scope {scope!r}: use a key that has it",
                 code="missing_scope",
             )
-        wait = account.take(self._monotonic())
+        wait = account.requests.take(account.key.rate, self._monotonic())
         if wait > 0.0:
             raise ApiError(
                 429,
@@ -197,6 +242,31 @@ class Auth:
                 retry_after=wait,
             )
         return account.caller
+
+    def take_feedback(self, caller: Caller) -> None:
+        """Count one feedback message of a key; each message of a batch counts.
+
+        Raises
+        ------
+        ApiError
+            429 above the key's rate of feedback, or the default of keys that have none.
+        """
+        account = (self._accounts or {}).get(caller.key)
+        if account is None:
+            return
+        rate = account.key.feedback_rate or self._feedback_rate()
+        now = self._monotonic()
+        if account.feedback is None:
+            account.feedback = _Bucket(rate, now)
+        wait = account.feedback.take(rate, now)
+        if wait > 0.0:
+            raise ApiError(
+                429,
+                f"this API key may send {rate:g} feedback messages a minute: send those that were "
+                f"not taken again after {wait:.1f} s",
+                code="feedback_rate_exceeded",
+                retry_after=wait,
+            )
 
     def left(self, key: str) -> float:
         """Cost that further calls of a key may cause now; infinity without a budget."""

@@ -54,6 +54,14 @@ class CallRecorder:
             return decision.expected_cost
         return cost_of(zoo.models[zoo.index(decision.model)], _usage(decision, answer))
 
+    def note_completion(self, decision: Decision, answer: Answer) -> bool:
+        """Note the id of an answer before the client sees it; False if it has not arrived yet."""
+        completion = _shown_id(answer)
+        if completion is None:
+            return False
+        self._decisions.note_completion(completion, decision)
+        return True
+
     def answered(
         self,
         decision: Decision,
@@ -85,11 +93,10 @@ class CallRecorder:
             latency=answer.total_s,
             error=error or None,
             at=time.time(),
-            completion=answer.completion_id,
+            completion=_shown_id(answer),
             estimated=usage.estimated,
         )
-        if answer.completion_id is not None:
-            self._decisions.remember_completion(answer.completion_id, decision.id)
+        self.note_completion(decision, answer)
         self._metrics.request(decision.model, decision.sla, result)
         self._metrics.retried(decision.model, answer.attempts - 1)
         self._metrics.call(
@@ -166,6 +173,11 @@ def close_interrupted(router: Router, at: float) -> int:
             )
             count += 1
     return count
+
+
+def _shown_id(answer: Answer) -> str | None:
+    """Provider's id of a completion if the client gets to see it; it names the decision then."""
+    return None if answer.own_id else answer.completion_id
 
 
 def _usage(decision: Decision, answer: Answer) -> Usage:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from floorline.core.bounds import canonical_id, is_name
+from floorline.errors import abbreviated
 from floorline.events import Decision
 from floorline.gateway.auth import Caller
+from floorline.gateway.completion_ids import MAX_CANDIDATES, CompletionIds
 from floorline.gateway.errors import ApiError
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
@@ -16,8 +19,28 @@ from floorline.stores.sql import SqlStore
 _SECONDS_PER_DAY = 86_400
 
 
+class Logged(NamedTuple):
+    """What the log has of some ids.
+
+    Attributes
+    ----------
+    completions
+        Ids of the caller's decisions by the id of their completion, the latest first.
+    decisions
+        What the log has under each id that the router does not remember as a decision's own: the
+        decision of any caller, or None.
+    """
+
+    completions: Mapping[str, Sequence[str]]
+    decisions: Mapping[str, Decision | None]
+
+
 class DecisionLookup:
     """Finds decisions by their id or by the id of their completion.
+
+    The id of a completion is its provider's choice. It is a name within the caller's tenant, and it
+    may mean several decisions there; then it is refused as ambiguous, because a label must not be
+    credited to the wrong answer.
 
     A decision that the router remembers is found in memory. An older one is read from the event
     log and restored in the router, so that it can take outcomes and feedback again.
@@ -47,42 +70,103 @@ class DecisionLookup:
         self._store = store
         self._max_age = max_age
         self._clock = clock
-        # As many as the router remembers decisions; the log knows the older ones.
-        self._by_completion: OrderedDict[str, str] = OrderedDict()
+        self._completions = CompletionIds()
+        # Number of events when an id was last forgotten: up to there the log must be read.
+        self._forgotten_at = 0
 
-    def remember_completion(self, completion: str, decision: str) -> None:
-        """Note which decision a completion belongs to, both by their ids."""
-        self._by_completion[completion] = decision
-        if len(self._by_completion) > self._router.memory:
-            self._by_completion.popitem(last=False)
+    def note_completion(self, completion: str, decision: Decision) -> None:
+        """Note which decision a completion belongs to, as soon as its id is known."""
+        forgotten = self._completions.forgotten
+        self._completions.note(decision.owner, completion, decision.id)
+        if self._completions.forgotten != forgotten:
+            self._forgotten_at = len(self._store)
 
-    async def find(self, id: str, caller: Caller) -> Decision:
-        """Find a decision of the caller's tenant.
+    async def logged(self, ids: Iterable[str], caller: Caller) -> Logged:
+        """Look up in the log what ids can mean to a caller.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the event log cannot be read.
+        """
+        given = list(dict.fromkeys(ids))
+        absent = [id for id in given if self._router.find(id) is None]
+        noted, owner = self._completions.decisions, caller.owner
+        if not all(noted(owner, canonical_id(id)) for id in absent):
+            # An event that was just appended can be read only after its commit.
+            await self._store.committed()
+        elif self._store.durable < self._forgotten_at:
+            await self._store.committed(self._forgotten_at)
+        return await asyncio.to_thread(self._read, given, absent, caller)
+
+    def _read(self, ids: Sequence[str], absent: Sequence[str], caller: Caller) -> Logged:
+        completions = self._store.decisions_of(
+            [canonical_id(id) for id in ids], caller.tenant, caller.judged_key, MAX_CANDIDATES
+        )
+        missing = [id for id in absent if is_name(id)]
+        found = self._store.decisions(missing)
+        return Logged(completions, {id: found.get(id) for id in missing})
+
+    async def find(self, id: str, caller: Caller, logged: Logged | None = None) -> Decision:
+        """Find a decision of the caller by its own id or the id of its completion.
 
         Parameters
         ----------
         id
             Id of the decision or of its completion.
         caller
-            Who asks; only decisions of the same tenant are found.
+            Who asks; only decisions of the same tenant, or of the same key, are found.
+        logged
+            What ``logged`` found for this id among others; by default it is looked up now.
 
         Raises
         ------
         ApiError
-            404 if there is no such decision, or it is another tenant's; 410 if it is too old.
+            404 if there is no such decision, or it is another tenant's; 409 if there are several;
+            410 if it is too old.
         StoreUnavailable
             If the event log cannot be read.
         """
-        remembered = self._router.find(id) or self._router.find(self._by_completion.get(id, ""))
-        decision = await self._in_log(id) if remembered is None else remembered.decision
-        if decision is None or decision.tenant != caller.tenant:
-            raise ApiError(
-                404,
-                f"there is no decision or completion {id!r}: send the id of a completion, "
-                "or the value of the X-Floorline-Decision header that came with it",
-                code="decision_not_found",
-                param="id",
-            )
+        completion = canonical_id(id)
+        if logged is None:
+            logged = await self.logged([id], caller)
+        noted = self._completions.decisions(caller.owner, completion)
+        named = dict.fromkeys([id, *noted, *logged.completions.get(completion, ())])
+        return await self._only(id, list(named), caller, logged.decisions)
+
+    async def find_exactly(self, id: str, caller: Caller) -> Decision:
+        """Find a decision of the caller by its own id; errors as for ``find``, but for 409."""
+        if self._router.find(id) is None:
+            await self._store.committed()
+        return await self._only(id, [id], caller, {})
+
+    async def _only(
+        self,
+        id: str,
+        named: Sequence[str],
+        caller: Caller,
+        logged: Mapping[str, Decision | None],
+    ) -> Decision:
+        """Return the one decision of the caller among those that ``id`` names."""
+        found = []
+        missing = []
+        for name in named:
+            remembered = self._router.find(name)
+            decision = logged.get(name) if remembered is None else remembered.decision
+            if decision is not None:
+                found.append(decision)
+            elif name not in logged and is_name(name):
+                missing.append(name)
+        if missing:
+            found += (await asyncio.to_thread(self._store.decisions, missing)).values()
+        found = [decision for decision in found if caller.owns(decision)]
+        if not found:
+            raise _not_found(id)
+        if len(found) > 1:
+            raise _ambiguous(id, found)
+        return await self._remembered(found[0])
+
+    async def _remembered(self, decision: Decision) -> Decision:
         self._check_age(decision)
         if self._router.find(decision.id) is None:
             scores, keys = await asyncio.to_thread(self._store.feedback_of, decision.id)
@@ -100,13 +184,25 @@ class DecisionLookup:
                 param="id",
             )
 
-    async def _in_log(self, id: str) -> Decision | None:
-        # An event that was just appended can be read only after its commit.
-        await self._store.committed()
-        return await asyncio.to_thread(self._read, id)
 
-    def _read(self, id: str) -> Decision | None:
-        decision = self._store.decision(id)
-        if decision is None and (named := self._store.decision_of(id)) is not None:
-            decision = self._store.decision(named)
-        return decision
+def _not_found(id: str) -> ApiError:
+    return ApiError(
+        404,
+        f"there is no decision or completion {abbreviated(id)}: send the id of a completion, "
+        "or the value of the X-Floorline-Decision header that came with it",
+        code="decision_not_found",
+        param="id",
+    )
+
+
+def _ambiguous(id: str, found: list[Decision]) -> ApiError:
+    latest = sorted(found, key=lambda decision: (decision.at, decision.seq), reverse=True)
+    shown = ", ".join(decision.id for decision in latest[:MAX_CANDIDATES])
+    return ApiError(
+        409,
+        f"{abbreviated(id)} is the id of several answers, because their providers repeat ids: send "
+        "the value of the X-Floorline-Decision header that came with the answer as 'decision' in "
+        f"place of 'id'. The latest first: {shown}",
+        code="ambiguous_id",
+        param="id",
+    )

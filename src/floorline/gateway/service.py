@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, abbreviated
 from floorline.events import CLIENT, GATEWAY, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth, Caller
@@ -126,7 +126,7 @@ class ChatService:
         context = RequestContext(caller.tenant, caller.key, chat.options.session, after, call_by)
         costs = self._key_costs(chat, caller)
         if chat.sla is None:
-            decision = self._decide_directly(chat, context, at, costs)
+            decision = self._decide_directly(chat, caller, context, at, costs)
         else:
             decision = self._route(chat, caller, context, at, exclude, costs)
             for model in decision.called:
@@ -167,7 +167,7 @@ class ChatService:
         costs: _KeyCosts | None,
     ) -> Decision:
         """Let the policy decide among the models that the key's budget can pay."""
-        excluded = self._excluded(chat, exclude)
+        excluded = self._excluded(chat, caller, exclude)
         zoo, dear = self._router.zoo, []
         if costs is not None:
             dear = [name for name in zoo.names if not costs.fit(zoo.index(name), chat)]
@@ -186,21 +186,32 @@ class ChatService:
                 context=context,
             )
         except InvalidInput as error:
-            if dear and error.field == "request":
+            if error.field != "request":
+                raise
+            if dear:
                 # Those that could serve it cost more than the key has left.
                 raise self._auth.out_of_budget(caller.key) from error
-            raise
+            # The text of the router names models that the key need not know.
+            asked = {"tokens": chat.input_tokens, "needs": sorted(chat.needs)}
+            asked |= {"exclude": sorted(chat.options.exclude)}
+            raise InvalidInput("request", asked, error.fix) from None
 
     def _decide_directly(
-        self, chat: ChatBody, context: RequestContext, at: float, costs: _KeyCosts | None
+        self,
+        chat: ChatBody,
+        caller: Caller,
+        context: RequestContext,
+        at: float,
+        costs: _KeyCosts | None,
     ) -> Decision:
         """Log the model that the client named; no policy decides."""
         zoo = self._router.zoo
-        if chat.model not in zoo:
+        if chat.model not in zoo or not caller.may_call(chat.model):
+            known = [name for name in zoo.names if caller.may_call(name)]
+            fix = f"name one of {', '.join(known)}, or an SLA as" if known else "name an SLA as"
             raise ApiError(
                 404,
-                f"there is no model {chat.model!r}: name one of {', '.join(zoo.names)}, or an "
-                f"SLA as {ROUTED}NAME",
+                f"there is no model {abbreviated(chat.model)}: {fix} {ROUTED}NAME",
                 code="model_not_found",
                 param="model",
             )
@@ -222,7 +233,7 @@ class ChatService:
             known = [n for n in slas if not split_tenant(n)[1] and caller.may_use(n)]
             raise ApiError(
                 404,
-                f"there is no SLA {name!r}: use one of "
+                f"there is no SLA {abbreviated(name)}: use one of "
                 + ", ".join(ROUTED + n for n in (*known, "auto")),
                 code="model_not_found",
                 param="model",
@@ -234,11 +245,14 @@ class ChatService:
             self._router.set_sla(own, at=time.time())
         return own.name
 
-    def _excluded(self, chat: ChatBody, others: Iterable[str]) -> list[str]:
-        """Models excluded by the request, by ``others``, by their context window or their state."""
+    def _excluded(self, chat: ChatBody, caller: Caller, others: Iterable[str]) -> list[str]:
+        """Models excluded by the request, by ``others``, by their context window or their state.
+
+        A key that may not name all models cannot find out by an error which ones there are.
+        """
         zoo = self._router.zoo
         for name in chat.options.exclude:
-            if name not in zoo:
+            if name not in zoo and caller.models is None:
                 fix = "name models of " + ", ".join(zoo.names)
                 raise InvalidInput("floorline.exclude", name, fix)
         excluded = [*chat.options.exclude, *others]
@@ -277,8 +291,9 @@ class ChatService:
             self._recorder.uncalled(decision, f"the call could not be prepared ({error!r})")
             raise
         try:
+            own_id = decision.id if self._config.settings.completion_ids == "own" else ""
             answer = await self._upstreams.call(
-                decision.model, body, stream=chat.stream, headers=span.headers
+                decision.model, body, stream=chat.stream, headers=span.headers, own_id=own_id
             )
         except UpstreamError as failure:
             self._recorder.failed(decision, failure, span)

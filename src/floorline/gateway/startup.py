@@ -106,7 +106,11 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
     upstreams = Upstreams(seed=settings.seed)
     config = ActiveConfig(settings, models, router, upstreams, store)
     reloader = None if path is None else Reloader(path, config.reload, settings)
-    auth = Auth(None if settings.auth == "none" else store.keys.list(), store.spend)
+    auth = Auth(
+        None if settings.auth == "none" else store.keys.list(),
+        store.spend,
+        feedback_rate=lambda: config.settings.feedback.rate,
+    )
     for record in router.open_calls():
         made = record.decision
         auth.hold(

@@ -48,8 +48,13 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         Tenant whose requests use the key; "" if there is none.
     slas
         Names of the SLAs that it allows; None for all.
+    models
+        Names of the models that requests may name; None for all, or for none if ``slas`` limits
+        the key.
     rate
         Maximum number of requests per minute; None without limit.
+    feedback_rate
+        Maximum number of feedback messages per minute; None for the server's default.
     budget
         Maximum cost per period, in the zoo's unit; None without limit.
     period
@@ -66,7 +71,9 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     tenant: str = ""
     slas: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
     rate: float | None = None
+    feedback_rate: float | None = None
     budget: float | None = None
     period: float | None = None
     created: float
@@ -116,7 +123,9 @@ class KeyStore:
         *,
         tenant: str = "",
         slas: Sequence[str] | None = None,
+        models: Sequence[str] | None = None,
         rate: float | None = None,
+        feedback_rate: float | None = None,
         budget: float | None = None,
         period: float | None = None,
     ) -> tuple[ApiKey, str]:
@@ -126,7 +135,7 @@ class KeyStore:
         ----------
         name
             Name for people.
-        scopes, tenant, slas, rate, budget, period
+        scopes, tenant, slas, models, rate, feedback_rate, budget, period
             As in ``ApiKey``.
 
         Returns
@@ -151,7 +160,15 @@ class KeyStore:
             raise InvalidInput("key.slas", list(slas), fix)
         for listed in slas or ():
             check_name("key.slas", listed, empty=False)
-        for field, value in (("rate", rate), ("budget", budget), ("period", period)):
+        for listed in models or ():
+            check_name("key.models", listed, empty=False)
+        numbers = {
+            "rate": rate,
+            "feedback_rate": feedback_rate,
+            "budget": budget,
+            "period": period,
+        }
+        for field, value in numbers.items():
             if value is not None:
                 fix = f"give a number above 0, up to {MAX_COST:g}"
                 check_number(f"key.{field}", value, low=1e-9, high=MAX_COST, fix=fix)
@@ -170,7 +187,9 @@ class KeyStore:
             scopes=tuple(dict.fromkeys(scopes)),
             tenant=tenant,
             slas=None if slas is None else tuple(slas),
+            models=None if models is None else tuple(models),
             rate=rate,
+            feedback_rate=feedback_rate,
             budget=budget,
             period=period,
             created=time.time(),

@@ -193,12 +193,51 @@ class LogReader:
                     keys.append(event.key)
         return scores, keys[-MAX_KEYS:]
 
-    def decision_of(self, completion: str) -> str | None:
-        """Return the newest decision whose call has this completion id; None if there is none."""
-        query = _all_columns().where(events.c.completion == column_text(completion))
-        rows = self._rows(query.order_by(events.c.position.desc()).limit(1))
-        event = self._event(rows[0]) if rows else None
-        return event.decision if isinstance(event, Outcome) else None
+    def decisions_of(
+        self, completions: Sequence[str], tenant: str, key: str | None, most: int
+    ) -> dict[str, list[str]]:
+        """Return which decisions of an owner have a call with one of these completion ids.
+
+        Parameters
+        ----------
+        completions
+            The ids.
+        tenant, key
+            Tenant of the decisions, and id of their API key; None for any key.
+        most
+            Most decisions for one id: the latest ones.
+
+        Returns
+        -------
+        Ids of the decisions by completion id, the latest first; without ids that no decision has
+        """
+        made = events.alias()
+        owned = [
+            made.c.decision == events.c.decision,
+            made.c.kind.in_(("decision", "recall")),
+            made.c.tenant == column_text(tenant) if tenant else made.c.tenant.is_(None),
+        ]
+        if key is not None:
+            owned.append(made.c.key == column_text(key))
+        query = (
+            _all_columns()
+            .where(
+                events.c.completion == sa.bindparam("completion"),
+                events.c.kind == "outcome",
+                sa.exists(sa.select(made.c.position).where(*owned)),
+            )
+            .order_by(events.c.position.desc())
+            .limit(most)
+        )
+        found: dict[str, list[str]] = {}
+        with store_errors(self.engine), self.engine.connect() as connection:
+            for completion in dict.fromkeys(completions):
+                rows = connection.execute(query, {"completion": column_text(completion)}).all()
+                outcomes = [self._event(row) for row in rows]
+                names = [event.decision for event in outcomes if isinstance(event, Outcome)]
+                if names:
+                    found[completion] = list(dict.fromkeys(names))
+        return found
 
     def spend(self, key: str, since: float = 0.0) -> float:
         """Return the real costs of all decisions made with an API key since a Unix time."""
@@ -358,8 +397,8 @@ def _parts(names: Sequence[Any]) -> Iterator[Sequence[Any]]:
 _EVENT = tuple(
     raw(events.c[name])
     for name in (
-        "position", "kind", "at", "decision", "model", "completion", "key", "cost", "body",
-        "checksum", "link",
+        "position", "kind", "at", "decision", "model", "completion", "tenant", "key", "cost",
+        "body", "checksum", "link",
     )
 )  # fmt: skip
 

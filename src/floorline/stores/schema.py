@@ -21,6 +21,7 @@ events = sa.Table(
     sa.Column("decision", sa.Text),
     sa.Column("model", sa.Text),
     sa.Column("completion", sa.Text),
+    sa.Column("tenant", sa.Text),
     sa.Column("key", sa.Text),
     sa.Column("cost", sa.Double),
     sa.Column("body", sa.LargeBinary, nullable=False),
@@ -29,7 +30,7 @@ events = sa.Table(
 )
 for _name, _columns in {
     "decision": [events.c.decision],
-    "completion": [events.c.completion],
+    "completion": [events.c.completion, events.c.position],
     "key": [events.c.key, events.c.at],
 }.items():
     _present = _columns[0].is_not(None)
@@ -80,7 +81,9 @@ api_keys = sa.Table(
     sa.Column("scopes", sa.JSON, nullable=False),
     sa.Column("tenant", sa.Text, nullable=False),
     sa.Column("slas", sa.JSON(none_as_null=True)),
+    sa.Column("models", sa.JSON(none_as_null=True)),
     sa.Column("rate", sa.Double),
+    sa.Column("feedback_rate", sa.Double),
     sa.Column("budget", sa.Double),
     sa.Column("period", sa.Double),
     sa.Column("created", sa.Double, nullable=False),

@@ -56,7 +56,7 @@ class Prepared(NamedTuple):
 
     Parameters
     ----------
-    kind, at, decision, model, completion, key, cost
+    kind, at, decision, model, completion, tenant, key, cost
         Columns of its row.
     body
         Its serialised form.
@@ -71,6 +71,7 @@ class Prepared(NamedTuple):
     decision: str | None
     model: str | None
     completion: str | None
+    tenant: str | None
     key: str | None
     cost: float | None
     body: bytes
@@ -92,6 +93,7 @@ _COLUMNS = (
     events.c.decision,
     events.c.model,
     events.c.completion,
+    events.c.tenant,
     events.c.key,
     events.c.cost,
     events.c.body,
@@ -137,16 +139,19 @@ def prepare(event: Event) -> Prepared:
         If it cannot be serialised or stored.
     """
     history: bytes | None = None
-    decision = model = completion = key = cost = None
+    decision = model = completion = tenant = key = cost = None
     if isinstance(event, Decision):
-        decision, model, key = event.id, event.model, event.key or None
+        decision, model = event.id, event.model
+        tenant, key = event.tenant or None, event.key or None
     elif isinstance(event, Outcome):
         decision, model = event.decision, event.model
         completion, cost = event.completion, event.cost
     elif isinstance(event, Feedback):
         decision, model, cost = event.decision, event.model, event.cost
     elif isinstance(event, Recall):
-        decision, model = event.decision.id, event.decision.model
+        recalled = event.decision
+        decision, model = recalled.id, recalled.model
+        tenant, key = recalled.tenant or None, recalled.key or None
     elif isinstance(event, WarmStart):
         # In the same transaction as the event, but not in its row: readers of rows would load
         # megabytes.
@@ -162,6 +167,7 @@ def prepare(event: Event) -> Prepared:
             column_text(decision),
             column_text(model),
             column_text(completion),
+            column_text(tenant),
             column_text(key),
             column_number(cost),
             body,
@@ -251,7 +257,7 @@ class EventWriter:
                 continue
             if item.artefact is not None and item.key is not None:
                 artefacts[item.key] = item.artefact
-            columns = (position + len(rows), *item[:7], pack_body(item.body))
+            columns = (position + len(rows), *item[:8], pack_body(item.body))
             checksum = event_checksum(columns)
             link = next_link(link, checksum)
             rows.append((*columns, checksum, link))

@@ -83,7 +83,14 @@ def test_each_message_of_a_batch_succeeds_or_fails_separately(gateway):
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"satisfied": True}, "missing required field `id`"),
+        ({"satisfied": True}, "give either 'id' or 'decision'"),
+        ({"id": "x", "decision": "d", "satisfied": True}, "give either 'id' or 'decision'"),
+        ({"id": None, "satisfied": True}, "give either 'id' or 'decision'"),
+        ({"id": True, "satisfied": True}, "`$.id`"),
+        ({"id": ["x"], "satisfied": True}, "`$.id`"),
+        ({"id": "x" * 20_000, "satisfied": True}, "`$.id`"),
+        ({"id": "x", "satisfied": True, "source": "a\0b"}, "source is 'a\\x00b': give a text"),
+        ({"id": "x", "satisfied": True, "idempotency": "\n"}, "idempotency is '\\n': give a text"),
         ({"id": "x"}, "give either 'satisfied' or 'score'"),
         ({"id": "x", "satisfied": True, "score": 1}, "give either 'satisfied' or 'score'"),
         ({"id": "x", "satisfied": "yes"}, "`$.satisfied`"),

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from floorline.errors import abbreviated
 from floorline.gateway.api.responses import reply
 from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.errors import ApiError
@@ -30,7 +31,7 @@ class CatalogApi:
         names = [f"{ROUTED}auto"]
         names += [f"{ROUTED}{name}" for name in self._slas(caller) if not split_tenant(name)[1]]
         entries = [_entry(name, "floorline") for name in names]
-        entries += [_entry(name, "provider") for name in self.gateway.router.zoo.names]
+        entries += [_entry(name, "provider") for name in self._models(caller)]
         return reply({"object": "list", "data": entries})
 
     async def model(self, request: Request) -> Response:
@@ -38,10 +39,12 @@ class CatalogApi:
         caller = self._caller(request)
         name = request.path_params["model"]
         routed = name.startswith(ROUTED)
-        known = ["auto", *self._slas(caller)] if routed else self.gateway.router.zoo.names
+        known = ["auto", *self._slas(caller)] if routed else self._models(caller)
         if name.removeprefix(ROUTED) not in known or (routed and split_tenant(name)[1]):
             raise ApiError(
-                404, f"there is no model {name!r}: see /v1/models", code="model_not_found"
+                404,
+                f"there is no model {abbreviated(name)}: see /v1/models",
+                code="model_not_found",
             )
         return reply(_entry(name, "floorline" if routed else "provider"))
 
@@ -56,11 +59,17 @@ class CatalogApi:
         caller = self._caller(request)
         name = request.path_params["name"]
         if name not in self._slas(caller):
-            raise ApiError(404, f"there is no SLA {name!r}: see /v1/slas", code="sla_not_found")
+            raise ApiError(
+                404, f"there is no SLA {abbreviated(name)}: see /v1/slas", code="sla_not_found"
+            )
         return reply(self._status(name))
 
     def _caller(self, request: Request) -> Caller:
         return self.gateway.auth.caller(request.headers, "chat")
+
+    def _models(self, caller: Caller) -> list[str]:
+        """Models that a caller may name."""
+        return [name for name in self.gateway.router.zoo.names if caller.may_call(name)]
 
     def _slas(self, caller: Caller) -> list[str]:
         """SLAs that a caller may see: shared ones and their tenant's own; for admins all."""

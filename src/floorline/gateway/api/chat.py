@@ -175,6 +175,7 @@ class _Exchange:
         self.body = body = await answer.body()
         cost = self.gateway.recorder.cost(decision, answer)
         await self.gateway.store.committed(self.position)
+        self.gateway.recorder.note_completion(decision, answer)
         headers = self._headers(decision, answer)
         headers.append((b"content-length", str(len(body)).encode()))
         headers.append((b"x-floorline-cost", f"{cost:.9g}".encode()))
@@ -184,7 +185,11 @@ class _Exchange:
     async def _pass_stream(self, decision: Decision, answer: Answer) -> None:
         await self.gateway.store.committed(self.position)
         await self._start(answer.status, self._headers(decision, answer))
+        recorder = self.gateway.recorder
+        noted = False
         async for chunk in answer.chunks():
+            # Before the client sees the id, so that no older answer gets its feedback.
+            noted = noted or recorder.note_completion(decision, answer)
             await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
         await self.send({"type": "http.response.body", "body": b""})
 

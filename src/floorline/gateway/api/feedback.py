@@ -9,29 +9,39 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from floorline.core.bounds import MAX_COST, MAX_LATENCY, MAX_NAME, MAX_TOKENS, check_name
 from floorline.errors import FloorlineError, InvalidInput
 from floorline.gateway.api.body import decode_body, malformed, read_body
 from floorline.gateway.api.responses import reply
-from floorline.gateway.errors import api_error
+from floorline.gateway.errors import ApiError, api_error
 from floorline.gateway.reported_outcome import check_reported
+from floorline.gateway.upstreams.completions import number_id
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
+    from floorline.gateway.decision_lookup import Logged
     from floorline.gateway.startup import Gateway
 
 _MOST_ITEMS = 1000
-_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+_MAX_ID = 16_384
+"""Most characters of a given id: providers choose ids, and no known one is longer than 1,000."""
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_ID)] | int | float
+_Own = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether one answer satisfied.
 
-    ``id`` is the id of the completion or of the decision. Give ``satisfied`` or a ``score`` from 0
-    to 1. A message with the ``idempotency`` key of an earlier one changes nothing.
+    ``id`` is the id of the completion or of the decision. Providers repeat ids: ``decision``, the
+    value of the header X-Floorline-Decision, is never ambiguous; give one of the two. Give
+    ``satisfied`` or a ``score`` from 0 to 1. A message with the ``idempotency`` key of an earlier
+    one changes nothing.
     """
 
-    id: _Id
+    id: _Id | None = None
+    decision: _Own | None = None
     satisfied: bool | None = None
     score: _Share | None = None
     source: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "user"
@@ -47,7 +57,7 @@ class FeedbackBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FeedbackReceipt(msgspec.Struct, frozen=True):
     """Result of a feedback message; ``changed`` is false if it was known already."""
 
-    id: str
+    id: str | int | float
     decision: str
     model: str
     changed: bool
@@ -57,17 +67,19 @@ class FeedbackReceipt(msgspec.Struct, frozen=True):
 class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a call took that ``/v1/route`` decided on.
 
-    ``cost`` is in the zoo's unit, ``latency`` in seconds. Calls that the gateway made are refused,
-    because it has measured them itself, and so is a cost that no call can have.
+    ``id`` is that of the decision. ``cost`` is in the zoo's unit, ``latency`` in seconds. An
+    ``error`` is cut after 1,000 characters. ``completion`` is the provider's id of the answer.
+    Calls that the gateway made are refused, because it has measured them itself, and so is a cost
+    that no call can have.
     """
 
-    id: _Id
-    cost: Annotated[float, msgspec.Meta(ge=0)]
-    input_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    output_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    latency: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    id: _Own
+    cost: Annotated[float, msgspec.Meta(ge=0, le=MAX_COST)]
+    input_tokens: _Tokens | None = None
+    output_tokens: _Tokens | None = None
+    latency: Annotated[float, msgspec.Meta(ge=0, le=MAX_LATENCY)] | None = None
     error: str | None = None
-    completion: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    completion: _Id | None = None
 
 
 class FeedbackApi:
@@ -85,9 +97,8 @@ class FeedbackApi:
         gateway.readiness.check_log()
         if "feedback" in given:
             batch = decode_body(data, FeedbackBatch)
-            results = [await self._take_or_error(item, caller) for item in batch.feedback]
-            await gateway.store.committed()
-            return reply({"object": "list", "data": results})
+            return await self._take_batch(batch.feedback, caller)
+        gateway.auth.take_feedback(caller)
         receipt = await self._take(given, caller)
         await gateway.store.committed()
         return reply(receipt)
@@ -99,7 +110,7 @@ class FeedbackApi:
         data = await read_body(request.receive, gateway.config.settings.server.max_body)
         item = decode_body(data, OutcomeItem)
         gateway.readiness.check_log()
-        decision = await gateway.decisions.find(item.id, caller)
+        decision = await gateway.decisions.find_exactly(item.id, caller)
         check_reported(decision, item.cost, item.error, gateway.router.zoo)
         changed = gateway.router.outcome(
             decision.id,
@@ -108,7 +119,7 @@ class FeedbackApi:
             output_tokens=item.output_tokens,
             latency=item.latency,
             error=item.error,
-            completion=item.completion,
+            completion=None if item.completion is None else _id_text(item.completion),
             at=time.time(),
         )
         if changed:
@@ -117,28 +128,57 @@ class FeedbackApi:
         receipt = {"id": item.id, "decision": decision.id, "changed": changed}
         return reply({**receipt, "object": "floorline.outcome"})
 
-    async def _take_or_error(self, item: Any, caller: Caller) -> Any:
-        try:
-            return await self._take(item, caller)
-        except FloorlineError as error:
-            return msgspec.json.decode(api_error(error).body())
+    async def _take_batch(self, items: list[Any], caller: Caller) -> Response:
+        """Take messages one by one, until the key has used up its rate."""
+        gateway = self.gateway
+        logged = await gateway.decisions.logged(_named(items), caller)
+        results: list[Any] = []
+        refused: ApiError | None = None
+        for item in items:
+            try:
+                gateway.auth.take_feedback(caller)
+            except ApiError as error:
+                refused = error
+                break
+            try:
+                results.append(await self._take(item, caller, logged))
+            except FloorlineError as error:
+                results.append(msgspec.json.decode(api_error(error).body()))
+        await gateway.store.committed()
+        answer = {"object": "list", "data": results}
+        if refused is None:
+            return reply(answer)
+        taken = f"the first {len(results):,} of {len(items):,} messages were taken; {refused.text}"
+        refused = ApiError(429, taken, code=refused.code, headers=refused.headers)
+        response = reply({**msgspec.json.decode(refused.body()), **answer}, 429)
+        response.headers.update(refused.headers)
+        return response
 
-    async def _take(self, given: Any, caller: Caller) -> FeedbackReceipt:
+    async def _take(
+        self, given: Any, caller: Caller, logged: Logged | None = None
+    ) -> FeedbackReceipt:
         try:
-            return await self._record(given, caller)
+            return await self._record(given, caller, logged)
         except FloorlineError:
             self.gateway.metrics.feedback_refused()
             raise
 
-    async def _record(self, given: Any, caller: Caller) -> FeedbackReceipt:
+    async def _record(self, given: Any, caller: Caller, logged: Logged | None) -> FeedbackReceipt:
         try:
             item = msgspec.convert(given, FeedbackItem)
         except msgspec.ValidationError as error:
             raise malformed(error) from error
+        if (item.id is None) == (item.decision is None):
+            raise InvalidInput("feedback", given, "give either 'id' or 'decision'")
         if (item.satisfied is None) == (item.score is None):
             raise InvalidInput("feedback", given, "give either 'satisfied' or 'score'")
+        check_name("source", item.source)
+        check_name("idempotency", item.idempotency)
         gateway = self.gateway
-        decision = await gateway.decisions.find(item.id, caller)
+        if item.decision is not None:
+            decision = await gateway.decisions.find_exactly(item.decision, caller)
+        else:
+            decision = await gateway.decisions.find(_id_text(item.id), caller, logged)
         changed = gateway.router.feedback(
             decision.id,
             item.satisfied,
@@ -148,4 +188,17 @@ class FeedbackApi:
             at=time.time(),
         )
         gateway.metrics.feedback(item.source, changed)
-        return FeedbackReceipt(item.id, decision.id, decision.model, changed)
+        id = decision.id if item.id is None else item.id
+        return FeedbackReceipt(id, decision.id, decision.model, changed)
+
+
+def _id_text(id: str | int | float | None) -> str:
+    """Text of an id that may be a number, as ids of completions are read."""
+    return id if isinstance(id, str) else number_id(repr(id))
+
+
+def _named(items: list[Any]) -> list[str]:
+    """Ids in a batch that may name completions; malformed ones are left out."""
+    ids = [item.get("id") for item in items if isinstance(item, dict)]
+    texts = [_id_text(id) for id in ids if type(id) in (str, int, float)]
+    return [text for text in texts if len(text) <= _MAX_ID]

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("decision", sa.Text),
         sa.Column("model", sa.Text),
         sa.Column("completion", sa.Text),
+        sa.Column("tenant", sa.Text),
         sa.Column("key", sa.Text),
         sa.Column("cost", sa.Double),
         sa.Column("body", sa.LargeBinary, nullable=False),
@@ -30,7 +31,7 @@ def upgrade() -> None:
     )
     for name, columns in {
         "decision": ["decision"],
-        "completion": ["completion"],
+        "completion": ["completion", "position"],
         "key": ["key", "at"],
     }.items():
         present = sa.text(f"{columns[0]} IS NOT NULL")
@@ -72,7 +73,9 @@ def upgrade() -> None:
         sa.Column("scopes", sa.JSON, nullable=False),
         sa.Column("tenant", sa.Text, nullable=False),
         sa.Column("slas", sa.JSON(none_as_null=True)),
+        sa.Column("models", sa.JSON(none_as_null=True)),
         sa.Column("rate", sa.Double),
+        sa.Column("feedback_rate", sa.Double),
         sa.Column("budget", sa.Double),
         sa.Column("period", sa.Double),
         sa.Column("created", sa.Double, nullable=False),
