@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 PATIENCE = 60.0
 _AT_ONCE = 50_000
 _FINE = frozenset({200, 201})
-_REFUSED = frozenset({400, 401, 403, 404, 405, 410, 413, 422, 429})
+_REFUSED = frozenset({400, 401, 403, 404, 405, 408, 410, 413, 414, 415, 422, 429, 431})
 _NOT_HTTP = b"Invalid HTTP request received."
 
 ZOO_OPERATIONS = frozenset({"POST /v1/zoo/models", "DELETE /v1/zoo/models/{name}"})
@@ -187,8 +187,10 @@ class Malforming:
 
 def write_request(path, given, body, framing):
     """Bytes of a request whose body is framed well or badly."""
-    lines = [b"POST " + path + b" HTTP/1.1", b"Host: x"]
+    lines = [b"POST " + path + b" HTTP/1.1", b"Host: localhost"]
     lines += [name + b": " + value for name, value in given.items()]
+    if b"Content-Type" not in given:
+        lines.append(b"Content-Type: application/json")
     if framing == "chunked":
         lines.append(b"Transfer-Encoding: chunked")
         pieces = [body[at : at + 7] for at in range(0, min(len(body), 700), 7)] + [body[700:]]

@@ -1,4 +1,4 @@
-"""The sections for SLAs and for the server itself: policy, store, HTTP, feedback, telemetry."""
+"""The sections for SLAs and for the server itself: policy, store, feedback, telemetry."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ from floorline.config.types import (
     Number,
     Section,
     Share,
-    Size,
     Text,
-    Whole,
     field,
     rule_error,
 )
@@ -201,24 +199,6 @@ class StoreSettings(Section):
         10_000,
         description="Number of events between two snapshots of the state. A start reads the last "
         "snapshot and the events after it.",
-    )
-
-
-class ServerSettings(Section):
-    """The HTTP server."""
-
-    host: Text = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all addresses.")
-    port: Annotated[Whole, Field(ge=0, le=65535), Fix("give a port from 0 (any) to 65535")] = Field(
-        8080, description="Port to listen on; 0 for any free one."
-    )
-    max_in_flight: Count = Field(
-        1024,
-        description="Largest number of chat requests served at a time; others get 429 and "
-        "Retry-After.",
-    )
-    max_body: Size = field("20MiB", "Largest size of a request's body.")
-    shutdown_grace: Duration = field(
-        "30s", "Time that open requests have to end after a signal to stop."
     )
 
 

@@ -14,13 +14,13 @@ from floorline.config.sections import (
     EncoderName,
     FeedbackSettings,
     PolicySettings,
-    ServerSettings,
     SlaSettings,
     StoreSettings,
     TelemetrySettings,
     history_file,
     relative_to_file,
 )
+from floorline.config.server import ServerSettings
 from floorline.config.types import Count, Fix, Section, Text, Whole, field
 from floorline.sla import SLA
 from floorline.zoo import Zoo

@@ -13,6 +13,7 @@ _FIXED: tuple[tuple[str, ...], ...] = (
     ("store", "url"),
     ("server", "host"),
     ("server", "port"),
+    ("server", "limits"),
     ("encoder",),
     ("seed",),
     ("memory",),

@@ -34,8 +34,12 @@ _TYPES = {
     404: "invalid_request_error",
     405: "invalid_request_error",
     409: "invalid_request_error",
+    408: "invalid_request_error",
     410: "invalid_request_error",
     413: "invalid_request_error",
+    414: "invalid_request_error",
+    415: "invalid_request_error",
+    431: "invalid_request_error",
     429: "rate_limit_error",
 }
 """OpenAI's error types by HTTP status; all others are ``api_error``."""

@@ -82,7 +82,9 @@ def test_all_fields_but_the_model_reach_the_provider_unchanged(start, recorder):
         b'{"seed": 1.50, "model":"floorline/gold","unknown":{"deep":[1e2,"\\u00e9"]},'
         b'"messages":[{"role":"user","content":"h\\u00e9"}],"floorline":{"floor":0.5}}'
     )
-    answer = gateway.http.post("/v1/chat/completions", content=sent)
+    answer = gateway.http.post(
+        "/v1/chat/completions", content=sent, headers={"content-type": "application/json"}
+    )
     assert answer.status_code == 200
     (got,) = recorder.bodies
     raw = msgspec.json.decode(got, type=dict[str, msgspec.Raw])
@@ -307,7 +309,8 @@ def test_a_client_that_leaves_cancels_the_call(start, tmp_path):
             {"model": "floorline/gold", "messages": [{"role": "user", "content": "?"}]}
         )
         writer.write(
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
             f"{body}".encode()
         )
         await writer.drain()

@@ -111,7 +111,9 @@ def test_a_malformed_field_is_400_and_named(fields, problem, gateway):
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b'"x"'])
 def test_a_body_that_is_no_object_is_400(content, gateway):
-    answer = gateway.http.post("/v1/feedback", content=content)
+    answer = gateway.http.post(
+        "/v1/feedback", content=content, headers={"content-type": "application/json"}
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
 
 

@@ -15,7 +15,10 @@ async def say(url, body, *, until, length=None):
     """Send a request, wait until something is so, leave without another word; what came so far."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     length = len(body) if length is None else length
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n"
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+        f"content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
     writer.write(head.encode() + body)
     came = b""
     async with asyncio.timeout(30):

@@ -16,6 +16,7 @@ from floorline.errors import FloorlineError
 from floorline.gateway.api.catalog import CatalogApi
 from floorline.gateway.api.chat import ChatEndpoint
 from floorline.gateway.api.feedback import FeedbackApi
+from floorline.gateway.api.guard import RequestGuard, with_headers
 from floorline.gateway.api.models_admin import ModelsAdminApi
 from floorline.gateway.api.openapi import document
 from floorline.gateway.api.responses import reply
@@ -29,7 +30,7 @@ CHAT = "/v1/chat/completions"
 class App:
     """The ASGI application.
 
-    Chat requests skip Starlette's routing and middleware, which would add to their latency.
+    Every request is checked by the same guard. Chat requests skip Starlette's routing and middleware, which would add to their latency.
 
     Parameters
     ----------
@@ -38,12 +39,19 @@ class App:
     """
 
     def __init__(self, gateway: Gateway) -> None:
+        self._guard = RequestGuard(lambda: gateway.config.settings)
         self._chat = ChatEndpoint(gateway)
         self._others = Starlette(routes=routes(gateway), exception_handlers=_HANDLERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and scope["path"] == CHAT and scope["method"] == "POST":
+        verdict = self._guard.check(scope)
+        if isinstance(verdict, Response):
+            await verdict(scope, receive, send)
+            return
+        if verdict is not None:
+            send = with_headers(send, verdict)
+        if scope["path"] == CHAT and scope["method"] == "POST":
             await self._chat(scope, receive, send)
         else:
             await self._others(scope, receive, send)

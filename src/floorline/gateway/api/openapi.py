@@ -23,10 +23,12 @@ _ERROR: dict[str, Any] = {
 _ERRORS = {
     400: "The request is malformed; the error names the field.",
     401: "No valid API key.",
-    403: "The key lacks the scope.",
+    403: "The key lacks the scope, or the headers Host or Origin are of no allowed host or page.",
     404: "No such model, SLA, decision or completion.",
     410: "The decision is too old for feedback.",
+    408: "The headers or the body took too long.",
     413: "The body is too large.",
+    415: "The Content-Type is not application/json.",
     422: "The provider refuses the request; the error object is the provider's.",
     429: "Too many requests, a spent budget, or a model at its limit; see Retry-After.",
     502: "The provider of every model that was called failed.",
@@ -34,7 +36,7 @@ _ERRORS = {
     504: "The provider of the model that was called last took too long.",
 }
 _KEY = (401, 403, 429)
-_BODY = (400, 413, 503, *_KEY)
+_BODY = (400, 408, 413, 415, 503, *_KEY)
 
 
 @cache

@@ -1,0 +1,210 @@
+"""Checks of every request before its endpoint: ``Host``, ``Origin`` and ``Content-Type``.
+
+A browser sends requests of any web page to any server, and to a server on this machine, too. A page
+cannot do so here: its ``Origin`` is refused unless it is configured (CORS), its forms and other
+requests without a preflight have no ``Content-Type`` of JSON (CSRF), and a name that its owner
+points to this machine is no ``Host`` of it (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from starlette.responses import Response
+from starlette.types import Message, Scope, Send
+
+from floorline.config import Settings
+from floorline.config.addresses import names_loopback
+from floorline.gateway.errors import ApiError
+
+CorsHeaders = list[tuple[bytes, bytes]]
+
+_JSON = b"application/json"
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_UNCHECKED = frozenset({"/healthz"})
+"""Paths that tell nothing, for probes that send any host."""
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", re.IGNORECASE)
+_TOKENS = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,2000}")
+_CACHED = 1024
+"""Hosts whose check is remembered; clients send few, and attackers as many as they like."""
+_SHOWN = 80
+"""Characters of a header that an error repeats."""
+_PREFLIGHT_SECONDS = b"600"
+"""Time for which browsers keep the answer of a preflight: Chromium's own limit is 7,200 s."""
+_EXPOSED = (
+    b"x-floorline-decision, x-floorline-model, x-floorline-cost, x-floorline-expected-cost, "
+    b"x-floorline-expected-quality, retry-after, content-length"
+)
+"""Headers that scripts of allowed pages may read."""
+
+
+class RequestGuard:
+    """Checks where a request comes from and what it says its body is.
+
+    Parameters
+    ----------
+    settings
+        Returns the settings in force; a reload may change them.
+    """
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._current = settings
+        self._settings: Settings | None = None
+        self._hosts: _Hosts | None = None
+        self._origins: frozenset[bytes] = frozenset()
+
+    def check(self, scope: Scope) -> Response | CorsHeaders | None:
+        """Check a request.
+
+        Returns
+        -------
+        Response, list or None
+            The answer, if the request is refused or is a preflight; the headers that the answer
+            must have, if it is of an allowed page; None for all others.
+        """
+        settings = self._current()
+        if settings is not self._settings:
+            self._configure(settings)
+        host = origin = kind = None
+        hosts = 0
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+                hosts += 1
+            elif name == b"content-type":
+                # Of two, the one that is no JSON counts.
+                kind = value if kind is None or kind == _JSON else kind
+            elif name == b"origin":
+                origin = value if origin is None else b"two origins"
+        if self._hosts is not None and scope["path"] not in _UNCHECKED:
+            if hosts != 1 or host is None:
+                text = f"the request has {hosts or 'no'} Host headers: send one"
+                return ApiError(400, text, code="invalid_host").response()
+            if not self._hosts.allows(host):
+                return _wrong_host(host)
+        if origin is not None and origin not in self._origins:
+            return _wrong_origin(origin)
+        if scope["method"] in _WITH_BODY and kind != _JSON and not _is_json(kind):
+            refusal = _wrong_kind(kind)
+            if origin is not None:
+                refusal.raw_headers.extend(_cors(origin))
+            return refusal
+        if origin is None:
+            return None
+        if scope["method"] == "OPTIONS":
+            return _preflight(scope, origin)
+        return _cors(origin)
+
+    def _configure(self, settings: Settings) -> None:
+        server = settings.server
+        behind_keys = settings.auth == "keys" and not names_loopback(server.host.strip("[]"))
+        if behind_keys and not server.allowed_hosts:
+            self._hosts = None
+        else:
+            self._hosts = _Hosts([server.host, *server.allowed_hosts])
+        self._origins = frozenset(origin.encode() for origin in server.cors_origins)
+        self._settings = settings
+
+
+def with_headers(send: Send, headers: CorsHeaders) -> Send:
+    """Return a ``send`` that adds headers to an answer."""
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return adding
+
+
+class _Hosts:
+    """Names that the ``Host`` header may have, with any port."""
+
+    def __init__(self, names: list[str]) -> None:
+        plain = [name.lower().strip("[]") for name in names]
+        self._names = frozenset(name for name in plain if not name.startswith("*."))
+        self._below = tuple(name[1:] for name in plain if name.startswith("*."))
+        self._known: dict[bytes, bool] = {}
+
+    def allows(self, host: bytes) -> bool:
+        known = self._known.get(host)
+        if known is None:
+            if len(self._known) >= _CACHED:
+                self._known.clear()
+            known = self._known[host] = self._check(host.decode("latin-1"))
+        return known
+
+    def _check(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        name = match["name"].lower().strip("[]").removesuffix(".")
+        try:
+            if names_loopback(name):
+                return True
+        except ValueError:
+            return False
+        return name in self._names or name.endswith(self._below or ("\n",))
+
+
+def _is_json(kind: bytes | None) -> bool:
+    return kind is not None and kind.partition(b";")[0].strip().lower() == _JSON
+
+
+def _cors(origin: bytes) -> CorsHeaders:
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", _EXPOSED),
+        (b"vary", b"Origin"),
+    ]
+
+
+def _preflight(scope: Scope, origin: bytes) -> Response:
+    answer = Response(status_code=204)
+    asked = dict(scope["headers"])
+    names = asked.get(b"access-control-request-headers", b"")
+    # Clients of OpenAI's API send headers of their own, so that no list is complete.
+    if not _TOKENS.fullmatch(names):
+        names = b"authorization, content-type"
+    answer.raw_headers = [
+        *_cors(origin),
+        (b"access-control-allow-methods", b"GET, POST, DELETE"),
+        (b"access-control-allow-headers", names),
+        (b"access-control-max-age", _PREFLIGHT_SECONDS),
+    ]
+    if asked.get(b"access-control-request-private-network") == b"true":
+        answer.raw_headers.append((b"access-control-allow-private-network", b"true"))
+    return answer
+
+
+def _wrong_host(host: bytes) -> Response:
+    return ApiError(
+        403,
+        f"the Host header is {_shown(host)}, which is no name of this server: add it to "
+        "server.allowed_hosts in floorline.yaml",
+        code="host_not_allowed",
+    ).response()
+
+
+def _wrong_origin(origin: bytes) -> Response:
+    return ApiError(
+        403,
+        f"requests of web pages of {_shown(origin)} are refused: add the origin to "
+        "server.cors_origins in floorline.yaml",
+        code="origin_not_allowed",
+    ).response()
+
+
+def _wrong_kind(kind: bytes | None) -> Response:
+    given = "no Content-Type" if kind is None else f"the Content-Type {_shown(kind)}"
+    return ApiError(
+        415,
+        f"the request has {given}: send JSON with the header 'Content-Type: application/json'",
+        code="unsupported_media_type",
+    ).response()
+
+
+def _shown(value: bytes) -> str:
+    text = repr(value.decode("latin-1"))
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
