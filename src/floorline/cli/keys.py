@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from floorline.cli.options import DEFAULT_CONFIG, Config, Store, age, store_url
-from floorline.stores.open_store import open_beside
+from floorline.stores.open_store import open_beside, open_read_only
 
 if TYPE_CHECKING:
     from floorline.stores.keys import ApiKey
@@ -56,7 +56,7 @@ def create(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Create a key and print its secret, which cannot be shown again."""
-    with open_beside(store_url(store, config), ready=True) as engine:
+    with open_beside(store_url(store, config), ready=True, create=True) as engine:
         from floorline.stores.keys import KeyStore
 
         key, secret = KeyStore(engine).create(
@@ -80,10 +80,11 @@ def create(
 @app.command("list")
 def list_(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
     """List the keys, without their secrets."""
-    with open_beside(store_url(store, config), ready=True) as engine:
+    with open_read_only(store_url(store, config)) as engine:
         from floorline.stores.keys import KeyStore
 
-        keys = KeyStore(engine).list()
+        known = KeyStore(engine)
+        keys = known.list()
     names = ("name", "scopes", "tenant", "SLAs", "models", "limits", "created", "revoked")
     table = Table(Column("id", no_wrap=True), *names)
     for key in keys:
@@ -104,6 +105,8 @@ def list_(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
             _day(key.revoked),
         )
     Console().print(table)
+    for id in known.damaged:
+        Console(stderr=True).print(f"Key {id} is not accepted: its row is damaged.")
 
 
 @app.command()

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from floorline.cli.options import DEFAULT_CONFIG, TIME, Config, Store, age, moment, store_url
-from floorline.stores.open_store import open_beside
+from floorline.stores.open_store import open_beside, open_read_only
 
 app = typer.Typer(
     help="Upgrade, clean up and export the server's event log.",
@@ -22,7 +22,7 @@ app = typer.Typer(
 @app.command()
 def migrate(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
     """Create the tables, or upgrade them to this version of Floorline. Stop the server first."""
-    with open_beside(store_url(store, config)) as engine:
+    with open_beside(store_url(store, config), create=True) as engine:
         from floorline.stores.lock import writer_lock
         from floorline.stores.schema import HEAD
         from floorline.stores.upgrade import upgrade
@@ -66,7 +66,7 @@ def export(
     """Write the event log to a file. The server may run."""
     low = -math.inf if since is None else moment("since", since)
     high = math.inf if until is None else moment("until", until)
-    with open_beside(store_url(store, config), ready=True) as engine:
+    with open_read_only(store_url(store, config)) as engine:
         from floorline.stores.export import export as write
         from floorline.stores.reading import LogReader
 

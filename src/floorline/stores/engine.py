@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, SQLAlchemyError
 
 from floorline._extras import needs
 from floorline._files import create_private
@@ -158,6 +158,11 @@ def _read_only_sqlite(url: sa.URL, path: Path) -> sa.Engine:
     return sa.create_engine(url, creator=connect)
 
 
+def is_in_use(engine: sa.Engine) -> bool:
+    """Return whether a SQLite store has a write-ahead log, as while a process has it open."""
+    return engine.dialect.name == "sqlite" and wal_of(Path(engine.url.database or "")).exists()
+
+
 def wal_of(path: Path) -> Path:
     """Return the path of the write-ahead log of a SQLite file."""
     return path.with_name(f"{path.name}-wal")
@@ -191,6 +196,8 @@ def store_errors(engine: sa.Engine) -> Iterator[None]:
 
     Raises
     ------
+    InvalidInput
+        If the database cannot hold a value that was given.
     StoreDamaged
         If the database finds its file damaged.
     StoreUnavailable
@@ -198,8 +205,11 @@ def store_errors(engine: sa.Engine) -> Iterator[None]:
     """
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, UnicodeEncodeError) as error:
         store, message = url_without_password(engine.url), database_message(error)
+        if isinstance(error, DataError | UnicodeEncodeError):
+            fix = "give texts and numbers that the database can hold"
+            raise InvalidInput("value for the store", message, fix) from error
         if means_damage(error):
             raise StoreDamaged(store, message) from error
         raise StoreUnavailable(

@@ -149,7 +149,7 @@ def _json(value: Any) -> str:
 
 def _json_lines(rows: Iterator[dict[str, Any]], path: Path) -> int:
     count = 0
-    with writing_whole(path) as stream:
+    with writing_whole(path, private=True) as stream:
         for flat in rows:
             stream.write(msgspec.json.encode(flat) + b"\n")
             count += 1
@@ -172,6 +172,6 @@ def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> int:
         "history": pl.Binary,
     }
     frame = pl.DataFrame(list(rows), schema={name: kinds[name] for name in COLUMNS})
-    with writing_whole(path) as stream:
+    with writing_whole(path, private=True) as stream:
         frame.write_parquet(stream)
     return len(frame)

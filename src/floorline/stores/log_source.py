@@ -27,7 +27,7 @@ from floorline.events import (
     encode_event,
 )
 from floorline.sla import SLA
-from floorline.stores.open_store import open_beside
+from floorline.stores.open_store import open_read_only
 from floorline.zoo import Zoo
 
 _FIX = (
@@ -103,10 +103,10 @@ def reading_log(source: str) -> Iterator[LogDigest]:
     """
     path = Path(source)
     if "://" in source:
-        with open_beside(source, ready=True) as engine:
+        with open_read_only(source) as engine:
             yield LogDigest(_stored(engine))
     elif not path.exists():
-        raise InvalidInput("log", source, _FIX)
+        raise InvalidInput("log", source, f"there is no such file: {_FIX}")
     elif path.suffix == ".jsonl":
         yield LogDigest(_exported(path))
     elif _is_sqlite(path):

@@ -94,6 +94,17 @@ def check(engine: sa.Engine) -> None:
     if engine.dialect.name == "sqlite":
         upgrade(engine)
         return
+    require_current(engine)
+
+
+def require_current(engine: sa.Engine) -> None:
+    """Check that the tables have the version of this Floorline; nothing is changed.
+
+    Raises
+    ------
+    StoreUnavailable
+        If they have another one.
+    """
     found = version(engine)
     if found != HEAD:
         state = "no tables" if found is None else f"tables of version {found!r}"
