@@ -347,6 +347,9 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
                 if whole is not tokens:
                     # A log could not give a float back.
                     msgspec.structs.force_setattr(self, field, whole)
+        if self.estimated is not True and self.estimated is not False:
+            # Nor a number that stands for a bool.
+            msgspec.structs.force_setattr(self, "estimated", bool(self.estimated))
         _check_at(self)
         check_name("Outcome.decision", self.decision)
         check_name("Outcome.model", self.model)
@@ -541,6 +544,8 @@ class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", kw_only=True):
         Kind of the lost event; "" if unknown.
     reason : str
         Why it is lost.
+    decision : str
+        Id of the decision that is lost with it; "" for none.
     at : float
         Time of the lost event in seconds of the router's clock.
     v : int
@@ -549,6 +554,7 @@ class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", kw_only=True):
 
     kind: str
     reason: str
+    decision: str = ""
     at: float = 0.0
     v: int = 1
 
@@ -562,6 +568,8 @@ def _as_array(kind: Any, value: Any) -> Any:
 Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall | WarmStart | Tombstone
 
 _decoder = msgspec.msgpack.Decoder(Event, ext_hook=array_from_ext, dec_hook=_as_array)
+_NOTHING = np.empty(0)
+_shape_decoder = msgspec.msgpack.Decoder(Event, ext_hook=lambda code, data: _NOTHING)
 _set_encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
@@ -574,6 +582,19 @@ def encode_event(event: Event) -> bytes:
     """Encode an event as MessagePack; arrays keep every bit, and equal events give equal bytes."""
     # A set of capabilities has no order of its own, and another one in every process.
     return _set_encoder.encode(event) if isinstance(event, ZooChange) else pack(event)
+
+
+def check_readable(data: bytes) -> None:
+    """Check that the bytes of an event can be read again, arrays aside.
+
+    A value of a wrong type can be encoded although no decoder takes it.
+
+    Raises
+    ------
+    ValueError
+        If they cannot.
+    """
+    _shape_decoder.decode(data)
 
 
 def decode_event(data: bytes) -> Event:

@@ -38,7 +38,9 @@ def test_files_are_private_whatever_the_umask(umask, tmp_path):
         store.close()
         target = tmp_path / "log.jsonl"
         target.touch(0o644)
-        assert main(["store", "export", str(target), "--store", f"sqlite:///{tmp_path}/log.db"]) == 0
+        assert (
+            main(["store", "export", str(target), "--store", f"sqlite:///{tmp_path}/log.db"]) == 0
+        )
     finally:
         os.umask(before)
     names = {"log.db", "log.db-wal", "log.db-shm", "log.db.lock", "log.db.witness"}

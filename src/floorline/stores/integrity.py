@@ -68,9 +68,10 @@ def row_checksum(table: sa.Table, values: Mapping[str, Any]) -> bytes:
     return made.digest()
 
 
-def combined(checksums: Iterable[bytes]) -> bytes:
-    """Return one digest of the checksums of all rows of a table, whatever their order."""
-    return blake2b(b"".join(sorted(checksums)), digest_size=DIGEST_BYTES).digest()
+def combined(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return one digest of parts of all rows of a table, whatever their order."""
+    parts = sorted(_encode(tuple(row)) for row in rows)
+    return blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
 
 
 def column_text(text: str | None) -> str | None:

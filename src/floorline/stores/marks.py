@@ -63,9 +63,11 @@ def seal(connection: sa.Connection, name: str) -> None:
 
 def seal_of(connection: sa.Connection, name: str) -> Mark:
     """Return what the mark of one of the ``SEALED`` tables must be."""
-    found = connection.execute(sa.select(raw(SEALED[name].c.checksum))).all()
-    checksums = [value if isinstance(value, bytes) else b"" for (value,) in found]
-    return Mark(len(checksums), combined(checksums))
+    table = SEALED[name]
+    # Not whole rows, because the history of a warm start can be large.
+    columns = [*map(raw, table.primary_key.columns), raw(table.c.checksum)]
+    rows: Sequence[Any] = connection.execute(sa.select(*columns)).all()
+    return Mark(len(rows), combined(rows))
 
 
 def read(connection: sa.Connection) -> dict[str, Mark]:

@@ -166,14 +166,9 @@ class LogReader:
 
     def lost(self, ids: Sequence[str]) -> set[str]:
         """Return which of these decisions the log has a tombstone for."""
-        names = {column_text(id): id for id in ids}
-        found = set()
-        for part in _parts([name for name in names if name is not None]):
-            query = sa.select(events.c.decision).where(
-                events.c.decision.in_(part), events.c.kind == "tombstone"
-            )
-            found |= {names[row.decision] for row in self._rows(query)}
-        return found
+        tombstones = self._rows(_all_columns().where(events.c.kind == "tombstone"))
+        lost = {getattr(self._event(row), "decision", "") for row in tombstones}
+        return lost.intersection(ids)
 
     def feedback_of(self, decision: str) -> tuple[dict[str, float], list[str]]:
         """Return the latest score of each model, and the keys of the feedback messages.
@@ -243,7 +238,9 @@ class LogReader:
         """Return the real costs of all decisions made with an API key since a Unix time."""
         decisions = (
             sa.select(events.c.decision)
-            .where(events.c.key == key, events.c.at >= since, events.c.kind == "decision")
+            .where(
+                events.c.key == column_text(key), events.c.at >= since, events.c.kind == "decision"
+            )
             .scalar_subquery()
         )
         # The first outcome of a call counts, as in the router.
@@ -365,7 +362,9 @@ class LogReader:
 
     def _artefact(self, digest: str) -> bytes:
         """Return the history of a warm start."""
-        query = _documents().where(documents.c.kind == ARTEFACT, documents.c.name == digest)
+        query = _documents().where(
+            documents.c.kind == ARTEFACT, documents.c.name == column_text(digest)
+        )
         rows = self._rows(query)
         if not rows:
             raise self.damaged(f"the history {digest[:12]}… of a warm start is missing")

@@ -21,6 +21,8 @@ from floorline.events import (
     Recall,
     Tombstone,
     WarmStart,
+    check_readable,
+    decode_event,
     encode_event,
 )
 from floorline.stores import marks
@@ -160,6 +162,8 @@ def prepare(event: Event) -> Prepared:
     kind = str(event.__struct_config__.tag)
     try:
         body = encode_event(event)
+        # Else an event that was accepted could stop the next start.
+        check_readable(body)
         at = column_number(event.at) or 0.0
         made = Prepared(
             kind,
@@ -175,18 +179,14 @@ def prepare(event: Event) -> Prepared:
             history,
         )
     except (ValueError, TypeError, OverflowError, RecursionError, NotImplementedError) as error:
-        fix = f"give values that can be stored ({error})"
-        raise InvalidInput(f"event {kind!r}", _shown(event), fix) from error
+        fix = "give values that can be stored"
+        raise InvalidInput(f"event {kind!r}", str(error)[:_MAX_REASON], fix) from error
     if not math.isfinite(at):
         raise InvalidInput(f"{kind}.at", at, "give a finite number of seconds")
     size = max(len(body), len(history or b""))
     if size > MAX_EVENT_BYTES:
         raise InvalidInput(f"event {kind!r}", f"{size} bytes", f"give at most {MAX_EVENT_BYTES}")
     return made
-
-
-def _shown(event: Event) -> str:
-    return ascii(event)[:_MAX_REASON]
 
 
 class EventWriter:
@@ -313,12 +313,17 @@ class EventWriter:
         """
         if isinstance(item, Prompt):
             return None
-        if item.kind == _TOMBSTONE and item.decision is None:
+        if item.kind == _TOMBSTONE:
             raise FloorlineError(f"the database refuses every event: {why}")
-        known = item.decision if item.kind in ("decision", "recall") else None
-        reason = why.encode("ascii", "replace").decode()[:_MAX_REASON]
-        lost = prepare(Tombstone(kind=item.kind, reason=reason, at=item.at))
-        return lost._replace(decision=known, sync=item.sync)
+        event = decode_event(item.body)
+        made = event.decision if isinstance(event, Recall) else event
+        lost = Tombstone(
+            kind=item.kind,
+            reason=why.encode("ascii", "replace").decode()[:_MAX_REASON],
+            decision=made.id if isinstance(made, Decision) else "",
+            at=item.at,
+        )
+        return prepare(lost)._replace(sync=item.sync)
 
     def close(self) -> None:
         """Close the connection and the witness, and release the writer's lock."""
