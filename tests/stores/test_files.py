@@ -103,8 +103,6 @@ READING = [
     ["whatif", "--log", "PATH", "--policy", "cheapest"],
     ["store", "export", "out.jsonl", "--store", "URL"],
     ["store", "vacuum", "--older-than", "1d", "--store", "URL"],
-    ["store", "verify", "--store", "URL"],
-    ["store", "repair", "--store", "URL"],
     ["keys", "list", "--store", "URL"],
     ["keys", "revoke", "1234", "--store", "URL"],
 ]

@@ -96,8 +96,7 @@ def test_odd_ids_are_found_by_the_whole_text(text, store):
     store.append(decision(text[:-1] + "!"))
     store.flush()
     assert store.decision(text).id == text
-    assert store.decision_of(text) == text
-    assert store.decision_of(text[:-1] + "!") is None
+    assert store.decisions_of([text, text[:-1] + "!"], "", None, 5) == {text: [text]}
     assert store.feedback_of(text) == ({"small": 0.5}, [])
     found = store.events_of(store.labelled(0))
     assert [type(event).__name__ for event in found] == ["Decision", "Outcome", "Feedback"]
@@ -106,7 +105,7 @@ def test_odd_ids_are_found_by_the_whole_text(text, store):
 @pytest.mark.parametrize("text", BAD_TEXTS)
 def test_odd_ids_are_looked_for_without_an_error(text, store):
     assert store.decision(text) is None
-    assert store.decision_of(text) is None
+    assert store.decisions_of([text], text, text, 5) == {}
     assert store.feedback_of(text) == ({}, [])
     assert store.prompt(text) is None
     assert store.spend(text) == 0.0
@@ -274,9 +273,10 @@ def test_a_database_with_another_encoding_holds_every_text(postgres, tmp_path):
         upgrade(engine)
         engine.dispose()
         store = open_store(url)
+        store.append(decision("日本"))
         store.append(Outcome(decision="日本", model="Ω", cost=1.0, completion="🦜"))
         store.flush(timeout=20)
-        assert store.decision_of("🦜") == "日本"
+        assert store.decisions_of(["🦜"], "", None, 5) == {"🦜": ["日本"]}
         assert store.refused == 0
         store.close()
     finally:
