@@ -6,16 +6,34 @@ The text of an exception is one line that names the field, the value and the fix
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from numbers import Real
 from typing import Any
 
 _MAX_SHOWN = 80
 """Most characters of a value that a message shows."""
+_MAX_READ = 512
+"""Characters of a value in which credentials are looked for; the time grows with their square."""
+_CREDENTIALS = re.compile(r"""(?<=//)\S+@|[^\s/@'":]+:\S+@""")
+"""What stands before the host in an address; a password may have every character but spaces."""
+_AFTER_PATH = re.compile(r"""(//[^\s'"?#]*[?#])[^\s'"]+""")
+"""Query and fragment of an address, in which some services take a key."""
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with the credentials, queries and fragments of addresses masked.
+
+    Examples
+    --------
+    >>> without_credentials("https://me:secret@host/v1"), without_credentials("http://a/v1?key=k")
+    ('https://***@host/v1', 'http://a/v1?***')
+    """
+    return _AFTER_PATH.sub(r"\1***", _CREDENTIALS.sub("***@", text))
 
 
 def abbreviated(value: Any) -> str:
-    """Show a value in a message: its ``repr``, cut to 80 characters.
+    """Show a value in a message: its ``repr``, cut to 80 characters, without credentials.
 
     The time and the memory that it takes do not grow with a text or a number of any size.
 
@@ -25,7 +43,7 @@ def abbreviated(value: Any) -> str:
     ("'gold'", 'xxxxxx...', 'a number of')
     """
     if isinstance(value, str | bytes | bytearray):
-        shown = repr(value[: _MAX_SHOWN + 1])
+        shown = repr(value[:_MAX_READ])
     elif isinstance(value, int) and value.bit_length() > _MAX_SHOWN * 8:
         # Python refuses to write numbers of thousands of digits.
         shown = f"a number of {value.bit_length():,} bits"
@@ -36,6 +54,8 @@ def abbreviated(value: Any) -> str:
             shown = repr(value)
         except (ValueError, RecursionError):
             shown = f"a {type(value).__name__}"
+    # Before the cut, which could leave the password and take the sign after it.
+    shown = without_credentials(shown[:_MAX_READ])
     return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."
 
 

@@ -2,6 +2,9 @@
 
 import pytest
 
+from floorline.config import load_text
+from floorline.errors import ConfigError
+
 KEY = "sk-very-secret-0123456789"
 FILE = """
 models:
@@ -93,3 +96,42 @@ def test_no_message_shows_a_secret(problems):
     assert len(lines) >= 6
     assert KEY not in "\n".join(lines)
     assert any("models[0].input_price is '${KEY}': give a price" in line for line in lines)
+
+
+SECRET = "hunter2-secret"
+SLAS = "slas: [{{name: gold, floor: 0.9}}]\n"
+MODEL = "models: [{{name: small, endpoint: 'http://127.0.0.1:1/v1', {}}}]\n" + SLAS
+ENDPOINT = "models: [{{name: small, endpoint: '{}'}}]\n" + SLAS
+REST = MODEL.format("retries: 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ENDPOINT.format(f"https://me:{SECRET}@host/v1"),
+        ENDPOINT.format(f"https://{SECRET}@host/v1"),
+        ENDPOINT.format(f"https://me:a/b@{SECRET}@host/v1"),
+        ENDPOINT.format(f"https://host/v1/models?key={SECRET}"),
+        ENDPOINT.format(f"https://host/v1#{SECRET}"),
+        ENDPOINT.format(f"me:{SECRET}@host/v1"),
+        MODEL.format(f"api_key: [{SECRET}]"),
+        MODEL.format(f"api_key: {{a: {SECRET}}}"),
+        MODEL.format(f'api_key: "{SECRET}\\n"'),
+        MODEL.format(f"api_key_env: {SECRET}"),
+        MODEL.format(f"api_key_file: {SECRET}"),
+        MODEL.format(f"headers: 'Authorization: {SECRET}'"),
+        MODEL.format(f"headers: ['Authorization: {SECRET}']"),
+        MODEL.format(f"headers: {{'Authorization: {SECRET}': x}}"),
+        MODEL.format(f"headers: {{A: [{SECRET}]}}"),
+        f"{REST}store: {{url: 'postgres//me:{SECRET}@host/db'}}",
+        f"{REST}store: {{url: ['postgresql://me:{SECRET}@host/db']}}",
+        f"{REST}store: 'postgresql://me:{SECRET}@host/db'",
+        f"{REST}telemetry: {{otlp_endpoint: 'https://me:{SECRET}@host:4318'}}",
+        f"models: [{{name: a, api_key: '{SECRET}",
+        f"api_key: {SECRET}: b",
+    ],
+)
+def test_no_message_shows_a_secret_in_the_wrong_place(text):
+    with pytest.raises(ConfigError) as caught:
+        load_text(text)
+    assert SECRET not in str(caught.value)

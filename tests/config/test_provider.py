@@ -2,6 +2,8 @@
 
 import pytest
 
+from floorline.errors import without_credentials
+
 BASE_URL_FIX = "give the base URL, such as https://api.openai.com/v1, without /chat/completions"
 HEADERS_FIX = "give header names without spaces, and texts on one line as their values"
 
@@ -50,7 +52,8 @@ def wrong_field(problems):
     ],
 )
 def test_an_endpoint_is_a_base_url(wrong_field, url):
-    assert wrong_field(f"endpoint: '{url}'") == f"endpoint is '{url}': {BASE_URL_FIX}"
+    shown = without_credentials(url)
+    assert wrong_field(f"endpoint: '{url}'") == f"endpoint is '{shown}': {BASE_URL_FIX}"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_an_endpoint_keeps_its_path_and_query(read, written, endpoint):
         ("kind: grpc", "kind is 'grpc': choose 'openai' or 'litellm'"),
         (
             "headers: {'a b': c}",
-            f"headers.a b is not valid (its value is not shown): {HEADERS_FIX}",
+            f"headers has an entry whose name is not valid (not shown): {HEADERS_FIX}",
         ),
         (
             "headers: {Content-Length: '1'}",
@@ -161,8 +164,8 @@ def test_a_key_is_found_and_never_shown(read, tmp_path, how):
         ),
         (
             "api_key_file: none.txt",
-            "models[0].api_key_file is 'none.txt': give a file that can be read (No such file or "
-            "directory)",
+            "models[0].api_key_file is not valid (its value is not shown): give a file that can "
+            "be read (No such file or directory)",
         ),
         (
             "api_key_file: two.txt",

@@ -38,7 +38,7 @@ def answer(body, status=200):
     found = Findings()
     if status == 200:
         found.add(read_completion(body))
-    made = Answer("small", status, {}, "application/json", body, found)
+    made = Answer("small", status, {}, body, found)
     made.first_byte_s, made.total_s, made.attempts = 0.25, 0.5, 3
     return made
 

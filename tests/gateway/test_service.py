@@ -143,7 +143,7 @@ def call(parts, planned, chat=None):
 
 
 def test_a_call_has_the_clients_fields_and_the_providers_name_of_the_model(parts):
-    answer = Answer("large", 200, {}, "application/json", b"{}", Findings())
+    answer = Answer("large", 200, {}, b"{}", Findings())
     _, (returned, span) = call(parts, answer)
     assert returned is answer
     assert span.headers == {"traceparent": "00-1"}

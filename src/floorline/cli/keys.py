@@ -26,7 +26,9 @@ def create(
     name: Annotated[str, typer.Argument(help="Name that 'floorline keys list' shows.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="Scope: chat, feedback or admin; repeatable. [default: chat, feedback]"),
+        typer.Option(
+            help="Scope: chat, feedback, metrics or admin; repeatable. [default: chat, feedback]"
+        ),
     ] = None,
     tenant: Annotated[str, typer.Option(help="Tenant that the key's requests belong to.")] = "",
     sla: Annotated[

@@ -78,9 +78,10 @@ def certificate(
     Prints one line. Exit code 0 if the floor is kept, 1 if it is broken, at risk or unknown, 2 if
     the command or the log has an error.
     """
+    from floorline.errors import without_credentials
     from floorline.report.certificate_page import verdict_line, write_report
     from floorline.report.certificate_report import make_report, promised, read_promise
-    from floorline.stores.log_source import reading_log, without_password
+    from floorline.stores.log_source import reading_log
 
     known = _known(config)
     with reading_log(log) as events:
@@ -89,7 +90,7 @@ def certificate(
         promise,
         promised(promise, known, floor, confidence),
         events,
-        name=without_password(log),
+        name=without_credentials(log),
         method=method,
         rate=rate,
         signed_by=signed_by,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from floorline import errors
 from floorline.errors import ConfigError
 
 # libyaml's parser is ten times as fast; some builds of PyYAML lack it.
@@ -18,8 +19,6 @@ _TYPED = {_TAG + name for name in ("null", "bool", "int", "float")}
 _TEXTS = {_TAG + name for name in ("str", "timestamp", "value", "merge")}
 _MAX_VALUES = 100_000
 """Number of values in a file, to bound what anchors can multiply."""
-_MAX_QUOTE = 80
-"""Characters of a value that a message repeats."""
 
 _REFERENCE = re.compile(r"\$\$|\$\{(?P<body>[^{}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -201,8 +200,7 @@ def quoted(value: object) -> str:
     """Write a value as it is in the file, cut to a readable length."""
     if value is None:
         return "empty"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= _MAX_QUOTE else text[: _MAX_QUOTE - 3] + "..."
+    return str(value).lower() if isinstance(value, bool) else errors.abbreviated(value)
 
 
 def interpolate(text: str, environ: Mapping[str, str]) -> str:

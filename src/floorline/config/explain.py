@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from floorline.config.document import Location, Problem, quoted
 from floorline.config.provider import KEY_FIELDS
-from floorline.config.types import Fix, Section
+from floorline.config.types import NOT_SHOWN, Fix, Section
 from floorline.errors import InvalidInput
 
 _MAX_PROBLEMS = 50
@@ -67,10 +67,22 @@ def _problem(
     fix = fixes[-1] if fixes else _general_fix(error)
     if error["type"] == "missing":
         return Problem(location, "is missing", fix)
-    if SecretStr in types and location not in templates:
-        return Problem(location, "is not valid (its value is not shown)", fix)
+    if "[key]" in error["loc"] and _holds_secrets(types):
+        # The name can be a whole header, with its value.
+        return Problem(location[:-1], "has an entry whose name is not valid (not shown)", fix)
+    if _holds_secrets(types) and location not in templates:
+        return Problem(location, NOT_SHOWN, fix)
     value = templates.get(location, error["input"])
+    if any(_is_section(kind) for kind in types) and isinstance(value, str):
+        # Such as 'store: URL', whose password is in no field that is known to be secret.
+        return Problem(location, "is a text (not shown)", fix)
     return Problem(location, f"is {_brief(value)}", fix)
+
+
+def _holds_secrets(types: list[Any]) -> bool:
+    """Whether a field is secret, or a list or mapping of secrets."""
+    inner = [part for kind in types if get_origin(kind) for part in get_args(kind)]
+    return SecretStr in types or any(SecretStr in flat(part) for part in inner)
 
 
 def _brief(value: Any) -> str:

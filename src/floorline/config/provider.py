@@ -21,6 +21,7 @@ from pydantic import (
 from floorline.config.addresses import read_origin
 from floorline.config.document import quoted
 from floorline.config.types import (
+    NOT_SHOWN,
     Count,
     Duration,
     Fix,
@@ -38,6 +39,7 @@ KEY_FIELDS = ("api_key", "api_key_env", "api_key_file")
 
 _MAX_URL = 2048
 """Characters of an endpoint; it is part of every change of the zoo in the log."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset(
     {
@@ -111,6 +113,9 @@ def _one_line(value: SecretStr) -> SecretStr:
 
 
 def _set_variable(name: str, info: ValidationInfo) -> str:
+    if not _VARIABLE.fullmatch(name):
+        # Often the key itself.
+        raise rule_error(NOT_SHOWN, "give the name of an environment variable")
     value = LoadContext.of(info).environ.get(name, "").strip()
     if not value:
         raise rule_error(f"is {quoted(name)}", f"set the environment variable {name}")
@@ -131,8 +136,9 @@ def _key_file(written: str, info: ValidationInfo) -> str:
     try:
         _key_in(LoadContext.of(info).folder / written)
     except OSError as error:
+        # The text may be the key itself.
         fix = f"give a file that can be read ({error.strerror})"
-        raise rule_error(f"is {quoted(written)}", fix) from None
+        raise rule_error(NOT_SHOWN, fix) from None
     except ValueError:
         raise rule_error(
             f"is {quoted(written)}", "give a text file in ASCII that holds one key only"

@@ -107,6 +107,11 @@ class ServerSettings(Section):
         "Retry-After.",
     )
     max_body: Size = field("20MiB", "Largest size of a request's body.")
+    public_metrics: bool = Field(
+        False,
+        description="Show /metrics, and the details of /readyz, without a key; for a network that "
+        "only operators reach.",
+    )
     shutdown_grace: Duration = field(
         "30s", "Time that open requests have to end after a signal to stop."
     )

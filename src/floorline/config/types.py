@@ -32,6 +32,10 @@ class Kind(NamedTuple):
     word: str
 
 
+NOT_SHOWN = "is not valid (its value is not shown)"
+"""What is wrong with a value that is secret, or often a secret by mistake."""
+
+
 def rule_error(wrong: str, fix: str, *fields: str) -> PydanticCustomError:
     """Make the error of a rule with its own words.
 

@@ -35,7 +35,7 @@ class Caller(NamedTuple):
 
     key: str = ""
     tenant: str = ""
-    scopes: frozenset[str] = frozenset({"chat", "feedback"})
+    scopes: frozenset[str] = frozenset({"chat", "feedback", "metrics"})
     slas: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
 
@@ -208,7 +208,8 @@ class Auth:
         headers
             Headers of the request, names in lower case.
         scope
-            Scope of the endpoint: chat, feedback or admin.
+            Scope of the endpoint: chat, feedback, metrics or admin. A key for admin may read the
+            metrics, too.
 
         Raises
         ------
@@ -227,7 +228,8 @@ class Auth:
                 )
             return Caller()
         account = self._account(headers)
-        if scope not in account.caller.scopes:
+        scopes = account.caller.scopes
+        if scope not in scopes and not (scope == "metrics" and "admin" in scopes):
             raise ApiError(
                 403,
                 f"this API key lacks the scope {scope!r}: use a key that has it",

@@ -117,7 +117,7 @@ def api_error(error: FloorlineError) -> ApiError:
     if isinstance(error, UpstreamError):
         return ApiError(
             upstream_status(error),
-            str(error),
+            error.for_client,
             code=f"upstream_{error.kind}",
             retry_after=error.retry_after,
         )

@@ -12,6 +12,7 @@ import aiohttp
 
 from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
 from floorline.gateway.upstreams.http_client import endpoint_url, open_session, request_headers
+from floorline.gateway.upstreams.redaction import Redactor
 
 _MAX_BYTES = 4 * 2**20
 """Bytes that are read of a list of models."""
@@ -84,7 +85,8 @@ class _Pinger:
         self.name = name
         self.settings = settings
         self.timeout = timeout
-        self.endpoint = settings.endpoint or ""
+        # The query can hold a key.
+        self.endpoint = (settings.endpoint or "").partition("?")[0]
 
     async def list_models(self) -> Ping:
         """Request the provider's list of models."""
@@ -134,7 +136,7 @@ class _Pinger:
         except TimeoutError:
             problem = f"the provider does not answer a call within {self.timeout:g} s"
         except UpstreamError as error:
-            problem = str(error)
+            problem = error.for_client
         seconds = time.perf_counter() - began
         reachable = True if problem is None else found.reachable
         return found._replace(reachable=reachable, seconds=seconds, problem=problem, note="called")
@@ -167,10 +169,8 @@ class _Pinger:
             text = str(answer["error"]["message"])
         except (ValueError, TypeError, KeyError, RecursionError):
             text = body.decode(errors="replace") or "no reason given"
-        for secret in self.settings.secrets():
-            # Some providers repeat a key that they refuse.
-            text = text.replace(secret, "***")
-        text = " ".join(text.split())
+        # Some providers repeat a key that they refuse.
+        text = " ".join(Redactor(self.settings.secrets()).text(text).split())
         return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
 
 

@@ -9,6 +9,8 @@ from floorline.gateway.upstreams import Upstreams
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
+_SEE_LOG = "see the log of the gateway, or send a key with the scope metrics"
+
 
 class Readiness:
     """Reads the state of the other parts for ``/readyz``.
@@ -42,28 +44,36 @@ class Readiness:
         """Report that the gateway is stopping, so that load balancers send no more requests."""
         self._stopping = True
 
-    def errors(self) -> list[str]:
-        """Return why the gateway must get no requests now; empty if it can serve."""
+    def errors(self, *, details: bool = True) -> list[str]:
+        """Return why the gateway must get no requests now; empty if it can serve.
+
+        Without ``details`` the database's own words are left out, which name its host.
+        """
         errors = []
         if self._stopping:
             errors.append("the gateway is stopping")
         if self._store.failure is not None:
-            errors.append(f"the event log cannot be written: {self._store.failure}")
+            reason = self._store.failure if details else _SEE_LOG
+            errors.append(f"the event log cannot be written: {reason}")
         if len(self._upstreams.blocked()) == len(self._router.zoo):
             errors.append(
                 "no model can be called: each has an open circuit breaker or a full queue"
             )
         return errors
 
-    def warnings(self) -> list[str]:
-        """Return what an operator should correct although requests are served."""
+    def warnings(self, *, details: bool = True) -> list[str]:
+        """Return what an operator should correct although requests are served.
+
+        Without ``details`` the values of the configuration file are left out.
+        """
         warnings = [
             f"model {name!r} cannot be called: its circuit breaker is open or its queue is full"
             for name in self._upstreams.blocked()
         ]
         warnings += self._store.warnings()
         if self._reloader is not None and self._reloader.error is not None:
-            warnings.append(f"the configuration file is not in force: {self._reloader.error}")
+            reason = self._reloader.error if details else _SEE_LOG
+            warnings.append(f"the configuration file is not in force: {reason}")
         if self._reloader is not None and self._reloader.restart:
             fields = ", ".join(self._reloader.restart)
             warnings.append(f"changed fields take effect at the next restart: {fields}")

@@ -57,8 +57,9 @@ def open_engine(url: str, *, read_only: bool = False, create: bool = True) -> sa
     """
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
-        raise InvalidInput("store.url", url, _FORMS) from None
+    except (ArgumentError, ValueError):
+        # Where a password begins and ends in such a text is not known.
+        raise InvalidInput("store.url", "no URL of a database (not shown)", _FORMS) from None
     kind = parsed.get_backend_name()
     if kind == "sqlite":
         return _sqlite(_with_real_path(parsed), read_only=read_only, create=create)
@@ -169,8 +170,8 @@ def wal_of(path: Path) -> Path:
 
 
 def url_without_password(url: sa.URL) -> str:
-    """Return the text of a URL with its password replaced by asterisks."""
-    return url.render_as_string(hide_password=True)
+    """Return the text of a URL without its query and with its password replaced by asterisks."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def database_message(error: BaseException) -> str:

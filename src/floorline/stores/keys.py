@@ -23,7 +23,7 @@ from floorline.stores.schema import api_keys
 
 log = logging.getLogger("floorline.stores")
 
-SCOPES = ("chat", "feedback", "admin")
+SCOPES = ("chat", "feedback", "metrics", "admin")
 """Kinds of requests that a key can allow."""
 _PREFIX = "fl"
 """First part of every secret; secret scanners can recognise it."""

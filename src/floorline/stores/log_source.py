@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,17 +118,6 @@ def reading_log(source: str) -> Iterator[LogDigest]:
 def _is_sqlite(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(6) == b"SQLite"
-
-
-def without_password(source: str) -> str:
-    """Return the source of a log with its password replaced by asterisks.
-
-    Examples
-    --------
-    >>> without_password("postgresql://floorline:secret@db/log")
-    'postgresql://floorline:***@db/log'
-    """
-    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", source)
 
 
 def _stored(engine: Any) -> Iterator[tuple[int, Event]]:

@@ -17,6 +17,7 @@ from floorline.gateway.api.catalog import CatalogApi
 from floorline.gateway.api.chat import ChatEndpoint
 from floorline.gateway.api.feedback import FeedbackApi
 from floorline.gateway.api.guard import RequestGuard, with_headers
+from floorline.gateway.api.health import HealthApi
 from floorline.gateway.api.models_admin import ModelsAdminApi
 from floorline.gateway.api.openapi import document
 from floorline.gateway.api.responses import reply
@@ -60,24 +61,11 @@ class App:
 def routes(gateway: Gateway) -> list[Route]:
     """Return all routes of the gateway, as ``openapi.document`` describes them."""
     feedback, catalog = FeedbackApi(gateway), CatalogApi(gateway)
-    decisions, models = RouteApi(gateway), ModelsAdminApi(gateway)
+    decisions, models, health = RouteApi(gateway), ModelsAdminApi(gateway), HealthApi(gateway)
 
     async def chat(request: Request) -> Response:
         # ``App`` answers POST itself; this route makes other methods a 405.
         raise NotImplementedError
-
-    async def healthz(request: Request) -> Response:
-        return reply({"status": "ok"})
-
-    async def readyz(request: Request) -> Response:
-        errors = gateway.readiness.errors()
-        status = "not ready" if errors else "ready"
-        body = {"status": status, "errors": errors, "warnings": gateway.readiness.warnings()}
-        return reply(body, 503 if errors else 200)
-
-    async def metrics(request: Request) -> Response:
-        text, kind = gateway.metrics.render(request.headers.get("accept", ""))
-        return Response(text, media_type=kind)
 
     async def openapi(request: Request) -> Response:
         return reply(document())
@@ -93,9 +81,9 @@ def routes(gateway: Gateway) -> list[Route]:
         Route("/v1/slas/{name}", catalog.sla, methods=["GET"]),
         Route("/v1/zoo/models", models.add, methods=["POST"]),
         Route("/v1/zoo/models/{name:path}", models.remove, methods=["DELETE"]),
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/readyz", readyz, methods=["GET"]),
-        Route("/metrics", metrics, methods=["GET"]),
+        Route("/healthz", health.healthz, methods=["GET"]),
+        Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/metrics", health.metrics, methods=["GET"]),
         Route("/openapi.json", openapi, methods=["GET"]),
     ]
 

@@ -212,6 +212,7 @@ class _Exchange:
         if decision.policy != DIRECT:
             quality = f"{decision.expected_quality:.4f}".encode()
             headers.append((b"x-floorline-expected-quality", quality))
+        headers += answer.headers()
         return headers
 
 

@@ -180,7 +180,7 @@ def _paths() -> dict[str, Any]:
         },
         "/healthz": {"get": _operation("Return that the process runs", done)},
         "/readyz": {"get": readyz},
-        "/metrics": {"get": _plain("Return metrics in Prometheus' text format")},
+        "/metrics": {"get": _plain("Return metrics in Prometheus' text format", _KEY)},
         "/openapi.json": {"get": _operation("Return this document", done)},
     }
 
@@ -208,9 +208,10 @@ def _operation(
     return operation
 
 
-def _plain(summary: str) -> dict[str, Any]:
-    answer = {"description": "Success.", "content": {"text/plain": {"schema": _text()}}}
-    return {"summary": summary, "security": [], "responses": {"200": answer}}
+def _plain(summary: str, errors: tuple[int, ...]) -> dict[str, Any]:
+    operation = _operation(summary, {}, errors)
+    operation["responses"]["200"]["content"] = {"text/plain": {"schema": _text()}}
+    return operation
 
 
 def _ref(name: str) -> dict[str, str]:

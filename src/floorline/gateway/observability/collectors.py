@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from floorline._version import __version__
+from floorline.errors import InvalidInput
 from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
@@ -197,7 +198,11 @@ def sla_metrics(router: Router) -> list[Metric]:
     about = "Verdict on the SLA's floor: 1 for the current verdict, else 0."
     verdicts = StateSetMetricFamily("floorline_sla_verdict", about, labels=labels)
     for name in list(router.slas)[:_MAX_SLAS]:
-        status = router.status(name)
+        try:
+            status = router.status(name)
+        except InvalidInput:
+            # Scrapes run in a thread of their own; the SLA was removed meanwhile.
+            continue
         sla_and_tenant = split_tenant(name)
         levels = {
             "floor": status.floor,

@@ -10,6 +10,7 @@ from typing import Any, Self
 from floorline.gateway.upstreams.client import Reply
 from floorline.gateway.upstreams.completions import Findings
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader
 from floorline.gateway.upstreams.usage import Usage
@@ -18,6 +19,11 @@ _SECONDS_AFTER_DONE = 1.0
 """Time that a stream may stay open after ``[DONE]`` before its connection is closed."""
 
 _DONE = b"data: [DONE]\n\n"
+_PASSED_HEADERS = (("X-Request-Id", b"x-request-id"),)
+"""Headers that clients get: the name that a provider's support asks for. All others stay here, such
+as cookies, limits of the gateway's account and the type of a page."""
+_MAX_HEADER = 128
+"""Characters of the longest header value that is passed on."""
 
 OnEnd = Callable[[bool | None], None]
 """Called once at the end of a stream.
@@ -37,7 +43,7 @@ class Answer:
     ----------
     model
         The zoo's name of the model.
-    status, headers, content_type
+    status, headers
         As the provider sent them.
     body
         The whole body; for a stream its first bytes.
@@ -51,13 +57,14 @@ class Answer:
     first_byte_s, total_s
         Seconds from the call to the first and to the last byte of the body so far, with failed
         attempts and the waits between them.
-    streamed
-        Whether it is a stream.
+    streamed, content_type
+        Whether it is a stream; the type of its body, which does not depend on the provider.
     own_id
         Id that the client gets in place of the provider's; "" if it gets the provider's.
     """
 
     streamed = False
+    content_type = "application/json"
     own_id = ""
 
     def __init__(
@@ -65,18 +72,25 @@ class Answer:
         model: str,
         status: int,
         headers: Mapping[str, str],
-        content_type: str,
         body: bytes,
         found: Findings,
     ) -> None:
         self.model = model
         self.status = status
-        self.headers = headers
-        self.content_type = content_type
+        self._headers = headers
         self.attempts = 1
         self.first_byte_s = self.total_s = 0.0
         self._body = body
         self._found = found
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the provider's headers that the client gets: few, short and in ASCII."""
+        found = []
+        for name, encoded in _PASSED_HEADERS:
+            value = self._headers.get(name)
+            if value and len(value) <= _MAX_HEADER and value.isascii() and value.isprintable():
+                found.append((encoded, value.encode()))
+        return found
 
     @property
     def completion_id(self) -> str | None:
@@ -144,6 +158,8 @@ class StreamedAnswer(Answer):
         Source of the further bytes, parser of the events, and the first bytes.
     settings
         Settings of the model's calls.
+    redactor
+        Masks the model's secrets in an error within the stream.
     began, deadline
         When the call began and when it must have ended, in the event loop's time.
     on_end
@@ -151,6 +167,7 @@ class StreamedAnswer(Answer):
     """
 
     streamed = True
+    content_type = "text/event-stream"
 
     def __init__(
         self,
@@ -159,16 +176,16 @@ class StreamedAnswer(Answer):
         reader: SseReader,
         start: bytes,
         settings: UpstreamSettings,
+        redactor: Redactor,
         *,
         began: float,
         deadline: float,
         on_end: OnEnd,
     ) -> None:
-        super().__init__(
-            model, reply.status, reply.headers, "text/event-stream", start, reader.found
-        )
+        super().__init__(model, reply.status, reply.headers, start, reader.found)
         self._reply = reply
         self._reader = reader
+        self._redactor = redactor
         self._left = settings.max_answer - len(start)
         self._max_answer = settings.max_answer
         self._timeouts = settings.timeouts
@@ -218,11 +235,13 @@ class StreamedAnswer(Answer):
                 self._finish(None)
                 raise too_large(self.model, self._max_answer)
             passed = self._reader.feed(data)
+            if self._found.error is not None:
+                passed = self._redactor.body(passed)
             if self._reader.done:
                 self._deadline = min(self._deadline, time() + _SECONDS_AFTER_DONE)
                 self._check_time()
             return passed
-        rest = self._reader.close()
+        rest = self._redactor.body(self._reader.close())
         if self._reader.done:
             self._finish(self.error is None)
             return rest

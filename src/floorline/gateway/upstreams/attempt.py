@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from floorline.gateway.upstreams.answer import (
     Answer,
     OnEnd,
@@ -15,8 +17,14 @@ from floorline.gateway.upstreams.answer import (
     too_large,
 )
 from floorline.gateway.upstreams.client import Client, Reply
-from floorline.gateway.upstreams.completions import Findings, read_completion, with_id
+from floorline.gateway.upstreams.completions import (
+    Findings,
+    is_json_object,
+    read_completion,
+    with_id,
+)
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.retry import RETRIED_STATUSES, retry_after
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader, looks_like_events
@@ -25,6 +33,8 @@ _CLIENT_ERRORS = frozenset({400, 404, 413, 422})
 """Statuses of errors in the client's request: the client gets the provider's answer."""
 _KEY_ERRORS = frozenset({401, 403})
 """Statuses of errors in the gateway's key."""
+_MAX_ERROR_BODY = 65_536
+"""Bytes of a provider's error that are searched for secrets and passed on; more is no message."""
 _MAX_QUOTE = 300
 """Characters of a provider's message that an error repeats."""
 
@@ -55,7 +65,7 @@ class Attempt:
         self._settings = settings
         self._client = client
         self._wall_clock = wall_clock
-        self._secrets = settings.secrets()
+        self._redactor = Redactor(settings.secrets())
 
     async def make(
         self,
@@ -175,6 +185,7 @@ class Attempt:
             reader,
             passed,
             self._settings,
+            self._redactor,
             began=began,
             deadline=deadline,
             on_end=on_end,
@@ -189,12 +200,22 @@ class Attempt:
             found.add(completion)
             body = with_id(body, own_id) if own_id else body
         elif reply.status in _CLIENT_ERRORS:
-            for secret in self._secrets:
-                body = body.replace(secret.encode(), b"***")
+            body = self._client_error(reply.status, body)
         else:
             raise self._status_error(reply, completion.fault if completion else None)
-        kind = reply.headers.get("Content-Type", "application/json")
-        return Answer(self._name, reply.status, reply.headers, kind, body, found)
+        return Answer(self._name, reply.status, reply.headers, body, found)
+
+    def _client_error(self, status: int, body: bytes) -> bytes:
+        """Body of an error that is the client's: the provider's own if it is a JSON object."""
+        if len(body) <= _MAX_ERROR_BODY and is_json_object(body):
+            return self._redactor.body(body)
+        error = {
+            "message": f"model {self._name!r}: the provider answered {status}, and no JSON object",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": None,
+        }
+        return msgspec.json.encode({"error": error})
 
     def _status_error(self, reply: Reply, error: dict[str, Any] | None) -> UpstreamError:
         status = reply.status
@@ -203,11 +224,12 @@ class Attempt:
             # The provider's message may repeat the key, whole or in part, so it is not shown.
             return UpstreamError(f"{text}: check the model's api_key", "status", status=status)
         return UpstreamError(
-            text + self._quote(error),
+            text,
             "status",
             status=status,
             retry_after=retry_after(reply.headers.get("Retry-After"), self._wall_clock),
             retryable=status in RETRIED_STATUSES,
+            quote=self._quote(error),
         )
 
     def _stream_error(self, error: dict[str, Any]) -> UpstreamError:
@@ -215,22 +237,24 @@ class Attempt:
         code = error.get("code")
         status = code if type(code) is int and 400 <= code < 600 else 500
         text = f"model {self._name!r}: the provider's stream began with an error"
-        quote = "" if status in _KEY_ERRORS else self._quote(error)
         return UpstreamError(
-            text + quote, "status", status=status, retryable=status in RETRIED_STATUSES
+            text,
+            "status",
+            status=status,
+            retryable=status in RETRIED_STATUSES,
+            quote="" if status in _KEY_ERRORS else self._quote(error),
         )
 
     def _invalid_response(self, body: bytes, what: str) -> UpstreamError:
         completion = read_completion(body)
-        quote = self._quote(completion.fault if completion else None)
         return UpstreamError(
-            f"model {self._name!r}: the provider sent {what}{quote}", "invalid_response"
+            f"model {self._name!r}: the provider sent {what}",
+            "invalid_response",
+            quote=self._quote(completion.fault if completion else None),
         )
 
     def _quote(self, error: dict[str, Any] | None) -> str:
         message = error.get("message") if error else None
         if not isinstance(message, str) or not message:
             return ""
-        for secret in self._secrets:
-            message = message.replace(secret, "***")
-        return ": " + " ".join(message.split())[:_MAX_QUOTE]
+        return " ".join(self._redactor.text(message[:_MAX_ERROR_BODY]).split())[:_MAX_QUOTE]

@@ -184,6 +184,21 @@ def with_id(completion: bytes, id: str) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def is_json_object(body: bytes) -> bool:
+    """Whether bytes are one JSON object.
+
+    Examples
+    --------
+    >>> is_json_object(b'{"detail": "no"}'), is_json_object(b"<html>"), is_json_object(b"[]")
+    (True, False, False)
+    """
+    try:
+        _fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def output_characters(message: Message) -> int:
     """Number of characters that the model wrote: text, reasoning, refusals and tool calls."""
     count = 0

@@ -18,7 +18,7 @@ class UpstreamError(FloorlineError):
     Parameters
     ----------
     text
-        One line without secrets.
+        One line without secrets and without the provider's words: it is logged and stored.
     kind
         ``connect``: no connection was made; ``timeout``: one of the model's timeouts passed;
         ``status``: the provider answered with an error that is not the client's;
@@ -34,6 +34,9 @@ class UpstreamError(FloorlineError):
         Whether a call of another model may succeed.
     retryable
         Whether the same request may be sent to the same model again.
+    quote
+        The provider's own words, on one line without secrets. They can repeat the prompt, so they
+        are for the client only.
     """
 
     def __init__(
@@ -45,13 +48,20 @@ class UpstreamError(FloorlineError):
         retry_after: float | None = None,
         fallback: bool = True,
         retryable: bool = False,
+        quote: str = "",
     ) -> None:
         self.kind: FailureKind = kind
         self.status = status
         self.retry_after = retry_after
         self.fallback = fallback
         self.retryable = retryable
+        self.quote = quote
         super().__init__(text)
+
+    @property
+    def for_client(self) -> str:
+        """The text with the provider's own words."""
+        return f"{self}: {self.quote}" if self.quote else str(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _upstream_error, (
@@ -61,6 +71,7 @@ class UpstreamError(FloorlineError):
             self.retry_after,
             self.fallback,
             self.retryable,
+            self.quote,
         )
 
 
@@ -71,7 +82,14 @@ def _upstream_error(
     retry_after: float | None,
     fallback: bool,
     retryable: bool,
+    quote: str,
 ) -> UpstreamError:
     return UpstreamError(
-        text, kind, status=status, retry_after=retry_after, fallback=fallback, retryable=retryable
+        text,
+        kind,
+        status=status,
+        retry_after=retry_after,
+        fallback=fallback,
+        retryable=retryable,
+        quote=quote,
     )

@@ -162,7 +162,8 @@ class Upstreams:
         """State of each model's calls, by its name."""
         return {
             name: Health(model.breaker.state, model.limiter.running, model.limiter.waiting)
-            for name, model in self._models.items()
+            # A scrape reads this in a thread of its own while models change.
+            for name, model in list(self._models.items())
         }
 
     async def call(

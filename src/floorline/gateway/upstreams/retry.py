@@ -11,6 +11,8 @@ from random import Random
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which the same request may succeed; 529 is Anthropic's for an overload."""
 
+_MAX_SECONDS = 86_400.0
+"""Longest time that a provider can ask for: a day, so that no client waits for ever."""
 _MAX_EXPONENT = 60
 """2⁶⁰ is above every cap, and larger powers overflow."""
 
@@ -92,4 +94,4 @@ def retry_after(value: str | None, wall_clock: Callable[[], float]) -> float | N
             seconds = parsedate_to_datetime(value).timestamp() - wall_clock()
         except (ValueError, OverflowError):
             return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), _MAX_SECONDS) if math.isfinite(seconds) else None
