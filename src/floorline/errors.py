@@ -15,7 +15,7 @@ _MAX_SHOWN = 80
 """Most characters of a value that a message shows."""
 _MAX_READ = 512
 """Characters of a value in which credentials are looked for; the time grows with their square."""
-_CREDENTIALS = re.compile(r"""(?<=//)\S+@|[^\s/@'":]+:\S+@""")
+_CREDENTIALS = re.compile(r"""(?<=//)\S+@|[^\s/@'":]+:(?!//)\S+@""")
 """What stands before the host in an address; a password may have every character but spaces."""
 _AFTER_PATH = re.compile(r"""(//[^\s'"?#]*[?#])[^\s'"]+""")
 """Query and fragment of an address, in which some services take a key."""

@@ -3,7 +3,7 @@
 import pytest
 
 from floorline.config import load_runtime_model
-from floorline.errors import ConfigError
+from floorline.errors import ConfigError, without_credentials
 
 ENVIRON = {"EXAMPLE_KEY": "sk-example", "OTHER": "sk-other"}
 
@@ -89,7 +89,8 @@ def test_a_key_belongs_to_its_endpoint(rules):
 )
 def test_a_rule_that_is_no_origin(wrong, url):
     message = wrong(f"runtime_models: {{endpoints: [{{url: '{url}'}}]}}")
-    assert message.startswith(f"runtime_models.endpoints[0].url is '{url}': give scheme and host")
+    shown = without_credentials(url)
+    assert message.startswith(f"runtime_models.endpoints[0].url is '{shown}': give scheme and host")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ _TEXTS = {_TAG + name for name in ("str", "timestamp", "value", "merge")}
 _MAX_VALUES = 100_000
 """Number of values in a file, to bound what anchors can multiply."""
 
+_MAX_NAME = 80
+"""Characters of a name that a message repeats."""
+
 _REFERENCE = re.compile(r"\$\$|\$\{(?P<body>[^{}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -191,7 +194,7 @@ def shown(location: Location) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            name = part if len(part) <= _MAX_QUOTE else part[: _MAX_QUOTE - 3] + "..."
+            name = part if len(part) <= _MAX_NAME else part[: _MAX_NAME - 3] + "..."
             text += f".{name}" if text else name
     return text or "all of it"
 
