@@ -23,8 +23,8 @@ from floorline.errors import ConfigError
         ),
         ("models: [\n", "floorline.yaml:2: not readable as YAML ("),
         ("a: 1\n---\nb: 2\n", "floorline.yaml:2: not readable as YAML ("),
-        ("a: &x [*x]\n", "floorline.yaml: not readable as YAML (nested too deeply, or"),
-        ("[" * 5000 + "]" * 5000, "floorline.yaml: not readable as YAML (nested too deeply, or"),
+        ("a: &x [*x]\n", "floorline.yaml: not readable as YAML (an anchor contains itself)"),
+        ("[" * 5000 + "]" * 5000, "floorline.yaml: not readable as YAML (it is nested more than"),
     ],
 )
 def test_a_text_that_is_no_configuration_is_one_line_of_error(problems, text, message):

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import yaml
 
+from floorline._bounded import check_yaml, read_text
 from floorline.errors import DataError, InvalidInput
 from floorline.policies import BUDGET_REFERENCE_POINTS, REFERENCE_POINTS, policy_class
 from floorline.replay.budgets import SPLITS, budgets_for
@@ -275,6 +277,8 @@ def load_suite(name: str) -> Suite:
         fix = f"choose one of {known}, or give a YAML file of your own"
         raise InvalidInput("--suite", name, fix)
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Suite)
-    except (msgspec.MsgspecError, ValueError) as error:
+        text = read_text(path)
+        check_yaml(text)
+        return msgspec.yaml.decode(text, type=Suite)
+    except (msgspec.MsgspecError, ValueError, RecursionError, yaml.YAMLError, OSError) as error:
         raise DataError(path, f"not a suite: {' '.join(str(error).split())}") from error

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from floorline import errors
+from floorline._bounded import TooLarge, check_yaml
 from floorline.errors import ConfigError
 
 # libyaml's parser is ten times as fast; some builds of PyYAML lack it.
@@ -17,9 +18,6 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _TYPED = {_TAG + name for name in ("null", "bool", "int", "float")}
 _TEXTS = {_TAG + name for name in ("str", "timestamp", "value", "merge")}
-_MAX_VALUES = 100_000
-"""Number of values in a file, to bound what anchors can multiply."""
-
 _MAX_NAME = 80
 """Characters of a name that a message repeats."""
 
@@ -79,15 +77,17 @@ class Document:
         self._open: set[int] = set()
         self.data: Any = None
         try:
+            # The composer recurses in C, which no exception would stop.
+            check_yaml(text)
             self._loader = _Loader(text)
             node = self._loader.get_single_node()
             if node is not None:
                 self.data = self._value(node, ())
         except yaml.MarkedYAMLError as error:
             raise ConfigError([_syntax_error(error, text, name)]) from None
-        except (yaml.YAMLError, RecursionError, UnicodeError) as error:
+        except (yaml.YAMLError, TooLarge, RecursionError, UnicodeError) as error:
             if isinstance(error, RecursionError):
-                reason = f"nested too deeply, or more than {_MAX_VALUES:,} values"
+                reason = "an anchor contains itself"
             else:
                 reason = " ".join(str(error).split())
             raise ConfigError(
@@ -121,7 +121,7 @@ class Document:
 
     def _value(self, node: yaml.Node, location: Location) -> Any:
         self._lines.setdefault(location, node.start_mark.line + 1)
-        if len(self._lines) > _MAX_VALUES or id(node) in self._open:
+        if id(node) in self._open:
             raise RecursionError
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, location)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from floorline._bounded import TooLarge, read_text
 from floorline.config.document import Document
 from floorline.config.explain import cross_field_rules, explain
 from floorline.config.provider import LoadContext
@@ -32,12 +33,14 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except FileNotFoundError:
         fix = "give the path of a configuration file; docs/configuration.md lists its fields"
         raise ConfigError([f"{path}: there is no such file: {fix}"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}: give a file that can be read"]) from None
+    except TooLarge as error:
+        raise ConfigError([f"{path}: not read ({error}): give a configuration file"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: the file is no text in UTF-8: write it in UTF-8"]) from None
     return load_text(text, name=str(path), folder=path.parent, environ=environ)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from floorline._bounded import parse_json
 from floorline.datasets.gaps import Gaps
 from floorline.datasets.model_columns import ModelColumns
 from floorline.datasets.reading import read_csv, read_parquet, texts
@@ -100,7 +100,7 @@ def parse_columns(columns: str | Mapping[str, Any]) -> dict[str, Any]:
 def _parse_text(text: str) -> Any:
     if text.lstrip().startswith("{"):
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError as error:
             raise InvalidInput("columns", text, f"not valid JSON; {_FIX}") from error
     models = {}

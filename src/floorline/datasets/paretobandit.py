@@ -6,13 +6,13 @@ its ``reward`` (0–1) and ``cost`` (USD).
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from floorline._bounded import parse_json
 from floorline.datasets.files import check_file, one_line
 from floorline.datasets.gaps import Gaps, settle_gaps
 from floorline.datasets.table import RoutingTable
@@ -73,8 +73,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
                 if not line.strip():
                     continue
                 try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError) as error:
+                    row = parse_json(line)
+                except ValueError as error:
                     problem = f"not JSON: {one_line(error)}"
                     raise DataError(path, problem, row=len(rows) + 1) from error
                 if not isinstance(row, dict):

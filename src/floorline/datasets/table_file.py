@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from floorline._bounded import parse_json
 from floorline._files import writing_whole
 from floorline.datasets.files import check_file, one_line
 from floorline.errors import DataError
@@ -122,7 +123,7 @@ def read_header(path: Path) -> dict[str, Any]:
     if text is None:
         raise DataError(path, "a Parquet file, but not a routing table that Floorline saved")
     try:
-        header: dict[str, Any] = json.loads(text)
+        header: dict[str, Any] = parse_json(text)
     except ValueError as error:
         raise DataError(path, "its metadata is damaged") from error
     version = header.get("version") if isinstance(header, dict) else None

@@ -116,7 +116,7 @@ def read_metadata(folder: str | Path) -> CheckpointMetadata:
     except OSError as error:
         fix = f"{error.strerror}; give the folder that 'floorline train proteus' wrote"
         raise DataError(path, fix) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DataError(path, f"damaged checkpoint: {error}; train again") from error
     if metadata.format != _FORMAT:
         raise DataError(path, f"format {metadata.format!r} is not {_FORMAT!r}; train again")

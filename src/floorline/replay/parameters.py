@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from floorline._bounded import parse_json
 from floorline.errors import InvalidInput
 
 
@@ -30,7 +30,7 @@ def parse_parameters(given: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise InvalidInput("--param", text, "write NAME=VALUE, such as V=0.001")
         try:
-            parameters[name] = json.loads(value)
-        except json.JSONDecodeError:
+            parameters[name] = parse_json(value)
+        except ValueError:
             parameters[name] = value
     return parameters

@@ -136,7 +136,15 @@ def _exported(path: Path) -> Iterator[tuple[int, Event]]:
                 row: dict[str, Any] = msgspec.json.decode(line, type=dict)
                 position = int(row.pop("position"))
                 event = _KINDS[row.pop("kind")](row)
-            except (msgspec.DecodeError, InvalidInput, KeyError, TypeError, ValueError) as error:
+            except (
+                msgspec.DecodeError,
+                InvalidInput,
+                KeyError,
+                TypeError,
+                ValueError,
+                OverflowError,
+                RecursionError,
+            ) as error:
                 problem = (
                     f"not a line of an exported log ({type(error).__name__}: {error}); export the "
                     "log again"

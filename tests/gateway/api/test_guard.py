@@ -185,7 +185,8 @@ def scope(host, path="/v1/slas"):
 def allows(name, /, **server):
     auth = server.pop("auth", "keys")
     text = write_settings("http://127.0.0.1:1", auth=auth, server=server)
-    guard = RequestGuard(lambda settings=load_text(text): settings)
+    settings = load_text(text)
+    guard = RequestGuard(lambda: settings)
     return guard.check(scope(name)) is None
 
 
@@ -211,7 +212,8 @@ def test_the_bound_address_is_a_name():
 
 def test_remembered_hosts_are_bounded():
     text = write_settings("http://127.0.0.1:1")
-    guard = RequestGuard(lambda settings=load_text(text): settings)
+    settings = load_text(text)
+    guard = RequestGuard(lambda: settings)
     for number in range(3000):
         assert guard.check(scope(b"host-%d" % number)) is not None
     assert len(guard._hosts._known) <= 1024

@@ -31,7 +31,8 @@ CHAT = "/v1/chat/completions"
 class App:
     """The ASGI application.
 
-    Every request is checked by the same guard. Chat requests skip Starlette's routing and middleware, which would add to their latency.
+    Every request is checked by the same guard. Chat requests skip Starlette's routing and
+    middleware, which would add to their latency.
 
     Parameters
     ----------
