@@ -2,7 +2,8 @@ import msgspec
 import pytest
 from tests.support.live_gateway import wait_until, write_settings
 
-from floorline.gateway.auth import Auth
+from floorline.errors import InvalidInput
+from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.errors import ApiError
 from floorline.stores.keys import ApiKey, KeyStore
 from floorline.stores.sql import SqlStore
@@ -242,3 +243,42 @@ def test_health_needs_no_key(locked):
     gateway, _ = locked
     for path in ("/healthz", "/readyz", "/openapi.json"):
         assert gateway.http.get(path).status_code == 200
+
+
+def test_tokens_of_feedback_come_back_with_time(keys, clock):
+    _, secret = keys.create("app", feedback_rate=60.0)
+    auth = build(keys, clock)
+    caller = auth.caller(bearer(secret), "feedback")
+    for _ in range(60):
+        auth.take_feedback(caller)
+    with pytest.raises(ApiError, match="60 feedback messages a minute") as caught:
+        auth.take_feedback(caller)
+    assert (caught.value.status, caught.value.headers["retry-after"]) == (429, "1")
+    clock.now += 1.0
+    auth.take_feedback(caller)
+    with pytest.raises(ApiError):
+        auth.take_feedback(caller)
+
+
+def test_a_rate_below_one_a_minute_still_permits_one(keys, clock):
+    _, secret = keys.create("app", feedback_rate=0.5, rate=0.5)
+    auth = build(keys, clock)
+    caller = auth.caller(bearer(secret), "feedback")
+    auth.take_feedback(caller)
+    clock.now += 119.0
+    with pytest.raises(ApiError):
+        auth.take_feedback(caller)
+    clock.now += 1.0
+    auth.take_feedback(caller)
+
+
+def test_without_keys_feedback_has_no_rate(clock):
+    auth = Auth(None, lambda key, since: 0.0, feedback_rate=lambda: 1.0)
+    for _ in range(10):
+        auth.take_feedback(Caller())
+
+
+@pytest.mark.parametrize("tenant", ["x" * 129, "a\0b", "new\nline", "\ud800"])
+def test_a_tenant_out_of_bounds_is_refused(tenant, keys):
+    with pytest.raises(InvalidInput, match=r"key\.tenant is .*: give a text of at most 128"):
+        keys.create("app", tenant=tenant)

@@ -51,7 +51,7 @@ class CatalogApi:
     async def slas(self, request: Request) -> Response:
         """List the status of every SLA that the caller may see."""
         caller = self._caller(request)
-        data = [self._status(name) for name in self._slas(caller)]
+        data = [self._status(name, caller) for name in self._slas(caller)]
         return reply({"object": "list", "data": data})
 
     async def sla(self, request: Request) -> Response:
@@ -62,7 +62,7 @@ class CatalogApi:
             raise ApiError(
                 404, f"there is no SLA {abbreviated(name)}: see /v1/slas", code="sla_not_found"
             )
-        return reply(self._status(name))
+        return reply(self._status(name, caller))
 
     def _caller(self, request: Request) -> Caller:
         return self.gateway.auth.caller(request.headers, "chat")
@@ -81,8 +81,10 @@ class CatalogApi:
                 seen.append(name)
         return seen
 
-    def _status(self, name: str) -> dict[str, Any]:
+    def _status(self, name: str, caller: Caller) -> dict[str, Any]:
         status = msgspec.to_builtins(self.gateway.router.status(name))
+        if status["best_fixed"] is not None and not caller.may_call(status["best_fixed"]):
+            status["best_fixed"] = None
         queue = self.gateway.router.policy.queue(name)
         return {"object": "floorline.sla", "name": status.pop("sla"), **status, "queue": queue}
 
