@@ -16,7 +16,7 @@ from floorline.state.certificate import Certificate
 from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import DecisionRecord
 from floorline.state.judge import Judge
-from floorline.state.status import Status
+from floorline.state.status import SlaTotals, Status
 from floorline.zoo import CallLimits, Model, Zoo
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ __all__ = [
     "RequestContext",
     "Router",
     "RoutingTable",
+    "SlaTotals",
     "SparseFeatures",
     "Status",
     "Zoo",

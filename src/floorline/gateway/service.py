@@ -25,6 +25,8 @@ from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
+MAX_TENANT_SLAS = 1_000
+"""Most SLAs that tenants have of their own: each takes about 30 kB of memory and of a snapshot."""
 NOT_CALLED = "the gateway calls only the model that serves"
 """Error in the outcome of a call that a policy wanted for exploration and that was not made."""
 
@@ -242,6 +244,13 @@ class ChatService:
             return name
         own = tenant_sla(slas[name], caller.tenant)
         if own.name not in slas:
+            if sum(split_tenant(other)[1] != "" for other in slas) >= MAX_TENANT_SLAS:
+                raise ApiError(
+                    403,
+                    f"the gateway keeps {MAX_TENANT_SLAS:,} SLAs of single tenants already: "
+                    "its operator must remove tenants, or per_tenant in floorline.yaml",
+                    code="too_many_tenants",
+                )
             self._router.set_sla(own, at=time.time())
         return own.name
 

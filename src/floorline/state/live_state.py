@@ -17,7 +17,7 @@ from floorline.state.certificate import Certificate, certificate_of, window_cert
 from floorline.state.event_log import EventLog
 from floorline.state.fold import DecisionRecord, Find, Fold
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
-from floorline.state.status import Status, status_of
+from floorline.state.status import SlaTotals, Status, status_of, totals_of
 from floorline.zoo import Zoo
 
 
@@ -94,6 +94,11 @@ class LiveState:
         with self._lock:
             agreement = self._fold.sla(sla)
             return status_of(agreement, self._fold.ledgers_[agreement.name], self.zoo.cost_unit)
+
+    def totals(self, sla: str | None = None) -> SlaTotals:
+        """Return an SLA's counts of requests and labels and its spending; the first by default."""
+        with self._lock:
+            return totals_of(self._fold.ledgers_[self._fold.sla(sla).name])
 
     def certificate(self, sla: str | None = None, *, window: bool = False) -> Certificate:
         """Certify an SLA's floor, over all labels or over those of its window."""

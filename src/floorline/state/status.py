@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from floorline.core.display import html_table, show_number
@@ -80,6 +82,42 @@ class Status(msgspec.Struct, frozen=True):
         if self.best_fixed is not None and self.savings is not None:
             rows.append((f"saved against {self.best_fixed}", f"{self.savings:.1%}"))
         return html_table(f"SLA {self.sla}", rows)
+
+
+class SlaTotals(NamedTuple):
+    """Counts of an SLA since its beginning, and what its calls and labels cost.
+
+    Attributes
+    ----------
+    requests, explored, declined, labels
+        As in ``Status``.
+    spend
+        Cost in the zoo's unit.
+    """
+
+    requests: int
+    explored: int
+    declined: int
+    labels: int
+    spend: float
+
+    def plus(self, other: SlaTotals) -> SlaTotals:
+        """Return the sums of both."""
+        return SlaTotals(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+NO_TOTALS = SlaTotals(0, 0, 0, 0, 0.0)
+
+
+def totals_of(ledger: Ledger) -> SlaTotals:
+    """Read the counts of an SLA, which takes far less time than its status."""
+    return SlaTotals(
+        ledger.requests_,
+        ledger.explored_,
+        ledger.declined_,
+        ledger.labels_,
+        ledger.lifetime_spend_,
+    )
 
 
 def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:

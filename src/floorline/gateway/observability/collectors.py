@@ -16,7 +16,9 @@ from prometheus_client.registry import Collector
 
 from floorline._version import __version__
 from floorline.errors import InvalidInput
+from floorline.gateway.observability.labels import MAX_VALUES, OTHER, LabelValues
 from floorline.gateway.tenants import split_tenant
+from floorline.state.status import NO_TOTALS, SlaTotals
 
 if TYPE_CHECKING:
     from floorline.gateway.admission import AdmissionControl
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 _BREAKER_STATES = ("closed", "half_open", "open")
 VERDICTS = ("kept", "at risk", "broken", "unknown")
 """Values of ``Status.verdict``."""
-_MAX_SLAS = 500
-"""Number of SLAs, tenants' own ones included, of which metrics are shown, to bound a scrape."""
 
 
 class Log(Protocol):
@@ -159,9 +159,16 @@ def upstream_metrics(health: Mapping[str, Health]) -> list[Metric]:
         "State of the model's circuit breaker: 1 for the current state, else 0.",
         labels=["model"],
     )
-    for model, one in health.items():
+    models, others = LabelValues(), []
+    for name, one in health.items():
+        model = models.of(name)
+        if model == OTHER:
+            others.append(one.waiting)
+            continue
         waiting.add_metric([model], one.waiting)
         breakers.add_metric([model], {name: name == one.breaker for name in _BREAKER_STATES})
+    if others:
+        waiting.add_metric([OTHER], sum(others))
     return [waiting, breakers]
 
 
@@ -185,7 +192,11 @@ _SLA_COUNTERS = {
 
 
 def sla_metrics(router: Router) -> list[Metric]:
-    """Status of every SLA; a tenant's own SLA has the tenant as a label."""
+    """Status of every SLA; a tenant's own SLA has the tenant as a label.
+
+    The first ``MAX_VALUES`` are shown, at 0.3 ms each; of the others only the sums of their
+    counters, under the tenant ``OTHER``.
+    """
     labels = ["sla", "tenant"]
     gauges = {
         name: GaugeMetricFamily(f"floorline_sla_{name}", about, labels=labels)
@@ -197,13 +208,23 @@ def sla_metrics(router: Router) -> list[Metric]:
     }
     about = "Verdict on the SLA's floor: 1 for the current verdict, else 0."
     verdicts = StateSetMetricFamily("floorline_sla_verdict", about, labels=labels)
-    for name in list(router.slas)[:_MAX_SLAS]:
+    slas, tenants, shown = LabelValues(), LabelValues(), 0
+    others: dict[tuple[str, str], SlaTotals] = {}
+    for name in list(router.slas):
+        base, tenant = split_tenant(name)
+        sla_and_tenant = slas.of(base), tenants.of(tenant)
+        shown += OTHER not in sla_and_tenant
+        merged = OTHER in sla_and_tenant or shown > MAX_VALUES
         try:
-            status = router.status(name)
+            totals = router.totals(name)
+            status = None if merged else router.status(name)
         except InvalidInput:
             # Scrapes run in a thread of their own; the SLA was removed meanwhile.
             continue
-        sla_and_tenant = split_tenant(name)
+        if status is None:
+            sla_and_tenant = (sla_and_tenant[0], OTHER)
+            others[sla_and_tenant] = others.get(sla_and_tenant, NO_TOTALS).plus(totals)
+            continue
         levels = {
             "floor": status.floor,
             "satisfaction": status.satisfaction,
@@ -217,14 +238,10 @@ def sla_metrics(router: Router) -> list[Metric]:
         for field, level in levels.items():
             if level is not None:
                 gauges[field].add_metric(sla_and_tenant, level)
-        totals = {
-            "requests": status.requests,
-            "explored": status.explored,
-            "declined": status.declined,
-            "labels": status.labels,
-            "spend": status.spent,
-        }
-        for field, total in totals.items():
+        for field, total in totals._asdict().items():
             counters[field].add_metric(sla_and_tenant, total)
         verdicts.add_metric(sla_and_tenant, {word: word == status.verdict for word in VERDICTS})
+    for sla_and_tenant, sums in others.items():
+        for field, total in sums._asdict().items():
+            counters[field].add_metric(sla_and_tenant, total)
     return [*gauges.values(), *counters.values(), verdicts]

@@ -21,6 +21,7 @@ from floorline.gateway.observability.collectors import (
     store_metrics,
     upstream_metrics,
 )
+from floorline.gateway.observability.labels import MAX_PAIRS, OTHER, LabelValues
 from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ _FRESH_SECONDS = 1.0
 """Age up to which a scrape gets the text of the one before it; scrapers come every 10 to 60 s."""
 _OPENMETRICS = "application/openmetrics-text"
 _SOURCES = frozenset({"user", "judge", "rule"})
-OTHER = "other"
-"""Label of unknown names: clients choose names, and must not be able to add time series."""
 
 
 class Metrics:
@@ -140,7 +139,9 @@ class Metrics:
             self._retries,
         )
         # Looking up a metric by its labels takes longer than counting, so the results are kept.
-        self._seen: set[str] = set()
+        self._models = LabelValues()
+        self._slas = LabelValues()
+        self._pairs: set[tuple[str, str]] = set()
         self._calls: dict[tuple[str, str], _Call] = {}
         self._outcomes: dict[tuple[str, str, str], Counter] = {}
         self._sources: dict[tuple[str, str], Counter] = {}
@@ -256,9 +257,12 @@ class Metrics:
                 model = OTHER
             if sla and sla not in self._router.slas:
                 sla = OTHER
-        if model and model != OTHER:
-            self._seen.add(model)
-        return model, split_tenant(sla)[0]
+        pair = self._models.of(model), self._slas.of(split_tenant(sla)[0])
+        if pair not in self._pairs:
+            if len(self._pairs) >= MAX_PAIRS:
+                return OTHER, OTHER
+            self._pairs.add(pair)
+        return pair
 
     def _outcome(self, key: tuple[str, str, str]) -> Counter:
         labels = self._known(key[0], key[1])
@@ -285,12 +289,13 @@ class Metrics:
         """Drop the time series of removed models, after the scrape that showed them last."""
         if self._router is None:
             return
-        gone = [name for name in self._seen if name not in self._router.zoo]
+        gone = [name for name in self._models if name not in self._router.zoo]
         for name in gone:
-            self._seen.remove(name)
+            value = self._models.forget(name)
             for metric in self._labelled:
-                metric.remove_by_labels({"model": name})
+                metric.remove_by_labels({"model": value})
         if gone:
+            self._pairs.clear()
             self._calls.clear()
             self._outcomes.clear()
 
