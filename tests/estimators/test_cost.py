@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from floorline.core.snapshots import pack
 from floorline.estimators import CostEstimator
+from floorline.estimators.cost import BucketMean
 from floorline.zoo import Model, Zoo
 
 TOKENS = Zoo(
@@ -129,3 +130,14 @@ def test_learn_many_equals_repeated_learn_one_exactly(rows, seed):
         one.learn_one(model, cost=costs[row, model], input_tokens=int(tokens[row]))
     many.learn_many(costs, tokens)
     assert pack(many.snapshot()) == pack(one.snapshot())
+
+
+def test_a_snapshot_has_the_means_of_all_that_was_learned():
+    learned = BucketMean(["small"], np.array([1.0]))
+    learned.learn_one(3, 0, 9.0)
+    state = learned.snapshot()
+    other = BucketMean(["small"], np.array([1.0]))
+    other.learn_one(5, 0, 100.0)
+    other.restore(state)
+    assert other.predict_one(3) == learned.predict_one(3) == state["mean_"][0, 3]
+    assert other.predict_one(5) == learned.predict_one(5)

@@ -10,7 +10,6 @@ an underscore; ``restore`` rebuilds them from the state.
 from __future__ import annotations
 
 import copy
-import re
 from typing import Any
 
 import msgspec
@@ -91,6 +90,14 @@ def copy_in(current: Any, state: Any) -> Any:
 
 
 _ARRAY = 1
+_DTYPES = {
+    np.dtype(f"{order}{kind}{size}").str: np.dtype(f"{order}{kind}{size}")
+    for order in "<>"
+    for kind, sizes in {"b": "1", "i": "1248", "u": "1248", "f": "248"}.items()
+    for size in sizes
+}
+"""Types of arrays that are written. NumPy takes any text and raises many kinds of errors."""
+_array_decoder = msgspec.msgpack.Decoder(tuple[str, list[int], bytes])
 
 
 def _enc_hook(value: Any) -> Any:
@@ -114,12 +121,14 @@ def array_from_ext(code: int, data: memoryview) -> Any:
     """
     if code != _ARRAY:
         raise SnapshotMismatch(f"snapshot holds an unknown extension type {code}")
-    dtype, shape, raw = msgspec.msgpack.decode(data, type=tuple[str, list[int], bytes])
-    # NumPy accepts any text as a dtype and raises many kinds of errors; only these are written.
-    if not re.fullmatch("[<>|][biuf][1248]", dtype):
-        raise SnapshotMismatch(f"snapshot holds a damaged array of dtype {dtype!r}")
+    name, shape, raw = _array_decoder.decode(data)
+    dtype = _DTYPES.get(name)
+    if dtype is None:
+        raise SnapshotMismatch(f"snapshot holds a damaged array of dtype {name!r}")
     try:
-        return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
+        array = np.frombuffer(raw, dtype)
+        # Most arrays are vectors, which need no new shape.
+        return (array if shape == [len(array)] else array.reshape(shape)).copy()
     except (TypeError, ValueError) as error:
         raise SnapshotMismatch(f"snapshot holds a damaged array: {error}") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.core.snapshots import Stateful
+from floorline.core.snapshots import State, Stateful
 from floorline.errors import check_number
 from floorline.estimators.base import carry_over
 from floorline.zoo import DEFAULT_MAX_OUTPUT_TOKENS, Zoo
@@ -72,16 +72,28 @@ class BucketMean(Stateful):
         self.weight_ = np.zeros((len(models), _BUCKETS))
         # Column b holds the means of bucket b, so a prediction reads one column.
         self.mean_ = np.tile(self.prior_[:, None], (1, _BUCKETS))
+        self._stale: set[int] = set()
 
-    def predict_one(self, bucket: int) -> NDArray[np.float64]:
-        """Return the (M,) means of one bucket."""
+    def predict_one(self, bucket: int | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the (M,) means of one bucket, or the (M, n) means of n buckets."""
+        self._refresh()
         return self.mean_[:, bucket]
+
+    def snapshot(self) -> State:
+        """Copy the state, with means of all that was learned."""
+        self._refresh()
+        return super().snapshot()
+
+    def restore(self, state: State) -> None:
+        """Take over a state."""
+        super().restore(state)
+        self._stale.clear()
 
     def learn_one(self, bucket: int, model: int, value: float, weight: float = 1.0) -> None:
         """Add one value of one model to a bucket."""
         self.sum_[model, bucket] += weight * value
         self.weight_[model, bucket] += weight
-        self._refresh(model)
+        self._stale.add(model)
 
     def learn_many(
         self,
@@ -96,8 +108,7 @@ class BucketMean(Stateful):
         """
         np.add.at(self.sum_, (models, buckets), weights * values)
         np.add.at(self.weight_, (models, buckets), weights)
-        for model in range(len(self.models_)):
-            self._refresh(model)
+        self._stale.update(range(len(self.models_)))
 
     def set_models(self, names: Sequence[str], prior: NDArray[np.float64]) -> None:
         """Change the list of models: known models keep their values, new ones start at the prior.
@@ -114,13 +125,15 @@ class BucketMean(Stateful):
         self.prior_ = np.asarray(prior, dtype=np.float64)
         self.mean_ = np.empty((len(names), _BUCKETS))
         self.models_ = list(names)
-        for model in range(len(names)):
-            self._refresh(model)
+        self._stale = set(range(len(names)))
 
-    def _refresh(self, model: int) -> None:
-        sums, weights = self.sum_[model], self.weight_[model]
-        coarse = (sums.sum() + self.prior_[model]) / (weights.sum() + 1.0)
-        self.mean_[model] = (sums + self.strength * coarse) / (weights + self.strength)
+    def _refresh(self) -> None:
+        """Bring the means of models up to date that learned since; a fold rarely asks for them."""
+        for model in self._stale:
+            sums, weights = self.sum_[model], self.weight_[model]
+            coarse = (sums.sum() + self.prior_[model]) / (weights.sum() + 1.0)
+            self.mean_[model] = (sums + self.strength * coarse) / (weights + self.strength)
+        self._stale.clear()
 
 
 class CostEstimator(Stateful):
@@ -229,7 +242,7 @@ class CostEstimator(Stateful):
         if len(cost) == 0:
             return
         buckets = np.array([length_bucket(tokens) for tokens in input_tokens.tolist()])
-        output = self.output_tokens_.mean_[:, buckets].T
+        output = self.output_tokens_.predict_one(buckets).T
         listed = self._listed(input_tokens[:, None], output)
         rows, models = np.nonzero(~np.isnan(cost) & (listed > 0))
         price = listed[rows, models]
