@@ -176,14 +176,14 @@ class HistoryPolicy(EstimatingPolicy):
     def _within_budget(self, request: Request, choice: Choice) -> Choice:
         """Decline a choice whose estimated cost exceeds the budget, as the router does."""
         if choice.model != DECLINED:
-            limit = self.trackers_[request.sla].may_spend()[choice.model]
+            limit = self.trackers_[request.sla].renewed(request.at).may_spend()[choice.model]
             if choice.cost[choice.model] > limit:
                 return decline(choice.quality, choice.cost)
         return choice
 
     def _affordable(self, request: Request) -> Request:
         """Exclude models whose expected cost exceeds the budget, as the router does."""
-        tracker = self.trackers_[request.sla]
+        tracker = self.trackers_[request.sla].renewed(request.at)
         if not tracker.limited:
             return request
         limit = tracker.may_spend()

@@ -75,7 +75,11 @@ class DemandForecast(Stateful):
 
         Money that is left over cannot be spent later; what is short, cheaper models make up for.
         """
-        rest = max(0.0, 1.0 - self._share(self.phase_))
+        return self.to_come_from(self.phase_)
+
+    def to_come_from(self, phase: float) -> float:
+        """Requests that are expected from this share of the period (0 to 1) on, cautiously few."""
+        rest = max(0.0, 1.0 - self._share(phase))
         prior = self.config.forecast_prior_requests
         known = prior + self.due_lately_
         level = (prior * self._level(self.due_) + self.seen_lately_) / known

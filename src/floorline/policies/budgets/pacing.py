@@ -8,6 +8,7 @@ next request's step goes on from there.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -23,6 +24,13 @@ from floorline.policies.budgets.config import PacingConfig
 from floorline.policies.budgets.demand_forecast import DemandForecast
 from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.sla import SLA
+
+_MAX_RENEWAL_ROUNDS = 16
+"""Most steps of each price at the beginning of a period: the total's price at most halves in a
+step, and the one that rationed the last requests of a period can be far too high for a whole
+budget."""
+_FALLEN = 0.6
+"""Share of its value to which a step lowers the total's price if it is still too high."""
 
 
 class Pacing(Stateful):
@@ -66,8 +74,9 @@ class Pacing(Stateful):
         self.shared_ = 0.0
         self.turn_ = 0
         self.forecast_ = DemandForecast(self.config)
-        # Requests of this period.
+        # Requests of this period, and since the last step of a price.
         self.requests_ = 0
+        self.since_step_ = 0
         self.to_come_ = float(self.config.horizon)
 
     @property
@@ -104,17 +113,28 @@ class Pacing(Stateful):
             may &= released | (cost * to_come <= rest)
         return np.asarray(may)
 
+    def renewed(self, at: float) -> Pacing:
+        """Return the pace and prices that a request at time ``at`` (seconds) meets.
+
+        They are a copy if the request begins a new period: its budgets are whole, so neither the
+        pace nor the prices of the period before may turn it away.
+        """
+        if not (self.limited and self.tracker_.renews(at)):
+            return self
+        fresh = copy.deepcopy(self)
+        fresh.tracker_.renew(at)
+        fresh._begin_period(at)
+        return fresh
+
     def see(self, decision: Decision, value: Floats) -> None:
         """Charge a decision, remember what it was made on and set one price anew.
 
         Nothing is remembered of a request that the router turned away before it was estimated.
         """
         tracker = self.tracker_
-        period = tracker.period_start
+        if tracker.renew(decision.at):
+            self._begin_period(decision.at)
         tracker.charge(decision)
-        if tracker.period_start > period:
-            self.forecast_.turn()
-            self.requests_ = 0
         self.requests_ += 1
         self.to_come_ = self._to_come(decision.at)
         if not self.limited or not (
@@ -123,8 +143,11 @@ class Pacing(Stateful):
             return
         self.window_.add(value, decision.cost_estimates)
         ended = tracker.period_ is None and self.to_come_ < 1.0
-        # With several budgets, spending responds to one price before the next one is set.
-        if not ended and self.requests_ % self._turns == 0:
+        # With several budgets, spending responds to one price before the next one is set. The
+        # count goes on from period to period, because a period may have one request only.
+        self.since_step_ += 1
+        if not ended and self.since_step_ >= self._turns:
+            self.since_step_ = 0
             self._step()
 
     def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
@@ -171,13 +194,34 @@ class Pacing(Stateful):
         self.window_.set_models(old, names)
         self.tracker_.set_models(names)
 
+    def _begin_period(self, at: float) -> None:
+        """Forecast the requests of a renewed period, and set the prices for its whole budgets."""
+        self.forecast_.turn()
+        self.requests_ = 0
+        self.to_come_ = self.forecast_.to_come_from(self._phase(at))
+        if not (self.limited and len(self.window_)):
+            return
+        for _ in range(_MAX_RENEWAL_ROUNDS):
+            before = self.shared_
+            for _ in range(self._turns):
+                self._step()
+            if not 0.0 < self.shared_ <= _FALLEN * before:
+                return
+
     def _to_come(self, at: float) -> float:
-        period = self.tracker_.period_
-        if period is None:
+        if self.tracker_.period_ is None:
             return float(self.config.horizon - self.requests_)
-        gone = min(max(0.0, at - self.tracker_.period_start), period)
-        self.forecast_.see(gone / period)
+        self.forecast_.see(self._phase(at))
         return self.forecast_.to_come()
+
+    def _phase(self, at: float) -> float:
+        """Share of the present period that has passed at ``at``, from 0 to 1."""
+        period = self.tracker_.period_
+        return (
+            0.0
+            if period is None
+            else min(max(0.0, at - self.tracker_.period_start), period) / period
+        )
 
     def _due(self) -> tuple[Floats, float]:
         """What of the budgets falls to as many requests as the window holds."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.snapshots import Stateful
-from floorline.sla import period_start
+from floorline.policies.budgets.periods import BudgetPeriods
 
 
 class Spending(Stateful):
@@ -18,9 +18,8 @@ class Spending(Stateful):
     ----------
     by_model_ : dict of str to float
         Cost by model name, in the zoo's cost unit.
-    period_start_ : float
-        Time in seconds at which the period of these costs began; 0 without a period. It is a time
-        and not a number of periods, so that it survives a change of the period's length.
+    periods_ : BudgetPeriods
+        The period of these costs, and which ones renewed the budget.
 
     Examples
     --------
@@ -34,7 +33,12 @@ class Spending(Stateful):
 
     def __init__(self) -> None:
         self.by_model_: dict[str, float] = {}
-        self.period_start_ = 0.0
+        self.periods_ = BudgetPeriods()
+
+    @property
+    def period_start(self) -> float:
+        """Time in seconds at which the period of these costs began; 0 without a period."""
+        return self.periods_.start_
 
     def add(self, model: str, cost: float) -> None:
         """Add a cost to a model's sum; a negative one takes an estimate back."""
@@ -45,17 +49,15 @@ class Spending(Stateful):
         return np.array([self.by_model_.get(name, 0.0) for name in models], dtype=np.float64)
 
     def ended(self, period: float | None, at: float) -> bool:
-        """Whether a new budget period of ``period`` seconds has begun by time ``at``."""
-        return period_start(period, at) > self.period_start_
+        """Whether time ``at`` begins a budget period of ``period`` seconds that is renewed."""
+        return self.periods_.renews(period, at)
 
     def renew(self, period: float | None, at: float) -> bool:
-        """Drop the costs of the last period if a new one has begun by time ``at``.
+        """Drop the costs of the last period if time ``at`` begins one that is renewed.
 
-        Returns whether one has. A time before the present period changes nothing, so that a clock
-        that runs back does not give the same budget out twice.
+        Returns whether it does. ``BudgetPeriods`` says what happens if the clock jumps.
         """
-        if not self.ended(period, at):
+        if not self.periods_.advance(period, at):
             return False
-        self.period_start_ = period_start(period, at)
         self.by_model_ = {}
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -75,7 +76,7 @@ class BudgetTracker(Stateful):
     @property
     def period_start(self) -> float:
         """Time in seconds at which this budget period began."""
-        return self.spending_.period_start_
+        return self.spending_.period_start
 
     @property
     def limited(self) -> bool:
@@ -94,12 +95,31 @@ class BudgetTracker(Stateful):
         """(M,) highest cost that one call to each model may cause now."""
         return np.minimum(self.left(), self.total_left())
 
-    def charge(self, decision: Decision) -> None:
-        """Charge the estimated cost of a decision, in a new budget period if one has begun."""
-        if self.spending_.renew(self.period_, decision.at):
-            self.departed_ = 0.0
+    def renews(self, at: float) -> bool:
+        """Whether a request at time ``at`` (seconds) begins a period that renews the budgets."""
+        return self.spending_.ended(self.period_, at)
+
+    def renewed(self, at: float) -> BudgetTracker:
+        """Return the budgets as a request at time ``at`` (seconds) finds them, maybe a copy."""
+        if not self.renews(at):
+            return self
+        fresh = copy.deepcopy(self)
+        fresh.renew(at)
+        return fresh
+
+    def renew(self, at: float) -> bool:
+        """Begin the period that holds at ``at`` (seconds); whether it renews the budgets."""
+        if not self.spending_.renew(self.period_, at):
+            return False
+        self.departed_ = 0.0
+        return True
+
+    def charge(self, decision: Decision) -> bool:
+        """Charge the estimated cost of a decision; whether it began a period that is renewed."""
+        renewed = self.renew(decision.at)
         if not decision.declined:
             self.spending_.add(decision.model, decision.expected_cost)
+        return renewed
 
     def settle(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Replace the estimated cost of a call to ``model`` by the real one."""

@@ -117,7 +117,7 @@ class PrimalDual(EstimatingPolicy):
             posterior=self.posterior_,
             uncertain=self.detector_.uncertain(self.posterior_.labels_),
         )
-        served, able = self._strategy(request.sla, by_prompts=by_prompts).serve(situation)
+        served, able = self._strategy(request, by_prompts=by_prompts).serve(situation)
         if served == DECLINED:
             choice = declined(len(cost))
         else:
@@ -210,9 +210,10 @@ class PrimalDual(EstimatingPolicy):
         warm_start_costs(history, self.cost_, self.quality_)
         self._price(history)
 
-    def _strategy(self, sla: str, *, by_prompts: bool) -> Strategy:
-        if self.pacing_[sla].limited:
-            return BudgetStrategy(self.config, self.pacing_[sla])
+    def _strategy(self, request: Request, *, by_prompts: bool) -> Strategy:
+        pacing = self.pacing_[request.sla]
+        if pacing.limited:
+            return BudgetStrategy(self.config, pacing.renewed(request.at))
         if by_prompts:
             return PromptStrategy(self.config, self.price_curve_)
         return StaticMixStrategy(self.config)

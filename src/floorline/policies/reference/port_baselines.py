@@ -111,7 +111,9 @@ class BatchSplit(HistoryPolicy):
 
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
         """Return (M,) d̂, −∞ if the cost exceeds the budget: the optimum of a single request."""
-        return np.where(cost <= self.trackers_[request.sla].may_spend(), quality, -np.inf)
+        return np.where(
+            cost <= self.trackers_[request.sla].renewed(request.at).may_spend(), quality, -np.inf
+        )
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Assign a batch of one request."""
