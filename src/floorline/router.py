@@ -30,7 +30,7 @@ from floorline.policies import History, Policy, Request, make_policy
 from floorline.sla import SLA, check_slas
 from floorline.state.changing_state import ChangingState
 from floorline.state.decisions import called_model, choose, decision_of, direct_decision
-from floorline.state.eligibility import expected_costs
+from floorline.state.eligibility import call_costs, expected_costs
 from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import Fold
 from floorline.state.history import check_history, pack_history
@@ -127,11 +127,11 @@ class Router(ChangingState):
 
     def call_costs(
         self, input_tokens: int, limits: CallLimits
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(M,) expected and largest cost of a call, in the zoo's cost unit and order."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) each: expected cost of a call, what a budget needs for it, and the largest cost."""
         with self._lock:
             expected = expected_costs(self._fold, input_tokens)
-            return expected, np.maximum(expected, self.zoo.largest_costs(limits))
+            return expected, *call_costs(self.zoo, expected, limits)
 
     def budget_left(
         self, sla: str | None = None, *, at: float | None = None

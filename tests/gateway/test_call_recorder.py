@@ -48,7 +48,7 @@ def decide(parts):
 
 
 def spent(parts):
-    return parts.auth._accounts["key-1"].spent
+    return pytest.approx(1.0 - parts.auth.left("key-1"), abs=1e-12)
 
 
 def test_an_answer_is_recorded_everywhere(parts):

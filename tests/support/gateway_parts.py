@@ -1,6 +1,7 @@
 """The parts of a gateway without HTTP, for tests of one part at a time."""
 
 import json
+import time
 from types import SimpleNamespace
 
 from floorline.config import load_text
@@ -13,7 +14,8 @@ from floorline.gateway.observability.spans import NoTelemetry
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.service import ChatService
 from floorline.gateway.upstream_config import all_upstream_settings
-from floorline.gateway.upstreams import Health
+from floorline.gateway.upstreams import Answer, Health
+from floorline.gateway.upstreams.completions import Findings, read_completion
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
@@ -74,7 +76,7 @@ class RecordingSpan:
 class Parts:
     """Real parts around stubbed providers; ``settings`` change those above."""
 
-    def __init__(self, folder, keys=None, **settings):
+    def __init__(self, folder, keys=None, clock=time.time, **settings):
         self.settings = load_text(json.dumps({**SETTINGS, **settings}), folder=folder, environ={})
         self.store = SqlStore(f"sqlite:///{folder}/log.db")
         self.router = Router(
@@ -83,15 +85,20 @@ class Parts:
             self.settings.as_slas(),
             log=self.store,
             memory=self.settings.memory,
+            clock=clock,
         )
+        self.router.apply(self.store.read())
         self.upstreams = StubUpstreams()
-        self.auth = Auth(keys, self.store.spend)
+        self.auth = Auth(keys, self._spend, clock=clock)
         self.metrics = Metrics(router=self.router)
         self.config = SimpleNamespace(
             settings=self.settings, calls=all_upstream_settings(self.settings)
         )
         self.decisions = DecisionLookup(
-            self.router, self.store, lambda: self.config.settings.feedback.max_age
+            self.router,
+            self.store,
+            lambda: self.config.settings.feedback.max_age,
+            clock=clock,
         )
         self.recorder = CallRecorder(self.router, self.auth, self.decisions, self.metrics)
         self.readiness = Readiness(self.router, self.store, self.upstreams, None)
@@ -107,6 +114,10 @@ class Parts:
             self.readiness,
         )
 
+    def _spend(self, key, since):
+        self.store.flush()
+        return self.store.spend(key, since)
+
     def events(self, kind):
         """Events of a kind in the log so far."""
         return [event for event in self.store.read() if isinstance(event, kind)]
@@ -120,3 +131,17 @@ def chat_request(model="floorline/gold", text="Why is the sky blue?", **fields):
     """A chat request as the endpoint reads it."""
     body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
     return read_chat(json.dumps(body).encode(), {})
+
+
+def whole_answer(*, text="word", tokens=None, prompt_tokens=5):
+    """An answer of the provider of the model "small"; without ``tokens`` it does not count them."""
+    body = {
+        "id": "c-1",
+        "choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}],
+    }
+    if tokens is not None:
+        body["usage"] = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens}
+    data = json.dumps(body).encode()
+    found = Findings()
+    found.add(read_completion(data))
+    return Answer("small", 200, {}, "application/json", data, found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 from floorline.config import Settings, load_runtime_model
@@ -75,7 +74,7 @@ class ActiveConfig:
         calls = {model.name: upstream_settings(model) for model in models}
         self._upstreams.configure(calls)
         self._calls = calls
-        reconcile(self._router, desired, at=time.time())
+        reconcile(self._router, desired, at=self._router.clock())
         self.settings = settings
 
     async def reload(self, old: Settings, new: Settings) -> None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
+from floorline.gateway.key_budget import Hold, KeyBudget
 from floorline.sla import period_start
-from floorline.state.fold import CLIENT_CALL_SECONDS
 from floorline.stores.keys import ApiKey, key_id
-
-_OPEN_CALL_SECONDS = 5.0
-"""Seconds after which a refused request may be sent again while open calls hold money."""
 
 
 class Caller(NamedTuple):
@@ -93,50 +89,15 @@ class _Bucket:
         return (1.0 - self.tokens) / per_second
 
 
-class _Hold(NamedTuple):
-    """Cost that a call may take at most, and its expected cost."""
-
-    largest: float
-    expected: float
-
-
 class _Account:
-    """Use of one key: token buckets for its rates, and the cost in the budget's period.
-
-    ``holds`` are the calls without a cost so far, by decision; ``client_calls`` the times of those
-    whose client makes the call and has not reported it.
-    """
+    """Use of one key: token buckets for its rates, and its budget, if it has one."""
 
     def __init__(self, key: ApiKey, now: float) -> None:
         self.key = key
         self.caller = Caller.of(key)
         self.requests = _Bucket(key.rate, now)
         self.feedback: _Bucket | None = None
-        self.period = 0.0
-        self.spent = 0.0
-        self.holds: dict[str, _Hold] = {}
-        self.client_calls: OrderedDict[str, float] = OrderedDict()
-        self._held = 0.0
-
-    @property
-    def held(self) -> float:
-        """Cost that is reserved for open calls."""
-        return self._held
-
-    def hold(self, decision: str, largest: float, expected: float) -> None:
-        self.holds[decision] = _Hold(largest, expected)
-        self._held += largest
-
-    def release(self, decision: str) -> _Hold | None:
-        hold = self.holds.pop(decision, None)
-        self.client_calls.pop(decision, None)
-        if hold is not None:
-            # Without open calls nothing is held; no rounding error stays.
-            self._held = self._held - hold.largest if self.holds else 0.0
-        return hold
-
-    def period_start(self, at: float) -> float:
-        return period_start(self.key.period, at)
+        self.budget: KeyBudget | None = None
 
 
 class Auth:
@@ -190,13 +151,9 @@ class Auth:
             account = old.get(key.id)
             if account is None or account.key != key:
                 before, account = account, _Account(key, self._monotonic())
-                if key.budget is not None:
-                    account.period = account.period_start(self._clock())
-                    account.spent = self._spend(key.id, account.period)
-                if before is not None:
-                    for decision, hold in before.holds.items():
-                        account.hold(decision, *hold)
-                    account.client_calls = before.client_calls
+                account.budget = self._open_budget(key)
+                if before is not None and before.budget is not None and account.budget is not None:
+                    account.budget.take_holds(before.budget)
             accounts[key.id] = account
         self._accounts = accounts
 
@@ -272,69 +229,38 @@ class Auth:
 
     def left(self, key: str) -> float:
         """Cost that further calls of a key may cause now; infinity without a budget."""
-        account = self._limited(key)
-        if account is None:
-            return math.inf
-        self._renew(account)
-        return float(account.key.budget or 0.0) - account.spent - account.held
+        budget = self._budget(key)
+        return math.inf if budget is None else budget.left(self._clock())
 
-    def hold(
-        self,
-        key: str,
-        decision: str,
-        *,
-        largest: float,
-        expected: float,
-        client_since: float | None = None,
-    ) -> None:
-        """Reserve what a call can cost at most, until ``charge`` gives its cost.
-
-        Parameters
-        ----------
-        key, decision
-            Id of the key and of the decision.
-        largest, expected
-            What the call can cost at most, and what it is expected to cost.
-        client_since
-            Unix time of the decision, if the client makes the call: if its cost is not reported
-            within an hour, the expected cost is charged. None if the gateway makes it.
-        """
-        account = self._limited(key)
-        if account is None:
-            return
-        account.hold(decision, largest, expected)
-        if client_since is not None:
-            account.client_calls[decision] = client_since
+    def hold(self, key: str, decision: str, hold: Hold) -> None:
+        """Reserve what a call of a key can cost at most, until ``charge`` gives its cost."""
+        budget = self._budget(key)
+        if budget is not None:
+            budget.hold(decision, hold)
 
     def charge(self, key: str, decision: str, cost: float) -> None:
         """Put the cost of a call in the place of what is reserved for it."""
-        account = self._limited(key)
-        if account is not None:
-            self._renew(account)
-            account.release(decision)
-            account.spent += cost
+        budget = self._budget(key)
+        if budget is not None:
+            budget.charge(decision, cost, self._clock())
 
     def out_of_budget(self, key: str) -> ApiError:
-        """Error of a request whose key cannot pay for it."""
-        account = self._limited(key)
-        assert account is not None
-        budget, held = float(account.key.budget or 0.0), account.held
-        retry_after = _OPEN_CALL_SECONDS if held > 0.0 else None
-        if held == 0.0 and account.key.period is not None:
-            retry_after = account.period + account.key.period - self._clock()
-        reserved = f", and {held:.6g} is reserved for its open calls" if held > 0.0 else ""
-        return ApiError(
-            429,
-            f"this API key has spent {account.spent:.6g} of its budget of {budget:g}{reserved}: "
-            "what is left does not hold the largest cost of this request; lower max_tokens, wait "
-            "for the open calls or the next period, or use a key with a larger budget",
-            code="insufficient_quota",
-            retry_after=retry_after,
-        )
+        """Error of a request that its key's budget cannot pay for."""
+        budget = self._budget(key)
+        assert budget is not None
+        return budget.refusal(self._clock())
 
-    def _limited(self, key: str) -> _Account | None:
+    def _budget(self, key: str) -> KeyBudget | None:
         account = (self._accounts or {}).get(key)
-        return None if account is None or account.key.budget is None else account
+        return None if account is None else account.budget
+
+    def _open_budget(self, key: ApiKey) -> KeyBudget | None:
+        """Budget of a key with what its calls in this period have cost; None if it has none."""
+        if key.budget is None:
+            return None
+        now = self._clock()
+        spent = self._spend(key.id, period_start(key.period, now))
+        return KeyBudget(key.budget, key.period, spent, now)
 
     def _account(self, headers: Mapping[str, str]) -> _Account:
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -349,15 +275,3 @@ class Auth:
                 headers={"www-authenticate": "Bearer"},
             )
         return account
-
-    def _renew(self, account: _Account) -> None:
-        now = self._clock()
-        start = account.period_start(now)
-        if start > account.period:
-            account.period, account.spent = start, 0.0
-        while account.client_calls:
-            decision, began = next(iter(account.client_calls.items()))
-            if now - began <= CLIENT_CALL_SECONDS:
-                return
-            hold = account.release(decision)
-            account.spent += 0.0 if hold is None else hold.expected

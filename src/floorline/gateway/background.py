@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from floorline.errors import FloorlineError
@@ -79,6 +79,8 @@ class BackgroundTasks:
         Writes the snapshots.
     reloader
         Watches the configuration file; None if no file is watched.
+    clock
+        Returns the Unix time in seconds, for the age of events.
     """
 
     def __init__(
@@ -88,7 +90,10 @@ class BackgroundTasks:
         auth: Auth,
         snapshots: SnapshotWriter,
         reloader: Reloader | None,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
         self._config = config
         self._store = store
         self._auth = auth
@@ -124,7 +129,7 @@ class BackgroundTasks:
             age = self._config.settings.store.retention
             if age is not None:
                 with _logged("cannot delete old events"):
-                    await asyncio.to_thread(vacuum, self._store.engine, time.time() - age)
+                    await asyncio.to_thread(vacuum, self._store.engine, self._clock() - age)
             await asyncio.sleep(_RETENTION_CHECK_SECONDS)
 
     async def _key_loop(self) -> None:

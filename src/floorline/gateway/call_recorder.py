@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 from floorline.events import GATEWAY, Decision
@@ -92,7 +91,6 @@ class CallRecorder:
             output_tokens=usage.completion_tokens,
             latency=answer.total_s,
             error=error or None,
-            at=time.time(),
             completion=_shown_id(answer),
             estimated=usage.estimated,
         )
@@ -127,7 +125,7 @@ class CallRecorder:
     def uncalled(self, decision: Decision, error: str) -> None:
         """Record that no provider worked on a call; it costs nothing."""
         self._auth.charge(decision.key, decision.id, 0.0)
-        self._router.outcome(decision.id, cost=0.0, error=error, at=time.time())
+        self._router.outcome(decision.id, cost=0.0, error=error)
 
     def abandoned(self, decision: Decision, span: CallSpan) -> None:
         """Record that the client left before the answer began.
@@ -136,14 +134,12 @@ class CallRecorder:
         """
         cost = decision.expected_cost
         self._auth.charge(decision.key, decision.id, cost)
-        self._router.outcome(
-            decision.id, cost=cost, error=DISCONNECTED, at=time.time(), estimated=True
-        )
+        self._router.outcome(decision.id, cost=cost, error=DISCONNECTED, estimated=True)
         self._metrics.request(decision.model, decision.sla, "disconnected")
         span.end("disconnected", DISCONNECTED)
 
 
-def close_interrupted(router: Router, at: float) -> int:
+def close_interrupted(router: Router) -> int:
     """End the gateway's own calls that have no outcome, because the process ended during them.
 
     Each is charged at its expected cost, like a call whose client left. Called once at the start.
@@ -152,8 +148,6 @@ def close_interrupted(router: Router, at: float) -> int:
     ----------
     router
         The state after recovery.
-    at
-        Unix time in seconds.
 
     Returns
     -------
@@ -165,12 +159,10 @@ def close_interrupted(router: Router, at: float) -> int:
         decision = record.decision
         if decision.call_by != GATEWAY:
             continue
-        for model in record.reserved:
+        for model, reserved in record.reserved.items():
             # Only the model that serves is ever called.
-            cost = decision.expected_cost if model == decision.model else 0.0
-            router.outcome(
-                decision.id, model=model, cost=cost, error=INTERRUPTED, at=at, estimated=True
-            )
+            cost = min(decision.expected_cost, reserved) if model == decision.model else 0.0
+            router.outcome(decision.id, model=model, cost=cost, error=INTERRUPTED, estimated=True)
             count += 1
     return count
 

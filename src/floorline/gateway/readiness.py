@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from floorline.errors import StoreUnavailable
+from floorline.gateway.clock import Clock
 from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.upstreams import Upstreams
@@ -10,6 +11,9 @@ from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
 _SEE_LOG = "see the log of the gateway, or send a key with the scope metrics"
+_CLOCK_WARNING_SECONDS = 60.0
+"""Difference between the gateway's and the system's clock from which a warning is shown; it is made
+up for in under two hours."""
 
 
 class Readiness:
@@ -23,6 +27,8 @@ class Readiness:
         Watches the configuration file; None if no file is watched.
     models
         Says which models of the run time are left out; None if there are none.
+    clock
+        Gives the times of events; None if it is the system's clock.
     """
 
     def __init__(
@@ -32,7 +38,10 @@ class Readiness:
         upstreams: Upstreams,
         reloader: Reloader | None,
         models: RuntimeModels | None = None,
+        *,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock
         self._router = router
         self._store = store
         self._upstreams = upstreams
@@ -71,6 +80,13 @@ class Readiness:
             for name in self._upstreams.blocked()
         ]
         warnings += self._store.warnings()
+        ahead = 0.0 if self._clock is None else self._clock.ahead
+        if abs(ahead) > _CLOCK_WARNING_SECONDS:
+            warnings.append(
+                f"the system's clock was set {-ahead:+.0f} s away from the gateway's, which "
+                "approaches it slowly so that budgets keep their periods: restart the gateway if "
+                "the system's clock is right"
+            )
         if self._reloader is not None and self._reloader.error is not None:
             reason = self._reloader.error if details else _SEE_LOG
             warnings.append(f"the configuration file is not in force: {reason}")

@@ -17,6 +17,7 @@ from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.chat_request import ROUTED, ChatBody
 from floorline.gateway.errors import ApiError
+from floorline.gateway.key_budget import Hold
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
@@ -32,17 +33,23 @@ NOT_CALLED = "the gateway calls only the model that serves"
 
 
 class _KeyCosts(NamedTuple):
-    """What a key's budget has left, and the expected and the largest cost (M,) of each call."""
+    """What a key's budget has left, and ``Router.call_costs``."""
 
     left: float
     expected: NDArray[np.float64]
+    needed: NDArray[np.float64]
     largest: NDArray[np.float64]
 
-    def fit(self, model: int, chat: ChatBody) -> bool:
-        """Whether the budget holds a call: at its largest cost if the request bounds its answer."""
-        needed = self.expected if chat.limits.output_tokens is None else self.largest
+    def fit(self, model: int) -> bool:
+        """Whether the budget holds a call."""
         # A budget that is spent holds no call, also none that is expected to be free.
-        return self.left > 0.0 and bool(needed[model] <= self.left)
+        return self.left > 0.0 and bool(self.needed[model] <= self.left)
+
+    def hold(self, model: int, client_since: float | None) -> Hold:
+        """What to reserve for a call: its largest cost, or all that is left if that is less."""
+        needed, largest = float(self.needed[model]), float(self.largest[model])
+        expected = min(float(self.expected[model]), largest)
+        return Hold(max(needed, min(largest, self.left)), expected, client_since)
 
 
 class ChatService:
@@ -124,7 +131,7 @@ class ChatService:
         """
         self._readiness.check_log()
         began = time.perf_counter()
-        at = time.time()
+        at = self._router.clock()
         context = RequestContext(caller.tenant, caller.key, chat.options.session, after, call_by)
         costs = self._key_costs(chat, caller)
         if chat.sla is None:
@@ -138,14 +145,8 @@ class ChatService:
                         decision.id, model=model, cost=0.0, error=NOT_CALLED, at=at
                     )
         if costs is not None:
-            index = decision.index
-            self._auth.hold(
-                caller.key,
-                decision.id,
-                largest=float(min(costs.largest[index], max(costs.left, costs.expected[index]))),
-                expected=float(costs.expected[index]),
-                client_since=at if call_by == CLIENT else None,
-            )
+            since = at if call_by == CLIENT else None
+            self._auth.hold(caller.key, decision.id, costs.hold(decision.index, since))
         self._metrics.decided(time.perf_counter() - began)
         if self._config.settings.store.store_prompts:
             self._store.append_prompt(decision.id, bytes(chat.fields["messages"]))
@@ -156,8 +157,7 @@ class ChatService:
         left = self._auth.left(caller.key)
         if left == math.inf:
             return None
-        expected, largest = self._router.call_costs(chat.input_tokens, chat.limits)
-        return _KeyCosts(left, expected, largest)
+        return _KeyCosts(left, *self._router.call_costs(chat.input_tokens, chat.limits))
 
     def _route(
         self,
@@ -172,7 +172,7 @@ class ChatService:
         excluded = self._excluded(chat, caller, exclude)
         zoo, dear = self._router.zoo, []
         if costs is not None:
-            dear = [name for name in zoo.names if not costs.fit(zoo.index(name), chat)]
+            dear = [name for name in zoo.names if not costs.fit(zoo.index(name))]
             if set(zoo.names) == {*excluded, *dear} and dear:
                 raise self._auth.out_of_budget(caller.key)
         try:
@@ -217,7 +217,7 @@ class ChatService:
                 code="model_not_found",
                 param="model",
             )
-        if costs is not None and not costs.fit(zoo.index(chat.model), chat):
+        if costs is not None and not costs.fit(zoo.index(chat.model)):
             raise self._auth.out_of_budget(context.key)
         return self._router.log_direct_call(
             chat.model, chat.messages, input_tokens=chat.input_tokens, at=at, context=context
@@ -251,7 +251,7 @@ class ChatService:
                     "its operator must remove tenants, or per_tenant in floorline.yaml",
                     code="too_many_tenants",
                 )
-            self._router.set_sla(own, at=time.time())
+            self._router.set_sla(own)
         return own.name
 
     def _excluded(self, chat: ChatBody, caller: Caller, others: Iterable[str]) -> list[str]:

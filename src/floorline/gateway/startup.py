@@ -18,7 +18,9 @@ from floorline.gateway.admission import AdmissionControl
 from floorline.gateway.auth import Auth
 from floorline.gateway.background import BackgroundTasks, SnapshotWriter
 from floorline.gateway.call_recorder import CallRecorder, close_interrupted
+from floorline.gateway.clock import Clock
 from floorline.gateway.decision_lookup import DecisionLookup
+from floorline.gateway.key_budget import Hold
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
 from floorline.gateway.readiness import Readiness
@@ -73,7 +75,9 @@ class Gateway:
     reloader: Reloader | None
 
 
-def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gateway:
+def build_gateway(
+    settings: Settings, path: Path | None, store: SqlStore, *, clock: Clock | None = None
+) -> Gateway:
     """Build the parts of a gateway; nothing is called and no task runs yet.
 
     Parameters
@@ -84,12 +88,15 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         File of the settings, to be watched for changes; None watches no file.
     store
         Where the event log is kept.
+    clock
+        Gives the times of events; by default a new one.
 
     Raises
     ------
     FloorlineError
         If the log cannot be folded, or the settings contradict the log or each other.
     """
+    clock = Clock() if clock is None else clock
     models = RuntimeModels(store)
     router = open_router(
         store,
@@ -98,17 +105,19 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         make_encoder(settings.encoder),
         seed=settings.seed,
         memory=settings.memory,
-        at=time.time(),
+        at=clock(),
+        clock=clock,
     )
-    if close_interrupted(router, time.time()):
+    if close_interrupted(router):
         store.flush()
-    warm_start(router, store, settings.history, at=time.time())
+    warm_start(router, store, settings.history, at=clock())
     upstreams = Upstreams(seed=settings.seed)
     config = ActiveConfig(settings, models, router, upstreams, store)
     reloader = None if path is None else Reloader(path, config.reload, settings)
     auth = Auth(
         None if settings.auth == "none" else store.keys.list(),
         store.spend,
+        clock=clock,
         feedback_rate=lambda: config.settings.feedback.rate,
     )
     for record in router.open_calls():
@@ -116,9 +125,7 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         auth.hold(
             made.key,
             made.id,
-            largest=sum(record.reserved.values()),
-            expected=made.expected_cost,
-            client_since=made.at,
+            Hold(sum(record.reserved.values()), made.expected_cost, client_since=made.at),
         )
     admission = AdmissionControl(lambda: config.settings.server.max_in_flight)
     metrics = Metrics(
@@ -130,8 +137,8 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         reloader=reloader,
     )
     telemetry = make_telemetry(settings.telemetry)
-    readiness = Readiness(router, store, upstreams, reloader, models)
-    decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age)
+    readiness = Readiness(router, store, upstreams, reloader, models, clock=clock)
+    decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age, clock=clock)
     recorder = CallRecorder(router, auth, decisions, metrics)
     snapshots = SnapshotWriter(router, store)
     return Gateway(
@@ -150,7 +157,7 @@ def build_gateway(settings: Settings, path: Path | None, store: SqlStore) -> Gat
         metrics=metrics,
         telemetry=telemetry,
         snapshots=snapshots,
-        background=BackgroundTasks(config, store, auth, snapshots, reloader),
+        background=BackgroundTasks(config, store, auth, snapshots, reloader, clock=clock),
         reloader=reloader,
     )
 
@@ -164,6 +171,7 @@ def open_router(
     seed: int,
     memory: int,
     at: float,
+    clock: Callable[[], float] = time.time,
 ) -> Router:
     """Build the router whose state is the fold over a store's log.
 
@@ -183,6 +191,8 @@ def open_router(
         As for ``Router``; the log's encoder and seed must be the same.
     at
         Unix time of the changes in seconds.
+    clock
+        The router's clock, which returns the Unix time in seconds.
 
     Raises
     ------
@@ -193,7 +203,14 @@ def open_router(
 
     def fresh() -> Router:
         return Router(
-            first.zoo, policy(), first.slas, encoder=encoder, seed=seed, log=store, memory=memory
+            first.zoo,
+            policy(),
+            first.slas,
+            encoder=encoder,
+            seed=seed,
+            log=store,
+            memory=memory,
+            clock=clock,
         )
 
     router = recover(fresh, store)

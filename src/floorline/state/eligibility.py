@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from floorline.errors import InvalidInput
 from floorline.sla import SLA
 from floorline.state.fold import Fold
-from floorline.zoo import CallLimits
+from floorline.zoo import CallLimits, Zoo
 
 Mask = NDArray[np.bool_]
 
@@ -81,9 +81,7 @@ def affordable(
     limits
         Upper bounds of the call's tokens; None if there are none.
     """
-    cost = expected_costs(fold, tokens)
-    if limits is not None and limits.output_tokens is not None:
-        cost = np.maximum(cost, fold.zoo_.largest_costs(limits))
+    cost = call_costs(fold.zoo_, expected_costs(fold, tokens), limits).needed
     fits = np.asarray(cost <= fold.ledgers_[sla.name].left(sla, fold.zoo_, at))
     return fits if allowed is None else fits & allowed
 
@@ -92,6 +90,36 @@ def expected_costs(fold: Fold, tokens: int) -> NDArray[np.float64]:
     """(M,) estimated cost of a call with a prompt of this many tokens; typical ones if unknown."""
     cost = fold.policy_.expected_cost(tokens)
     return fold.zoo_.typical_costs if cost is None else cost
+
+
+class CallCosts(NamedTuple):
+    """Costs (M,) of one call to each model: what a budget must have left, and what it reserves."""
+
+    needed: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+
+def call_costs(zoo: Zoo, expected: NDArray[np.float64], limits: CallLimits | None) -> CallCosts:
+    """Return the costs of a call that is expected to cost ``expected`` (M,).
+
+    Parameters
+    ----------
+    zoo
+        The models and their prices.
+    expected
+        Expected cost (M,), which is also all that is known of models without prices.
+    limits
+        Upper bounds of the call's tokens. If they bound the answer, its largest cost is needed;
+        else the expected one, because the largest answer is an assumption. None to need and to
+        reserve the expected cost.
+    """
+    if limits is None:
+        return CallCosts(expected, expected)
+    largest = zoo.largest_costs(limits)
+    if limits.output_tokens is None:
+        return CallCosts(expected, np.maximum(expected, largest))
+    largest = np.where(largest > 0.0, largest, expected)
+    return CallCosts(largest, largest)
 
 
 class Reservation(NamedTuple):
@@ -137,19 +165,15 @@ def within_budget(
     """
     ledger = fold.ledgers_[sla.name]
     left, total = ledger.left(sla, fold.zoo_, at), ledger.total_left(sla, at)
-    largest = needed = cost
-    if limits is not None:
-        largest = np.maximum(cost, fold.zoo_.largest_costs(limits))
-        needed = cost if limits.output_tokens is None else largest
+    needed, largest = call_costs(fold.zoo_, cost, limits)
     kept: list[int] = []
     reserved: list[float] = []
     bill = 0.0
     for model in called:
         if needed[model] <= left[model] and bill + needed[model] <= total:
             kept.append(model)
-            expected = float(cost[model])
             rest = min(float(left[model]), total - bill)
-            reserved.append(max(expected, min(float(largest[model]), rest)))
+            reserved.append(max(float(needed[model]), min(float(largest[model]), rest)))
             bill += reserved[-1]
         elif not kept:
             return Reservation((), ())

@@ -281,7 +281,7 @@ class Fold(Stateful):
         if ledger is not None:
             expected = decision.cost
             for name, reserved in record.reserved.items():
-                ledger.settle(name, reserved=reserved, real=expected[name])
+                ledger.settle(name, reserved=reserved, real=min(expected[name], reserved))
         record.reserved.clear()
 
     def _end_client_calls(self, at: float) -> None:

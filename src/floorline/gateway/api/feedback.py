@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -120,7 +119,6 @@ class FeedbackApi:
             latency=item.latency,
             error=item.error,
             completion=None if item.completion is None else _id_text(item.completion),
-            at=time.time(),
         )
         if changed:
             gateway.auth.charge(decision.key, decision.id, item.cost)
@@ -185,7 +183,6 @@ class FeedbackApi:
             score=item.score,
             source=item.source,
             key=item.idempotency,
-            at=time.time(),
         )
         gateway.metrics.feedback(item.source, changed)
         id = decision.id if item.id is None else item.id

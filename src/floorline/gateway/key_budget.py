@@ -1,0 +1,109 @@
+"""The budget of one API key: what its calls cost, and what its open calls may still cost."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from floorline.gateway.errors import ApiError
+from floorline.policies.budgets.periods import BudgetPeriods
+from floorline.state.fold import CLIENT_CALL_SECONDS
+
+_OPEN_CALL_SECONDS = 5.0
+"""Seconds after which a refused request may be sent again while open calls hold money."""
+
+
+class Hold(NamedTuple):
+    """Cost of an open call: at most, and as expected.
+
+    ``client_since`` is the Unix time of its decision if the client makes the call, else None.
+    """
+
+    largest: float
+    expected: float
+    client_since: float | None = None
+
+
+class KeyBudget:
+    """Cost of a key's calls in the present period, with what is held for its open calls.
+
+    Times ``at`` are in Unix seconds, costs in the zoo's unit.
+
+    Parameters
+    ----------
+    amount, period
+        The budget, and the length of its period in seconds; None if it is never renewed.
+    spent
+        Cost of the key's calls since ``start``.
+    at
+        The present time.
+    """
+
+    def __init__(self, amount: float, period: float | None, spent: float, at: float) -> None:
+        self.amount = amount
+        self.spent = spent
+        self._period = period
+        self._periods = BudgetPeriods()
+        self._periods.advance(period, at)
+        self._holds: dict[str, Hold] = {}
+        self._client_calls: OrderedDict[str, float] = OrderedDict()
+        self._held = 0.0
+
+    def left(self, at: float) -> float:
+        """Cost that further calls may cause."""
+        self._advance(at)
+        return self.amount - self.spent - self._held
+
+    def hold(self, decision: str, hold: Hold) -> None:
+        """Reserve what a call can cost at most, until ``charge`` gives its cost."""
+        self._holds[decision] = hold
+        self._held += hold.largest
+        if hold.client_since is not None:
+            self._client_calls[decision] = hold.client_since
+
+    def charge(self, decision: str, cost: float, at: float) -> None:
+        """Put the cost of a call in the place of what is reserved for it."""
+        self._advance(at)
+        self._release(decision)
+        self.spent += cost
+
+    def take_holds(self, other: KeyBudget) -> None:
+        """Take over the open calls of the same key before it was changed."""
+        for decision, hold in other._holds.items():
+            self.hold(decision, hold)
+
+    def refusal(self, at: float) -> ApiError:
+        """Error of a request that this budget cannot pay for."""
+        retry_after = reserved = None
+        if self._held > 0.0:
+            retry_after = _OPEN_CALL_SECONDS
+            reserved = f", and {self._held:.6g} is reserved for its open calls"
+        elif self._period is not None:
+            retry_after = self._periods.start_ + self._period - at
+        return ApiError(
+            429,
+            f"this API key has spent {self.spent:.6g} of its budget of {self.amount:g}"
+            f"{reserved or ''}: what is left does not hold the largest cost of this request; "
+            "lower max_tokens, wait for the open calls or the next period, or use a key with a "
+            "larger budget",
+            code="insufficient_quota",
+            retry_after=retry_after,
+        )
+
+    def _release(self, decision: str) -> Hold | None:
+        hold = self._holds.pop(decision, None)
+        self._client_calls.pop(decision, None)
+        if hold is not None:
+            # Without open calls nothing is held; no rounding error stays.
+            self._held = self._held - hold.largest if self._holds else 0.0
+        return hold
+
+    def _advance(self, at: float) -> None:
+        if self._periods.advance(self._period, at):
+            self.spent = 0.0
+        while self._client_calls:
+            decision, began = next(iter(self._client_calls.items()))
+            if at - began <= CLIENT_CALL_SECONDS:
+                return
+            hold = self._release(decision)
+            self.spent += 0.0 if hold is None else hold.expected
