@@ -144,4 +144,4 @@ def whole_answer(*, text="word", tokens=None, prompt_tokens=5):
     data = json.dumps(body).encode()
     found = Findings()
     found.add(read_completion(data))
-    return Answer("small", 200, {}, "application/json", data, found)
+    return Answer("small", 200, {}, data, found)
