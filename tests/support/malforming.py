@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 PATIENCE = 60.0
 _AT_ONCE = 50_000
 _FINE = frozenset({200, 201})
-_REFUSED = frozenset({400, 401, 403, 404, 405, 408, 410, 413, 414, 415, 422, 429, 431})
+_REFUSED = frozenset({400, 401, 403, 404, 405, 408, 409, 410, 413, 414, 415, 422, 429, 431})
 _NOT_HTTP = b"Invalid HTTP request received."
 
 ZOO_OPERATIONS = frozenset({"POST /v1/zoo/models", "DELETE /v1/zoo/models/{name}"})

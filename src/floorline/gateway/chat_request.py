@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from floorline.core.bounds import MAX_TOKENS, check_name
+from floorline.core.bounds import MAX_NAME, MAX_TOKENS, check_name
 from floorline.encoders.messages import approximate_tokens
 from floorline.errors import InvalidInput
 from floorline.gateway.errors import ApiError
@@ -17,7 +17,7 @@ ROUTED = "floorline/"
 """Prefix of the model names that ask for an SLA instead of a model."""
 
 _AUTO = "auto"
-_MAX_EXCLUDED = 1_000
+MAX_EXCLUDED = 1_000
 """Most models that a request excludes; each is looked up in the zoo."""
 _MEDIA_TOKENS = 2048
 """Tokens that are reserved for an image, a recording or a file of a prompt: most providers count
@@ -39,8 +39,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     floor: float | None = None
-    exclude: tuple[str, ...] = ()
-    session: str = ""
+    exclude: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_EXCLUDED)] = ()
+    session: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
 
 
 class ChatBody(msgspec.Struct, frozen=True):
@@ -154,8 +154,8 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
             raise InvalidInput(named, given, f"give a number up to {MAX_TOKENS:,}")
     options = _with_headers(view.floorline or Options(), headers)
     check_name("floorline.session", options.session)
-    if len(options.exclude) > _MAX_EXCLUDED:
-        fix = f"exclude at most {_MAX_EXCLUDED:,} models"
+    if len(options.exclude) > MAX_EXCLUDED:
+        fix = f"exclude at most {MAX_EXCLUDED:,} models"
         raise InvalidInput("floorline.exclude", f"{len(options.exclude):,} names", fix)
     needs = set()
     if view.tools or view.functions:

@@ -103,7 +103,13 @@ class SlaTotals(NamedTuple):
 
     def plus(self, other: SlaTotals) -> SlaTotals:
         """Return the sums of both."""
-        return SlaTotals(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return SlaTotals(
+            self.requests + other.requests,
+            self.explored + other.explored,
+            self.declined + other.declined,
+            self.labels + other.labels,
+            self.spend + other.spend,
+        )
 
 
 NO_TOTALS = SlaTotals(0, 0, 0, 0, 0.0)

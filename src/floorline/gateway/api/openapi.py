@@ -25,12 +25,13 @@ _ERRORS = {
     401: "No valid API key.",
     403: "The key lacks the scope, or the headers Host or Origin are of no allowed host or page.",
     404: "No such model, SLA, decision or completion.",
+    409: "The id means several decisions, which the error lists, or the gateway measures the call.",
     410: "The decision is too old for feedback.",
     408: "The headers or the body took too long.",
     413: "The body is too large.",
     415: "The Content-Type is not application/json.",
     422: "The provider refuses the request; the error object is the provider's.",
-    429: "Too many requests, a spent budget, or a model at its limit; see Retry-After.",
+    429: "Above a rate or a budget, or a model is at its limit; see Retry-After.",
     502: "The provider of every model that was called failed.",
     503: "The event log cannot be written, or every circuit breaker is open; see Retry-After.",
     504: "The provider of the model that was called last took too long.",
@@ -58,6 +59,11 @@ def document() -> dict[str, Any]:
             },
         }
     )
+    receipts = schemas["Receipts"]["properties"]
+    schemas["TakenInPart"] = {
+        "description": "The key used up its rate within a batch: data has the messages before.",
+        **_object({**schemas["Error"]["properties"], **receipts}),
+    }
     schemas["Readiness"] = _object(
         {
             "status": {"enum": ["ready", "not ready"]},
@@ -146,9 +152,10 @@ def _paths() -> dict[str, Any]:
     feedback = _operation(
         "Give feedback on answers",
         {"anyOf": [_ref("FeedbackReceipt"), _ref("Receipts")]},
-        (404, 410, *_BODY),
+        (404, 409, 410, *_BODY),
         body={"anyOf": [_ref("FeedbackItem"), _ref("FeedbackBatch")]},
     )
+    feedback["responses"]["429"]["content"] = _json({"anyOf": [_ref("Error"), _ref("TakenInPart")]})
     done = _object({}, extra=True)
     listing = _object({"data": {"type": "array"}}, extra=True)
     readyz = _operation("Return whether the gateway can serve", "Readiness")
@@ -157,7 +164,9 @@ def _paths() -> dict[str, Any]:
         "content": _json("Readiness"),
     }
     add = _operation("Add or change a model", "Model", _BODY, body="NewModel", status=201)
-    outcome = _operation("Record what a call took", done, (404, 410, *_BODY), body="OutcomeItem")
+    outcome = _operation(
+        "Record what a call took", done, (404, 409, 410, *_BODY), body="OutcomeItem"
+    )
     return {
         "/v1/chat/completions": {"post": chat},
         "/v1/feedback": {"post": feedback},
