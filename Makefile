@@ -14,7 +14,7 @@ LOCKED := --require-hashes --no-deps
 # Floorline itself has no hash; everything that it and its build need is installed by then.
 EDITABLE := --no-deps --no-build-isolation -e .
 
-.PHONY: demo serve test test-train test-upstream check lint unit quick bench dist lock clean
+.PHONY: demo serve test test-train test-upstream check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -48,6 +48,13 @@ unit: $(VENV)/.dev
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
+# Looks the locked packages up in an advisory database on the internet. pip-audit has an environment of
+# its own, so that its packages are not among those of Floorline.
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install -q --disable-pip-version-check pip-audit==2.10.1
+	.venv-audit/bin/python .ci/audit
+
 bench: $(VENV)/.dev
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -57,7 +64,7 @@ dist: $(VENV)/.dev
 	$(BIN)/hatchling build -d dist
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
