@@ -13,9 +13,11 @@ from floorline.core.bounds import (
     MAX_COST,
     MAX_ERROR,
     MAX_LATENCY,
+    MAX_NAME,
     MAX_SOURCE,
     MAX_TENANT,
     MAX_TIME,
+    MAX_TOKENS,
     MIN_TIME,
     canonical_id,
     check_count,
@@ -37,6 +39,9 @@ GATEWAY = "gateway"
 """``Decision.call_by`` where the gateway calls the model and measures the call."""
 CLIENT = "client"
 """``Decision.call_by`` where the client calls the model itself and reports the outcome."""
+
+
+_CALLERS = ("", GATEWAY, CLIENT)
 
 
 class Owner(NamedTuple):
@@ -100,11 +105,19 @@ NO_CONTEXT = RequestContext()
 
 def check_context(context: RequestContext) -> None:
     """Raise InvalidInput if a field of a context is no name within its bound."""
-    if context is not NO_CONTEXT:
-        check_name("RequestContext.tenant", context.tenant, MAX_TENANT)
+    tenant, key, session, after, call_by = context
+    try:
+        names = tenant + key + session + after
+        # Nearly all contexts: four texts that keep the bounds together.
+        plain = len(names) <= MAX_TENANT and names.isascii() and names.isprintable()
+    except TypeError:
+        plain = False
+    if not plain:
+        check_name("RequestContext.tenant", tenant, MAX_TENANT)
         for field in ("key", "session", "after"):
             check_name(f"RequestContext.{field}", getattr(context, field))
-        check_one_of("RequestContext.call_by", context.call_by, ("", GATEWAY, CLIENT))
+    if call_by not in _CALLERS:
+        check_one_of("RequestContext.call_by", call_by, _CALLERS)
 
 
 def _check_at(event: Any) -> None:
@@ -335,6 +348,30 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     v: int = 1
 
     def __post_init__(self) -> None:
+        cost, latency, error, completion = self.cost, self.latency, self.error, self.completion
+        given, answered = self.input_tokens, self.output_tokens
+        try:
+            names = self.decision + self.model + ("" if completion is None else completion)
+            names += "" if error is None else error
+            # Nearly all outcomes: a log of a million is read in seconds.
+            plain = (
+                len(names) <= MAX_NAME
+                and names.isascii()
+                and names.isprintable()
+                and type(cost) is float
+                and 0.0 <= cost <= MAX_COST
+                and type(self.at) is float
+                and MIN_TIME <= self.at <= MAX_TIME
+                and (latency is None or (type(latency) is float and 0.0 <= latency <= MAX_LATENCY))
+                and (given is None or (type(given) is int and 0 <= given <= MAX_TOKENS))
+                and (answered is None or (type(answered) is int and 0 <= answered <= MAX_TOKENS))
+            )
+        except TypeError:
+            plain = False
+        if not plain:
+            self._check()
+
+    def _check(self) -> None:
         fix = f"give the measured cost, a number from 0 to {MAX_COST:g}"
         check_number("Outcome.cost", self.cost, low=0.0, high=MAX_COST, fix=fix)
         if self.latency is not None:
@@ -401,6 +438,26 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
     v: int = 1
 
     def __post_init__(self) -> None:
+        score, cost = self.score, self.cost
+        try:
+            names = self.decision + self.model + self.source + self.key
+            plain = (
+                len(names) <= MAX_NAME
+                and names.isascii()
+                and names.isprintable()
+                and type(score) is float
+                and 0.0 <= score <= 1.0
+                and type(cost) is float
+                and 0.0 <= cost <= MAX_COST
+                and type(self.at) is float
+                and MIN_TIME <= self.at <= MAX_TIME
+            )
+        except TypeError:
+            plain = False
+        if not plain:
+            self._check()
+
+    def _check(self) -> None:
         if isinstance(self.score, bool):
             # A log could not give a bool back.
             msgspec.structs.force_setattr(self, "score", float(self.score))

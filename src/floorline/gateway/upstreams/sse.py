@@ -83,9 +83,11 @@ class SseReader:
         *events, rest = text.split(b"\n\n")
         if rest:
             tail += rest
-        passed = [self._read(event) for event in events]
         if not self._changes:
+            for event in events:
+                self._read(event)
             return data
+        passed = map(self._read, events)
         return b"".join([event + b"\n\n" for event in passed if event is not None])
 
     def close(self) -> bytes:
