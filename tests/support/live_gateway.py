@@ -13,6 +13,7 @@ import uvicorn
 from floorline.config import load_text
 from floorline.datasets.simulated import SimulatedZoo
 from floorline.gateway.api.app import App
+from floorline.gateway.http_limits import Connections, connection_limit, http_config
 from floorline.gateway.server import running
 
 ZOO = SimulatedZoo(200, models=["sim-nano", "sim-medium", "sim-titan"])
@@ -67,8 +68,14 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def http_server(app):
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
+async def http_server(app, connections=None):
+    """Serve an application, with the limits of HTTP that a gateway has, if they are given."""
+    if connections is None:
+        config = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
+        sweeping = None
+    else:
+        config = http_config(app, connections, port=0, log_level="error")
+        sweeping = asyncio.create_task(connections.run())
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
@@ -80,12 +87,16 @@ async def http_server(app):
     finally:
         server.should_exit = True
         await task
+        if sweeping is not None:
+            sweeping.cancel()
 
 
 @contextlib.asynccontextmanager
 async def live(settings, path=None):
-    async with running(settings, path) as gateway, http_server(App(gateway)) as url:
-        yield gateway, url
+    limits = settings.server.limits
+    connections = Connections(limits, connection_limit(limits.max_connections))
+    async with running(settings, path) as gateway, http_server(App(gateway), connections) as url:
+        yield gateway, url, connections
 
 
 def write_settings(endpoint, **changed):
@@ -116,7 +127,7 @@ class Live:
     def __init__(self, text, folder, path=None, headers=None):
         settings = load_text(text, folder=Path(folder), environ={"PROVIDER_KEY": "sk-secret"})
         self._thread = InThread(live(settings, path))
-        self.gateway, self.url = self._thread.value
+        self.gateway, self.url, self.connections = self._thread.value
         self.call = self._thread.call
         self.http = httpx.Client(base_url=self.url, timeout=30, headers=headers)
 

@@ -275,7 +275,7 @@ def send_malformed(url, examples, found):
     one()
 
 
-def send_by_document(url, examples, found, *, zoo=False):
+def send_by_document(url, examples, found, *, zoo=False, headers=None):
     """Send so many requests for each operation of the OpenAPI document, half of them against it.
 
     Only those that change the ``zoo``, or all but those.
@@ -289,18 +289,18 @@ def send_by_document(url, examples, found, *, zoo=False):
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             try:
                 cases = operation.as_strategy(generation_mode=mode)
-                _send_cases(cases, url, examples // 2, found, checks)
+                _send_cases(cases, url, examples // 2, found, checks, headers)
             except hypothesis.errors.Unsatisfiable:
                 # There is nothing to do wrong in a request without body and parameters.
                 continue
 
 
-def _send_cases(cases, url, examples, found, checks):
+def _send_cases(cases, url, examples, found, checks, headers):
     @_settings(examples)
     @hypothesis.given(cases)
     def one(case):
         found.requests += 1
-        answer = case.call(base_url=url, timeout=PATIENCE)
+        answer = case.call(base_url=url, timeout=PATIENCE, headers=headers)
         found.statuses[answer.status_code] += 1
         found.routed += answer.status_code == 200 and case.path == "/v1/route"
         (kind,) = answer.headers["content-type"]

@@ -12,13 +12,16 @@ from floorline.config.models import ModelSettings
 from floorline.config.provider import BreakerSettings, ProviderSettings, TimeoutSettings
 from floorline.config.runtime_models import RuntimeModelSettings, load_runtime_model
 from floorline.config.sections import SlaSettings, TelemetrySettings
+from floorline.config.server import HttpLimitSettings, ServerSettings
 from floorline.config.settings import Settings
 
 __all__ = [
     "BreakerSettings",
+    "HttpLimitSettings",
     "ModelSettings",
     "ProviderSettings",
     "RuntimeModelSettings",
+    "ServerSettings",
     "Settings",
     "SlaSettings",
     "TelemetrySettings",

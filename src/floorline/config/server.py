@@ -67,7 +67,7 @@ class HttpLimitSettings(Section):
         None,
         description="Largest number of connections of clients. At the limit a new connection "
         "replaces the oldest one that sends no request. Empty: half of the files that the process "
-        "may open, less 64, and at most 10,000.",
+        "may open, less 80, and at most 4,096.",
     )
 
 

@@ -33,9 +33,8 @@ class AdmissionControl:
         self.refused = 0
         self._limit = limit
 
-    @contextlib.contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a request as in flight until the block ends.
+    def check(self) -> None:
+        """Refuse a request if the limit is reached, before its body is read.
 
         Raises
         ------
@@ -52,6 +51,17 @@ class AdmissionControl:
                 code="overloaded",
                 retry_after=1,
             )
+
+    @contextlib.contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request as in flight until the block ends.
+
+        Raises
+        ------
+        ApiError
+            429 if the limit is reached.
+        """
+        self.check()
         self.in_flight += 1
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import socket
@@ -13,6 +14,7 @@ import uvicorn
 from floorline.config import Settings
 from floorline.errors import FloorlineError
 from floorline.gateway.api.app import App
+from floorline.gateway.http_limits import Connections, connection_limit, http_config
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.startup import Gateway, build_gateway
 from floorline.stores.sql import SqlStore
@@ -93,16 +95,12 @@ async def serve(
     """
     listener = _listen(settings.server.host, settings.server.port)
     async with running(settings, path) as gateway:
-        config = uvicorn.Config(
+        limits = settings.server.limits
+        connections = Connections(limits, connection_limit(limits.max_connections))
+        config = http_config(
             App(gateway),
+            connections,
             loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
             log_config=None,
             timeout_graceful_shutdown=max(1, round(settings.server.shutdown_grace)),
         )
@@ -114,7 +112,11 @@ async def serve(
         gc.set_threshold(50_000, 20, 50)
         host, port = listener.getsockname()[:2]
         on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        await server.serve(sockets=[listener])
+        sweeping = asyncio.create_task(connections.run())
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            sweeping.cancel()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -78,9 +78,11 @@ def test_a_client_that_leaves_while_another_model_is_called(stage):
 def test_a_client_that_leaves_within_its_own_request(stage):
     gateway = stage()
     body = chat()
-    in_flight = lambda _: gateway.gateway.admission.in_flight == 1  # noqa: E731
-    asyncio.run(say(gateway.url, body[:10], length=len(body), until=in_flight))
-    wait_until(lambda: gateway.gateway.admission.in_flight == 0)
+    arrived = lambda _: len(gateway.connections) == 1  # noqa: E731
+    asyncio.run(say(gateway.url, body[:10], length=len(body), until=arrived))
+    wait_until(lambda: len(gateway.connections) == 0)
+    # It is no request yet, and so takes no slot.
+    assert gateway.gateway.admission.in_flight == 0
     assert gateway.happened() == ([], [])
     assert gateway.provider.requests == []
 

@@ -52,9 +52,10 @@ def test_requests_by_and_against_the_document(gateway):
     assert_nothing_is_left(gateway, found, tasks)
 
 
-def test_models_are_added_and_removed_by_the_document(gateway):
-    """On a gateway of its own, which calls none of them: they may be anywhere."""
+def test_models_are_added_and_removed_by_the_document(administered):
+    """On a gateway of its own, with a key that may."""
     found = Malforming()
-    send_by_document(gateway.url, 30, found, zoo=True)
+    headers = {"authorization": administered.http.headers["authorization"]}
+    send_by_document(administered.url, 30, found, zoo=True, headers=headers)
     assert found.requests >= 40
     assert {400, 404} <= set(found.statuses)

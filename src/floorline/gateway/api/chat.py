@@ -49,8 +49,10 @@ class ChatEndpoint:
         exchange: _Exchange | None = None
         try:
             caller = gateway.auth.caller(headers, "chat")
+            gateway.admission.check()
+            # Before a slot is taken: clients that send slowly must not hold those of others.
+            data = await read_body(receive, gateway.config.settings.server.max_body)
             with gateway.admission.admit():
-                data = await read_body(receive, gateway.config.settings.server.max_body)
                 chat = read_chat(data, headers)
                 exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                 await exchange.run()
