@@ -14,6 +14,7 @@ from floorline.errors import BudgetExhausted, InvalidInput, UnknownDecision
 from floorline.events import Decision, RequestContext, decode_event, encode_event
 from floorline.router import Router
 from floorline.sla import SLA, Budget
+from floorline.state.fold import MAX_KEYS
 from floorline.state.judge import Judge
 from floorline.zoo import Model, Zoo
 
@@ -643,3 +644,15 @@ def test_contexts_are_texts(field, build_router, vector):
     with pytest.raises(InvalidInput, match="id is 17: give a text"):
         router.route(features=vector(0), id=17)
     assert len(router.log) == 0
+
+
+def test_a_decision_remembers_its_latest_keys_only(build_router, vector):
+    router = build_router("cheapest")
+    id = router.route(features=vector(1)).id
+    for n in range(3 * MAX_KEYS):
+        assert router.feedback(id, score=n / 1000, key=f"message-{n}")
+    assert len(router.find(id).keys) == MAX_KEYS
+    assert not router.feedback(id, score=0.5, key=f"message-{2 * MAX_KEYS}")
+    again = build_router("cheapest")
+    again.restore(router.snapshot())
+    assert again.find(id).keys == router.find(id).keys

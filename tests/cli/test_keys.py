@@ -44,3 +44,17 @@ def test_errors_are_one_line(keys, arguments, word):
     assert code == 2
     assert len(told.err.splitlines()) == 1
     assert word in told.err
+
+
+def test_what_a_key_may_name_is_given_and_listed(keys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    keys("create", "one", "--model", "small", "--model", "large", "--feedback-rate", "60")
+    keys("create", "two", "--sla", "gold")
+    keys("create", "three")
+    rows = [line.split("│") for line in keys("list")[1].out.splitlines() if "│" in line]
+    cells = {row[2].strip(): [cell.strip() for cell in row[5:8]] for row in rows}
+    assert cells == {
+        "one": ["all", "small, large", "60 feedback/min"],
+        "two": ["gold", "none", "-"],
+        "three": ["all", "all", "-"],
+    }

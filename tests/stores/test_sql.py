@@ -6,6 +6,7 @@ import pytest
 
 from floorline.errors import InvalidInput, StoreUnavailable
 from floorline.events import Decision, Feedback, Outcome, Recall
+from floorline.state.fold import MAX_KEYS
 from floorline.stores import open_store
 
 
@@ -265,3 +266,35 @@ def test_a_file_that_is_not_a_database_is_rejected(tmp_path):
     path.write_bytes(b"not a database, but long enough to look like one" * 100)
     with pytest.raises(StoreUnavailable, match="not a database"):
         open_store(f"sqlite:///{path}")
+
+
+def test_the_log_gives_back_the_keys_of_feedback_that_memory_has(store):
+    store.append(decision("d"))
+    for n in range(MAX_KEYS + 20):
+        store.append(Feedback(decision="d", model="small", score=n / 1000, key=f"k{n}"))
+    store.flush()
+    scores, keys = store.feedback_of("d")
+    assert scores == {"small": (MAX_KEYS + 19) / 1000}
+    assert keys == [f"k{n}" for n in range(20, MAX_KEYS + 20)]
+
+
+def test_what_a_key_may_name_is_stored(store):
+    limits = {"models": ("small",), "slas": ("gold",), "rate": 5.0, "feedback_rate": 60.0}
+    key, _ = store.keys.create("app", tenant="größe 🦜", **limits)
+    (read,) = store.keys.list()
+    assert read == key
+    assert (read.models, read.feedback_rate, read.tenant) == (("small",), 60.0, "größe 🦜")
+
+
+@pytest.mark.parametrize("field", ["feedback_rate", "rate", "budget", "period"])
+@pytest.mark.parametrize("value", [0, -1, 1e16, float("nan"), 10**400])
+def test_limits_of_keys_are_bounded(field, value, store):
+    with pytest.raises(InvalidInput, match=rf"key\.{field} is .*: give a number above 0"):
+        store.keys.create("app", **{field: value})
+
+
+@pytest.mark.parametrize("field", ["models", "slas"])
+def test_names_in_the_lists_of_keys_are_bounded(field, store):
+    for name in ("", "a\0b", "x" * 257):
+        with pytest.raises(InvalidInput, match=rf"key\.{field} is "):
+            store.keys.create("app", **{field: [name]})
