@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 
+_RANDOM = re.compile("d[0-9a-f]{16}-[0-9a-f]+")
 _forks = 0
 
 
@@ -40,6 +42,17 @@ class IdSource:
         self._prefix = "" if prefix is None else prefix
         self._forks = _forks
         self.renew()
+
+    @staticmethod
+    def issues(id: str) -> bool:
+        """Whether an id may be one of a source with a random prefix.
+
+        Examples
+        --------
+        >>> IdSource.issues(IdSource().make(255)), IdSource.issues("chatcmpl-1")
+        (True, False)
+        """
+        return _RANDOM.fullmatch(id) is not None
 
     def renew(self) -> None:
         """Draw another prefix, unless it was given: numbers may begin again from here on."""

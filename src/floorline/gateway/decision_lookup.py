@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from floorline.core.bounds import canonical_id, is_name
+from floorline.core.ids import IdSource
 from floorline.errors import abbreviated
 from floorline.events import Decision
 from floorline.gateway.auth import Caller
@@ -90,22 +91,25 @@ class DecisionLookup:
             If the event log cannot be read.
         """
         given = list(dict.fromkeys(ids))
+        noted = self._completions.decisions
         absent = [id for id in given if self._router.find(id) is None]
-        noted, owner = self._completions.decisions, caller.owner
-        if not all(noted(owner, canonical_id(id)) for id in absent):
+        unknown = [id for id in absent if not noted(caller.owner, canonical_id(id))]
+        if unknown:
             # An event that was just appended can be read only after its commit.
             await self._store.committed()
         elif self._store.durable < self._forgotten_at:
             await self._store.committed(self._forgotten_at)
-        return await asyncio.to_thread(self._read, given, absent, caller)
+        # An id that a completion has is no decision's, too, unless it looks like one of ours.
+        ours = {*unknown, *(id for id in absent if IdSource.issues(id))}
+        read = await asyncio.to_thread(self._read, given, ours, caller)
+        return Logged(read.completions, {**dict.fromkeys(absent), **read.decisions})
 
-    def _read(self, ids: Sequence[str], absent: Sequence[str], caller: Caller) -> Logged:
+    def _read(self, ids: Sequence[str], ours: Iterable[str], caller: Caller) -> Logged:
         completions = self._store.decisions_of(
             [canonical_id(id) for id in ids], caller.tenant, caller.judged_key, MAX_CANDIDATES
         )
-        missing = [id for id in absent if is_name(id)]
-        found = self._store.decisions(missing)
-        return Logged(completions, {id: found.get(id) for id in missing})
+        missing = [id for id in ours if is_name(id)]
+        return Logged(completions, self._store.decisions(missing) if missing else {})
 
     async def find(self, id: str, caller: Caller, logged: Logged | None = None) -> Decision:
         """Find a decision of the caller by its own id or the id of its completion.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -206,28 +207,17 @@ class LogReader:
         -------
         Ids of the decisions by completion id, the latest first; without ids that no decision has
         """
-        made = events.alias()
-        owned = [
-            made.c.decision == events.c.decision,
-            made.c.kind.in_(("decision", "recall")),
-            made.c.tenant == column_text(tenant) if tenant else made.c.tenant.is_(None),
-        ]
+        query = _completions_query(tenant != "", key is not None)
+        values: dict[str, Any] = {"most": most}
+        if tenant:
+            values["tenant"] = column_text(tenant)
         if key is not None:
-            owned.append(made.c.key == column_text(key))
-        query = (
-            _all_columns()
-            .where(
-                events.c.completion == sa.bindparam("completion"),
-                events.c.kind == "outcome",
-                sa.exists(sa.select(made.c.position).where(*owned)),
-            )
-            .order_by(events.c.position.desc())
-            .limit(most)
-        )
+            values["key"] = column_text(key)
         found: dict[str, list[str]] = {}
         with store_errors(self.engine), self.engine.connect() as connection:
             for completion in dict.fromkeys(completions):
-                rows = connection.execute(query, {"completion": column_text(completion)}).all()
+                values["completion"] = column_text(completion)
+                rows = connection.execute(query, values).all()
                 outcomes = [self._event(row) for row in rows]
                 names = [event.decision for event in outcomes if isinstance(event, Outcome)]
                 if names:
@@ -405,6 +395,32 @@ _EVENT = tuple(
 def _all_columns() -> sa.Select[Any]:
     """Return a query for whole rows: what is checksummed, then checksum and link."""
     return sa.select(*_EVENT)
+
+
+@cache
+def _completions_query(of_tenant: bool, of_key: bool) -> sa.Select[Any]:
+    """Return a query for the latest outcomes with a completion id whose decision has an owner.
+
+    It is built once, because that takes longer than to execute it.
+    """
+    made = events.alias()
+    owned = [
+        made.c.decision == events.c.decision,
+        made.c.kind.in_(("decision", "recall")),
+        made.c.tenant == sa.bindparam("tenant") if of_tenant else made.c.tenant.is_(None),
+    ]
+    if of_key:
+        owned.append(made.c.key == sa.bindparam("key"))
+    return (
+        _all_columns()
+        .where(
+            events.c.completion == sa.bindparam("completion"),
+            events.c.kind == "outcome",
+            sa.exists(sa.select(made.c.position).where(*owned)),
+        )
+        .order_by(events.c.position.desc())
+        .limit(sa.bindparam("most"))
+    )
 
 
 def _documents() -> sa.Select[Any]:
