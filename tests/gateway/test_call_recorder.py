@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
-from tests.support.gateway_parts import Parts, RecordingSpan, chat_request
+from tests.support.gateway_parts import Parts, RecordingSpan, chat_request, whole_answer
 
 from floorline.events import Outcome
 from floorline.gateway.auth import Caller
 from floorline.gateway.upstreams import Answer, UpstreamError
 from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.sla import SLA, Budget
 from floorline.stores.keys import ApiKey
 
 KEY = ApiKey(
@@ -53,7 +54,7 @@ def spent(parts):
 
 def test_an_answer_is_recorded_everywhere(parts):
     decision, span = decide(parts), RecordingSpan()
-    parts.recorder.answered(decision, answer(WITH_USAGE), span, "ok", content=b"body")
+    parts.answered(decision, answer(WITH_USAGE), span, "ok", content=b"body")
     cost = 1000 * 1.0 / 1e6
     (outcome,) = parts.events(Outcome)
     assert (outcome.decision, outcome.completion, outcome.error) == (decision.id, "c-1", None)
@@ -72,7 +73,7 @@ def test_an_answer_is_recorded_everywhere(parts):
 
 def test_tokens_that_the_provider_does_not_count_are_estimated(parts):
     decision = decide(parts)
-    parts.recorder.answered(decision, answer(WITHOUT_USAGE), RecordingSpan(), "ok")
+    parts.answered(decision, answer(WITHOUT_USAGE), RecordingSpan(), "ok")
     (outcome,) = parts.events(Outcome)
     assert (outcome.input_tokens, outcome.output_tokens) == (decision.input_tokens, 2)
     assert outcome.estimated
@@ -81,7 +82,7 @@ def test_tokens_that_the_provider_does_not_count_are_estimated(parts):
 def test_an_error_of_the_provider_costs_nothing(parts):
     span = RecordingSpan()
     refused = answer(b'{"error": {}}', 422)
-    parts.recorder.answered(decide(parts), refused, span, "client_error", "answered 422")
+    parts.answered(decide(parts), refused, span, "client_error", error="answered 422")
     (outcome,) = parts.events(Outcome)
     assert (outcome.cost, outcome.output_tokens, outcome.error) == (0.0, 0, "answered 422")
     assert span.ended == ("client_error", "answered 422")
@@ -91,7 +92,7 @@ def test_an_error_of_the_provider_costs_nothing(parts):
 def test_an_answer_of_a_model_that_was_removed_costs_what_was_expected(parts):
     decision = decide(parts)
     parts.router.remove_model("small")
-    parts.recorder.answered(decision, answer(WITH_USAGE), RecordingSpan(), "ok")
+    parts.answered(decision, answer(WITH_USAGE), RecordingSpan(), "ok")
     (outcome,) = parts.events(Outcome)
     assert outcome.cost == spent(parts) == decision.expected_cost > 0.0
 
@@ -111,3 +112,54 @@ def test_an_abandoned_call_costs_what_was_expected(parts):
     assert outcome.estimated
     assert outcome.cost == spent(parts) == decision.expected_cost > 0.0
     assert span.ended == ("disconnected", "the client disconnected")
+
+
+LIES = {"all": 2**52, "nothing": 0}
+
+
+@pytest.mark.parametrize("lie", list(LIES))
+def test_a_count_that_cannot_be_true_moves_no_money_and_is_reported(lie, parts, caplog):
+    count = LIES[lie]
+    for _ in range(3):
+        lying = whole_answer(text="x" * 400, tokens=count, prompt_tokens=count)
+        parts.answered(decide(parts), lying)
+    outcomes = parts.events(Outcome)
+    assert {(o.input_tokens, o.output_tokens, o.estimated) for o in outcomes} == {(5, 100, True)}
+    assert parts.count("floorline_usage_corrected_total", model="small") == 3
+    (warning,) = parts.usage_check.warnings()
+    assert "model 'small' sent 3 token counts that cannot be true" in warning
+    assert caplog.text.count("cannot be true by the lengths of the texts") == 1
+
+
+def test_honest_and_missing_counts_are_not_reported(parts):
+    parts.answered(decide(parts), whole_answer(text="x" * 400, tokens=90))
+    parts.answered(decide(parts), whole_answer(text="x" * 400))
+    assert parts.usage_check.warnings() == []
+    assert parts.count("floorline_usage_corrected_total", model="small") is None
+
+
+def test_three_hundred_answers_without_tokens_do_not_cheapen_a_model(parts):
+    def expected():
+        return float(parts.router.call_costs(5, chat_request().limits)[0][0])
+
+    def learn(count, tokens):
+        for _ in range(count):
+            decision = parts.chat.decide(chat_request(), Caller())
+            parts.answered(decision, whole_answer(text="x" * 4000, tokens=tokens))
+
+    learn(300, 1000)
+    before = expected()
+    learn(300, 0)
+    assert expected() == pytest.approx(before, rel=0.01)
+    # The least that is believed of such texts is a quarter of it.
+    learn(3000, 250)
+    assert expected() > before / 4
+
+
+def test_an_abandoned_call_costs_no_more_than_was_reserved(parts):
+    parts.router.set_sla(SLA("gold", floor=0.5, budget=Budget(total=1.0)))
+    decision = parts.chat.decide(chat_request(max_tokens=10), Caller("key-1"))
+    assert decision.expected_cost > decision.reserved[0]
+    parts.recorder.abandoned(decision, RecordingSpan())
+    (outcome,) = parts.events(Outcome)
+    assert outcome.cost == spent(parts) == 10 / 1e6

@@ -7,7 +7,7 @@ from floorline.gateway.auth import Caller
 from floorline.gateway.clock import Clock
 from floorline.gateway.errors import ApiError
 from floorline.stores.keys import ApiKey
-from tests.support.gateway_parts import Parts, RecordingSpan, chat_request, whole_answer
+from tests.support.gateway_parts import Parts, chat_request, whole_answer
 
 START = 20_000 * 86_400.0
 CALL = 0.01
@@ -57,7 +57,7 @@ def _send(parts):
         decision = parts.chat.decide(chat_request(max_tokens=100), Caller("key-1"))
     except (ApiError, BudgetExhausted):
         return False
-    parts.recorder.answered(decision, whole_answer(tokens=100), RecordingSpan(), "ok")
+    parts.answered(decision, whole_answer(tokens=100))
     return True
 
 

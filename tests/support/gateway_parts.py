@@ -16,6 +16,7 @@ from floorline.gateway.service import ChatService
 from floorline.gateway.upstream_config import all_upstream_settings
 from floorline.gateway.upstreams import Answer, Health
 from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
@@ -100,7 +101,10 @@ class Parts:
             lambda: self.config.settings.feedback.max_age,
             clock=clock,
         )
-        self.recorder = CallRecorder(self.router, self.auth, self.decisions, self.metrics)
+        self.usage_check = UsageCheck(self.metrics)
+        self.recorder = CallRecorder(
+            self.router, self.auth, self.decisions, self.metrics, self.usage_check
+        )
         self.readiness = Readiness(self.router, self.store, self.upstreams, None)
         self.chat = ChatService(
             self.config,
@@ -117,6 +121,11 @@ class Parts:
     def _spend(self, key, since):
         self.store.flush()
         return self.store.spend(key, since)
+
+    def answered(self, decision, answer, span=None, result="ok", *, chat=None, **about):
+        """Measure and record an answer to a chat request, by default the usual one."""
+        measured = self.recorder.measure(decision, chat or chat_request(), answer)
+        self.recorder.answered(decision, answer, measured, span or RecordingSpan(), result, **about)
 
     def events(self, kind):
         """Events of a kind in the log so far."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from floorline.events import GATEWAY, Decision
 from floorline.gateway.auth import Auth
+from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan
-from floorline.gateway.upstreams import Answer, UpstreamError, Usage, cost_of, estimate_usage
+from floorline.gateway.upstreams import Answer, UpstreamError, Usage, cost_of
+from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router
 
 CallResult = Literal["ok", "client_error", "upstream_error", "disconnected"]
@@ -18,6 +20,13 @@ DISCONNECTED = "the client disconnected"
 """Error in the outcome of a call whose client left before the end of the answer."""
 INTERRUPTED = "the gateway ended during the call"
 """Error in the outcome of a call that a stop of the gateway cut off before it was recorded."""
+
+
+class Measured(NamedTuple):
+    """Tokens of an answer, and its cost in the zoo's unit."""
+
+    usage: Usage
+    cost: float
 
 
 class CallRecorder:
@@ -33,25 +42,34 @@ class CallRecorder:
         Notes which completion belongs to which decision.
     metrics
         Counts requests, tokens, seconds and cost.
+    usage_check
+        Checks the token counts of providers.
     """
 
     def __init__(
-        self, router: Router, auth: Auth, decisions: DecisionLookup, metrics: Metrics
+        self,
+        router: Router,
+        auth: Auth,
+        decisions: DecisionLookup,
+        metrics: Metrics,
+        usage_check: UsageCheck,
     ) -> None:
+        self._usage_check = usage_check
         self._router = router
         self._auth = auth
         self._decisions = decisions
         self._metrics = metrics
 
-    def cost(self, decision: Decision, answer: Answer) -> float:
-        """Cost of an answer in the zoo's unit, at the provider's token count or an estimate."""
+    def measure(self, decision: Decision, chat: ChatBody, answer: Answer) -> Measured:
+        """Measure an answer once it has ended: by the provider's count, or an estimate."""
         if answer.status >= 400:
-            return 0.0
+            return Measured(Usage(0, 0), 0.0)
         zoo = self._router.zoo
+        usage = self._usage_check.check(decision, chat, answer, zoo)
         if decision.model not in zoo:
             # The model was removed while it answered, and its prices with it.
-            return decision.expected_cost
-        return cost_of(zoo.models[zoo.index(decision.model)], _usage(decision, answer))
+            return Measured(usage, _expected(decision))
+        return Measured(usage, cost_of(zoo.models[zoo.index(decision.model)], usage))
 
     def note_completion(self, decision: Decision, answer: Answer) -> bool:
         """Note the id of an answer before the client sees it; False if it has not arrived yet."""
@@ -65,6 +83,7 @@ class CallRecorder:
         self,
         decision: Decision,
         answer: Answer,
+        measured: Measured,
         span: CallSpan,
         result: CallResult,
         error: str = "",
@@ -74,15 +93,14 @@ class CallRecorder:
 
         Parameters
         ----------
-        decision, answer, span
+        decision, answer, measured, span
             Of the call.
         result, error
             How the request ended, and the text of its error.
         content
             Body of the answer, for traces with content.
         """
-        usage = _usage(decision, answer)
-        cost = self.cost(decision, answer)
+        usage, cost = measured
         self._auth.charge(decision.key, decision.id, cost)
         self._router.outcome(
             decision.id,
@@ -132,7 +150,7 @@ class CallRecorder:
 
         The provider may have worked on it, so the call is charged at its expected cost.
         """
-        cost = decision.expected_cost
+        cost = _expected(decision)
         self._auth.charge(decision.key, decision.id, cost)
         self._router.outcome(decision.id, cost=cost, error=DISCONNECTED, estimated=True)
         self._metrics.request(decision.model, decision.sla, "disconnected")
@@ -159,9 +177,9 @@ def close_interrupted(router: Router) -> int:
         decision = record.decision
         if decision.call_by != GATEWAY:
             continue
-        for model, reserved in record.reserved.items():
+        for model in record.reserved:
             # Only the model that serves is ever called.
-            cost = min(decision.expected_cost, reserved) if model == decision.model else 0.0
+            cost = _expected(decision) if model == decision.model else 0.0
             router.outcome(decision.id, model=model, cost=cost, error=INTERRUPTED, estimated=True)
             count += 1
     return count
@@ -172,8 +190,7 @@ def _shown_id(answer: Answer) -> str | None:
     return None if answer.own_id else answer.completion_id
 
 
-def _usage(decision: Decision, answer: Answer) -> Usage:
-    """Tokens of an answer as its provider counted them, else estimated from text lengths."""
-    if answer.status >= 400:
-        return Usage(0, 0)
-    return answer.usage or estimate_usage(decision.input_tokens, answer.output_characters)
+def _expected(decision: Decision) -> float:
+    """Expected cost of a call, and no more than its budget has reserved for it."""
+    reserved = decision.reserved[0] if decision.reserved else decision.expected_cost
+    return min(decision.expected_cost, reserved)

@@ -7,6 +7,7 @@ from floorline.gateway.clock import Clock
 from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.upstreams import Upstreams
+from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
@@ -27,6 +28,8 @@ class Readiness:
         Watches the configuration file; None if no file is watched.
     models
         Says which models of the run time are left out; None if there are none.
+    usage_check
+        Says which providers count tokens wrongly; None if they are not checked.
     clock
         Gives the times of events; None if it is the system's clock.
     """
@@ -38,10 +41,12 @@ class Readiness:
         upstreams: Upstreams,
         reloader: Reloader | None,
         models: RuntimeModels | None = None,
+        usage_check: UsageCheck | None = None,
         *,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock
+        self._usage_check = usage_check
         self._router = router
         self._store = store
         self._upstreams = upstreams
@@ -80,6 +85,8 @@ class Readiness:
             for name in self._upstreams.blocked()
         ]
         warnings += self._store.warnings()
+        if self._usage_check is not None:
+            warnings += self._usage_check.warnings()
         ahead = 0.0 if self._clock is None else self._clock.ahead
         if abs(ahead) > _CLOCK_WARNING_SECONDS:
             warnings.append(

@@ -297,7 +297,9 @@ class ChatService:
                 decision, provider, incoming, stream=chat.stream, content=body
             )
         except BaseException as error:
-            self._recorder.uncalled(decision, f"the call could not be prepared ({error!r})")
+            self._recorder.uncalled(
+                decision, f"the call could not be prepared: {type(error).__name__}"
+            )
             raise
         try:
             own_id = decision.id if self._config.settings.completion_ids == "own" else ""

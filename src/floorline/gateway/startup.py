@@ -29,6 +29,7 @@ from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.service import ChatService
 from floorline.gateway.upstreams import Upstreams
+from floorline.gateway.usage_check import UsageCheck
 from floorline.gateway.warm_start import warm_start
 from floorline.policies import Policy
 from floorline.router import Router
@@ -137,9 +138,10 @@ def build_gateway(
         reloader=reloader,
     )
     telemetry = make_telemetry(settings.telemetry)
-    readiness = Readiness(router, store, upstreams, reloader, models, clock=clock)
+    usage_check = UsageCheck(metrics)
+    readiness = Readiness(router, store, upstreams, reloader, models, usage_check, clock=clock)
     decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age, clock=clock)
-    recorder = CallRecorder(router, auth, decisions, metrics)
+    recorder = CallRecorder(router, auth, decisions, metrics, usage_check)
     snapshots = SnapshotWriter(router, store)
     return Gateway(
         config=config,

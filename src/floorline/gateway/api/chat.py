@@ -12,9 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
 from floorline.events import DIRECT, Decision
 from floorline.gateway.api.body import read_body
-from floorline.gateway.call_recorder import DISCONNECTED, CallResult
+from floorline.gateway.call_recorder import DISCONNECTED, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
-from floorline.gateway.errors import api_error, unexpected
+from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.observability.spans import CallSpan
 from floorline.gateway.startup import Gateway
 from floorline.gateway.upstreams import Answer, UpstreamError
@@ -87,6 +87,7 @@ class _Exchange:
         self.watcher: asyncio.Task[None] | None = None
         self.position = 0
         self.body: bytes | None = None
+        self.measured: Measured | None = None
 
     async def run(self) -> None:
         task = asyncio.current_task()
@@ -136,7 +137,9 @@ class _Exchange:
             try:
                 await answer.aclose()
             finally:
-                gateway.recorder.answered(decision, answer, span, result, error, self.body)
+                recorder = gateway.recorder
+                measured = self.measured or recorder.measure(decision, self.chat, answer)
+                recorder.answered(decision, answer, measured, span, result, error, self.body)
 
     async def _answer(self) -> tuple[Decision, Answer, CallSpan]:
         """Call the chosen model, and other models while the calls fail."""
@@ -165,7 +168,7 @@ class _Exchange:
             return None
         try:
             return self._decide(tried, after=failed.id)
-        except (InvalidInput, BudgetExhausted):
+        except (ApiError, InvalidInput, BudgetExhausted):
             return None
 
     def _decide(self, tried: Sequence[str] = (), after: str = "") -> Decision:
@@ -175,12 +178,13 @@ class _Exchange:
 
     async def _pass_whole(self, decision: Decision, answer: Answer) -> None:
         self.body = body = await answer.body()
-        cost = self.gateway.recorder.cost(decision, answer)
+        measured = self.gateway.recorder.measure(decision, self.chat, answer)
+        self.measured = measured
         await self.gateway.store.committed(self.position)
         self.gateway.recorder.note_completion(decision, answer)
         headers = self._headers(decision, answer)
         headers.append((b"content-length", str(len(body)).encode()))
-        headers.append((b"x-floorline-cost", f"{cost:.9g}".encode()))
+        headers.append((b"x-floorline-cost", f"{measured.cost:.9g}".encode()))
         await self._start(answer.status, headers)
         await self.send({"type": "http.response.body", "body": body})
 

@@ -129,7 +129,13 @@ class Metrics:
         self._retries = Counter(
             "floorline_retries", "Attempts after the first one at the same model.", **model
         )
+        self._corrected = Counter(
+            "floorline_usage_corrected",
+            "Token counts of providers that cannot be true, which estimates replaced.",
+            **model,
+        )
         self._labelled = (
+            self._corrected,
             self._requests,
             self._first_byte,
             self._total,
@@ -216,6 +222,10 @@ class Metrics:
         """Count attempts after the first one at a model."""
         if times > 0:
             self._retries.labels(self._known(model, "")[0]).inc(times)
+
+    def usage_corrected(self, model: str) -> None:
+        """Count a token count of a model's provider that cannot be true."""
+        self._corrected.labels(self._known(model, "")[0]).inc()
 
     async def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """Return what ``render`` does, at most a second old.
