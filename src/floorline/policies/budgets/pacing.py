@@ -25,12 +25,12 @@ from floorline.policies.budgets.demand_forecast import DemandForecast
 from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.sla import SLA
 
-_MAX_RENEWAL_ROUNDS = 16
-"""Most steps of each price at the beginning of a period: the total's price at most halves in a
-step, and the one that rationed the last requests of a period can be far too high for a whole
-budget."""
-_FALLEN = 0.6
-"""Share of its value to which a step lowers the total's price if it is still too high."""
+_MAX_LOWERING_ROUNDS = 16
+"""Most times that each price is lowered at the beginning of a period: the total's price at most
+halves each time, and may be thousands of times too high."""
+_TOO_HIGH = 0.6
+"""Share of a price below which its optimum makes it far too high for a period's whole budgets.
+Nearer ones are left to the steps that follow, as within a period."""
 
 
 class Pacing(Stateful):
@@ -83,6 +83,16 @@ class Pacing(Stateful):
     def limited(self) -> bool:
         """Whether there is any budget."""
         return self.tracker_.limited
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of renewed budgets is spent in this period.
+
+        Prices cannot ration requests that all look alike: they turn away all or none. So the first
+        call of a period is made at any price, and a forecast that was too high starves nobody.
+        """
+        tracker = self.tracker_
+        return tracker.period_ is not None and not tracker.spent.any() and not tracker.departed_
 
     @property
     def prices(self) -> Floats:
@@ -199,13 +209,24 @@ class Pacing(Stateful):
         self.forecast_.turn()
         self.requests_ = 0
         self.to_come_ = self.forecast_.to_come_from(self._phase(at))
-        if not (self.limited and len(self.window_)):
-            return
-        for _ in range(_MAX_RENEWAL_ROUNDS):
-            before = self.shared_
-            for _ in range(self._turns):
-                self._step()
-            if not 0.0 < self.shared_ <= _FALLEN * before:
+        if self.limited and len(self.window_):
+            self._lower_prices()
+
+    def _lower_prices(self) -> None:
+        """Lower the prices that are far too high, as those that rationed the end of a period."""
+        bounded = np.flatnonzero(np.isfinite(self.tracker_.budgets))
+        left, total = self._due()
+        for _ in range(_MAX_LOWERING_ROUNDS):
+            before = float(self.own_.sum()) + self.shared_
+            for model in bounded:
+                price = self._own_price(int(model), float(left[model]))
+                if price < _TOO_HIGH * self.own_[model]:
+                    self.own_[model] = price
+            if self.tracker_.total_ < np.inf:
+                price = self._shared_price(total)
+                if price < _TOO_HIGH * self.shared_:
+                    self.shared_ = price
+            if float(self.own_.sum()) + self.shared_ == before:
                 return
 
     def _to_come(self, at: float) -> float:

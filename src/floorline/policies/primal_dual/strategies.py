@@ -70,7 +70,8 @@ class BudgetStrategy(NamedTuple):
         paced = self.pacing.within_pace(cost)
         able = paced if able is None else able & paced
         served = int(np.where(able, score, -np.inf).argmax())
-        if not able[served] or score[served] < 0.0:
+        worthless = score[served] < 0.0 and not self.pacing.untouched
+        if not able[served] or worthless:
             return Served(DECLINED, able)
         return Served(served, able)
 
