@@ -32,10 +32,13 @@ class Serving:
         What the configuration says.
     slow_disk
         Whether commits take long.
+    files
+        Number of files that the process may open; None for as many as this one.
     """
 
-    def __init__(self, folder, text, *, slow_disk=False):
+    def __init__(self, folder, text, *, slow_disk=False, files=None):
         self.slow_disk = slow_disk
+        self.files = files
         self.path = Path(folder) / "floorline.json"
         self.path.write_text(text)
         self.said = Path(folder) / "said.txt"
@@ -60,6 +63,7 @@ class Serving:
                 stdout=out,
                 stderr=out,
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                preexec_fn=None if self.files is None else self._limit_open_files,
             )
         deadline = time.monotonic() + patience
         while not (found := re.search(r"answers at (http://\S+)/v1", self.said.read_text())):
@@ -68,6 +72,9 @@ class Serving:
             time.sleep(0.01)
         self.url = found[1]
         return self
+
+    def _limit_open_files(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))
 
     def signal(self, number):
         self.process.send_signal(number)

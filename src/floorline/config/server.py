@@ -107,6 +107,11 @@ class ServerSettings(Section):
         "Retry-After.",
     )
     max_body: Size = field("20MiB", "Largest size of a request's body.")
+    max_body_memory: Size = field(
+        "256MiB",
+        "Largest size of all bodies together that are received or served, without those that "
+        "arrive in one piece (up to some 64 KiB); others get 503 and Retry-After. At least max_body.",
+    )
     public_metrics: bool = Field(
         False,
         description="Show /metrics, and the details of /readyz, without a key; for a network that "
@@ -118,3 +123,8 @@ class ServerSettings(Section):
     limits: HttpLimitSettings = field(
         {}, "What one client can take of the HTTP server, before and beside its requests."
     )
+
+    @property
+    def body_memory(self) -> int:
+        """Bytes that all bodies together may take; one of the largest size always may."""
+        return max(self.max_body, self.max_body_memory)

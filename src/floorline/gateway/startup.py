@@ -17,6 +17,7 @@ from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.admission import AdmissionControl
 from floorline.gateway.auth import Auth
 from floorline.gateway.background import BackgroundTasks, SnapshotWriter
+from floorline.gateway.body_memory import BodyMemory
 from floorline.gateway.call_recorder import CallRecorder, close_interrupted
 from floorline.gateway.clock import Clock
 from floorline.gateway.decision_lookup import DecisionLookup
@@ -49,6 +50,8 @@ class Gateway:
         Decides; keeps the event log; calls the providers.
     auth, admission
         Who may send requests; how many requests are served at a time.
+    bodies
+        Memory of the bodies of requests.
     chat, recorder, decisions
         The path of a chat request; what calls took; decisions for late feedback.
     readiness, metrics, telemetry
@@ -65,6 +68,7 @@ class Gateway:
     upstreams: Upstreams
     auth: Auth
     admission: AdmissionControl
+    bodies: BodyMemory
     chat: ChatService
     recorder: CallRecorder
     decisions: DecisionLookup
@@ -129,6 +133,7 @@ def build_gateway(
             Hold(sum(record.reserved.values()), made.expected_cost, client_since=made.at),
         )
     admission = AdmissionControl(lambda: config.settings.server.max_in_flight)
+    bodies = BodyMemory(lambda: config.settings.server.body_memory)
     metrics = Metrics(
         settings.cost_unit,
         router=router,
@@ -150,6 +155,7 @@ def build_gateway(
         upstreams=upstreams,
         auth=auth,
         admission=admission,
+        bodies=bodies,
         chat=ChatService(
             config, router, store, upstreams, auth, recorder, metrics, telemetry, readiness
         ),

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from floorline.gateway.api.body import decode_body, read_body
+from floorline.gateway.body_memory import BodyMemory
 from floorline.gateway.errors import ApiError
 
 
@@ -14,14 +15,15 @@ class Item(msgspec.Struct):
     count: int = 0
 
 
-def read(*messages, limit=10):
+def read(*messages, limit=10, memory=100):
     """Read a body that arrives in ASGI messages; also how many of them were read."""
     left = list(messages)
 
     async def receive():
         return left.pop(0)
 
-    return asyncio.run(read_body(receive, limit)), len(messages) - len(left)
+    with BodyMemory(lambda: memory).request() as taken:
+        return asyncio.run(read_body(receive, limit, taken)), len(messages) - len(left)
 
 
 def part(body, more=True):
@@ -84,3 +86,27 @@ def test_a_malformed_body_is_400_and_names_the_field(body, problem):
     with pytest.raises(ApiError, match=problem) as caught:
         decode_body(body, Item)
     assert (caught.value.status, caught.value.code) == (400, "invalid_body")
+
+
+def test_all_bodies_together_are_bounded():
+    pieces = [part(b"12345"), part(b"67890", more=False)]
+    assert read(*pieces, memory=10)[0] == b"1234567890"
+    with pytest.raises(ApiError, match=r"take 9 bytes \(server\.max_body_memory\)") as caught:
+        read(*pieces, memory=9)
+    assert (caught.value.status, caught.value.headers["retry-after"]) == (503, "1")
+    # One that arrives in one piece is not counted.
+    assert read(part(b"1234567890", more=False), memory=1)[0] == b"1234567890"
+
+
+def test_the_memory_of_a_body_is_released():
+    memory = BodyMemory(lambda: 10)
+    with memory.request() as one, memory.request() as other:
+        one.take(6)
+        with pytest.raises(ApiError):
+            other.take(5)
+        other.take(4)
+        assert memory.held == 10
+    assert memory.held == 0
+    with pytest.raises(ApiError), memory.request() as one:
+        one.take(11)
+    assert memory.held == 0

@@ -7,10 +7,13 @@ from typing import Any
 import msgspec
 from starlette.types import Receive
 
+from floorline.gateway.body_memory import RequestMemory
 from floorline.gateway.errors import ApiError
 
 
-async def read_body(receive: Receive, limit: int, limited_by: str = "server.max_body") -> bytes:
+async def read_body(
+    receive: Receive, limit: int, memory: RequestMemory, limited_by: str = "server.max_body"
+) -> bytes:
     """Read a request's whole body.
 
     Parameters
@@ -19,13 +22,16 @@ async def read_body(receive: Receive, limit: int, limited_by: str = "server.max_
         ASGI's receive function of the request.
     limit
         Largest size of the body in bytes.
+    memory
+        Counts the bytes of a body that arrives in pieces.
     limited_by
         What sets the limit, for the error.
 
     Raises
     ------
     ApiError
-        413 if the body is larger, 400 if the client disconnected before its end.
+        413 if the body is larger, 503 if all bodies together take too much memory, 400 if the
+        client disconnected before its end.
     """
     message = await receive()
     if not message.get("more_body", False) and message["type"] == "http.request":
@@ -38,7 +44,10 @@ async def read_body(receive: Receive, limit: int, limited_by: str = "server.max_
                 raise ApiError(400, "the client disconnected before the end of the body")
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-            if size > limit or not message.get("more_body", False):
+            if size > limit:
+                break
+            memory.take(len(chunks[-1]))
+            if not message.get("more_body", False):
                 break
             message = await receive()
     if size > limit:

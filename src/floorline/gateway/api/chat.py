@@ -51,11 +51,12 @@ class ChatEndpoint:
             caller = gateway.auth.caller(headers, "chat")
             gateway.admission.check()
             # Before a slot is taken: clients that send slowly must not hold those of others.
-            data = await read_body(receive, gateway.config.settings.server.max_body)
-            with gateway.admission.admit():
-                chat = read_chat(data, headers)
-                exchange = _Exchange(gateway, caller, chat, headers, receive, send)
-                await exchange.run()
+            with gateway.bodies.request() as memory:
+                data = await read_body(receive, gateway.config.settings.server.max_body, memory)
+                with gateway.admission.admit():
+                    chat = read_chat(data, headers)
+                    exchange = _Exchange(gateway, caller, chat, headers, receive, send)
+                    await exchange.run()
         except FloorlineError as error:
             await api_error(error).response()(scope, receive, send)
         except Exception as error:

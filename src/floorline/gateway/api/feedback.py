@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from floorline.gateway.startup import Gateway
 
 _MOST_ITEMS = 1000
+_MOST_BYTES = 2 * 2**20
+"""Size of a body: 2 KiB for each of the items, whose texts have at most 1 KiB together."""
 _MAX_ID = 16_384
 """Most characters of a given id: providers choose ids, and no known one is longer than 1,000."""
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_ID)] | int | float
@@ -91,7 +93,8 @@ class FeedbackApi:
         """Take feedback, and acknowledge it once it is durable."""
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "feedback")
-        data = await read_body(request.receive, gateway.config.settings.server.max_body)
+        with gateway.bodies.request() as memory:
+            data = await read_body(request.receive, _MOST_BYTES, memory, "the size of feedback")
         given = decode_body(data, dict[str, Any])
         gateway.readiness.check_log()
         if "feedback" in given:
@@ -106,7 +109,8 @@ class FeedbackApi:
         """Record what a call took, and acknowledge it once it is durable."""
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "chat")
-        data = await read_body(request.receive, gateway.config.settings.server.max_body)
+        with gateway.bodies.request() as memory:
+            data = await read_body(request.receive, _MOST_BYTES, memory, "the size of feedback")
         item = decode_body(data, OutcomeItem)
         gateway.readiness.check_log()
         decision = await gateway.decisions.find_exactly(item.id, caller)

@@ -30,7 +30,8 @@ class ModelsAdminApi:
         """
         gateway = self.gateway
         gateway.auth.caller(request.headers, "admin")
-        data = await read_body(request.receive, MAX_MODEL_BYTES, "the size of a model")
+        with gateway.bodies.request() as memory:
+            data = await read_body(request.receive, MAX_MODEL_BYTES, memory, "the size of a model")
         gateway.readiness.check_log()
         name = await gateway.config.add_model(data)
         entry = {"id": name, "object": "model", "created": 0, "owned_by": "provider"}

@@ -42,7 +42,9 @@ class RouteApi:
         """Decide which model should serve a chat request."""
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "chat")
-        data = await read_body(request.receive, gateway.config.settings.server.max_body)
+        with gateway.bodies.request() as memory:
+            limit = gateway.config.settings.server.max_body
+            data = await read_body(request.receive, limit, memory)
         chat = read_chat(data, request.headers)
         if chat.sla is None:
             raise ApiError(
