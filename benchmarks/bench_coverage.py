@@ -75,6 +75,31 @@ class _Betting:
         return 1 - missed - betting_lower(self.n, self.total, DELTA / 2)
 
 
+class _Weighted(_Betting):
+    """Betting with weights that follow earlier labels, against the weighted mean of labelled ones.
+
+    A label weighs 1, or 0.3 while the labels so far are behind their mean: weights that keep luck.
+    """
+
+    def __init__(self, runs):
+        super().__init__(runs)
+        self.behind = np.zeros(runs, bool)
+
+    def add(self, mu, x, labelled):
+        weight = labelled * np.where(self.behind, 0.3, 1.0)
+        self.n += weight
+        self.total += weight * x
+        self.expected += weight * mu
+        self.behind = self.total < self.expected
+
+    def excluded(self, t):
+        # As in ``_Betting``, where the mean is that of all responses.
+        expected, self.expected = self.expected, self.expected * t / np.maximum(self.n, 1e-9)
+        found = super().excluded(t)
+        self.expected = expected
+        return found
+
+
 class _CentralLimit(_Betting):
     """The interval for a single look, which is not valid at every time."""
 
@@ -181,6 +206,9 @@ ROWS = [
     ("betting, φ unknown", _Betting, "satisfied 90 %", constant(0.9), 0.05),
     ("betting, φ unknown", _Betting, "drifting .65 to .95", drift, 0.2),
     ("betting, φ unknown", _Betting, "steered by its labels", steered, 0.05),
+    ("betting, weighted", _Weighted, "satisfied 90 %", constant(0.9), 1.0),
+    ("betting, weighted", _Weighted, "drifting .65 to .95", drift, 1.0),
+    ("betting, weighted", _Weighted, "steered by its labels", steered, 0.2),
     ("empirical Bernstein", _Bernstein, "satisfied 90 %", constant(0.9), 1.0),
     ("empirical Bernstein", _Bernstein, "graded, mean .75", constant(0.75, graded=True), 1.0),
     ("empirical Bernstein", _Bernstein, "drifting .65 to .95", drift, 1.0),

@@ -419,6 +419,10 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
         Time in seconds of the router's clock.
     key : str
         Idempotency key of this message, so that sending it again changes nothing; "" for none.
+    weight, influence : float
+        Weight of the label from 0 to 1: in the certificate and the surplus of its SLA, and in what
+        all SLAs learn of the models. Both are known before the score (docs/poisoning.md). A
+        correction has the weights of the label that it corrects.
     v : int
         Version of the serialised form.
 
@@ -435,7 +439,9 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
     cost: float = 0.0
     at: float = 0.0
     key: str = ""
-    v: int = 1
+    weight: float = 1.0
+    influence: float = 1.0
+    v: int = 2
 
     def __post_init__(self) -> None:
         score, cost = self.score, self.cost
@@ -469,6 +475,10 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
         check_name("Feedback.model", self.model)
         check_name("Feedback.source", self.source)
         check_name("Feedback.key", self.key)
+        if not (self.weight == 1.0 == self.influence):
+            fix = "give a weight from 0 to 1"
+            check_number("Feedback.weight", self.weight, low=0.0, high=1.0, fix=fix)
+            check_number("Feedback.influence", self.influence, low=0.0, high=1.0, fix=fix)
 
 
 def score_of(satisfied: Any) -> float:
@@ -532,6 +542,8 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
         Latest score in the log, by model name, of the models whose response has a label.
     keys : tuple of str
         Idempotency keys of the feedback that came.
+    weights : dict of str to (float, float)
+        ``Feedback.weight`` and ``influence`` by model name, of the labels that have others than 1.
     at : float
         Time in seconds of the router's clock.
     v : int
@@ -541,8 +553,9 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
     decision: Decision
     scores: dict[str, float] = {}
     keys: tuple[str, ...] = ()
+    weights: dict[str, tuple[float, float]] = {}
     at: float = 0.0
-    v: int = 2
+    v: int = 3
 
     def __post_init__(self) -> None:
         _check_at(self)

@@ -403,23 +403,37 @@ class Router(ChangingState):
         when = self._time(at)
         with self._lock:
             called = called_model(self._fold, decision, model)
+            weight, influence = self._label_weights(decision, called)
             return self._append(
                 Feedback(
-                    decision=decision, model=called, score=label, source=source, at=when, key=key
+                    decision=decision,
+                    model=called,
+                    score=label,
+                    source=source,
+                    at=when,
+                    key=key,
+                    weight=weight,
+                    influence=influence,
                 )
             )
+
+    def _label_weights(self, decision: str, model: str) -> tuple[float, float]:
+        """Weight and influence of a label that comes now; the caller holds the lock."""
+        return self._fold.label_weights(decision, model)
 
     def restore_decision(
         self,
         decision: Decision,
         scores: Mapping[str, float] | None = None,
         keys: Iterable[str] = (),
+        weights: Mapping[str, tuple[float, float]] | None = None,
         *,
         at: float | None = None,
     ) -> bool:
         """Remember a forgotten decision of this log again, so that late feedback finds it.
 
-        ``scores`` are the latest scores by model name, ``keys`` the keys of the feedback so far.
+        ``scores`` are the latest scores by model name, ``keys`` the keys of the feedback so far,
+        ``weights`` the weights of its labels as ``Recall`` has them.
         Returns False if the decision is still remembered; nothing changes then.
         """
         when = self._time(at)
@@ -427,7 +441,13 @@ class Router(ChangingState):
             if self._fold.remembered(decision.id):
                 return False
             return self._append(
-                Recall(decision=decision, scores=dict(scores or {}), keys=tuple(keys), at=when)
+                Recall(
+                    decision=decision,
+                    scores=dict(scores or {}),
+                    keys=tuple(keys),
+                    weights=dict(weights or {}),
+                    at=when,
+                )
             )
 
     def judge_response(
@@ -452,19 +472,24 @@ class Router(ChangingState):
             drawn = self._judge_rng.at(made.seq).random() < judge.rate
             if made.declined or made.model in record.scores or not drawn:
                 return False
-        label = Feedback(
-            decision=decision,
-            model=made.model,
-            score=judge.score(made, response),
-            source="judge",
-            cost=judge.cost,
-            at=when,
-        )
+        score = judge.score(made, response)
         with self._lock:
             # Meanwhile a user may have labelled the response, or the decision may be forgotten.
             if made.model in self._fold.record(decision).scores:
                 return False
-            return self._append(label)
+            weight, influence = self._label_weights(decision, made.model)
+            return self._append(
+                Feedback(
+                    decision=decision,
+                    model=made.model,
+                    score=score,
+                    source="judge",
+                    cost=judge.cost,
+                    at=when,
+                    weight=weight,
+                    influence=influence,
+                )
+            )
 
     def warm_start(
         self,

@@ -96,7 +96,8 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_window
         Number of latest labels over which the status also states the mean; None for no window.
     max_latency
-        Seconds. Models with a higher mean latency so far do not serve, unless all have one.
+        Seconds. Models with a higher median latency over their latest calls do not serve, unless
+        all have one.
     models
         Names of the models that may serve; None for the whole zoo.
     guarded

@@ -222,6 +222,23 @@ def test_tenants_have_queues_and_feedback_of_their_own(locked):
     assert gateway.http.get("/v1/slas/gold@acme", headers=keys["admin"]).status_code == 200
 
 
+def test_a_tenant_sees_what_its_own_labels_weigh_and_no_other_tenant(locked):
+    gateway, keys = locked
+    for name in ("acme", "umbrella", "umbrella"):
+        answer = gateway.chat(model="floorline/silver", headers=keys[name])
+        message = {"id": answer.json()["id"], "satisfied": True}
+        gateway.http.post("/v1/feedback", json=message, headers=keys[name])
+
+    def senders(name):
+        return gateway.http.get("/v1/slas/silver", headers=keys[name]).json()["senders"]
+
+    assert [(row["sender"], row["requests"]) for row in senders("umbrella")] == [
+        ("tenant:umbrella", 2)
+    ]
+    assert senders("acme")[0]["labels"] == 1
+    assert {row["sender"] for row in senders("admin")} >= {"tenant:acme", "tenant:umbrella"}
+
+
 def test_a_key_names_only_the_slas_on_its_list(locked):
     gateway, keys = locked
     refused = gateway.chat(headers=keys["silver"])

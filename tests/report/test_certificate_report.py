@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from floorline.cli.app import main
-from floorline.events import Recall
+from floorline.events import Recall, RequestContext
 from floorline.report.certificate_data import Promise
 from floorline.report.certificate_methods import METHODS
 from floorline.report.certificate_page import html_page
@@ -216,6 +216,45 @@ def test_recalled_decisions_count_once(build_router, vector):
     for event in events[next(i for i, e in enumerate(events) if isinstance(e, Recall)) :]:
         tail.fold(event)
     assert (tail.labels, tail.corrected) == (1, 1)
+
+
+def several_tenants(router, vector, count=900):
+    """Twenty-five tenants; one labels everything bad, and the others one in five responses."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        liar = number % 10 == 0
+        tenant = "liar" if liar else f"tenant {number % 24}"
+        context = RequestContext(tenant=tenant)
+        decision = router.route(features=vector(number % 40), sla="gold", context=context)
+        if liar or rng.random() < 0.2:
+            router.feedback(decision.id, score=0.0 if liar else float(rng.random() < 0.9))
+
+
+def test_the_page_says_who_taught_what_by_the_routers_own_weights(router, vector, tmp_path):
+    router.log.flush()
+    several_tenants(router, vector)
+    router.log.flush()
+    for arguments in ((), ("--method", "bernstein")):
+        certify("--log", tmp_path / "log.db", "--sla", "gold", "--out", tmp_path, *arguments)
+        body, made = written(tmp_path), router.certificate("gold")
+        for field in ("satisfaction", "weight", "floor", "labels"):
+            assert body["certificate"][field] == pytest.approx(getattr(made, field), abs=1e-9)
+    assert made.weight < 0.8 * made.labels
+    assert any("weighted mean" in text for text in body["certificate"]["assumptions"])
+    rows = {row["name"]: row for row in body["senders"]}
+    assert len(rows) == 21
+    assert sum(row["requests"] for row in rows.values()) == made.requests
+    assert sum(row["weight"] for row in rows.values()) == pytest.approx(made.weight)
+    assert rows["tenant:liar"]["request_share"] == pytest.approx(0.075)
+    assert rows["tenant:liar"]["weight_share"] < 0.05
+    assert rows["tenant:liar"]["mean"] == 0.0
+    page = (tmp_path / "certificate.html").read_text()
+    assert "Labels by tenant or key" in page
+    assert "tenant:liar" in page
+    listed = {row.sender: row for row in router.status("gold").senders}
+    assert listed["tenant:liar"].weight == pytest.approx(rows["tenant:liar"]["weight"])
+    assert len(listed) == 21
+    assert "labels of tenant:liar" in router.status("gold")._repr_html_()
 
 
 def test_uneven_labels_and_disagreeing_sources_are_pointed_out(build_router, vector):

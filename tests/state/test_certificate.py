@@ -123,7 +123,8 @@ def test_false_verdicts_are_rarer_than_promised(truth, wrong):
         ledger = Ledger()
         ledger.requests_ = 10_000
         for labels in (30, 60, 120, 250, 500, 1000, 2000, 3000):
-            ledger.labels_, ledger.satisfied_ = labels, float(totals[labels - 1])
+            ledger.labels_ = ledger.label_weight_ = labels
+            ledger.satisfied_ = float(totals[labels - 1])
             ledger.positive_labels_, ledger.floor_sum_ = labels, 0.8 * labels
             if certificate_of(GOLD, ledger).verdict == wrong:
                 false += 1

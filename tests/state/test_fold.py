@@ -45,12 +45,12 @@ def test_events_of_unknown_decisions_change_nothing(router):
     assert router.snapshot() == before
 
 
-def test_latencies_are_means_of_outcomes_that_have_one(build_router, vector):
+def test_latencies_are_medians_of_outcomes_that_have_one(build_router, vector):
     router = build_router("cheapest")
-    for latency in (1.0, None, 4.0):
+    for latency in (1.0, None, 4.0, 2.0):
         router.outcome(router.route(features=vector(0)).id, cost=1.0, latency=latency)
-    assert fold_of(router).mean_latency("small") == 2.5
-    assert fold_of(router).mean_latency("large") == 0.0
+    assert fold_of(router).latency_.median("small") == 2.0
+    assert fold_of(router).latency_.median("large") == 0.0
 
 
 @pytest.mark.parametrize("change", ["drop", "add", "rename"])

@@ -32,7 +32,7 @@ def talk(name="talk", tenant="", key=""):
 
 def behind(labels=10, satisfied=0.0):
     ledger = Ledger()
-    ledger.labels_, ledger.satisfied_ = labels, satisfied
+    ledger.labels_, ledger.label_weight_, ledger.satisfied_ = labels, labels, satisfied
     return ledger
 
 

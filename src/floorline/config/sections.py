@@ -90,7 +90,9 @@ class SlaSettings(Section):
         None, description="Number of latest labels over which the status also gives the mean."
     )
     max_latency: Duration | None = Field(
-        None, description="Largest mean latency of a model; slower models are not chosen."
+        None,
+        description="Largest median latency of a model's latest calls; slower models are "
+        "not chosen.",
     )
     models: Annotated[
         list[Text] | None, Fix("give a list of names of models, or leave it out for all")

@@ -173,8 +173,8 @@ class DecisionLookup:
     async def _remembered(self, decision: Decision) -> Decision:
         self._check_age(decision)
         if self._router.find(decision.id) is None:
-            scores, keys = await asyncio.to_thread(self._store.feedback_of, decision.id)
-            self._router.restore_decision(decision, scores, keys, at=self._clock())
+            given = await asyncio.to_thread(self._store.feedback_of, decision.id)
+            self._router.restore_decision(decision, *given, at=self._clock())
         return decision
 
     def _check_age(self, decision: Decision) -> None:

@@ -148,11 +148,11 @@ class EmpiricalBernstein(Stateful):
     Attributes
     ----------
     n_
-        Number of values.
+        Number of values; the sum of their weights.
     total_
-        Sum of the values, scaled to [0, 1].
+        Weighted sum of the values, scaled to [0, 1].
     squares_
-        Sum of the squared differences of scaled values and forecasts.
+        Sum of the squared weighted differences of scaled values and forecasts.
 
     Raises
     ------
@@ -177,7 +177,7 @@ class EmpiricalBernstein(Stateful):
         check_range(low, high)
         self.low = low
         self.high = high
-        self.n_ = 0
+        self.n_ = 0.0
         self.total_ = 0.0
         self.squares_ = 0.0
 
@@ -186,8 +186,10 @@ class EmpiricalBernstein(Stateful):
         """Mean of the values; None without values."""
         return self.low + (self.high - self.low) * self.total_ / self.n_ if self.n_ else None
 
-    def add(self, value: float) -> None:
-        """Add a value.
+    def add(self, value: float, weight: float = 1.0) -> None:
+        """Add a value, with a weight from 0 to 1 that was known before it.
+
+        With weights, the interval is about the weighted mean of the conditional expectations.
 
         Raises
         ------
@@ -196,9 +198,9 @@ class EmpiricalBernstein(Stateful):
         """
         scaled = scale_to_unit(value, self.low, self.high)
         forecast = (0.5 + self.total_) / (self.n_ + 1)
-        self.n_ += 1
-        self.total_ += scaled
-        self.squares_ += (scaled - forecast) ** 2
+        self.n_ += weight
+        self.total_ += weight * scaled
+        self.squares_ += (weight * (scaled - forecast)) ** 2
 
     def interval(self, delta: float) -> Interval:
         """Return the interval at confidence 1 − delta; each side has error probability delta/2."""

@@ -68,7 +68,8 @@ class EstimatingPolicy(Policy):
     ) -> None:
         """Train the estimator on the label."""
         if self.trains_on(decision):
-            self.quality_.learn_one(decision.features, model, float(feedback.score))
+            score, weight = float(feedback.score), feedback.influence
+            self.quality_.learn_one(decision.features, model, score, weight)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay."""

@@ -109,6 +109,20 @@ ${bullets(report.checks)}\
 <h2>Labels by source</h2>
 ${groups("source", report.sources, False)}\
 <p>${f"{report.corrected:,}"} corrections; a corrected label counts once, as last given.</p>
+<h2>Labels by tenant or key</h2>
+<table>
+<tr><th>tenant or key</th><th class="number">requests</th><th class="number">share</th>\
+<th class="number">labels</th><th class="number">mean satisfaction</th>\
+<th class="number">weight</th><th class="number">share</th></tr>
+% for row in report.senders:
+<tr><td>${row.name or "none"}</td><td class="number">${f"{row.requests:,}"}</td>\
+<td class="number">${percent(row.request_share)}</td>\
+<td class="number">${f"{row.labels:,}"}</td>\
+<td class="number">${"-" if row.mean is None else percent(row.mean)}</td>\
+<td class="number">${f"{row.weight:,.1f}"}</td>\
+<td class="number">${percent(row.weight_share)}</td></tr>
+% endfor
+</table>
 <h2>Responses by model</h2>
 ${groups("model", report.models, True)}\
 <h2>Data</h2>

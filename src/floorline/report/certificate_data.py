@@ -8,6 +8,7 @@ import msgspec
 
 from floorline.events import DIRECT, Decision, Event, Feedback, Recall, SlaChange
 from floorline.sla import SLA
+from floorline.state.senders import sender_of
 
 
 class Response(msgspec.Struct):
@@ -15,12 +16,15 @@ class Response(msgspec.Struct):
 
     ``expected`` is the estimate q̂ of its model. ``score`` is its latest label and ``source`` the
     source of that; both are None without a label. ``arrived`` is the position of its first label
-    among the first labels of all responses, −1 without one.
+    among the first labels of all responses, −1 without one. ``sender`` is the tenant or key of its
+    request, and ``weight`` that of its label in the certificate.
     """
 
     model: str
     floor: float
     expected: float
+    sender: str = ""
+    weight: float = 1.0
     score: float | None = None
     source: str | None = None
     arrived: int = -1
@@ -83,8 +87,16 @@ class Promise:
             if event.decision.id not in self.responses:
                 self._decision(event.decision)
                 for model, score in event.scores.items():
-                    said = Feedback(decision=event.decision.id, model=model, score=score, source="")
-                    self._feedback(said)
+                    weight, _ = event.weights.get(model, (1.0, 1.0))
+                    self._feedback(
+                        Feedback(
+                            decision=event.decision.id,
+                            model=model,
+                            score=score,
+                            source="",
+                            weight=weight,
+                        )
+                    )
         elif isinstance(event, SlaChange) and event.sla.name == self.sla:
             self.promised = None if event.removed else event.sla
             if event.removed:
@@ -102,7 +114,9 @@ class Promise:
             del self.responses[event.after]
         if event.declined:
             return
-        self.responses[event.id] = Response(event.model, event.floor, event.expected_quality)
+        self.responses[event.id] = Response(
+            event.model, event.floor, event.expected_quality, sender_of(event)
+        )
 
     def _feedback(self, event: Feedback) -> None:
         response = self.responses.get(event.decision)
@@ -117,7 +131,7 @@ class Promise:
             heard.add(event.key)
         score = float(event.score)
         if response.score is None:
-            response.arrived = self.labels
+            response.arrived, response.weight = self.labels, event.weight
             self.labels += 1
         elif response.score == score:
             return

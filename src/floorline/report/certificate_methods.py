@@ -57,32 +57,40 @@ def intervals(
             )
         responses = list(promise.responses.values()) if promise.labels else []
         return list(_weighted(responses, method, rate, 1.0 - confidence))
-    scores = np.array([float(r.score or 0.0) for r in promise.labelled()])
+    labelled = promise.labelled()
+    scores = np.array([float(r.score or 0.0) for r in labelled])
+    weights = np.array([r.weight for r in labelled])
     if method == "betting":
-        return _betting(scores, 1.0 - confidence)
-    return list(_bernstein(scores, 1.0 - confidence))
+        return _betting(scores, weights, 1.0 - confidence)
+    return list(_bernstein(scores, weights, 1.0 - confidence))
 
 
 def _stops(count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(1, count, min(count, _POINTS)).round().astype(np.int64))
 
 
-def _betting(scores: NDArray[np.float64], delta: float) -> list[MethodPoint]:
+def _betting(
+    scores: NDArray[np.float64], weights: NDArray[np.float64], delta: float
+) -> list[MethodPoint]:
     if not len(scores):
         return []
     n = _stops(len(scores))
-    totals = scores.cumsum()[n - 1]
-    lower = betting_lower(n, totals, delta / 2.0)
-    upper = 1.0 - betting_lower(n, n - totals, delta / 2.0)
-    columns = (n, totals / n, lower, upper)
+    weight = weights.cumsum()[n - 1]
+    totals = np.minimum((weights * scores).cumsum()[n - 1], weight)
+    lower = betting_lower(weight, totals, delta / 2.0)
+    upper = 1.0 - betting_lower(weight, weight - totals, delta / 2.0)
+    columns = (n, totals / np.maximum(weight, 1e-12), lower, upper)
     return [MethodPoint(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-def _bernstein(scores: NDArray[np.float64], delta: float) -> Iterator[MethodPoint]:
+def _bernstein(
+    scores: NDArray[np.float64], weights: NDArray[np.float64], delta: float
+) -> Iterator[MethodPoint]:
     form = EmpiricalBernstein()
     stops = set(_stops(len(scores)).tolist()) if len(scores) else set()
-    for n, score in enumerate(scores.tolist(), start=1):
-        form.add(score)
+    pairs = zip(scores.tolist(), weights.tolist(), strict=True)
+    for n, (score, weight) in enumerate(pairs, start=1):
+        form.add(score, weight)
         if n in stops:
             yield MethodPoint(n, form.mean or 0.0, *form.interval(delta))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -17,6 +18,8 @@ from floorline.report.certificate_methods import METHODS, MethodPoint, intervals
 from floorline.sla import SLA, check_floor
 from floorline.state.certificate import Certificate, Tally, certify
 from floorline.state.ledger import POSITIVE_LABEL
+from floorline.state.senders import OTHERS
+from floorline.state.status import MOST_SENDERS
 from floorline.stores.log_source import LogDigest
 
 _SUSPICIOUS = 0.01
@@ -30,6 +33,21 @@ class Group(msgspec.Struct, frozen=True):
     served: int
     labels: int
     mean: float | None
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """What one tenant or key taught: shares of its requests and of the labels' weight.
+
+    ``mean`` counts each of its labels once; None without labels.
+    """
+
+    name: str
+    requests: int
+    request_share: float
+    labels: int
+    mean: float | None
+    weight: float
+    weight_share: float
 
 
 class DataRange(msgspec.Struct, frozen=True):
@@ -57,6 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     data: DataRange
     sources: tuple[Group, ...]
     models: tuple[Group, ...]
+    senders: tuple[Sender, ...]
     corrected: int
     checks: tuple[str, ...]
     notes: tuple[str, ...]
@@ -148,7 +167,7 @@ def make_report(
     certificate = _certificate(promise.requests, labelled, sla, method, rate, series)
     window = None
     if sla.label_window is not None:
-        latest = _tally(promise.requests, labelled[-sla.label_window :])
+        latest = _tally(promise.requests, labelled[-sla.label_window :], weighed=True)
         window = certify(sla, latest, window=sla.label_window)
     data = DataRange(
         log=name,
@@ -166,6 +185,7 @@ def make_report(
         data=data,
         sources=_groups(labelled, [r.source or "unknown" for r in labelled]),
         models=_groups(responses, [r.model for r in responses]),
+        senders=_senders(responses),
         corrected=promise.corrected,
         checks=tuple(_checks(promise, labelled, data)),
         notes=tuple(promise.notes),
@@ -177,10 +197,41 @@ def make_report(
     )
 
 
-def _tally(requests: int, labelled: Sequence[Response]) -> Tally:
+def _tally(requests: int, labelled: Sequence[Response], *, weighed: bool) -> Tally:
+    """Counts and sums; methods with a known label rate have weights of their own instead."""
     scores = [r.score or 0.0 for r in labelled]
+    weights = [r.weight if weighed else 1.0 for r in labelled]
     praised = sum(score >= POSITIVE_LABEL for score in scores)
-    return Tally(requests, len(scores), sum(scores), praised, sum(r.floor for r in labelled))
+    satisfied = sum(w * s for w, s in zip(weights, scores, strict=True))
+    floors = sum(w * r.floor for w, r in zip(weights, labelled, strict=True))
+    return Tally(requests, len(scores), satisfied, praised, floors, float(sum(weights)))
+
+
+def _senders(responses: Sequence[Response]) -> tuple[Sender, ...]:
+    """The tenants or keys of most responses, and all others as one row."""
+    names = Counter(response.sender for response in responses)
+    listed = [name for name, _ in names.most_common(MOST_SENDERS)]
+    grouped: dict[str, list[Response]] = {name: [] for name in listed}
+    for response in responses:
+        name = response.sender if response.sender in grouped else OTHERS
+        grouped.setdefault(name, []).append(response)
+    total = sum(r.weight for r in responses if r.score is not None)
+    rows = []
+    for name, group in grouped.items():
+        scores = [r.score for r in group if r.score is not None]
+        weight = float(sum(r.weight for r in group if r.score is not None))
+        rows.append(
+            Sender(
+                name=name,
+                requests=len(group),
+                request_share=len(group) / len(responses),
+                labels=len(scores),
+                mean=float(np.mean(scores)) if scores else None,
+                weight=weight,
+                weight_share=weight / total if total else 0.0,
+            )
+        )
+    return tuple(rows)
 
 
 def _certificate(
@@ -191,7 +242,7 @@ def _certificate(
     rate: float | None,
     series: Sequence[MethodPoint],
 ) -> Certificate:
-    tally = _tally(requests, labelled)
+    tally = _tally(requests, labelled, weighed=method not in ("ipw", "dr"))
     if method == "betting" or not series:
         return certify(sla, tally)
     plain = certify(sla, tally).assumptions

@@ -23,6 +23,11 @@ _REPRESENTATIVE = (
     "Whether a response gets a label depends neither on how satisfying it was nor on which model "
     "gave it, so that the labelled responses represent the others."
 )
+_WEIGHED = (
+    "Several senders report labels. The bounds are about a weighted mean: labels of a sender weigh "
+    "at most in proportion to its requests, and less where they contradict those of the others. A "
+    "weight is set before its label is known. Users whose labels weigh less may be less satisfied."
+)
 _ANYTIME = (
     "The bounds hold at every number of labels at once, so that they may be read at any time. They "
     "are about the mean of the expected satisfaction of the responses so far, which may drift, and "
@@ -44,11 +49,13 @@ class Tally(NamedTuple):
     labels : int
         Number of them with a label.
     satisfied : float
-        Sum of the labels' scores.
+        Weighted sum of the labels' scores.
     positive_labels : int
         Number of scores of ``POSITIVE_LABEL`` or more.
     floor_sum : float
-        Sum of the floors of the labelled requests.
+        Weighted sum of the floors of the labelled requests.
+    weight : float
+        Sum of the labels' weights; their number where all weights are 1.
     """
 
     requests: int
@@ -56,6 +63,7 @@ class Tally(NamedTuple):
     satisfied: float
     positive_labels: int
     floor_sum: float
+    weight: float
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -70,9 +78,12 @@ class Certificate(msgspec.Struct, frozen=True):
     requests, labels
         Number of served requests, and of those with a label.
     satisfaction
-        Mean of the labels; None without any.
+        Weighted mean of the labels; None without any.
     lower, upper
         Bounds of the mean satisfaction.
+    weight
+        Sum of the labels' weights, which the bounds count instead of their number. It is less than
+        the number where several senders of labels are weighed against each other.
     verdict
         ``"kept"`` if ``lower`` reaches the floor, ``"broken"`` if ``upper`` is below it,
         ``"at risk"`` if only ``satisfaction`` is below it, ``"unknown"`` otherwise.
@@ -97,6 +108,7 @@ class Certificate(msgspec.Struct, frozen=True):
     confidence: float
     assumptions: tuple[str, ...]
     window: int | None = None
+    weight: float = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -114,6 +126,7 @@ class Certificate(msgspec.Struct, frozen=True):
             ("bounds", f"{show_number(self.lower)} to {show_number(self.upper)}"),
             ("confidence", f"{self.confidence:g}"),
             ("labels", f"{self.labels:,} of {self.requests:,} requests"),
+            ("weight of the labels", show_number(self.weight)),
             ("window", "all labels" if self.window is None else f"last {self.window:,} labels"),
             ("method", self.method),
             *(("assumption", text) for text in self.assumptions),
@@ -125,18 +138,25 @@ def certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
     """Certify an SLA over all labels of its ledger."""
     served = ledger.requests_ - ledger.declined_
     tally = Tally(
-        served, ledger.labels_, ledger.satisfied_, ledger.positive_labels_, ledger.floor_sum_
+        served,
+        ledger.labels_,
+        ledger.satisfied_,
+        ledger.positive_labels_,
+        ledger.floor_sum_,
+        ledger.label_weight_,
     )
     return certify(sla, tally)
 
 
 def window_certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
     """Certify an SLA over the labels of its window; unknown while the SLA has none."""
-    scores = ledger.recent_.values()
-    positive = sum(score >= POSITIVE_LABEL for score in scores)
-    floors = sum(ledger.recent_floors_.values())
+    labels = ledger.recent_.values()
+    positive = sum(score >= POSITIVE_LABEL for score, _, _ in labels)
+    satisfied = sum(weight * score for score, _, weight in labels)
+    floors = sum(weight * floor for _, floor, weight in labels)
+    weight = float(sum(weight for _, _, weight in labels))
     served = ledger.requests_ - ledger.declined_
-    tally = Tally(served, len(scores), sum(scores), positive, floors)
+    tally = Tally(served, len(labels), satisfied, positive, floors, weight)
     return certify(sla, tally, window=sla.label_window)
 
 
@@ -166,21 +186,23 @@ def certify(
     window
         Number of latest labels that the tally is limited to; None for all.
     """
-    n = tally.labels
+    weight = tally.weight
     if interval is None:
-        interval = betting_interval(n, tally.satisfied, 1.0 - sla.confidence)
-        mean = min(max(tally.satisfied / n, 0.0), 1.0) if n else None
+        interval = betting_interval(weight, tally.satisfied, 1.0 - sla.confidence)
+        mean = min(max(tally.satisfied / weight, 0.0), 1.0) if weight else None
     if assumptions is None:
-        sparse = (_REPRESENTATIVE,) if n < tally.requests else ()
-        assumptions = (_TRUE_LABELS, *sparse, _ANYTIME if window is None else _ONE_LOOK)
+        sparse = (_REPRESENTATIVE,) if tally.labels < tally.requests else ()
+        weighed = (_WEIGHED,) if weight < tally.labels else ()
+        last = _ANYTIME if window is None else _ONE_LOOK
+        assumptions = (_TRUE_LABELS, *sparse, *weighed, last)
     # Sums of equal floors differ from their multiple in the last digits.
-    floor = round(tally.floor_sum / n, 12) if n else sla.floor
+    floor = round(tally.floor_sum / weight, 12) if weight else sla.floor
     verdict, reason = _judge(floor, mean, interval, tally)
     return Certificate(
         sla=sla.name,
         floor=floor,
         requests=tally.requests,
-        labels=n,
+        labels=tally.labels,
         satisfaction=mean,
         lower=interval.lower,
         upper=interval.upper,
@@ -190,6 +212,7 @@ def certify(
         confidence=sla.confidence,
         assumptions=assumptions,
         window=window,
+        weight=weight,
     )
 
 
@@ -197,7 +220,7 @@ def _judge(
     floor: float, mean: float | None, interval: Interval, tally: Tally
 ) -> tuple[Verdict, str]:
     if mean is None:
-        return "unknown", "there is no label yet"
+        return "unknown", "there is no label yet" if not tally.labels else "no label has a weight"
     if tally.positive_labels == 0 and tally.labels < tally.requests:
         return "unknown", (
             "no label is positive, and some responses have none: if users report complaints "

@@ -48,7 +48,7 @@ def able(
     if sla.models is not None:
         fits = fits & np.array([name in sla.models for name in zoo.names])
     if sla.max_latency is not None:
-        slow = [fold.mean_latency(name) > sla.max_latency for name in zoo.names]
+        slow = [fold.latency_.median(name) > sla.max_latency for name in zoo.names]
         # If no model meets the ceiling, all of them may serve: refusing would be worse.
         quick = fits & ~np.array(slow)
         fits = quick if quick.any() else fits

@@ -33,8 +33,11 @@ from floorline.events import (
 from floorline.policies import Policy
 from floorline.sla import SLA
 from floorline.state.history import unpack_history
+from floorline.state.latency import LatencyWindows
 from floorline.state.ledger import Ledger
+from floorline.state.senders import OTHERS, SenderAccounts, sender_of
 from floorline.state.sessions import Sessions
+from floorline.state.trust import SenderTrust
 from floorline.zoo import Zoo
 
 _E = TypeVar("_E", Decision, ZooChange, SlaChange)
@@ -42,6 +45,8 @@ _E = TypeVar("_E", Decision, ZooChange, SlaChange)
 MAX_KEYS = 100
 """Most keys of feedback messages that are remembered of a decision: the latest ones. A client could
 otherwise fill the memory by messages about one decision."""
+_IN_FULL = (1.0, 1.0)
+"""Weight and influence of a label while there is one sender of labels."""
 
 Find = Callable[[list[str]], Mapping[str, Decision | None]]
 """Finds decisions in a log by a list of their ids; unknown ids are left out, and decisions that the
@@ -61,12 +66,15 @@ class DecisionRecord(NamedTuple):
         Latest score from 0 to 1 by model name, of the models whose response has a label.
     keys
         Keys of the latest feedback messages, at most ``MAX_KEYS``.
+    weights
+        ``Feedback.weight`` and ``influence`` by model name, of the labels that have others than 1.
     """
 
     decision: Decision
     reserved: Mapping[str, float]
     scores: Mapping[str, float]
     keys: Sequence[str]
+    weights: Mapping[str, tuple[float, float]]
 
 
 CLIENT_CALL_SECONDS = 3600.0
@@ -81,6 +89,7 @@ class RememberedDecision(msgspec.Struct):
     reserved: dict[str, float]
     scores: dict[str, float]
     keys: list[str]
+    weights: dict[str, tuple[float, float]] | None = None
 
     @property
     def in_flight(self) -> bool:
@@ -90,7 +99,8 @@ class RememberedDecision(msgspec.Struct):
     def record(self) -> DecisionRecord:
         """Copy the state as it is now."""
         reserved, scores = MappingProxyType({**self.reserved}), MappingProxyType({**self.scores})
-        return DecisionRecord(self.decision, reserved, scores, tuple(self.keys))
+        weights = MappingProxyType({**(self.weights or {})})
+        return DecisionRecord(self.decision, reserved, scores, tuple(self.keys), weights)
 
 
 class Fold(Stateful):
@@ -125,8 +135,12 @@ class Fold(Stateful):
         Model of each conversation.
     warm_starts_ : list of str
         Digests of the histories that the policy learned.
-    latency_ : dict of str to list of float
-        By model name: number of outcomes with a latency, and their sum in seconds.
+    latency_ : LatencyWindows
+        Latest latencies of each model.
+    senders_ : SenderAccounts
+        Requests and labels by sender, under all SLAs.
+    trust_ : SenderTrust
+        Which senders' labels contradict the others'.
     lost_ : int
         Number of tombstones. Outcomes and feedback of unknown decisions are then left out, because
         their decisions may be among the lost events.
@@ -150,7 +164,9 @@ class Fold(Stateful):
         self.client_calls_: OrderedDict[str, float] = OrderedDict()
         self.sessions_ = Sessions()
         self.warm_starts_: list[str] = []
-        self.latency_: dict[str, list[float]] = {}
+        self.latency_ = LatencyWindows()
+        self.senders_ = SenderAccounts()
+        self.trust_ = SenderTrust()
         self.lost_ = 0
         self.policy_ = policy
         policy.start(zoo, self.slas_, dim)
@@ -221,10 +237,28 @@ class Fold(Stateful):
         except KeyError:
             raise InvalidInput("sla", name, "name one of: " + ", ".join(self.slas_)) from None
 
-    def mean_latency(self, model: str) -> float:
-        """Mean latency of a model in seconds; 0 until one is measured."""
-        count, total = self.latency_.get(model, (0.0, 0.0))
-        return total / count if count else 0.0
+    def label_weights(self, decision: str, model: str) -> tuple[float, float]:
+        """Weight and influence of a model's label, as ``Feedback`` has them; before its score.
+
+        With one sender of labels both are 1. Otherwise a label weighs what its sender earned by
+        requests, times the trust in its sender; under an SLA with one sender its weight is 1.
+
+        Raises
+        ------
+        UnknownDecision
+            If the decision is not, or no longer, remembered.
+        """
+        record = self.record(decision)
+        if model in record.scores:
+            return (record.weights or {}).get(model, _IN_FULL)
+        if not self.senders_.several or record.decision.policy == DIRECT:
+            return _IN_FULL
+        sender = sender_of(record.decision)
+        trust = self.trust_.of(self.senders_.known(sender), model)
+        ledger = self._ledger(record.decision)
+        apart = ledger is None or not ledger.senders_.several
+        weight = 1.0 if apart or ledger is None else ledger.senders_.credit(sender) * trust
+        return weight, self.senders_.credit(sender) * trust
 
     def _decision(self, event: Decision) -> bool:
         if self.remembered(event.id) is not None or (self.lost_ and not self._fits(event)):
@@ -240,7 +274,10 @@ class Fold(Stateful):
         ledger = self.ledgers_[event.sla]
         ledger.renew(self.slas_[event.sla], event.at)
         # A request whose call failed, and the one in its place, count as one.
-        ledger.requests_ += not event.after
+        if not event.after:
+            ledger.requests_ += 1
+            if not event.declined:
+                self._count_sender(event, ledger)
         ledger.explored_ += event.explored
         ledger.declined_ += event.declined
         ledger.expect(self.zoo_.names, event.quality_estimates, cost)
@@ -257,10 +294,20 @@ class Fold(Stateful):
             event.policy == DIRECT or event.sla in self.ledgers_
         )
 
+    def _count_sender(self, event: Decision, ledger: Ledger) -> None:
+        sender = sender_of(event)
+        ledger.senders_.request(sender)
+        replaced = self.senders_.request(sender)
+        if replaced is not None:
+            self.trust_.merge(replaced, OTHERS)
+
     def _recall(self, event: Recall) -> bool:
         if self.remembered(event.decision.id) is not None:
             return False
-        self._remember(RememberedDecision(event.decision, {}, dict(event.scores), list(event.keys)))
+        weights = dict(event.weights) or None
+        self._remember(
+            RememberedDecision(event.decision, {}, dict(event.scores), list(event.keys), weights)
+        )
         return True
 
     def _remember(self, record: RememberedDecision) -> None:
@@ -311,8 +358,7 @@ class Fold(Stateful):
         if ledger is not None:
             ledger.settle(event.model, reserved=reserved, real=event.cost)
         if event.latency is not None:
-            count, total = self.latency_.get(event.model, (0.0, 0.0))
-            self.latency_[event.model] = [count + 1.0, total + event.latency]
+            self.latency_.observe(event.model, sender_of(record.decision), event.latency)
         if event.model in self.zoo_ and record.decision.policy != DIRECT:
             self.policy_.on_outcome(record.decision, self.zoo_.index(event.model), event)
         return True
@@ -339,12 +385,38 @@ class Fold(Stateful):
             return False
         record.scores[event.model] = score
         ledger.pay_judge(event.cost)
+        if previous is None:
+            self._teach(record, event, score)
+        else:
+            self.senders_.correct(sender_of(decision), score - previous)
+            weight, influence = (record.weights or {}).get(event.model, _IN_FULL)
+            if (weight, influence) != (event.weight, event.influence):
+                event = msgspec.structs.replace(event, weight=weight, influence=influence)
         if event.model == decision.model:
             window = self.slas_[decision.sla].label_window
-            ledger.label(decision.id, score, previous, floor=decision.floor, window=window)
+            ledger.label(
+                decision.id,
+                score,
+                previous,
+                floor=decision.floor,
+                sender=sender_of(decision),
+                weight=event.weight,
+                window=window,
+            )
         if event.model in self.zoo_:
             self.policy_.on_feedback(decision, self.zoo_.index(event.model), event, previous)
         return True
+
+    def _teach(self, record: RememberedDecision, event: Feedback, score: float) -> None:
+        """Count a first label for its sender, and remember its weights for corrections."""
+        if not event.weight == 1.0 == event.influence:
+            record.weights = {**(record.weights or {})}
+            record.weights[event.model] = event.weight, event.influence
+        sender = sender_of(record.decision)
+        earned = self.senders_.credit(sender)
+        self.senders_.label(sender, score, event.influence)
+        known = self.senders_.known(sender)
+        self.trust_.label(known, event.model, score, earned)
 
     def _warm_start(self, event: WarmStart) -> bool:
         if event.digest in self.warm_starts_:
@@ -391,6 +463,7 @@ class Fold(Stateful):
                     dict(record.reserved),
                     dict(record.scores),
                     list(record.keys),
+                    record.weights,
                 ]
                 for record in getattr(self, name).values()
             ]
@@ -422,7 +495,7 @@ class Fold(Stateful):
         named = [data for data, *_ in both if isinstance(data, str)]
         found = find(named) if named and find is not None else {}
         self.open_, self.records_ = OrderedDict(), OrderedDict()
-        for place, (data, reserved, scores, keys) in enumerate(both):
+        for place, (data, reserved, scores, keys, weights) in enumerate(both):
             if isinstance(data, str) and data not in found:
                 raise SnapshotMismatch(
                     f"snapshot remembers decision {data!r}, which is not in the log: "
@@ -432,8 +505,9 @@ class Fold(Stateful):
             if decision is None:
                 continue
             kept = self.open_ if place < len(state["open_"]) else self.records_
+            given = {model: (w, i) for model, (w, i) in weights.items()} if weights else None
             kept[decision.id] = RememberedDecision(
-                decision, dict(reserved), dict(scores), list(keys)
+                decision, dict(reserved), dict(scores), list(keys), given
             )
 
     def _plain_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import Stateful
 from floorline.policies.budgets.spending import Spending
 from floorline.sla import SLA
+from floorline.state.senders import SenderAccounts
 from floorline.zoo import Zoo
 
 POSITIVE_LABEL = 0.5
@@ -43,11 +44,15 @@ class Ledger(Stateful):
         Cost of labels in this budget period.
     lifetime_spend_ : float
         Real cost of all calls and labels.
-    labels_, satisfied_, positive_labels_, floor_sum_
-        Number of labelled responses, sum of their scores, number of scores of ``POSITIVE_LABEL`` or
-        more, and sum of the floors of their requests.
-    recent_, recent_floors_ : dict of str to float
-        Score and floor by decision id, of the labels in the SLA's window.
+    labels_, positive_labels_ : int
+        Number of labelled responses; of these, with a score of ``POSITIVE_LABEL`` or more.
+    label_weight_, satisfied_, floor_sum_ : float
+        Sum of the labels' weights, and weighted sums of their scores and of the floors of their
+        requests. All weights are 1 under an SLA with one sender of labels.
+    recent_ : dict of str to list of float
+        Score, floor and weight by decision id, of the labels in the SLA's window.
+    senders_ : SenderAccounts
+        Requests and labels by sender.
     expected_ : dict of str to list of float
         By model name: number of requests that it could have served, and the sums of its q̂ and ĉ
         over them.
@@ -72,11 +77,12 @@ class Ledger(Stateful):
         self.judge_cost_ = 0.0
         self.lifetime_spend_ = 0.0
         self.labels_ = 0
+        self.label_weight_ = 0.0
         self.satisfied_ = 0.0
         self.positive_labels_ = 0
         self.floor_sum_ = 0.0
-        self.recent_: dict[str, float] = {}
-        self.recent_floors_: dict[str, float] = {}
+        self.recent_: dict[str, list[float]] = {}
+        self.senders_ = SenderAccounts()
         self.expected_: dict[str, list[float]] = {}
 
     def expect(
@@ -130,6 +136,8 @@ class Ledger(Stateful):
         previous: float | None,
         *,
         floor: float,
+        sender: str = "",
+        weight: float = 1.0,
         window: int | None = None,
     ) -> None:
         """Count the label of a served response, or replace the score that it corrects.
@@ -143,29 +151,32 @@ class Ledger(Stateful):
             Id of the decision.
         score, previous
             Score from 0 to 1, and the one that it replaces; None for the first label.
-        floor
-            Floor of the request.
+        floor, sender
+            Floor of the request, and the sender of its label.
+        weight
+            Weight from 0 to 1, which was known before the first score.
         window
             Number of latest labels to keep in ``recent_``; None for none.
         """
         if previous is not None:
-            self.satisfied_ += score - previous
+            self.satisfied_ += weight * (score - previous)
             self.positive_labels_ += (score >= POSITIVE_LABEL) - (previous >= POSITIVE_LABEL)
+            self.senders_.correct(sender, score - previous)
             if decision in self.recent_:
-                self.recent_[decision] = score
+                self.recent_[decision][0] = score
             return
         self.labels_ += 1
-        self.satisfied_ += score
+        self.label_weight_ += weight
+        self.satisfied_ += weight * score
         self.positive_labels_ += score >= POSITIVE_LABEL
-        self.floor_sum_ += floor
+        self.floor_sum_ += weight * floor
+        self.senders_.label(sender, score, weight)
         if window is None:
-            self.recent_, self.recent_floors_ = {}, {}
+            self.recent_ = {}
             return
-        self.recent_[decision] = score
-        self.recent_floors_[decision] = floor
+        self.recent_[decision] = [score, floor, weight]
         while len(self.recent_) > window:
-            oldest = next(iter(self.recent_))
-            del self.recent_[oldest], self.recent_floors_[oldest]
+            del self.recent_[next(iter(self.recent_))]
 
     def renew(self, sla: SLA, at: float) -> None:
         """Begin a new budget period if one has begun by time ``at``."""

@@ -112,7 +112,7 @@ class Sessions(Stateful):
         index = zoo.index(model)
         if not (request.allowed is None or request.allowed[index]):
             return choice
-        behind = ledger.satisfied_ < request.floor * ledger.labels_
+        behind = ledger.satisfied_ < request.floor * ledger.label_weight_
         if behind and choice.quality[index] < min(request.floor, choice.quality[choice.model]):
             return choice
         return certain(index, choice.quality, choice.cost)._replace(prediction=choice.prediction)

@@ -10,6 +10,10 @@ from floorline.core.display import html_table, show_number
 from floorline.sla import SLA
 from floorline.state.certificate import Verdict, certificate_of
 from floorline.state.ledger import Ledger
+from floorline.state.senders import SenderRow
+
+MOST_SENDERS = 20
+"""Most senders of labels that a status or a certificate lists."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -38,6 +42,11 @@ class Status(msgspec.Struct, frozen=True):
     savings
         Share saved of the estimated cost of serving ``best_fixed`` only; None before the first
         request.
+    label_weight
+        Sum of the labels' weights; their number under an SLA with one sender of labels.
+    senders
+        The ``MOST_SENDERS`` tenants or keys of most requests, with what their labels weigh; the
+        others as one row.
     """
 
     sla: str
@@ -57,6 +66,8 @@ class Status(msgspec.Struct, frozen=True):
     best_fixed: str | None = None
     savings: float | None = None
     reason: str = ""
+    label_weight: float = 0.0
+    senders: tuple[SenderRow, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -81,6 +92,11 @@ class Status(msgspec.Struct, frozen=True):
         ]
         if self.best_fixed is not None and self.savings is not None:
             rows.append((f"saved against {self.best_fixed}", f"{self.savings:.1%}"))
+        if len(self.senders) > 1:
+            rows += [
+                (f"labels of {row.sender or 'no tenant'}", _sender_text(row, self))
+                for row in self.senders
+            ]
         return html_table(f"SLA {self.sla}", rows)
 
 
@@ -129,7 +145,6 @@ def totals_of(ledger: Ledger) -> SlaTotals:
 def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
     """Sum up an SLA's ledger."""
     certificate = certificate_of(sla, ledger)
-    recent = ledger.recent_.values()
     best = ledger.best_fixed()
     alone = best[1] * ledger.requests_ if best else 0.0
     reserved = sum(ledger.reserved_.values())
@@ -141,7 +156,7 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
         declined=ledger.declined_,
         labels=certificate.labels,
         satisfaction=certificate.satisfaction,
-        recent=sum(recent) / len(recent) if recent else None,
+        recent=_recent_mean(ledger),
         lower=certificate.lower,
         upper=certificate.upper,
         verdict=certificate.verdict,
@@ -151,4 +166,21 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
         best_fixed=best[0] if best else None,
         savings=1.0 - (ledger.lifetime_spend_ + reserved) / alone if alone > 0 else None,
         reason=certificate.reason,
+        label_weight=ledger.label_weight_,
+        senders=ledger.senders_.rows(MOST_SENDERS),
     )
+
+
+def _sender_text(row: SenderRow, status: Status) -> str:
+    requests, weight = max(status.requests, 1), status.label_weight or 1.0
+    return (
+        f"{row.labels:,} of mean {show_number(row.mean)}, {row.requests / requests:.1%} of the "
+        f"requests, {row.weight / weight:.1%} of the weight"
+    )
+
+
+def _recent_mean(ledger: Ledger) -> float | None:
+    """Weighted mean of the labels in the SLA's window; None without any."""
+    labels = ledger.recent_.values()
+    weight = sum(weight for _, _, weight in labels)
+    return sum(weight * score for score, _, weight in labels) / weight if weight else None

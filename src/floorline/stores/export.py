@@ -19,7 +19,7 @@ from floorline.stores.reading import LogReader
 FORMATS = (".jsonl", ".parquet")
 """Suffixes of the formats."""
 _COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens", "rows")
-_NUMBERS = ("at", "floor", "cost", "latency", "score")
+_NUMBERS = ("at", "floor", "cost", "latency", "score", "weight", "influence")
 _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
     "completion", "error", "source", "change", "digest",

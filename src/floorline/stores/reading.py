@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -26,6 +26,24 @@ _PAGE_SIZE = 1000
 """Number of events read in one transaction; bounds its duration and the memory."""
 _MAX_IDS_PER_QUERY = 5000
 """Number of ids in one query; databases limit the number of its parameters."""
+
+
+class GivenFeedback(NamedTuple):
+    """Feedback on one decision, as a ``Recall`` has it.
+
+    Attributes
+    ----------
+    scores
+        Latest score by model name.
+    keys
+        Keys of the latest messages.
+    weights
+        Weight and influence by model name, of the labels that have others than 1.
+    """
+
+    scores: dict[str, float]
+    keys: list[str]
+    weights: dict[str, tuple[float, float]]
 
 
 class LogReader:
@@ -171,23 +189,24 @@ class LogReader:
         lost = {getattr(self._event(row), "decision", "") for row in tombstones}
         return lost.intersection(ids)
 
-    def feedback_of(self, decision: str) -> tuple[dict[str, float], list[str]]:
-        """Return the latest score of each model, and the keys of the feedback messages.
-
-        A message that was sent several times counts once.
-        """
+    def feedback_of(self, decision: str) -> GivenFeedback:
+        """Return the feedback on a decision; a message that was sent several times counts once."""
         scores: dict[str, float] = {}
         keys: list[str] = []
+        weights: dict[str, tuple[float, float]] = {}
         for event in self._events_of([column_text(decision)], ("feedback", "recall")):
             if isinstance(event, Recall):
                 # It contains all earlier feedback, of which some events may be deleted.
                 scores.update(event.scores)
+                weights.update(event.weights)
                 keys += [key for key in event.keys if key not in keys]
             elif isinstance(event, Feedback) and event.key not in keys[-MAX_KEYS:]:
                 scores[event.model] = float(event.score)
+                if not event.weight == 1.0 == event.influence:
+                    weights[event.model] = event.weight, event.influence
                 if event.key:
                     keys.append(event.key)
-        return scores, keys[-MAX_KEYS:]
+        return GivenFeedback(scores, keys[-MAX_KEYS:], weights)
 
     def decisions_of(
         self, completions: Sequence[str], tenant: str, key: str | None, most: int

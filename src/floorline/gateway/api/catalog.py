@@ -13,6 +13,7 @@ from floorline.gateway.api.responses import reply
 from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.errors import ApiError
 from floorline.gateway.tenants import split_tenant
+from floorline.state.senders import sender_name
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
@@ -82,7 +83,12 @@ class CatalogApi:
         return seen
 
     def _status(self, name: str, caller: Caller) -> dict[str, Any]:
-        status = msgspec.to_builtins(self.gateway.router.status(name))
+        found = self.gateway.router.status(name)
+        status = msgspec.to_builtins(found)
+        # A tenant sees what its own labels weigh, and nothing of other tenants.
+        own = sender_name(caller.owner)
+        rows = [row for row in found.senders if row.sender == own or "admin" in caller.scopes]
+        status["senders"] = [row._asdict() for row in rows]
         if status["best_fixed"] is not None and not caller.may_call(status["best_fixed"]):
             status["best_fixed"] = None
         queue = self.gateway.router.policy.queue(name)

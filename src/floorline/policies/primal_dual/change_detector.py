@@ -81,7 +81,14 @@ class ChangeDetector(Stateful):
         self.changes_ = 0
 
     def observe(
-        self, model: int, y: float, *, labels: float, total: float, predicted: float | None = None
+        self,
+        model: int,
+        y: float,
+        *,
+        labels: float,
+        total: float,
+        predicted: float | None = None,
+        weight: float = 1.0,
     ) -> Change | None:
         """Test one label; return the change if it shows one.
 
@@ -90,26 +97,31 @@ class ChangeDetector(Stateful):
         model, y
             Position of the model, and its label.
         labels, total
-            Number and sum of the model's labels, this one included.
+            Number and sum of the model's labels by their weights, this one included.
         predicted
             What its prompt predicted, where prompts decide which model serves; else None.
+        weight
+            Weight of the label, from 0 to 1.
         """
+        if weight == 0.0:
+            return None
         config = self.config
         recent = 1.0 / config.informative_labels
-        share = max(1.0 / labels, recent) if labels else 1.0
+        share = weight * max(1.0 / labels, recent) if labels else 1.0
         self.latest_[model] += share * (y - self.latest_[model])
         if predicted is None:
             expected = total / max(labels, 1.0)
         else:
             # Winner's curse: labels of a model chosen by its estimate average below it.
-            expected = predicted + self._winners_curse(model, y - predicted)
+            expected = predicted + self._winners_curse(model, y - predicted, weight)
         spread = max(expected * (1.0 - expected), config.min_label_variance)
         if labels < config.informative_labels:
             return None
         residual = (y - expected) / spread**0.5
         slack = config.change_slack_sds + labels**-0.5
         down, up = self.sums_[model].tolist()
-        down, up = max(0.0, down - residual - slack), max(0.0, up + residual - slack)
+        down = max(0.0, down - weight * residual - weight * slack)
+        up = max(0.0, up + weight * residual - weight * slack)
         self.sums_[model] = down, up
         if max(down, up) <= config.change_threshold_sds:
             return None
@@ -150,11 +162,11 @@ class ChangeDetector(Stateful):
         self.renewed_ = carry_over(old, names, self.renewed_, 1.0)
         self.models_ = list(names)
 
-    def _winners_curse(self, model: int, error: float) -> float:
+    def _winners_curse(self, model: int, error: float, weight: float) -> float:
         """Follow the errors of predictions; return their long-run mean."""
         recent = self.config.informative_labels
-        self.predicted_[model] += 1.0
+        self.predicted_[model] += weight
         count = float(self.predicted_[model])
-        off = error - self.errors_[model]
+        off = weight * (error - self.errors_[model])
         self.errors_[model] += off * (max(1.0 / count, 1.0 / recent), 1.0 / (count + recent))
         return float(self.errors_[model, 1])

@@ -31,7 +31,7 @@ class ComplaintMode(Stateful):
     silence_is_satisfied_
         Whether a missing label counts as satisfied.
     complaints_only_
-        Number of first labels, all complaints so far; −1 once that is settled.
+        Number of first labels by their weights, all complaints so far; −1 once that is settled.
 
     Examples
     --------
@@ -43,16 +43,16 @@ class ComplaintMode(Stateful):
     def __init__(self, config: PrimalDualConfig) -> None:
         self.config = config
         self.silence_is_satisfied_ = config.silence == "satisfied"
-        self.complaints_only_ = 0 if config.silence == "auto" else -1
+        self.complaints_only_ = 0.0 if config.silence == "auto" else -1.0
 
-    def observe(self, score: float) -> bool:
+    def observe(self, score: float, weight: float = 1.0) -> bool:
         """Count a first label of a response; whether silence means satisfied from now on."""
         if self.complaints_only_ < 0:
             return False
-        self.complaints_only_ = -1 if score >= 0.5 else self.complaints_only_ + 1
+        self.complaints_only_ = -1.0 if score >= 0.5 else self.complaints_only_ + weight
         if self.complaints_only_ < self.config.informative_labels:
             return False
-        self.complaints_only_ = -1
+        self.complaints_only_ = -1.0
         self.silence_is_satisfied_ = True
         return True
 
@@ -64,11 +64,16 @@ class ComplaintMode(Stateful):
         posterior.restart(served, served - missed / self.config.complaint_rate)
 
     def relabel(
-        self, posterior: QualityPosterior, model: int, previous: float | None, score: float
+        self,
+        posterior: QualityPosterior,
+        model: int,
+        previous: float | None,
+        score: float,
+        weight: float = 1.0,
     ) -> None:
         """Put a complaint in the place of the satisfaction that was assumed, or of another one."""
         before = 1.0 if previous is None else self._counted(previous)
-        posterior.replace(model, before, self._counted(score))
+        posterior.replace(model, before, self._counted(score), weight)
 
     def surplus(self, account: SurplusEstimator) -> tuple[float, float]:
         """Surplus of an SLA by complaints alone, and its standard error."""

@@ -159,14 +159,16 @@ class PrimalDual(EstimatingPolicy):
         """Put a label in the place of the expectation, and learn from it."""
         score, served = float(feedback.score), feedback.model == decision.model
         if served:
-            self._count(decision.sla, model, score, previous)
+            self._count(decision.sla, model, score, previous, feedback)
         if self.complaints_.silence_is_satisfied_:
             if served:
-                self.complaints_.relabel(self.posterior_, model, previous, score)
+                self.complaints_.relabel(
+                    self.posterior_, model, previous, score, feedback.influence
+                )
         elif previous is not None:
-            self.posterior_.replace(model, previous, score)
+            self.posterior_.replace(model, previous, score, feedback.influence)
         else:
-            self._learn(decision.features, model, score)
+            self._learn(decision.features, model, score, feedback.influence)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay."""
@@ -276,28 +278,30 @@ class PrimalDual(EstimatingPolicy):
         band = target + config.significance_sds * drift + margin
         self.surplus_[sla].watch(target - surplus, band)
 
-    def _count(self, sla: str, model: int, score: float, previous: float | None) -> None:
+    def _count(
+        self, sla: str, model: int, score: float, previous: float | None, feedback: Feedback
+    ) -> None:
         """Count the label of a served response for its SLA."""
         account = self.surplus_[sla]
-        account.label(model, score, previous)
+        account.label(model, score, previous, feedback.weight)
         if sla in self.guarded_:
             account.prove(self.guarded_[sla])
         if previous is None:
             if len(self.surplus_) > 1:
-                account.compare(score, float(self.posterior_.mean_[model]))
-            if self.complaints_.observe(score):
+                account.compare(score, float(self.posterior_.mean_[model]), feedback.weight)
+            if self.complaints_.observe(score, feedback.influence):
                 self.complaints_.restart(self.posterior_, self.surplus_.values())
                 self.detector_.restart()
 
-    def _learn(self, x: Features, model: int, y: float) -> None:
+    def _learn(self, x: Features, model: int, y: float, weight: float) -> None:
         """Learn a first label: compare it with what was predicted, then move the predictions."""
         prediction = self.quality_.predict_one(x)
         significant, mean = self.gate_.is_significant, float(self.posterior_.mean_[model])
-        self.gate_.compare(mean, float(self._adjust(prediction)[model]), y)
-        self.gate_.learn(prediction, mean, model, y)
+        self.gate_.compare(mean, float(self._adjust(prediction)[model]), y, weight)
+        self.gate_.learn(prediction, mean, model, y, weight)
         predicted = float(prediction[model]) if significant and self.config.prompts else None
-        change = self._learn_mean(model, y, predicted)
-        self.quality_.learn_one(x, model, y)
+        change = self._learn_mean(model, y, predicted, weight)
+        self.quality_.learn_one(x, model, y, weight)
         if change is not None:
             # Labels of requests that prompts chose show the error of predictions, not the mean.
             now = float(self.posterior_.mean_[model])
@@ -305,16 +309,19 @@ class PrimalDual(EstimatingPolicy):
             self.quality_.shift(model, by, self.config.informative_labels)
             self.gate_.shift(model, by)
 
-    def _learn_mean(self, model: int, y: float, predicted: float | None) -> Change | None:
+    def _learn_mean(
+        self, model: int, y: float, predicted: float | None, weight: float = 1.0
+    ) -> Change | None:
         """Move the posterior by a label, or restart the model where labels show a change."""
         posterior, change = self.posterior_, None
         if self.config.detect:
-            labels, total = float(posterior.labels_[model]) + 1.0, float(posterior.sum_[model]) + y
+            labels = float(posterior.labels_[model]) + weight
+            total = float(posterior.sum_[model]) + weight * y
             change = self.detector_.observe(
-                model, y, labels=labels, total=total, predicted=predicted
+                model, y, labels=labels, total=total, predicted=predicted, weight=weight
             )
         if change is None:
-            posterior.learn(model, y)
+            posterior.learn(model, y, weight)
         else:
             posterior.restart_model(model, labels=self.config.informative_labels, mean=change.mean)
         return change

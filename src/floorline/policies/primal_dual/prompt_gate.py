@@ -93,7 +93,9 @@ class PromptGate(Stateful):
         window = min(self.seen_, self.config.memory_labels)
         self.centre_ += (prediction - self.centre_) / window
 
-    def learn(self, prediction: Floats, mean: float, model: int, y: float) -> None:
+    def learn(
+        self, prediction: Floats, mean: float, model: int, y: float, weight: float = 1.0
+    ) -> None:
         """Regress on a label, before the estimator learns it; ``mean`` is that of its model."""
         if self.seen_ < 2:
             return
@@ -101,12 +103,14 @@ class PromptGate(Stateful):
         own, residual = float(apart[model]) - common, y - mean
         shared_slope, own_slope = self.slopes_.tolist()
         error = residual - (shared_slope * common + own_slope * own)
-        self.noise_ += (1.0, error * error)
+        self.noise_ += (weight, weight * (error * error))
         (a, b), (_, d) = self.squares_.tolist()
-        a, b, d = a + common * common, b + common * own, d + own * own
+        a += weight * (common * common)
+        b += weight * (common * own)
+        d += weight * (own * own)
         self.squares_ = np.array([[a, b], [b, d]])
         p, r = self.products_.tolist()
-        p, r = p + residual * common, r + residual * own
+        p, r = p + weight * (residual * common), r + weight * (residual * own)
         self.products_ = np.array([p, r])
         det = a * d - b * b
         count, squares = self.noise_.tolist()
@@ -117,11 +121,11 @@ class PromptGate(Stateful):
             slope = 0.0
         self.slopes_ = np.array([min(1.0, max(0.0, common_slope)), min(1.0, slope)])
 
-    def compare(self, mean: float, adjusted: float, y: float) -> None:
+    def compare(self, mean: float, adjusted: float, y: float, weight: float = 1.0) -> None:
         """Compare q̃ with the mean alone, on a label that came after both."""
         gain = (y - mean) ** 2 - (y - adjusted) ** 2
-        self.gains_ *= 1.0 - 1.0 / self.config.memory_labels
-        self.gains_ += (gain, gain * gain)
+        self.gains_ *= 1.0 - weight / self.config.memory_labels
+        self.gains_ += (weight * gain, weight * (gain * gain))
 
     def shift(self, model: int, by: float) -> None:
         """Follow at once where the estimator's mean of a model was moved."""

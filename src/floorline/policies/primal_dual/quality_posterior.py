@@ -67,10 +67,10 @@ class QualityPosterior(Stateful):
         """Variance of a label at the floor."""
         return max(self.floor_ * (1.0 - self.floor_), self.config.min_label_variance)
 
-    def learn(self, model: int, y: float) -> None:
-        """Learn one label of one model."""
-        self.labels_[model] += 1.0
-        self.sum_[model] += y
+    def learn(self, model: int, y: float, weight: float = 1.0) -> None:
+        """Learn one label of one model, which counts as ``weight`` labels."""
+        self.labels_[model] += weight
+        self.sum_[model] += weight * y
         self._update()
 
     def restart_model(self, model: int, *, labels: float, mean: float) -> None:
@@ -79,9 +79,9 @@ class QualityPosterior(Stateful):
         self.sum_[model] = labels * mean
         self._update()
 
-    def replace(self, model: int, before: float, y: float) -> None:
-        """Put another label in the place of an earlier one."""
-        self.sum_[model] += y - before
+    def replace(self, model: int, before: float, y: float, weight: float = 1.0) -> None:
+        """Put another label in the place of an earlier one of this weight."""
+        self.sum_[model] += weight * (y - before)
         self._condition()
 
     def learn_many(self, labels: Floats) -> None:

@@ -78,7 +78,7 @@ class SurplusEstimator(Stateful):
         self.floor_sum_ = 0.0
         self.departed_satisfaction_ = 0.0
         self.difficulty_offset_ = 0.0
-        self.compared_ = 0
+        self.compared_ = 0.0
         self.fallback_active_ = 0.0
         # Surplus of the labels that would prove the floor, and how many labels that was for.
         self.proof_ = np.zeros(2)
@@ -89,10 +89,10 @@ class SurplusEstimator(Stateful):
         prior = self.config.label_rate_prior_requests
         return (float(self.labels_.sum()) + prior) / (self.requests_ + prior)
 
-    def compare(self, y: float, mean: float) -> None:
+    def compare(self, y: float, mean: float, weight: float = 1.0) -> None:
         """Follow how labels of this SLA differ from the mean of the model that served."""
-        self.compared_ += 1
-        off = y - mean - self.difficulty_offset_
+        self.compared_ += weight
+        off = weight * (y - mean - self.difficulty_offset_)
         self.difficulty_offset_ += off / (self.compared_ + self.config.informative_labels)
 
     def comparable_floor(self, floor: float) -> float:
@@ -130,13 +130,18 @@ class SurplusEstimator(Stateful):
         self.requests_ += 1
         self.floor_sum_ += floor
 
-    def label(self, model: int, y: float, previous: float | None = None) -> None:
-        """Count a label; ``previous`` is the one that it replaces."""
+    def label(
+        self, model: int, y: float, previous: float | None = None, weight: float = 1.0
+    ) -> None:
+        """Count a label; ``previous`` is the one that it replaces.
+
+        Of a label with a weight below 1, the rest counts as a response without a label.
+        """
         if previous is None:
-            self.labels_[model] += 1.0
-            self.sum_[model] += y
+            self.labels_[model] += weight
+            self.sum_[model] += weight * y
         else:
-            self.sum_[model] += y - previous
+            self.sum_[model] += weight * (y - previous)
 
     def surplus(self, mean: Floats, variance: float) -> tuple[float, float]:
         """Surplus and its standard error, given the models' means (M,) and a label's variance."""

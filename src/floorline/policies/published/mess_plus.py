@@ -99,7 +99,7 @@ class MessPlus(QueryAllPolicy):
         if feedback.model == decision.model:
             # A corrected label replaces the previous one, whose shortfall is in the queue already.
             expected = decision.floor if previous is None else previous
-            self.queues_.add(decision.sla, expected - float(feedback.score))
+            self.queues_.add(decision.sla, feedback.weight * (expected - float(feedback.score)))
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Change the models: those that stay keep what was learned."""

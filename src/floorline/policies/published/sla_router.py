@@ -65,7 +65,7 @@ class SlaRouter(EstimatingPolicy):
     t_
         Number of requests so far.
     reports_
-        Number of requests with a label so far.
+        Number of requests with a label so far, by the labels' weights.
     queues_
         ``VirtualQueues`` of the SLAs.
     quality_spread_, cost_spread_
@@ -96,7 +96,7 @@ class SlaRouter(EstimatingPolicy):
         self.c = check_number("sla_router.c", c, low=0.0, fix="give a scale of 0 or more")
         self.clip = check_number("sla_router.clip", clip, low=1.0, fix="give a weight of 1 or more")
         self.t_ = 0
-        self.reports_ = 0
+        self.reports_ = 0.0
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Start with empty queues and an untrained predictor."""
@@ -145,13 +145,14 @@ class SlaRouter(EstimatingPolicy):
         """Train on the label; correct the queue by the error of the expected satisfaction."""
         if feedback.model != decision.model:
             return
-        weight = min(self.clip, 1.0 / max(decision.propensity, 1e-9))
+        weight = feedback.influence * min(self.clip, 1.0 / max(decision.propensity, 1e-9))
         score = float(feedback.score)
         self.quality_.learn_one(decision.features, model, score, weight)
         if previous is None:
-            self.reports_ += 1
+            self.reports_ += feedback.weight
         before = decision.expected_quality if previous is None else previous
-        self.queues_.add(decision.sla, (before - score) / self.reporting_rate)
+        shortfall = feedback.weight * (before - score)
+        self.queues_.add(decision.sla, shortfall / self.reporting_rate)
 
     def queue(self, sla: str) -> float:
         """Return the virtual queue Q of an SLA."""
