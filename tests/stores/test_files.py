@@ -103,6 +103,10 @@ READING = [
     ["whatif", "--log", "PATH", "--policy", "cheapest"],
     ["store", "export", "out.jsonl", "--store", "URL"],
     ["store", "vacuum", "--older-than", "1d", "--store", "URL"],
+    ["store", "verify", "--store", "URL"],
+    ["store", "verify", "URL"],
+    ["store", "repair", "--store", "URL"],
+    ["store", "repair", "--yes", "URL"],
     ["keys", "list", "--store", "URL"],
     ["keys", "revoke", "1234", "--store", "URL"],
 ]
@@ -177,3 +181,11 @@ def test_a_crashed_store_is_read_with_its_write_ahead_log(tmp_path):
     with open_read_only(url) as engine:
         assert [event.decision for event in LogReader(engine).read()] == ["d"]
     assert (tmp_path / "log.db-wal").read_bytes() == wal
+
+
+def test_a_deleted_file_is_not_replaced_by_an_empty_one(tmp_path):
+    filled(tmp_path).close()
+    (tmp_path / "log.db").unlink()
+    with pytest.raises(StoreUnavailable, match=r"is missing, but log\.db\.witness .* restore"):
+        open_store(f"sqlite:///{tmp_path / 'log.db'}")
+    assert not (tmp_path / "log.db").exists()

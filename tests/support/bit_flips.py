@@ -172,8 +172,11 @@ def flip_row(folder, table, rng, *, newest=False):
     """Flip one bit of one column of one row."""
     connection = sqlite3.connect(folder / NAME, isolation_level=None)
     try:
-        order = "rowid DESC" if newest else "random()"
-        rows = connection.execute(f"SELECT rowid, * FROM {table} ORDER BY {order} LIMIT 1")
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        skipped = count - 1 if newest else rng.randrange(count)
+        rows = connection.execute(
+            f"SELECT rowid, * FROM {table} ORDER BY rowid LIMIT 1 OFFSET {skipped}"
+        )
         names = [column[0] for column in rows.description][1:]
         rowid, *values = rows.fetchone()
         full = [n for n, value in enumerate(values) if value not in (None, "", b"")]

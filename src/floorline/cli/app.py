@@ -47,7 +47,9 @@ COMMANDS = {
         "Create, list and revoke the API keys of the server's clients.",
     ),
     "store": _Command(
-        "store:app", "gateway", "Upgrade, clean up and export the server's event log."
+        "store:app",
+        "gateway",
+        "Upgrade, clean up, export, verify and repair the server's event log.",
     ),
     "replay": _Command(
         "replay:replay",

@@ -11,12 +11,20 @@ import typer
 from rich.console import Console
 
 from floorline.cli.options import DEFAULT_CONFIG, TIME, Config, Store, age, moment, store_url
-from floorline.stores.open_store import open_beside, open_read_only
+from floorline.errors import StoreUnavailable
+from floorline.stores.open_store import open_beside, open_for_repair, open_read_only
 
 app = typer.Typer(
-    help="Upgrade, clean up and export the server's event log.",
+    help="Upgrade, clean up, export, verify and repair the server's event log.",
     no_args_is_help=True,
 )
+
+Url = Annotated[
+    str | None, typer.Argument(help="URL of the store. [default: that of --store or the config]")
+]
+
+DAMAGED = 1
+"""Exit code if something in the store is damaged."""
 
 
 @app.command()
@@ -72,3 +80,66 @@ def export(
 
         count = write(LogReader(engine), target, since=low, until=high, features=features)
     Console().print(f"Wrote {count:,} events to {target}.")
+
+
+@app.command()
+def verify(url: Url = None, store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
+    """Read the whole store and list everything that is damaged. The server may run.
+
+    Exit code 0 if the store is whole, 1 if something is damaged, 2 if it cannot be read.
+    """
+    with open_read_only(store_url(url or store, config), ready=False) as engine:
+        from floorline.stores.verification import verify as read_all
+
+        found = read_all(engine)
+    console = Console(soft_wrap=True, highlight=False)
+    rows = ", ".join(f"{found.rows[name]:,} {name}" for name in ("documents", "prompts"))
+    console.print(
+        f"Read {found.end - found.first:,} events from position {found.first:,} on, "
+        f"{len(found.snapshots)} snapshots, {rows} and {found.rows['api_keys']:,} API keys."
+    )
+    for damage in found.damages:
+        console.print(
+            f"damaged: {damage.where}: {damage.problem} (matters for: {damage.matters})",
+            markup=False,
+        )
+    if found.recovers is None:
+        console.print("A start is refused. See 'floorline store repair'.")
+    else:
+        console.print(f"A start recovers the state {found.recovers}.")
+    if found.damages:
+        raise typer.Exit(DAMAGED)
+    console.print("Everything is whole.")
+
+
+@app.command()
+def repair(
+    url: Url = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Repair, and lose what is listed.")] = False,
+    store: Store = None,
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Say what a repair of a damaged store would lose, and repair it with --yes.
+
+    A copy of the damaged store is kept. Stop the server first. Exit code 0 if nothing is damaged
+    or the store was repaired, 1 if something is damaged and nothing was changed.
+    """
+    chosen = store_url(url or store, config)
+    opened = open_for_repair(chosen) if yes else open_read_only(chosen, ready=False)
+    console = Console(soft_wrap=True, highlight=False)
+    with opened as engine:
+        from floorline.stores import repair as repairs
+
+        plan = repairs.plan_repair(engine)
+        if not plan.found.damages:
+            console.print("Nothing is damaged.")
+            return
+        for line in repairs.describe(plan):
+            console.print(line, markup=False)
+        if plan.impossible is not None:
+            raise StoreUnavailable(f"the store cannot be repaired: {plan.impossible}")
+        if not yes:
+            console.print("Nothing was changed. Repair with --yes, after a stop of the server.")
+            raise typer.Exit(DAMAGED)
+        copy = repairs.repair(engine, plan)
+    console.print(f"Repaired. The damaged store is kept in {copy}.", markup=False)

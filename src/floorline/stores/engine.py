@@ -137,6 +137,13 @@ def _sqlite(url: sa.URL, *, read_only: bool, create: bool) -> sa.Engine:
 
 
 def _create_file(url: sa.URL, path: Path) -> None:
+    witness = witness_path(path)
+    if witness.exists() and not path.exists():
+        raise StoreUnavailable(
+            f"the file of the store {url_without_password(url)} is missing, but {witness.name} "
+            "beside it says that it had events: restore the file from a backup, or delete "
+            f"{witness} to begin a new log"
+        )
     # Files that SQLite creates beside the database get its permissions.
     try:
         create_private(path)
@@ -167,6 +174,11 @@ def is_in_use(engine: sa.Engine) -> bool:
 def wal_of(path: Path) -> Path:
     """Return the path of the write-ahead log of a SQLite file."""
     return path.with_name(f"{path.name}-wal")
+
+
+def witness_path(database: str | Path) -> Path:
+    """Return the path of the witness of a SQLite file."""
+    return Path(f"{database}.witness")
 
 
 def url_without_password(url: sa.URL) -> str:

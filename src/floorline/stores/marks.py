@@ -78,19 +78,28 @@ def read(connection: sa.Connection) -> dict[str, Mark]:
     StoreDamaged
         If one is missing or damaged.
     """
-    query = sa.select(*map(raw, (marks.c.name, marks.c.position, marks.c.link, marks.c.checksum)))
+    found, damaged = read_whole(connection)
     store = url_without_password(connection.engine.url)
-    found = {}
-    rows: Sequence[Any] = connection.execute(query).all()
-    for name, position, link, checksum in rows:
-        values = {"name": name, "position": position, "link": link}
-        if row_checksum(marks, values) != checksum:
-            raise StoreDamaged(store, f"its mark {name!r} is damaged")
-        found[name] = Mark(position, link)
+    for name in damaged:
+        raise StoreDamaged(store, f"its mark {name!r} is damaged")
     for name in (START, END, GENESIS, *SEALED):
         if name not in found:
             raise StoreDamaged(store, f"its mark {name!r} is missing")
     return found
+
+
+def read_whole(connection: sa.Connection) -> tuple[dict[str, Mark], list[str]]:
+    """Return the marks that are whole by name, and the names of the damaged ones."""
+    query = sa.select(*map(raw, (marks.c.name, marks.c.position, marks.c.link, marks.c.checksum)))
+    found, damaged = {}, []
+    rows: Sequence[Any] = connection.execute(query).all()
+    for name, position, link, checksum in rows:
+        values = {"name": name, "position": position, "link": link}
+        if row_checksum(marks, values) == checksum:
+            found[name] = Mark(position, link)
+        else:
+            damaged.append(name)
+    return found, damaged
 
 
 def raw(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -109,3 +109,35 @@ def open_read_only(url: str, *, ready: bool = True) -> Iterator[Engine]:
         ) from error
     finally:
         engine.dispose()
+
+
+@contextmanager
+def open_for_repair(url: str) -> Iterator[Engine]:
+    """Open a store whose tables may be damaged, as its only writer.
+
+    A SQLite file is opened to read only: it is repaired by a copy that takes its place.
+
+    Raises
+    ------
+    MissingExtra
+        If the extra of the database library is not installed.
+    StoreUnavailable
+        If the file does not exist, another process writes to the store, or the database raises an
+        error.
+    """
+    with needs("gateway", "a durable store"):
+        from floorline.stores.engine import open_engine
+        from floorline.stores.lock import WriterLock, writer_lock
+    engine = open_engine(url, read_only=url.startswith("sqlite"), create=False)
+    try:
+        if engine.dialect.name != "sqlite":
+            with writer_lock(engine):
+                yield engine
+            return
+        lock = WriterLock(engine)
+        try:
+            yield engine
+        finally:
+            lock.release()
+    finally:
+        engine.dispose()

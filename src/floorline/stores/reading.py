@@ -103,8 +103,8 @@ class LogReader:
         link = None
         while True:
             # One transaction per page, so that none stays open while the caller works.
-            query = _all_columns().where(events.c.position >= start)
-            rows = self._rows(query.order_by(events.c.position).limit(_PAGE_SIZE))
+            query = all_columns().where(events.c.position >= start)
+            rows = self.rows(query.order_by(events.c.position).limit(_PAGE_SIZE))
             link = self.link_before(start) if link is None else link
             for row in rows:
                 if row[0] != start:
@@ -131,6 +131,11 @@ class LogReader:
         with store_errors(self.engine), self.engine.connect() as connection:
             return marks.read(connection)
 
+    def whole_marks(self) -> dict[str, Mark]:
+        """Return the marks that are whole, by name."""
+        with store_errors(self.engine), self.engine.connect() as connection:
+            return marks.read_whole(connection)[0]
+
     def link_before(self, position: int) -> bytes:
         """Return the link of the log before a position: that after the event before it.
 
@@ -140,7 +145,7 @@ class LogReader:
             If that event is missing.
         """
         query = sa.select(raw(events.c.link)).where(events.c.position == position - 1)
-        rows = self._rows(query)
+        rows = self.rows(query)
         if rows:
             return bytes(rows[0][0]) if isinstance(rows[0][0], bytes) else b""
         start = self.marks()[START]
@@ -162,12 +167,12 @@ class LogReader:
 
     def first(self) -> int:
         """Return the position of the oldest event that is not deleted."""
-        (row,) = self._rows(sa.select(sa.func.min(events.c.position)))
+        (row,) = self.rows(sa.select(sa.func.min(events.c.position)))
         return row[0] or 0
 
     def end(self) -> int:
         """Return the number of all events ever stored, including deleted ones."""
-        (row,) = self._rows(sa.select(sa.func.max(events.c.position)))
+        (row,) = self.rows(sa.select(sa.func.max(events.c.position)))
         return 0 if row[0] is None else row[0] + 1
 
     def decision(self, id: str) -> Decision | None:
@@ -185,7 +190,7 @@ class LogReader:
 
     def lost(self, ids: Sequence[str]) -> set[str]:
         """Return which of these decisions the log has a tombstone for."""
-        tombstones = self._rows(_all_columns().where(events.c.kind == "tombstone"))
+        tombstones = self.rows(all_columns().where(events.c.kind == "tombstone"))
         lost = {getattr(self._event(row), "decision", "") for row in tombstones}
         return lost.intersection(ids)
 
@@ -260,13 +265,13 @@ class LogReader:
             .scalar_subquery()
         )
         query = sa.select(sa.func.sum(events.c.cost)).where(events.c.position.in_(first_outcomes))
-        (row,) = self._rows(query)
+        (row,) = self.rows(query)
         return float(row[0] or 0.0)
 
     def warm_starts(self) -> list[tuple[int, WarmStart]]:
         """Return the positions and events of all warm starts, without their histories."""
-        query = _all_columns().where(events.c.kind == "warm_start")
-        rows = self._rows(query.order_by(events.c.position))
+        query = all_columns().where(events.c.kind == "warm_start")
+        rows = self.rows(query.order_by(events.c.position))
         found = [(row[0], self._event(row)) for row in rows]
         return [(at, event) for at, event in found if isinstance(event, WarmStart)]
 
@@ -283,7 +288,7 @@ class LogReader:
             .having(first >= start)
             .order_by(first)
         )
-        return [row.decision for row in self._rows(query)]
+        return [row.decision for row in self.rows(query)]
 
     def events_of(self, decisions: Sequence[str]) -> list[Event]:
         """Return all events of decisions that ``labelled`` named, in the order of the log."""
@@ -292,7 +297,7 @@ class LogReader:
     def snapshots(self) -> list[int]:
         """Return the positions of all snapshots, the newest first."""
         query = sa.select(raw(snapshots.c.position)).order_by(snapshots.c.position.desc())
-        return [row[0] for row in self._rows(query)]
+        return [row[0] for row in self.rows(query)]
 
     def snapshot(self, position: int) -> bytes:
         """Return the snapshot at a position of the log.
@@ -302,23 +307,30 @@ class LogReader:
         StoreDamaged
             If it is damaged, or belongs to another log.
         """
-        columns = (snapshots.c.position, snapshots.c.oldest, snapshots.c.at, snapshots.c.body)
-        query = sa.select(*map(raw, columns), raw(snapshots.c.link), raw(snapshots.c.checksum))
-        rows = self._rows(query.where(snapshots.c.position == position))
-        names = ("position", "oldest", "at", "body", "link")
-        if (
-            not rows
-            or row_checksum(snapshots, dict(zip(names, rows[0], strict=False))) != (rows[0][-1])
-        ):
-            raise self.damaged(f"the snapshot at position {position:,} is damaged")
+        row = self.snapshot_row(position)
         end = self.end()
         if position > end:
             raise self.damaged(
                 f"the snapshot is of {position:,} events, but the log has only {end:,}"
             )
-        if self.link_before(position) != rows[0][4]:
+        if self.link_before(position) != row["link"]:
             raise self.damaged(f"the snapshot at position {position:,} is not one of this log")
-        return bytes(rows[0][3])
+        return bytes(row["body"])
+
+    def snapshot_row(self, position: int) -> dict[str, Any]:
+        """Return the columns of a snapshot by name.
+
+        Raises
+        ------
+        StoreDamaged
+            If its checksum is wrong.
+        """
+        query = sa.select(*map(raw, snapshots.columns)).where(snapshots.c.position == position)
+        names = [str(column.name) for column in snapshots.columns]
+        rows = [dict(zip(names, row, strict=True)) for row in self.rows(query)]
+        if not rows or row_checksum(snapshots, rows[0]) != rows[0]["checksum"]:
+            raise self.damaged(f"the snapshot at position {position:,} is damaged")
+        return rows[0]
 
     def last_snapshot(self) -> tuple[int, bytes] | None:
         """Return the position and the body of the newest snapshot; None if there is none."""
@@ -335,7 +347,7 @@ class LogReader:
         """
         columns = (prompts.c.decision, prompts.c.at, prompts.c.body, prompts.c.checksum)
         query = sa.select(*map(raw, columns))
-        rows = self._rows(query.where(prompts.c.decision == column_text(decision)))
+        rows = self.rows(query.where(prompts.c.decision == column_text(decision)))
         if not rows:
             return None
         name, at, body, checksum = rows[0]
@@ -353,7 +365,7 @@ class LogReader:
         """
         query = _documents().where(documents.c.kind == kind)
         found = {}
-        for _, name, body, checksum in self._rows(query.order_by(documents.c.name)):
+        for _, name, body, checksum in self.rows(query.order_by(documents.c.name)):
             values = {"kind": kind, "name": name, "body": body}
             if row_checksum(documents, values) != checksum:
                 raise self.damaged(f"the document {kind}/{name} is damaged")
@@ -374,7 +386,7 @@ class LogReader:
         query = _documents().where(
             documents.c.kind == ARTEFACT, documents.c.name == column_text(digest)
         )
-        rows = self._rows(query)
+        rows = self.rows(query)
         if not rows:
             raise self.damaged(f"the history {digest[:12]}… of a warm start is missing")
         kind, name, body, checksum = rows[0]
@@ -386,13 +398,14 @@ class LogReader:
         """Return the events of some kinds that name these decisions, in the order of the log."""
         found: list[tuple[int, Event]] = []
         for part in _parts(list(decisions)):
-            query = _all_columns().where(events.c.decision.in_(part))
+            query = all_columns().where(events.c.decision.in_(part))
             if kinds:
                 query = query.where(events.c.kind.in_(kinds))
-            found += [(row[0], self._event(row)) for row in self._rows(query)]
+            found += [(row[0], self._event(row)) for row in self.rows(query)]
         return [event for _, event in sorted(found, key=lambda numbered: numbered[0])]
 
-    def _rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """Return the rows of a query."""
         with store_errors(self.engine), self.engine.connect() as connection:
             return connection.execute(query).all()
 
@@ -402,17 +415,16 @@ def _parts(names: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield names[start : start + _MAX_IDS_PER_QUERY]
 
 
-_EVENT = tuple(
-    raw(events.c[name])
-    for name in (
-        "position", "kind", "at", "decision", "model", "completion", "tenant", "key", "cost",
-        "body", "checksum", "link",
-    )
+EVENT_COLUMNS = (
+    "position", "kind", "at", "decision", "model", "completion", "tenant", "key", "cost",
+    "body", "checksum", "link",
 )  # fmt: skip
+"""Columns of an event: what is checksummed, then checksum and link."""
+_EVENT = tuple(raw(events.c[name]) for name in EVENT_COLUMNS)
 
 
-def _all_columns() -> sa.Select[Any]:
-    """Return a query for whole rows: what is checksummed, then checksum and link."""
+def all_columns() -> sa.Select[Any]:
+    """Return a query for whole rows, with ``EVENT_COLUMNS``."""
     return sa.select(*_EVENT)
 
 
@@ -431,7 +443,7 @@ def _completions_query(of_tenant: bool, of_key: bool) -> sa.Select[Any]:
     if of_key:
         owned.append(made.c.key == sa.bindparam("key"))
     return (
-        _all_columns()
+        all_columns()
         .where(
             events.c.completion == sa.bindparam("completion"),
             events.c.kind == "outcome",

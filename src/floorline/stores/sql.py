@@ -7,32 +7,28 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from floorline.errors import StoreDamaged
 from floorline.events import Event, Outcome
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine, store_errors
 from floorline.stores.integrity import column_text, genesis, row_checksum
 from floorline.stores.keys import KeyStore
-from floorline.stores.marks import END, GENESIS, START, Mark, seal, seal_of
+from floorline.stores.marks import END, GENESIS, START, Mark, seal
 from floorline.stores.marks import put as put_mark
 from floorline.stores.reading import LogReader
 from floorline.stores.schema import INITIAL_STATE, documents, events, snapshots
+from floorline.stores.start_checks import (
+    checked_end,
+    heard_witness,
+    keys_are_whole,
+    witness_file,
+)
 from floorline.stores.upgrade import check
 from floorline.stores.wal_checkpointer import Checkpointer
-from floorline.stores.witness import (
-    Witness,
-    contradiction,
-    read_witness,
-    unsynced_loss,
-    witness_path,
-)
+from floorline.stores.witness import Witness
 from floorline.stores.writing import EventWriter, Prepared, Prompt, prepare, put_document
 
 _SNAPSHOTS_KEPT = 2
 """Number of snapshots that are kept: the newest and the one before it."""
-_CHECKS, _CHECK_PAUSE_SECONDS = 3, 0.05
-"""How often a start compares marks and rows before it calls them damaged, and the pause between:
-another process may delete old events or change keys between two queries."""
 
 
 class SqlStore(LogReader):
@@ -71,8 +67,9 @@ class SqlStore(LogReader):
         try:
             check(self.engine)
             self._writer.open()
-            end = self._checked_end()
-            self._check_keys()
+            end = checked_end(self)
+            if not keys_are_whole(self):
+                self.warn("API keys are missing or were changed by another program")
             self._writer.begin(end, self._open_witness(end))
             self._commits: GroupCommit[Prepared | Prompt] = GroupCommit(
                 self._writer, durable=end.position, max_pending=max_pending, patience=patience
@@ -85,69 +82,13 @@ class SqlStore(LogReader):
         if self.engine.dialect.name == "sqlite":
             self._checkpoints = Checkpointer(self.engine, lambda: self.durable)
 
-    def _checked_end(self) -> Mark:
-        """Return the end of the log, once what the store says of itself agrees.
-
-        Raises
-        ------
-        StoreDamaged
-            If the beginning or the end of the log, a document or a key is missing or another one.
-        """
-        for _ in range(_CHECKS - 1):
-            try:
-                return self._compare_marks()
-            except StoreDamaged:
-                time.sleep(_CHECK_PAUSE_SECONDS)
-        return self._compare_marks()
-
-    def _compare_marks(self) -> Mark:
-        marks = self.marks()
-        first, end = self.first(), self.end()
-        if marks[END].position != end or self.link_before(end) != marks[END].link:
-            raise self.damaged(f"the log had {marks[END].position:,} events, and {end:,} are found")
-        if end and marks[START].position != first and marks[START].position < end:
-            raise self.damaged(
-                f"the log began at position {marks[START].position:,}, and begins at {first:,} now"
-            )
-        if self.genesis() != marks[GENESIS].link:
-            raise self.damaged("what the log began with is missing or another one")
-        with store_errors(self.engine), self.engine.connect() as connection:
-            whole = seal_of(connection, "documents") == marks["documents"]
-        if not whole:
-            raise self.damaged("documents are missing or others")
-        return marks[END]
-
-    def _check_keys(self) -> None:
-        """Warn of API keys that are missing; a damaged key is not accepted, whatever it allows."""
-        with store_errors(self.engine), self.engine.begin() as connection:
-            if seal_of(connection, "api_keys") != self.marks()["api_keys"]:
-                self.warn("API keys are missing or were changed by another program")
-
     def _open_witness(self, end: Mark) -> Witness | None:
-        """Compare the log with its witness, and open that for writing; None for PostgreSQL.
-
-        Raises
-        ------
-        StoreDamaged
-            If the log lacks events that the witness saw.
-        """
-        if self.engine.dialect.name != "sqlite":
+        """Compare the log with its witness, and open that for writing; None for PostgreSQL."""
+        path = witness_file(self)
+        if path is None:
             return None
-        path = witness_path(str(self.engine.url.database))
-        seen = read_witness(path)
-        if seen is None:
-            return Witness(path, end, Mark(0, self.genesis()))
-        problem = contradiction(seen, self)
-        if problem is not None:
-            raise self.damaged(problem)
-        lost = unsynced_loss(seen, self)
-        if lost:
-            self.warn(
-                f"the log lacks its last {lost:,} decisions and outcomes, of which none was "
-                "acknowledged as durable: the machine lost power before they were on the disk, or "
-                "the write-ahead log is damaged"
-            )
-        return Witness(path, end, seen.synced)
+        seen = heard_witness(self)
+        return Witness(path, end, Mark(0, self.genesis()) if seen is None else seen.synced)
 
     def append(self, event: Event) -> None:
         """Queue an event at the end of the log.

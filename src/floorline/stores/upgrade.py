@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from floorline.errors import StoreUnavailable
+from floorline.errors import StoreDamaged, StoreUnavailable
 from floorline.stores import marks
 from floorline.stores.engine import store_errors, url_without_password
-from floorline.stores.schema import HEAD, metadata
+from floorline.stores.schema import HEAD, events, metadata
 
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
@@ -18,6 +18,12 @@ def version(engine: sa.Engine) -> str | None:
         if not sa.inspect(connection).has_table(_VERSION.name):
             return None
         return connection.execute(sa.select(_VERSION.c.version_num)).scalar()
+
+
+def has_events(engine: sa.Engine) -> bool:
+    """Return whether a store has the table of events."""
+    with store_errors(engine), engine.connect() as connection:
+        return sa.inspect(connection).has_table(events.name)
 
 
 def is_current(engine: sa.Engine) -> bool:
@@ -36,6 +42,9 @@ def upgrade(engine: sa.Engine) -> bool:
     found = version(engine)
     if found == HEAD:
         return False
+    if found is None and has_events(engine):
+        # Else the marks of the log would be written anew.
+        raise StoreDamaged(url_without_password(engine.url), "the version of its tables is missing")
     if found is None:
         _create(engine)
     else:

@@ -74,11 +74,6 @@ class Log(Protocol):
         ...
 
 
-def witness_path(database: str | Path) -> Path:
-    """Return the path of the witness of a SQLite file."""
-    return Path(f"{database}.witness")
-
-
 def read_witness(path: Path) -> Testimony | None:
     """Return what a witness saw; None if there is none or it cannot be read."""
     try:
