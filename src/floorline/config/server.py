@@ -110,7 +110,8 @@ class ServerSettings(Section):
     max_body_memory: Size = field(
         "256MiB",
         "Largest size of all bodies together that are received or served, without those that "
-        "arrive in one piece (up to some 64 KiB); others get 503 and Retry-After. At least max_body.",
+        "arrive in one piece (up to some 64 KiB); others get 503 and Retry-After. At least "
+        "max_body.",
     )
     public_metrics: bool = Field(
         False,

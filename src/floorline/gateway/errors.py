@@ -27,6 +27,9 @@ log = logging.getLogger("floorline.gateway")
 _BUDGET_RETRY_SECONDS = 60
 _LOG_RETRY_SECONDS = 5
 
+_MAX_TEXT = 4_000
+"""Characters of an error; some repeat what a client sent, which may be megabytes."""
+
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -86,6 +89,8 @@ class ApiError(FloorlineError):
         retry_after: float | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
+        if len(text) > _MAX_TEXT:
+            text = text[: _MAX_TEXT - 1] + "…"
         super().__init__(text)
         self.status = status
         self.text = text

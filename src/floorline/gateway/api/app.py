@@ -44,6 +44,8 @@ class App:
         self._guard = RequestGuard(lambda: gateway.config.settings)
         self._chat = ChatEndpoint(gateway)
         self._others = Starlette(routes=routes(gateway), exception_handlers=_HANDLERS)
+        # A redirect would repeat the client's Host.
+        self._others.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
