@@ -1,13 +1,16 @@
 """What is recorded of a call: outcome, budget of its key, metrics and trace."""
 
 import asyncio
+import json
 
 import pytest
 from tests.support.gateway_parts import Parts, RecordingSpan, chat_request, whole_answer
 
+from floorline.core.bounds import MAX_COST, MAX_ERROR, MAX_LATENCY
 from floorline.events import Outcome
 from floorline.gateway.auth import Caller
-from floorline.gateway.upstreams import Answer, UpstreamError
+from floorline.gateway.call_recorder import Measured
+from floorline.gateway.upstreams import Answer, UpstreamError, cost_of
 from floorline.gateway.upstreams.completions import Findings, read_completion
 from floorline.sla import SLA, Budget
 from floorline.stores.keys import ApiKey
@@ -163,3 +166,23 @@ def test_an_abandoned_call_costs_no_more_than_was_reserved(parts):
     parts.recorder.abandoned(decision, RecordingSpan())
     (outcome,) = parts.events(Outcome)
     assert outcome.cost == spent(parts) == 10 / 1e6
+
+
+@pytest.mark.parametrize("tokens", [10, 2**53 - 1])
+def test_no_usage_and_no_price_make_an_outcome_that_cannot_be_kept(tokens, tmp_path):
+    model = {"name": "small", "endpoint": "http://127.0.0.1:1/v1", "output_price": 1e9}
+    parts = Parts(tmp_path, models=[model])
+    decision = parts.chat.decide(chat_request(), Caller())
+    found = Findings()
+    usage = {"prompt_tokens": tokens, "completion_tokens": tokens}
+    body = {"id": "x" * 9000, "choices": [], "usage": usage}
+    found.add(read_completion(json.dumps(body).encode()))
+    whole = Answer("small", 200, {}, b"", found)
+    whole.total_s = 1e12
+    measured = Measured(found.usage, cost_of(parts.router.zoo.models[0], found.usage))
+    parts.recorder.answered(decision, whole, measured, RecordingSpan(), "ok", error="\0" * 5000)
+    (outcome,) = parts.events(Outcome)
+    assert (outcome.output_tokens, outcome.latency) == (tokens, MAX_LATENCY)
+    assert outcome.cost == min(tokens * 1000.0, MAX_COST)
+    assert len(outcome.error) == MAX_ERROR
+    parts.store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from floorline.core.bounds import MAX_COST, MAX_LATENCY
 from floorline.events import GATEWAY, Decision
 from floorline.gateway.auth import Auth
 from floorline.gateway.chat_request import ChatBody
@@ -107,7 +108,7 @@ class CallRecorder:
             cost=cost,
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
-            latency=answer.total_s,
+            latency=min(answer.total_s, MAX_LATENCY),
             error=error or None,
             completion=_shown_id(answer),
             estimated=usage.estimated,
@@ -193,4 +194,4 @@ def _shown_id(answer: Answer) -> str | None:
 def _expected(decision: Decision) -> float:
     """Expected cost of a call, and no more than its budget has reserved for it."""
     reserved = decision.reserved[0] if decision.reserved else decision.expected_cost
-    return min(decision.expected_cost, reserved)
+    return min(decision.expected_cost, reserved, MAX_COST)

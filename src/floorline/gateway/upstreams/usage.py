@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from floorline.core.bounds import MAX_COST
 from floorline.zoo import Model
 
 _MAX_TOKENS = 2**53
@@ -177,7 +178,8 @@ def _within(estimate: Usage, limit: int | None, characters: int) -> Usage:
 def cost_of(model: Model, usage: Usage) -> float:
     """Cost of a call in the zoo's unit, at the model's prices.
 
-    Cached tokens cost as much as the other tokens of the prompt: a model has one input price.
+    Cached tokens cost as much as the other tokens of the prompt: a model has one input price. A
+    cost above ``bounds.MAX_COST``, which no event can hold, is cut to it.
 
     Examples
     --------
@@ -185,4 +187,4 @@ def cost_of(model: Model, usage: Usage) -> float:
     1.5
     """
     tokens = usage.prompt_tokens * model.input_price + usage.completion_tokens * model.output_price
-    return model.call_price + tokens / 1e6
+    return min(model.call_price + tokens / 1e6, MAX_COST)
