@@ -1,5 +1,7 @@
 """A key names, and sees, the models and SLAs that it may use, and no others."""
 
+from urllib.parse import quote
+
 import pytest
 from tests.support.live_gateway import MODELS, write_settings
 
@@ -116,3 +118,13 @@ def test_slas_of_other_tenants_are_not_seen(keyed):
     assert seen(keyed.use()) == ["gold", "silver"]
     assert keyed.http.get("/v1/slas/gold@umbrella", headers=acme).status_code == 404
     assert seen(keyed.use("admin", "chat")) == ["gold", "silver", "gold@acme", "gold@umbrella"]
+
+
+@pytest.mark.parametrize("tenant", ["a/b", "gold@acme", "größe 🦜", "%2F", "?", "a b", "other"])
+def test_a_tenant_of_any_name_reads_its_own_sla(tenant, keyed):
+    headers = keyed.use(tenant=tenant)
+    assert keyed.chat(headers=headers).status_code == 200
+    path = f"/v1/slas/{quote('gold@' + tenant, safe='')}"
+    status = keyed.http.get(path, headers=headers)
+    assert (status.status_code, status.json()["name"]) == (200, f"gold@{tenant}")
+    assert keyed.http.get(path, headers=keyed.use()).status_code == 404

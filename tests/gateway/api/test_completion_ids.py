@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import random
 import threading
+from collections import Counter
 
 import pytest
 from tests.support import faulty_provider as fp
@@ -256,3 +258,25 @@ def test_ids_are_found_after_a_restart(begin):
     assert judge(again, id="c-8").status_code == 409
     events = list(again.gateway.store.read())
     assert [e.completion for e in events if isinstance(e, Outcome)] == ["c-7", "c-8", "c-8"]
+
+
+@pytest.mark.parametrize("ids", ["provider", "own"])
+def test_no_label_is_credited_to_another_answer_however_often_ids_repeat(ids, begin):
+    stage = begin(memory=5, completion_ids=ids)
+    draw = random.Random(7)
+    answers, taken, ambiguous = [], 0, 0
+    for _ in range(60):
+        stage.plan(answer(f'"c-{draw.randrange(40)}"'))
+        answers.append(stage.chat())
+    for made in answers:
+        given = judge(stage, id=made.json()["id"])
+        if given.status_code == 200:
+            assert given.json()["decision"] == decision_of(made)
+            taken += 1
+        else:
+            assert given.json()["error"]["code"] == "ambiguous_id"
+            ambiguous += 1
+            assert judge(stage, id=decision_of(made)).status_code == 200
+    repeated = Counter(made.json()["id"] for made in answers)
+    assert taken == sum(1 for made in answers if repeated[made.json()["id"]] == 1)
+    assert (ambiguous == 0) == (ids == "own")

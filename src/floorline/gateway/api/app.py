@@ -81,7 +81,7 @@ def routes(gateway: Gateway) -> list[Route]:
         Route("/v1/models", catalog.models, methods=["GET"]),
         Route("/v1/models/{model:path}", catalog.model, methods=["GET"]),
         Route("/v1/slas", catalog.slas, methods=["GET"]),
-        Route("/v1/slas/{name}", catalog.sla, methods=["GET"]),
+        Route("/v1/slas/{name:path}", catalog.sla, methods=["GET"]),
         Route("/v1/zoo/models", models.add, methods=["POST"]),
         Route("/v1/zoo/models/{name:path}", models.remove, methods=["DELETE"]),
         Route("/healthz", health.healthz, methods=["GET"]),
