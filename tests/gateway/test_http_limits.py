@@ -84,7 +84,7 @@ def assert_serves(gateway, seconds=1.0):
         (POST + b"X: " + b"x" * 10_000_000, 431, "headers_too_large"),
         (POST + b"x" * 100_000, 431, "headers_too_large"),
         (POST + b"X: 1\r\n" * 99 + b"\r\n", 431, "too_many_headers"),
-        (POST + b"X: \r\n" * 20_000, 431, "too_many_headers"),
+        (POST + b"X: \r\n" * 10_000 + b"\r\n", 431, "too_many_headers"),
         (b"\r\n" * 50_000, 431, "headers_too_large"),
         (b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "url_too_long"),
         (b"GET /" + b"x" * 1_000_000, 414, "url_too_long"),

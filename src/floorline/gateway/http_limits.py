@@ -172,6 +172,7 @@ class Connections:
     def idle(self, connection: LimitedProtocol) -> None:
         """Note that a connection has got its answer."""
         if connection in self._open:
+            # At the end, if it is there already.
             self._idle.pop(connection, None)
             self._idle[connection] = None
 
@@ -222,8 +223,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self.logger = _defects
         self._table = table
         self._limits = table.limits
+        self._header_bytes: int = table.limits.header_bytes
         self._health_only = False
         self._requests = 0
+        self.url = b""
         # The request that arrives: whether bytes of it have, whether it has begun by the parser
         # (which skips empty lines), and whether its headers are still to come.
         self._receiving = False
@@ -273,8 +276,8 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._since = self.loop.time()
                 self._taken = self._extra = 0
         self._taken += size
-        if self._in_head and self._taken > self._limits.header_bytes:
-            rest = self._taken - self._limits.header_bytes
+        if self._in_head and self._taken > self._header_bytes:
+            rest = self._taken - self._header_bytes
             super().data_received(data[: size - rest])
             if self._lingering or self.transport.is_closing():
                 return
@@ -301,13 +304,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._begun = True
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """Add a part of the URL."""
-        super().on_url(url)
-        if len(self.url) > self._limits.url_bytes:
-            text = f"the URL is longer than {self._limits.url_bytes:,} bytes"
-            self._raise(_Refusal(414, f"{text} (server.limits.url_bytes)", "url_too_long"))
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header; those after the body are dropped, because the request has been checked."""
         if not self._in_head:
@@ -315,12 +311,19 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._trailers > self._limits.header_count:
                 self._raise(self._many_headers())
             return
-        super().on_header(name, value)
-        if len(self.headers) > self._limits.header_count:
-            self._raise(self._many_headers())
+        # As in uvicorn, without another call for each header.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Start the request's endpoint."""
+        """Check the size of the parts, which ``header_bytes`` bounds; start the endpoint."""
+        limits = self._limits
+        if len(self.url) > limits.url_bytes:
+            self._raise(self._long_url())
+        if len(self.headers) > limits.header_count:
+            self._raise(self._many_headers())
         if self._health_only and self.url.partition(b"?")[0] not in _HEALTH:
             text = "the server has as many connections as it can serve: try again later"
             self._raise(_Refusal(503, text, "too_many_connections"))
@@ -329,7 +332,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._taken = self._body = self._trailers = 0
         self._requests += 1
         super().on_headers_complete()
-        if self._requests >= self._limits.keep_alive_requests or self._health_only:
+        if self._requests >= limits.keep_alive_requests or self._health_only:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -343,7 +346,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._begun = self._receiving = False
         self._in_head = True
         self._taken = 0
-        if self._answering():
+        if not self.cycle.response_complete:
             self._table.busy(self)
         else:
             # It was answered before its body ended.
@@ -358,7 +361,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         self._extra = 0
         self._receiving = False
-        if not self.pipeline and not self._answering() and not self.transport.is_closing():
+        if not self.pipeline and not self.transport.is_closing():
             self._table.idle(self)
 
     def pause_writing(self) -> None:
@@ -427,7 +430,13 @@ class LimitedProtocol(HttpToolsProtocol):
         """Whether a request whose headers are complete waits for the end of its answer."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _long_url(self) -> _Refusal:
+        text = f"the URL is longer than {self._limits.url_bytes:,} bytes"
+        return _Refusal(414, f"{text} (server.limits.url_bytes)", "url_too_long")
+
     def _large_headers(self) -> _Refusal:
+        if len(self.url) > self._limits.url_bytes:
+            return self._long_url()
         text = f"the headers are larger than {self._limits.header_bytes:,} bytes"
         return _Refusal(431, f"{text} (server.limits.header_bytes)", "headers_too_large")
 
