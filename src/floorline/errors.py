@@ -59,6 +59,25 @@ def abbreviated(value: Any) -> str:
     return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."
 
 
+_MAX_LISTED = 20
+"""Most names that a message lists."""
+
+
+def listed(names: Collection[str]) -> str:
+    """List names in a message: at most 20 of them, each cut to 80 characters.
+
+    Examples
+    --------
+    >>> listed(["small", "large"])
+    'small, large'
+    >>> listed([f"m{n}" for n in range(1000)])[-21:]
+    'm18, m19 and 980 more'
+    """
+    shown = [name if len(name) <= _MAX_SHOWN else name[: _MAX_SHOWN - 3] + "..." for name in names]
+    more = len(shown) - _MAX_LISTED
+    return ", ".join(shown[:_MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+
+
 class FloorlineError(Exception):
     """Base class of all exceptions that Floorline raises on purpose."""
 

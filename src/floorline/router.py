@@ -14,7 +14,7 @@ from floorline.core.ids import IdSource
 from floorline.core.random import CounterRng
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
-from floorline.errors import BudgetExhausted, InvalidInput
+from floorline.errors import BudgetExhausted, InvalidInput, listed
 from floorline.events import (
     NO_CONTEXT,
     Decision,
@@ -528,7 +528,7 @@ class Router(ChangingState):
         packed = pack_history(history, names)
         with self._lock:
             if not set(names) & set(self.zoo.names):
-                fix = "name a model of the zoo: " + ", ".join(self.zoo.names)
+                fix = "name a model of the zoo: " + listed(self.zoo.names)
                 raise InvalidInput("models", names, fix)
             if packed.digest in self._fold.warm_starts_:
                 return False

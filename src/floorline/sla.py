@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from floorline.core.bounds import check_name
-from floorline.errors import InvalidInput, check_number
+from floorline.errors import InvalidInput, check_number, listed
 from floorline.zoo import Zoo
 
 _FLOOR_FIX = "give the share of satisfied requests as a number from 0 to 1"
@@ -159,7 +159,7 @@ class SLA(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise InvalidInput(
                     f"{field} of SLA {self.name!r}",
                     name,
-                    "name a model of the zoo: " + ", ".join(zoo.names),
+                    "name a model of the zoo: " + listed(zoo.names),
                 )
 
 

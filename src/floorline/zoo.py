@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.bounds import MAX_PRICE, MAX_TOKENS, MAX_URL, check_name
-from floorline.errors import InvalidInput, check_number, check_one_of
+from floorline.errors import InvalidInput, check_number, check_one_of, listed
 
 _PRICE_FIX = f"give a price from 0 to {MAX_PRICE:g}"
 _MAX_TYPICAL_TOKENS = 1e9
@@ -196,7 +196,7 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             return self._positions[name]
         except KeyError:
             raise InvalidInput(
-                "model", name, "name a model of the zoo: " + ", ".join(self.names)
+                "model", name, "name a model of the zoo: " + listed(self.names)
             ) from None
 
     def with_model(self, model: Model) -> Zoo:

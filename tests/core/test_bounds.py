@@ -179,3 +179,10 @@ def test_a_decision_that_is_given_back_is_bounded_too(changed, build_router, vec
     fields = {name: getattr(made, name) for name in made.__struct_fields__}
     with pytest.raises(InvalidInput, match=r"Decision\."):
         Recall(decision=Decision(**fields | changed))
+
+
+def test_an_error_lists_a_bounded_number_of_names():
+    zoo = Zoo([Model(f"m{n}" + "x" * 200) for n in range(500)])
+    with pytest.raises(InvalidInput, match=r"and 480 more$") as caught:
+        zoo.index("nobody")
+    assert len(str(caught.value)) < 2000

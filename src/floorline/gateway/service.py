@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.errors import InvalidInput, abbreviated
+from floorline.errors import InvalidInput, abbreviated, listed
 from floorline.events import CLIENT, GATEWAY, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth, Caller
@@ -210,7 +210,7 @@ class ChatService:
         zoo = self._router.zoo
         if chat.model not in zoo or not caller.may_call(chat.model):
             known = [name for name in zoo.names if caller.may_call(name)]
-            fix = f"name one of {', '.join(known)}, or an SLA as" if known else "name an SLA as"
+            fix = f"name one of {listed(known)}, or an SLA as" if known else "name an SLA as"
             raise ApiError(
                 404,
                 f"there is no model {abbreviated(chat.model)}: {fix} {ROUTED}NAME",
@@ -236,7 +236,7 @@ class ChatService:
             raise ApiError(
                 404,
                 f"there is no SLA {abbreviated(name)}: use one of "
-                + ", ".join(ROUTED + n for n in (*known, "auto")),
+                + listed([*(ROUTED + n for n in known), f"{ROUTED}auto"]),
                 code="model_not_found",
                 param="model",
             )
@@ -262,7 +262,7 @@ class ChatService:
         zoo = self._router.zoo
         for name in chat.options.exclude:
             if name not in zoo and caller.models is None:
-                fix = "name models of " + ", ".join(zoo.names)
+                fix = "name models of " + listed(zoo.names)
                 raise InvalidInput("floorline.exclude", name, fix)
         excluded = [*chat.options.exclude, *others]
         if chat.reserve and zoo.limited:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from floorline.core.snapshots import State, Stateful, copy_in, copy_out
-from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision
+from floorline.errors import InvalidInput, SnapshotMismatch, UnknownDecision, listed
 from floorline.events import (
     CLIENT,
     DIRECT,
@@ -235,7 +235,7 @@ class Fold(Stateful):
         try:
             return self.slas_[name]
         except KeyError:
-            raise InvalidInput("sla", name, "name one of: " + ", ".join(self.slas_)) from None
+            raise InvalidInput("sla", name, "name one of: " + listed(self.slas_)) from None
 
     def label_weights(self, decision: str, model: str) -> tuple[float, float]:
         """Weight and influence of a model's label, as ``Feedback`` has them; before its score.

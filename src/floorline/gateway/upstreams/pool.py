@@ -10,7 +10,7 @@ from random import Random
 import aiohttp
 import msgspec
 
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, listed
 from floorline.gateway.upstreams.answer import Answer, StreamedAnswer
 from floorline.gateway.upstreams.attempt import Attempt
 from floorline.gateway.upstreams.breaker import Breaker, State
@@ -201,7 +201,7 @@ class Upstreams:
         try:
             target = self._models[model]
         except KeyError:
-            raise InvalidInput("model", model, "name one of: " + ", ".join(self._models)) from None
+            raise InvalidInput("model", model, "name one of: " + listed(self._models)) from None
         began = asyncio.get_running_loop().time()
         if not target.breaker.would_admit():
             raise _breaker_open(model, target.breaker)
