@@ -22,6 +22,9 @@ MAX_EXCLUDED = 1_000
 _MEDIA_TOKENS = 2048
 """Tokens that are reserved for an image, a recording or a file of a prompt: most providers count
 one image at up to about 1,600. Recordings and files may take more."""
+_MAX_MESSAGES = 10_000
+"""Messages of a request, and parts of all its contents: five times what OpenAI takes. Each takes
+some 10 µs of the event loop."""
 _PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
 
 
@@ -163,8 +166,14 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
     if view.response_format is not None and view.response_format.type != "text":
         needs.add("json")
     media, media_bytes = 0, 0
+    if len(view.messages) > _MAX_MESSAGES:
+        raise _too_many("messages", "messages", len(view.messages))
+    parts = 0
     for message in view.messages:
         if isinstance(message, dict) and isinstance(message.get("content"), list):
+            parts += len(message["content"])
+            if parts > _MAX_MESSAGES:
+                raise _too_many("content", "parts", parts)
             for part in message["content"]:
                 kind = part.get("type") if isinstance(part, dict) else None
                 if isinstance(kind, str) and kind in _PART_NEEDS:
@@ -198,6 +207,15 @@ def _content_length(content: Any) -> int:
     if not isinstance(content, dict):
         return 0
     return sum(len(value) for value in content.values() if isinstance(value, str))
+
+
+def _too_many(field: str, what: str, number: int) -> ApiError:
+    return ApiError(
+        400,
+        f"the request has {number:,} {what}: send at most {_MAX_MESSAGES:,}",
+        code="invalid_value",
+        param=field,
+    )
 
 
 def _with_headers(options: Options, headers: Mapping[str, str]) -> Options:

@@ -110,3 +110,22 @@ def test_the_memory_of_a_body_is_released():
     with pytest.raises(ApiError), memory.request() as one:
         one.take(11)
     assert memory.held == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" + b"[]," * 100_000 + b"[]]", b"[" + b'{"a":1},' * 100_000 + b"1]", b"[" * 100_001],
+)
+def test_the_values_of_a_large_body_are_bounded(body):
+    with pytest.raises(ApiError, match="more than 100,000 lists and objects") as caught:
+        read(part(body, more=False), limit=10**8, memory=10**9)
+    assert caught.value.status == 413
+
+
+def test_what_a_large_body_is_decoded_to_is_counted():
+    body = b"[" + b"1," * 100_000 + b"1]"
+    assert read(part(body, more=False), limit=10**8, memory=5_100_000)[0] == body
+    with pytest.raises(ApiError, match=r"server\.max_body_memory"):
+        read(part(body, more=False), limit=10**8, memory=4_900_000)
+    text = b'"' + b"x" * 1_000_000 + b'"'
+    assert read(part(text, more=False), limit=10**8, memory=0)[0] == text

@@ -333,3 +333,18 @@ def test_settings_that_open_the_gateway_to_others_without_keys_are_refused():
     text = write_settings("http://127.0.0.1:1", server={"host": "0.0.0.0"})
     with pytest.raises(ValueError, match="set auth: keys, or a loopback"):
         load_text(text)
+
+
+def test_the_messages_and_parts_of_a_request_are_bounded(gateway):
+    message = {"role": "user", "content": "?"}
+    several = {"role": "user", "content": [{"type": "text", "text": "?"}] * 6_000}
+    for messages, text in (
+        ([message] * 10_001, "10,001 messages: send at most 10,000"),
+        ([several, several], "12,000 parts: send at most 10,000"),
+    ):
+        body = {"model": "floorline/gold", "messages": messages}
+        answer = gateway.http.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 400
+        assert text in answer.json()["error"]["message"]
+    body = {"model": "floorline/gold", "messages": [message] * 9_999}
+    assert gateway.http.post("/v1/chat/completions", json=body).status_code == 200
