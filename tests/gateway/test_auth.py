@@ -300,3 +300,12 @@ def test_without_keys_feedback_has_no_rate(clock):
 def test_a_tenant_out_of_bounds_is_refused(tenant, keys):
     with pytest.raises(InvalidInput, match=r"key\.tenant is .*: give a text of at most 128"):
         keys.create("app", tenant=tenant)
+
+
+def test_a_stored_key_whose_tenant_is_out_of_bounds_is_not_accepted(keys, clock, monkeypatch):
+    monkeypatch.setattr("floorline.stores.keys.check_name", lambda *given, **options: None)
+    _, secret = keys.create("app", tenant="x" * 100_000)
+    _, other = keys.create("other", tenant="acme")
+    auth = build(keys, clock)
+    assert refused(auth, secret).status == 401
+    assert auth.caller(bearer(other), "chat").tenant == "acme"

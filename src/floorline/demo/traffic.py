@@ -203,7 +203,7 @@ class _Users:
     async def _send_queued(self, queue: Iterator[int], progress: Callable[[int], None]) -> None:
         for user in queue:
             started = time.perf_counter()
-            model, completion = await self._send_request(
+            model, id = await self._send_request(
                 self.url, user, f"floorline/{SLA}", stream=bool(self.wants_stream[user])
             )
             self.record.seconds[user] = time.perf_counter() - started
@@ -214,7 +214,7 @@ class _Users:
                 await self._send_feedback(message)
             if self.sends_feedback[user]:
                 satisfied = self.record.satisfied(user, served)
-                message = {"id": completion, "satisfied": satisfied}
+                message = {"id": id, "satisfied": satisfied}
                 if self.is_late[user]:
                     due = self.done + self.record.traffic.delay
                     self.waiting.setdefault(due, []).append(message)
@@ -225,7 +225,10 @@ class _Users:
     async def _send_request(
         self, url: str, user: int, model: str, *, stream: bool
     ) -> tuple[str, str]:
-        """Send the request of a user; return the served model and the completion's id."""
+        """Send the request of a user; return the served model and an id for feedback.
+
+        The id is that of the decision, which never repeats; a provider called directly has none.
+        """
         message = {"role": "user", "content": self.record.zoo.prompts[user]}
         body = {"model": model, "messages": [message]} | ({"stream": True} if stream else {})
         async with self.client.post(f"{url}/v1/chat/completions", json=body) as answer:
@@ -237,7 +240,8 @@ class _Users:
             if stream and not data.endswith(b"data: [DONE]\n\n"):
                 raise FloorlineError(f"the stream to user {user} ended early: {data[-300:]!r}")
             first = data.split(b"\n", 1)[0].removeprefix(b"data: ") if stream else data
-            return answer.headers.get("X-Floorline-Model", model), msgspec.json.decode(first)["id"]
+            id = answer.headers.get("X-Floorline-Decision") or msgspec.json.decode(first)["id"]
+            return answer.headers.get("X-Floorline-Model", model), id
 
     async def _send_feedback(self, message: dict[str, Any]) -> None:
         async with self.client.post(f"{self.url}/v1/feedback", json=message) as answer:

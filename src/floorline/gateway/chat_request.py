@@ -9,7 +9,7 @@ import msgspec
 
 from floorline.core.bounds import MAX_NAME, MAX_TOKENS, check_name
 from floorline.encoders.messages import approximate_tokens
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, abbreviated
 from floorline.gateway.errors import ApiError
 from floorline.zoo import CallLimits
 
@@ -231,7 +231,7 @@ def _with_headers(options: Options, headers: Mapping[str, str]) -> Options:
         except ValueError:
             raise ApiError(
                 400,
-                f"header X-Floorline-Floor is {floor!r}: give a number from 0 to 1",
+                f"header X-Floorline-Floor is {abbreviated(floor)}: give a number from 0 to 1",
                 code="invalid_value",
                 param="X-Floorline-Floor",
             ) from None
