@@ -34,8 +34,8 @@ def bearer(secret):
     return {"authorization": f"Bearer {secret}"}
 
 
-def build(keys: KeyStore, clock, spend=lambda key, since: 0.0):
-    return Auth(keys.list(), spend, monotonic=clock, clock=clock)
+def build(keys: KeyStore, clock, costs=lambda key: ()):
+    return Auth(keys.list(), costs, monotonic=clock, clock=clock)
 
 
 def refused(auth, secret, scope="chat"):
@@ -112,21 +112,17 @@ def test_the_rate_is_kept_and_refills(keys, clock):
 
 def test_the_budget_is_kept_through_restarts_and_renews(keys, clock):
     key, secret = keys.create("app", budget=1.0, period=100.0)
-    asked = []
-
-    def spend(id, since):
-        asked.append((id, since))
-        return 0.7
-
-    auth = build(keys, clock, spend)
-    assert asked == [(key.id, 1000.0)]
+    # A call of the period before, and two of this one.
+    paid = {key.id: [(999.0, 0.9), (1000.0, 0.4), (1010.0, 0.3)]}
+    clock.now = 1020.0
+    auth = build(keys, clock, paid.get)
     auth.caller(bearer(secret), "chat")
     auth.charge(key.id, "d1", 0.3)
     assert auth.left(key.id) == pytest.approx(0.0)
     error = auth.out_of_budget(key.id)
     assert (error.status, error.code) == (429, "insufficient_quota")
-    assert error.headers["retry-after"] == "100"
-    clock.now += 100.0
+    assert error.headers["retry-after"] == "80"
+    clock.now += 80.0
     assert auth.left(key.id) == 1.0
 
 
@@ -163,14 +159,14 @@ def test_a_clients_call_that_is_not_reported_for_an_hour_costs_what_was_expected
 
 def test_open_calls_stay_held_when_the_key_changes(keys, clock):
     key, _ = keys.create("app", budget=1.0, period=100.0)
-    auth = build(keys, clock, lambda key, since: 0.25)
+    auth = build(keys, clock, lambda key: [(clock.now, 0.25)])
     auth.hold(key.id, "d1", Hold(0.5, 0.1))
     auth.set_keys([msgspec.structs.replace(key, budget=2.0)])
     assert auth.left(key.id) == 1.25
 
 
 def test_without_keys_every_request_may_do_everything_but_administer():
-    auth = Auth(None, lambda key, since: 0.0)
+    auth = Auth(None, lambda key: ())
     assert auth.open
     assert auth.caller({}, "chat").scopes == {"chat", "feedback", "metrics"}
     with pytest.raises(ApiError, match="set auth: keys in ") as caught:
@@ -183,7 +179,7 @@ def test_without_keys_every_request_may_do_everything_but_administer():
 
 def test_with_keys_the_gateway_is_not_open(keys, clock):
     first = ApiKey(id="a", digest=b"", name="a", scopes=("chat",), rate=5, created=0.0)
-    auth = Auth([first], lambda key, since: 0.0, monotonic=clock, clock=clock)
+    auth = Auth([first], lambda key: (), monotonic=clock, clock=clock)
     assert not auth.open
 
 
@@ -291,7 +287,7 @@ def test_a_rate_below_one_a_minute_still_permits_one(keys, clock):
 
 
 def test_without_keys_feedback_has_no_rate(clock):
-    auth = Auth(None, lambda key, since: 0.0, feedback_rate=lambda: 1.0)
+    auth = Auth(None, lambda key: (), feedback_rate=lambda: 1.0)
     for _ in range(10):
         auth.take_feedback(Caller())
 

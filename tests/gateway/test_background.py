@@ -107,7 +107,7 @@ def test_a_task_that_fails_warns_and_tries_again(parts, caplog):
 def test_new_keys_are_accepted_and_revoked_ones_refused(parts):
     async def scene():
         key, secret = parts.store.keys.create("app", ("chat",))
-        auth = Auth(parts.store.keys.list(), parts.store.spend)
+        auth = Auth(parts.store.keys.list(), parts.store.costs)
         async with running(tasks(parts, auth=auth)):
             auth.caller({"authorization": f"Bearer {secret}"}, "chat")
             parts.store.keys.revoke(key.id)

@@ -70,7 +70,7 @@ def test_steps_of_the_systems_clock_give_no_budget_twice_and_starve_none(of, ste
 
 @pytest.mark.parametrize("first", [30 * DAY, -30 * DAY])
 @pytest.mark.parametrize("of", ["key", "sla"])
-def test_restarts_with_a_wrong_clock_give_one_budget_early_at_most(of, first, tmp_path):
+def test_restarts_with_a_wrong_clock_give_no_more_than_the_days_that_pass(of, first, tmp_path):
     steps = {n: first * (-1) ** n for n in range(2, 12)}
     found = served_by_clocks(tmp_path, of=of, hours=72, steps=steps, restart=True)
-    assert 20 <= sum(found) <= 40
+    assert 20 <= sum(found) <= 30

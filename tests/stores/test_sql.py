@@ -204,6 +204,11 @@ def test_spend_sums_real_costs_of_a_key(store):
     assert store.spend("k", since=20.0) == 1.5
     assert store.spend("k", since=21.0) == 0.0
     assert store.spend("unknown") == 0.0
+    store.append(decision("open", key="k", at=5.0))
+    store.flush()
+    # In the order of the log, also if the clock went back.
+    assert store.costs("k") == [(10.0, 4.0), (20.0, 1.5), (5.0, 0.0)]
+    assert store.costs("unknown") == []
 
 
 def test_a_snapshot_is_written_after_its_events_and_the_newest_is_read(store):

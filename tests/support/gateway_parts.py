@@ -90,7 +90,7 @@ class Parts:
         )
         self.router.apply(self.store.read())
         self.upstreams = StubUpstreams()
-        self.auth = Auth(keys, self._spend, clock=clock)
+        self.auth = Auth(keys, self._costs, clock=clock)
         self.metrics = Metrics(router=self.router)
         self.config = SimpleNamespace(
             settings=self.settings, calls=all_upstream_settings(self.settings)
@@ -118,9 +118,9 @@ class Parts:
             self.readiness,
         )
 
-    def _spend(self, key, since):
+    def _costs(self, key):
         self.store.flush()
-        return self.store.spend(key, since)
+        return self.store.costs(key)
 
     def answered(self, decision, answer, span=None, result="ok", *, chat=None, **about):
         """Measure and record an answer to a chat request, by default the usual one."""

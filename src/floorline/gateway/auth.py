@@ -10,7 +10,6 @@ from typing import NamedTuple
 from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
 from floorline.gateway.key_budget import Hold, KeyBudget
-from floorline.sla import period_start
 from floorline.stores.keys import ApiKey, key_id
 
 
@@ -107,8 +106,8 @@ class Auth:
     ----------
     keys
         The valid keys; None to accept every request.
-    spend
-        Returns what a key has spent since a Unix time, by its id.
+    costs
+        Returns the Unix times and costs of a key's decisions in the order of the log, by its id.
     monotonic
         Returns seconds that never go back, for rates.
     clock
@@ -121,13 +120,13 @@ class Auth:
     def __init__(
         self,
         keys: Iterable[ApiKey] | None,
-        spend: Callable[[str, float], float],
+        costs: Callable[[str], Iterable[tuple[float, float]]],
         *,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
         feedback_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self._spend = spend
+        self._costs = costs
         self._feedback_rate = feedback_rate
         self._monotonic = monotonic
         self._clock = clock
@@ -258,9 +257,7 @@ class Auth:
         """Budget of a key with what its calls in this period have cost; None if it has none."""
         if key.budget is None:
             return None
-        now = self._clock()
-        spent = self._spend(key.id, period_start(key.period, now))
-        return KeyBudget(key.budget, key.period, spent, now)
+        return KeyBudget(key.budget, key.period, self._costs(key.id), self._clock())
 
     def _account(self, headers: Mapping[str, str]) -> _Account:
         scheme, _, given = headers.get("authorization", "").partition(" ")

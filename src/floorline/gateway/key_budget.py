@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from floorline.gateway.errors import ApiError
@@ -33,18 +34,31 @@ class KeyBudget:
     ----------
     amount, period
         The budget, and the length of its period in seconds; None if it is never renewed.
-    spent
-        Cost of the key's calls since ``start``.
+    costs
+        Times and costs of the key's calls so far, in the order of the log.
     at
         The present time.
     """
 
-    def __init__(self, amount: float, period: float | None, spent: float, at: float) -> None:
+    def __init__(
+        self,
+        amount: float,
+        period: float | None,
+        costs: Iterable[tuple[float, float]],
+        at: float,
+    ) -> None:
         self.amount = amount
-        self.spent = spent
+        self.spent = 0.0
         self._period = period
         self._periods = BudgetPeriods()
-        self._periods.advance(period, at)
+        # The same fold as while serving: a start with a wrong clock does not renew the budget
+        # more often than a wrong clock that jumps.
+        for began, cost in costs:
+            if self._periods.advance(period, began):
+                self.spent = 0.0
+            self.spent += cost
+        if self._periods.advance(period, at):
+            self.spent = 0.0
         self._holds: dict[str, Hold] = {}
         self._client_calls: OrderedDict[str, float] = OrderedDict()
         self._held = 0.0

@@ -121,7 +121,7 @@ def build_gateway(
     reloader = None if path is None else Reloader(path, config.reload, settings)
     auth = Auth(
         None if settings.auth == "none" else store.keys.list(),
-        store.spend,
+        store.costs,
         clock=clock,
         feedback_rate=lambda: config.settings.feedback.rate,
     )

@@ -24,6 +24,8 @@ _log = logging.getLogger("floorline.store")
 
 _PAGE_SIZE = 1000
 """Number of events read in one transaction; bounds its duration and the memory."""
+_MAX_COSTS = 100_000
+"""Number of a key's latest decisions whose costs are read at a start; it bounds the time."""
 _MAX_IDS_PER_QUERY = 5000
 """Number of ids in one query; databases limit the number of its parameters."""
 
@@ -267,6 +269,39 @@ class LogReader:
         query = sa.select(sa.func.sum(events.c.cost)).where(events.c.position.in_(first_outcomes))
         (row,) = self.rows(query)
         return float(row[0] or 0.0)
+
+    def costs(self, key: str) -> list[tuple[float, float]]:
+        """Return the time and the real cost of the latest decisions with an API key, in order.
+
+        At most ``_MAX_COSTS`` of them; a decision without an outcome costs 0 so far.
+        """
+        latest = (
+            sa.select(events.c.decision, events.c.at, events.c.position)
+            .where(events.c.key == column_text(key), events.c.kind == "decision")
+            .order_by(events.c.position.desc())
+            .limit(_MAX_COSTS)
+            .subquery()
+        )
+        # The first outcome of a call counts, as in the router.
+        first_outcomes = (
+            sa.select(sa.func.min(events.c.position))
+            .where(events.c.decision.in_(sa.select(latest.c.decision)), events.c.kind == "outcome")
+            .group_by(events.c.decision, events.c.model)
+            .scalar_subquery()
+        )
+        outcomes = events.alias()
+        paid = (
+            sa.select(outcomes.c.decision, sa.func.sum(outcomes.c.cost).label("cost"))
+            .where(outcomes.c.position.in_(first_outcomes))
+            .group_by(outcomes.c.decision)
+            .subquery()
+        )
+        query = (
+            sa.select(latest.c.at, sa.func.coalesce(paid.c.cost, 0.0))
+            .join_from(latest, paid, latest.c.decision == paid.c.decision, isouter=True)
+            .order_by(latest.c.position)
+        )
+        return [(float(at), float(cost)) for at, cost in self._rows(query)]
 
     def warm_starts(self) -> list[tuple[int, WarmStart]]:
         """Return the positions and events of all warm starts, without their histories."""
