@@ -301,7 +301,7 @@ class LogReader:
             .join_from(latest, paid, latest.c.decision == paid.c.decision, isouter=True)
             .order_by(latest.c.position)
         )
-        return [(float(at), float(cost)) for at, cost in self._rows(query)]
+        return [(float(at), float(cost)) for at, cost in self.rows(query)]
 
     def warm_starts(self) -> list[tuple[int, WarmStart]]:
         """Return the positions and events of all warm starts, without their histories."""
