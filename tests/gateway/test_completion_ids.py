@@ -32,3 +32,16 @@ def test_the_id_noted_longest_ago_is_forgotten_first():
         ids.note(Owner(), name, "d-1")
     assert [len(ids.decisions(Owner(), f"c-{n}")) for n in (1, 2, 3)] == [1, 0, 1]
     assert (len(ids), ids.forgotten) == (2, 1)
+
+
+def test_one_owner_cannot_make_the_others_ids_forgotten():
+    ids = CompletionIds(capacity=10, owner_capacity=3)
+    for name in "abc":
+        ids.note(Owner(name), "kept", "d-1")
+    for n in range(100):
+        ids.note(Owner("greedy"), f"c-{n}", "d-1")
+    assert all(ids.decisions(Owner(name), "kept") for name in "abc")
+    assert len(ids) == 6
+    for n in range(100):
+        ids.note(Owner(f"t{n}"), "c-1", "d-1")
+    assert len(ids) == sum(map(len, ids._owned.values())) == 10

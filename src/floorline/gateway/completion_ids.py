@@ -10,8 +10,11 @@ MAX_CANDIDATES = 20
 """Most decisions that are remembered, looked up and shown for one id: the latest ones. Two are
 enough to know that the id is ambiguous."""
 _CAPACITY = 20_000
-"""Most ids remembered: about 6 MB, and 60 MB if all have the most candidates and characters. The
+"""Most ids remembered: about 9 MB, and 60 MB if all have the most candidates and characters. The
 log knows the older ones."""
+_OWNER_CAPACITY = 5_000
+"""Most ids remembered of one owner, so that one cannot make the gateway forget those of the others
+while their streams run."""
 
 
 class CompletionIds:
@@ -19,8 +22,8 @@ class CompletionIds:
 
     Parameters
     ----------
-    capacity
-        Most ids; the one that was noted longest ago is forgotten first.
+    capacity, owner_capacity
+        Most ids, of all owners and of one; the one that was noted longest ago is forgotten first.
 
     Attributes
     ----------
@@ -37,26 +40,41 @@ class CompletionIds:
     (['d-2', 'd-1'], [])
     """
 
-    def __init__(self, capacity: int = _CAPACITY) -> None:
+    def __init__(self, capacity: int = _CAPACITY, owner_capacity: int = _OWNER_CAPACITY) -> None:
         self._capacity = capacity
-        self._decisions: OrderedDict[tuple[Owner, str], list[str]] = OrderedDict()
+        self._owner_capacity = owner_capacity
+        # Both in the order of the latest note.
+        self._order: OrderedDict[tuple[Owner, str], None] = OrderedDict()
+        self._owned: dict[Owner, OrderedDict[str, list[str]]] = {}
         self.forgotten = 0
 
     def __len__(self) -> int:
-        return len(self._decisions)
+        return len(self._order)
 
     def note(self, owner: Owner, completion: str, decision: str) -> None:
         """Note that an id may mean a decision of its owner."""
-        key = (owner, completion)
-        noted = self._decisions.setdefault(key, [])
+        owned = self._owned.setdefault(owner, OrderedDict())
+        noted = owned.setdefault(completion, [])
         if decision not in noted:
             noted.append(decision)
             del noted[:-MAX_CANDIDATES]
-        self._decisions.move_to_end(key)
-        if len(self._decisions) > self._capacity:
-            self._decisions.popitem(last=False)
-            self.forgotten += 1
+        owned.move_to_end(completion)
+        self._order[owner, completion] = None
+        self._order.move_to_end((owner, completion))
+        if len(owned) > self._owner_capacity:
+            self._forget(owner, next(iter(owned)))
+        elif len(self._order) > self._capacity:
+            self._forget(*next(iter(self._order)))
+
+    def _forget(self, owner: Owner, completion: str) -> None:
+        del self._order[owner, completion]
+        owned = self._owned[owner]
+        del owned[completion]
+        if not owned:
+            del self._owned[owner]
+        self.forgotten += 1
 
     def decisions(self, owner: Owner, completion: str) -> list[str]:
         """Return the decisions of an owner that an id may mean, the latest first."""
-        return self._decisions.get((owner, completion), [])[::-1]
+        owned = self._owned.get(owner)
+        return [] if owned is None else owned.get(completion, [])[::-1]
