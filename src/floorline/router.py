@@ -455,8 +455,9 @@ class Router(ChangingState):
     ) -> bool:
         """Let a judge label the served response, if it is drawn and has no label.
 
-        The draw depends on the seed and the decision's number only. Returns whether the judge
-        labelled the response.
+        The draw depends on the seed and the decision's number only. A judge whose cost does not fit
+        into the rest of the SLA's total budget is not asked. Returns whether the judge labelled the
+        response.
 
         Raises
         ------
@@ -472,8 +473,21 @@ class Router(ChangingState):
             drawn = self._judge_rng.at(made.seq).random() < judge.rate
             if made.declined or made.model in record.scores or not drawn:
                 return False
-        score = judge.score(made, response)
+            ledger = self._fold.ledger(made)
+            if ledger is not None:
+                if judge.cost > ledger.total_left(self._fold.slas_[made.sla], when):
+                    return False
+                ledger.hold_judge(judge.cost)
+        try:
+            score = judge.score(made, response)
+        except BaseException:
+            with self._lock:
+                if ledger is not None:
+                    ledger.release_judge(judge.cost)
+            raise
         with self._lock:
+            if ledger is not None:
+                ledger.release_judge(judge.cost)
             # Meanwhile a user may have labelled the response, or the decision may be forgotten.
             if made.model in self._fold.record(decision).scores:
                 return False

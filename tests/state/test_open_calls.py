@@ -1,11 +1,14 @@
 """Calls without an outcome: what is reserved for them, and how long they are remembered."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from tests.conftest import Vectors
 from tests.support.inside import fold_of
 
-from floorline import CallLimits, Model, Router, Zoo
+from floorline import CallLimits, Judge, Model, Router, Zoo
 from floorline.errors import BudgetExhausted, UnknownDecision
 from floorline.events import CLIENT, GATEWAY, RequestContext
 from floorline.sla import SLA, Budget
@@ -124,3 +127,35 @@ def test_a_call_that_its_client_does_not_report_for_an_hour_costs_what_was_expec
     for one in (router, twin):
         ask(one, at=9999.0)
         assert one.status("gold").spent == 16.0 + last.expected_cost
+
+
+def test_judges_and_calls_at_the_same_time_share_the_budget():
+    """Judges work outside the router's lock: what they cost is kept from calls meanwhile."""
+    router = build(Budget(total=100.0))
+    judged = [ask(router).id for _ in range(6)]
+    for decision in judged:
+        router.outcome(decision, cost=5.0)
+    at_work, go_on = threading.Semaphore(0), threading.Event()
+
+    def score(decision, response):
+        at_work.release()
+        assert go_on.wait(30)
+        return 1.0
+
+    judge = Judge(score, rate=1.0, cost=30.0)
+    with ThreadPoolExecutor(6) as pool:
+        # 70 are left: two judges fit, four are not asked.
+        labels = [pool.submit(router.judge_response, judge, d, at=0.0) for d in judged]
+        assert at_work.acquire(timeout=30)
+        assert at_work.acquire(timeout=30)
+        with pytest.raises(BudgetExhausted):
+            ask(router, limits=CallLimits(0, 11))
+        call = ask(router, limits=CallLimits(0, 10))
+        go_on.set()
+        assert sum(label.result(30) for label in labels) == 2
+    router.outcome(call.id, cost=10.0)
+    assert router.status("gold").spent == 100.0
+    failing = Judge(lambda decision, response: 1 / 0, rate=1.0, cost=0.0)
+    with pytest.raises(ZeroDivisionError):
+        router.judge_response(failing, call.id, at=0.0)
+    assert router.budget_left(at=0.0)[0] == 0.0

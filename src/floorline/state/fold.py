@@ -255,7 +255,7 @@ class Fold(Stateful):
             return _IN_FULL
         sender = sender_of(record.decision)
         trust = self.trust_.of(self.senders_.known(sender), model)
-        ledger = self._ledger(record.decision)
+        ledger = self.ledger(record.decision)
         apart = ledger is None or not ledger.senders_.several
         weight = 1.0 if apart or ledger is None else ledger.senders_.credit(sender) * trust
         return weight, self.senders_.credit(sender) * trust
@@ -323,7 +323,7 @@ class Fold(Stateful):
         """Charge calls whose outcome can no longer come at their expected costs."""
         if not record.reserved:
             return
-        decision, ledger = record.decision, self._ledger(record.decision)
+        decision, ledger = record.decision, self.ledger(record.decision)
         self.client_calls_.pop(decision.id, None)
         if ledger is not None:
             expected = decision.cost
@@ -354,7 +354,7 @@ class Fold(Stateful):
             # Feedback for it is rare so late; it finds the decision in the log.
             self.open_.pop(event.decision, None)
             self.client_calls_.pop(event.decision, None)
-        ledger = self._ledger(record.decision)
+        ledger = self.ledger(record.decision)
         if ledger is not None:
             ledger.settle(event.model, reserved=reserved, real=event.cost)
         if event.latency is not None:
@@ -380,7 +380,7 @@ class Fold(Stateful):
         if decision.policy == DIRECT:
             record.scores[event.model] = score
             return True
-        ledger = self._ledger(decision)
+        ledger = self.ledger(decision)
         if ledger is None:
             return False
         record.scores[event.model] = score
@@ -425,7 +425,7 @@ class Fold(Stateful):
         self.warm_starts_.append(event.digest)
         return True
 
-    def _ledger(self, decision: Decision) -> Ledger | None:
+    def ledger(self, decision: Decision) -> Ledger | None:
         """Ledger that a decision was charged to; None if its SLA was removed since."""
         ledger = self.ledgers_.get(decision.sla)
         # An SLA that was removed and added again has a new ledger, which earlier decisions do not

@@ -75,6 +75,8 @@ class Ledger(Stateful):
         self.reserved_: dict[str, float] = {}
         self.open_calls_: dict[str, int] = {}
         self.judge_cost_ = 0.0
+        # Costs of judges that work now. They are no state: a label is an event once it is there.
+        self._judging: list[float] = []
         self.lifetime_spend_ = 0.0
         self.labels_ = 0
         self.label_weight_ = 0.0
@@ -123,6 +125,14 @@ class Ledger(Stateful):
             del self.reserved_[model], self.open_calls_[model]
         self.spending_.add(model, real)
         self.lifetime_spend_ += real
+
+    def hold_judge(self, cost: float) -> None:
+        """Keep the cost of a judge that begins to work from other calls."""
+        self._judging.append(cost)
+
+    def release_judge(self, cost: float) -> None:
+        """End ``hold_judge``; a label is then paid by its own event."""
+        self._judging.remove(cost)
 
     def pay_judge(self, cost: float) -> None:
         """Charge the cost of a label."""
@@ -202,7 +212,8 @@ class Ledger(Stateful):
         if sla.budget is None or sla.budget.total is None:
             return math.inf
         spent, judged = self._charged(sla, at)
-        return sla.budget.total - judged - sum(spent.values()) - sum(self.reserved_.values())
+        reserved = sum(self.reserved_.values()) + sum(self._judging)
+        return sla.budget.total - judged - sum(spent.values()) - reserved
 
     def _charged(self, sla: SLA, at: float) -> tuple[dict[str, float], float]:
         """Costs of calls by model, and of labels, in the budget period that holds at ``at``."""
