@@ -3,11 +3,14 @@
 import contextlib
 import http.client
 import json
+import resource
 import socket
 import time
 
 import pytest
 from tests.support.live_gateway import wait_until, write_settings
+
+from floorline.gateway.http_limits import connection_limit
 
 CHAT = json.dumps(
     {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
@@ -330,3 +333,32 @@ def test_an_answer_before_the_end_of_the_body(limited):
         )
         assert answer_on(connection)[0] == 415
         assert is_closed(connection)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "configured", "most"),
+    [
+        (256, 256, None, 80),
+        (256, 1024, None, 464),
+        (1024, resource.RLIM_INFINITY, None, 4096),
+        (1024, 1024, 100, 100),
+        (1024, 1024, 2000, 464),
+        (32, 32, None, 16),
+    ],
+)
+def test_half_of_the_files_are_for_clients(monkeypatch, caplog, soft, hard, configured, most):
+    limits = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, new: limits.__setitem__(0, new[0]))
+    assert connection_limit(configured) == most
+    assert limits[0] == (min(hard, 2**20) if hard != resource.RLIM_INFINITY else 2**20)
+    assert ("raise the limit (ulimit -n)" in caplog.text) is (configured == 2000)
+
+
+def test_a_limit_that_may_not_be_raised_is_kept(monkeypatch):
+    def refuse(kind, new):
+        raise PermissionError
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, 1024))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert connection_limit(None) == 80

@@ -380,8 +380,7 @@ class LimitedProtocol(HttpToolsProtocol):
         refusal = self._refusal
         if refusal is None:
             refusal = _Refusal(400, f"this is no valid HTTP/1.1 request ({msg})", "invalid_http")
-        if not self.transport.is_closing():
-            self._refuse(refusal)
+        self._refuse(refusal)
 
     def check(self, now: float) -> None:
         """Close the connection if its time is up."""
@@ -451,6 +450,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: _Refusal) -> None:
         """Answer with an error, and close the connection once the client may have read it."""
+        if self.transport.is_closing():
+            return
         self._table.closed[refusal.code] += 1
         cycle = self.cycle
         answering = self._answering()

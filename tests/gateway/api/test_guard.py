@@ -217,6 +217,8 @@ def test_remembered_hosts_are_bounded():
     for number in range(3000):
         assert guard.check(scope(b"host-%d" % number)) is not None
     assert len(guard._hosts._known) <= 1024
+    guard.check(scope(b"x" * 60_000))
+    assert max(map(len, guard._hosts._known)) < 300
     assert guard.check(scope(b"localhost")) is None
 
 

@@ -4,7 +4,10 @@ import json
 import logging
 
 import pytest
-from tests.support.live_gateway import wait_until, write_settings
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.routing import Route
+from tests.support.live_gateway import InThread, http_server, wait_until, write_settings
 
 SECRET = "sk-of-the-environment"
 
@@ -235,10 +238,31 @@ def test_nothing_is_administered_without_keys(gateway, new_model):
         assert "set auth: keys in floorline.yaml" in answer.json()["error"]["message"]
 
 
-def test_a_redirect_to_a_metadata_service_is_not_followed(administered, new_model):
-    # The general rule is tested in upstreams/test_http_client.py; this is its part here.
-    administered.http.post("/v1/zoo/models", json=new_model)
-    assert administered.gateway.config.calls["sim-new"].check_addresses
+def test_a_redirect_is_not_followed(start_administered):
+    asked = []
+
+    async def metadata(request):
+        asked.append(request.url.path)
+        return JSONResponse({"token": SECRET})
+
+    inside = InThread(http_server(Starlette(routes=[Route("/{path:path}", metadata)])))
+
+    async def redirect(request):
+        return RedirectResponse(f"{inside.value}/latest/meta-data", status_code=307)
+
+    chat = Route("/v1/chat/completions", redirect, methods=["POST"])
+    outside = InThread(http_server(Starlette(routes=[chat])))
+    try:
+        gateway = start_administered(runtime_models={"endpoints": [{"url": outside.value}]})
+        model = {"name": "new", "endpoint": f"{outside.value}/v1", "retries": 0}
+        assert gateway.http.post("/v1/zoo/models", json=model).status_code == 201
+        answer = gateway.chat(model="new")
+        assert answer.status_code == 502
+        assert SECRET not in answer.text
+        assert asked == []
+    finally:
+        outside.stop()
+        inside.stop()
 
 
 def test_what_is_no_longer_allowed_is_left_out_at_a_start(start_administered, new_model, caplog):

@@ -28,6 +28,8 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", re.I
 _TOKENS = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,2000}")
 _CACHED = 1024
 """Hosts whose check is remembered; clients send few, and attackers as many as they like."""
+_MAX_HOST = 262
+"""Characters of a host: the longest name of DNS, and a port."""
 _SHOWN = 80
 """Characters of a header that an error repeats."""
 _PREFLIGHT_SECONDS = b"600"
@@ -130,6 +132,8 @@ class _Hosts:
     def allows(self, host: bytes) -> bool:
         known = self._known.get(host)
         if known is None:
+            if len(host) > _MAX_HOST:
+                return False
             if len(self._known) >= _CACHED:
                 self._known.clear()
             known = self._known[host] = self._check(host.decode("latin-1"))
