@@ -31,7 +31,7 @@ def main():
     # The fake provider's, about calls that the gateway gave up.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     table = Table(title=f"A gateway with {given.files} descriptors and max_in_flight 20")
-    for column in ("attack", "answers", "RSS before, most (MiB)", "healthz (s)", "chat (s)"):
+    for column in ("attack", "answers", "RSS before, peak (MiB)", "healthz (s)", "chat (s)"):
         table.add_column(column)
     provider = InThread(http_server(FakeProvider(ZOO).app()))
     with tempfile.TemporaryDirectory() as folder:

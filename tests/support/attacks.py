@@ -29,7 +29,7 @@ class Found(NamedTuple):
         How many attacking connections got which status; "closed" without one, "held" if they were
         still open.
     memory
-        Resident set before, at the highest measured, in MiB.
+        Resident set before, and its peak, in MiB.
     health_s, chat_s
         Longest time of an honest request while the attack lasted, over a new connection.
     """
@@ -55,7 +55,8 @@ class Attack:
     def __init__(self, serving, name):
         self.serving = serving
         self.name = name
-        self.before = self.most = serving.memory()
+        self.before = serving.memory()
+        serving.forget_peak()
         self.held = []
         self.sent = 0
         self.health_s = self.chat_s = 0.0
@@ -82,7 +83,6 @@ class Attack:
 
     def honest(self):
         """Ask for health and for a chat over new connections; both must be answered."""
-        self.most = max(self.most, self.serving.memory())
         self.health_s = max(self.health_s, self._time(HEALTH))
         self.chat_s = max(self.chat_s, self._time(WHOLE))
 
@@ -98,11 +98,11 @@ class Attack:
 
     def end(self):
         """Close what is open and return what was found."""
-        self.most = max(self.most, self.serving.memory())
+        most = self.serving.peak()
         answers = Counter(_answer(connection) for connection in self.held)
         for connection in self.held:
             connection.close()
-        return Found(self.name, answers, (self.before, self.most), self.health_s, self.chat_s)
+        return Found(self.name, answers, (self.before, most), self.health_s, self.chat_s)
 
 
 def _answer(connection):

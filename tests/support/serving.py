@@ -100,6 +100,15 @@ class Serving:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
+    def forget_peak(self):
+        """Let ``peak`` begin anew."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak(self):
+        """Highest resident set in MiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+
     def descriptors(self):
         """Open files and connections."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
