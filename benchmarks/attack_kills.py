@@ -1,10 +1,10 @@
 """Attack on durability: kill a gateway under load again and again, on SQLite and on PostgreSQL.
 
 Run ``python benchmarks/attack_kills.py``; it takes about five minutes. Half of the kills come after
-a snapshot is there to recover from. After each kill the log is read from its first event and compared
-with what every client was told; the state from snapshot and tail is compared byte by byte with the
-fold of the whole log; and no start may find damage where there is none. The exit code is 1 if
-something was lost or differs.
+a snapshot is there to recover from. After each kill the log is read from its first event and
+compared with what every client was told; the state from snapshot and tail is compared byte by byte
+with the fold of the whole log; and no start may find damage where there is none. The exit code is 1
+if something was lost or differs.
 """
 
 import argparse

@@ -28,8 +28,9 @@ from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
 
 REFUSING = {
-    "sqlite": "CREATE TRIGGER no BEFORE INSERT ON events WHEN new.position - new.position / 7 * 7 = 3 "
-    "AND new.kind IN ('outcome', 'feedback') BEGIN SELECT RAISE(ABORT, 'no'); END",
+    "sqlite": "CREATE TRIGGER no BEFORE INSERT ON events "
+    "WHEN new.position - new.position / 7 * 7 = 3 AND new.kind IN ('outcome', 'feedback') "
+    "BEGIN SELECT RAISE(ABORT, 'no'); END",
     "postgresql": "ALTER TABLE events ADD CONSTRAINT no CHECK "
     "(position - position / 7 * 7 <> 3 OR kind NOT IN ('outcome', 'feedback')) NOT VALID",
 }

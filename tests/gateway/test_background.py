@@ -10,6 +10,7 @@ from floorline.errors import StoreUnavailable
 from floorline.gateway import background
 from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.background import BackgroundTasks, SnapshotWriter
+from floorline.stores.recovery import recover
 
 SHORT = 0.002
 
@@ -68,6 +69,27 @@ def test_a_snapshot_is_written_at_the_position_of_its_state(parts):
     assert snapshots.events_since == 0
     position, body = parts.store.last_snapshot()[:2]
     assert (position, body) == (5, parts.router.snapshot(decisions=False))
+
+
+def test_events_before_a_restart_count(tmp_path):
+    """A gateway that is killed before the end of each interval must write snapshots too."""
+    written = []
+    for _ in range(5):
+        parts = Parts(tmp_path, store={"snapshot_every": 3, "retention": None})
+        recover(lambda parts=parts: parts.router, parts.store)
+        snapshots = SnapshotWriter(parts.router, parts.store)
+
+        async def scene(parts=parts, snapshots=snapshots):
+            async with running(tasks(parts, snapshots=snapshots)):
+                decide(parts, 2)
+                await asyncio.sleep(20 * SHORT)
+                if snapshots.events_since >= 3:
+                    await until(lambda: snapshots.events_since < 3)
+
+        asyncio.run(scene())
+        written.append(next(iter(parts.store.snapshots()), None))
+        parts.store.close()
+    assert written == [None, 4, 4, 8, 8]
 
 
 def test_snapshots_are_written_after_enough_events(parts):

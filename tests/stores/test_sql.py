@@ -209,6 +209,11 @@ def test_spend_sums_real_costs_of_a_key(store):
     # In the order of the log, also if the clock went back.
     assert store.costs("k") == [(10.0, 4.0), (20.0, 1.5), (5.0, 0.0)]
     assert store.costs("unknown") == []
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE events SET cost = 900 WHERE cost = 0.5")
+    assert store.spend("k") == 5.0
+    assert store.costs("k") == [(10.0, 4.0), (20.0, 1.0), (5.0, 0.0)]
+    assert "the spending of API key 'k' is incomplete" in store.warnings()[0]
 
 
 def test_a_snapshot_is_written_after_its_events_and_the_newest_is_read(store):

@@ -1,13 +1,15 @@
 """Send values that a database cannot hold in every field, and look whether others go on."""
 
 import itertools
+import json
 from collections import Counter
 
 import httpx2 as httpx
 
 BAD = (
     "\0", "a\0b", "x" * 300, "x" * 9_000, "é" * 3_000, "\ud800", "\U0010ffff" * 200, "",
-    0, -1, 2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30, 1e308, 5e-324, 0.5, True, None, [], {},
+    0, -1, 2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30, 1e308, 5e-324, 0.5, True, None,
+    [], {},
 )  # fmt: skip
 """Texts, numbers and other values in place of each field."""
 
@@ -35,7 +37,7 @@ class Found:
 
 
 def send_bad_values(url, *, every=10):
-    """Send each bad value in each field of each endpoint; a good request after ``every`` bad ones."""
+    """Send each bad value in each field; a good request after ``every`` bad ones."""
     found = Found()
     with httpx.Client(base_url=url, timeout=60.0) as client:
         for number, (path, body, headers) in enumerate(_requests(client)):
@@ -48,8 +50,6 @@ def send_bad_values(url, *, every=10):
 
 
 def _json(body):
-    import json
-
     # Lone surrogates become escapes, as a client in another language sends them.
     return json.dumps(body).encode()
 
@@ -66,7 +66,7 @@ def _good(client):
 
 def _requests(client):
     """Yield paths, bodies and headers."""
-    json = {"content-type": "application/json"}
+    headers = {"content-type": "application/json"}
     chat = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
     bodies = {
         "/v1/chat/completions": {**chat, "user": "u", "max_tokens": 5, "temperature": 1.0},
@@ -84,9 +84,9 @@ def _requests(client):
             if "id" in body:
                 route = client.post("/v1/route", json=chat)
                 body = {**body, "id": route.json().get("id", "")}
-            yield path, {**body, field: bad}, json
+            yield path, {**body, field: bad}, headers
     names = ("x-floorline-session", "x-floorline-floor", "x-floorline-sla", "x-request-id")
     texts = [value for value in BAD if isinstance(value, str)]
     for name, value in itertools.product(names, texts):
         shown = value.encode("utf-8", "surrogatepass").replace(b"\0", b"\x01")[:3_000]
-        yield "/v1/chat/completions", chat, {**json, name: shown}
+        yield "/v1/chat/completions", chat, {**headers, name: shown}

@@ -251,7 +251,10 @@ class LogReader:
         return found
 
     def spend(self, key: str, since: float = 0.0) -> float:
-        """Return the real costs of all decisions made with an API key since a Unix time."""
+        """Return the real costs of all decisions made with an API key since a Unix time.
+
+        The cost of a damaged outcome is left out with a warning.
+        """
         decisions = (
             sa.select(events.c.decision)
             .where(
@@ -259,16 +262,7 @@ class LogReader:
             )
             .scalar_subquery()
         )
-        # The first outcome of a call counts, as in the router.
-        first_outcomes = (
-            sa.select(sa.func.min(events.c.position))
-            .where(events.c.decision.in_(decisions), events.c.kind == "outcome")
-            .group_by(events.c.decision, events.c.model)
-            .scalar_subquery()
-        )
-        query = sa.select(sa.func.sum(events.c.cost)).where(events.c.position.in_(first_outcomes))
-        (row,) = self.rows(query)
-        return float(row[0] or 0.0)
+        return sum(self._paid(key, decisions).values())
 
     def costs(self, key: str) -> list[tuple[float, float]]:
         """Return the time and the real cost of the latest decisions with an API key, in order.
@@ -282,26 +276,36 @@ class LogReader:
             .limit(_MAX_COSTS)
             .subquery()
         )
+        paid = self._paid(key, sa.select(latest.c.decision).scalar_subquery())
+        query = sa.select(raw(latest.c.decision), raw(latest.c.at)).order_by(latest.c.position)
+        costs = []
+        for decision, at in self.rows(query):
+            if isinstance(at, float):
+                costs.append((at, paid.get(decision, 0.0)))
+            else:
+                self.warn(f"the spending of API key {key!r} is incomplete: a time is damaged")
+        return costs
+
+    def _paid(self, key: str, decisions: sa.ScalarSelect[Any]) -> dict[str, float]:
+        """Return the real costs of decisions; those of damaged outcomes are left out."""
         # The first outcome of a call counts, as in the router.
         first_outcomes = (
             sa.select(sa.func.min(events.c.position))
-            .where(events.c.decision.in_(sa.select(latest.c.decision)), events.c.kind == "outcome")
+            .where(events.c.decision.in_(decisions), events.c.kind == "outcome")
             .group_by(events.c.decision, events.c.model)
             .scalar_subquery()
         )
-        outcomes = events.alias()
-        paid = (
-            sa.select(outcomes.c.decision, sa.func.sum(outcomes.c.cost).label("cost"))
-            .where(outcomes.c.position.in_(first_outcomes))
-            .group_by(outcomes.c.decision)
-            .subquery()
-        )
-        query = (
-            sa.select(latest.c.at, sa.func.coalesce(paid.c.cost, 0.0))
-            .join_from(latest, paid, latest.c.decision == paid.c.decision, isouter=True)
-            .order_by(latest.c.position)
-        )
-        return [(float(at), float(cost)) for at, cost in self.rows(query)]
+        query = all_columns().where(events.c.position.in_(first_outcomes))
+        paid: dict[str, float] = {}
+        for row in self.rows(query.order_by(events.c.position)):
+            try:
+                event = self._event(row)
+            except StoreDamaged as error:
+                self.warn(f"the spending of API key {key!r} is incomplete: {error}")
+                continue
+            if isinstance(event, Outcome):
+                paid[row[3]] = paid.get(row[3], 0.0) + float(event.cost)
+        return paid
 
     def warm_starts(self) -> list[tuple[int, WarmStart]]:
         """Return the positions and events of all warm starts, without their histories."""
