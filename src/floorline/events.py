@@ -610,7 +610,7 @@ class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", kw_only=True):
 
     Attributes
     ----------
-    kind : str
+    lost : str
         Kind of the lost event; "" if unknown.
     reason : str
         Why it is lost.
@@ -622,7 +622,7 @@ class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", kw_only=True):
         Version of the serialised form.
     """
 
-    kind: str
+    lost: str
     reason: str
     decision: str = ""
     at: float = 0.0

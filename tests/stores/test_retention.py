@@ -1,10 +1,11 @@
+import contextlib
 import json
 
 import polars as pl
 import pytest
 
 from floorline.cli.app import main
-from floorline.errors import InvalidInput, StoreUnavailable
+from floorline.errors import InvalidInput, StoreDamaged, StoreUnavailable
 from floorline.events import Outcome
 from floorline.router import Router
 from floorline.sla import SLA
@@ -54,6 +55,32 @@ def test_without_a_snapshot_no_event_is_deleted(url):
     serve(build(store), 0, 10)
     store.flush()
     assert vacuum(store.engine, before=1000.0).events == 0
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE snapshots SET oldest = 119, at = at + 1",
+        "UPDATE snapshots SET position = position + 1",
+        "DELETE FROM events WHERE position = 30",
+        "UPDATE events SET checksum = link WHERE position = 30",
+        "UPDATE events SET link = checksum WHERE position = 29",
+    ],
+)
+def test_a_damaged_log_loses_nothing_more(change, url):
+    store = open_store(url)
+    router = build(store)
+    serve(router, 0, 40)
+    save(router, store)
+    store.close()
+    store = open_store(url)
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(change)
+    before = store.first(), store.end()
+    with contextlib.suppress(StoreDamaged):
+        assert vacuum(store.engine, before=10.0).events == 0
+    assert (store.first(), store.end()) == before
     store.close()
 
 

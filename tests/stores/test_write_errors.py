@@ -1,9 +1,11 @@
 """Values that a database cannot write: refused before they are accepted, or replaced."""
 
+import json
 import logging
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 import sqlalchemy as sa
 from tests.stores.test_retention import build
@@ -12,6 +14,8 @@ from tests.stores.test_sql import decision, outcome
 from floorline.errors import InvalidInput, StoreUnavailable
 from floorline.events import Feedback, Outcome, Recall, Tombstone, WarmStart, ZooChange
 from floorline.stores import open_store
+from floorline.stores.export import export
+from floorline.stores.log_source import reading_log
 from floorline.stores.recovery import recover
 from floorline.zoo import Model, Zoo
 
@@ -151,7 +155,7 @@ def test_a_refused_event_is_replaced_and_the_others_are_written(store, caplog):
     assert len(found) == len(store) == 500
     lost = {n: event for n, event in enumerate(found) if isinstance(event, Tombstone)}
     assert set(lost) == {7, 107, 207, 307, 407}
-    assert {event.kind for event in lost.values()} == {"outcome"}
+    assert {event.lost for event in lost.values()} == {"outcome"}
     assert all("no" in event.reason for event in lost.values())
     ((warning),) = store.warnings()
     assert "refused 5 events or prompts for good" in warning
@@ -283,3 +287,24 @@ def test_a_database_with_another_encoding_holds_every_text(postgres, tmp_path):
         with admin.connect() as connection:
             connection.exec_driver_sql("DROP DATABASE latin WITH (FORCE)")
         admin.dispose()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_log_with_tombstones_is_exported_and_read(suffix, store, tmp_path):
+    refuse(store, "bad")
+    for name in ("d0", "bad", "d1"):
+        store.append(decision(name))
+        store.append(outcome(name))
+    store.flush(timeout=30)
+    target = tmp_path / f"log{suffix}"
+    assert export(store, target) == 6
+    if suffix == ".parquet":
+        rows = pl.read_parquet(target).to_dicts()
+    else:
+        rows = [json.loads(line) for line in target.read_text().splitlines()]
+        with reading_log(str(target)) as events:
+            found = [event for _, event in events]
+        assert found[2:4] == list(store.read(2))[:2]
+        assert [type(event) for event in found[2:4]] == [Tombstone, Tombstone]
+    assert [row["kind"] for row in rows].count("tombstone") == 2
+    assert (rows[2]["lost"], rows[2]["decision"], rows[3]["lost"]) == ("decision", "bad", "outcome")

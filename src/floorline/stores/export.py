@@ -22,7 +22,8 @@ _COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens", "rows")
 _NUMBERS = ("at", "floor", "cost", "latency", "score", "weight", "influence")
 _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
-    "completion", "error", "source", "change", "digest",
+    "completion", "error", "source", "change", "digest", "lost",
+    "reason",
 )  # fmt: skip
 _FLAGS = ("explored", "estimated", "removed")
 _VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction")

@@ -21,6 +21,7 @@ from floorline.events import (
     Outcome,
     Recall,
     SlaChange,
+    Tombstone,
     WarmStart,
     ZooChange,
     encode_event,
@@ -193,5 +194,6 @@ _KINDS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "zoo": _zoo,
     "sla": _sla,
     "warm_start": _warm_start,
+    "tombstone": lambda row: Tombstone(**{"lost": "", **row}),
     "recall": lambda row: Recall(at=row.pop("at"), decision=_decision(row)),
 }

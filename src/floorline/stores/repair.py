@@ -336,7 +336,7 @@ def _repair_tables(connection: sa.Connection, plan: Plan) -> None:
 
 
 def _tombstone(event: BadEvent) -> dict[str, Any]:
-    lost = prepare(Tombstone(kind=event.kind, reason=f"{event.problem}; repaired", at=event.at))
+    lost = prepare(Tombstone(lost=event.kind, reason=f"{event.problem}; repaired", at=event.at))
     columns = (event.position, *lost[:-3], lost.body)
     checksum = event_checksum(columns)
     return dict(zip(EVENT_COLUMNS, (*columns, checksum, b""), strict=True))

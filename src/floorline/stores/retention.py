@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from floorline.errors import StoreDamaged
 from floorline.stores import marks
-from floorline.stores.engine import store_errors
+from floorline.stores.engine import store_errors, url_without_password
+from floorline.stores.integrity import next_link, row_checksum
 from floorline.stores.schema import ARTEFACT, documents, events, prompts, snapshots
 
 _EVENTS_PER_TRANSACTION = 5000
@@ -49,6 +51,8 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
 
     Raises
     ------
+    StoreDamaged
+        If the events around the new beginning of the log do not prove each other.
     StoreUnavailable
         If the database raises an error.
     """
@@ -59,12 +63,10 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
         for position in range(start, end, _EVENTS_PER_TRANSACTION):
             with engine.begin() as connection:
                 stop = min(end, position + _EVENTS_PER_TRANSACTION)
-                link = connection.scalar(
-                    sa.select(events.c.link).where(events.c.position == stop - 1)
-                )
+                link = _link_before(connection, stop)
                 connection.execute(events.delete().where(events.c.position < stop))
                 # So the deletion is told apart from a loss, and the chain goes on from here.
-                marks.put(connection, marks.START, marks.Mark(stop, link or b""))
+                marks.put(connection, marks.START, marks.Mark(stop, link))
         with engine.begin() as connection:
             old_prompts = prompts.delete().where(prompts.c.at < before)
             deleted_prompts = connection.execute(old_prompts).rowcount
@@ -83,8 +85,12 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
 
 def _end(connection: sa.Connection, start: int, before: float) -> int:
     """Return the position of the first event that stays."""
-    # Of all snapshots, because a start falls back to the one before a damaged one.
-    needed = connection.scalar(sa.select(sa.func.min(snapshots.c.oldest)))
+    # Of all whole snapshots, because a start falls back to the one before a damaged one.
+    rows = connection.execute(sa.select(*map(marks.raw, snapshots.columns))).all()
+    names = [str(column.name) for column in snapshots.columns]
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    whole = [row["oldest"] for row in found if row_checksum(snapshots, row) == row["checksum"]]
+    needed = min(whole, default=None)
     if needed is None:
         return start
     young = connection.scalar(
@@ -93,6 +99,23 @@ def _end(connection: sa.Connection, start: int, before: float) -> int:
     # The last event always stays, because its position is the length of the log.
     last = connection.scalar(sa.select(sa.func.max(events.c.position))) or 0
     return int(min(needed, last if young is None else young, last))
+
+
+def _link_before(connection: sa.Connection, position: int) -> bytes:
+    """Return the link before an event, once the event follows it."""
+    query = sa.select(events.c.position, events.c.checksum, events.c.link).where(
+        events.c.position.in_((position - 1, position))
+    )
+    rows = {row.position: row for row in connection.execute(query)}
+    store = url_without_password(connection.engine.url)
+    if position - 1 not in rows or position not in rows:
+        raise StoreDamaged(
+            store, f"the event at position {position:,} or the one before is missing"
+        )
+    link, after = rows[position - 1].link, rows[position]
+    if next_link(link, after.checksum) != after.link:
+        raise StoreDamaged(store, f"the event at position {position:,} does not follow the others")
+    return bytes(link)
 
 
 def _return_free_pages(engine: sa.Engine) -> None:

@@ -317,13 +317,13 @@ class EventWriter:
             raise FloorlineError(f"the database refuses every event: {why}")
         event = decode_event(item.body)
         made = event.decision if isinstance(event, Recall) else event
-        lost = Tombstone(
-            kind=item.kind,
+        tombstone = Tombstone(
+            lost=item.kind,
             reason=why.encode("ascii", "replace").decode()[:_MAX_REASON],
             decision=made.id if isinstance(made, Decision) else "",
             at=item.at,
         )
-        return prepare(lost)._replace(sync=item.sync)
+        return prepare(tombstone)._replace(sync=item.sync)
 
     def close(self) -> None:
         """Close the connection and the witness, and release the writer's lock."""
