@@ -82,6 +82,7 @@ def main():
                         found.book.acknowledgements, found.events, *bad, round(seconds),
                     )  # fmt: skip
                     table.add_row(kind, *(f"{value:,}" for value in numbers))
+                    print(kind, *numbers, file=sys.stderr, flush=True)
         finally:
             server.cleanup()
             provider.stop()
