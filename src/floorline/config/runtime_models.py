@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -224,8 +225,8 @@ def _decode(data: bytes, name: str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [key for key, _ in pairs]
-            repeated.append(next(key for key in names if names.count(key) > 1))
+            counts = Counter(key for key, _ in pairs)
+            repeated.append(counts.most_common(1)[0][0])
         return found
 
     try:
