@@ -9,7 +9,7 @@ from tests.support.live_gateway import MODELS, write_settings
 from floorline.datasets import RoutingTable, simulate
 from floorline.encoders import HashedNgrams
 from floorline.errors import DataError
-from floorline.events import WarmStart
+from floorline.events import Feedback, RequestContext, WarmStart
 from floorline.gateway.reconcile import DesiredState
 from floorline.gateway.startup import open_router
 from floorline.gateway.warm_start import labelled_requests, warm_start
@@ -258,3 +258,22 @@ def test_a_server_learns_its_history_before_the_first_request(start, provider, t
 
 
 MESSAGES = [{"role": "user", "content": "Why is the sky blue?"}]
+
+
+def test_of_a_sender_that_the_router_weighed_less_a_history_has_fewer_labels(build_router, vector):
+    """Else a restart with ``history: log`` would learn what the router did not."""
+    router = build_router("random")
+    rng = np.random.default_rng(0)
+    for number in range(600):
+        liar = number % 10 == 0
+        context = RequestContext(tenant="liar" if liar else f"tenant {number % 9}")
+        decision = router.route(features=vector(number % 40), context=context)
+        if liar or rng.random() < 0.5:
+            router.feedback(decision.id, score=0.0 if liar else float(rng.random() < 0.9))
+    events = list(router.log.read())
+    given = [event for event in events if isinstance(event, Feedback)]
+    history, _ = labelled_requests(events)
+    known = ~np.isnan(history.quality)
+    assert known.sum() == pytest.approx(sum(event.influence for event in given), abs=12)
+    assert known.sum() < len(given) - 30
+    assert np.nanmean(history.quality) > 0.85 > np.mean([event.score for event in given])

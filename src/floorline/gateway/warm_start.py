@@ -17,6 +17,7 @@ from floorline.events import Decision, Event, Feedback, Outcome, Recall
 from floorline.policies import History
 from floorline.policies.offline_policy import HistoryPolicy
 from floorline.router import Router
+from floorline.state.senders import sender_of
 from floorline.stores.reading import LogReader
 
 log = logging.getLogger("floorline.gateway")
@@ -118,18 +119,31 @@ def _learn(router: Router, labelled: LabelledRequests, source: str, at: float) -
 def labelled_requests(events: list[Event]) -> LabelledRequests:
     """Collect decisions, latest labels and real costs from events in the order of the log.
 
-    A decision without its event, because that was deleted, is left out.
+    A decision without its event, because that was deleted, is left out. A history has no weights:
+    of labels that the router did not count in full (``Feedback.influence``), as many are taken as
+    they weighed together, of each sender.
     """
     decisions: dict[str, Decision] = {}
     scores: dict[str, dict[str, float]] = {}
     costs: dict[str, dict[str, float]] = {}
+    taken: dict[tuple[str, str], bool] = {}
+    owed: dict[str, float] = {}
     for event in events:
         if isinstance(event, Decision):
             decisions[event.id] = event
         elif isinstance(event, Recall):
             decisions[event.decision.id] = event.decision
         elif isinstance(event, Feedback):
-            scores.setdefault(event.decision, {})[event.model] = float(event.score)
+            label = event.decision, event.model
+            if label not in taken:
+                made = decisions.get(event.decision)
+                sender = "" if made is None else sender_of(made)
+                owed[sender] = owed.get(sender, 0.0) + event.influence
+                # Sums of weights of 1 and less end in rounding errors.
+                taken[label] = owed[sender] >= 1.0 - 1e-9
+                owed[sender] -= taken[label]
+            if taken[label]:
+                scores.setdefault(event.decision, {})[event.model] = float(event.score)
         elif isinstance(event, Outcome) and event.error is None:
             # The first outcome of a call counts, as in the router.
             costs.setdefault(event.decision, {}).setdefault(event.model, event.cost)

@@ -179,7 +179,9 @@ class Policy(Stateful, ABC):
     ) -> None:
         """Fold one label of the model at position ``model``.
 
-        ``previous`` is the score that the label replaces; None if it is the first.
+        ``previous`` is the score that the label replaces; None if it is the first. The label counts
+        as ``feedback.influence`` labels in what all SLAs learn, and as ``feedback.weight`` labels
+        in the surplus of its own; both are 1 while there is one sender of labels.
         """
 
     def on_zoo(self, zoo: Zoo) -> None:

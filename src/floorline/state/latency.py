@@ -37,19 +37,23 @@ class LatencyWindows(Stateful):
 
     def __init__(self) -> None:
         self.latest_: dict[str, list[tuple[str, float]]] = {}
-        # Medians that are asked for, until the next latency.
+        # Medians that are asked for, until the next latency; latencies by model and sender.
         self._medians: dict[str, float] = {}
+        self._counts: dict[str, Counter[str]] = {}
 
     def observe(self, model: str, sender: str, seconds: float) -> None:
         """Take the latency of a call."""
-        latest = self.latest_.setdefault(model, [])
+        latest, counts = self._of(model)
         latest.append((sender, seconds))
+        counts[sender] += 1
         self._medians.pop(model, None)
         if len(latest) > LATENCY_WINDOW:
-            counts = Counter(name for name, _ in latest)
             most = max(counts.values())
             oldest = next(n for n, (name, _) in enumerate(latest) if counts[name] == most)
-            del latest[oldest]
+            name, _ = latest.pop(oldest)
+            counts[name] -= 1
+            if not counts[name]:
+                del counts[name]
 
     def median(self, model: str) -> float:
         """Median latency of a model in seconds; 0 until one is measured."""
@@ -65,4 +69,12 @@ class LatencyWindows(Stateful):
         super().restore(state)
         latest = self.latest_.items()
         self.latest_ = {model: [(name, s) for name, s in calls] for model, calls in latest}
-        self._medians = {}
+        self._medians, self._counts = {}, {}
+
+    def _of(self, model: str) -> tuple[list[tuple[str, float]], Counter[str]]:
+        latest, counts = self.latest_.get(model), self._counts.get(model)
+        if latest is None:
+            latest = self.latest_[model] = []
+        if counts is None:
+            counts = self._counts[model] = Counter(name for name, _ in latest)
+        return latest, counts

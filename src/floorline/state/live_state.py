@@ -17,6 +17,7 @@ from floorline.state.certificate import Certificate, certificate_of, window_cert
 from floorline.state.event_log import EventLog
 from floorline.state.fold import DecisionRecord, Find, Fold
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
+from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status, status_of, totals_of
 from floorline.zoo import Zoo
 
@@ -99,6 +100,11 @@ class LiveState:
         """Return an SLA's counts of requests and labels and its spending; the first by default."""
         with self._lock:
             return totals_of(self._fold.ledgers_[self._fold.sla(sla).name])
+
+    def label_sender(self, sla: str, sender: str) -> SenderRow | None:
+        """Return what the labels of a sender weigh under an SLA; None for one of the smallest."""
+        with self._lock:
+            return self._fold.ledgers_[self._fold.sla(sla).name].senders_.row(sender)
 
     def certificate(self, sla: str | None = None, *, window: bool = False) -> Certificate:
         """Certify an SLA's floor, over all labels or over those of its window."""

@@ -164,6 +164,11 @@ class SenderAccounts(Stateful):
         """Count that the score of a label changed by so much."""
         self.accounts_.get(sender, self.others_)[_SUM] += by
 
+    def row(self, sender: str) -> SenderRow | None:
+        """What is known of one sender; None without an account of its own."""
+        account = self.accounts_.get(sender)
+        return None if account is None else _row(sender, account)
+
     def rows(self, most: int) -> tuple[SenderRow, ...]:
         """The ``most`` senders of most requests, largest first, and all others as one row."""
         ranked = sorted(self.accounts_.items(), key=lambda item: -item[1][_REQUESTS])

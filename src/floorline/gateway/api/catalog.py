@@ -83,11 +83,14 @@ class CatalogApi:
         return seen
 
     def _status(self, name: str, caller: Caller) -> dict[str, Any]:
-        found = self.gateway.router.status(name)
+        router = self.gateway.router
+        found = router.status(name)
         status = msgspec.to_builtins(found)
-        # A tenant sees what its own labels weigh, and nothing of other tenants.
-        own = sender_name(caller.owner)
-        rows = [row for row in found.senders if row.sender == own or "admin" in caller.scopes]
+        rows = found.senders
+        if "admin" not in caller.scopes:
+            # A tenant sees what its own labels weigh, and nothing of other tenants.
+            own = router.label_sender(name, sender_name(caller.owner))
+            rows = () if own is None else (own,)
         status["senders"] = [row._asdict() for row in rows]
         if status["best_fixed"] is not None and not caller.may_call(status["best_fixed"]):
             status["best_fixed"] = None
