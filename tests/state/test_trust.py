@@ -143,3 +143,43 @@ def test_what_is_known_of_a_replaced_sender_is_kept_among_the_others():
     after = sum(entry[0] for models in trust.models_.values() for entry in models.values())
     assert after == pytest.approx(before)
     assert "tenant 0" not in trust.models_
+
+
+def is_small(name):
+    return not name.startswith("tenant")
+
+
+def test_many_small_liars_are_distrusted_together():
+    trust, rng = SenderTrust(), np.random.default_rng(0)
+    given = []
+    for number in range(4000):
+        if number % 5 == 0:
+            name = f"liar {number}"
+            given.append(trust.of(name, "large", small=True))
+            trust.label(name, "large", 0.0, 0.5, is_small)
+            trust.merge(f"liar {number - 1000}", "(others)")
+        else:
+            y = float(rng.random() < 0.9)
+            trust.label(f"tenant {number % 8}", "large", y, 1.0, is_small)
+    assert np.mean(given[50:]) < 0.05
+    assert min(trust.of(f"tenant {n}", "large") for n in range(8)) == 1.0
+
+
+def test_small_liars_that_are_noticed_cost_other_small_senders_no_trust():
+    trust, rng = SenderTrust(), np.random.default_rng(0)
+    for number in range(4000):
+        small = number % 20
+        name = f"small {small}" if small < 10 else f"tenant {number % 8}"
+        y = 0.0 if small < 3 else float(rng.random() < 0.9)
+        trust.label(name, "large", y, 1.0, is_small)
+    assert max(trust.of(f"small {n}", "large", small=True) for n in range(3)) < 0.05
+    assert min(trust.of(f"small {n}", "large", small=True) for n in range(3, 10)) > 0.9
+
+
+def test_small_senders_that_agree_with_the_others_count_in_full():
+    trust, rng = SenderTrust(), np.random.default_rng(0)
+    for number in range(2000):
+        name = f"small {number}" if number % 2 else f"tenant {number % 8}"
+        trust.label(name, "large", float(rng.random() < 0.9), 1.0, is_small)
+        trust.merge(f"small {number - 400}", "(others)")
+    assert trust.of("another", "large", small=True) == 1.0

@@ -254,7 +254,8 @@ class Fold(Stateful):
         if not self.senders_.several or record.decision.policy == DIRECT:
             return _IN_FULL
         sender = sender_of(record.decision)
-        trust = self.trust_.of(self.senders_.known(sender), model)
+        known = self.senders_.known(sender)
+        trust = self.trust_.of(known, model, small=self.senders_.is_small(known))
         ledger = self.ledger(record.decision)
         apart = ledger is None or not ledger.senders_.several
         weight = 1.0 if apart or ledger is None else ledger.senders_.credit(sender) * trust
@@ -416,7 +417,7 @@ class Fold(Stateful):
         earned = self.senders_.credit(sender)
         self.senders_.label(sender, score, event.influence)
         known = self.senders_.known(sender)
-        self.trust_.label(known, event.model, score, earned)
+        self.trust_.label(known, event.model, score, earned, self.senders_.is_small)
 
     def _warm_start(self, event: WarmStart) -> bool:
         if event.digest in self.warm_starts_:

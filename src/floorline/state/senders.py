@@ -16,9 +16,9 @@ MAX_SENDERS = 256
 """Senders with an account of their own. Each sender of more than 1/256 of the requests has one; the
 others share one. It bounds the state to about 100 kB for ten models."""
 
-RATE_REQUESTS = 30.0
-"""Requests from which a sender has a label rate of its own: one of 0.1 then has a standard error of
-0.05. Senders with fewer requests have one rate together."""
+SMALL_SHARE = 0.01
+"""Share of the requests below which a sender is small: it has too few labels to be judged by them
+alone, and whoever wants to be many senders has to be small ones."""
 
 REFRESH_LABELS = 16
 """Labels between two computations over all senders, which take half a millisecond for ten of them.
@@ -93,8 +93,8 @@ class SenderAccounts(Stateful):
         The same, of all senders without an account.
     reference_ : float
         Reference rate, in labels per request.
-    labels_ : int
-        Labels of all senders.
+    requests_, labels_ : int
+        Requests and labels of all senders.
 
     References
     ----------
@@ -117,6 +117,7 @@ class SenderAccounts(Stateful):
         self.accounts_: dict[str, list[float]] = {}
         self.others_ = [0.0] * 6
         self.reference_ = 1.0
+        self.requests_ = 0
         self.labels_ = 0
 
     @property
@@ -136,10 +137,16 @@ class SenderAccounts(Stateful):
         account[_COUNT] += 1.0
         account[_REQUESTS] += 1.0
         account[_BALANCE] += self.reference_
+        self.requests_ += 1
         if not self.labels_:
             # As the mean rate of all senders below.
-            self.reference_ = 1.0 / (self._requests() + 1.0)
+            self.reference_ = 1.0 / (self.requests_ + 1.0)
         return replaced
+
+    def is_small(self, sender: str) -> bool:
+        """Whether a sender has less than ``SMALL_SHARE`` of all requests; ``OTHERS`` always is."""
+        account = self.accounts_.get(sender)
+        return account is None or account[_REQUESTS] < SMALL_SHARE * self.requests_
 
     def known(self, sender: str) -> str:
         """Name under which a sender is known: its own, or ``OTHERS`` without an account."""
@@ -183,10 +190,6 @@ class SenderAccounts(Stateful):
     def _count(self, sender: str) -> float:
         return self.accounts_[sender][_COUNT]
 
-    def _requests(self) -> float:
-        accounts = self.accounts_.values()
-        return sum(account[_REQUESTS] for account in accounts) + self.others_[_REQUESTS]
-
     def _merge(self, sender: str) -> float:
         """Move an account to that of the small senders; return its count."""
         account = self.accounts_.pop(sender)
@@ -195,18 +198,18 @@ class SenderAccounts(Stateful):
         return count
 
     def _reference(self) -> float:
-        """Median label rate, weighted by requests; small senders have one together."""
-        small_labels, small_requests = self.others_[_LABELS] + 1.0, self.others_[_REQUESTS] + 1.0
-        rates = []
-        for account in self.accounts_.values():
-            labels, requests = account[_LABELS], account[_REQUESTS]
-            if requests < RATE_REQUESTS:
-                small_labels += labels
-                small_requests += requests
-            else:
-                rates.append((labels / requests, requests))
-        rates.append((small_labels / small_requests, small_requests))
-        return weighted_median(rates)
+        """Median label rate, weighted by requests.
+
+        One label at the mean rate is added to each sender's, so that senders with few requests are
+        not taken for ones that label nothing.
+        """
+        prior = (self.requests_ + 1.0) / (self.labels_ + 1.0)
+        return weighted_median(
+            [
+                ((account[_LABELS] + 1.0) / (account[_REQUESTS] + prior), account[_REQUESTS])
+                for account in (*self.accounts_.values(), self.others_)
+            ]
+        )
 
 
 def is_due(labels: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +40,10 @@ _PARTS = 3
 _TRUST = _PARTS * len(MEMORY_LABELS)
 
 
+def _none_small(sender: str) -> bool:
+    return False
+
+
 class SenderTrust(Stateful):
     """Trust from 0 to 1 in the labels of each sender on each model.
 
@@ -48,6 +54,10 @@ class SenderTrust(Stateful):
     ``TOLERATED_DEVIATION`` and at least ``NORMAL_SD`` times the median difference, by weight. So
     senders with half of the weight count in full, and where tenants differ, more is tolerated.
 
+    Small senders, which have too few labels to show a lie, are compared together too, each as far
+    as it is trusted for itself. So an attacker gains nothing by many small tenants, but for what
+    honest tenants as small say.
+
     Attributes
     ----------
     models_ : dict of str to dict of str to list of float
@@ -55,6 +65,8 @@ class SenderTrust(Stateful):
         memory; and the trust in them.
     trust_ : dict of str to float
         Trust by sender, on all its labels.
+    small_, small_trust_ : dict of str to float, and float
+        Trust in all small senders together, by model and on all their labels.
     labels_, fresh_
         Number of labels, and what labels earned since the last computation.
 
@@ -76,20 +88,30 @@ class SenderTrust(Stateful):
     def __init__(self) -> None:
         self.models_: dict[str, dict[str, list[float]]] = {}
         self.trust_: dict[str, float] = {}
+        self.small_: dict[str, float] = {}
+        self.small_trust_ = 1.0
         self.labels_ = 0
         self.fresh_ = 0.0
 
-    def of(self, sender: str, model: str) -> float:
-        """Trust in the next label of a sender on a model."""
+    def of(self, sender: str, model: str, *, small: bool = False) -> float:
+        """Trust in the next label of a sender, which may be small, on a model."""
         entry = self.models_.get(sender, {}).get(model)
-        return self.trust_.get(sender, 1.0) if entry is None else entry[_TRUST]
+        own = self.trust_.get(sender, 1.0) if entry is None else entry[_TRUST]
+        return min(own, self.small_.get(model, self.small_trust_)) if small else own
 
-    def label(self, sender: str, model: str, score: float, earned: float) -> None:
-        """Count a label of a sender, which earned this weight from 0 to 1."""
-        models = self.models_.setdefault(sender, {})
-        entry = models.get(model)
-        if entry is None:
-            entry = models[model] = [0.0] * _TRUST + [self.trust_.get(sender, 1.0)]
+    def label(
+        self,
+        sender: str,
+        model: str,
+        score: float,
+        earned: float,
+        is_small: Callable[[str], bool] = _none_small,
+    ) -> None:
+        """Count a label of a sender, which earned this weight from 0 to 1.
+
+        ``is_small`` tells which senders are small.
+        """
+        entry = self._entry(sender, model)
         for first in range(0, _TRUST, _PARTS):
             entry[first] += 1.0
             entry[first + 1] += score
@@ -97,18 +119,25 @@ class SenderTrust(Stateful):
         self.labels_ += 1
         self.fresh_ += earned
         if is_due(self.labels_):
-            self._refresh()
+            self._refresh(is_small)
 
     def merge(self, sender: str, into: str) -> None:
         """Add what is known of one sender to another one."""
         self.trust_.pop(sender, None)
         for model, entry in self.models_.pop(sender, {}).items():
-            known = self.models_.setdefault(into, {})
-            sums = known.setdefault(model, [0.0] * _TRUST + [self.trust_.get(into, 1.0)])
+            sums = self._entry(into, model)
             for part in range(_TRUST):
                 sums[part] += entry[part]
 
-    def _refresh(self) -> None:
+    def _entry(self, sender: str, model: str) -> list[float]:
+        """Sums of a sender and model, and the trust in them."""
+        entry = self.models_.get(sender, {}).get(model)
+        if entry is None:
+            entry = [0.0] * _TRUST + [self.of(sender, model)]
+            self.models_.setdefault(sender, {})[model] = entry
+        return entry
+
+    def _refresh(self, is_small: Callable[[str], bool]) -> None:
         """Fade what is known, and compare every sender with all of them anew."""
         kept = [(1.0 - 1.0 / memory) ** self.fresh_ for memory in MEMORY_LABELS]
         self.fresh_ = 0.0
@@ -125,38 +154,61 @@ class SenderTrust(Stateful):
             return
         # (K, 3, S, M) sums of K memories, S senders and M models.
         sums = known.reshape(*known.shape[:2], -1, _PARTS).transpose(2, 3, 0, 1)
-        overall, apart = _compare(sums[:, 0], sums[:, 1], sums[:, 2])
+        small = np.array([is_small(sender) for sender in senders])
+        overall, apart = _compare(sums[:, 0], sums[:, 1], sums[:, 2], small)
         for row, sender in enumerate(senders):
             self.trust_[sender] = overall[row]
             for model, entry in self.models_[sender].items():
                 entry[_TRUST] = apart[row][at[model]]
+        self.small_trust_ = overall[-1]
+        self.small_ = dict(zip(names, apart[-1], strict=True))
 
 
-def _compare(labels: Floats, total: Floats, mass: Floats) -> tuple[list[float], list[list[float]]]:
+def _compare(
+    labels: Floats, total: Floats, mass: Floats, small: NDArray[np.bool_]
+) -> tuple[list[float], list[list[float]]]:
     """Trust in each sender (S) and in its labels of each model (S, M), the least of K memories.
 
     ``labels``, ``total`` and ``mass`` (K, S, M) are numbers and sums of labels, and their weights.
-    A column for all models together goes along with the models.
+    A row for all ``small`` senders (S,) together goes along with the senders, and a column for all
+    models together with the models.
     """
     models = labels.shape[2]
-    number = np.maximum(_with_all(labels), _FEW)
-    mean = _with_all(total) / number
+    mass = _with_group(mass, np.zeros_like(mass))
     weight = _with_all(mass)
-    shares = number[..., :models] / number[..., models:]
-    spread = number * mean * (1.0 - mean)
-    robust, base = np.empty_like(number), np.empty_like(number)
-    apart = np.ones_like(labels)
+    members = np.append(small, False)
+    counted_small = np.where(small[:, None], labels, 0.0), np.where(small[:, None], total, 0.0)
+    apart = np.ones_like(mass)
+    own = apart[:, :-1]
     for _ in range(_STEPS):
+        # Small senders that are not trusted for themselves say nothing of the others.
+        number = np.maximum(_with_all(_with_group(labels, own * counted_small[0])), _FEW)
+        mean = _with_all(_with_group(total, own * counted_small[1])) / number
+        shares = number[..., :models] / number[..., models:]
         counted = apart * mass
         known = np.maximum(counted.sum(axis=1, keepdims=True), _FEW)
         centre = (counted * mean[..., :models]).sum(axis=1, keepdims=True) / known
-        robust[..., :models], base[..., :models] = centre, known
         # What the models' means say of all labels of a sender, and how well they are known.
-        robust[..., models] = (shares * centre).sum(axis=2)
-        base[..., models] = 1.0 / (shares * shares / known).sum(axis=2)
-        trust = _trust(_beyond_chance(mean, number, spread, robust, base), weight)
+        robust = np.concatenate(
+            [centre + 0.0 * shares, (shares * centre).sum(axis=2, keepdims=True)], axis=2
+        )
+        base = np.concatenate(
+            [
+                known + 0.0 * shares,
+                1.0 / (shares * shares / known).sum(axis=2, keepdims=True),
+            ],
+            axis=2,
+        )
+        trust = _trust(_beyond_chance(mean, number, robust, base), weight)
+        own = np.minimum(trust[:, :-1, :models], trust[:, :-1, models:])
+        trust[:, members] = np.minimum(trust[:, members], trust[:, -1:])
         apart = np.minimum(trust[..., :models], trust[..., models:])
     return trust[..., models].min(axis=0).tolist(), apart.min(axis=0).tolist()
+
+
+def _with_group(parts: Floats, small: Floats) -> Floats:
+    """(K, S + 1, M): the senders, and the sum over the small ones, which are (K, S, M)."""
+    return np.concatenate([parts, small.sum(axis=1, keepdims=True)], axis=1)
 
 
 def _with_all(parts: Floats) -> Floats:
@@ -164,18 +216,19 @@ def _with_all(parts: Floats) -> Floats:
     return np.concatenate([parts, parts.sum(axis=2, keepdims=True)], axis=2)
 
 
-def _beyond_chance(
-    mean: Floats, labels: Floats, spread: Floats, robust: Floats, base: Floats
-) -> Floats:
+def _beyond_chance(mean: Floats, labels: Floats, robust: Floats, base: Floats) -> Floats:
     """How far robust means lie outside Wilson's intervals of means of so many labels.
 
-    ``spread`` is labels · mean · (1 − mean), and ``base`` the weight of the labels that the robust
-    means are known from.
+    ``base`` is the weight of the labels that the robust means are known from.
     """
     part = base / (labels + base)
     number, z2 = labels * part, CHANCE_SDS**2
     centre = (number * mean + 0.5 * z2) / (number + z2)
-    half = CHANCE_SDS * np.sqrt(np.maximum(spread * part, 0.0) + 0.25 * z2) / (number + z2)
+    half = (
+        CHANCE_SDS
+        * np.sqrt(np.maximum(number * mean * (1.0 - mean), 0.0) + 0.25 * z2)
+        / (number + z2)
+    )
     return np.asarray(np.abs(robust - centre) - half)
 
 
