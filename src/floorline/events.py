@@ -326,6 +326,9 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     estimated : bool
         Whether the cost is computed from the lengths of the texts, because the provider reported
         no tokens.
+    tenant, key : str
+        Owner of the decision, in which ``completion`` is looked up: its tenant, or the id of its
+        API key if it has no tenant; "" for none.
     v : int
         Version of the serialised form.
 
@@ -345,17 +348,20 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     at: float = 0.0
     completion: str | None = None
     estimated: bool = False
-    v: int = 1
+    tenant: str = ""
+    key: str = ""
+    v: int = 2
 
     def __post_init__(self) -> None:
         cost, latency, error, completion = self.cost, self.latency, self.error, self.completion
         given, answered = self.input_tokens, self.output_tokens
         try:
             names = self.decision + self.model + ("" if completion is None else completion)
-            names += "" if error is None else error
+            names += self.tenant + self.key + ("" if error is None else error)
             # Nearly all outcomes: a log of a million is read in seconds.
             plain = (
                 len(names) <= MAX_NAME
+                and len(self.tenant) <= MAX_TENANT
                 and names.isascii()
                 and names.isprintable()
                 and type(cost) is float
@@ -390,6 +396,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
         _check_at(self)
         check_name("Outcome.decision", self.decision)
         check_name("Outcome.model", self.model)
+        check_name("Outcome.tenant", self.tenant, MAX_TENANT)
+        check_name("Outcome.key", self.key)
         error, completion = self.error, self.completion
         if error is not None:
             if not isinstance(error, str):

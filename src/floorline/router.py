@@ -356,10 +356,12 @@ class Router(ChangingState):
         """
         when = self._time(at)
         with self._lock:
+            called = called_model(self._fold, decision, model)
+            owner = self._fold.record(decision).decision.owner
             return self._append(
                 Outcome(
                     decision=decision,
-                    model=called_model(self._fold, decision, model),
+                    model=called,
                     cost=cost,
                     input_tokens=input_tokens,
                     output_tokens=output_tokens,
@@ -368,6 +370,8 @@ class Router(ChangingState):
                     at=when,
                     completion=completion,
                     estimated=estimated,
+                    tenant=owner.tenant,
+                    key=owner.key,
                 )
             )
 

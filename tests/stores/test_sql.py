@@ -3,9 +3,10 @@ import threading
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from floorline.errors import InvalidInput, StoreUnavailable
-from floorline.events import Decision, Feedback, Outcome, Recall
+from floorline.events import Decision, Feedback, Outcome, Owner, Recall
 from floorline.state.fold import MAX_KEYS
 from floorline.stores import open_store
 
@@ -170,10 +171,8 @@ def test_scores_are_the_latest_and_a_repeated_message_counts_once(store):
 def test_the_decisions_of_a_completion_are_found_for_their_owner_only(store):
     owners = {"d1": ("acme", "k1"), "d2": ("", "k2"), "d3": ("acme", "k3"), "d4": ("other", "k4")}
     for name, (tenant, key) in owners.items():
-        store.append(decision(name, tenant=tenant, key=key))
-        store.append(outcome(name, completion="c"))
+        store.append(outcome(name, completion="c", **Owner.of(tenant, key)._asdict()))
     for name in ("d5", "d6"):
-        store.append(decision(name))
         store.append(outcome(name, completion="odd"))
     store.flush()
 
@@ -188,6 +187,26 @@ def test_the_decisions_of_a_completion_are_found_for_their_owner_only(store):
     assert found("", None, most=1) == {"c": ["d2"], "odd": ["d6"]}
     # A tenant and a key of one name are two owners.
     assert found("k2", None) == {}
+
+
+@pytest.mark.parametrize(("tenant", "key"), [("acme", None), ("", "k1")])
+def test_for_a_popular_id_the_rows_of_other_owners_are_not_read(tenant, key, tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'log.db'}")
+    plans = []
+
+    @sa.event.listens_for(store.engine, "before_cursor_execute")
+    def explain(connection, cursor, statement, parameters, *_):
+        if "completion" in statement and not statement.startswith("EXPLAIN"):
+            rows = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            plans.append(" ".join(str(row[-1]) for row in rows))
+
+    store.decisions_of(["c"], tenant, key, 20)
+    store.close()
+    (plan,) = plans
+    # One search in the index, and no sort.
+    assert plan == (
+        "SEARCH events USING INDEX events_by_completion (completion=? AND tenant=? AND key=?)"
+    )
 
 
 def test_spend_sums_real_costs_of_a_key(store):

@@ -469,28 +469,21 @@ def all_columns() -> sa.Select[Any]:
 
 @cache
 def _completions_query(of_tenant: bool, of_key: bool) -> sa.Select[Any]:
-    """Return a query for the latest outcomes with a completion id whose decision has an owner.
+    """Return a query for the latest outcomes of an owner with a completion id.
 
-    It is built once, because that takes longer than to execute it.
+    It is built once, because that takes longer than to execute it. The rows of other owners are
+    not read: the index has the owner before the position.
     """
-    made = events.alias()
-    owned = [
-        made.c.decision == events.c.decision,
-        made.c.kind.in_(("decision", "recall")),
-        made.c.tenant == sa.bindparam("tenant") if of_tenant else made.c.tenant.is_(None),
-    ]
-    if of_key:
-        owned.append(made.c.key == sa.bindparam("key"))
-    return (
-        all_columns()
-        .where(
-            events.c.completion == sa.bindparam("completion"),
-            events.c.kind == "outcome",
-            sa.exists(sa.select(made.c.position).where(*owned)),
-        )
-        .order_by(events.c.position.desc())
-        .limit(sa.bindparam("most"))
+    outcomes = all_columns().where(
+        events.c.completion == sa.bindparam("completion"), events.c.kind == "outcome"
     )
+    if of_tenant:
+        outcomes = outcomes.where(events.c.tenant == sa.bindparam("tenant"), events.c.key.is_(None))
+    else:
+        outcomes = outcomes.where(events.c.tenant.is_(None))
+    if of_key:
+        outcomes = outcomes.where(events.c.key == sa.bindparam("key"))
+    return outcomes.order_by(events.c.position.desc()).limit(sa.bindparam("most"))
 
 
 def _documents() -> sa.Select[Any]:

@@ -30,7 +30,7 @@ events = sa.Table(
 )
 for _name, _columns in {
     "decision": [events.c.decision],
-    "completion": [events.c.completion, events.c.position],
+    "completion": [events.c.completion, events.c.tenant, events.c.key, events.c.position],
     "key": [events.c.key, events.c.at],
 }.items():
     _present = _columns[0].is_not(None)

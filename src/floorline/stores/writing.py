@@ -148,6 +148,7 @@ def prepare(event: Event) -> Prepared:
     elif isinstance(event, Outcome):
         decision, model = event.decision, event.model
         completion, cost = event.completion, event.cost
+        tenant, key = event.tenant or None, event.key or None
     elif isinstance(event, Feedback):
         decision, model, cost = event.decision, event.model, event.cost
     elif isinstance(event, Recall):

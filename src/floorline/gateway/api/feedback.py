@@ -131,17 +131,21 @@ class FeedbackApi:
         return reply({**receipt, "object": "floorline.outcome"})
 
     async def _take_batch(self, items: list[Any], caller: Caller) -> Response:
-        """Take messages one by one, until the key has used up its rate."""
+        """Take the messages that the key's rate permits, each by itself."""
         gateway = self.gateway
-        logged = await gateway.decisions.logged(_named(items), caller)
-        results: list[Any] = []
-        refused: ApiError | None = None
-        for item in items:
+        allowed, refused = len(items), None
+        for number in range(len(items)):
             try:
                 gateway.auth.take_feedback(caller)
             except ApiError as error:
-                refused = error
+                allowed, refused = number, error
                 break
+        if refused is not None and allowed == 0:
+            raise refused
+        items, given = items[:allowed], len(items)
+        logged = await gateway.decisions.logged(_named(items), caller)
+        results: list[Any] = []
+        for item in items:
             try:
                 results.append(await self._take(item, caller, logged))
             except FloorlineError as error:
@@ -150,7 +154,7 @@ class FeedbackApi:
         answer = {"object": "list", "data": results}
         if refused is None:
             return reply(answer)
-        taken = f"the first {len(results):,} of {len(items):,} messages were taken; {refused.text}"
+        taken = f"the first {len(results):,} of {given:,} messages were taken; {refused.text}"
         refused = ApiError(429, taken, code=refused.code, headers=refused.headers)
         response = reply({**msgspec.json.decode(refused.body()), **answer}, 429)
         response.headers.update(refused.headers)

@@ -31,7 +31,7 @@ def upgrade() -> None:
     )
     for name, columns in {
         "decision": ["decision"],
-        "completion": ["completion", "position"],
+        "completion": ["completion", "tenant", "key", "position"],
         "key": ["key", "at"],
     }.items():
         present = sa.text(f"{columns[0]} IS NOT NULL")
