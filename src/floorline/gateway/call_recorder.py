@@ -65,12 +65,11 @@ class CallRecorder:
         """Measure an answer once it has ended: by the provider's count, or an estimate."""
         if answer.status >= 400:
             return Measured(Usage(0, 0), 0.0)
-        zoo = self._router.zoo
-        usage = self._usage_check.check(decision, chat, answer, zoo)
-        if decision.model not in zoo:
-            # The model was removed while it answered, and its prices with it.
-            return Measured(usage, _expected(decision))
-        return Measured(usage, cost_of(zoo.models[zoo.index(decision.model)], usage))
+        zoo, name = self._router.zoo, decision.model
+        model = zoo.models[zoo.index(name)] if name in zoo else None
+        usage = self._usage_check.check(name, model, chat, answer)
+        # If the model was removed while it answered, its prices were removed, too.
+        return Measured(usage, _expected(decision) if model is None else cost_of(model, usage))
 
     def note_completion(self, decision: Decision, answer: Answer) -> bool:
         """Note the id of an answer before the client sees it; False if it has not arrived yet."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from floorline.events import Decision
 from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.upstreams import Answer, Usage
 from floorline.gateway.upstreams.usage import UsageBounds, check_usage
-from floorline.zoo import Zoo
+from floorline.zoo import Model
 
 log = logging.getLogger("floorline.gateway")
 
@@ -35,11 +34,27 @@ class UsageCheck:
         self._metrics = metrics
         self.corrected: dict[str, int] = {}
 
-    def check(self, decision: Decision, chat: ChatBody, answer: Answer, zoo: Zoo) -> Usage:
-        """Return the usage of an answer, estimated where the provider's count cannot be true."""
-        usage, corrected = check_usage(answer.usage, _bounds(decision, chat, answer, zoo))
+    def check(self, name: str, model: Model | None, chat: ChatBody, answer: Answer) -> Usage:
+        """Return the usage of an answer, estimated where the provider's count cannot be true.
+
+        ``model`` is None if the model of that name was removed meanwhile.
+        """
+        most = None if model is None else model.max_output_tokens
+        given, limits = answer.usage, chat.limits
+        limit = limits.output_tokens
+        if most is not None and (limit is None or most < limit):
+            limit = most
+        bounds = UsageBounds(
+            chat.input_tokens,
+            limits.input_tokens,
+            chat.media,
+            answer.output_characters,
+            limits.answers,
+            limit,
+        )
+        usage, corrected = check_usage(given, bounds)
         if corrected:
-            self._report(decision.model, answer.usage, usage)
+            self._report(name, given, usage)
         return usage
 
     def warnings(self) -> list[str]:
@@ -67,20 +82,3 @@ class UsageCheck:
                 usage.prompt_tokens,
                 usage.completion_tokens,
             )
-
-
-def _bounds(decision: Decision, chat: ChatBody, answer: Answer, zoo: Zoo) -> UsageBounds:
-    limits = chat.limits
-    limit = limits.output_tokens
-    if decision.model in zoo:
-        most = zoo.models[zoo.index(decision.model)].max_output_tokens
-        if most is not None and (limit is None or most < limit):
-            limit = most
-    return UsageBounds(
-        prompt_tokens=chat.input_tokens,
-        largest_prompt=limits.input_tokens,
-        media=chat.media,
-        output_characters=answer.output_characters,
-        answers=limits.answers,
-        output_tokens=limit,
-    )

@@ -140,26 +140,32 @@ def check_usage(given: Usage | None, bounds: UsageBounds) -> Checked:
     >>> check_usage(Usage(0, 0), bounds).usage
     Usage(prompt_tokens=12, completion_tokens=100, cached_tokens=0, estimated=True)
     """
-    estimate = estimate_usage(bounds.prompt_tokens, bounds.output_characters)
-    limit = None if bounds.output_tokens is None else bounds.output_tokens * bounds.answers
+    prompt_estimate, largest, media, characters, answers, limit = bounds
+    if limit is not None:
+        limit *= answers
     if given is None:
-        return Checked(_within(estimate, limit, bounds.output_characters), False)
+        return Checked(
+            _within(estimate_usage(prompt_estimate, characters), limit, characters), False
+        )
     prompt, output = given.prompt_tokens, given.completion_tokens
-    most_prompt = bounds.largest_prompt + _ADDED_PROMPT_TOKENS + bounds.media * _MEDIA_TOKENS
+    output_estimate = (characters + 3) // 4
     # The estimate is a quarter of the characters.
-    wrong_prompt = 4 * prompt < bounds.prompt_tokens or prompt > most_prompt
-    wrong_output = _CHARACTERS_PER_TOKEN * output < bounds.output_characters
+    wrong_prompt = (
+        4 * prompt < prompt_estimate
+        or prompt > largest + _ADDED_PROMPT_TOKENS + media * _MEDIA_TOKENS
+    )
+    wrong_output = _CHARACTERS_PER_TOKEN * output < characters
     if wrong_output:
-        output = estimate.completion_tokens
+        output = output_estimate
     elif limit is not None:
         # A text that is as long as the count shows that the provider ignored the limit.
-        most = max(limit, estimate.completion_tokens)
-        wrong_output = output > most + _COUNTED_ENDS * bounds.answers
+        most = max(limit, output_estimate)
+        wrong_output = output > most + _COUNTED_ENDS * answers
         output = min(output, most)
-    elif output > 4 * bounds.output_characters + _HIDDEN_TOKENS * bounds.answers:
-        wrong_output, output = True, estimate.completion_tokens
+    elif output > 4 * characters + _HIDDEN_TOKENS * answers:
+        wrong_output, output = True, output_estimate
     if wrong_prompt:
-        prompt = estimate.prompt_tokens
+        prompt = prompt_estimate
     elif not wrong_output and output == given.completion_tokens:
         return Checked(given, False)
     corrected = wrong_prompt or wrong_output
