@@ -25,6 +25,7 @@ from floorline.gateway.tenants import split_tenant, tenant_sla
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
+from floorline.zoo import Zoo
 
 MAX_TENANT_SLAS = 1_000
 """Most SLAs that tenants have of their own: each takes about 30 kB of memory and of a snapshot."""
@@ -33,23 +34,35 @@ NOT_CALLED = "the gateway calls only the model that serves"
 
 
 class _KeyCosts(NamedTuple):
-    """What a key's budget has left, and ``Router.call_costs``."""
+    """What a key's budget has left, and ``Router.call_costs``.
+
+    ``bounded`` says whether the request bounds its answer, so that the largest cost is certain.
+    """
 
     left: float
+    bounded: bool
     expected: NDArray[np.float64]
     needed: NDArray[np.float64]
     largest: NDArray[np.float64]
 
-    def fit(self, model: int) -> bool:
-        """Whether the budget holds a call."""
+    def fitting(self, zoo: Zoo, excluded: Sequence[str] = ()) -> list[str]:
+        """Names of the models whose call the budget holds, of those that are not excluded.
+
+        What is left is never too little for a request that does not bound its answer: if no
+        expected cost fits, the cheapest model may serve, and all that is left is reserved.
+        """
         # A budget that is spent holds no call, also none that is expected to be free.
-        return self.left > 0.0 and bool(self.needed[model] <= self.left)
+        names = [] if self.left <= 0.0 else [name for name in zoo.names if name not in excluded]
+        fit = [name for name in names if self.needed[zoo.index(name)] <= self.left]
+        if fit or self.bounded or not names:
+            return fit
+        return [min(names, key=lambda name: float(self.needed[zoo.index(name)]))]
 
     def hold(self, model: int, client_since: float | None) -> Hold:
         """What to reserve for a call: its largest cost, or all that is left if that is less."""
-        needed, largest = float(self.needed[model]), float(self.largest[model])
+        largest = float(self.largest[model])
         expected = min(float(self.expected[model]), largest)
-        return Hold(max(needed, min(largest, self.left)), expected, client_since)
+        return Hold(min(largest, self.left), expected, client_since)
 
 
 class ChatService:
@@ -157,7 +170,8 @@ class ChatService:
         left = self._auth.left(caller.key)
         if left == math.inf:
             return None
-        return _KeyCosts(left, *self._router.call_costs(chat.input_tokens, chat.limits))
+        bounded = chat.limits.output_tokens is not None
+        return _KeyCosts(left, bounded, *self._router.call_costs(chat.input_tokens, chat.limits))
 
     def _route(
         self,
@@ -172,8 +186,9 @@ class ChatService:
         excluded = self._excluded(chat, caller, exclude)
         zoo, dear = self._router.zoo, []
         if costs is not None:
-            dear = [name for name in zoo.names if not costs.fit(zoo.index(name))]
-            if set(zoo.names) == {*excluded, *dear} and dear:
+            fitting = costs.fitting(zoo, excluded)
+            dear = [name for name in zoo.names if name not in fitting and name not in excluded]
+            if not fitting and set(excluded) != set(zoo.names):
                 raise self._auth.out_of_budget(caller.key)
         try:
             return self._router.route(
@@ -217,8 +232,10 @@ class ChatService:
                 code="model_not_found",
                 param="model",
             )
-        if costs is not None and not costs.fit(zoo.index(chat.model)):
-            raise self._auth.out_of_budget(context.key)
+        if costs is not None:
+            others = [name for name in zoo.names if name != chat.model]
+            if not costs.fitting(zoo, others):
+                raise self._auth.out_of_budget(context.key)
         return self._router.log_direct_call(
             chat.model, chat.messages, input_tokens=chat.input_tokens, at=at, context=context
         )
