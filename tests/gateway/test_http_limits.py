@@ -228,6 +228,7 @@ def test_a_client_that_does_not_read_is_closed(limited, monkeypatch):
         assert_serves_health(gateway)
         wait_until(lambda: closed(gateway)["send_timeout"] == 1)
         wait_until(lambda: len(gateway.connections) == 0)
+        wait_until(lambda: gateway.gateway.admission.in_flight == 0)
 
 
 def assert_serves_health(gateway):
