@@ -166,11 +166,10 @@ def huge_headers(serving, megabytes):
 
 
 def huge_bodies(serving, number, megabytes):
-    """Send bodies far above the limit on many connections."""
+    """Send bodies far above the limit, which do not say their length, on many connections."""
     attack = Attack(serving, f"{number} bodies of {megabytes} MB at once")
-    block = b" " * 1_000_000
-    size = megabytes * len(block)
-    going = [attack.open(POST + b"Content-Length: %d\r\n\r\n" % size) for _ in range(number)]
+    block = b"%x\r\n%s\r\n" % (1_000_000, b" " * 1_000_000)
+    going = [attack.open(POST + b"Transfer-Encoding: chunked\r\n\r\n") for _ in range(number)]
     for _ in range(megabytes):
         going = [connection for connection in going if attack.say(connection, block)]
     attack.honest()

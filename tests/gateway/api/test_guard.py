@@ -248,3 +248,17 @@ def test_a_reload_changes_the_rules():
 def test_rules_that_are_too_wide_or_malformed(server, problem):
     with pytest.raises(ConfigError, match=problem):
         load_text(write_settings("http://127.0.0.1:1", server=server))
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(gateway):
+    answer = ask(
+        gateway,
+        "POST",
+        "/v1/route",
+        content_type="application/json",
+        content_length=str(10**9),
+    )
+    assert answer.status == 413
+    assert "larger than 20,971,520 bytes (server.max_body)" in error(answer)["message"]
+    small = ask(gateway, "POST", "/v1/nothing", b"{}", content_type="application/json")
+    assert small.status == 404

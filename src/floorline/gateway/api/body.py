@@ -18,6 +18,15 @@ _CONTAINER_BYTES, _VALUE_BYTES = 100, 50
 """Memory of a decoded list or object, and of another value."""
 
 
+def too_large(limit: int, limited_by: str = "server.max_body") -> ApiError:
+    """Error of a body that is larger than it may be; arguments as for ``read_body``."""
+    return ApiError(
+        413,
+        f"the body is larger than {limit:,} bytes ({limited_by}): send a smaller one",
+        code="body_too_large",
+    )
+
+
 async def read_body(
     receive: Receive, limit: int, memory: RequestMemory, limited_by: str = "server.max_body"
 ) -> bytes:
@@ -58,11 +67,7 @@ async def read_body(
                 break
             message = await receive()
     if size > limit:
-        raise ApiError(
-            413,
-            f"the body is larger than {limit:,} bytes ({limited_by}): send a smaller one",
-            code="body_too_large",
-        )
+        raise too_large(limit, limited_by)
     data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     if size > _UNCOUNTED_BYTES:
         _check_values(data, memory)

@@ -1,4 +1,4 @@
-"""Checks of every request before its endpoint: ``Host``, ``Origin`` and ``Content-Type``.
+"""Checks of every request before its endpoint: ``Host``, ``Origin``, type and size of its body.
 
 A browser sends requests of any web page to any server, and to a server on this machine, too. A page
 cannot do so here: its ``Origin`` is refused unless it is configured (CORS), its forms and other
@@ -16,6 +16,7 @@ from starlette.types import Message, Scope, Send
 
 from floorline.config import Settings
 from floorline.config.addresses import names_loopback
+from floorline.gateway.api.body import too_large
 from floorline.gateway.errors import ApiError
 
 CorsHeaders = list[tuple[bytes, bytes]]
@@ -55,6 +56,8 @@ class RequestGuard:
         self._settings: Settings | None = None
         self._hosts: _Hosts | None = None
         self._origins: frozenset[bytes] = frozenset()
+        self._max_body = 0
+        self._long = 0
 
     def check(self, scope: Scope) -> Response | CorsHeaders | None:
         """Check a request.
@@ -70,6 +73,7 @@ class RequestGuard:
             self._configure(settings)
         host = origin = kind = None
         hosts = 0
+        length = b"0"
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value
@@ -79,6 +83,8 @@ class RequestGuard:
                 kind = value if kind is None or kind == _JSON else kind
             elif name == b"origin":
                 origin = value if origin is None else b"two origins"
+            elif name == b"content-length":
+                length = value
         if self._hosts is not None and scope["path"] not in _UNCHECKED:
             if hosts != 1 or host is None:
                 text = f"the request has {hosts or 'no'} Host headers: send one"
@@ -92,6 +98,9 @@ class RequestGuard:
             if origin is not None:
                 refusal.raw_headers.extend(_cors(origin))
             return refusal
+        if len(length) >= self._long and int(length) > self._max_body:
+            # The endpoint would read as much as it may before it refused the rest.
+            return too_large(self._max_body).response()
         if origin is None:
             return None
         if scope["method"] == "OPTIONS":
@@ -106,6 +115,9 @@ class RequestGuard:
         else:
             self._hosts = _Hosts([server.host, *server.allowed_hosts])
         self._origins = frozenset(origin.encode() for origin in server.cors_origins)
+        self._max_body = int(server.max_body)
+        # Digits of the limit: shorter lengths need not be read as numbers.
+        self._long = len(str(self._max_body))
         self._settings = settings
 
 
