@@ -42,20 +42,23 @@ def attack(provider, folder, url):
     folder.mkdir()
     serving = Serving(folder, write_settings(provider, store={"url": url}))
     serving.start()
-    found = send_bad_values(serving.url)
-    engine = open_engine(serving.settings().store.url.get_secret_value())
-    with engine.begin() as connection:
-        connection.exec_driver_sql(REFUSING[engine.dialect.name])
-    constrained = send_bad_values(serving.url)
-    with engine.connect() as connection:
-        tombstones = connection.exec_driver_sql(
-            "SELECT count(*) FROM events WHERE kind = 'tombstone'"
-        ).scalar()
-    engine.dispose()
-    serving.stop()
-    _, events = serving.recover()
-    serving.start()
-    serving.stop()
+    try:
+        found = send_bad_values(serving.url)
+        engine = open_engine(serving.settings().store.url.get_secret_value())
+        with engine.begin() as connection:
+            connection.exec_driver_sql(REFUSING[engine.dialect.name])
+        constrained = send_bad_values(serving.url)
+        with engine.connect() as connection:
+            tombstones = connection.exec_driver_sql(
+                "SELECT count(*) FROM events WHERE kind = 'tombstone'"
+            ).scalar()
+        engine.dispose()
+        serving.stop()
+        _, events = serving.recover()
+        serving.start()
+        serving.stop()
+    finally:
+        serving.kill()
     return found, constrained, tombstones, events
 
 

@@ -189,3 +189,17 @@ def test_a_deleted_file_is_not_replaced_by_an_empty_one(tmp_path):
     with pytest.raises(StoreUnavailable, match=r"is missing, but log\.db\.witness .* restore"):
         open_store(f"sqlite:///{tmp_path / 'log.db'}")
     assert not (tmp_path / "log.db").exists()
+
+
+@pytest.mark.parametrize("name", ["log.db.lock", "log.db.witness", "log.db"])
+def test_files_that_cannot_be_created_are_named(name, tmp_path, monkeypatch):
+    def refuse(path, *given):
+        if str(path).endswith(name):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *given)
+
+    opened = os.open
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreUnavailable, match="Permission denied") as caught:
+        open_store(f"sqlite:///{tmp_path / 'log.db'}")
+    assert name in str(caught.value)

@@ -286,6 +286,8 @@ class GroupCommit(Generic[_T]):
     def _encoded(self, batch: list[tuple[_T, bool]]) -> Any:
         try:
             return self._sink.encode(self.durable, [item for item, _ in batch])
+        except MemoryError:
+            raise
         except Exception as error:
             # An item that cannot be encoded must not stop the others.
             raise Refused(f"it cannot be encoded: {error}") from error

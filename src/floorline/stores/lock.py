@@ -37,7 +37,13 @@ class WriterLock:
         if engine.dialect.name == "sqlite":
             # SQLite locks files correctly on every operating system.
             path = Path(f"{engine.url.database}.lock")
-            create_private(path)
+            try:
+                create_private(path)
+            except OSError as error:
+                raise StoreUnavailable(
+                    f"the lock {path} of the store cannot be created: {error.strerror}: check the "
+                    "permissions of its folder"
+                ) from error
             self._file = sqlite3.connect(
                 path,
                 timeout=0.0,

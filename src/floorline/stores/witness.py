@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from floorline._files import create_private
+from floorline.errors import StoreUnavailable
 from floorline.stores.integrity import event_checksum
 from floorline.stores.marks import Mark
 
@@ -104,12 +105,23 @@ class Witness:
         End of the log now.
     synced
         End of the log when it was last synced; at most ``end``.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the file cannot be opened for writing.
     """
 
     def __init__(self, path: Path, end: Mark, synced: Mark) -> None:
         before = read_witness(path)
-        create_private(path)
-        self._file = os.open(path, os.O_RDWR)
+        try:
+            create_private(path)
+            self._file = os.open(path, os.O_RDWR)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the file {path} beside the store cannot be written: {error.strerror}: check its "
+                "permissions"
+            ) from error
         self._number = 0 if before is None else before.number
         self._synced = synced
         self._boot = boot_id()
