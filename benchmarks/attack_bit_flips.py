@@ -33,7 +33,15 @@ from tests.support.bit_flips import (
     run,
 )
 
-ENDS = (HARMLESS, FELL_BACK, REFUSED, REPORTED, SILENT, CRASHED)
+ENDS = {
+    HARMLESS: "harmless",
+    FELL_BACK: "reported",
+    REFUSED: "refused",
+    REPORTED: "lost, reported",
+    SILENT: "SILENT",
+    CRASHED: "CRASHED",
+}
+"""How a start ends, and the column of that."""
 
 
 def main():
@@ -59,7 +67,7 @@ def main():
             bad += worse
             for kind, ends in found.items():
                 counts.setdefault(kind, Counter()).update(ends)
-        table = Table("place", *ENDS, title=title)
+        table = Table("place", *ENDS.values(), title=title)
         for kind, ends in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
             table.add_row(kind, *(str(ends[end]) for end in ENDS))
         console.print(table)
