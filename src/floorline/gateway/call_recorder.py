@@ -112,7 +112,6 @@ class CallRecorder:
             completion=_shown_id(answer),
             estimated=usage.estimated,
         )
-        self.note_completion(decision, answer)
         self._metrics.request(decision.model, decision.sla, result)
         self._metrics.retried(decision.model, answer.attempts - 1)
         self._metrics.call(
