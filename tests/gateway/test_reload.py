@@ -133,7 +133,7 @@ def test_a_key_file_that_is_written_later_ends_the_error(watched):
     async def change():
         watched.write(AFTER.replace("api_key_file: key", "api_key_file: later"))
         assert await watched.check_twice() is None
-        assert "later" in watched.reloader.error
+        assert "api_key_file is not valid" in watched.reloader.error
         (watched.path.parent / "later").write_text("sk-late")
         return await watched.reloader.check()
 
