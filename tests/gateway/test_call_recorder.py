@@ -7,6 +7,7 @@ import pytest
 from tests.support.gateway_parts import Parts, RecordingSpan, chat_request, whole_answer
 
 from floorline.core.bounds import MAX_COST, MAX_ERROR, MAX_LATENCY
+from floorline.errors import StoreUnavailable
 from floorline.events import Outcome
 from floorline.gateway.auth import Caller
 from floorline.gateway.call_recorder import Measured
@@ -14,6 +15,7 @@ from floorline.gateway.upstreams import Answer, UpstreamError, cost_of
 from floorline.gateway.upstreams.completions import Findings, read_completion
 from floorline.sla import SLA, Budget
 from floorline.stores.keys import ApiKey
+from floorline.zoo import DEFAULT_MAX_OUTPUT_TOKENS
 
 KEY = ApiKey(
     id="key-1",
@@ -186,3 +188,25 @@ def test_no_usage_and_no_price_make_an_outcome_that_cannot_be_kept(tokens, tmp_p
     assert outcome.cost == min(tokens * 1000.0, MAX_COST)
     assert len(outcome.error) == MAX_ERROR
     parts.store.close()
+
+
+def test_an_outcome_that_the_log_does_not_take_waits_and_is_charged(parts, monkeypatch):
+    first, second = decide(parts), decide(parts)
+    append = parts.store.append
+
+    def refuse(event):
+        raise StoreUnavailable("20000 events are not committed yet")
+
+    monkeypatch.setattr(parts.store, "append", refuse)
+    parts.answered(first, whole_answer(tokens=100))
+    # The other call still holds the largest answer.
+    assert spent(parts) == (100 + DEFAULT_MAX_OUTPUT_TOKENS) / 1e6
+    assert {r.decision.id for r in parts.router.open_calls()} == {first.id, second.id}
+    monkeypatch.setattr(parts.store, "append", append)
+    parts.answered(second, whole_answer(tokens=50))
+    assert [(o.decision, o.cost) for o in parts.events(Outcome)] == [
+        (first.id, 100 / 1e6),
+        (second.id, 50 / 1e6),
+    ]
+    assert parts.router.open_calls() == []
+    assert spent(parts) == 150 / 1e6

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import logging
+from collections import deque
+from typing import Any, Literal, NamedTuple
 
 from floorline.core.bounds import MAX_COST, MAX_LATENCY
+from floorline.errors import StoreUnavailable
 from floorline.events import GATEWAY, Decision
 from floorline.gateway.auth import Auth
 from floorline.gateway.chat_request import ChatBody
@@ -14,6 +17,8 @@ from floorline.gateway.observability.spans import CallSpan
 from floorline.gateway.upstreams import Answer, UpstreamError, Usage, cost_of
 from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router
+
+log = logging.getLogger("floorline.gateway")
 
 CallResult = Literal["ok", "client_error", "upstream_error", "disconnected"]
 """How a request ended; ``client_error`` is a provider's error that is the client's own."""
@@ -56,6 +61,7 @@ class CallRecorder:
         usage_check: UsageCheck,
     ) -> None:
         self._usage_check = usage_check
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._router = router
         self._auth = auth
         self._decisions = decisions
@@ -101,10 +107,9 @@ class CallRecorder:
             Body of the answer, for traces with content.
         """
         usage, cost = measured
-        self._auth.charge(decision.key, decision.id, cost)
-        self._router.outcome(
-            decision.id,
-            cost=cost,
+        self._charge(
+            decision,
+            cost,
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
             latency=min(answer.total_s, MAX_LATENCY),
@@ -141,8 +146,7 @@ class CallRecorder:
 
     def uncalled(self, decision: Decision, error: str) -> None:
         """Record that no provider worked on a call; it costs nothing."""
-        self._auth.charge(decision.key, decision.id, 0.0)
-        self._router.outcome(decision.id, cost=0.0, error=error)
+        self._charge(decision, 0.0, error=error)
 
     def abandoned(self, decision: Decision, span: CallSpan) -> None:
         """Record that the client left before the answer began.
@@ -150,10 +154,29 @@ class CallRecorder:
         The provider may have worked on it, so the call is charged at its expected cost.
         """
         cost = _expected(decision)
-        self._auth.charge(decision.key, decision.id, cost)
-        self._router.outcome(decision.id, cost=cost, error=DISCONNECTED, estimated=True)
+        self._charge(decision, cost, error=DISCONNECTED, estimated=True)
         self._metrics.request(decision.model, decision.sla, "disconnected")
         span.end("disconnected", DISCONNECTED)
+
+    def _charge(self, decision: Decision, cost: float, **about: Any) -> None:
+        """Charge a call to its key and its SLA, and log its outcome.
+
+        If the log takes no event now, the outcome waits for the end of the next call; the money
+        stays reserved until then. A start charges what still waited at a stop.
+        """
+        self._auth.charge(decision.key, decision.id, cost)
+        self._waiting.append((decision.id, {"cost": cost, "at": self._router.clock(), **about}))
+        while self._waiting:
+            try:
+                name, outcome = self._waiting[0]
+                self._router.outcome(name, **outcome)
+            except StoreUnavailable as error:
+                log.warning("%d outcomes of calls wait for the log: %s", len(self._waiting), error)
+                return
+            except BaseException:
+                self._waiting.popleft()
+                raise
+            self._waiting.popleft()
 
 
 def close_interrupted(router: Router) -> int:
