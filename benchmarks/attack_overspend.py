@@ -36,6 +36,7 @@ ATTACKS = [
     ("direct", 2.0, {"max_tokens": 60, "n": 2, "failing": 3}),
     ("route", 2.0, {"max_tokens": 133}),
     ("route", 2.0, {"max_tokens": 60, "n": 2}),
+    ("key route", 2.0, {"max_tokens": 60}),
 ]
 UNLIMITED = [("key", 0.4, {}), ("sla", 0.4, {}), ("direct", 0.4, {})]
 """Requests without max_tokens; one answer at most may be above the budget."""

@@ -7,7 +7,7 @@ CALL = 137 * PRICE / 1e6
 """Cost of a call of the cheap model with an answer of 133 tokens and a prompt of 4."""
 
 
-@pytest.mark.parametrize("of", ["key", "sla", "direct", "route"])
+@pytest.mark.parametrize("of", ["key", "sla", "direct", "route", "key route"])
 @pytest.mark.parametrize("budget", [0.3, 1.0, 3.0])
 def test_sixty_calls_at_once_stay_within_the_budget(of, budget, tmp_path):
     found = overspend(tmp_path, budget, of=of, max_tokens=133)

@@ -87,7 +87,8 @@ def overspend(
     """Send calls at once on one budget.
 
     ``of`` says whose budget it is and how it is spent: "key" or "sla", the key by "direct" calls to
-    a model that the request names, or the SLA by decisions of "route" that the client calls.
+    a model that the request names, or either by decisions that the client calls: "route" for the SLA,
+    "key route" for the key.
     """
     provider = GreedyProvider(pause=pause, failing=failing)
     served = InThread(http_server(provider.app()))
@@ -123,7 +124,9 @@ def _overspend(folder, endpoint, provider, budget, of, calls, per_model, fields)
         wait_until(lambda: live.http.get("/v1/models", headers=headers).status_code == 200)
         model = "cheap" if of == "direct" else "floorline/gold"
         body = {"model": model, "messages": [{"role": "user", "content": "Why?"}], **fields}
-        statuses = asyncio.run(_send(live.url, endpoint, headers, body, calls, of == "route"))
+        statuses = asyncio.run(
+            _send(live.url, endpoint, headers, body, calls, of.endswith("route"))
+        )
         wait_until(lambda: live.gateway.admission.in_flight == 0)
         status = live.gateway.router.status("gold")
         books = status.spent if of in ("sla", "route") else budget - live.gateway.auth.left(key.id)
