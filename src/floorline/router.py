@@ -127,11 +127,10 @@ class Router(ChangingState):
 
     def call_costs(
         self, input_tokens: int, limits: CallLimits
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """(M,) each: expected cost of a call, what a budget needs for it, and the largest cost."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M,) each: what a budget needs to have left for a call, and its largest cost."""
         with self._lock:
-            expected = expected_costs(self._fold, input_tokens)
-            return expected, *call_costs(self.zoo, expected, limits)
+            return call_costs(self.zoo, expected_costs(self._fold, input_tokens), limits)
 
     def budget_left(
         self, sla: str | None = None, *, at: float | None = None

@@ -8,9 +8,9 @@ from tests.support.gateway_parts import Parts, RecordingSpan, chat_request, whol
 
 from floorline.core.bounds import MAX_COST, MAX_ERROR, MAX_LATENCY
 from floorline.errors import StoreUnavailable
-from floorline.events import Outcome
+from floorline.events import CLIENT, Outcome
 from floorline.gateway.auth import Caller
-from floorline.gateway.call_recorder import Measured
+from floorline.gateway.call_recorder import UNREPORTED, Measured
 from floorline.gateway.upstreams import Answer, UpstreamError, cost_of
 from floorline.gateway.upstreams.completions import Findings, read_completion
 from floorline.sla import SLA, Budget
@@ -210,3 +210,22 @@ def test_an_outcome_that_the_log_does_not_take_waits_and_is_charged(parts, monke
     ]
     assert parts.router.open_calls() == []
     assert spent(parts) == 150 / 1e6
+
+
+def test_a_call_that_its_client_does_not_report_is_ended_after_an_hour(parts, monkeypatch):
+    now = parts.router.clock()
+    monkeypatch.setattr(parts.router, "clock", lambda: now)
+    lost = parts.chat.decide(chat_request(), Caller("key-1"), call_by=CLIENT)
+    own = decide(parts)
+    now += 3599.0
+    parts.recorder.close_unreported()
+    assert parts.events(Outcome) == []
+    now += 2.0
+    parts.recorder.close_unreported()
+    parts.recorder.close_unreported()
+    (outcome,) = parts.events(Outcome)
+    assert (outcome.decision, outcome.error, outcome.estimated) == (lost.id, UNREPORTED, True)
+    assert outcome.cost == lost.expected_cost
+    assert [r.decision.id for r in parts.router.open_calls()] == [own.id]
+    parts.recorder.uncalled(own, "")
+    assert spent(parts) == lost.expected_cost

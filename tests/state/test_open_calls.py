@@ -112,20 +112,20 @@ def test_other_open_calls_are_forgotten_and_charged_at_their_expected_cost(conte
     assert (router.status("gold").spent, reserved(router)) == (12.0, 0.0)
 
 
-def test_a_call_that_its_client_does_not_report_for_an_hour_costs_what_was_expected():
+def test_a_call_that_its_client_does_not_report_for_two_hours_costs_what_was_expected():
     router = build(Budget(total=1000.0))
     lost = ask(router, BY_CLIENT, CallLimits(0, 400), at=0.0)
     told = ask(router, BY_CLIENT, CallLimits(0, 400), at=1.0)
     router.outcome(told.id, cost=5.0)
-    last = ask(router, BY_CLIENT, CallLimits(0, 100), at=3600.0)
+    last = ask(router, BY_CLIENT, CallLimits(0, 100), at=7200.0)
     assert reserved(router) == 500.0
-    router.outcome(ask(router, at=3601.0).id, cost=1.0)
+    router.outcome(ask(router, at=7201.0).id, cost=1.0)
     assert (reserved(router), router.status("gold").spent) == (100.0, 16.0)
     assert not router.outcome(lost.id, cost=0.0)
     twin = build(Budget(total=1000.0))
     twin.restore(router.snapshot())
     for one in (router, twin):
-        ask(one, at=9999.0)
+        ask(one, at=19999.0)
         assert one.status("gold").spent == 16.0 + last.expected_cost
 
 

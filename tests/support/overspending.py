@@ -87,8 +87,8 @@ def overspend(
     """Send calls at once on one budget.
 
     ``of`` says whose budget it is and how it is spent: "key" or "sla", the key by "direct" calls to
-    a model that the request names, or either by decisions that the client calls: "route" for the SLA,
-    "key route" for the key.
+    a model that the request names, or either by decisions that the client calls: "route" spends
+    that of the SLA, "key route" that of the key.
     """
     provider = GreedyProvider(pause=pause, failing=failing)
     served = InThread(http_server(provider.app()))

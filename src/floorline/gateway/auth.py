@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
-from floorline.gateway.key_budget import Hold, KeyBudget
+from floorline.gateway.key_budget import KeyBudget
 from floorline.stores.keys import ApiKey, key_id
 
 
@@ -231,11 +231,11 @@ class Auth:
         budget = self._budget(key)
         return math.inf if budget is None else budget.left(self._clock())
 
-    def hold(self, key: str, decision: str, hold: Hold) -> None:
+    def hold(self, key: str, decision: str, largest: float) -> None:
         """Reserve what a call of a key can cost at most, until ``charge`` gives its cost."""
         budget = self._budget(key)
         if budget is not None:
-            budget.hold(decision, hold)
+            budget.hold(decision, largest)
 
     def charge(self, key: str, decision: str, cost: float) -> None:
         """Put the cost of a call in the place of what is reserved for it."""

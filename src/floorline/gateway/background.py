@@ -12,6 +12,7 @@ from typing import Any
 from floorline.errors import FloorlineError
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth
+from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.reload import Reloader
 from floorline.router import Router
 from floorline.stores.retention import vacuum
@@ -23,6 +24,8 @@ _SNAPSHOT_CHECK_SECONDS = 1.0
 """Pause between two checks whether enough events for a snapshot have been appended."""
 _KEY_CHECK_SECONDS = 2.0
 """Pause between two reads of the API keys: the longest time a revoked key still works."""
+_REPORT_CHECK_SECONDS = 30.0
+"""Pause between two looks for calls that their clients have not reported for an hour."""
 _RETENTION_CHECK_SECONDS = 3600.0
 """Pause between two deletions of old events."""
 
@@ -79,6 +82,8 @@ class BackgroundTasks:
         Writes the snapshots.
     reloader
         Watches the configuration file; None if no file is watched.
+    recorder
+        Ends calls that clients do not report; None if there are none.
     clock
         Returns the Unix time in seconds, for the age of events.
     """
@@ -90,10 +95,12 @@ class BackgroundTasks:
         auth: Auth,
         snapshots: SnapshotWriter,
         reloader: Reloader | None,
+        recorder: CallRecorder | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
+        self._recorder = recorder
         self._config = config
         self._store = store
         self._auth = auth
@@ -108,6 +115,8 @@ class BackgroundTasks:
             loops.append(self._key_loop())
         if self._reloader is not None:
             loops.append(self._reloader.run())
+        if self._recorder is not None:
+            loops.append(self._report_loop(self._recorder))
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
@@ -137,6 +146,12 @@ class BackgroundTasks:
             await asyncio.sleep(_KEY_CHECK_SECONDS)
             with _logged("cannot read the API keys"):
                 self._auth.set_keys(await asyncio.to_thread(self._store.keys.list))
+
+    async def _report_loop(self, recorder: CallRecorder) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_CHECK_SECONDS)
+            with _logged("cannot end calls that clients do not report"):
+                recorder.close_unreported()
 
 
 @contextlib.contextmanager

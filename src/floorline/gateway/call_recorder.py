@@ -24,6 +24,11 @@ CallResult = Literal["ok", "client_error", "upstream_error", "disconnected"]
 """How a request ended; ``client_error`` is a provider's error that is the client's own."""
 DISCONNECTED = "the client disconnected"
 """Error in the outcome of a call whose client left before the end of the answer."""
+UNREPORTED = "the client did not report the call within an hour"
+"""Error in the outcome of a call after ``/v1/route`` that ``/v1/outcomes`` did not report."""
+_CLIENT_CALL_SECONDS = 3600.0
+"""Seconds after which a call that the client makes has ended, whether it reports an outcome or
+not: longer than any provider lets a completion take."""
 INTERRUPTED = "the gateway ended during the call"
 """Error in the outcome of a call that a stop of the gateway cut off before it was recorded."""
 
@@ -157,6 +162,12 @@ class CallRecorder:
         self._charge(decision, cost, error=DISCONNECTED, estimated=True)
         self._metrics.request(decision.model, decision.sla, "disconnected")
         span.end("disconnected", DISCONNECTED)
+
+    def close_unreported(self) -> None:
+        """Charge calls that clients have not reported for an hour at their expected costs."""
+        before = self._router.clock() - _CLIENT_CALL_SECONDS
+        for decision in self._router.unreported_calls(before):
+            self._charge(decision, _expected(decision), error=UNREPORTED, estimated=True)
 
     def _charge(self, decision: Decision, cost: float, **about: Any) -> None:
         """Charge a call to its key and its SLA, and log its outcome.

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from floorline.gateway.errors import ApiError
 from floorline.policies.budgets.periods import BudgetPeriods
-from floorline.state.fold import CLIENT_CALL_SECONDS
 
 _OPEN_CALL_SECONDS = 5.0
 """Seconds after which a refused request may be sent again while open calls hold money."""
-
-
-class Hold(NamedTuple):
-    """Cost of an open call: at most, and as expected.
-
-    ``client_since`` is the Unix time of its decision if the client makes the call, else None.
-    """
-
-    largest: float
-    expected: float
-    client_since: float | None = None
 
 
 class KeyBudget:
@@ -59,8 +45,7 @@ class KeyBudget:
             self.spent += cost
         if self._periods.advance(period, at):
             self.spent = 0.0
-        self._holds: dict[str, Hold] = {}
-        self._client_calls: OrderedDict[str, float] = OrderedDict()
+        self._holds: dict[str, float] = {}
         self._held = 0.0
 
     def left(self, at: float) -> float:
@@ -68,23 +53,23 @@ class KeyBudget:
         self._advance(at)
         return self.amount - self.spent - self._held
 
-    def hold(self, decision: str, hold: Hold) -> None:
+    def hold(self, decision: str, largest: float) -> None:
         """Reserve what a call can cost at most, until ``charge`` gives its cost."""
-        self._holds[decision] = hold
-        self._held += hold.largest
-        if hold.client_since is not None:
-            self._client_calls[decision] = hold.client_since
+        self._holds[decision] = largest
+        self._held += largest
 
     def charge(self, decision: str, cost: float, at: float) -> None:
         """Put the cost of a call in the place of what is reserved for it."""
         self._advance(at)
-        self._release(decision)
+        largest = self._holds.pop(decision, 0.0)
+        # Without open calls nothing is held; no rounding error stays.
+        self._held = self._held - largest if self._holds else 0.0
         self.spent += cost
 
     def take_holds(self, other: KeyBudget) -> None:
         """Take over the open calls of the same key before it was changed."""
-        for decision, hold in other._holds.items():
-            self.hold(decision, hold)
+        for decision, largest in other._holds.items():
+            self.hold(decision, largest)
 
     def refusal(self, at: float) -> ApiError:
         """Error of a request that this budget cannot pay for."""
@@ -104,20 +89,6 @@ class KeyBudget:
             retry_after=retry_after,
         )
 
-    def _release(self, decision: str) -> Hold | None:
-        hold = self._holds.pop(decision, None)
-        self._client_calls.pop(decision, None)
-        if hold is not None:
-            # Without open calls nothing is held; no rounding error stays.
-            self._held = self._held - hold.largest if self._holds else 0.0
-        return hold
-
     def _advance(self, at: float) -> None:
         if self._periods.advance(self._period, at):
             self.spent = 0.0
-        while self._client_calls:
-            decision, began = next(iter(self._client_calls.items()))
-            if at - began <= CLIENT_CALL_SECONDS:
-                return
-            hold = self._release(decision)
-            self.spent += 0.0 if hold is None else hold.expected

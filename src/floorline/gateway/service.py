@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.errors import InvalidInput, abbreviated, listed
-from floorline.events import CLIENT, GATEWAY, Decision, RequestContext
+from floorline.events import GATEWAY, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.chat_request import ROUTED, ChatBody
 from floorline.gateway.errors import ApiError
-from floorline.gateway.key_budget import Hold
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
@@ -41,7 +40,6 @@ class _KeyCosts(NamedTuple):
 
     left: float
     bounded: bool
-    expected: NDArray[np.float64]
     needed: NDArray[np.float64]
     largest: NDArray[np.float64]
 
@@ -58,11 +56,9 @@ class _KeyCosts(NamedTuple):
             return fit
         return [min(names, key=lambda name: float(self.needed[zoo.index(name)]))]
 
-    def hold(self, model: int, client_since: float | None) -> Hold:
+    def reserved(self, model: int) -> float:
         """What to reserve for a call: its largest cost, or all that is left if that is less."""
-        largest = float(self.largest[model])
-        expected = min(float(self.expected[model]), largest)
-        return Hold(min(largest, self.left), expected, client_since)
+        return min(float(self.largest[model]), self.left)
 
 
 class ChatService:
@@ -158,8 +154,7 @@ class ChatService:
                         decision.id, model=model, cost=0.0, error=NOT_CALLED, at=at
                     )
         if costs is not None:
-            since = at if call_by == CLIENT else None
-            self._auth.hold(caller.key, decision.id, costs.hold(decision.index, since))
+            self._auth.hold(caller.key, decision.id, costs.reserved(decision.index))
         self._metrics.decided(time.perf_counter() - began)
         if self._config.settings.store.store_prompts:
             self._store.append_prompt(decision.id, bytes(chat.fields["messages"]))
@@ -171,7 +166,8 @@ class ChatService:
         if left == math.inf:
             return None
         bounded = chat.limits.output_tokens is not None
-        return _KeyCosts(left, bounded, *self._router.call_costs(chat.input_tokens, chat.limits))
+        needed, largest = self._router.call_costs(chat.input_tokens, chat.limits)
+        return _KeyCosts(left, bounded, needed, largest)
 
     def _route(
         self,

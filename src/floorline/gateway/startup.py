@@ -21,7 +21,6 @@ from floorline.gateway.body_memory import BodyMemory
 from floorline.gateway.call_recorder import CallRecorder, close_interrupted
 from floorline.gateway.clock import Clock
 from floorline.gateway.decision_lookup import DecisionLookup
-from floorline.gateway.key_budget import Hold
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
 from floorline.gateway.readiness import Readiness
@@ -127,11 +126,7 @@ def build_gateway(
     )
     for record in router.open_calls():
         made = record.decision
-        auth.hold(
-            made.key,
-            made.id,
-            Hold(sum(record.reserved.values()), made.expected_cost, client_since=made.at),
-        )
+        auth.hold(made.key, made.id, sum(record.reserved.values()))
     admission = AdmissionControl(lambda: config.settings.server.max_in_flight)
     bodies = BodyMemory(lambda: config.settings.server.body_memory)
     metrics = Metrics(
@@ -165,7 +160,7 @@ def build_gateway(
         metrics=metrics,
         telemetry=telemetry,
         snapshots=snapshots,
-        background=BackgroundTasks(config, store, auth, snapshots, reloader, clock=clock),
+        background=BackgroundTasks(config, store, auth, snapshots, reloader, recorder, clock=clock),
         reloader=reloader,
     )
 

@@ -77,9 +77,9 @@ class DecisionRecord(NamedTuple):
     weights: Mapping[str, tuple[float, float]]
 
 
-CLIENT_CALL_SECONDS = 3600.0
-"""Seconds after which a call that the client makes has ended, whether it reports an outcome or
-not: longer than any provider lets a completion take."""
+_CLIENT_CALL_SECONDS = 7200.0
+"""Seconds for which money stays reserved for a call that the client makes and does not report. The
+gateway ends such a call after an hour by an outcome; this is for hours in which none ran."""
 
 
 class RememberedDecision(msgspec.Struct):
@@ -337,7 +337,7 @@ class Fold(Stateful):
         calls = self.client_calls_
         while calls:
             oldest, began = next(iter(calls.items()))
-            if at - began <= CLIENT_CALL_SECONDS:
+            if at - began <= _CLIENT_CALL_SECONDS:
                 return
             del calls[oldest]
             kept = self.remembered(oldest)

@@ -10,7 +10,7 @@ from floorline.core.bounds import check_name
 from floorline.core.ids import IdSource
 from floorline.encoders.base import Encoder
 from floorline.errors import InvalidInput
-from floorline.events import Event
+from floorline.events import Decision, Event
 from floorline.policies import Policy
 from floorline.sla import SLA
 from floorline.state.certificate import Certificate, certificate_of, window_certificate_of
@@ -89,6 +89,18 @@ class LiveState:
         with self._lock:
             kept = [*self._fold.open_.values(), *self._fold.records_.values()]
             return [record.record() for record in kept if record.reserved]
+
+    def unreported_calls(self, before: float) -> list[Decision]:
+        """Return decisions up to a time in seconds whose client has not reported its call."""
+        found = []
+        with self._lock:
+            for name, began in self._fold.client_calls_.items():
+                kept = self._fold.remembered(name)
+                if began > before:
+                    break
+                if kept is not None:
+                    found.append(kept.decision)
+        return found
 
     def status(self, sla: str | None = None) -> Status:
         """Report an SLA's satisfaction, certificate and costs; the first one by default."""
