@@ -141,3 +141,16 @@ def test_a_snapshot_has_the_means_of_all_that_was_learned():
     other.restore(state)
     assert other.predict_one(3) == learned.predict_one(3) == state["mean_"][0, 3]
     assert other.predict_one(5) == learned.predict_one(5)
+
+
+def test_of_a_reported_cost_a_factor_of_eight_of_the_list_price_is_learned():
+    model = Model("small", output_price=1e6, typical_output_tokens=10.0, max_output_tokens=100)
+    for reported, most in ((1e9, 8.0), (1e-9, 1 / 8)):
+        estimator = CostEstimator(Zoo([model]))
+        for _ in range(10_000):
+            estimator.learn_one(0, cost=reported, input_tokens=5, output_tokens=10, reported=True)
+        assert float(estimator.predict_one(5)[0]) == pytest.approx(10.0 * most, rel=0.01)
+    longer = CostEstimator(Zoo([model]))
+    for _ in range(10_000):
+        longer.learn_one(0, cost=1e6, input_tokens=5, output_tokens=2**40, reported=True)
+    assert float(longer.predict_one(5)[0]) <= 100.0 * 8.01

@@ -6,6 +6,7 @@ import pytest
 from tests.support.gateway_parts import StubUpstreams
 
 from floorline.errors import StoreUnavailable
+from floorline.gateway.clock import Clock
 from floorline.gateway.readiness import Readiness
 
 
@@ -71,3 +72,17 @@ def test_a_file_that_is_not_in_force_is_a_warning():
         "changed fields take effect at the next restart: seed, policy",
     ]
     assert built.readiness.errors() == []
+
+
+@pytest.mark.parametrize(("step", "warned"), [(30.0, False), (-30.0, False), (3600.0, True)])
+def test_a_clock_that_was_set_is_a_warning(step, warned):
+    built, wall = Built(), [1e9]
+    clock = Clock(lambda: wall[0], lambda: 0.0)
+    readiness = Readiness(
+        SimpleNamespace(zoo=("small",)), built.store, built.upstreams, None, clock=clock
+    )
+    assert readiness.warnings() == []
+    wall[0] += step
+    assert [w[:43] for w in readiness.warnings()] == [
+        "the system's clock was set +3600 s away from"[:43]
+    ] * warned
