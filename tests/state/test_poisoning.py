@@ -89,6 +89,26 @@ def test_labels_all_good_do_not_lower_what_others_get(build, vector):
     assert got[0] < 0.77 < got[1]
 
 
+def test_a_change_that_all_report_is_learned_as_fast(build, vector):
+    """After it, the model that got worse serves about as many requests as without weights."""
+    served = []
+    for weighed in (False, True):
+        router, rng = build(weighed=weighed), np.random.default_rng(0)
+        models = []
+        for step in range(1200):
+            truth = {"small": 0.9 if step < 700 else 0.2, "medium": 0.92, "large": 0.95}
+            context = RequestContext(tenant=f"tenant {step % 10}")
+            decision = router.route(features=vector(step % 50), at=float(step), context=context)
+            router.outcome(decision.id, cost=COST[decision.model], at=float(step))
+            y = float(rng.random() < truth[decision.model])
+            router.feedback(decision.id, score=y, at=float(step))
+            models.append(decision.model)
+        assert models[:700].count("small") > 500
+        served.append(models[700:].count("small"))
+        assert router.status().label_weight > 0.97 * 1200
+    assert abs(served[1] - served[0]) < 20
+
+
 def test_attackers_with_many_tenants_weigh_no_more_than_their_requests(build, vector):
     router = build()
     serve(router, vector, 2500, share=0.2, spread=1000)
