@@ -6,6 +6,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -132,6 +133,15 @@ class _Batch(NamedTuple):
     end: Mark
 
 
+_NOT_ACKNOWLEDGED = ("decision", "outcome")
+"""Kinds of events whose commit does not sync the disk."""
+
+
+@cache
+def _kind(event: type[Event]) -> str:
+    return str(event.__struct_config__.tag)
+
+
 def prepare(event: Event) -> Prepared:
     """Serialise an event and compute the columns of its row.
 
@@ -160,7 +170,7 @@ def prepare(event: Event) -> Prepared:
         # megabytes.
         key, history = event.digest, event.history
         event = msgspec.structs.replace(event, history=b"")
-    kind = str(event.__struct_config__.tag)
+    kind = _kind(type(event))
     try:
         body = encode_event(event)
         # Else an event that was accepted could stop the next start.
@@ -176,7 +186,7 @@ def prepare(event: Event) -> Prepared:
             column_text(key),
             column_number(cost),
             body,
-            not isinstance(event, Decision | Outcome),
+            kind not in _NOT_ACKNOWLEDGED,
             history,
         )
     except (ValueError, TypeError, OverflowError, RecursionError, NotImplementedError) as error:
