@@ -220,7 +220,8 @@ class Router(ChangingState):
         if decision.declined:
             raise BudgetExhausted(
                 f"no model serves this request within the budget of SLA {request.sla!r}: raise "
-                "Budget.total or Budget.per_model, or wait for its next period",
+                "Budget.total or Budget.per_model, lower max_tokens, or wait for the calls that "
+                "are open or for its next period",
                 decision.id,
             )
         return decision
