@@ -16,6 +16,7 @@ from floorline.state.certificate import Certificate
 from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import DecisionRecord
 from floorline.state.judge import Judge
+from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status
 from floorline.zoo import CallLimits, Model, Zoo
 
@@ -43,6 +44,7 @@ __all__ = [
     "RequestContext",
     "Router",
     "RoutingTable",
+    "SenderRow",
     "SlaTotals",
     "SparseFeatures",
     "Status",

@@ -47,4 +47,4 @@ def bench(
     console = Console()
     if show:
         console.print(Markdown(report.read_text(encoding="utf-8")))
-    console.print(f"wrote {report}", highlight=False)
+    console.print(f"wrote {report}", highlight=False, soft_wrap=True)

@@ -182,7 +182,7 @@ def show(
     written = save(results, out, about=about)
     plot = over_time(results, out / "over_time.png", title=title, cost_unit=table.cost_unit)
     for path in [plot, *written]:
-        console.print(f"wrote {path}", highlight=False)
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 def _note(text: str) -> None:

@@ -100,7 +100,7 @@ def certificate(
     console = Console(soft_wrap=True, highlight=False)
     console.print(verdict_line(report), markup=False)
     for path in written:
-        console.print(f"wrote {path}", markup=False)
+        console.print(f"wrote {path}", markup=False, soft_wrap=True)
     if report.certificate.verdict != "kept":
         raise typer.Exit(NOT_KEPT)
 

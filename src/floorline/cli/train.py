@@ -88,4 +88,4 @@ def proteus(
             ),
         )
     for path in written:
-        Console().print(f"wrote {path}", highlight=False)
+        Console().print(f"wrote {path}", highlight=False, soft_wrap=True)
