@@ -71,3 +71,20 @@ def test_releases_of_litellm_by_an_attacker_are_excluded():
     (requirement,) = extras()["optional-dependencies"]["litellm"]
     assert "!=1.82.7" in requirement
     assert "!=1.82.8" in requirement
+
+
+NAMED_TESTS = re.findall(
+    r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize(("file", "function"), NAMED_TESTS)
+def test_the_tests_that_the_threat_model_names_exist(file, function):
+    assert f"def {function}" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", re.findall(r"`(attack_\w+\.py)`", (ROOT / "SECURITY.md").read_text())
+)
+def test_the_attacks_that_the_threat_model_names_exist(name):
+    assert (ROOT / "benchmarks" / name).is_file()
