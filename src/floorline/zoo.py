@@ -259,6 +259,10 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return np.array([m.context_window or np.inf for m in self.models])
 
     @cached_property
+    def _smallest_window(self) -> float:
+        return float(self._windows.min())
+
+    @cached_property
     def limited(self) -> bool:
         """Whether a model has a context window, so that the lengths of prompts matter."""
         return any(m.context_window is not None for m in self.models)
@@ -274,6 +278,8 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             If no model can.
         """
         wanted, barred = frozenset(needs), frozenset(exclude)
+        if not (wanted or barred) and tokens <= self._smallest_window:
+            return None
         mask = self._windows >= tokens
         if wanted or barred:
             mask &= [m.name not in barred and wanted <= m.capabilities for m in self.models]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 _MASK = (1 << 64) - 1
@@ -34,18 +36,23 @@ class CounterRng:
     def __init__(self, seed: int) -> None:
         self._bits = np.random.Philox(key=seed & _MASK)
         self._generator = np.random.Generator(self._bits)
-        self._key = np.array([seed & _MASK, 0], dtype=np.uint64)
-        self._buffer = np.zeros(4, dtype=np.uint64)
-
-    def at(self, t: int) -> np.random.Generator:
-        """Return the generator of decision ``t``; it is valid until the next call."""
-        # The lowest word of the counter counts the draws within one decision.
-        self._bits.state = {
+        self._counter = np.zeros(4, dtype=np.uint64)
+        # The generator copies what is assigned to its state.
+        self._state: Any = {
             "bit_generator": "Philox",
-            "state": {"counter": np.array([0, t, 0, 0], dtype=np.uint64), "key": self._key},
-            "buffer": self._buffer,
+            "state": {
+                "counter": self._counter,
+                "key": np.array([seed & _MASK, 0], dtype=np.uint64),
+            },
+            "buffer": np.zeros(4, dtype=np.uint64),
             "buffer_pos": 4,
             "has_uint32": 0,
             "uinteger": 0,
         }
+
+    def at(self, t: int) -> np.random.Generator:
+        """Return the generator of decision ``t``; it is valid until the next call."""
+        # The lowest word of the counter counts the draws within one decision.
+        self._counter[1] = t
+        self._bits.state = self._state
         return self._generator

@@ -112,7 +112,7 @@ def hash_grams(
     length = len(values)
     prefix = np.zeros(length + 1, dtype=np.uint64)
     values *= _POWERS[:length]
-    np.cumsum(values, out=prefix[1:])
+    values.cumsum(out=prefix[1:])
 
     single = prefix[ends]
     single -= prefix[starts]
@@ -165,7 +165,7 @@ def _code_points_and_words(
         letters = np.zeros(len(raw) + 2, dtype=bool)
         letters[1:-1] = _ASCII_LETTERS[raw]
         # ASCII has no ideographs, so every run of letters has exactly two edges.
-        edges = np.flatnonzero(letters[1:] != letters[:-1])
+        (edges,) = (letters[1:] != letters[:-1]).nonzero()
         return _ASCII_VALUES[raw], edges[0::2], edges[1::2]
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     points = np.where(points < len(_LOWER), _LOWER[np.minimum(points, len(_LOWER) - 1)], points)

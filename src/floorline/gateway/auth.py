@@ -99,6 +99,10 @@ class _Account:
         self.budget: KeyBudget | None = None
 
 
+_ANYONE = Caller()
+"""Who sends a request where there are no keys."""
+
+
 class Auth:
     """Checks the API keys of requests; without keys every request may do everything but administer.
 
@@ -182,7 +186,7 @@ class Auth:
                     "admin ('floorline keys create NAME --scope admin')",
                     code="admin_needs_keys",
                 )
-            return Caller()
+            return _ANYONE
         account = self._account(headers)
         scopes = account.caller.scopes
         if scope not in scopes and not (scope == "metrics" and "admin" in scopes):

@@ -48,8 +48,10 @@ class LatencyWindows(Stateful):
         counts[sender] += 1
         self._medians.pop(model, None)
         if len(latest) > LATENCY_WINDOW:
-            most = max(counts.values())
-            oldest = next(n for n, (name, _) in enumerate(latest) if counts[name] == most)
+            oldest = 0
+            if len(counts) > 1:
+                most = max(counts.values())
+                oldest = next(n for n, (name, _) in enumerate(latest) if counts[name] == most)
             name, _ = latest.pop(oldest)
             counts[name] -= 1
             if not counts[name]:

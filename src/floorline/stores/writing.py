@@ -179,11 +179,12 @@ def prepare(event: Event) -> Prepared:
         made = Prepared(
             kind,
             at,
-            column_text(decision),
-            column_text(model),
-            column_text(completion),
-            column_text(tenant),
-            column_text(key),
+            # Most columns are empty, and a call takes as long as the test.
+            decision and column_text(decision),
+            model and column_text(model),
+            completion and column_text(completion),
+            tenant and column_text(tenant),
+            key and column_text(key),
             column_number(cost),
             body,
             kind not in _NOT_ACKNOWLEDGED,

@@ -142,7 +142,8 @@ class ChangeDetector(Stateful):
     def decay(self, labels: Floats) -> Floats | None:
         """(M,) weights that labels (M,) keep over one request, None where all keep theirs."""
         uncertain = self.uncertain(labels)
-        if not uncertain.any():
+        # Of a few models, faster than NumPy's own test.
+        if not any(uncertain.tolist()):
             return None
         return np.asarray(0.5 ** (uncertain / self.config.changed_model_half_life))
 
