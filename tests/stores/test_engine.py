@@ -27,3 +27,9 @@ def test_a_refused_url_does_not_show_its_password(url):
 )
 def test_the_shown_url_has_no_password(url):
     assert SECRET not in url_without_password(open_engine(url).url)
+
+
+def test_what_only_reads_says_that_a_file_in_a_missing_folder_is_missing(tmp_path):
+    with pytest.raises(FloorlineError, match="no such file"):
+        open_engine(f"sqlite:///{tmp_path}/missing/log.db", read_only=True)
+    assert list(tmp_path.iterdir()) == []

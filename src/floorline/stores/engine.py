@@ -58,11 +58,12 @@ def open_engine(url: str, *, read_only: bool = False, create: bool = True) -> sa
     try:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
-        # Where a password begins and ends in such a text is not known.
-        raise InvalidInput("store.url", "no URL of a database (not shown)", _FORMS) from None
+        raise InvalidInput("store.url", url, _FORMS) from None
     kind = parsed.get_backend_name()
     if kind == "sqlite":
-        return _sqlite(_with_real_path(parsed), read_only=read_only, create=create)
+        create = create and not read_only
+        parsed = _with_real_path(parsed, create=create)
+        return _sqlite(parsed, read_only=read_only, create=create)
     if kind != "postgresql":
         raise InvalidInput("store.url", url_without_password(parsed), _FORMS)
     with needs("postgres", "a store in PostgreSQL"):
@@ -76,7 +77,7 @@ def open_engine(url: str, *, read_only: bool = False, create: bool = True) -> sa
     return engine
 
 
-def _with_real_path(url: sa.URL) -> sa.URL:
+def _with_real_path(url: sa.URL, *, create: bool) -> sa.URL:
     """Return the URL of a SQLite file under its one path: absolute and without links.
 
     So the lock and the files beside the database are the same, whichever name it is opened by.
@@ -86,7 +87,7 @@ def _with_real_path(url: sa.URL) -> sa.URL:
     if not name or name == ":memory:" or name.startswith("file:"):
         raise InvalidInput("store.url", shown, "name a file: sqlite:///path/to/file.db")
     path = Path(os.path.realpath(name))
-    if not path.parent.is_dir():
+    if create and not path.parent.is_dir():
         raise InvalidInput("store.url", shown, f"create the folder {str(path.parent)!r} first")
     if path.is_dir():
         raise InvalidInput("store.url", shown, "name a file, not a folder")
@@ -101,7 +102,7 @@ def _with_real_path(url: sa.URL) -> sa.URL:
 def _sqlite(url: sa.URL, *, read_only: bool, create: bool) -> sa.Engine:
     assert url.database is not None
     path = Path(url.database)
-    if (read_only or not create) and not path.is_file():
+    if not create and not path.is_file():
         raise StoreUnavailable(
             f"the store {url_without_password(url)} cannot be opened: no such file: check the path"
         )
