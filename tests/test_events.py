@@ -18,6 +18,7 @@ from floorline.events import (
     SlaChange,
     WarmStart,
     ZooChange,
+    check_readable,
     decode_event,
     encode_event,
 )
@@ -253,3 +254,20 @@ def test_equal_zoos_have_equal_bytes_in_every_process():
         for seed in ("1", "2", "3")
     }
     assert len(made) == 1
+
+
+ODD = [None, 1, 1.5, True, "a", b"a", (), ("a",), (1,), [1.0], {}, object]
+ODD += [np.zeros(2), np.zeros(2, dtype=complex), np.float64(1), np.int64(1), np.bool_(1)]
+
+
+@pytest.mark.parametrize("field", Decision.__struct_fields__)
+def test_a_decision_that_need_not_be_read_back_can_be(field):
+    for value in ODD:
+        odd = msgspec.structs.replace(decision(), **{field: value})
+        try:
+            data = encode_event(odd)
+            check_readable(odd, data)
+        except (TypeError, ValueError, NotImplementedError):
+            continue
+        if field != "features":
+            assert isinstance(decode_event(data) if odd.v == decision().v else odd, Decision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -61,8 +61,9 @@ class Owner(NamedTuple):
     tenant: str = ""
     key: str = ""
 
-    @classmethod
-    def of(cls, tenant: str, key: str) -> Owner:
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def of(tenant: str, key: str) -> Owner:
         """Return the owner of what is done with a key of a tenant.
 
         Examples
@@ -70,7 +71,7 @@ class Owner(NamedTuple):
         >>> Owner.of("acme", "k1"), Owner.of("", "k1")
         (Owner(tenant='acme', key=''), Owner(tenant='', key='k1'))
         """
-        return cls(tenant, "" if tenant else key)
+        return Owner(tenant, "" if tenant else key)
 
 
 class RequestContext(NamedTuple):
@@ -662,17 +663,43 @@ def encode_event(event: Event) -> bytes:
     return _set_encoder.encode(event) if isinstance(event, ZooChange) else pack(event)
 
 
-def check_readable(data: bytes) -> None:
-    """Check that the bytes of an event can be read again, arrays aside.
+def check_readable(event: Event, data: bytes) -> None:
+    """Check that the bytes of an encoded event can be read again, arrays aside.
 
-    A value of a wrong type can be encoded although no decoder takes it.
+    A value of a wrong type can be encoded although no decoder takes it. Nearly all decisions have
+    the right types, which takes a fifth of the time to see.
 
     Raises
     ------
     ValueError
         If they cannot.
     """
-    _shape_decoder.decode(data)
+    if not (type(event) is Decision and _has_right_types(event)):
+        _shape_decoder.decode(data)
+
+
+def _has_right_types(event: Decision) -> bool:
+    texts = (event.id, event.sla, event.model, event.policy, event.tenant, event.key)
+    others = (event.session, event.after, event.call_by)
+    try:
+        # Raises TypeError for what is no text.
+        "".join((*texts, *others, *event.called, *event.models))
+        return (
+            isinstance(event.called, tuple)
+            and isinstance(event.models, tuple)
+            and isinstance(event.reserved, tuple)
+            and type(event.seq) is type(event.index) is type(event.input_tokens) is int
+            and type(event.floor) is type(event.at) is float
+            and all(type(cost) is float for cost in event.reserved)
+            and type(event.explored) is bool
+            and type(event.v) is int
+            and isinstance(event.propensities, np.ndarray)
+            and isinstance(event.quality_estimates, np.ndarray)
+            and isinstance(event.cost_estimates, np.ndarray)
+            and (event.prediction is None or isinstance(event.prediction, np.ndarray))
+        )
+    except TypeError:
+        return False
 
 
 def decode_event(data: bytes) -> Event:

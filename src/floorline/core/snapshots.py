@@ -97,15 +97,17 @@ _DTYPES = {
     for size in sizes
 }
 """Types of arrays that are written. NumPy takes any text and raises many kinds of errors."""
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_array_encoder = msgspec.msgpack.Encoder()
 _array_decoder = msgspec.msgpack.Decoder(tuple[str, list[int], bytes])
 
 
 def _enc_hook(value: Any) -> Any:
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        body = msgspec.msgpack.encode(
-            (value.dtype.str, list(value.shape), np.ascontiguousarray(value).tobytes())
-        )
-        return msgspec.msgpack.Ext(_ARRAY, body)
+    if isinstance(value, np.ndarray):
+        name = _NAMES.get(value.dtype)
+        if name is not None:
+            body = _array_encoder.encode((name, value.shape, value.tobytes()))
+            return msgspec.msgpack.Ext(_ARRAY, body)
     if isinstance(value, np.generic):
         return value.item()
     raise NotImplementedError(f"cannot put a {type(value).__name__} into a snapshot")

@@ -214,13 +214,18 @@ class CostEstimator(Stateful):
             check_number("output_tokens", output_tokens, low=0.0, fix="give 0 or more, or None")
         bucket = length_bucket(input_tokens)
         if output_tokens is None:
-            output: Any = self.output_tokens_.predict_one(bucket)
+            output = float(self.output_tokens_.predict_one(bucket)[model])
         else:
             output = float(output_tokens)
             if reported:
                 output = min(output, float(self.longest_[model]))
             self.output_tokens_.learn_one(bucket, model, output)
-        listed = float(self._listed(input_tokens, output)[model])
+        # As ``_listed``, of one model.
+        listed = float(
+            self.call_price_[model]
+            + self.input_price_[model] * input_tokens
+            + self.output_price_[model] * output
+        )
         if listed > 0:
             # Weighted by the listed cost, the correction is a ratio of sums, which is unbiased for
             # the total cost. A mean of ratios is biased.

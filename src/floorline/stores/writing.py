@@ -174,7 +174,7 @@ def prepare(event: Event) -> Prepared:
     try:
         body = encode_event(event)
         # Else an event that was accepted could stop the next start.
-        check_readable(body)
+        check_readable(event, body)
         at = column_number(event.at) or 0.0
         made = Prepared(
             kind,
