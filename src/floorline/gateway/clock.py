@@ -9,7 +9,7 @@ MAX_SLEW = 0.01
 """Largest rate at which the clock approaches the system's: 1 % of the seconds that pass. A budget
 period of a day is then at most 15 minutes shorter or longer than a day."""
 
-_READ_SECONDS = 0.05
+READ_SECONDS = 0.05
 """Shortest time between two looks at the system's clock, which every request would take."""
 
 
@@ -62,7 +62,7 @@ class Clock:
     def __call__(self) -> float:
         """Return the present Unix time in seconds."""
         seen = self._monotonic()
-        if seen - self._seen < _READ_SECONDS:
+        if seen - self._seen < READ_SECONDS:
             return seen + self._offset
         wrong = self._wall() - seen - self._offset
         most = MAX_SLEW * (seen - self._seen)
