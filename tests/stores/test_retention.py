@@ -210,7 +210,7 @@ def test_keys_from_the_command_line(file_url, capsys):
 def test_the_error_of_a_missing_folder_names_the_fix(tmp_path, capsys):
     url = f"sqlite:///{tmp_path / 'nowhere' / 'log.db'}"
     assert run("keys", "list", "--store", url) == 2
-    assert "create the folder" in capsys.readouterr().err
-    with pytest.raises(InvalidInput):
+    assert "no such file" in capsys.readouterr().err
+    with pytest.raises(InvalidInput, match="create the folder"):
         open_store(url)
     assert StoreUnavailable.__doc__
