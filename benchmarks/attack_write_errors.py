@@ -1,4 +1,4 @@
-"""Attack on a store by values that it cannot hold; nobody else may notice.
+"""Attack on a store by values that it cannot hold; other requests must not fail.
 
 Run ``python benchmarks/attack_write_errors.py``; it takes about two minutes. Each bad value is sent
 in each field of each endpoint of a real gateway, on SQLite and on PostgreSQL, with good requests of

@@ -22,7 +22,8 @@ _MAX_NAME = 80
 """Characters of a name that a message repeats."""
 
 _REFERENCE = re.compile(r"\$\$|\$\{(?P<body>[^{}]*)\}|\$\{")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Name of an environment variable."""
 
 Location = tuple[str | int, ...]
 """Path of a value from the top of the file: names of fields and positions in lists."""
@@ -228,7 +229,7 @@ def interpolate(text: str, environ: Mapping[str, str]) -> str:
         if match[0] == "$$":
             return "$"
         name, has_default, default = (match["body"] or "").partition(":-")
-        if not _NAME.fullmatch(name):
+        if not VARIABLE_NAME.fullmatch(name):
             raise BadReference("write ${NAME} or ${NAME:-default}; for a dollar sign write $$")
         value = environ.get(name, "")
         if has_default:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from floorline.config.addresses import read_origin
-from floorline.config.document import quoted
+from floorline.config.document import VARIABLE_NAME, quoted
 from floorline.config.types import (
     NOT_SHOWN,
     Count,
@@ -39,7 +39,6 @@ KEY_FIELDS = ("api_key", "api_key_env", "api_key_file")
 
 _MAX_URL = 2048
 """Characters of an endpoint; it is part of every change of the zoo in the log."""
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset(
     {
@@ -113,7 +112,7 @@ def _one_line(value: SecretStr) -> SecretStr:
 
 
 def _set_variable(name: str, info: ValidationInfo) -> str:
-    if not _VARIABLE.fullmatch(name):
+    if not VARIABLE_NAME.fullmatch(name):
         # Often the key itself.
         raise rule_error(NOT_SHOWN, "give the name of an environment variable")
     value = LoadContext.of(info).environ.get(name, "").strip()

@@ -18,7 +18,7 @@ import msgspec
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
 from floorline.config.addresses import Origin, never_called, read_origin
-from floorline.config.document import Location, Problem, quoted, shown
+from floorline.config.document import VARIABLE_NAME, Location, Problem, quoted, shown
 from floorline.config.explain import explain
 from floorline.config.models import ModelSettings
 from floorline.config.provider import LoadContext
@@ -41,7 +41,6 @@ _ONLY_IN_FILE: Mapping[str, str] = {
 """Fields that only models of the file have, with the fix."""
 
 _ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<any>\*\.)?(?P<rest>[^\s/?#*]+?)(?P<port>:\*)?/?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _split(url: str) -> tuple[Origin, bool, bool]:
@@ -65,7 +64,7 @@ def _allowed_url(url: str) -> str:
 
 
 def _variable(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):
+    if not VARIABLE_NAME.fullmatch(name):
         raise ValueError
     return name
 

@@ -3,7 +3,7 @@
 A connection costs a descriptor and memory, also one that sends no request, sends it slowly, or does
 not read its answer. ``LimitedProtocol`` bounds what one connection can take. ``Connections`` bounds
 their number: at the limit a new connection replaces the oldest one that has sent no whole request,
-so that idle and slow clients keep nobody out. The defaults are near those of Envoy and nginx.
+so that idle and slow clients do not exclude others. The defaults are near those of Envoy and nginx.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ others share one. It bounds the state to about 100 kB for ten models."""
 
 SMALL_SHARE = 0.01
 """Share of the requests below which a sender is small: it has too few labels to be judged by them
-alone, and whoever wants to be many senders has to be small ones."""
+alone, and an attacker that acts as many senders must make each of them small."""
 
 REFRESH_LABELS = 16
 """Labels between two computations over all senders, which take half a millisecond for ten of them.

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from floorline.gateway.upstreams.answer import (
     Answer,
     OnEnd,
@@ -23,7 +21,7 @@ from floorline.gateway.upstreams.completions import (
     read_completion,
     with_id,
 )
-from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
 from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.retry import RETRIED_STATUSES, retry_after
 from floorline.gateway.upstreams.settings import UpstreamSettings
@@ -209,13 +207,9 @@ class Attempt:
         """Body of an error that is the client's: the provider's own if it is a JSON object."""
         if len(body) <= _MAX_ERROR_BODY and is_json_object(body):
             return self._redactor.body(body)
-        error = {
-            "message": f"model {self._name!r}: the provider answered {status}, and no JSON object",
-            "type": "invalid_request_error",
-            "param": None,
-            "code": None,
-        }
-        return msgspec.json.encode({"error": error})
+        return client_error_body(
+            f"model {self._name!r}: the provider answered {status}, and no JSON object"
+        )
 
     def _status_error(self, reply: Reply, error: dict[str, Any] | None) -> UpstreamError:
         status = reply.status

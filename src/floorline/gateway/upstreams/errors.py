@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from floorline.errors import FloorlineError
 
 FailureKind = Literal[
     "connect", "timeout", "status", "invalid_response", "reset", "open", "saturated", "too_large"
 ]
 """Why a call failed; see ``UpstreamError``."""
+
+
+def client_error_body(message: str) -> bytes:
+    """Encode OpenAI's error object of an error that is the client's."""
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return msgspec.json.encode({"error": error})
 
 
 class UpstreamError(FloorlineError):

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from floorline.errors import MissingExtra
-from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
 _FIELDS = frozenset(
@@ -214,5 +214,4 @@ class LitellmClient:
 def _error_reply(status: int, headers: Mapping[str, str], message: str) -> WholeReply:
     kept = {key.title(): value for key, value in headers.items() if key.lower() == "retry-after"}
     kept["Content-Type"] = "application/json"
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-    return WholeReply(int(status), kept, msgspec.json.encode({"error": error}))
+    return WholeReply(int(status), kept, client_error_body(message))

@@ -89,7 +89,7 @@ class Pacing(Stateful):
         """Whether nothing of renewed budgets is spent in this period.
 
         Prices cannot ration requests that all look alike: they turn away all or none. So the first
-        call of a period is made at any price, and a forecast that was too high starves nobody.
+        call of a period is made at any price: a forecast that was too high cannot decline them all.
         """
         tracker = self.tracker_
         return tracker.period_ is not None and not tracker.spent.any() and not tracker.departed_
