@@ -180,17 +180,19 @@ class Gate:
         await connection.piece(b"")
 
 
+def open_stream(stage):
+    """Begin a streamed request; a context manager of its answer."""
+    messages = [{"role": "user", "content": "Why?"}]
+    body = {"model": "floorline/gold", "messages": messages, "stream": True}
+    return stage.http.stream("POST", "/v1/chat/completions", json=body)
+
+
 def test_feedback_during_a_stream_is_not_credited_to_an_older_answer(begin):
     stage = begin()
     gate = Gate()
     stage.plan(answer('"c-7"'), fp.stream([chunk("c-7")], then=gate))
     older = decision_of(stage.chat())
-    body = {
-        "model": "floorline/gold",
-        "messages": [{"role": "user", "content": "Why?"}],
-        "stream": True,
-    }
-    with stage.http.stream("POST", "/v1/chat/completions", json=body) as stream:
+    with open_stream(stage) as stream:
         parts = stream.iter_bytes()
         assert b"c-7" in next(parts)
         newer = decision_of(stream)
@@ -205,12 +207,7 @@ def test_feedback_during_a_stream_finds_its_decision_by_the_id_in_the_first_chun
     stage = begin()
     gate = Gate()
     stage.plan(fp.stream([chunk("c-7")], then=gate))
-    body = {
-        "model": "floorline/gold",
-        "messages": [{"role": "user", "content": "Why?"}],
-        "stream": True,
-    }
-    with stage.http.stream("POST", "/v1/chat/completions", json=body) as stream:
+    with open_stream(stage) as stream:
         parts = stream.iter_bytes()
         assert b"c-7" in next(parts)
         receipt = judge(stage, id="c-7")
