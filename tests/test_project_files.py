@@ -74,12 +74,16 @@ def test_releases_of_litellm_by_an_attacker_are_excluded():
 
 
 NAMED_TESTS = re.findall(
-    r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`",
+    "".join(
+        (ROOT / page).read_text(encoding="utf-8")
+        for page in ("SECURITY.md", "docs/compatibility.md")
+    ),
 )
 
 
 @pytest.mark.parametrize(("file", "function"), NAMED_TESTS)
-def test_the_tests_that_the_threat_model_names_exist(file, function):
+def test_the_tests_that_the_documents_name_exist(file, function):
     assert f"def {function}" in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
 
