@@ -1,0 +1,125 @@
+"""Read JSON of which only some fields matter, and change fields without touching the others.
+
+msgspec refuses what several servers and clients send: ``NaN`` and ``Infinity``, lone surrogates,
+bytes that are no UTF-8. A body with such a value in a field that the gateway does not need is still
+read, by a slower parser, and the value travels on as it came.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+_MAX_VALUES = 200_000
+"""Commas of JSON that the slower parser reads: some 0.2 s of the event loop."""
+_MAX_DIGITS = 300
+"""Digits of the longest whole number that is read as one; Python's parser takes quadratic time."""
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
+
+
+def read_fields(data: bytes) -> dict[str, msgspec.Raw]:
+    """Return the fields of a JSON object, each as the bytes that arrived.
+
+    Raises
+    ------
+    ValueError
+        If the data is no JSON object, nested too deeply, or no strict JSON and large.
+
+    Examples
+    --------
+    >>> fields = read_fields(b'{"id": 1.50, "logprob": -Infinity}')
+    >>> bytes(fields["id"]), bytes(fields["logprob"])
+    (b'1.50', b'-Infinity')
+    """
+    try:
+        return _fields.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _scanned(data)
+
+
+def write_fields(fields: dict[str, msgspec.Raw]) -> bytes:
+    r"""Encode an object from its fields; their values keep their bytes.
+
+    Examples
+    --------
+    >>> write_fields({"id": msgspec.Raw(b"1.50"), "text": msgspec.Raw(b'"\\ud800"')})
+    b'{"id":1.50,"text":"\\ud800"}'
+    """
+    try:
+        return msgspec.json.encode(fields)
+    except UnicodeEncodeError:
+        # A name with a lone surrogate.
+        parts = [json.dumps(name).encode() + b":" + bytes(raw) for name, raw in fields.items()]
+        return b"{" + b",".join(parts) + b"}"
+
+
+def read_value(data: bytes | msgspec.Raw) -> Any:
+    r"""Decode a JSON value; ``NaN`` and infinities become floats, lone surrogates ``"\ufffd"``.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, nested too deeply, or no strict JSON and large; the text says which.
+
+    Examples
+    --------
+    >>> read_value(b'{"logprob": -Infinity, "content": "\\ud800!"}')
+    {'logprob': -inf, 'content': '\ufffd!'}
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    text = bytes(data)
+    if text.count(b",") > _MAX_VALUES:
+        raise ValueError(f"the JSON is no strict JSON, and has more than {_MAX_VALUES:,} values")
+    try:
+        return _without_surrogates(json.loads(text.decode("utf-8", "replace"), parse_int=_whole))
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Replace lone surrogates, which no encoding, hash or database takes."""
+    if isinstance(value, str):
+        if value.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in value):
+            return value
+        return "".join("\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+    return value
+
+
+def _scanned(data: bytes) -> dict[str, msgspec.Raw]:
+    """Fields of an object that msgspec refuses, by the places of its outermost signs."""
+    # Python's parser decides what JSON is; the scan below needs balanced brackets.
+    if not isinstance(read_value(data), dict):
+        raise ValueError("the JSON is no object")
+    found: dict[str, msgspec.Raw] = {}
+    depth, name, start = 0, b"", 0
+    for match in _TOKEN.finditer(data):
+        sign = match.group()
+        if sign in (b"{", b"["):
+            depth += 1
+            start = match.end() if depth == 1 else start
+        elif depth == 1 and sign == b":":
+            name, start = data[start : match.start()], match.end()
+        if depth == 1 and sign in (b",", b"}"):
+            if name:
+                key = json.loads(name.decode("utf-8", "replace"))
+                found[key] = msgspec.Raw(data[start : match.start()].strip())
+            name, start = b"", match.end()
+        if sign in (b"}", b"]"):
+            depth -= 1
+    return found
