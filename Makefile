@@ -14,7 +14,9 @@ LOCKED := --require-hashes --no-deps
 # Floorline itself has no hash; everything that it and its build need is installed by then.
 EDITABLE := --no-deps --no-build-isolation -e .
 
-.PHONY: demo serve test test-train test-upstream check lint unit quick audit bench dist lock clean
+CLIENTS := tests/npm_clients/node_modules
+
+.PHONY: demo serve test test-train test-upstream test-clients clients check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -32,6 +34,12 @@ test-train: $(VENV)/.full
 # Calls a model server that is not ours, and providers through LiteLLM.
 test-upstream: $(VENV)/.full
 	$(BIN)/python -m pytest tests/upstream_real tests/gateway/upstreams
+
+# Calls the gateway with clients in JavaScript; needs Node.js and npm, which 'make test' does without.
+test-clients: $(VENV)/.dev $(CLIENTS)/.installed
+	$(BIN)/python -m pytest tests/npm_clients
+
+clients: $(CLIENTS)/.installed
 
 check: lint
 
@@ -64,7 +72,7 @@ dist: $(VENV)/.dev
 	$(BIN)/hatchling build -d dist
 
 clean:
-	rm -rf $(VENV) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +86,10 @@ $(VENV)/.demo $(VENV)/.serve $(VENV)/.dev: $(VENV)/.%: $(BIN)/python pyproject.t
 $(VENV)/.full: $(VENV)/.dev requirements/full.txt requirements/torch.in
 	$(INSTALL) $(LOCKED) -r requirements/full.txt
 	$(PIP) -r requirements/torch.in
+	touch $@
+
+$(CLIENTS)/.installed: tests/npm_clients/package-lock.json
+	npm ci --prefix tests/npm_clients --no-audit --no-fund
 	touch $@
 
 # Writes the lock files anew, with the newest versions that pyproject.toml allows; needs uv. To change

@@ -1,0 +1,117 @@
+"""Clients in JavaScript talk to the gateway: OpenAI's package, and Vercel's ``ai``.
+
+``make test-clients`` installs the packages, in the versions of ``package-lock.json``.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support import faulty_provider as fp
+from tests.support.faulty_provider import FaultyProvider
+from tests.support.live_gateway import InThread, wait_until
+from tests.support.stage import Stage, settings_of
+
+HERE = Path(__file__).parent
+TEXT = "".join(fp.TEXT)
+WHY = [{"role": "user", "content": "Why is the sky blue?"}]
+FAMILIES = ("openai", "compatible")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (HERE / "node_modules").is_dir(), reason="'make test-clients' installs the packages"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    provider = InThread(FaultyProvider())
+    capable = {"capabilities": ["tools", "json"]}
+    text = settings_of(provider.value, model=capable)
+    begun = Stage(text, provider.value, tmp_path_factory.mktemp("npm"))
+    yield begun
+    wait_until(begun.at_rest)
+    begun.stop()
+    provider.stop()
+
+
+def run(script, *arguments):
+    done = subprocess.run(
+        ["node", HERE / script, *arguments], capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def openai(stage, path="/v1", **fields):
+    request = {"model": "floorline/gold", "messages": WHY, **fields}
+    return run("openai_client.mjs", stage.url + path, json.dumps(request))
+
+
+def vercel(stage, family, task, model="floorline/gold"):
+    return run("vercel_ai.mjs", f"{stage.url}/v1", family, task, model, "Why is the sky blue?")
+
+
+def test_the_openai_package_gets_a_whole_answer(stage):
+    stage.happened()
+    seen = openai(stage)
+    assert (seen["text"], seen["finish"], seen["usage"]) == (TEXT, "stop", fp.USAGE)
+    (decision,), (outcome,) = stage.happened()
+    assert seen["decision"] == decision.id
+    assert (outcome.input_tokens, outcome.output_tokens) == (12, 9)
+
+
+def test_the_openai_package_gets_a_stream(stage):
+    seen = openai(stage, stream=True, stream_options={"include_usage": True})
+    assert (seen["text"], seen["finish"], seen["usage"]) == (TEXT, "stop", fp.USAGE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vercels_package_gets_a_whole_answer(stage, family):
+    seen = vercel(stage, family, "text")
+    assert (seen["text"], seen["finish"]) == (TEXT, "stop")
+    assert (seen["usage"]["inputTokens"], seen["usage"]["outputTokens"]) == (12, 9)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vercels_package_gets_a_stream(stage, family):
+    stage.happened()
+    seen = vercel(stage, family, "stream")
+    assert (seen["text"], seen["finish"]) == (TEXT, "stop")
+    assert (seen["usage"]["inputTokens"], seen["usage"]["outputTokens"]) == (12, 9)
+    (outcome,) = stage.happened()[1]
+    assert (outcome.error, outcome.input_tokens, outcome.output_tokens) == (None, 12, 9)
+
+
+def a_tool_call(connection):
+    call = {"id": "call-1", "type": "function"}
+    call["function"] = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    body = {"id": "chatcmpl-2", "object": "chat.completion", "choices": [choice]}
+    return fp.whole(json.dumps(body | {"usage": fp.USAGE}).encode())(connection)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vercels_package_calls_a_tool_and_sends_its_result(stage, family):
+    stage.plan(a_tool_call)
+    seen = vercel(stage, family, "tools")
+    assert seen == {"text": TEXT, "asked": [{"city": "Oslo"}], "steps": 2}
+    assert [m["role"] for m in stage.provider.requests[-1]["body"]["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vercels_package_gets_an_object(stage, family):
+    message = {"role": "assistant", "content": '{"city": "Oslo"}'}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    body = {"id": "chatcmpl-3", "object": "chat.completion", "choices": [choice]}
+    stage.plan(fp.whole(json.dumps(body | {"usage": fp.USAGE}).encode()))
+    assert vercel(stage, family, "object") == {"object": {"city": "Oslo"}}
+    assert stage.provider.requests[-1]["body"]["response_format"]["type"] == "json_schema"
