@@ -19,6 +19,8 @@ _MAX_DIGITS = 300
 """Digits of the longest whole number that is read as one; Python's parser takes quadratic time."""
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CLOSING = {b"{": b"}", b"[": b"]"}
+_VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\{.*\}|\[.*\]|[^\s"{}\[\],:]+', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
 
 
@@ -28,7 +30,7 @@ def read_fields(data: bytes) -> dict[str, msgspec.Raw]:
     Raises
     ------
     ValueError
-        If the data is no JSON object, nested too deeply, or no strict JSON and large.
+        If the data is no JSON object, or no strict JSON and large.
 
     Examples
     --------
@@ -102,24 +104,47 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def _scanned(data: bytes) -> dict[str, msgspec.Raw]:
-    """Fields of an object that msgspec refuses, by the places of its outermost signs."""
-    # Python's parser decides what JSON is; the scan below needs balanced brackets.
-    if not isinstance(read_value(data), dict):
-        raise ValueError("the JSON is no object")
+    """Fields of an object that msgspec refuses, by the places of its outermost signs.
+
+    The values are not parsed, so they may be nested as deeply as they like.
+    """
+    if data.count(b",") > _MAX_VALUES:
+        raise ValueError(f"the JSON is no strict JSON, and has more than {_MAX_VALUES:,} values")
     found: dict[str, msgspec.Raw] = {}
-    depth, name, start = 0, b"", 0
+    open_brackets = bytearray()
+    name, start, end = b"", 0, 0
     for match in _TOKEN.finditer(data):
         sign = match.group()
-        if sign in (b"{", b"["):
-            depth += 1
-            start = match.end() if depth == 1 else start
+        if not open_brackets and (end or sign != b"{"):
+            break
+        depth = len(open_brackets)
+        if sign == b"{" or sign == b"[":
+            open_brackets += _CLOSING[sign]
+            start = match.end() if depth == 0 else start
         elif depth == 1 and sign == b":":
-            name, start = data[start : match.start()], match.end()
-        if depth == 1 and sign in (b",", b"}"):
             if name:
-                key = json.loads(name.decode("utf-8", "replace"))
-                found[key] = msgspec.Raw(data[start : match.start()].strip())
+                raise ValueError("the JSON is malformed")
+            name, start = data[start : match.start()].strip(), match.end()
+        elif depth == 1 and sign in (b",", b"}"):
+            value = data[start : match.start()].strip()
+            if name and _VALUE.fullmatch(value):
+                found[_name(name)] = msgspec.Raw(value)
+            elif name or value or (found and sign == b"}") or sign == b",":
+                raise ValueError("the JSON is malformed")
             name, start = b"", match.end()
         if sign in (b"}", b"]"):
-            depth -= 1
+            if open_brackets[-1:] != sign:
+                raise ValueError("the JSON is malformed")
+            del open_brackets[-1]
+            end = match.end()
+    outside = data[: data.find(b"{")] + data[end:] if end else data
+    if open_brackets or not end or outside.strip():
+        raise ValueError("the JSON is malformed, or no object")
     return found
+
+
+def _name(data: bytes) -> str:
+    value = json.loads(data.decode("utf-8", "replace"))
+    if not isinstance(value, str):
+        raise ValueError("the JSON is malformed")
+    return value
