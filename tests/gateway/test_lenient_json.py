@@ -57,7 +57,7 @@ def test_what_is_no_json_object_is_refused(broken):
         read_fields(broken)
 
 
-@pytest.mark.parametrize("depth", [2_000, 200_000])
+@pytest.mark.parametrize("depth", [2_000, 100_000])
 def test_a_value_that_is_not_needed_may_be_deep(depth):
     deep = b"[" * depth + b"NaN" + b"]" * depth
     fields = read_fields(b'{"a": ' + deep + b', "b": 1}')
