@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 _MAX_VALUES = 200_000
-"""Commas and opening brackets of JSON that the slower parser reads: some 0.2 s of the event loop."""
+"""Commas and opening brackets that the slower parser reads: some 0.2 s of the event loop."""
 _MAX_DIGITS = 300
 """Digits of the longest whole number that is read as one; Python's parser takes quadratic time."""
 
