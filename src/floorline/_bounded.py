@@ -28,7 +28,7 @@ def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
     OSError
         If it cannot be read.
     UnicodeDecodeError
-        If it is not UTF-8.
+        If it is neither UTF-8 nor, with a byte order mark, UTF-16.
     TooLarge
         If it is larger.
     """
@@ -36,7 +36,18 @@ def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
         body = stream.read(most + 1)
     if len(body) > most:
         raise TooLarge(f"it has more than {most:,} bytes")
-    return body.decode("utf-8-sig")
+    return body.decode(encoding_of(body))
+
+
+def encoding_of(start: bytes) -> str:
+    r"""Return the encoding that a file begins to declare: UTF-16 by its mark, else UTF-8.
+
+    Examples
+    --------
+    >>> encoding_of(b"models:"), encoding_of(b"\xff\xfem\0")
+    ('utf-8-sig', 'utf-16')
+    """
+    return "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
 
 
 def check_yaml(text: str, *, most_values: int = MAX_VALUES) -> None:

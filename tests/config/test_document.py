@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from floorline.config import load_text
+from floorline.config import load, load_text
 from floorline.config.document import BadReference, interpolate
 from floorline.errors import ConfigError
 
@@ -73,6 +73,90 @@ def test_anchors_are_read(read):
         slas: [{name: gold, floor: 0.9}]
     """)
     assert settings.models[1].timeouts.total == 900.0
+
+
+SHARED = """
+    x-shared:
+      provider: &provider {endpoint: "http://h/v1", retries: 4, timeouts: {total: 900}}
+      price: &price {input_price: 2, retries: 9}
+    models:
+"""
+GOLD = "    slas: [{name: gold, floor: 0.9}]\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "retries", "price"),
+    [
+        ("<<: *provider, name: a", 4, 0.0),
+        ("name: a, retries: 1, <<: *provider", 1, 0.0),
+        ("<<: *provider, retries: 1, name: a", 1, 0.0),
+        ("<<: [*provider, *price], name: a", 4, 2.0),
+        ("<<: [*price, *provider], name: a", 9, 2.0),
+        ("<<: {endpoint: 'http://h/v1', input_price: 3}, name: a", 2, 3.0),
+        ("<<: , name: a, endpoint: 'http://h/v1'", 2, 0.0),
+    ],
+)
+def test_merge_keys_give_the_fields_that_a_section_does_not_set(read, model, retries, price):
+    (found,) = read(f"{SHARED}      - {{{model}}}\n{GOLD}").models
+    assert (found.endpoint, found.retries, found.input_price) == ("http://h/v1", retries, price)
+
+
+def test_a_merge_of_a_merge(read):
+    settings = read("""
+        models:
+          - &a {name: a, endpoint: "http://h/v1", input_price: 1}
+          - &b {<<: *a, name: b, output_price: 2}
+          - {<<: *b, name: c}
+        slas: [{name: gold, floor: 0.9}]
+    """)
+    assert [(m.name, m.input_price, m.output_price) for m in settings.models] == [
+        ("a", 1.0, 0.0),
+        ("b", 1.0, 2.0),
+        ("c", 1.0, 2.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models: [{<<: 3, name: a}]", "models[0].<< is no group of fields: name a group"),
+        ("models: [{<<: [1], name: a}]", "models[0].<< is no group of fields: name a group"),
+        ("models: [{'<<': {a: 1}, name: a}]", "models[0].<< is no known field"),
+        ("models: &x [{<<: *x, name: a}]", "an anchor contains itself"),
+        ("models: [&x {<<: *x, name: a}]", "an anchor contains itself"),
+        ("models: [{<<: {nam: a}, name: b}]", "models[0].nam is no known field: write name"),
+    ],
+)
+def test_a_bad_merge_is_an_error_with_a_fix(problems, text, message):
+    assert any(message in line for line in problems(f"{text}\nslas: []\n"))
+
+
+def test_notes_of_the_user_may_stand_in_every_section_and_are_ignored(read):
+    settings = read("""
+        x-owner: {team: [search, 3]}
+        models:
+          - name: a
+            endpoint: http://h/v1
+            x-note: the old one
+            headers: {x-team: blue}
+            timeouts: {x-why: slow, total: 900}
+        slas: [{name: gold, floor: 0.9, x-since: 2026-01-01}]
+    """)
+    assert settings.models[0].timeouts.total == 900
+    assert settings.models[0].headers["x-team"].get_secret_value() == "blue"
+
+
+def test_files_of_windows_are_read(tmp_path):
+    text = "models: [{name: ä, endpoint: 'http://h/v1'}]\r\nslas: [{name: gold, floor: 0.9}]\r\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path = tmp_path / f"{encoding}.yaml"
+        path.write_bytes(text.encode(encoding))
+        assert load(path, environ={}).as_zoo().names == ("ä",)
+
+
+def test_a_space_that_is_none_is_named(problems):
+    (line,) = problems("models:\n  -\u00a0name: a\n    endpoint: x\n")
+    assert "has a space of another kind (U+00A0): replace it by a space" in line
 
 
 @given(st.text(alphabet="models:slas-[]{}&*!|>'\"#%@` \n\tafloor0.9$~?,", max_size=60))

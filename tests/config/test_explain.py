@@ -53,8 +53,8 @@ def test_all_mistakes_are_reported_in_the_order_of_the_file(problems):
         ("memory: yes", "memory is true: give a whole number of 1 or more"),
         ("memory: .inf", "memory is inf: give a whole number of 1 or more"),
         (
-            "feedback: {max_age: 30 days}",
-            "feedback.max_age is '30 days': give seconds above 0, or a text such as 30s, 12h or "
+            "feedback: {max_age: 30 moons}",
+            "feedback.max_age is '30 moons': give seconds above 0, or a text such as 30s, 12h or "
             "30d, at most 100 years",
         ),
         (
@@ -116,7 +116,11 @@ REST = MODEL.format("retries: 1")
         ENDPOINT.format(f"me:{SECRET}@host/v1"),
         MODEL.format(f"api_key: [{SECRET}]"),
         MODEL.format(f"api_key: {{a: {SECRET}}}"),
-        MODEL.format(f'api_key: "{SECRET}\\n"'),
+        MODEL.format(f'api_key: "{SECRET}\\n{SECRET}"'),
+        MODEL.format(f"api_key: 'Bearer {SECRET}'"),
+        MODEL.format(f"headers: {{A: '{SECRET}ü'}}"),
+        ENDPOINT.format(f"host/v1?key={SECRET}"),
+        ENDPOINT.format(f"https://host/v1/embeddings?key={SECRET}"),
         MODEL.format(f"api_key_env: {SECRET}"),
         MODEL.format(f"api_key_file: {SECRET}"),
         MODEL.format(f"headers: 'Authorization: {SECRET}'"),

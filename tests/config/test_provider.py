@@ -2,9 +2,6 @@
 
 import pytest
 
-from floorline.errors import without_credentials
-
-BASE_URL_FIX = "give the base URL, such as https://api.openai.com/v1, without /chat/completions"
 HEADERS_FIX = "give header names without spaces, and texts on one line as their values"
 
 
@@ -36,40 +33,6 @@ def wrong_field(problems):
 
 
 @pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://a",
-        "http://",
-        "http://a:99999",
-        "http://a:0",
-        "http://a b",
-        "http://a/#v1",
-        "http://a/v1?",
-        "http://a/v1/chat/completions",
-        "http://a/v1/models?api-version=1",
-        "https://me:secret@example.org",
-        "localhost:11434",
-    ],
-)
-def test_an_endpoint_is_a_base_url(wrong_field, url):
-    shown = without_credentials(url)
-    assert wrong_field(f"endpoint: '{url}'") == f"endpoint is '{shown}': {BASE_URL_FIX}"
-
-
-@pytest.mark.parametrize(
-    ("written", "endpoint"),
-    [
-        ("http://a/v1/", "http://a/v1"),
-        ("https://a/openai/?api-version=2024-10-21", "https://a/openai?api-version=2024-10-21"),
-        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
-    ],
-)
-def test_an_endpoint_keeps_its_path_and_query(read, written, endpoint):
-    settings = read(one_model(f"endpoint: '{written}'"))
-    assert settings.models[0].endpoint == endpoint
-
-
-@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ("kind: grpc", "kind is 'grpc': choose 'openai' or 'litellm'"),
@@ -84,7 +47,7 @@ def test_an_endpoint_keeps_its_path_and_query(read, written, endpoint):
         ),
         (
             'headers: {a: "c\\r\\nd: e"}',
-            "headers.a is not valid (its value is not shown): " + HEADERS_FIX,
+            "headers.a has a line break inside (its value is not shown): write it on one line",
         ),
         (
             "max_concurrency: 0",
@@ -121,13 +84,6 @@ def test_an_endpoint_keeps_its_path_and_query(read, written, endpoint):
 )
 def test_a_bad_field_is_named_with_its_value_and_a_fix(wrong_field, fields, message):
     assert wrong_field(fields) == message
-
-
-@pytest.mark.parametrize("value", ["ключ", "a b\tc"])
-def test_a_key_of_the_environment_that_no_header_can_carry_is_not_shown(wrong_field, value):
-    assert wrong_field("api_key_env: KEY", KEY=value) == (
-        "api_key_env is 'KEY': set the environment variable KEY to a text in ASCII on one line"
-    )
 
 
 def test_the_window_of_the_breaker_is_a_duration_in_the_file_and_seconds_in_python(read):
@@ -169,8 +125,8 @@ def test_a_key_is_found_and_never_shown(read, tmp_path, how):
         ),
         (
             "api_key_file: two.txt",
-            "models[0].api_key_file is 'two.txt': give a text file in ASCII that holds one key "
-            "only",
+            "models[0].api_key_file is 'two.txt': the file has a space inside: give a text file in "
+            "ASCII that holds one key only",
         ),
         (
             "api_key: a\n    api_key_env: KEY",
@@ -178,8 +134,8 @@ def test_a_key_is_found_and_never_shown(read, tmp_path, how):
         ),
         (
             'api_key: "line\\nbreak"',
-            "models[0].api_key is not valid (its value is not shown): give a text in ASCII on one "
-            "line, in quotes if it looks like a number",
+            "models[0].api_key has a line break inside (its value is not shown): write it on one "
+            "line",
         ),
     ],
 )

@@ -59,7 +59,7 @@ def test_the_example_is_valid_for_floorline_and_for_editors():
         ("models: [{name: a, inputprice: 3}]\nslas: [{name: a, floor: 1}]", "$.models[0]"),
         ("models: [{name: a, input_price: -3}]\nslas: [{name: a, floor: 1}]", None),
         ("models: [{name: a}]\nslas: [{name: a, floor: 1.5}]", None),
-        ("models: [{name: a}]\nslas: [{name: a, floor: 1, max_latency: 5 sec}]", None),
+        ("models: [{name: a}]\nslas: [{name: a, floor: 1, max_latency: 5 moons}]", None),
     ],
 )
 def test_editors_see_mistakes(text, path):

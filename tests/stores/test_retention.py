@@ -144,7 +144,8 @@ def test_export_of_a_period(file_url, tmp_path):
         (["store", "export", "l.jsonl", "--since", "soon"], "give 2026-01-31"),
         (["store", "vacuum", "--older-than", "old"], "give a number and a unit of ms, s"),
         (["keys", "create", "app", "--scope", "root"], "key.scopes is 'root'"),
-        (["keys", "create", "app", "--budget", "5"], "give a budget together with its period"),
+        (["keys", "create", "app", "--budget", "5"], "add a period, after which the budget"),
+        (["keys", "create", "app", "--period", "30d"], "add a budget, the largest cost per period"),
         (["keys", "revoke", "unknown"], "give the id of a key"),
     ],
 )

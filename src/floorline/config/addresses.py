@@ -56,6 +56,27 @@ _EMBEDDING = (
 """IPv6 networks whose addresses stand for IPv4 addresses: mapped, translated, NAT64, 6to4."""
 
 
+class BadUrl(ValueError):
+    """A URL that cannot be called.
+
+    Parameters
+    ----------
+    wrong
+        What is wrong with it, as in "lacks a scheme".
+    fix
+        How to correct it.
+    corrected
+        The URL as it is right; "" if that cannot be guessed. It holds what the URL holds, and so
+        perhaps a secret.
+    """
+
+    def __init__(self, wrong: str, fix: str, corrected: str = "") -> None:
+        super().__init__(f"it {wrong}: {fix}")
+        self.wrong = wrong
+        self.fix = fix
+        self.corrected = corrected
+
+
 class Origin(NamedTuple):
     """Where a URL leads.
 
@@ -79,7 +100,7 @@ def read_origin(url: str) -> Origin:
 
     Raises
     ------
-    ValueError
+    BadUrl
         If the URL is not http or https, has credentials, or its host can be read in two ways.
 
     Examples
@@ -88,21 +109,61 @@ def read_origin(url: str) -> Origin:
     Origin(scheme='https', host='api.example.com', port=443)
     """
     if not url.isprintable() or "\\" in url or " " in url:
-        raise ValueError("a URL has no spaces, backslashes and control characters")
-    parsed = URL(url)
-    if parsed.scheme not in ("http", "https"):
-        raise ValueError("the scheme is http or https")
+        raise BadUrl("has a space, a backslash or a control character inside", "remove it")
+    _check_scheme(url)
     if re.match(r"[^/]*//[^/?#]*@", url):
-        raise ValueError("a URL has no user and password")
+        raise BadUrl(
+            "has a user or a password",
+            "remove them, because addresses are shown and logged; give a key in api_key, or "
+            "Authorization in headers",
+        )
+    try:
+        parsed = URL(url)
+    except ValueError:
+        raise _bad_host(url) from None
     host = (parsed.raw_host or "").lower().removesuffix(".")
     if not parsed.port:
-        raise ValueError("the port is 1 to 65535")
+        raise BadUrl("has no valid port", "give a port from 1 to 65535")
     if _address(host) is None:
         if len(host) > _MAX_NAME or not _HOST_NAME.fullmatch(host):
-            raise ValueError("the host is a name or an IP address")
+            raise BadUrl("has no valid host", "give the name of a host or its IP address")
         if _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
-            raise ValueError("the host is a name, or an IPv4 address as four decimal numbers")
+            fix = "give a name, or an IPv4 address as four decimal numbers"
+            raise BadUrl("has a host that ends in a number", fix)
     return Origin(parsed.scheme, host, parsed.port)
+
+
+def _check_scheme(url: str) -> None:
+    """Check that a URL begins with http:// or https://, in any case."""
+    if re.match(r"https?://", url, re.IGNORECASE):
+        return
+    # A name and a port look like a scheme, as in localhost:8000.
+    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", url, re.IGNORECASE)
+    if scheme is not None:
+        raise BadUrl(f"has the scheme {scheme[1][:20]}", "give a URL of http:// or https://")
+    mistyped = re.match(r"(https?)(:/?|//)(?=[^/])", url, re.IGNORECASE)
+    if mistyped is not None:
+        corrected = f"{mistyped[1].lower()}://{url[mistyped.end() :]}"
+    else:
+        rest = url.removeprefix("//")
+        corrected = f"{_likely_scheme(rest)}://{rest}" if re.match(r"[\w.\[]", rest) else ""
+    raise BadUrl("lacks a scheme", "write http:// or https:// before the host", corrected)
+
+
+def _likely_scheme(rest: str) -> str:
+    """Return http for hosts that are not on the internet, and for ports that are not TLS's."""
+    host, _, port = rest.partition("/")[0].partition(":")
+    public = "." in host and not host.replace(".", "").isdigit()
+    return "https" if public and port in ("", "443") else "http"
+
+
+def _bad_host(url: str) -> BadUrl:
+    """Tell a port that is no number from a host that cannot be read."""
+    authority = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    port = authority.rpartition("]")[2].rpartition(":")[2] if ":" in authority else ""
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        return BadUrl("has no valid port", "give a port from 1 to 65535")
+    return BadUrl("has no valid host", "give the name of a host or its IP address")
 
 
 def never_called(origin: Origin) -> str | None:
@@ -167,5 +228,5 @@ def _address(host: str) -> IPAddress | None:
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
-        raise ValueError("an IPv6 address has no zone")
+        raise BadUrl("has an IPv6 address with a zone", "give the address without %")
     return address

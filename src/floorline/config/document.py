@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import yaml
 
 from floorline import errors
 from floorline._bounded import TooLarge, check_yaml
+from floorline.config.variables import NAME, variable
 from floorline.errors import ConfigError
 
 # libyaml's parser is ten times as fast; some builds of PyYAML lack it.
@@ -18,12 +19,13 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _TYPED = {_TAG + name for name in ("null", "bool", "int", "float")}
 _TEXTS = {_TAG + name for name in ("str", "timestamp", "value", "merge")}
+_MERGE = _TAG + "merge"
+_ODD_SPACES = frozenset("\u00a0\u2002\u2003\u2009\u202f\u3000\u200b")
+"""What looks like a space, which is none in YAML."""
 _MAX_NAME = 80
 """Characters of a name that a message repeats."""
 
 _REFERENCE = re.compile(r"\$\$|\$\{(?P<body>[^{}]*)\}|\$\{")
-VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-"""Name of an environment variable."""
 
 Location = tuple[str | int, ...]
 """Path of a value from the top of the file: names of fields and positions in lists."""
@@ -134,8 +136,12 @@ class Document:
         finally:
             self._open.remove(id(node))
 
-    def _mapping(self, node: yaml.Node, location: Location) -> dict[str, Any]:
+    def _mapping(
+        self, node: yaml.Node, location: Location, taken: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Read a mapping, without the names that are ``taken`` by the one it is merged into."""
         found: dict[str, Any] = {}
+        merged: yaml.Node | None = None
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
@@ -146,6 +152,12 @@ class Document:
             # A name is the text in the file: YAML would read 'on' as true.
             name = key.value
             here = (*location, name)
+            if key.tag == _MERGE and merged is None:
+                self._lines[here] = line
+                merged = value
+                continue
+            if name in taken:
+                continue
             if name in found:
                 first = self._lines[here]
                 self._lines[here] = line
@@ -153,7 +165,25 @@ class Document:
                 continue
             self._lines[here] = line
             found[name] = self._value(value, here)
+        if merged is not None:
+            self._merge(merged, found, location)
         return found
+
+    def _merge(self, node: yaml.Node, found: dict[str, Any], location: Location) -> None:
+        """Add the fields of ``<<: *name`` or ``<<: [*name, ...]`` that are not there yet."""
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for part in parts:
+            if not isinstance(part, yaml.MappingNode):
+                if not _is_null(part):
+                    fix = "name a group of fields, as in <<: *name, or a list of them"
+                    self._wrong((*location, "<<"), "is no group of fields", fix)
+                continue
+            if id(part) in self._open:
+                raise RecursionError
+            self._open.add(id(part))
+            for name, value in self._mapping(part, location, taken=found).items():
+                found.setdefault(name, value)
+            self._open.remove(id(part))
 
     def _scalar(self, node: yaml.ScalarNode, location: Location) -> Any:
         if node.tag in _TYPED:
@@ -229,9 +259,9 @@ def interpolate(text: str, environ: Mapping[str, str]) -> str:
         if match[0] == "$$":
             return "$"
         name, has_default, default = (match["body"] or "").partition(":-")
-        if not VARIABLE_NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise BadReference("write ${NAME} or ${NAME:-default}; for a dollar sign write $$")
-        value = environ.get(name, "")
+        value = variable(name, environ)
         if has_default:
             return value or default
         if name not in environ:
@@ -241,6 +271,10 @@ def interpolate(text: str, environ: Mapping[str, str]) -> str:
         return value
 
     return _REFERENCE.sub(fill, text)
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "null"
 
 
 def is_one_reference(text: str) -> bool:
@@ -256,5 +290,12 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> str:
     content = lines[line - 1] if line <= len(lines) else ""
     if "\t" in content[: len(content) - len(content.lstrip())]:
         return f"{name}:{line}: the line begins with a tab: indent with spaces"
+    # The parser stops on the line after it.
+    for number in (line, line - 1):
+        near = lines[number - 1] if 0 < number <= len(lines) else ""
+        for odd in _ODD_SPACES.intersection(near):
+            fix = "replace it by a space; web pages and word processors write it"
+            what = f"the line has a space of another kind (U+{ord(odd):04X})"
+            return f"{name}:{number}: {what}: {fix}"
     reason = " ".join(filter(None, (error.context, error.problem)))
     return f"{name}:{line}: not readable as YAML ({reason}): check indentation, colons and quotes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
@@ -12,7 +13,7 @@ from pydantic_core import ErrorDetails
 from floorline.config.document import Location, Problem, quoted
 from floorline.config.provider import KEY_FIELDS
 from floorline.config.types import NOT_SHOWN, Fix, Section
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, without_credentials
 
 _MAX_PROBLEMS = 50
 """Problems that are explained, so that a file of thousands takes no seconds."""
@@ -58,8 +59,7 @@ def _problem(
     # Errors in the name of an entry of a mapping end in "[key]".
     location: Location = tuple(part for part in error["loc"] if part != "[key]")
     if error["type"] == "rule":
-        context = error["ctx"]
-        return Problem((*location, *context["fields"]), context["wrong"], context["fix"])
+        return _rule(error["ctx"], location, error["input"], templates)
     if error["type"] == "extra_forbidden":
         return _unknown_field(location, root)
     types = list(_types(root, location))
@@ -77,6 +77,19 @@ def _problem(
         # Such as 'store: URL', whose password is in no field that is known to be secret.
         return Problem(location, "is a text (not shown)", fix)
     return Problem(location, f"is {_brief(value)}", fix)
+
+
+def _rule(
+    context: dict[str, Any], location: Location, value: Any, templates: Mapping[Location, str]
+) -> Problem:
+    if "clause" not in context:
+        return Problem((*location, *context["fields"]), context["wrong"], context["fix"])
+    # Without a scheme, no text is known to be an address with a query.
+    shown = re.sub(r"([?#]).+", r"\1***", str(templates.get(location, value)), flags=re.DOTALL)
+    wrong = f"is {_brief(shown)}, which {context['clause']}"
+    if context["corrected"] and location not in templates:
+        return Problem(location, wrong, f"write {without_credentials(context['corrected'])}")
+    return Problem(location, wrong, context["fix"])
 
 
 def _holds_secrets(types: list[Any]) -> bool:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from floorline._bounded import TooLarge, read_text
 from floorline.config.document import Document
 from floorline.config.explain import cross_field_rules, explain
-from floorline.config.provider import LoadContext
+from floorline.config.secrets import LoadContext
 from floorline.config.settings import Settings
 from floorline.errors import ConfigError
 

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 
-from floorline.config.addresses import Origin, never_called, read_origin
-from floorline.config.document import VARIABLE_NAME, Location, Problem, quoted, shown
+from floorline.config.addresses import BadUrl, Origin, never_called, read_origin
+from floorline.config.base_url import URL_SCHEMA
+from floorline.config.document import Location, Problem, quoted, shown
 from floorline.config.explain import explain
 from floorline.config.models import ModelSettings
-from floorline.config.provider import LoadContext
-from floorline.config.types import Count, Fix, Section, Text, rule_error
+from floorline.config.secrets import LoadContext, VariableName
+from floorline.config.types import Count, Fix, Section, Text, cleaned, rule_error, value_error
 from floorline.errors import ConfigError
 
 MAX_MODEL_BYTES = 64 * 1024
@@ -40,13 +41,22 @@ _ONLY_IN_FILE: Mapping[str, str] = {
 }
 """Fields that only models of the file have, with the fix."""
 
-_ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<any>\*\.)?(?P<rest>[^\s/?#*]+?)(?P<port>:\*)?/?")
+_URL_FIX = (
+    "give scheme and host, such as https://api.example.com, http://10.0.0.5:8000, "
+    "https://*.example.com or http://gpu-box:*, without a path"
+)
+_ENDPOINT = re.compile(
+    r"(?P<scheme>https?)://(?P<any>\*\.)?(?P<rest>[^\s/?#*]+?)(?P<port>:\*)?/?",
+    re.IGNORECASE,
+)
 
 
 def _split(url: str) -> tuple[Origin, bool, bool]:
     """Return an allowed origin, whether it stands for the names below it, and for all ports."""
     match = _ENDPOINT.fullmatch(url)
     if match is None:
+        # What no endpoint can be has its own message.
+        read_origin(url.replace("*.", "", 1).removesuffix("/").removesuffix(":*"))
         raise ValueError
     origin = read_origin(f"{match['scheme']}://{match['rest']}")
     below = match["any"] is not None
@@ -56,17 +66,14 @@ def _split(url: str) -> tuple[Origin, bool, bool]:
 
 
 def _allowed_url(url: str) -> str:
-    origin, _, _ = _split(url)
+    try:
+        origin, _, _ = _split(url)
+    except BadUrl as error:
+        raise value_error(error.wrong, _URL_FIX) from None
     why = never_called(origin)
     if why is not None:
         raise rule_error(f"{why} ({quoted(url)})", "remove it: no added model is called there")
     return url
-
-
-def _variable(name: str) -> str:
-    if not VARIABLE_NAME.fullmatch(name):
-        raise ValueError
-    return name
 
 
 class RuntimeEndpoint(Section):
@@ -74,23 +81,15 @@ class RuntimeEndpoint(Section):
 
     url: Annotated[
         Text,
+        BeforeValidator(cleaned),
         AfterValidator(_allowed_url),
-        Fix(
-            "give scheme and host, such as https://api.example.com, http://10.0.0.5:8000, "
-            "https://*.example.com or http://gpu-box:*, without a path"
-        ),
-        WithJsonSchema({"type": "string", "pattern": "^(https?://|\\$\\{)"}),
+        Fix(_URL_FIX),
+        WithJsonSchema(URL_SCHEMA),
     ] = Field(
         description="Scheme, host and port that are allowed. Without a port: the scheme's own; "
         "with the port *: all. *.example.com stands for all names below example.com."
     )
-    key_envs: list[
-        Annotated[
-            Text,
-            AfterValidator(_variable),
-            Fix("give the name of an environment variable, without $"),
-        ]
-    ] = Field(
+    key_envs: list[VariableName] = Field(
         [],
         description="Environment variables that may be named in api_key_env of a model at this "
         "url: their values are sent there.",
@@ -184,7 +183,7 @@ def load_runtime_model(
     ]
     problems += _references(given)
     allowed = _allowed_keys(given, rules)
-    variable = given.get("api_key_env")
+    variable = cleaned(given.get("api_key_env"))
     if isinstance(variable, str) and variable not in allowed:
         fix = "name one that runtime_models.endpoints lists as key_envs for this endpoint: " + (
             ", ".join(sorted(allowed)) or "there is none"
@@ -205,7 +204,7 @@ def load_runtime_model(
 
 def _allowed_keys(given: Mapping[str, Any], rules: RuntimeModelSettings) -> frozenset[str]:
     """Variables whose values may be sent to the endpoint."""
-    endpoint = given.get("endpoint")
+    endpoint = cleaned(given.get("endpoint"))
     if not isinstance(endpoint, str):
         return frozenset()
     try:

@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from floorline.config.base_url import BaseUrl
 from floorline.config.document import quoted
-from floorline.config.provider import BaseUrl, LoadContext
+from floorline.config.secrets import LoadContext, Secret
 from floorline.config.types import (
     Amount,
     Count,
@@ -170,7 +171,8 @@ class PolicySettings(Section):
 
 def _database_url(secret: SecretStr, info: ValidationInfo) -> SecretStr:
     """Make the path of a SQLite file relative to the configuration file's folder."""
-    url = secret.get_secret_value()
+    scheme, colon, rest = secret.get_secret_value().partition("://")
+    url = scheme.lower() + colon + rest
     if re.match(r"postgres(ql)?(\+psycopg)?://[^\s]+$", url):
         return SecretStr("postgresql+psycopg://" + url.partition("://")[2])
     match = re.fullmatch(r"sqlite:///(?P<path>.+)", url)
@@ -183,7 +185,7 @@ class StoreSettings(Section):
     """Where the event log is kept, and for how long."""
 
     url: Annotated[
-        SecretStr,
+        Secret,
         AfterValidator(_database_url),
         Fix("write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"),
     ] = field(

@@ -11,6 +11,7 @@ from floorline.core.bounds import MAX_NAME, MAX_TOKENS, check_name
 from floorline.encoders.messages import approximate_tokens
 from floorline.errors import InvalidInput, abbreviated
 from floorline.gateway.errors import ApiError
+from floorline.gateway.header_text import header_lines, header_names, header_text
 from floorline.zoo import CallLimits
 
 ROUTED = "floorline/"
@@ -236,7 +237,8 @@ def _with_headers(options: Options, headers: Mapping[str, str]) -> Options:
                 param="X-Floorline-Floor",
             ) from None
     if exclude is not None:
-        changed["exclude"] = tuple(name.strip() for name in exclude.split(",") if name.strip())
+        lines = header_lines(headers, "x-floorline-exclude")
+        changed["exclude"] = header_names("X-Floorline-Exclude", lines)
     if session is not None:
-        changed["session"] = session
+        changed["session"] = header_text(session)
     return msgspec.structs.replace(options, **changed)

@@ -172,12 +172,12 @@ class KeyStore:
             if value is not None:
                 fix = f"give a number above 0, up to {MAX_COST:g}"
                 check_number(f"key.{field}", value, low=1e-9, high=MAX_COST, fix=fix)
-        if (budget is None) != (period is None):
-            raise InvalidInput(
-                "key.budget",
-                budget,
-                "give a budget together with its period in seconds, or neither",
-            )
+        if period is None and budget is not None:
+            fix = "add a period, after which the budget renews: --period 30d for 30 days"
+            raise InvalidInput("key.budget", budget, fix)
+        if budget is None and period is not None:
+            fix = "add a budget, the largest cost per period: --budget 10; or leave the period out"
+            raise InvalidInput("key.period", period, fix)
         id = secrets.token_hex(4)
         secret = f"{_PREFIX}-{id}-{secrets.token_urlsafe(32)}"
         key = ApiKey(

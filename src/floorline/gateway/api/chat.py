@@ -15,6 +15,7 @@ from floorline.gateway.api.body import read_body
 from floorline.gateway.call_recorder import DISCONNECTED, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
 from floorline.gateway.errors import ApiError, api_error, unexpected
+from floorline.gateway.header_text import as_header
 from floorline.gateway.observability.spans import CallSpan
 from floorline.gateway.startup import Gateway
 from floorline.gateway.upstreams import Answer, UpstreamError
@@ -213,7 +214,7 @@ class _Exchange:
         headers = [
             (b"content-type", answer.content_type.encode()),
             (b"x-floorline-decision", decision.id.encode()),
-            (b"x-floorline-model", _ascii(decision.model)),
+            (b"x-floorline-model", as_header(decision.model)),
             (b"x-floorline-expected-cost", f"{decision.expected_cost:.9g}".encode()),
         ]
         if decision.policy != DIRECT:
@@ -221,7 +222,3 @@ class _Exchange:
             headers.append((b"x-floorline-expected-quality", quality))
         headers += answer.headers()
         return headers
-
-
-def _ascii(name: str) -> bytes:
-    return name.encode("ascii", "backslashreplace")
