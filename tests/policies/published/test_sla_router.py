@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from floorline import SLA, Model, Router, Zoo
-from floorline.events import Feedback
 from floorline.estimators.base import QualityEstimator
+from floorline.events import Feedback
 from floorline.policies.published.sla_router import SlaRouter
 from floorline.replay.environment import GivenFeatures
 from floorline.state.judge import Judge
