@@ -24,6 +24,8 @@ CallResult = Literal["ok", "client_error", "upstream_error", "disconnected"]
 """How a request ended; ``client_error`` is a provider's error that is the client's own."""
 DISCONNECTED = "the client disconnected"
 """Error in the outcome of a call whose client left before the end of the answer."""
+STREAM_ERROR = "the provider's stream ended in an error"
+"""Error in the outcome of a call whose client got the provider's own error within the stream."""
 UNREPORTED = "the client did not report the call within an hour"
 """Error in the outcome of a call after ``/v1/route`` that ``/v1/outcomes`` did not report."""
 _CLIENT_CALL_SECONDS = 3600.0

@@ -18,10 +18,20 @@ _MAX_VALUES = 200_000
 _MAX_DIGITS = 300
 """Digits of the longest whole number that is read as one; Python's parser takes quadratic time."""
 
+_BOM = b"\xef\xbb\xbf"
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of bytes that it cannot read."""
+
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 _CLOSING = {b"{": b"}", b"[": b"]"}
 _VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\{.*\}|\[.*\]|[^\s"{}\[\],:]+', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
+_ODD = re.compile(
+    rb"(?<=[\s\[:,])(?:-?Infinity|NaN)(?=[\s\],}])"
+    rb"|\\u[dD](?:[89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|[89a-fA-F][\da-fA-F]{2})"
+)
 
 
 def read_fields(data: bytes) -> dict[str, msgspec.Raw]:
@@ -40,8 +50,69 @@ def read_fields(data: bytes) -> dict[str, msgspec.Raw]:
     """
     try:
         return _fields.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return _scanned(data)
+
+
+def read_items(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the items of a JSON array, each as the bytes that arrived.
+
+    Raises
+    ------
+    ValueError
+        If the data is no JSON array, or no strict JSON and large.
+
+    Examples
+    --------
+    >>> [bytes(item) for item in read_items(b'[1.50, [NaN, 2], {}]')]
+    [b'1.50', b'[NaN, 2]', b'{}']
+    """
+    try:
+        return _items.decode(data)
+    except UNREADABLE:
+        pass
+    text = bytes(data).strip()
+    if text[:1] != b"[" or text[-1:] != b"]":
+        raise ValueError("the JSON is no array")
+    _check_size(text)
+    found: list[msgspec.Raw] = []
+    depth, start = 0, 1
+    for match in _TOKEN.finditer(text, 1, len(text) - 1):
+        sign = match.group()
+        if sign == b"{" or sign == b"[":
+            depth += 1
+        elif sign == b"}" or sign == b"]":
+            depth -= 1
+        elif sign == b"," and depth == 0:
+            found.append(msgspec.Raw(text[start : match.start()].strip()))
+            start = match.end()
+    last = text[start:-1].strip()
+    return [*found, msgspec.Raw(last)] if last else found
+
+
+def repaired(data: bytes) -> bytes:
+    r"""Return a copy for reading alone, of which msgspec reads what it refuses of the original.
+
+    ``NaN`` and infinities become -1, which is no valid count of anything; lone surrogates and
+    bytes that are no UTF-8 become U+FFFD.
+
+    Examples
+    --------
+    >>> repaired(b'{"logprob": -Infinity, "text": "\\ud83e \\ud83e\\udd89"}')
+    b'{"logprob": -1       , "text": "\\ufffd \\ud83e\\udd89"}'
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = data.decode("utf-8", "replace").encode()
+    return _ODD.sub(_sound, data.removeprefix(_BOM))
+
+
+def _sound(match: re.Match[bytes]) -> bytes:
+    odd = match.group()
+    if odd[:1] == b"\\":
+        return odd if len(odd) == 12 else rb"\ufffd"
+    return b"-1".ljust(len(odd))
 
 
 def write_fields(fields: dict[str, msgspec.Raw]) -> bytes:
@@ -75,12 +146,14 @@ def read_value(data: bytes | msgspec.Raw) -> Any:
     """
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         pass
-    text = bytes(data)
-    _check_size(text)
+    raw = bytes(data)
+    _check_size(raw)
+    text = raw.decode("utf-8", "replace")
     try:
-        return _without_surrogates(json.loads(text.decode("utf-8", "replace"), parse_int=_whole))
+        # Not strict: several servers send tabs and line ends within strings.
+        return _without_surrogates(json.loads(text, parse_int=_whole, strict=False))
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
 

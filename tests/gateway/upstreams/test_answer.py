@@ -1,6 +1,7 @@
 """Streams of a provider, whole and broken."""
 
 import asyncio
+import functools
 
 import pytest
 from tests.support import faulty_provider as faults
@@ -56,17 +57,25 @@ def test_slow_client_is_no_silence_of_the_provider(play):
     play(scene)
 
 
-@pytest.mark.parametrize("ending", [faults.reset, faults.close, None])
+async def after_a_moment(ending, connection):
+    # Bytes on their way may be lost with a reset, so the client takes these first.
+    await asyncio.sleep(0.1)
+    await ending(connection)
+
+
+ENDINGS = {
+    "reset": functools.partial(after_a_moment, faults.reset),
+    "closed": functools.partial(after_a_moment, faults.close),
+    "in order": None,
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_stream_without_its_end(play, ending):
     async def scene(s):
-        async def broken(connection):
-            # Bytes on their way may be lost with a reset, so the client takes these first.
-            await asyncio.sleep(0.1)
-            await ending(connection)
-
         await s.upstreams(retries=2)
-        sent = faults.events(done=False)[: None if ending else -1]
-        s.provider.plan(faults.stream(sent, then=ending and broken))
+        sent = faults.events(done=False)[:-1]
+        s.provider.plan(faults.stream(sent, then=ENDINGS[ending]))
         answer = await s.ask(stream=True)
         got, error = await drain(answer)
         assert got == b"".join(sent)
@@ -74,6 +83,20 @@ def test_stream_without_its_end(play, ending):
         # Never again after the first byte.
         assert len(s.provider.requests) == 1
         assert answer.output_characters == len(TEXT)
+        assert answer.complete is False
+
+    play(scene)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_stream_whose_choices_have_ended_is_complete_however_it_ends(play, ending):
+    async def scene(s):
+        await s.upstreams(breaker=BreakerSettings(failures=1))
+        s.provider.plan(faults.stream(faults.events(done=False), then=ENDINGS[ending]))
+        answer = await s.ask(stream=True)
+        assert await drain(answer) == (b"".join(faults.events()), None)
+        assert answer.complete
+        assert s.calls.health()["m"].breaker == "closed"
 
     play(scene)
 
@@ -121,7 +144,8 @@ def test_endless_body(play, stream):
     async def scene(s):
         await s.upstreams(max_answer=300_000)
         kind = "text/event-stream" if stream else "application/json"
-        s.provider.plan(faults.endless(faults.event({"choices": []}) * 1000, kind=kind))
+        chunk = {"choices": [{"index": 0, "delta": {"content": "on and on "}}]}
+        s.provider.plan(faults.endless(faults.event(chunk) * 1000, kind=kind))
         if stream:
             got, error = await drain(await s.ask(stream=True))
             assert 0 < len(got) <= 300_000

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floorline.gateway.upstreams import Usage, cost_of, estimate_usage
-from floorline.gateway.upstreams.usage import UsageBounds, check_usage, read_usage
+from floorline.gateway.upstreams.usage import UsageBounds, check_usage
+from floorline.gateway.upstreams.usage_shapes import read_usage
 from floorline.zoo import Model
 
 

@@ -15,27 +15,15 @@ from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader
 from floorline.gateway.upstreams.usage import Usage
 
-_SECONDS_AFTER_DONE = 1.0
-"""Time that a stream may stay open after ``[DONE]`` before its connection is closed."""
+_SECONDS_AFTER_ERROR = 1.0
+"""Time in which a stream may go on after an error before its connection is closed."""
+_SECONDS_FOR_USAGE = 1.0
+"""Time in which the usage may follow the end of all choices, if the client has left."""
 
 _DONE = b"data: [DONE]\n\n"
-_PASSED_HEADERS = tuple(
-    (name, name.encode())
-    for name in (
-        "x-request-id",
-        "request-id",
-        "x-amzn-requestid",
-        "apim-request-id",
-        "x-ms-request-id",
-        "x-correlation-id",
-        "x-goog-request-id",
-        "x-generation-id",
-        "x-trace-id",
-        "cf-ray",
-    )
-)
-"""Headers that clients get: the names that a provider's support asks for. All others stay here,
-such as cookies, limits of the gateway's account and the type of a page."""
+_PASSED_HEADERS = (("X-Request-Id", b"x-request-id"),)
+"""Headers that clients get: the name that a provider's support asks for. All others stay here, such
+as cookies, limits of the gateway's account and the type of a page."""
 _MAX_HEADER = 128
 """Characters of the longest header value that is passed on."""
 
@@ -75,11 +63,14 @@ class Answer:
         Whether it is a stream; the type of its body, which does not depend on the provider.
     own_id
         Id that the client gets in place of the provider's; "" if it gets the provider's.
+    complete
+        True if the answer is over and was complete, False if it failed; else None.
     """
 
     streamed = False
     content_type = "application/json"
     own_id = ""
+    complete: bool | None = None
 
     def __init__(
         self,
@@ -99,7 +90,12 @@ class Answer:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the provider's headers that the client gets: few, short and in ASCII."""
-        return passed_headers(self._headers)
+        found = []
+        for name, encoded in _PASSED_HEADERS:
+            value = self._headers.get(name)
+            if value and len(value) <= _MAX_HEADER and value.isascii() and value.isprintable():
+                found.append((encoded, value.encode()))
+        return found
 
     @property
     def completion_id(self) -> str | None:
@@ -140,6 +136,21 @@ class Answer:
         """
         if self._body:
             yield self._body
+
+    @property
+    def running(self) -> bool:
+        """Whether bytes may follow: until the answer is over, whatever its connection does then."""
+        return False
+
+    async def read_on(self, answers: int) -> None:
+        """Read the usage that may follow the end of all choices, after the client has left.
+
+        Parameters
+        ----------
+        answers
+            Number of choices that the request asks for; a stream in which fewer have ended is
+            not read on.
+        """
 
     async def aclose(self) -> None:
         """Close the answer; an unfinished stream is aborted, which cancels the provider's call."""
@@ -209,19 +220,41 @@ class StreamedAnswer(Answer):
         due = min(deadline, self._loop.time() + self._timeouts.idle)
         self._timer = self._loop.call_at(due, self._check_time)
 
+    @property
+    def running(self) -> bool:
+        """Whether bytes may follow."""
+        return self._on_end is not None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the stream as they arrive, unchanged; UpstreamError if it broke.
 
-        A stream is complete if it ended with ``[DONE]``, or if its connection ended in order after
-        all its choices did; ``[DONE]`` is added then.
+        A stream is over and complete at ``[DONE]``, whatever its connection does then, or when its
+        connection ends after all its choices did; ``[DONE]`` is added then.
         """
         start, self._body = self._body, b""
+        if self._reader.done:
+            self._finish(self.error is None)
         if start:
             yield start
         while self._on_end is not None:
             data = await self._next()
             if data:
                 yield data
+
+    async def read_on(self, answers: int) -> None:
+        """Read on for at most a second, if all choices have ended."""
+        if self._reader.done:
+            self._finish(self.error is None)
+        if not self.running or self.error is not None or self._found.ended < answers:
+            return
+        try:
+            async with asyncio.timeout(_SECONDS_FOR_USAGE):
+                async for _ in self.chunks():
+                    pass
+        except (TimeoutError, UpstreamError):
+            pass
+        if self._found.complete and self.error is None:
+            self._finish(True)
 
     async def _next(self) -> bytes:
         """Next bytes for the client; ends the stream at its last bytes."""
@@ -233,7 +266,9 @@ class StreamedAnswer(Answer):
         except UpstreamError as error:
             data, failure = b"", error
         except BaseException:
-            self._finish(None)
+            # ``read_on`` reads what may follow the end of all choices.
+            if not self._found.complete:
+                self._finish(None)
             raise
         self.total_s = time() - self._began
         # The time in which a slow client takes the bytes is no silence of the provider.
@@ -246,18 +281,17 @@ class StreamedAnswer(Answer):
             passed = self._reader.feed(data)
             if self._found.error is not None:
                 passed = self._redactor.body(passed)
-            if self._reader.done:
-                self._deadline = min(self._deadline, time() + _SECONDS_AFTER_DONE)
+                self._deadline = min(self._deadline, time() + _SECONDS_AFTER_ERROR)
                 self._check_time()
+            if self._reader.done:
+                self._finish(self.error is None)
             return passed
+        gap = b"\n\n" if self._reader.unfinished else b""
         rest = self._redactor.body(self._reader.close())
-        if self._reader.done:
-            self._finish(self.error is None)
-            return rest
-        if failure is None and self.error is None and self._found.complete:
+        if self.error is None and self._found.complete:
             # Some servers do not send [DONE], and some clients wait for it.
             self._finish(True)
-            return rest + _DONE
+            return rest + gap + _DONE
         self._finish(False)
         if self.error is None:
             raise self._abort_reason or failure or ended_early(self.model)
@@ -270,14 +304,17 @@ class StreamedAnswer(Answer):
         self._reply.abort()
 
     async def aclose(self) -> None:
-        """Abort the stream if it is not at its end, which cancels the provider's call."""
-        self._finish(None)
+        """Abort the stream if it is not over, which cancels the provider's call."""
+        self._finish(self.error is None if self._reader.done else None)
 
     def _finish(self, complete: bool | None) -> None:
         on_end, self._on_end = self._on_end, None
         if on_end is not None:
             self._timer.cancel()
-            if not complete:
+            self.complete = complete
+            if complete:
+                self._reply.release()
+            else:
                 self._reply.abort()
             on_end(complete)
 
@@ -292,16 +329,6 @@ class StreamedAnswer(Answer):
             self.abort(timed_out(self.model, f"no end within {self._timeouts.total:g} s", "total"))
         else:
             self.abort(timed_out(self.model, f"no chunk for {idle:g} s", "idle"))
-
-
-def passed_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a provider's answer that the client gets: few, short and in ASCII."""
-    found = []
-    for name, encoded in _PASSED_HEADERS:
-        value = headers.get(name)
-        if value and len(value) <= _MAX_HEADER and value.isascii() and value.isprintable():
-            found.append((encoded, value.encode()))
-    return found
 
 
 def timed_out(model: str, what: str, timeout: str, *, retryable: bool = False) -> UpstreamError:

@@ -33,6 +33,13 @@ class Reply(Protocol):
         """Close the connection at once; a ``read`` that waits raises an error."""
         ...
 
+    def release(self) -> None:
+        """Read no more: the answer is over by its protocol, and its connection may be used again.
+
+        If the connection does not end the answer within a second, it is closed.
+        """
+        ...
+
 
 class Client(Protocol):
     """Sends requests to one model's provider."""

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from floorline.core.bounds import canonical_id
-from floorline.gateway.upstreams.usage import Usage, read_usage
+from floorline.gateway.lenient_json import (
+    UNREADABLE,
+    read_fields,
+    read_items,
+    read_value,
+    repaired,
+    write_fields,
+)
+from floorline.gateway.upstreams.usage import Usage
+from floorline.gateway.upstreams.usage_shapes import later_usage, read_timings, read_usage
+
+_EMPTY = frozenset({b"", b"null", b'""', b"[]", b"{}"})
+"""JSON values without content."""
+_NO_REASONS = ("", "null", "None")
+"""Finish reasons of a choice that goes on, as some servers write them."""
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -28,6 +44,14 @@ class ResponseChoice(msgspec.Struct, frozen=True, gc=False):
     delta: Message | None = None
     message: Message | None = None
     finish_reason: Any = None
+    error: Any = None
+    usage: Any = None
+
+
+class Groq(msgspec.Struct, frozen=True, gc=False):
+    """Groq's own part of a chunk."""
+
+    usage: Any = None
 
 
 class Completion(msgspec.Struct, frozen=True, gc=False):
@@ -38,13 +62,26 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     choices: list[ResponseChoice] | None = None
     usage: Any = None
     error: Any = None
+    x_groq: Groq | None = None
+    timings: Any = None
 
     @property
     def fault(self) -> dict[str, Any] | None:
         """The provider's error, as an object with ``message``; None if there is none."""
-        if self.error is None:
-            return None
-        return self.error if isinstance(self.error, dict) else {"message": str(self.error)}
+        found = _fault(self.error)
+        for choice in self.choices or ():
+            found = found or _fault(choice.error)
+        for choice in self.choices or ():
+            if found is None and choice.finish_reason == "error":
+                found = {"message": "the answer ended with finish_reason 'error'"}
+        return found
+
+
+def _fault(error: Any) -> dict[str, Any] | None:
+    """Return an error as an object; None if it is empty, as beside a sound completion."""
+    if isinstance(error, dict):
+        return error if any(error.values()) else None
+    return {"message": str(error)} if error else None
 
 
 class Findings:
@@ -61,12 +98,14 @@ class Findings:
     finish_reasons
         Why the choices ended, in the order of their ends.
     error
-        Error object that the provider sent in place of a completion.
+        Error object that the provider sent in place of a completion, or of one of its choices.
     """
 
     __slots__ = (
         "_ended",
         "_seen",
+        "_usage_fields",
+        "_usage_of_choices",
         "completion_id",
         "error",
         "finish_reasons",
@@ -82,17 +121,28 @@ class Findings:
         self.error: dict[str, Any] | None = None
         self._seen: set[int | str | None] = set()
         self._ended: set[int | str | None] = set()
+        self._usage_fields: Mapping[str, Any] | None = None
+        self._usage_of_choices: dict[int | str | None, Usage] = {}
 
     @property
     def complete(self) -> bool:
         """Whether all choices that began have ended, and at least one has."""
         return bool(self._ended) and self._seen == self._ended
 
+    @property
+    def ended(self) -> int:
+        """Number of choices that have ended."""
+        return len(self._ended)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the model wrote something that the gateway reads, or ended a choice."""
+        return self.output_characters > 0 or bool(self.finish_reasons)
+
     def add(self, completion: Completion) -> None:
         """Add a completion or the next chunk of one."""
-        if completion.error is not None:
-            self.error = completion.fault
-            return
+        if completion.error:
+            self.error = _fault(completion.error) or self.error
         if self.completion_id is None:
             self.completion_id = read_id(completion.id)
         for choice in completion.choices or ():
@@ -100,30 +150,155 @@ class Findings:
             if message is not None:
                 self.output_characters += output_characters(message)
             self._seen.add(choice.index)
-            if choice.finish_reason is not None:
+            if choice.finish_reason is not None and choice.finish_reason not in _NO_REASONS:
                 self._ended.add(choice.index)
                 self.finish_reasons.append(str(choice.finish_reason))
+                if choice.finish_reason == "error":
+                    self.error = self.error or completion.fault
+            if choice.error:
+                self.error = self.error or _fault(choice.error)
+            if choice.usage is not None and completion.usage is None:
+                self._add_usage_of_choice(choice)
         if completion.usage is not None:
-            # Some servers send the usage so far with every chunk; the last one counts.
-            self.usage = read_usage(completion.usage) or self.usage
+            self._add_usage(completion.usage)
+        elif completion.x_groq is not None:
+            self._add_usage(completion.x_groq.usage)
+        elif completion.timings is not None and self._usage_fields is None:
+            # llama.cpp sends these without being asked, and both if asked.
+            self.usage = read_timings(completion.timings) or self.usage
+
+    def _add_usage(self, value: Any) -> None:
+        if isinstance(value, dict):
+            usage, self._usage_fields = later_usage(self._usage_fields, value)
+            self.usage = usage or self.usage
+
+    def _add_usage_of_choice(self, choice: ResponseChoice) -> None:
+        """Add the usage of one choice; each has the same prompt, and an answer of its own."""
+        usage = read_usage(choice.usage)
+        if usage is not None:
+            self._usage_of_choices[choice.index] = usage
+            every = self._usage_of_choices.values()
+            prompt = max(one.prompt_tokens for one in every)
+            output = sum(one.completion_tokens for one in every)
+            self.usage = Usage(prompt, output, max(one.cached_tokens for one in every))
 
 
 _decoder = msgspec.json.Decoder(Completion)
+_choice_decoder = msgspec.json.Decoder(ResponseChoice)
 
 
 def read_completion(body: bytes) -> Completion | None:
     """Decode a completion or a chunk; None if it is neither.
 
+    A value that the gateway does not need, or that has an odd type, makes nothing else unreadable.
+
     Examples
     --------
     >>> read_completion(b'{"id": "c-1", "choices": []}').choices
     []
+    >>> read_completion(b'{"choices": [{"index": 1, "logprobs": NaN}, 7]}').choices[0].index
+    1
     >>> read_completion(b'{"id": "c-')
     """
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
+        pass
+    sound = repaired(body)
+    try:
+        return _decoder.decode(sound)
+    except UNREADABLE:
+        return _read_loosely(sound)
+
+
+def _read_loosely(body: bytes) -> Completion | None:
+    """Read a completion field by field, without those that cannot be read."""
+    fields = _fields(body)
+    if fields is None:
         return None
+    choices: list[ResponseChoice] | None = None
+    with contextlib.suppress(ValueError):
+        choices = [_choice(item) for item in read_items(fields["choices"]) if _is_object(item)]
+    groq = _value(fields, "x_groq")
+    return Completion(
+        id=fields.get("id", msgspec.Raw()),
+        choices=choices,
+        usage=_value(fields, "usage"),
+        error=_value(fields, "error"),
+        x_groq=Groq(groq.get("usage")) if isinstance(groq, dict) else None,
+        timings=_value(fields, "timings"),
+    )
+
+
+def _choice(item: msgspec.Raw) -> ResponseChoice:
+    try:
+        return _choice_decoder.decode(item)
+    except UNREADABLE:
+        pass
+    fields = _fields(item) or {}
+    index = _value(fields, "index")
+    return ResponseChoice(
+        index=index if isinstance(index, int | str) else int(index) if _is_whole(index) else 0,
+        delta=_message(fields.get("delta")),
+        message=_message(fields.get("message")),
+        finish_reason=_value(fields, "finish_reason"),
+        error=_value(fields, "error"),
+        usage=_value(fields, "usage"),
+    )
+
+
+def _message(value: msgspec.Raw | None) -> Message | None:
+    fields = None if value is None else _fields(value)
+    if fields is None:
+        return None
+    return Message(**{name: _value(fields, name) for name in Message.__struct_fields__})
+
+
+def _is_object(value: msgspec.Raw) -> bool:
+    return bytes(value)[:1] == b"{"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _fields(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
+    try:
+        return read_fields(bytes(value))
+    except ValueError:
+        return None
+
+
+def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
+    """Return a field; None if it is absent or cannot be read."""
+    try:
+        return read_value(fields[name]) if name in fields else None
+    except ValueError:
+        return None
+
+
+def has_content(body: bytes) -> bool:
+    """Whether a completion or a chunk of one has more than roles, in whatever field it is.
+
+    Examples
+    --------
+    >>> has_content(b'{"choices": [{"delta": {"role": "assistant", "content": ""}}]}')
+    False
+    >>> has_content(b'{"choices": [{"delta": {"audio": {"id": "a-1"}}}]}')
+    True
+    """
+    fields = _fields(repaired(body)) or {}
+    items: list[msgspec.Raw] = []
+    with contextlib.suppress(ValueError):
+        items = read_items(fields.get("choices", msgspec.Raw()))
+    for item in items:
+        choice = _fields(item) or {}
+        for name in ("delta", "message", "text"):
+            value = choice.get(name, msgspec.Raw())
+            parts = _fields(value) or {name: value}
+            if any(bytes(part) not in _EMPTY for key, part in parts.items() if key != "role"):
+                return True
+    return False
 
 
 def read_id(value: msgspec.Raw) -> str | None:
@@ -142,7 +317,7 @@ def read_id(value: msgspec.Raw) -> str | None:
     """
     text = bytes(value)
     if text[:1] == b'"':
-        id = msgspec.json.decode(text, type=str)
+        id = read_value(text)
     elif text[:1].isdigit() or text[:1] == b"-":
         id = number_id(text.decode())
     else:
@@ -161,9 +336,6 @@ def number_id(text: str) -> str:
     return text if text.removeprefix("-").isdigit() else repr(float(text))
 
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
 def with_id(completion: bytes, id: str) -> bytes:
     """Replace the id of a completion or a chunk; all its other fields keep their bytes.
 
@@ -179,9 +351,45 @@ def with_id(completion: bytes, id: str) -> bytes:
     >>> with_id(b'{"id": 7, "choices": [{"id": 7, "x": 1.50}]}', "d-1")
     b'{"id":"d-1","choices":[{"id": 7, "x": 1.50}]}'
     """
-    fields = {"id": msgspec.Raw(), **_fields.decode(completion)}
-    fields["id"] = msgspec.Raw(msgspec.json.encode(id))
-    return msgspec.json.encode(fields)
+    new = msgspec.json.encode(id)
+    try:
+        fields = {"id": msgspec.Raw(), **read_fields(completion)}
+    except ValueError:
+        # Too large for the slower parser: of two fields of a name, parsers take the last one.
+        start, _, end = completion.rpartition(b"}")
+        return start + b',"id":' + new + b"}" + end
+    fields["id"] = msgspec.Raw(new)
+    return write_fields(fields)
+
+
+_USAGE_FIELDS = frozenset(
+    {
+        "choices",
+        "created",
+        "id",
+        "model",
+        "object",
+        "obfuscation",
+        "service_tier",
+        "system_fingerprint",
+        "usage",
+    }
+)
+"""Fields of OpenAI's chunk that carries the usage."""
+
+
+def carries_usage_alone(chunk: bytes) -> bool:
+    """Whether a chunk without choices has nothing but the usage and what every chunk has.
+
+    Examples
+    --------
+    >>> carries_usage_alone(b'{"id": "c-1", "choices": [], "usage": {}, "prompt_ids": null}')
+    True
+    >>> carries_usage_alone(b'{"id": "c-1", "choices": [], "usage": {}, "timings": {"n": 1}}')
+    False
+    """
+    fields = _fields(chunk) or {}
+    return all(name in _USAGE_FIELDS or bytes(raw) in _EMPTY for name, raw in fields.items())
 
 
 def is_json_object(body: bytes) -> bool:
@@ -192,11 +400,7 @@ def is_json_object(body: bytes) -> bool:
     >>> is_json_object(b'{"detail": "no"}'), is_json_object(b"<html>"), is_json_object(b"[]")
     (True, False, False)
     """
-    try:
-        _fields.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+    return _fields(body) is not None
 
 
 def output_characters(message: Message) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,8 @@ from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
 _DNS_CACHE_SECONDS = 60
+_SECONDS_AFTER_END = 1.0
+"""Time that a connection may stay open after the end of its stream before it is closed."""
 _MAX_UNSPLIT_BODY = 2**20
 """Bytes of a body that is sent in one piece; aiohttp warns of larger ones, which block the loop."""
 
@@ -34,7 +37,7 @@ def open_session(*, check_addresses: bool = False) -> aiohttp.ClientSession:
         The address is checked that is connected to, after names were resolved.
     """
     # No limit here, because each model has a limit on its calls.
-    connector = aiohttp.TCPConnector(
+    connector = Connector(
         limit=0,
         ttl_dns_cache=_DNS_CACHE_SECONDS,
         resolver=_CheckingResolver() if check_addresses else None,
@@ -44,6 +47,26 @@ def open_session(*, check_addresses: bool = False) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
     )
+
+
+class Connector(aiohttp.TCPConnector):
+    """Connections to providers.
+
+    Attributes
+    ----------
+    ending
+        Answers that are over although their connections have not ended them yet.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.ending: set[HttpReply] = set()
+
+    def close(self, *, abort_ssl: bool = False) -> Coroutine[Any, Any, None]:
+        """Close all connections."""
+        for reply in list(self.ending):
+            reply.abort()
+        return super().close(abort_ssl=abort_ssl)
 
 
 class _Refused(OSError):
@@ -90,10 +113,11 @@ def request_headers(settings: UpstreamSettings) -> dict[str, str]:
 class HttpReply:
     """An endpoint's answer while it arrives."""
 
-    __slots__ = ("_content", "_name", "_response", "headers", "status")
+    __slots__ = ("_content", "_ending", "_name", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, name: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, name: str, ending: set[HttpReply]) -> None:
         self._response = response
+        self._ending = ending
         self._content = response.content
         self._name = name
         self.status = response.status
@@ -110,8 +134,22 @@ class HttpReply:
         text = f"model {self._name!r}: the connection broke before the answer was complete ({what})"
         raise UpstreamError(text, "reset", retryable=not self._content.total_bytes)
 
+    def release(self) -> None:
+        """Let the connection be used again; close it if it does not end the answer within 1 s."""
+        if self._content.is_eof():
+            return
+        timer = asyncio.get_running_loop().call_later(_SECONDS_AFTER_END, self.abort)
+
+        def ended() -> None:
+            timer.cancel()
+            self._ending.discard(self)
+
+        self._ending.add(self)
+        self._content.on_eof(ended)
+
     def abort(self) -> None:
         """Close the connection."""
+        self._ending.discard(self)
         # Closing the response does not wake a task that reads from it.
         self._content.set_exception(aiohttp.ClientConnectionError("aborted"))
         self._response.close()
@@ -134,6 +172,8 @@ class HttpClient:
         self, session: aiohttp.ClientSession, name: str, settings: UpstreamSettings
     ) -> None:
         self._session = session
+        connector = session.connector
+        self._ending = connector.ending if isinstance(connector, Connector) else set()
         self._name = name
         self._url = endpoint_url(settings, "/chat/completions")
         # All headers are given, so that aiohttp does not compute them for each request.
@@ -170,7 +210,7 @@ class HttpClient:
         except (aiohttp.ClientError, OSError) as error:
             failure = self._failure(error)
         else:
-            return HttpReply(response, self._name)
+            return HttpReply(response, self._name, self._ending)
         # Raised outside of the except block: aiohttp's errors hold the request's headers, and so
         # the key.
         raise failure

@@ -13,7 +13,6 @@ import msgspec
 
 from floorline.errors import MissingExtra
 from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
-from floorline.gateway.upstreams.provider_errors import read_object
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
 _FIELDS = frozenset(
@@ -56,24 +55,6 @@ It has further arguments, such as the address to which the key is sent, which a 
 able to set. All other fields of a request are sent as ``extra_body``.
 """
 
-_OPENAI_CODES = {
-    "ContextWindowExceededError": "context_length_exceeded",
-    "ContentPolicyViolationError": "content_policy_violation",
-    "UnsupportedParamsError": "unsupported_parameter",
-    "RateLimitError": "rate_limit_exceeded",
-}
-"""Codes of OpenAI for LiteLLM's classes of errors; others keep the name of the class."""
-_STATUSES = {
-    "context_length_exceeded": 400,
-    "content_filter": 400,
-    "unsupported": 400,
-    "model_not_found": 404,
-    "insufficient_quota": 402,
-    "rate_limit": 429,
-    "key_error": 401,
-}
-"""Statuses of errors that LiteLLM reports as errors of the connection."""
-
 
 def load_litellm() -> Any:
     """Import LiteLLM; takes seconds."""
@@ -101,6 +82,9 @@ class WholeReply:
     def abort(self) -> None:
         """Do nothing: the answer is complete."""
 
+    def release(self) -> None:
+        """Do nothing: the answer is complete."""
+
 
 class EventReply:
     """A stream of LiteLLM's chunks as server-sent events."""
@@ -119,16 +103,20 @@ class EventReply:
         """Return the next event; empty after ``[DONE]``; UpstreamError if the stream broke."""
         if self._ended:
             return b""
-        # A task of its own, which ``abort`` can cancel.
-        self._pending = asyncio.create_task(self._next())
+        # A task of its own, which ``abort`` can cancel, and which outlasts a reader that leaves.
+        if self._pending is None:
+            self._pending = asyncio.create_task(self._next())
         try:
-            return await self._pending
+            data = await asyncio.shield(self._pending)
         except asyncio.CancelledError:
             if not self._aborted:
                 raise
             what = "aborted"
         except Exception as error:
             what = type(error).__name__
+        else:
+            self._pending = None
+            return data
         raise UpstreamError(f"model {self._name!r}: the stream broke ({what})", "reset")
 
     async def _next(self) -> bytes:
@@ -136,6 +124,9 @@ class EventReply:
             return b"data: " + msgspec.json.encode(_as_openai(chunk)) + b"\n\n"
         self._ended = True
         return b"data: [DONE]\n\n"
+
+    def release(self) -> None:
+        """Do nothing: LiteLLM has read the stream to its end."""
 
     def abort(self) -> None:
         """Close the stream and the provider's connection."""
@@ -212,20 +203,15 @@ class LitellmClient:
             self._litellm = await asyncio.to_thread(load_litellm)
         try:
             answer = await self._litellm.acompletion(**arguments)
-        except Exception as error:
-            text = str(getattr(error, "message", error))
-            # For several providers LiteLLM reports all errors as errors of the connection.
-            unknown = isinstance(error, self._litellm.APIConnectionError)
-            meant = read_object({"message": text}).reason if unknown else None
-            if meant != "server_error":
-                return _error_reply(
-                    _STATUSES.get(meant or "", getattr(error, "status_code", None) or 500),
-                    getattr(error, "litellm_response_headers", None) or {},
-                    text,
-                    _OPENAI_CODES.get(type(error).__name__, type(error).__name__),
-                )
+        except self._litellm.APIConnectionError:
             failure = UpstreamError(
                 f"model {self._name!r}: no connection", "connect", retryable=True
+            )
+        except Exception as error:
+            return _error_reply(
+                getattr(error, "status_code", None) or 500,
+                getattr(error, "litellm_response_headers", None) or {},
+                str(getattr(error, "message", error)),
             )
         else:
             if stream:
@@ -235,9 +221,7 @@ class LitellmClient:
         raise failure
 
 
-def _error_reply(
-    status: int, headers: Mapping[str, str], message: str, code: str | None = None
-) -> WholeReply:
+def _error_reply(status: int, headers: Mapping[str, str], message: str) -> WholeReply:
     kept = {key.title(): value for key, value in headers.items() if key.lower() == "retry-after"}
     kept["Content-Type"] = "application/json"
-    return WholeReply(int(status), kept, client_error_body(message, code))
+    return WholeReply(int(status), kept, client_error_body(message))

@@ -5,9 +5,25 @@ Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
 
 from __future__ import annotations
 
-from floorline.gateway.upstreams.completions import Findings, read_completion, with_id
+import contextlib
+import re
+from typing import Any
+
+from floorline.gateway.lenient_json import read_value
+from floorline.gateway.upstreams.completions import (
+    Findings,
+    carries_usage_alone,
+    has_content,
+    read_completion,
+    with_id,
+)
 
 _BOM = b"\xef\xbb\xbf"
+_DONE = b"[DONE]"
+_LONGEST_END = 200
+"""Bytes of the longest event that can be the end of a stream."""
+_CRLF = re.compile(rb"\r\n")
+_ERROR_EVENT = re.compile(rb"^event: ?error$", re.MULTILINE)
 _STARTS = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n")
 
 
@@ -17,7 +33,8 @@ class SseReader:
     Parameters
     ----------
     drop_usage
-        Whether to remove the chunk that carries only the usage.
+        Whether to remove the chunk that carries the usage. One that has further content, such as
+        llama.cpp's ``timings``, is kept whole.
     own_id
         Id that replaces the provider's in every chunk; "" keeps the provider's.
 
@@ -29,11 +46,10 @@ class SseReader:
     found
         Fields read from the stream so far.
     done
-        Whether ``[DONE]`` arrived.
-    chunks
-        Number of completion chunks so far.
-    malformed
-        Number of events that are neither chunk nor error.
+        Whether ``[DONE]`` arrived; nothing after it is read.
+    begun
+        Whether content arrived before any error: a chunk with more than a role, or the end of a
+        choice. Comments, unknown events and chunks without choices are none.
 
     Examples
     --------
@@ -51,17 +67,15 @@ class SseReader:
         "_skip_newline",
         "_started",
         "_tail",
-        "chunks",
+        "begun",
         "done",
         "found",
-        "malformed",
     )
 
     def __init__(self, *, drop_usage: bool = False, own_id: str = "") -> None:
         self.found = Findings()
         self.done = False
-        self.chunks = 0
-        self.malformed = 0
+        self.begun = False
         self._drop_usage = drop_usage
         self._own_id = own_id
         self._changes = drop_usage or own_id != ""
@@ -69,26 +83,50 @@ class SseReader:
         self._skip_newline = False
         self._started = False
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last event so far has no end."""
+        return bool(self._tail)
+
     def feed(self, data: bytes) -> bytes:
-        """Read the next bytes; return those to pass on to the client."""
+        """Read the next bytes; return those to pass on to the client, up to ``[DONE]``."""
+        if self.done:
+            return b""
+        skips = self._skip_newline and data[:1] == b"\n"
         text = self._unify(data) if self._skip_newline or b"\r" in data else data
         tail = self._tail
-        if tail:
-            start = len(tail) - 1
+        known = len(tail)
+        if known:
             tail += text
-            if tail.find(b"\n\n", start) < 0:
-                return b"" if self._changes else data
+            if tail.find(b"\n\n", known - 1) < 0:
+                return self._end_at_done(b"" if self._changes else data)
             text = bytes(tail)
             tail.clear()
         *events, rest = text.split(b"\n\n")
         if rest:
             tail += rest
-        if not self._changes:
-            for event in events:
-                self._read(event)
-            return data
-        passed = map(self._read, events)
-        return b"".join([event + b"\n\n" for event in passed if event is not None])
+        read = self._read
+        if self._changes:
+            passed = [event + b"\n\n" for one in events if (event := read(one)) is not None]
+            return self._end_at_done(b"".join(passed))
+        further = iter(events)
+        for event in further:
+            read(event)
+            if self.done:
+                left = sum(len(one) + 2 for one in further) + len(rest)
+                return _prefix(data, len(text) - known - left + skips)
+        return self._end_at_done(data) if rest else data
+
+    def _end_at_done(self, passed: bytes) -> bytes:
+        """End the stream at a last event without the blank line, which its server may not send."""
+        tail = self._tail
+        if 0 < len(tail) < _LONGEST_END and tail.rstrip().endswith(_DONE):
+            event = bytes(tail).rstrip(b"\n")
+            self._read(event)
+            if self.done:
+                tail.clear()
+                passed += event + b"\n\n" if self._changes else b"\n\n"
+        return passed
 
     def close(self) -> bytes:
         """End the stream; return the last bytes to pass on.
@@ -112,6 +150,8 @@ class SseReader:
 
     def _read(self, event: bytes) -> bytes | None:
         """Read one event; return it as it is passed on, None if it is removed."""
+        if self.done:
+            return None
         whole = event
         if not self._started:
             self._started = True
@@ -123,20 +163,40 @@ class SseReader:
             if not lines:
                 return whole
             payload = b"\n".join(lines)
-        if len(payload) < 16 and payload.strip() == b"[DONE]":
+        if len(payload) < 16 and payload.strip() == _DONE:
             self.done = True
             return whole
         chunk = read_completion(payload)
         if chunk is None or chunk.choices is chunk.error is chunk.usage is None:
-            self.malformed += 1
+            if b"\n" in event and _ERROR_EVENT.search(event):
+                self._fail(payload)
             return whole
-        self.found.add(chunk)
-        self.chunks += chunk.error is None
+        found = self.found
+        found.add(chunk)
+        if not self.begun and found.error is None:
+            self.begun = found.begun or (bool(chunk.choices) and has_content(payload))
         if self._drop_usage and chunk.usage is not None and not chunk.choices:
-            return None
-        if self._own_id and chunk.error is None:
+            return None if carries_usage_alone(payload) else whole
+        if self._own_id and (not chunk.error or chunk.fault is None):
             return _with_id(event, payload, self._own_id)
         return whole
+
+    def _fail(self, payload: bytes) -> None:
+        """Take the data of an event of the kind ``error``, which need not have an error object."""
+        error: Any = None
+        with contextlib.suppress(ValueError):
+            error = read_value(payload)
+        text = payload.decode("utf-8", "replace").strip()
+        self.found.error = error if isinstance(error, dict) and error else {"message": text}
+
+
+def _prefix(data: bytes, size: int) -> bytes:
+    """Return the bytes that became the first ``size`` ones when its line ends became newlines."""
+    for match in _CRLF.finditer(data):
+        if match.start() >= size:
+            break
+        size += 1
+    return data[:size]
 
 
 def _with_id(event: bytes, payload: bytes, id: str) -> bytes:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from floorline.core.bounds import MAX_COST
 from floorline.zoo import Model
 
-_MAX_TOKENS = 2**53
-"""From this count on, floats cannot represent every whole number, so costs would be inexact."""
 _CHARACTERS_PER_TOKEN = 16
 """Most characters of a text per token that are believed. Prose has four to five; only runs of
 spaces or of one repeated sign have more, and hardly a whole text of them."""
@@ -45,30 +43,6 @@ class Usage(msgspec.Struct, frozen=True):
     completion_tokens: int
     cached_tokens: int = 0
     estimated: bool = False
-
-
-def read_usage(value: Any) -> Usage | None:
-    """Read the ``usage`` object of a completion; None unless both counts are valid.
-
-    Examples
-    --------
-    >>> read_usage({"prompt_tokens": 9, "completion_tokens": 3,
-    ...             "prompt_tokens_details": {"cached_tokens": 8}})
-    Usage(prompt_tokens=9, completion_tokens=3, cached_tokens=8, estimated=False)
-    >>> read_usage({"prompt_tokens": -9, "completion_tokens": 3})
-    """
-    if not isinstance(value, dict):
-        return None
-    prompt, completion = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
-    if prompt is None or completion is None:
-        return None
-    cached = _count(value.get("prompt_tokens_details"), "cached_tokens") or 0
-    return Usage(prompt, completion, min(cached, prompt))
-
-
-def _count(value: Any, field: str) -> int | None:
-    count = value.get(field) if isinstance(value, dict) else None
-    return count if type(count) is int and 0 <= count < _MAX_TOKENS else None
 
 
 def estimate_usage(prompt_tokens: int, output_characters: int) -> Usage:
