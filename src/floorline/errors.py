@@ -78,6 +78,27 @@ def listed(names: Collection[str]) -> str:
     return ", ".join(shown[:_MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def did_you_mean(name: object, known: Collection[str]) -> str:
+    """Return "did you mean 'X'? " for a name that resembles a known one; "" for another.
+
+    Examples
+    --------
+    >>> did_you_mean("Mess+", ["mess_plus", "port"]), did_you_mean("x", ["mess_plus"])
+    ("did you mean 'mess_plus'? ", '')
+    """
+    # Imported here because programs without errors do not need it.
+    from difflib import get_close_matches
+
+    def plain(text: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", text.lower().replace("+", "plus"))
+
+    if not isinstance(name, str) or not name:
+        return ""
+    short = {plain(one[:_MAX_SHOWN]): one for one in known}
+    near = get_close_matches(plain(name[:_MAX_SHOWN]), short, n=1, cutoff=0.6)
+    return f"did you mean {short[near[0]]!r}? " if near else ""
+
+
 class FloorlineError(Exception):
     """Base class of all exceptions that Floorline raises on purpose."""
 
@@ -312,4 +333,5 @@ def check_one_of(field: str, value: Any, choices: Collection[str]) -> None:
         If it is not; the message lists the choices.
     """
     if value not in choices:
-        raise InvalidInput(field, value, "choose one of " + ", ".join(sorted(choices)))
+        fix = did_you_mean(value, choices) + "choose one of " + ", ".join(sorted(choices))
+        raise InvalidInput(field, value, fix)

@@ -1,21 +1,26 @@
-"""CSV and Parquet files of any layout; the user names the columns."""
+"""Files of any layout with one row per prompt; the columns are named by the user, or guessed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from floorline._bounded import parse_json
+from floorline.datasets.files import data_name
 from floorline.datasets.gaps import Gaps
+from floorline.datasets.guess import Guess, guess_columns
 from floorline.datasets.model_columns import ModelColumns
-from floorline.datasets.reading import read_csv, read_parquet, texts
+from floorline.datasets.reading import read_frame, texts
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.wide import wide_table
-from floorline.errors import DataError, InvalidInput
+from floorline.errors import DataError, InvalidInput, listed
+
+log = logging.getLogger("floorline.datasets")
 
 _FIX = (
-    "write 'model:quality_column:cost_column,...' or JSON like "
+    "write 'prompt=COLUMN,model:quality_column:cost_column,...' or JSON like "
     '{"prompt": "text", "models": {"small": {"quality": "s_ok", "cost": "s_usd"}}}'
 )
 _KEYS = {"prompt", "task", "cost_unit", "models"}
@@ -23,47 +28,62 @@ _MODEL_KEYS = {"quality", "cost", "latency", "tokens_out"}
 
 
 def load_columns(
-    path: str | Path, columns: str | Mapping[str, Any], gaps: Gaps = "mask"
+    path: str | Path, columns: str | Mapping[str, Any] | None = None, gaps: Gaps = "mask"
 ) -> RoutingTable:
-    """Read a .csv or .parquet file with one row per prompt.
+    """Read a CSV, TSV, JSON or Parquet file with one row per prompt.
 
     Parameters
     ----------
     columns
         A mapping (or the same as JSON) with ``models``: name → ``{"quality", "cost"}`` and
         optionally ``"latency"`` (s) and ``"tokens_out"``; and optionally ``prompt`` (the column
-        of the prompts, "prompt" if not given), ``task`` and ``cost_unit`` ("USD" or "J"). Or in
-        short ``"model:quality_column:cost_column,..."``.
+        of the prompts, "prompt" if not given), ``task`` and ``cost_unit`` ("USD" or "J"). A model
+        without ``cost`` costs nothing. Or in short
+        ``"prompt=COLUMN,model:quality_column:cost_column,..."``. If None, the columns are guessed
+        from their names, and the guess is logged.
 
     Raises
     ------
     InvalidInput
         If ``columns`` is neither of them.
     DataError
-        If the file is damaged, lacks a column, or a cell is not a number in its range.
+        If the file is damaged, lacks a column, a cell is not a number in its range, or no columns
+        can be guessed.
     """
     path = Path(path)
-    chosen = parse_columns(columns)
-    if path.suffix == ".parquet":
-        frame = read_parquet(path)
-    elif path.suffix == ".csv":
-        frame = read_csv(path)
-    else:
-        raise DataError(path, "naming columns works for .csv and .parquet files")
+    named = None if columns is None else parse_columns(columns)
+    frame = read_frame(path)
+    chosen = _guess(path, frame.columns) if named is None else named
+    free = [name for name, one in chosen.models.items() if one.cost is None]
+    if free:
+        log.warning("%s: without a column of costs, each call costs 0: %s", path, listed(free))
     return wide_table(
         path,
         frame,
-        chosen["models"],
-        prompts=texts(path, frame, chosen["prompt"]),
-        task=chosen["task"],
-        cost_unit=chosen["cost_unit"],
-        name=path.stem,
-        source=f"{path.name}, columns named by the user",
+        chosen.models,
+        prompts=texts(path, frame, chosen.prompt),
+        task=chosen.task,
+        cost_unit=chosen.cost_unit,
+        name=data_name(path),
+        source=f"{path.name}, columns {'guessed' if named is None else 'named by the user'}",
         gaps=gaps,
     )
 
 
-def parse_columns(columns: str | Mapping[str, Any]) -> dict[str, Any]:
+def _guess(path: Path, names: Sequence[str]) -> Guess:
+    guess = guess_columns(names)
+    if isinstance(guess, str):
+        raise DataError(
+            path,
+            f"not a known layout, and {guess}. Name the columns with --columns (columns= in "
+            f"Python): prompt=COLUMN,MODEL:QUALITY:COST,...; there are "
+            f"{listed([repr(name) for name in names])}",
+        )
+    log.warning("%s: columns by their names: --columns '%s'", path, guess.option)
+    return guess
+
+
+def parse_columns(columns: str | Mapping[str, Any]) -> Guess:
     """Check a column mapping and add the defaults.
 
     Raises
@@ -73,7 +93,7 @@ def parse_columns(columns: str | Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parse_columns("small:s_ok:s_usd")["models"]["small"].cost
+    >>> parse_columns("prompt=text,small:s_ok:s_usd").models["small"].cost
     's_usd'
     """
     given: Any = columns
@@ -86,7 +106,7 @@ def parse_columns(columns: str | Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidInput("columns", columns, _FIX)
     found = {}
     for name, parts in models.items():
-        usable = isinstance(parts, Mapping) and {"quality", "cost"} <= set(parts) <= _MODEL_KEYS
+        usable = isinstance(parts, Mapping) and {"quality"} <= set(parts) <= _MODEL_KEYS
         if not usable or not all(isinstance(part, str) for part in parts.values()):
             raise InvalidInput(f"columns of model {name!r}", parts, _FIX)
         found[str(name)] = ModelColumns(**parts)
@@ -94,7 +114,9 @@ def parse_columns(columns: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(prompt, str) or not isinstance(task, str | None):
         raise InvalidInput("columns", columns, _FIX)
     unit = given.get("cost_unit", "USD")
-    return {"prompt": prompt, "task": task, "cost_unit": unit, "models": found}
+    if unit not in ("USD", "J"):
+        raise InvalidInput("cost_unit of the columns", unit, "give USD or J")
+    return Guess(prompt, task, found, unit)
 
 
 def _parse_text(text: str) -> Any:
@@ -103,10 +125,18 @@ def _parse_text(text: str) -> Any:
             return parse_json(text)
         except ValueError as error:
             raise InvalidInput("columns", text, f"not valid JSON; {_FIX}") from error
-    models = {}
+    models: dict[str, dict[str, str]] = {}
+    others: dict[str, str] = {}
     for entry in text.split(","):
+        key, equals, value = (part.strip() for part in entry.partition("="))
+        if equals and key in _KEYS - {"models", *others} and value:
+            others[key] = value
+            continue
         parts = [part.strip() for part in entry.rsplit(":", 2)]
-        if len(parts) != 3 or not all(parts) or parts[0] in models:
+        if len(parts) == 2:
+            parts.append("")
+        name, quality, cost = parts if len(parts) == 3 else ("", "", "")
+        if not name or not quality or name in models:
             raise InvalidInput("columns", text, _FIX)
-        models[parts[0]] = {"quality": parts[1], "cost": parts[2]}
-    return {"models": models}
+        models[name] = {"quality": quality, **({"cost": cost} if cost else {})}
+    return {**others, "models": models}

@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 
 from floorline.datasets.columns import load_columns
-from floorline.datasets.files import check_file, one_line
+from floorline.datasets.delimited import header_of
+from floorline.datasets.files import check_file, kind_of, reason
 from floorline.datasets.gaps import Gaps, settle_gaps
+from floorline.datasets.json_lines import first_row
 from floorline.datasets.messplus import LABEL, load_messplus
 from floorline.datasets.open_llm_leaderboard import load_open_llm_leaderboard
 from floorline.datasets.paretobandit import load_paretobandit
@@ -18,7 +20,7 @@ from floorline.datasets.routerbench import COST, load_routerbench
 from floorline.datasets.sprout import is_answer, load_sprout
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.table_file import KEY
-from floorline.errors import DataError, InvalidInput, check_one_of
+from floorline.errors import DataError, check_one_of
 
 _LOADERS: dict[str, Callable[..., RoutingTable]] = {
     "messplus": load_messplus,
@@ -49,7 +51,7 @@ def load_file(
     InvalidInput
         If there is no such format or column mapping.
     DataError
-        If the file is damaged or of no known format.
+        If the file is damaged or of no known format, and no columns can be guessed.
     """
     if format is None:
         format = "columns" if columns is not None else detect(path)
@@ -57,8 +59,6 @@ def load_file(
     if format == "floorline":
         return settle_gaps(path, RoutingTable.load(path), gaps)
     if format == "columns":
-        if columns is None:
-            raise InvalidInput("columns", None, "format 'columns' needs to be told which ones")
         return load_columns(path, columns, gaps)
     if prices is not None and format in _PRICED:
         return _LOADERS[format](path, gaps, prices)
@@ -66,38 +66,41 @@ def load_file(
 
 
 def detect(path: Path) -> str:
-    """Tell the format of a file from its suffix and its columns.
+    """Tell the format of a file from its name and its columns.
+
+    Returns
+    -------
+    One of ``FORMATS``; "columns" for a file of another layout
 
     Raises
     ------
     DataError
-        If it is none of ``FORMATS``.
+        If the file is missing, empty or damaged.
     """
     check_file(path)
-    if path.suffix in (".pkl", ".pickle"):
+    kind = kind_of(path)
+    if kind == "pickle":
         return "routerbench"
-    if path.suffix == ".npy":
+    if kind == "npy":
         return "open-llm-leaderboard"
-    if path.suffix == ".jsonl":
-        return "paretobandit"
     schema: dict[str, Any] = {}
-    if path.suffix == ".parquet":
+    if kind == "json":
+        return "paretobandit" if isinstance(first_row(path).get("arms"), dict) else "columns"
+    if kind == "parquet":
         try:
             if KEY in pl.read_parquet_metadata(path):
                 return "floorline"
             schema = dict(pl.read_parquet_schema(path))
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise DataError(path, f"damaged Parquet file: {one_line(error)}") from error
-    elif path.suffix == ".csv":
-        try:
-            with path.open(encoding="utf-8-sig", errors="replace") as stream:
-                schema = dict.fromkeys(stream.readline().rstrip("\r\n").split(","))
         except OSError as error:
-            raise DataError(path, one_line(error)) from error
-    if any(str(name).strip('"').endswith(COST) for name in schema):
+            raise DataError(path, reason(error)) from error
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise DataError(path, "a damaged Parquet file, or none at all") from error
+    elif kind == "csv":
+        schema = dict.fromkeys(header_of(path))
+    if any(name.endswith(COST) for name in schema):
         return "routerbench"
-    if any(str(name).strip('"').startswith(LABEL) for name in schema):
+    if any(name.startswith(LABEL) for name in schema) and "input_text" in schema:
         return "messplus"
     if any(dtype is not None and is_answer(dtype) for dtype in schema.values()):
         return "sprout"
-    raise DataError(path, "not a known layout; say which columns hold what (columns=...)")
+    return "columns"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from floorline.datasets.delimited import read_csv
+from floorline.datasets.files import data_name, kind_of
 from floorline.datasets.gaps import Gaps
 from floorline.datasets.model_columns import ModelColumns
-from floorline.datasets.reading import read_csv, read_parquet, texts
+from floorline.datasets.reading import read_parquet, texts
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.wide import wide_table
 from floorline.errors import DataError
@@ -28,7 +30,7 @@ def load_messplus(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
         If the file is damaged, has another layout, or a cell is not a number in its range.
     """
     path = Path(path)
-    frame = read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
+    frame = read_parquet(path) if kind_of(path) == "parquet" else read_csv(path)
     names = [name.removeprefix(LABEL) for name in frame.columns if name.startswith(LABEL)]
     if not names:
         raise DataError(path, f"not the layout of MESS+ logs: no column starts with {LABEL!r}")
@@ -44,7 +46,7 @@ def load_messplus(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
         prompts=texts(path, frame, "input_text"),
         task="benchmark_name" if "benchmark_name" in frame.columns else None,
         cost_unit="J",
-        name=path.stem,
+        name=data_name(path),
         source=f"MESS+ inference log, {path.name}",
         gaps=gaps,
     )

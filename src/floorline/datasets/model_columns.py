@@ -16,12 +16,12 @@ from floorline.errors import DataError
 
 @dataclass(frozen=True)
 class ModelColumns:
-    """Names of the columns of one model: scores, costs and, if there are any, latencies in s and
-    output tokens.
+    """Names of the columns of one model: scores and, if there are any, costs, latencies in s and
+    output tokens. Without a column of costs every call costs 0.
     """
 
     quality: str
-    cost: str
+    cost: str | None = None
     latency: str | None = None
     tokens_out: str | None = None
 
@@ -51,7 +51,12 @@ def read_models(
     """
     columns = list(models.values())
     quality = stack([numbers(path, frame, c.quality, gaps=True, high=1) for c in columns])
-    cost = stack([numbers(path, frame, c.cost, gaps=True) for c in columns])
+    cost = stack(
+        [
+            np.zeros(frame.height) if c.cost is None else numbers(path, frame, c.cost, gaps=True)
+            for c in columns
+        ]
+    )
     lost = np.isnan(cost) & ~np.isnan(quality)
     if lost.any():
         row, m = np.argwhere(lost)[0]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from floorline.datasets.files import check_file, one_line
+from floorline.datasets.files import check_file, data_name, kind_of
 from floorline.datasets.gaps import Gaps, settle_gaps
 from floorline.datasets.pickles import unpickle
 from floorline.datasets.routerbench import load_routerbench
@@ -67,7 +67,7 @@ def load_open_llm_leaderboard(
         If a model has no price.
     """
     path = Path(path)
-    if path.suffix != ".npy":
+    if kind_of(path) != "npy":
         return load_routerbench(path, gaps)
     held = _read_dict(path)
     models = _list(path, held, "models")
@@ -95,7 +95,7 @@ def load_open_llm_leaderboard(
                 quality,
                 tokens * price / 1e6,
                 split=[split] * len(prompts),
-                name=path.stem,
+                name=data_name(path),
                 source=f"Open LLM Leaderboard v2 as prepared by CARROT, {path.name}",
             )
         )
@@ -112,7 +112,7 @@ def _read_dict(path: Path) -> dict[str, Any]:
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             dtype = read(stream)[2]
         except (ValueError, OSError, EOFError) as error:
-            raise DataError(path, f"not an .npy file: {one_line(error)}") from error
+            raise DataError(path, "not an .npy file, or a damaged one") from error
         if not dtype.hasobject:
             raise DataError(path, "holds numbers only, where a dict of questions belongs")
         held = unpickle(path, stream, pandas=False)

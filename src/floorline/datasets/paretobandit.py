@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from floorline._bounded import parse_json
-from floorline.datasets.files import check_file, one_line
+from floorline.datasets.files import data_name
 from floorline.datasets.gaps import Gaps, settle_gaps
+from floorline.datasets.json_lines import read_json_lines
 from floorline.datasets.table import RoutingTable
 from floorline.errors import DataError
 
@@ -35,7 +35,7 @@ def load_paretobandit(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
     prompts, tasks = [], []
     for i, row in enumerate(rows):
         prompts.append(_text(path, i, row, "prompt"))
-        tasks.append(_text(path, i, row, "source") if "source" in row else path.stem)
+        tasks.append(_text(path, i, row, "source") if "source" in row else data_name(path))
         for m, model in enumerate(models):
             arm = row["arms"].get(model)
             if arm is None:
@@ -51,40 +51,10 @@ def load_paretobandit(path: str | Path, gaps: Gaps = "mask") -> RoutingTable:
         quality,
         cost,
         task=tasks,
-        name=path.stem,
+        name=data_name(path),
         source=f"ParetoBandit layout, {path.name}",
     )
     return settle_gaps(path, table, gaps)
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read one JSON object per line; blank lines do not count.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, empty, not UTF-8, or a line is not a JSON object.
-    """
-    check_file(path)
-    rows: list[dict[str, Any]] = []
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for line in stream:
-                if not line.strip():
-                    continue
-                try:
-                    row = parse_json(line)
-                except ValueError as error:
-                    problem = f"not JSON: {one_line(error)}"
-                    raise DataError(path, problem, row=len(rows) + 1) from error
-                if not isinstance(row, dict):
-                    raise DataError(path, "not a JSON object", row=len(rows) + 1)
-                rows.append(row)
-    except UnicodeDecodeError as error:
-        raise DataError(path, "not a UTF-8 text file") from error
-    if not rows:
-        raise DataError(path, "the file has no rows")
-    return rows
 
 
 def _arms(path: Path, i: int, row: dict[str, Any]) -> dict[str, Any]:

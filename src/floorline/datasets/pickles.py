@@ -97,7 +97,7 @@ def unpickle(path: Path, stream: Any, *, pandas: bool) -> Any:
         raise DataError(path, f"{problem}; {_ADVICE}") from error
     # The exception of a damaged pickle depends on where the damage is and can be of any type.
     except Exception as error:
-        raise DataError(path, f"damaged pickle ({one_line(error)}); {_ADVICE}") from error
+        raise DataError(path, f"a damaged pickle, or none at all; {_ADVICE}") from error
 
 
 def read_pickled_frame(
@@ -124,7 +124,7 @@ def read_pickled_frame(
         converted = pl.DataFrame(columns)
     # A forged DataFrame can be inconsistent in ways that show only when it is used.
     except Exception as error:
-        raise DataError(path, f"damaged DataFrame ({one_line(error)}); {_ADVICE}") from error
+        raise DataError(path, f"a pickle with a damaged DataFrame; {_ADVICE}") from error
     if not converted.height:
         raise DataError(path, "it has columns but no rows")
     return converted

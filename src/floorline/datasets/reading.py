@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,55 +10,31 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from floorline.datasets.files import check_file, one_line
-from floorline.errors import DataError
+from floorline.datasets.delimited import read_csv
+from floorline.datasets.files import check_file, kind_of, reason
+from floorline.datasets.json_lines import read_json_frame
+from floorline.errors import DataError, did_you_mean, listed
 
 
-def read_csv(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> pl.DataFrame:
-    """Read the wanted columns of a CSV file as texts; an empty cell is null.
+def read_frame(path: Path) -> pl.DataFrame:
+    """Read all columns of a CSV, TSV, JSON or Parquet file.
 
     Raises
     ------
     DataError
-        If the file is missing, empty, not UTF-8, ends within a quoted cell, names a column twice,
-        or has a row of another length than its header.
+        If the file is missing, empty, damaged, or none of them.
     """
     check_file(path)
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    row = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            header = next(reader, [])
-            picks = [(i, name) for i, name in enumerate(header) if wanted(name)]
-            names = [name for _, name in picks]
-            if len(set(names)) < len(names):
-                raise DataError(path, "its header names a column twice")
-            cells: list[list[str | None]] = [[] for _ in picks]
-            for line in reader:
-                if not line:
-                    continue
-                row += 1
-                if len(line) != len(header):
-                    problem = f"{len(line)} cells where the header has {len(header)}"
-                    raise DataError(path, problem, row=row)
-                for column, (i, _) in zip(cells, picks, strict=True):
-                    column.append(line[i] or None)
-    except UnicodeDecodeError as error:
-        raise DataError(path, "not a UTF-8 text file") from error
-    except csv.Error as error:
-        raise DataError(path, f"damaged CSV: {one_line(error)}", row=row + 1) from error
-    except OSError as error:
-        raise DataError(path, one_line(error)) from error
-    finally:
-        csv.field_size_limit(limit)
-    frame = pl.DataFrame(
-        {
-            name: pl.Series(column, dtype=pl.String)
-            for name, column in zip(names, cells, strict=True)
-        }
+    kind = kind_of(path)
+    if kind == "parquet":
+        return read_parquet(path)
+    if kind == "json":
+        return read_json_frame(path)
+    if kind == "csv":
+        return read_csv(path)
+    raise DataError(
+        path, "give a .csv, .tsv, .jsonl, .ndjson, .json (each also as .gz) or .parquet file"
     )
-    return _with_rows(path, frame)
 
 
 def read_parquet(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> pl.DataFrame:
@@ -75,9 +49,13 @@ def read_parquet(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     try:
         names = [name for name in pl.read_parquet_schema(path) if wanted(name)]
         frame = pl.read_parquet(path, columns=names)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(path, f"damaged Parquet file: {one_line(error)}") from error
-    return _with_rows(path, frame)
+    except OSError as error:
+        raise DataError(path, reason(error)) from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(path, "a damaged Parquet file, or none at all") from error
+    if frame.width and not frame.height:
+        raise DataError(path, "it has a header but no rows")
+    return frame
 
 
 def numbers(
@@ -95,19 +73,9 @@ def numbers(
     DataError
         If the column is missing, or at the first cell that is empty, no number or out of range.
     """
-    if column not in frame.columns:
-        raise DataError(path, "column is missing", column=column)
-    series = frame[column]
+    series = column_of(path, frame, column)
     if series.dtype == pl.String:
-        text = series.str.strip_chars()
-        empty = series.is_null() | (text == "")
-        cast = text.cast(pl.Float64, strict=False)
-        odd = ~empty & (cast.is_null() | ~cast.is_finite())
-        for row in odd.fill_null(False).arg_true().head(1):
-            raise DataError(
-                path, f"{series[row][:40]!r} is not a finite number", row=row + 1, column=column
-            )
-        series = cast
+        series = _numbers_in(path, series, column, high)
     elif not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
         raise DataError(path, f"holds {series.dtype} where numbers belong", column=column)
     values = series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -115,7 +83,7 @@ def numbers(
         (np.isnan(values) & (not gaps), "is missing"),
         (np.isinf(values), "is infinite"),
         (values < 0, "is negative"),
-        (values > high, f"is above {high:g}"),
+        (values > high, f"is above {high:g}: give scores from 0 to {high:g}"),
     ]
     for bad, problem in checks:
         if bad.any():
@@ -133,9 +101,7 @@ def texts(path: str | Path, frame: pl.DataFrame, column: str) -> list[str]:
     DataError
         If the column is missing or a cell of it is.
     """
-    if column not in frame.columns:
-        raise DataError(path, "column is missing", column=column)
-    series = frame[column]
+    series = column_of(path, frame, column)
     for row in series.is_null().arg_true().head(1):
         raise DataError(path, "the text is missing", row=row + 1, column=column)
     if series.dtype.is_nested() or series.dtype == pl.Object:
@@ -144,10 +110,58 @@ def texts(path: str | Path, frame: pl.DataFrame, column: str) -> list[str]:
     return values
 
 
-def _with_rows(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    if frame.width and not frame.height:
-        raise DataError(path, "it has a header but no rows")
-    return frame
+def column_of(path: str | Path, frame: pl.DataFrame, column: str) -> pl.Series:
+    """Return a column.
+
+    Raises
+    ------
+    DataError
+        If it is missing; the message names those that there are.
+    """
+    if column not in frame.columns:
+        near = did_you_mean(column, frame.columns)
+        known = listed([repr(name) for name in frame.columns])
+        raise DataError(path, f"column is missing; {near}there are {known}", column=column)
+    return frame[column]
+
+
+_WORDS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "pass", "passed", "correct"), "1"),
+    **dict.fromkeys(("false", "f", "no", "n", "fail", "failed", "incorrect", "wrong"), "0"),
+}
+"""Texts of labels."""
+_GAPS = ("", "na", "n/a", "#n/a", "nan", "null", "none", "-")
+"""Texts that stand for a missing value."""
+
+
+def _numbers_in(path: str | Path, series: pl.Series, column: str, high: float) -> pl.Series:
+    """Read texts as numbers: labels such as True and No, decimal commas, marks of gaps."""
+    text = series.str.strip_chars()
+    low = text.str.to_lowercase()
+    text = text.set(low.is_in(_GAPS).fill_null(False), None)
+    if high == 1:
+        text = low.replace_strict(_WORDS, default=text, return_dtype=pl.String)
+        text = text.set(low.is_in(_GAPS).fill_null(False), None)
+    cast = text.cast(pl.Float64, strict=False)
+    odd = (text.is_not_null() & (cast.is_null() | ~cast.is_finite())).fill_null(False)
+    if odd.any() and _has_decimal_commas(text.filter(odd), high):
+        text = text.str.replace(",", ".", literal=True)
+        cast = text.cast(pl.Float64, strict=False)
+        odd = (text.is_not_null() & (cast.is_null() | ~cast.is_finite())).fill_null(False)
+    for row in odd.arg_true().head(1):
+        shown = f"{series[row][:40]!r} is not a finite number"
+        if high == 1:
+            shown += " or a label such as true, no or 1"
+        raise DataError(path, shown, row=row + 1, column=column)
+    return cast
+
+
+def _has_decimal_commas(odd: pl.Series, high: float) -> bool:
+    """Whether the comma in these texts is that of a fraction, and not one between thousands."""
+    if not odd.str.contains(r"^[+-]?\d*,\d+([eE][+-]?\d+)?$").all():
+        return False
+    thousands = odd.str.contains(r"^[1-9]\d{0,2},\d{3}$")
+    return high == 1 or not bool(thousands.all())
 
 
 def stack(columns: list[NDArray[Any]]) -> NDArray[Any]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from floorline._extras import needs
-from floorline.datasets.files import data_files, data_name
+from floorline.datasets.files import SUFFIXES, data_files, data_name, kind_of
 from floorline.datasets.gaps import Gaps, quiet
 from floorline.datasets.simulated import MODELS, simulate
 from floorline.datasets.table import RoutingTable
-from floorline.errors import DataError, InvalidInput
+from floorline.errors import DataError, InvalidInput, did_you_mean, listed
 
 FOLDER_VARIABLE = "FLOORLINE_DATA"
 """Environment variable that names the folder of the named data sets."""
@@ -74,12 +74,10 @@ def load(
     with needs("data", "reading routing data"):
         from floorline.datasets.formats import load_file
 
-    path = Path(spec)
-    if not path.exists():
-        path = _find(str(spec))
+    path = Path(spec) if _exists(spec) else _find(str(spec))
     files = _files(path)
     if not files:
-        raise DataError(path, "no file of routing data in this folder")
+        raise DataError(path, "no file of routing data in this folder: " + ", ".join(SUFFIXES))
     tables = [
         load_file(file, format=format, columns=columns, gaps=gaps, prices=prices) for file in files
     ]
@@ -177,10 +175,26 @@ def _names() -> dict[str, Path]:
     return names
 
 
+def _exists(spec: str | Path) -> bool:
+    """Whether there is such a file or folder; a text that can name none is no path."""
+    try:
+        return str(spec) != "" and Path(spec).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _find(name: str) -> Path:
     names = _names()
     if name in names:
         return names[name]
-    known = ", ".join(["simulated", *names])
+    known = ["simulated", *names]
+    near = did_you_mean(name, known)
+    parent = Path(name).parent
+    if kind_of(Path(name)) and _exists(parent) and parent.is_dir():
+        files = [str(file) for file in data_files(parent)]
+        near = did_you_mean(name, files) or near
+        if files and not near:
+            near = f"there are {listed(files)} beside it; "
     hint = "" if data_folder() else f"; set {FOLDER_VARIABLE} to a folder of data for more"
-    raise InvalidInput("data set", name, f"no such file or name; known: {known}{hint}")
+    fix = f"no such file or name; {near}known: {', '.join(known)}{hint}"
+    raise InvalidInput("data set", name, fix)

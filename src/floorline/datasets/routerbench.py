@@ -13,11 +13,12 @@ from pathlib import Path
 
 import polars as pl
 
-from floorline.datasets.files import check_file, data_name
+from floorline.datasets.delimited import read_csv
+from floorline.datasets.files import check_file, data_name, kind_of
 from floorline.datasets.gaps import Gaps
 from floorline.datasets.model_columns import ModelColumns
 from floorline.datasets.pickles import read_pickled_frame
-from floorline.datasets.reading import read_csv, read_parquet, texts
+from floorline.datasets.reading import read_parquet, texts
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.wide import wide_table
 from floorline.errors import DataError
@@ -94,11 +95,12 @@ def _read(path: Path) -> pl.DataFrame:
     def wanted(name: str) -> bool:
         return not name.endswith(_RESPONSE)
 
-    if path.suffix in (".pkl", ".pickle"):
+    kind = kind_of(path)
+    if kind == "pickle":
         return read_pickled_frame(path, wanted)
-    if path.suffix == ".parquet":
+    if kind == "parquet":
         return read_parquet(path, wanted)
-    if path.suffix == ".csv":
+    if kind == "csv":
         return read_csv(path, wanted)
     check_file(path)
     raise DataError(path, "RouterBench comes as " + ", ".join(SUFFIXES))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from floorline._bounded import parse_json
 from floorline._files import writing_whole
-from floorline.datasets.files import check_file, one_line
+from floorline.datasets.files import check_file, reason
 from floorline.errors import DataError
 
 KEY = "floorline.routing_table"
@@ -72,8 +72,8 @@ def write(path: Path, values: Mapping[str, Any], digest: str) -> None:
     try:
         with writing_whole(path) as stream:
             pl.DataFrame(columns).write_parquet(stream, metadata={KEY: json.dumps(header)})
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(path, f"cannot be written: {one_line(error)}") from error
+    except OSError as error:
+        raise DataError(path, f"cannot be written: {reason(error)}") from error
 
 
 def read(path: Path) -> tuple[dict[str, Any], str]:
@@ -88,7 +88,7 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(path, f"damaged Parquet file: {one_line(error)}") from error
+        raise DataError(path, "a damaged Parquet file") from error
     models = header["models"]
     values: dict[str, Any] = {
         "prompts": _texts(path, frame, "prompt"),
@@ -119,7 +119,7 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         text = pl.read_parquet_metadata(path).get(KEY)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(path, f"not a readable Parquet file: {one_line(error)}") from error
+        raise DataError(path, "a damaged Parquet file, or none at all") from error
     if text is None:
         raise DataError(path, "a Parquet file, but not a routing table that Floorline saved")
     try:

@@ -1,0 +1,210 @@
+"""Guess which columns of a file hold the prompts, and each model's scores and costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from floorline.datasets.model_columns import ModelColumns
+
+_PROMPT = (
+    "prompt",
+    "prompts",
+    "question",
+    "query",
+    "input",
+    "text",
+    "instruction",
+    "request",
+    "message",
+    "messages",
+    "user_prompt",
+    "user_input",
+    "input_text",
+)
+_TASK = ("task", "category", "dataset", "benchmark", "benchmark_name", "eval_name", "domain")
+_LONG = ("model", "model_name", "model_id", "llm")
+"""Columns of files with one row for each answer."""
+
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "quality": (
+        "quality",
+        "score",
+        "satisfied",
+        "satisfaction",
+        "label",
+        "correct",
+        "is_correct",
+        "correctness",
+        "accuracy",
+        "acc",
+        "reward",
+        "rating",
+        "success",
+        "pass",
+        "passed",
+        "ok",
+    ),
+    "cost": (
+        "cost",
+        "total_cost",
+        "cost_usd",
+        "usd",
+        "usd_cost",
+        "price",
+        "spend",
+        "energy",
+        "energy_consumption",
+        "joules",
+        "energy_j",
+    ),
+    "latency": ("latency", "latency_s", "inference_time", "seconds", "duration", "duration_s"),
+    "tokens_out": ("tokens_out", "output_tokens", "completion_tokens", "num_output_tokens"),
+}
+"""Words by which a column says what it holds, the plainest first."""
+_ENERGY = ("energy", "energy_consumption", "joules", "energy_j")
+
+_GAP = r"[\s_.:|/-]+"
+
+
+class Guess(NamedTuple):
+    """Which columns hold what.
+
+    Attributes
+    ----------
+    prompt, task
+        Columns of the prompts and of each row's task.
+    models
+        Columns of each model by its name.
+    cost_unit
+        USD, or J if the names of all cost columns speak of energy.
+    """
+
+    prompt: str
+    task: str | None
+    models: dict[str, ModelColumns]
+    cost_unit: str
+
+    @property
+    def option(self) -> str:
+        """The value of ``--columns`` that says the same."""
+        plain = all(
+            re.fullmatch(r"[^,:=]+", part) is not None
+            for name, columns in self.models.items()
+            for part in (self.prompt, self.task or "-", name, columns.quality, columns.cost or "-")
+        )
+        timed = any(one.latency or one.tokens_out for one in self.models.values())
+        if plain and not timed:
+            entries = [f"prompt={self.prompt}"]
+            entries += [f"task={self.task}"] if self.task else []
+            entries += [f"cost_unit={self.cost_unit}"] if self.cost_unit != "USD" else []
+            entries += [
+                f"{name}:{one.quality}" + (f":{one.cost}" if one.cost else "")
+                for name, one in self.models.items()
+            ]
+            return ",".join(entries)
+        # Imported here because the short form is the rule.
+        import json
+
+        written: dict[str, Any] = {"prompt": self.prompt}
+        if self.task:
+            written["task"] = self.task
+        if self.cost_unit != "USD":
+            written["cost_unit"] = self.cost_unit
+        written["models"] = {
+            name: {field: column for field, column in vars(one).items() if column is not None}
+            for name, one in self.models.items()
+        }
+        return json.dumps(written, ensure_ascii=False)
+
+
+def guess_columns(names: Sequence[str]) -> Guess | str:
+    """Guess which columns hold what, from their names.
+
+    A column of a model has the model's name and, before or after it, a word such as ``score`` or
+    ``cost``. A column with a model's name alone holds its scores if there is one with its costs.
+
+    Returns
+    -------
+    The guess, or why there is none
+
+    Examples
+    --------
+    >>> guess_columns(["question", "small_ok", "small_usd"]).option
+    'prompt=question,small:small_ok:small_usd'
+    >>> guess_columns(["question", "answer"])
+    'no column has the name of a model and a word such as score or cost'
+    """
+    folded = {_folded(name): name for name in names}
+    prompt = next((folded[word] for word in _PROMPT if word in folded), None)
+    if prompt is None:
+        # As in user.prompt or "Prompt text".
+        prompt = next((n for n in names if re.search("prompt|question", n, re.IGNORECASE)), None)
+    task = next((folded[word] for word in _TASK if word in folded), None)
+    rest = [name for name in names if name not in (prompt, task)]
+    found: dict[str, dict[str, str]] = {}
+    for field, words in _WORDS.items():
+        for word in words:
+            for name in rest:
+                model = _model(name, word)
+                if model is not None:
+                    found.setdefault(model, {}).setdefault(field, name)
+    for model, fields in found.items():
+        if "quality" not in fields and "cost" in fields and model in rest:
+            fields["quality"] = model
+    # The same column can end in several words, as in small_total_cost.
+    models = {
+        model: fields
+        for model, fields in found.items()
+        if "quality" in fields and not _part_of_another(fields, model, found)
+    }
+    if not models:
+        if any(name in folded for name in _LONG):
+            return (
+                "it has one row for each answer, with a column for the model: give one row for "
+                "each prompt, with columns of scores and costs for every model"
+            )
+        return "no column has the name of a model and a word such as score or cost"
+    if prompt is None:
+        return "no column is called prompt, question or input"
+    order = sorted(models, key=lambda model: names.index(models[model]["quality"]))
+    unpriced = [model for model in order if "cost" not in models[model]]
+    if len(unpriced) == len(order):
+        return "no column has a model's costs"
+    costs = [models[model].get("cost", "") for model in order]
+    energy = all(any(word in _folded(cost) for word in _ENERGY) for cost in costs if cost)
+    above = _shared_path(order)
+    columns = {model[len(above) :]: ModelColumns(**models[model]) for model in order}
+    return Guess(prompt, task, columns, "J" if energy else "USD")
+
+
+def _shared_path(models: Sequence[str]) -> str:
+    """Return the objects that all models are in, as ``models.`` of JSON rows; "" if none."""
+    above = {model.rpartition(".")[0] for model in models}
+    shared = above.pop() if len(above) == 1 and len(models) > 1 else ""
+    return f"{shared}." if shared else ""
+
+
+def _folded(name: str) -> str:
+    return re.sub(_GAP, "_", name.strip().lower())
+
+
+def _model(name: str, word: str) -> str | None:
+    """Return the name of the model in a column's name, beside the word; None if there is none."""
+    pattern = word.replace("_", _GAP)
+    for form in (rf"(?P<model>.+?){_GAP}{pattern}", rf"{pattern}{_GAP}(?P<model>.+)"):
+        match = re.fullmatch(form, name.strip(), re.IGNORECASE)
+        if match is not None:
+            return match["model"]
+    return None
+
+
+def _part_of_another(
+    fields: Mapping[str, str], model: str, found: Mapping[str, Mapping[str, str]]
+) -> bool:
+    """Whether all columns of a model are those of one with a shorter name: a longer word fits."""
+    return any(
+        other != model and len(other) < len(model) and set(fields.values()) <= set(columns.values())
+        for other, columns in found.items()
+    )
