@@ -36,3 +36,12 @@ def test_refuses_weights_that_do_not_fit(weights):
     members = [RunningMean(1, ["a"]), RunningMean(1, ["a"])]
     with pytest.raises(InvalidInput, match="weights"):
         Blend(1, ["a"], members=members, weights=weights)
+
+
+def test_every_member_corrects_a_label():
+    member = RunningMean(1, ["a"])
+    blend, x = Blend(1, ["a"], members=[member]), np.ones(1, np.float32)
+    blend.learn_one(x, 0, 1.0)
+    blend.correct_one(x, 0, 1.0, 0.0)
+    assert member.sum_[0] == pytest.approx(1.0)
+    assert member.weight_[0] == pytest.approx(3.0)

@@ -93,6 +93,75 @@ def test_labels_of_one_request_share_one_row():
     assert estimator.labels_[:3].tolist() == [[1.0, 0.0]] * 3
 
 
+LABELS = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 1), st.sampled_from([0.0, 0.25, 1.0])),
+    min_size=1,
+    max_size=40,
+)
+PROMPTS = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1]], np.float32)
+
+
+@given(sent=LABELS, cut=st.integers(0, 40), corrected=st.sets(st.integers(0, 39)))
+@settings(max_examples=60)
+def test_every_label_is_kept_however_often_a_prompt_repeats(sent, cut, corrected):
+    def build():
+        return NearestNeighbours(4, ["a", "b"], k=1, shrink=0.0, prior=0.0)
+
+    estimator, told = build(), {}
+    for position, (prompt, model, label) in enumerate(sent):
+        if position == cut:
+            twin = build()
+            twin.restore(estimator.snapshot())
+            estimator = twin
+        # Equal prompts come at once and later, and in features of another length.
+        x = PROMPTS[prompt] * (1 + position % 2)
+        estimator.learn_one(x, model, label)
+        told.setdefault((prompt, model), []).append(label)
+        if position in corrected:
+            estimator.correct_one(x, model, label, 0.5)
+            told[prompt, model][-1] = 0.5
+    kept = estimator.labels_[: estimator.size_]
+    assert np.isfinite(kept).sum() == len(sent)
+    for (prompt, model), labels in told.items():
+        assert estimator.predict_one(PROMPTS[prompt])[model] == pytest.approx(np.mean(labels))
+
+
+def test_five_prompts_in_runs_keep_all_of_their_500_labels():
+    estimator = NearestNeighbours(4, ["a"], k=5, shrink=0.0)
+    labels = np.random.default_rng(3).random(500) < 0.7
+    prompts = points(5, 1)
+    for number, label in enumerate(labels.tolist()):
+        estimator.learn_one(prompts[number // 100], 0, float(label))
+    assert np.isfinite(estimator.labels_[: estimator.size_]).sum() == 500
+    for number, x in enumerate(prompts):
+        expected = labels[100 * number : 100 * (number + 1)].mean()
+        assert estimator.predict_one(x) == pytest.approx([expected])
+
+
+@pytest.mark.parametrize("copies_first", [True, False])
+def test_many_equal_prompts_do_not_hide_the_other_neighbours(copies_first):
+    others, copies = points(500, 12, dim=16), np.repeat(points(1, 13, dim=16), 1500, axis=0)
+    history = np.concatenate([copies, others] if copies_first else [others, copies])
+    estimator = NearestNeighbours(16, ["a"], k=5)
+    estimator.learn_many(history, np.zeros((2000, 1)))
+    found = 0
+    for x in others[:100] + 0.05 * points(100, 14, dim=16):
+        expected = brute_force(history, x, 5)
+        found += len(set(estimator.neighbours_one(x).tolist()) & set(expected.tolist()))
+    assert found >= 490
+
+
+def test_a_correction_of_a_deleted_label_adds_the_new_one():
+    estimator = NearestNeighbours(4, ["a"], k=1, capacity=10, shrink=0.0)
+    history = points(11, 8)
+    for x in history:
+        estimator.learn_one(x, 0, 0.0)
+    estimator.correct_one(history[0], 0, 0.0, 1.0)
+    assert estimator.predict_one(history[0]) == pytest.approx([1.0])
+    estimator.correct_one(history[0], 0, 1.0, 0.25, weight=0.0)
+    assert estimator.predict_one(history[0]) == pytest.approx([1.0])
+
+
 def test_a_full_history_deletes_its_older_half():
     estimator = NearestNeighbours(4, ["a"], k=1, capacity=10)
     history = points(11, 8)

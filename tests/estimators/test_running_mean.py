@@ -24,3 +24,11 @@ def test_a_change_of_models_keeps_known_means():
     estimator.learn_one(X, 0, 1.0)
     estimator.set_models(["new", "a"])
     assert estimator.predict_one(X) == pytest.approx([0.5, 2 / 3])
+
+
+def test_a_corrected_label_counts_once():
+    corrected, told = RunningMean(2, ["a", "b"]), RunningMean(2, ["a", "b"])
+    corrected.learn_one(X, 0, 1.0, weight=2.0)
+    corrected.correct_one(X, 0, 1.0, 0.25, weight=2.0)
+    told.learn_one(X, 0, 0.25, weight=2.0)
+    assert corrected.predict_one(X) == pytest.approx(told.predict_one(X))

@@ -16,6 +16,7 @@ from floorline.gateway.service import ChatService
 from floorline.gateway.upstream_config import all_upstream_settings
 from floorline.gateway.upstreams import Answer, Health
 from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.gateway.upstreams.learned_windows import LearnedWindows
 from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
@@ -42,10 +43,11 @@ class StubUpstreams:
 
     def __init__(self):
         self.blocked_models = []
+        self.windows = LearnedWindows(time.monotonic)
         self.planned = []
         self.requests = []
 
-    def blocked(self):
+    def blocked(self, needed=0):
         return self.blocked_models
 
     def health(self):

@@ -36,20 +36,24 @@ class TimeoutSettings(Section):
 class BreakerSettings(Section):
     """Circuit breaker: stop calling a failing model and probe for its recovery.
 
-    The breaker opens once the last ``window_seconds`` saw ``failures`` failures or more and these
-    are at least the share ``rate`` of all attempts. It stays open for ``open_for`` seconds, then
-    lets ``probes`` calls through at a time: as many successes in a row close it, any failure opens
-    it again.
+    The breaker opens once the last ``window_seconds`` saw ``failures`` failed calls or more and
+    these are at least the share ``rate`` of all calls. A call with all its retries counts once. It
+    stays open for ``open_for`` seconds, then lets ``probes`` calls through at a time: as many
+    successes in a row close it, any failure opens it again.
 
     In the file ``window_seconds`` is ``window``, because its value has a unit there ("30s").
     """
 
-    failures: Count = Field(5, description="Failures within the window that open the breaker.")
+    failures: Count = Field(
+        5,
+        description="Failed calls within the window that open the breaker. A call with its retries "
+        "counts once, so that a few unlucky requests do not cost a model its traffic.",
+    )
     rate: Share = Field(
-        0.5, description="Share of all attempts in the window that must have failed, too."
+        0.5, description="Share of all calls in the window that must have failed, too."
     )
     window_seconds: Duration = field(
-        "30s", "Time span of the latest attempts that count.", alias="window"
+        "30s", "Time span of the latest calls that count.", alias="window"
     )
     open_for: Duration = field("15s", "Time from opening until probes are let through.")
     probes: Count = Field(
@@ -57,6 +61,16 @@ class BreakerSettings(Section):
         description="Calls let through at a time after that; as many successes in a row close the "
         "breaker.",
     )
+
+
+FallbackReason = Literal[
+    "context_length_exceeded",
+    "request_too_large",
+    "model_not_found",
+    "unsupported",
+    "invalid_generation",
+    "content_filter",
+]
 
 
 class ProviderSettings(Section):
@@ -88,6 +102,18 @@ class ProviderSettings(Section):
     timeouts: TimeoutSettings = field({}, "Longest times of the stages of a call.")
     retries: Annotated[Whole, Field(ge=0, le=10), Fix("give a whole number from 0 to 10")] = Field(
         2, description="Attempts after the first one, before another model is called."
+    )
+    fallback_on: list[FallbackReason] = Field(
+        [
+            "context_length_exceeded",
+            "request_too_large",
+            "model_not_found",
+            "unsupported",
+            "invalid_generation",
+        ],
+        description="Errors with which a provider says that this model cannot serve a request, and "
+        "after which another model is called; content_filter is another one. The client gets the "
+        "provider's answer for those that are not listed, or if no other model can serve.",
     )
     breaker: BreakerSettings = field(
         {}, "Circuit breaker: stop calling a failing model and probe for its recovery."

@@ -32,6 +32,16 @@ class QualityEstimator(Stateful, ABC):
     def learn_one(self, x: Features, model: int, y: float, weight: float = 1.0) -> None:
         """Learn that model ``model`` satisfied request ``x`` to the degree ``y`` in [0, 1]."""
 
+    def correct_one(
+        self, x: Features, model: int, previous: float, y: float, weight: float = 1.0
+    ) -> None:
+        """Learn that the label ``previous`` of a request and model is now ``y``.
+
+        By default ``y`` is learned like a new label: an estimator that moves its weights by each
+        label cannot take one back.
+        """
+        self.learn_one(x, model, y, weight)
+
     @abstractmethod
     def set_models(self, names: Sequence[str]) -> None:
         """Serve these models from now on: known ones keep what was learned, new ones start."""

@@ -65,6 +65,13 @@ class Blend(QualityEstimator):
         for part in self.members_.values():
             part.learn_one(x, model, y, weight)
 
+    def correct_one(
+        self, x: Features, model: int, previous: float, y: float, weight: float = 1.0
+    ) -> None:
+        """Let every member correct the label."""
+        for part in self.members_.values():
+            part.correct_one(x, model, previous, y, weight)
+
     def set_models(self, names: Sequence[str]) -> None:
         """Let every member serve these models."""
         for part in self.members_.values():

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline._extras import needs
 from floorline.core.features import Features, as_matrix, dense, is_finite
 from floorline.core.snapshots import State
 from floorline.errors import InvalidInput, check_number
 from floorline.estimators.base import QualityEstimator, carry_over, check_label
+from floorline.estimators.neighbour_index import NeighbourIndex
 
 _COLUMNS = ("features_", "labels_", "costs_")
 """Arrays of the history; one row per request."""
@@ -31,7 +30,8 @@ class NearestNeighbours(QualityEstimator):
     The estimator of PORT [1]_. Similarity is the cosine; the search uses an HNSW graph [2]_ of the
     library usearch. The history is the state. ``restore`` rebuilds the graph by the same
     insertions in the same order, so a restored estimator gives the same answers. Consecutive
-    labels of one request for different models share one row of the history.
+    labels of equal features for different models share one row of the history; every label is
+    kept, however often a prompt repeats.
 
     Choice of the library: on 25,000 × 384 features with five neighbours, one thread and the same
     graph parameters, all three candidates find every neighbour (``benchmarks/bench_neighbours.py``;
@@ -56,7 +56,7 @@ class NearestNeighbours(QualityEstimator):
     models
         Names of the M models.
     k
-        Number of neighbours.
+        Number of neighbours. Requests with the features of the k-th are equally near and count too.
     capacity
         Maximum number of requests in the history. When it is full, the older half is deleted.
     shrink
@@ -126,7 +126,7 @@ class NearestNeighbours(QualityEstimator):
         self.features_ = np.zeros((0, self.dim), dtype=np.float32)
         self.labels_ = np.zeros((0, len(self.models_)), dtype=np.float32)
         self.costs_ = np.zeros((0, len(self.models_)), dtype=np.float32)
-        self._index = self._new_index()
+        self._index = NeighbourIndex(self.dim, exact=self.exact)
 
     def predict_one(self, x: Features) -> NDArray[np.float64]:
         """Return the (M,) mean labels of the neighbours, shrunk to the models' overall means."""
@@ -161,10 +161,29 @@ class NearestNeighbours(QualityEstimator):
         if weight == 0.0:
             return
         vector = dense(x)
-        if self.size_ == 0 or not np.array_equal(self.features_[self.size_ - 1], vector):
+        last = self.size_ - 1
+        shared = self.size_ > 0 and np.array_equal(self.features_[last], vector)
+        if not shared or not np.isnan(self.labels_[last, model]):
             nothing = np.full((1, len(self.models_)), np.nan, np.float32)
             self._append(vector[None, :], nothing, nothing)
         self.labels_[self.size_ - 1, model] = y
+
+    def correct_one(
+        self, x: Features, model: int, previous: float, y: float, weight: float = 1.0
+    ) -> None:
+        """Replace the latest label ``previous`` of this model for equal features by ``y``.
+
+        Which request it belonged to makes no difference, because equal features are equally near.
+        If the history holds no such label any more, the new one is added.
+        """
+        check_label(x, y, weight)
+        if weight == 0.0:
+            return
+        for row in reversed(self._index.equal(dense(x))):
+            if self.labels_[row, model] == np.float32(previous):
+                self.labels_[row, model] = y
+                return
+        self.learn_one(x, model, y, weight)
 
     def learn_many(
         self,
@@ -210,20 +229,19 @@ class NearestNeighbours(QualityEstimator):
         self._append(x, labels, paid)
 
     def neighbours_one(self, x: Features) -> NDArray[np.int64]:
-        """Return the (≤ k,) positions of the neighbours in the history, nearest first.
+        """Return the positions of the neighbours in the history, nearest first.
+
+        There are k, fewer if the history is shorter, and more if further ones are as near as the
+        k-th.
 
         Raises
         ------
         InvalidInput
             If a feature is NaN or infinite.
         """
-        if self.size_ == 0:
-            return np.zeros(0, dtype=np.int64)
-        if not is_finite(x):
+        if self.size_ and not is_finite(x):
             raise InvalidInput("features", "holding NaN or infinity", "give finite features")
-        count = min(self.k, self.size_)
-        found = self._index.search(dense(x), count, threads=1, exact=self.exact)
-        return np.asarray(found.keys, dtype=np.int64)
+        return self._index.search(dense(x), self.k)
 
     def set_models(self, names: Sequence[str]) -> None:
         """Change the list of models: known models keep labels and costs, new ones have none."""
@@ -241,8 +259,8 @@ class NearestNeighbours(QualityEstimator):
     def restore(self, state: State) -> None:
         """Replace the history by that of a snapshot and rebuild the index."""
         super().restore(state)
-        self._index = self._new_index()
-        self._insert(0)
+        self._index = NeighbourIndex(self.dim, exact=self.exact)
+        self._index.add(self.features_)
 
     def _mean_labels(self, near: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the (M,) shrunk mean labels of some requests."""
@@ -278,8 +296,8 @@ class NearestNeighbours(QualityEstimator):
                 setattr(self, name, getattr(self, name)[start : self.size_].copy())
                 added[name] = added[name][-self.capacity :]
             self.size_ = len(self.features_)
-            self._index = self._new_index()
-            self._insert(0)
+            self._index = NeighbourIndex(self.dim, exact=self.exact)
+            self._index.add(self.features_)
         first, self.size_ = self.size_, self.size_ + len(added["features_"])
         for name, rows in added.items():
             old = getattr(self, name)
@@ -289,17 +307,4 @@ class NearestNeighbours(QualityEstimator):
                 room = np.full((added_rows, old.shape[1]), np.nan, np.float32)
                 setattr(self, name, np.concatenate([old, room]))
             getattr(self, name)[first : self.size_] = rows
-        self._insert(first)
-
-    def _insert(self, first: int) -> None:
-        """Insert the rows from ``first`` on into the index."""
-        if self.size_ > first:
-            keys = np.arange(first, self.size_, dtype=np.uint64)
-            # One thread, because the graph depends on the order of insertion.
-            self._index.add(keys, self.features_[first : self.size_], threads=1)
-
-    def _new_index(self) -> Any:
-        with needs("offline", "searching nearest neighbours"):
-            from usearch.index import Index
-
-        return Index(ndim=self.dim, metric="cos", dtype="f32")
+        self._index.add(self.features_[first : self.size_])

@@ -68,6 +68,19 @@ class RunningMean(QualityEstimator):
         self.weight_[model] += weight
         self.sum_[model] += weight * y
 
+    def correct_one(
+        self, x: Features, model: int, previous: float, y: float, weight: float = 1.0
+    ) -> None:
+        """Replace a label of one model.
+
+        Raises
+        ------
+        InvalidInput
+            If a feature, the label or the weight is out of range.
+        """
+        check_label(x, y, weight)
+        self.sum_[model] += weight * (y - previous)
+
     def set_models(self, names: Sequence[str]) -> None:
         """Change the list of models: known models keep their means, new ones start at the prior."""
         self.weight_ = carry_over(self.models_, names, self.weight_, self.prior_weight)

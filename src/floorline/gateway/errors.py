@@ -20,7 +20,7 @@ from floorline.errors import (
     StoreUnavailable,
     UnknownDecision,
 )
-from floorline.gateway.upstreams.errors import FailureKind, UpstreamError
+from floorline.gateway.upstreams.errors import ErrorAnswer, FailureKind, UpstreamError
 
 log = logging.getLogger("floorline.gateway")
 
@@ -115,17 +115,32 @@ class ApiError(FloorlineError):
         return Response(self.body(), self.status, self.headers, media_type="application/json")
 
 
+class ProviderAnswer(ApiError):
+    """A provider's own error, which the client gets because no other model can serve.
+
+    Parameters
+    ----------
+    answer
+        Status and body.
+    headers
+        Headers of the provider's answer that the client gets.
+    """
+
+    def __init__(self, answer: ErrorAnswer, headers: dict[str, str]) -> None:
+        super().__init__(answer.status, f"the provider answered {answer.status}", headers=headers)
+        self._body = answer.body
+
+    def body(self) -> bytes:
+        """Return the provider's body."""
+        return self._body
+
+
 def api_error(error: FloorlineError) -> ApiError:
     """Return the error that a client gets for an error of the library."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, UpstreamError):
-        return ApiError(
-            upstream_status(error),
-            error.for_client,
-            code=f"upstream_{error.kind}",
-            retry_after=error.retry_after,
-        )
+        return _upstream_error(error)
     if isinstance(error, UnknownDecision):
         return ApiError(404, str(error), code="decision_not_found", param="id")
     if isinstance(error, BudgetExhausted):
@@ -137,6 +152,19 @@ def api_error(error: FloorlineError) -> ApiError:
     if isinstance(error, StoreUnavailable):
         return ApiError(503, str(error), code="log_unavailable", retry_after=_LOG_RETRY_SECONDS)
     return ApiError(500, str(error), code="internal_error")
+
+
+def _upstream_error(error: UpstreamError) -> ApiError:
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    if error.answer is not None:
+        return ProviderAnswer(error.answer, headers)
+    return ApiError(
+        upstream_status(error),
+        error.for_client,
+        code=f"upstream_{error.kind}",
+        retry_after=error.retry_after,
+        headers=headers,
+    )
 
 
 def upstream_status(error: UpstreamError) -> int:

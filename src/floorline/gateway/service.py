@@ -24,7 +24,7 @@ from floorline.gateway.tenants import split_tenant, tenant_sla
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
-from floorline.zoo import Zoo
+from floorline.zoo import Model, Zoo
 
 MAX_TENANT_SLAS = 1_000
 """Most SLAs that tenants have of their own: each takes about 30 kB of memory and of a snapshot."""
@@ -281,10 +281,32 @@ class ChatService:
         if chat.reserve and zoo.limited:
             needed = chat.input_tokens + chat.reserve
             excluded += [m.name for m in zoo.models if needed > (m.context_window or needed)]
-        blocked = self._upstreams.blocked()
+        blocked = self._upstreams.blocked(chat.input_tokens + chat.reserve)
         # If only blocked models are left, the error of the call has the seconds to wait.
         callable_models = set(zoo.names) - set(excluded) - set(blocked)
         return [*excluded, *blocked] if callable_models else excluded
+
+    def too_small(self, failed: Decision, failure: UpstreamError) -> list[str]:
+        """Models that cannot serve a request that was too long for another: no larger window.
+
+        A model whose window is not known may serve.
+
+        Parameters
+        ----------
+        failed, failure
+            The decision whose call failed, and how.
+        """
+        meaning = failure.meaning
+        if meaning is None or meaning.reason != "context_length_exceeded":
+            return []
+        windows = {model.name: self._window(model) for model in self._router.zoo.models}
+        refused = max(windows.get(failed.model) or 0, (meaning.requested or 1) - 1)
+        return [name for name, window in windows.items() if window and window <= refused]
+
+    def _window(self, model: Model) -> int | None:
+        learned = self._upstreams.windows.tokens(model.name)
+        known = [size for size in (model.context_window, learned) if size]
+        return min(known, default=None)
 
     async def call(
         self, decision: Decision, chat: ChatBody, incoming: Mapping[str, str]
@@ -321,6 +343,9 @@ class ChatService:
             )
         except UpstreamError as failure:
             self._recorder.failed(decision, failure, span)
+            if failure.meaning is not None and failure.meaning.teaches_window:
+                needed = chat.input_tokens + chat.reserve
+                self._upstreams.windows.learn(decision.model, needed, failure.meaning.window)
             raise
         except BaseException:
             # The client left: its request's task was cancelled.

@@ -68,8 +68,7 @@ class EstimatingPolicy(Policy):
     ) -> None:
         """Train the estimator on the label."""
         if self.trains_on(decision):
-            score, weight = float(feedback.score), feedback.influence
-            self.quality_.learn_one(decision.features, model, score, weight)
+            self._train(decision, model, feedback, previous, feedback.influence)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay."""
@@ -79,6 +78,21 @@ class EstimatingPolicy(Policy):
     def expected_cost(self, input_tokens: int) -> NDArray[np.float64]:
         """(M,) estimate ĉ for a prompt of this length."""
         return self.cost_.predict_one(input_tokens)
+
+    def _train(
+        self,
+        decision: Decision,
+        model: int,
+        feedback: Feedback,
+        previous: float | None,
+        weight: float,
+    ) -> None:
+        """Train the estimator on a label; in the place of ``previous`` if it corrects that one."""
+        x, score = decision.features, float(feedback.score)
+        if previous is None:
+            self.quality_.learn_one(x, model, score, weight)
+        else:
+            self.quality_.correct_one(x, model, previous, score, weight)
 
     def warm_start(self, history: History) -> None:
         """Learn every label and cost of a history, in its order; all of it or, if bad, nothing.

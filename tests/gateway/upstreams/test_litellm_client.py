@@ -148,10 +148,10 @@ def test_errors(play_litellm):
         s.provider.plan(faults.error(429, Retry_After="7"), faults.error(503))
         assert (await s.ask()).attempts == 3
         assert s.slept[0] == 7.0
-        s.provider.plan(faults.error(400, "the prompt is too long"))
+        s.provider.plan(faults.error(400, "the messages are too rude"))
         answer = await s.ask()
         assert answer.status == 400
-        assert "too long" in json.loads(await answer.body())["error"]["message"]
+        assert "too rude" in json.loads(await answer.body())["error"]["message"]
         s.provider.plan(faults.error(401, "Incorrect key sk-very-secret"))
         error = await refused(s)
         assert error.status == 401

@@ -42,10 +42,43 @@ def test_breaker_opens_probes_and_closes(play):
 
 def test_breaker_that_opens_ends_the_retries(play):
     async def scene(s):
-        await s.upstreams(breaker=OPENS_SOON, retries=4)
-        s.provider.plan(*[faults.error(500)] * 5)
-        assert (await refused(s)).kind == "status"
+        calls = await s.upstreams(breaker=BreakerSettings(failures=1, open_for=10.0), retries=4)
+        waiting = asyncio.Event()
+        calls._sleep = lambda seconds: waiting.wait()
+        s.provider.plan(faults.error(500), faults.error(501))
+        first = asyncio.create_task(refused(s))
+        await s.provider.until(lambda p: len(p.requests) == 1)
+        await asyncio.sleep(0.05)
+        assert (await refused(s)).status == 501
+        assert calls.health()["m"].breaker == "open"
+        waiting.set()
+        assert (await first).status == 500
         assert len(s.provider.requests) == 2
+
+    play(scene)
+
+
+def test_retries_of_one_call_are_one_failure(play):
+    async def scene(s):
+        calls = await s.upstreams(retries=2)
+        s.provider.plan(*[faults.error(500)] * 12)
+        for number in range(1, 5):
+            assert (await refused(s)).attempts == 3
+            assert len(s.provider.requests) == 3 * number
+            assert calls.health()["m"].breaker == "closed"
+
+    play(scene)
+
+
+def test_a_probe_is_not_retried(play):
+    async def scene(s):
+        calls = await s.upstreams(breaker=BreakerSettings(failures=1, open_for=10.0), retries=2)
+        s.provider.plan(*[faults.error(500)] * 4)
+        await refused(s)
+        s.now += 10.0
+        await refused(s)
+        assert len(s.provider.requests) == 4
+        assert calls.health()["m"].breaker == "open"
 
     play(scene)
 

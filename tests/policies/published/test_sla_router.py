@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from floorline import SLA, Model, Router, Zoo
-from floorline.core.snapshots import Stateful
+from floorline.estimators.base import QualityEstimator
 from floorline.events import Feedback
 from floorline.policies.published.sla_router import SlaRouter
 from floorline.replay.environment import GivenFeatures
@@ -17,7 +17,7 @@ DIM = 4
 SLA_NAME = "s"
 
 
-class WrongPredictor(Stateful):
+class WrongPredictor(QualityEstimator):
     """Estimator with one constant prediction, which does not learn."""
 
     def __init__(self, dim, models, *, prediction=0.95):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 _WATCH_AFTER_SECONDS = 0.05
 """Time until a request's client is watched for a disconnect; most requests end before."""
-_MAX_MODELS = 3
-"""Number of models called for one request before its failure is sent to the client."""
+_MAX_FAILURES = 3
+"""Models that fail for one request before its failure is sent to the client."""
+_MAX_MODELS = 8
+"""The same with the models that answer that they cannot serve it, which costs nothing and takes a
+round trip each."""
 
 
 class ChatEndpoint:
@@ -59,11 +63,20 @@ class ChatEndpoint:
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                     await exchange.run()
         except FloorlineError as error:
-            await api_error(error).response()(scope, receive, send)
+            await self._refuse(api_error(error), exchange)(scope, receive, send)
         except Exception as error:
             if exchange is not None and exchange.started:
                 raise
-            await unexpected("chat request", error).response()(scope, receive, send)
+            failed = unexpected("chat request", error)
+            await self._refuse(failed, exchange)(scope, receive, send)
+
+    @staticmethod
+    def _refuse(error: ApiError, exchange: _Exchange | None) -> Response:
+        """Answer with an error, and with the headers of the last decision if there was one."""
+        response = error.response()
+        if exchange is not None and exchange.decision is not None:
+            response.raw_headers += exchange.decision_headers(exchange.decision)
+        return response
 
 
 class _Exchange:
@@ -90,6 +103,8 @@ class _Exchange:
         self.position = 0
         self.body: bytes | None = None
         self.measured: Measured | None = None
+        self.decision: Decision | None = None
+        self.attempts = 0
 
     async def run(self) -> None:
         task = asyncio.current_task()
@@ -154,33 +169,43 @@ class _Exchange:
         gateway, chat = self.gateway, self.chat
         decision = self._decide()
         tried: list[str] = []
+        unable: list[str] = []
+        failures = 0
         while True:
+            self.decision = decision
             try:
                 answer, span = await gateway.chat.call(decision, chat, self.headers)
             except UpstreamError as failure:
+                self.attempts += failure.attempts
                 tried.append(decision.model)
-                replacement = self._decide_again(decision, failure, tried)
+                unable += gateway.chat.too_small(decision, failure)
+                failures += not failure.model_cannot
+                more = failures < _MAX_FAILURES and len(tried) < _MAX_MODELS
+                replacement = self._decide_again(decision, failure, [*tried, *unable], more)
                 if replacement is None:
-                    gateway.metrics.request(decision.model, decision.sla, "upstream_error")
+                    own = failure.answer is not None
+                    result: CallResult = "client_error" if own else "upstream_error"
+                    gateway.metrics.request(decision.model, decision.sla, result)
                     raise
                 gateway.metrics.fallback(decision.model)
                 decision = replacement
             else:
+                self.attempts += answer.attempts
                 return decision, answer, span
 
     def _decide_again(
-        self, failed: Decision, failure: UpstreamError, tried: Sequence[str]
+        self, failed: Decision, failure: UpstreamError, excluded: Sequence[str], more: bool
     ) -> Decision | None:
         """Decide in place of a failed call; None if the client gets the failure."""
-        if failed.policy == DIRECT or not failure.fallback or len(tried) == _MAX_MODELS:
+        if failed.policy == DIRECT or not failure.fallback or not more:
             return None
         try:
-            return self._decide(tried, after=failed.id)
+            return self._decide(excluded, after=failed.id)
         except (ApiError, InvalidInput, BudgetExhausted):
             return None
 
-    def _decide(self, tried: Sequence[str] = (), after: str = "") -> Decision:
-        decision = self.gateway.chat.decide(self.chat, self.caller, exclude=tried, after=after)
+    def _decide(self, excluded: Sequence[str] = (), after: str = "") -> Decision:
+        decision = self.gateway.chat.decide(self.chat, self.caller, exclude=excluded, after=after)
         self.position = len(self.gateway.store)
         return decision
 
@@ -219,14 +244,20 @@ class _Exchange:
         await self.send(start)
 
     def _headers(self, decision: Decision, answer: Answer) -> list[tuple[bytes, bytes]]:
+        headers = [(b"content-type", answer.content_type.encode())]
+        headers += self.decision_headers(decision)
+        headers += answer.headers()
+        return headers
+
+    def decision_headers(self, decision: Decision) -> list[tuple[bytes, bytes]]:
+        """Headers of answers and errors that say which decision they come from."""
         headers = [
-            (b"content-type", answer.content_type.encode()),
             (b"x-floorline-decision", decision.id.encode()),
             (b"x-floorline-model", as_header(decision.model)),
+            (b"x-floorline-attempts", str(self.attempts).encode()),
             (b"x-floorline-expected-cost", f"{decision.expected_cost:.9g}".encode()),
         ]
         if decision.policy != DIRECT:
             quality = f"{decision.expected_quality:.4f}".encode()
             headers.append((b"x-floorline-expected-quality", quality))
-        headers += answer.headers()
         return headers

@@ -21,9 +21,23 @@ _SECONDS_FOR_USAGE = 1.0
 """Time in which the usage may follow the end of all choices, if the client has left."""
 
 _DONE = b"data: [DONE]\n\n"
-_PASSED_HEADERS = (("X-Request-Id", b"x-request-id"),)
-"""Headers that clients get: the name that a provider's support asks for. All others stay here, such
-as cookies, limits of the gateway's account and the type of a page."""
+_PASSED_HEADERS = tuple(
+    (name, name.encode())
+    for name in (
+        "x-request-id",
+        "request-id",
+        "x-amzn-requestid",
+        "apim-request-id",
+        "x-ms-request-id",
+        "x-correlation-id",
+        "x-goog-request-id",
+        "x-generation-id",
+        "x-trace-id",
+        "cf-ray",
+    )
+)
+"""Headers that clients get: the names that a provider's support asks for. All others stay here,
+such as cookies, limits of the gateway's account and the type of a page."""
 _MAX_HEADER = 128
 """Characters of the longest header value that is passed on."""
 
@@ -90,12 +104,7 @@ class Answer:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the provider's headers that the client gets: few, short and in ASCII."""
-        found = []
-        for name, encoded in _PASSED_HEADERS:
-            value = self._headers.get(name)
-            if value and len(value) <= _MAX_HEADER and value.isascii() and value.isprintable():
-                found.append((encoded, value.encode()))
-        return found
+        return passed_headers(self._headers)
 
     @property
     def completion_id(self) -> str | None:
@@ -329,6 +338,16 @@ class StreamedAnswer(Answer):
             self.abort(timed_out(self.model, f"no end within {self._timeouts.total:g} s", "total"))
         else:
             self.abort(timed_out(self.model, f"no chunk for {idle:g} s", "idle"))
+
+
+def passed_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a provider's answer that the client gets: few, short and in ASCII."""
+    found = []
+    for name, encoded in _PASSED_HEADERS:
+        value = headers.get(name)
+        if value and len(value) <= _MAX_HEADER and value.isascii() and value.isprintable():
+            found.append((encoded, value.encode()))
+    return found
 
 
 def timed_out(model: str, what: str, timeout: str, *, retryable: bool = False) -> UpstreamError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from floorline.gateway.upstreams.answer import (
     Answer,
     OnEnd,
     StreamedAnswer,
     ended_early,
+    passed_headers,
     timed_out,
     too_large,
 )
@@ -18,24 +18,14 @@ from floorline.gateway.upstreams.client import Client, Reply
 from floorline.gateway.upstreams.completions import (
     Findings,
     has_content,
-    is_json_object,
     read_completion,
     with_id,
 )
-from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
+from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.redaction import Redactor
-from floorline.gateway.upstreams.retry import RETRIED_STATUSES, retry_after
+from floorline.gateway.upstreams.refusals import Refusals
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader, looks_like_events
-
-_CLIENT_ERRORS = frozenset({400, 404, 413, 422})
-"""Statuses of errors in the client's request: the client gets the provider's answer."""
-_KEY_ERRORS = frozenset({401, 403})
-"""Statuses of errors in the gateway's key."""
-_MAX_ERROR_BODY = 65_536
-"""Bytes of a provider's error that are searched for secrets and passed on; more is no message."""
-_MAX_QUOTE = 300
-"""Characters of a provider's message that an error repeats."""
 
 
 class Attempt:
@@ -63,8 +53,8 @@ class Attempt:
         self._name = name
         self._settings = settings
         self._client = client
-        self._wall_clock = wall_clock
         self._redactor = Redactor(settings.secrets())
+        self._refusals = Refusals(name, settings, self._redactor, wall_clock)
 
     async def make(
         self,
@@ -95,7 +85,8 @@ class Attempt:
         Raises
         ------
         UpstreamError
-            If there is no answer to pass on.
+            If there is no completion: also for an error that is the client's own, which it has then
+            as its ``answer``.
         """
         time = asyncio.get_running_loop().time
         timeouts = self._settings.timeouts
@@ -117,16 +108,18 @@ class Attempt:
                     first_byte = time() - began
                     data = await self._rest(reply, data, limit, deadline)
             if reader is not None:
-                answer = self._stream(reply, data, reader, began, deadline, on_end)
+                answer = self._stream(reply, data, reader, began, deadline, on_end, body)
             elif streamed:
-                raise self._no_events(data)
+                raise self._no_events(data, body)
             else:
-                answer = self._whole(reply, data, own_id)
+                answer = self._whole(reply, data, own_id, body)
             answer.own_id = own_id
         except TimeoutError:
             self._abort(reply)
-        except BaseException:
+        except BaseException as error:
             self._abort(reply)
+            if reply is not None and isinstance(error, UpstreamError):
+                error.headers = passed_headers(reply.headers)
             raise
         else:
             answer.first_byte_s = first_byte
@@ -184,11 +177,11 @@ class Attempt:
             parts.append(reader.feed(data))
         return b"".join(parts)
 
-    def _no_events(self, body: bytes) -> UpstreamError:
+    def _no_events(self, body: bytes, request: bytes) -> UpstreamError:
         """Error of a body that is to be a stream, and is none."""
         if not body:
             return ended_early(self._name, retryable=True)
-        return self._invalid_response(body, "no server-sent events")
+        return self._refusals.of_success(body, "no server-sent events", request)
 
     def _stream(
         self,
@@ -198,11 +191,12 @@ class Attempt:
         began: float,
         deadline: float,
         on_end: OnEnd,
+        request: bytes,
     ) -> Answer:
         if not reader.begun:
             if reader.found.error is not None:
-                raise self._stream_error(reader.found.error)
-            raise self._invalid_response(b"", "a stream without content")
+                raise self._refusals.of_object(reader.found.error, request)
+            raise self._refusals.of_success(passed, "a stream without content", request)
         if reader.found.error is not None:
             passed = self._redactor.body(passed)
         return StreamedAnswer(
@@ -217,68 +211,17 @@ class Attempt:
             on_end=on_end,
         )
 
-    def _whole(self, reply: Reply, body: bytes, own_id: str) -> Answer:
+    def _whole(self, reply: Reply, body: bytes, own_id: str, request: bytes) -> Answer:
+        if not 200 <= reply.status < 300:
+            raise self._refusals.of_status(reply.status, reply.headers, body, request)
         found = Findings()
         completion = read_completion(body)
-        if 200 <= reply.status < 300:
-            if completion is None or completion.choices is None or completion.fault is not None:
-                raise self._invalid_response(body, "no chat completion")
-            found.add(completion)
-            if not found.begun and not has_content(body):
-                raise self._invalid_response(body, "a chat completion without content")
-            body = with_id(body, own_id) if own_id else body
-        elif reply.status in _CLIENT_ERRORS:
-            body = self._client_error(reply.status, body)
-        else:
-            raise self._status_error(reply, completion.fault if completion else None)
+        if completion is None or completion.choices is None or completion.fault is not None:
+            fault = None if completion is None else completion.fault
+            raise self._refusals.of_success(body, "no chat completion", request, fault)
+        found.add(completion)
+        if not found.begun and not has_content(body):
+            what = "a chat completion without content"
+            raise self._refusals.of_success(body, what, request)
+        body = with_id(body, own_id) if own_id else body
         return Answer(self._name, reply.status, reply.headers, body, found)
-
-    def _client_error(self, status: int, body: bytes) -> bytes:
-        """Body of an error that is the client's: the provider's own if it is a JSON object."""
-        if len(body) <= _MAX_ERROR_BODY and is_json_object(body):
-            return self._redactor.body(body)
-        return client_error_body(
-            f"model {self._name!r}: the provider answered {status}, and no JSON object"
-        )
-
-    def _status_error(self, reply: Reply, error: dict[str, Any] | None) -> UpstreamError:
-        status = reply.status
-        text = f"model {self._name!r}: the provider answered {status}"
-        if status in _KEY_ERRORS:
-            # The provider's message may repeat the key, whole or in part, so it is not shown.
-            return UpstreamError(f"{text}: check the model's api_key", "status", status=status)
-        return UpstreamError(
-            text,
-            "status",
-            status=status,
-            retry_after=retry_after(reply.headers.get("Retry-After"), self._wall_clock),
-            retryable=status in RETRIED_STATUSES,
-            quote=self._quote(error),
-        )
-
-    def _stream_error(self, error: dict[str, Any]) -> UpstreamError:
-        """Error of a stream whose first event is an error."""
-        code = error.get("code")
-        status = code if type(code) is int and 400 <= code < 600 else 500
-        text = f"model {self._name!r}: the provider's stream began with an error"
-        return UpstreamError(
-            text,
-            "status",
-            status=status,
-            retryable=status in RETRIED_STATUSES,
-            quote="" if status in _KEY_ERRORS else self._quote(error),
-        )
-
-    def _invalid_response(self, body: bytes, what: str) -> UpstreamError:
-        completion = read_completion(body)
-        return UpstreamError(
-            f"model {self._name!r}: the provider sent {what}",
-            "invalid_response",
-            quote=self._quote(completion.fault if completion else None),
-        )
-
-    def _quote(self, error: dict[str, Any] | None) -> str:
-        message = error.get("message") if error else None
-        if not isinstance(message, str) or not message:
-            return ""
-        return " ".join(self._redactor.text(message[:_MAX_ERROR_BODY]).split())[:_MAX_QUOTE]

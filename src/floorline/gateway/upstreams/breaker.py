@@ -6,20 +6,22 @@ from collections.abc import Callable
 from typing import Literal
 
 from floorline.config import BreakerSettings
+from floorline.gateway.upstreams.effects import BreakerEffect
 
 _SLICES = 10
-"""Parts of the window. Attempts are forgotten one part at a time, so the window's length is exact
+"""Parts of the window. Calls are forgotten one part at a time, so the window's length is exact
 to a tenth."""
 
 State = Literal["closed", "open", "half_open"]
 
 
 class Breaker:
-    """A circuit breaker on the failures in a sliding window.
+    """A circuit breaker on the failed calls in a sliding window.
 
-    Each attempt takes a ticket by ``admit``. With it it reports to ``succeeded`` or ``failed``, or
-    to ``abandoned`` if its end says nothing about the provider. A report does not count if the
-    breaker opened or closed after its ticket was taken, because it is about an earlier state.
+    Each call takes a ticket by ``admit``, for all its attempts together. With it it reports to
+    ``succeeded`` or ``failed``, or to ``abandoned`` if its end says nothing about the provider. A
+    report does not count if the breaker opened or closed after its ticket was taken, because it is
+    about an earlier state.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ class Breaker:
 
     @property
     def state(self) -> State:
-        """``closed``: attempts pass; ``open``: none passes; ``half_open``: only probes pass."""
+        """``closed``: calls pass; ``open``: none passes; ``half_open``: only probes pass."""
         if self._opened is None:
             return "closed"
         return "open" if self.wait() else "half_open"
@@ -75,13 +77,13 @@ class Breaker:
         return max(0.0, self._opened + self.settings.open_for - self._clock())
 
     def would_admit(self) -> bool:
-        """Whether an attempt would pass now."""
+        """Whether a call would pass now."""
         if self._opened is None:
             return True
         return self._probing < self.settings.probes and not self.wait()
 
     def admit(self) -> int | None:
-        """Return the ticket with which an attempt reports its end; None if it must not be made."""
+        """Return the ticket with which a call reports its end; None if it must not be made."""
         if self._opened is None:
             return self._epoch
         if not self.would_admit():
@@ -89,8 +91,19 @@ class Breaker:
         self._probing += 1
         return self._epoch
 
+    def may_retry(self, ticket: int) -> bool:
+        """Whether a call may be attempted again: not once it opened, and not as a probe."""
+        return ticket == self._epoch and self._opened is None
+
+    def ended(self, ticket: int, effect: BreakerEffect) -> None:
+        """Report a call that failed, by what its failure says about the provider."""
+        if effect == "ignored":
+            self.succeeded(ticket)
+        else:
+            self.failed(ticket, opens=effect == "opens")
+
     def succeeded(self, ticket: int) -> None:
-        """Report that an attempt was answered."""
+        """Report that a call was answered."""
         if ticket != self._epoch:
             return
         if self._opened is None:
@@ -101,23 +114,31 @@ class Breaker:
         if self._passed >= self.settings.probes:
             self._reset(None)
 
-    def failed(self, ticket: int) -> None:
-        """Report that an attempt failed, and that the provider caused it."""
+    def failed(self, ticket: int, *, opens: bool = False) -> None:
+        """Report that a call failed, and that the provider caused it.
+
+        Parameters
+        ----------
+        ticket
+            The call's.
+        opens
+            Whether every call would fail, so that the breaker need not wait for more failures.
+        """
         if ticket != self._epoch:
             return
-        if self._opened is not None:
+        if opens or self._opened is not None:
             self._reset(self._clock())
             return
         self._current()[2] += 1
         oldest = self._number() - _SLICES
         recent = [count for count in self._counts if count[0] > oldest]
         failed = sum(count[2] for count in recent)
-        attempts = failed + sum(count[1] for count in recent)
-        if failed >= self.settings.failures and failed >= self.settings.rate * attempts:
+        calls = failed + sum(count[1] for count in recent)
+        if failed >= self.settings.failures and failed >= self.settings.rate * calls:
             self._reset(self._clock())
 
     def abandoned(self, ticket: int) -> None:
-        """Report that an attempt ended for another reason, such as the client's disconnect."""
+        """Report that a call ended for another reason, such as the client's disconnect."""
         if ticket == self._epoch and self._opened is not None:
             self._probing -= 1
 

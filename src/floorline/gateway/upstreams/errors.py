@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from floorline.errors import FloorlineError
+from floorline.gateway.upstreams.effects import EFFECTS
+from floorline.gateway.upstreams.provider_errors import ProviderError
 
 FailureKind = Literal[
     "connect", "timeout", "status", "invalid_response", "reset", "open", "saturated", "too_large"
@@ -14,10 +16,17 @@ FailureKind = Literal[
 """Why a call failed; see ``UpstreamError``."""
 
 
-def client_error_body(message: str) -> bytes:
+def client_error_body(message: str, code: str | None = None) -> bytes:
     """Encode OpenAI's error object of an error that is the client's."""
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
     return msgspec.json.encode({"error": error})
+
+
+class ErrorAnswer(NamedTuple):
+    """A provider's error as a client may get it, without the gateway's secrets."""
+
+    status: int
+    body: bytes
 
 
 class UpstreamError(FloorlineError):
@@ -45,6 +54,19 @@ class UpstreamError(FloorlineError):
     quote
         The provider's own words, on one line without secrets. They can repeat the prompt, so they
         are for the client only.
+    meaning
+        What the provider's error means, if it answered with one.
+    answer
+        What the client gets if no other model answers; None for an error of the gateway.
+
+    Attributes
+    ----------
+    attempts
+        Number of attempts that the call took.
+    headers
+        Headers of the provider's answer that the client gets, such as the id of its request.
+    names_usage
+        Whether the provider's error is about ``stream_options``; None if it names no field.
     """
 
     def __init__(
@@ -57,6 +79,8 @@ class UpstreamError(FloorlineError):
         fallback: bool = True,
         retryable: bool = False,
         quote: str = "",
+        meaning: ProviderError | None = None,
+        answer: ErrorAnswer | None = None,
     ) -> None:
         self.kind: FailureKind = kind
         self.status = status
@@ -64,6 +88,11 @@ class UpstreamError(FloorlineError):
         self.fallback = fallback
         self.retryable = retryable
         self.quote = quote
+        self.meaning = meaning
+        self.answer = answer
+        self.attempts = 1
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.names_usage: bool | None = False
         super().__init__(text)
 
     @property
@@ -71,33 +100,16 @@ class UpstreamError(FloorlineError):
         """The text with the provider's own words."""
         return f"{self}: {self.quote}" if self.quote else str(self)
 
+    @property
+    def model_cannot(self) -> bool:
+        """Whether this model cannot serve the request, although its provider works."""
+        return self.meaning is not None and EFFECTS[self.meaning.reason].another_model == "setting"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _upstream_error, (
-            str(self),
-            self.kind,
-            self.status,
-            self.retry_after,
-            self.fallback,
-            self.retryable,
-            self.quote,
-        )
+        return _upstream_error, (str(self), vars(self))
 
 
-def _upstream_error(
-    text: str,
-    kind: FailureKind,
-    status: int | None,
-    retry_after: float | None,
-    fallback: bool,
-    retryable: bool,
-    quote: str,
-) -> UpstreamError:
-    return UpstreamError(
-        text,
-        kind,
-        status=status,
-        retry_after=retry_after,
-        fallback=fallback,
-        retryable=retryable,
-        quote=quote,
-    )
+def _upstream_error(text: str, attributes: dict[str, Any]) -> UpstreamError:
+    error = UpstreamError(text, attributes["kind"])
+    vars(error).update(attributes)
+    return error

@@ -13,6 +13,7 @@ import msgspec
 
 from floorline.errors import MissingExtra
 from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
+from floorline.gateway.upstreams.provider_errors import read_object
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
 _FIELDS = frozenset(
@@ -54,6 +55,24 @@ _FIELDS = frozenset(
 It has further arguments, such as the address to which the key is sent, which a client must not be
 able to set. All other fields of a request are sent as ``extra_body``.
 """
+
+_OPENAI_CODES = {
+    "ContextWindowExceededError": "context_length_exceeded",
+    "ContentPolicyViolationError": "content_policy_violation",
+    "UnsupportedParamsError": "unsupported_parameter",
+    "RateLimitError": "rate_limit_exceeded",
+}
+"""Codes of OpenAI for LiteLLM's classes of errors; others keep the name of the class."""
+_STATUSES = {
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "unsupported": 400,
+    "model_not_found": 404,
+    "insufficient_quota": 402,
+    "rate_limit": 429,
+    "key_error": 401,
+}
+"""Statuses of errors that LiteLLM reports as errors of the connection."""
 
 
 def load_litellm() -> Any:
@@ -203,15 +222,20 @@ class LitellmClient:
             self._litellm = await asyncio.to_thread(load_litellm)
         try:
             answer = await self._litellm.acompletion(**arguments)
-        except self._litellm.APIConnectionError:
+        except Exception as error:
+            text = str(getattr(error, "message", error))
+            # For several providers LiteLLM reports all errors as errors of the connection.
+            unknown = isinstance(error, self._litellm.APIConnectionError)
+            meant = read_object({"message": text}).reason if unknown else None
+            if meant != "server_error":
+                return _error_reply(
+                    _STATUSES.get(meant or "", getattr(error, "status_code", None) or 500),
+                    getattr(error, "litellm_response_headers", None) or {},
+                    text,
+                    _OPENAI_CODES.get(type(error).__name__, type(error).__name__),
+                )
             failure = UpstreamError(
                 f"model {self._name!r}: no connection", "connect", retryable=True
-            )
-        except Exception as error:
-            return _error_reply(
-                getattr(error, "status_code", None) or 500,
-                getattr(error, "litellm_response_headers", None) or {},
-                str(getattr(error, "message", error)),
             )
         else:
             if stream:
@@ -221,7 +245,9 @@ class LitellmClient:
         raise failure
 
 
-def _error_reply(status: int, headers: Mapping[str, str], message: str) -> WholeReply:
+def _error_reply(
+    status: int, headers: Mapping[str, str], message: str, code: str | None = None
+) -> WholeReply:
     kept = {key.title(): value for key, value in headers.items() if key.lower() == "retry-after"}
     kept["Content-Type"] = "application/json"
-    return WholeReply(int(status), kept, client_error_body(message))
+    return WholeReply(int(status), kept, client_error_body(message, code))

@@ -11,15 +11,18 @@ import aiohttp
 import msgspec
 
 from floorline.errors import InvalidInput, listed
-from floorline.gateway.upstreams.answer import Answer, StreamedAnswer
+from floorline.gateway.upstreams.answer import Answer, OnEnd, StreamedAnswer
 from floorline.gateway.upstreams.attempt import Attempt
 from floorline.gateway.upstreams.breaker import Breaker, State
 from floorline.gateway.upstreams.client import Client
+from floorline.gateway.upstreams.completions import Findings
+from floorline.gateway.upstreams.effects import breaker_effect, stream_effect
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.http_client import HttpClient, open_session
+from floorline.gateway.upstreams.learned_windows import LearnedWindows
 from floorline.gateway.upstreams.limiter import Limiter, Saturated
 from floorline.gateway.upstreams.litellm_client import LitellmClient, load_litellm
-from floorline.gateway.upstreams.requests import ask_usage
+from floorline.gateway.upstreams.requests import ask_usage, refuses_usage
 from floorline.gateway.upstreams.retry import Backoff
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
@@ -50,6 +53,8 @@ class _Model:
         self.limiter = Limiter(settings.max_concurrency, settings.queue_length, settings.queue_wait)
         self.breaker = Breaker(settings.breaker, clock)
         self.attempt: Attempt | None = None
+        # Whether the provider takes the field that asks for the usage; None before it is known.
+        self.takes_usage: bool | None = None
 
 
 class Upstreams:
@@ -69,6 +74,11 @@ class Upstreams:
         Returns the Unix time in seconds, for dates in ``Retry-After``.
     sleep
         Waits a number of seconds.
+
+    Attributes
+    ----------
+    windows
+        Context windows that were learned from requests that were too long.
     """
 
     def __init__(
@@ -93,6 +103,7 @@ class Upstreams:
         self._idle = asyncio.Event()
         self._streams: set[StreamedAnswer] = set()
         self._models: dict[str, _Model] = {}
+        self.windows = LearnedWindows(clock)
         self.configure(models or {})
 
     async def start(self) -> None:
@@ -126,7 +137,7 @@ class Upstreams:
             if old is None:
                 model = _Model(settings, self._clock)
             else:
-                model = old if old.settings == settings else self._changed(old, settings)
+                model = old if old.settings == settings else self._changed(name, old, settings)
             if model.attempt is None and self._session is not None:
                 model.attempt = Attempt(
                     name, settings, self._client(name, settings), self._wall_clock
@@ -137,7 +148,8 @@ class Upstreams:
             one = model.settings
             model.limiter.resize(one.max_concurrency, one.queue_length, one.queue_wait)
 
-    def _changed(self, old: _Model, settings: UpstreamSettings) -> _Model:
+    def _changed(self, name: str, old: _Model, settings: UpstreamSettings) -> _Model:
+        self.windows.forget(name)
         model = _Model(settings, self._clock)
         # Its running calls still count. The breaker is new: the change may end the failures.
         model.limiter = old.limiter
@@ -150,12 +162,19 @@ class Upstreams:
         assert session is not None
         return HttpClient(session, name, settings)
 
-    def blocked(self) -> list[str]:
-        """Models of which a call now would be refused at once."""
+    def blocked(self, needed: int = 0) -> list[str]:
+        """Models of which a call now would be refused at once.
+
+        Parameters
+        ----------
+        needed
+            Tokens of the request and its answer, for the models that refused as many.
+        """
+        refusing = self.windows.refused_by(needed)
         return [
             name
             for name, model in self._models.items()
-            if model.limiter.full or not model.breaker.would_admit()
+            if model.limiter.full or not model.breaker.would_admit() or name in refusing
         ]
 
     def health(self) -> dict[str, Health]:
@@ -236,24 +255,65 @@ class Upstreams:
         began: float,
         own_id: str,
     ) -> Answer:
-        settings, breaker, attempt = target.settings, target.breaker, target.attempt
-        loop = asyncio.get_running_loop()
-        drop_usage = False
-        if stream and settings.ask_usage:
-            body, drop_usage = ask_usage(body)
-        failure: UpstreamError | None = None
-        for number in range(1, settings.retries + 2):
+        """Attempt a call until it is answered or failed, and report it to the breaker once."""
+        breaker = target.breaker
+        ticket = breaker.admit()
+        if ticket is None:
+            raise _breaker_open(name, breaker)
+        on_end = _StreamEnd(self, target, ticket)
+        try:
+            answer = await self._answered(
+                target, ticket, body, stream, headers, began, own_id, on_end
+            )
+        except UpstreamError as failure:
+            breaker.ended(ticket, breaker_effect(failure))
+            if failure.answer is None or failure.fallback:
+                raise
+            # The error is the client's own.
+            status, error_body = failure.answer
+            passed = {name.decode(): value.decode() for name, value in failure.headers}
+            answer = Answer(name, status, passed, error_body, Findings())
+            answer.attempts = failure.attempts
+            answer.first_byte_s = answer.total_s = asyncio.get_running_loop().time() - began
+            return answer
+        except BaseException:
+            breaker.abandoned(ticket)
+            raise
+        if isinstance(answer, StreamedAnswer):
+            on_end.answer = answer
+            self._streams.add(answer)
+        else:
+            breaker.succeeded(ticket)
+        return answer
+
+    async def _answered(
+        self,
+        target: _Model,
+        ticket: int,
+        body: bytes,
+        stream: bool,
+        headers: Mapping[str, str] | None,
+        began: float,
+        own_id: str,
+        on_end: OnEnd,
+    ) -> Answer:
+        """Make attempts; the errors of those that another attempt follows are dropped."""
+        settings, attempt = target.settings, target.attempt
+        time = asyncio.get_running_loop().time
+        sent, asks = body, False
+        if stream and settings.ask_usage and target.takes_usage is not False:
+            sent, asks = ask_usage(body)
+        without_usage = False
+        number = 0
+        while True:
             if self._closing or attempt is None:
                 raise UpstreamError("the gateway is not running", "connect", fallback=False)
-            ticket = breaker.admit()
-            if ticket is None:
-                break
-            on_end = _StreamEnd(self, target, ticket)
+            number += 1
             try:
                 answer = await attempt.make(
-                    body,
+                    sent,
                     stream=stream,
-                    drop_usage=drop_usage,
+                    drop_usage=asks,
                     headers=headers,
                     began=began,
                     on_end=on_end,
@@ -261,23 +321,22 @@ class Upstreams:
                 )
             except UpstreamError as error:
                 failure = error
-            except BaseException:
-                breaker.abandoned(ticket)
-                raise
             else:
                 answer.attempts = number
-                if isinstance(answer, StreamedAnswer):
-                    on_end.answer = answer
-                    self._streams.add(answer)
-                else:
-                    breaker.succeeded(ticket)
+                if asks or without_usage:
+                    target.takes_usage = asks
                 return answer
-            breaker.failed(ticket)
-            wait = self._wait(settings, failure, number)
-            if wait is None or loop.time() + wait >= began + settings.timeouts.total:
-                break
+            failure.attempts = number
+            if asks and refuses_usage(failure, proven=target.takes_usage is True):
+                # At once, and none of the retries of the settings: the field is the gateway's own.
+                sent, asks, without_usage = body, False, True
+                continue
+            wait = self._wait(settings, failure, number - without_usage)
+            if wait is None or time() + wait >= began + settings.timeouts.total:
+                raise failure
             await self._sleep(wait)
-        raise _breaker_open(name, breaker) if failure is None else failure
+            if not target.breaker.may_retry(ticket):
+                raise failure
 
     def _wait(
         self, settings: UpstreamSettings, failure: UpstreamError, number: int
@@ -322,7 +381,8 @@ class _StreamEnd:
         elif complete:
             breaker.succeeded(self._ticket)
         else:
-            breaker.failed(self._ticket)
+            error = None if self.answer is None else self.answer.error
+            breaker.ended(self._ticket, stream_effect(error))
         if self.answer is not None:
             self._upstreams._streams.discard(self.answer)
         self._upstreams._release(self._target.limiter)

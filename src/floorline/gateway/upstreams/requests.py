@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from floorline.gateway.upstreams.errors import UpstreamError
+
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ASKED = msgspec.Raw(b'{"include_usage":true}')
 
@@ -39,3 +41,20 @@ def ask_usage(body: bytes) -> tuple[bytes, bool]:
     else:
         return body, False
     return msgspec.json.encode(fields), True
+
+
+def refuses_usage(failure: UpstreamError, *, proven: bool) -> bool:
+    """Whether a failure can be about the field that ``ask_usage`` added.
+
+    Parameters
+    ----------
+    failure
+        The failure of the call.
+    proven
+        Whether the model took the field before: then only an error counts that names it.
+    """
+    if failure.status not in (400, 422) or failure.meaning is None:
+        return False
+    if failure.names_usage is None:
+        return not proven and failure.meaning.reason in ("client_error", "unsupported")
+    return failure.names_usage

@@ -147,7 +147,7 @@ class SlaRouter(EstimatingPolicy):
             return
         weight = feedback.influence * min(self.clip, 1.0 / max(decision.propensity, 1e-9))
         score = float(feedback.score)
-        self.quality_.learn_one(decision.features, model, score, weight)
+        self._train(decision, model, feedback, previous, weight)
         if previous is None:
             self.reports_ += feedback.weight
         before = decision.expected_quality if previous is None else previous
