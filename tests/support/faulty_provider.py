@@ -102,6 +102,11 @@ def error(status, message="no luck today", **headers):
     return whole(body, status, **headers)
 
 
+def refusal(status, body, **headers):
+    """Answer with an error's body."""
+    return whole(json.dumps(body).encode(), status, **headers)
+
+
 def stream(pieces=None, kind="text/event-stream", then=None):
     """Stream pieces, then end the body or let ``then`` happen."""
 
@@ -186,12 +191,15 @@ class FaultyProvider:
         Head (names in lower case) and body of every request so far.
     accepted, open
         Connections so far, and those that are open now.
+    by_model
+        What requests for some models meet if the plan is used up, by the provider's names.
     """
 
     def __init__(self):
         self.requests = []
         self.accepted = 0
         self.open = 0
+        self.by_model = {}
         self._plan = []
         self._tasks = set()
 
@@ -226,7 +234,8 @@ class FaultyProvider:
             while not writer.is_closing():
                 connection.request = await self._request(reader)
                 self.requests.append(connection.request)
-                await (self._plan.pop(0) if self._plan else self._sound)(connection)
+                usual = self.by_model.get(connection.request["body"].get("model"), self._sound)
+                await (self._plan.pop(0) if self._plan else usual)(connection)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # The client left, or the server stops.
         finally:

@@ -8,8 +8,16 @@ OPEN_MINDED = {"failures": 1_000_000}
 """A breaker that never opens, for providers that are to fail as often as a test wants."""
 
 
-def settings_of(provider, *, timeouts=None, max_answer="256KiB", model=None, **changed):
-    """Configuration of three models of one provider, which are called once each."""
+PRICES = {"small": 1.0, "medium": 4.0, "large": 16.0}
+
+
+def settings_of(
+    provider, *, timeouts=None, max_answer="256KiB", model=None, each=None, prices=PRICES, **changed
+):
+    """Configuration of three models of one provider, which are called once each.
+
+    ``model`` changes all of them, ``each`` some by their names.
+    """
     models = [
         {
             "name": name,
@@ -20,8 +28,9 @@ def settings_of(provider, *, timeouts=None, max_answer="256KiB", model=None, **c
             "timeouts": timeouts or {},
             "max_answer": max_answer,
             **(model or {}),
+            **(each or {}).get(name, {}),
         }
-        for name, price in (("small", 1.0), ("medium", 4.0), ("large", 16.0))
+        for name, price in prices.items()
     ]
     return write_settings("http://127.0.0.1:1", models=models, **changed)
 

@@ -57,7 +57,8 @@ class Sign(NamedTuple):
     statuses
         HTTP statuses, one of which the answer has.
     words
-        Regular expression that matches within a message of the error.
+        Regular expression that matches within a message of the error. Its named groups, if it has
+        any, are the words that prove the reason; else the whole match is.
     params
         Fields of the request that the error names, one of which it has.
     """
@@ -274,11 +275,12 @@ SIGNS: tuple[Sign, ...] = (
         "model_not_found",
         "vLLM, Ollama, Google, DeepSeek, xAI, Cohere, OpenRouter, Bedrock, LiteLLM",
         statuses=_REFUSALS,
-        words=r"^.{0,60}\b(model|deployment)\b.{0,240}?\b(not found|not exist|doesn't exist"
-        r"|has been (decommissioned|deprecated|retired|removed|shut ?down)|is deprecated"
-        r"|is not available|end of its life|identifier is invalid)"
-        r"|^.{0,60}(not found the model|invalid model|is not a valid model|unknown model"
-        r"|no such model|unable to access model|no models? (is |are )?loaded"
+        # Not within quotes: a tool of the client can have any word as its name.
+        words=r"^.{0,60}?(?P<said>(?<![`'\"\w])(model|deployment)s?\b.{0,240}?\b(not found"
+        r"|not exist|doesn't exist|has been (decommissioned|deprecated|retired|removed|shut ?down)"
+        r"|is deprecated|is not available|end of its life|identifier is invalid))"
+        r"|^.{0,60}?(?P<told>not found the model|invalid model\b|is not a valid model"
+        r"|unknown model\b|no such model|unable to access model|no models? (is |are )?loaded"
         r"|have access to the model|no endpoints found|not a chat model)",
     ),
     Sign(

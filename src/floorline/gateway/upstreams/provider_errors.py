@@ -180,7 +180,7 @@ class _Reader:
         if isinstance(value, str | int) and name in _CODES:
             text = str(value)[:_MAX_CODE]
             self.codes.setdefault(normalised(text), text if self._in_message else "")
-        if name == "param" and isinstance(value, str):
+        if name == "param" and isinstance(value, str) and value:
             self.params.add(value)
         elif name == "loc" and isinstance(value, list):
             self.params.add(".".join(str(part) for part in value[:8] if part != "body"))
@@ -320,7 +320,10 @@ def _evidence(sign: Sign, status: int, fields: ErrorFields) -> tuple[ErrorReason
         match = _search(sign.words, fields.texts)
         if match is None:
             return None
-        words.append(match.group())
+        if not sign.codes and sign.reason == "model_not_found" and fields.params - {"model"}:
+            # It is about another field, which may have any text.
+            return None
+        words.append(next(filter(None, match.groupdict().values()), match.group()))
     return sign.reason, words
 
 
