@@ -22,12 +22,34 @@ FAULTS = {
     "not UTF-8": (fp.whole(b'{"choices": "\xff\xfe"}'), 502, "upstream_invalid_response"),
     "error in 200": (fp.error(200), 502, "upstream_invalid_response"),
 }
+NO_LUCK = {"message": "no luck today"}
+STREAM_ONLY = {
+    name: (fp.stream(sent, then=then), 502, code)
+    for name, sent, then, code in (
+        ("only the end", [b"data: [DONE]\n\n"], None, "upstream_invalid_response"),
+        ("only comments", [b": ping\n\n"] * 3, None, "upstream_invalid_response"),
+        ("a reset after comments", [b": ping\n\n"] * 3, fp.reset, "upstream_reset"),
+        ("no choices", [fp.event({"choices": []})], None, "upstream_invalid_response"),
+        ("a choice's error", [fp.event({"choices": [{"error": NO_LUCK}]})], None, None),
+        ("error after a comment", [b": ping\n\n", fp.event({"error": NO_LUCK})], None, None),
+    )
+}
 WHOLE_ONLY = {
+    "no choices": (fp.whole(b'{"choices": []}'), 502, "upstream_invalid_response"),
+    "a choice's error": (
+        fp.whole(json.dumps({"choices": [{"error": NO_LUCK}]}).encode()),
+        502,
+        None,
+    ),
     "cut short": (fp.cut_short(), 502, "upstream_invalid_response"),
     "huge": (fp.endless(), 502, "upstream_too_large"),
 }
 BOTH = [(name, stream) for name in FAULTS for stream in (False, True)]
-CASES = BOTH + [(name, False) for name in WHOLE_ONLY]
+CASES = BOTH + [(name, False) for name in WHOLE_ONLY] + [(name, True) for name in STREAM_ONLY]
+
+
+def fault_of(name, stream):
+    return {**FAULTS, **(STREAM_ONLY if stream else WHOLE_ONLY)}[name]
 
 
 def is_openais_error(error):
@@ -40,7 +62,7 @@ def is_openais_error(error):
 @pytest.mark.parametrize(("name", "stream"), CASES)
 def test_after_a_fault_before_the_first_byte_another_model_is_called(name, stream, shared):
     shared.happened()
-    fault, *_ = {**FAULTS, **WHOLE_ONLY}[name]
+    fault, *_ = fault_of(name, stream)
     shared.plan(fault)
     answer = shared.chat(stream=stream)
     assert answer.status_code == 200, answer.text
@@ -62,7 +84,7 @@ def test_after_a_fault_before_the_first_byte_another_model_is_called(name, strea
 def test_a_fault_of_every_model_is_an_error_object_of_openai(name, stream, shared):
     shared.happened()
     before = shared.http.get("/v1/slas/gold").json()
-    fault, status, code = {**FAULTS, **WHOLE_ONLY}[name]
+    fault, status, code = fault_of(name, stream)
     shared.plan(fault, fault, fault)
     answer = shared.chat(stream=stream)
     error = is_openais_error(answer.json())

@@ -101,6 +101,30 @@ def test_stream_whose_choices_have_ended_is_complete_however_it_ends(play, endin
     play(scene)
 
 
+def test_what_arrived_before_a_reset_is_passed_on_to_a_slow_client(play):
+    async def scene(s):
+        async def all_at_once(connection):
+            head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            first, *rest = (b"%x\r\n%s\r\n" % (len(one), one) for one in faults.events())
+            await connection.write(head + first)
+            await connection.write(b"".join(rest))
+            connection.reset()
+
+        await s.upstreams()
+        s.provider.plan(all_at_once)
+        answer = await s.ask(stream=True)
+        chunks = answer.chunks()
+        got = await anext(chunks)
+        await s.provider.until(lambda p: p.open == 0)
+        await asyncio.sleep(0.05)
+        async for chunk in chunks:
+            got += chunk
+        assert got == b"".join(faults.events())
+        assert answer.complete
+
+    play(scene)
+
+
 def test_stream_that_stays_open_after_its_end(play):
     async def scene(s):
         await s.upstreams()

@@ -129,6 +129,10 @@ class HttpReply:
             return await self._content.readany()
         except (aiohttp.ClientError, OSError) as error:
             what = type(error).__name__
+        # aiohttp forgets what arrived before the connection broke, if it was not read yet.
+        left = self._content._read_nowait(-1)
+        if left:
+            return left
         # Raised outside of the except block: aiohttp's errors hold the request's headers, and so
         # the key.
         text = f"model {self._name!r}: the connection broke before the answer was complete ({what})"
