@@ -107,5 +107,5 @@ def test_the_mask_holds_models_that_can_serve_a_request(request_, names, able):
 
 
 def test_a_request_that_no_model_can_serve_is_refused_with_what_it_asked_for(able):
-    with pytest.raises(InvalidInput, match=r"'needs': .'audio'.*no model of the zoo can serve it"):
+    with pytest.raises(InvalidInput, match=r"'needs': .'audio'.*no model can serve it"):
         able.able(needs=["audio"])

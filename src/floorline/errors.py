@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from numbers import Real
 from typing import Any
 
@@ -78,13 +79,29 @@ def listed(names: Collection[str]) -> str:
     return ", ".join(shown[:_MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def did_you_mean(name: object, known: Collection[str]) -> str:
+_MAX_COMPARED = 1_000
+"""Most names that a wrong one is compared with: some milliseconds."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return "did you mean 'X'? " for a name that resembles a known one; "" for another.
 
     Examples
     --------
     >>> did_you_mean("Mess+", ["mess_plus", "port"]), did_you_mean("x", ["mess_plus"])
     ("did you mean 'mess_plus'? ", '')
+    """
+    near = closest_name(name, known)
+    return f"did you mean {near!r}? " if near else ""
+
+
+def closest_name(name: object, known: Iterable[str]) -> str:
+    """Return the known name that a wrong one resembles most; "" if it resembles none.
+
+    Examples
+    --------
+    >>> closest_name("Glod", ["gold", "silver"]), closest_name("bronze", ["gold", "silver"])
+    ('gold', '')
     """
     # Imported here because programs without errors do not need it.
     from difflib import get_close_matches
@@ -94,9 +111,9 @@ def did_you_mean(name: object, known: Collection[str]) -> str:
 
     if not isinstance(name, str) or not name:
         return ""
-    short = {plain(one[:_MAX_SHOWN]): one for one in known}
+    short = {plain(one[:_MAX_SHOWN]): one for one in islice(known, _MAX_COMPARED)}
     near = get_close_matches(plain(name[:_MAX_SHOWN]), short, n=1, cutoff=0.6)
-    return f"did you mean {short[near[0]]!r}? " if near else ""
+    return short[near[0]] if near else ""
 
 
 class FloorlineError(Exception):
@@ -131,6 +148,48 @@ class InvalidInput(FloorlineError, ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.field, self.value, self.fix)
+
+
+class NoModelCanServe(InvalidInput):
+    """A request that no model can serve; the text says of each model why.
+
+    Parameters
+    ----------
+    asked
+        What the request needs.
+    limits
+        What bars each model, by its name; the text lists at most 20.
+
+    Examples
+    --------
+    >>> raise NoModelCanServe({"needs": ["vision"]}, {"small": "lacks vision"})
+    Traceback (most recent call last):
+    ...
+    floorline.errors.NoModelCanServe: request is {'needs': ['vision']}: no model can serve it \
+(small: lacks vision): ask for less, or add a model that can
+    """
+
+    def __init__(self, asked: Mapping[str, Any], limits: Mapping[str, str]) -> None:
+        fix = f"no model can serve it{shown_limits(limits)}: ask for less, or add a model that can"
+        super().__init__("request", asked, fix)
+        self.limits = dict(limits)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.value, self.limits)
+
+
+def shown_limits(limits: Mapping[str, str]) -> str:
+    """Write in brackets what bars each of at most 20 models, after a space; "" for none.
+
+    Examples
+    --------
+    >>> shown_limits({"small": "lacks vision", "large": "excluded by the request"})
+    ' (small: lacks vision; large: excluded by the request)'
+    """
+    shown = [f"{listed([name])}: {limit}" for name, limit in list(limits.items())[:_MAX_LISTED]]
+    if len(limits) > _MAX_LISTED:
+        shown.append(f"and {len(limits) - _MAX_LISTED:,} more")
+    return f" ({'; '.join(shown)})" if shown else ""
 
 
 class DataError(FloorlineError, ValueError):
@@ -203,18 +262,26 @@ class BudgetExhausted(FloorlineError):
 
     Parameters
     ----------
-    text
-        The message.
+    sla
+        Name of the SLA.
     decision
         Id under which the log holds the declined request.
+    limits
+        What bars each model, by its name; the text lists at most 20.
     """
 
-    def __init__(self, text: str, decision: str) -> None:
-        super().__init__(text)
+    def __init__(self, sla: str, decision: str, limits: Mapping[str, str]) -> None:
+        super().__init__(
+            f"no model serves this request within the budget of SLA {sla!r}{shown_limits(limits)}: "
+            "raise Budget.total or Budget.per_model, lower max_tokens, or wait for the calls that "
+            "are open or for its next period"
+        )
+        self.sla = sla
         self.decision = decision
+        self.limits = dict(limits)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.decision)
+        return type(self), (self.sla, self.decision, self.limits)
 
 
 class InvalidChoice(FloorlineError, ValueError):

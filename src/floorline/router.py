@@ -30,12 +30,12 @@ from floorline.policies import History, Policy, Request, make_policy
 from floorline.sla import SLA, check_slas
 from floorline.state.changing_state import ChangingState
 from floorline.state.decisions import called_model, choose, decision_of, direct_decision
-from floorline.state.eligibility import call_costs, expected_costs
+from floorline.state.eligibility import call_costs, expected_costs, limits_of
 from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import Fold
 from floorline.state.history import check_history, pack_history
 from floorline.state.judge import Judge
-from floorline.state.requests import features_of, make_request, tokens_of
+from floorline.state.requests import features_of, make_request, needed_tokens, tokens_of
 from floorline.zoo import CallLimits, Zoo
 
 _JUDGE_DRAWS = 0x1D6E << 32
@@ -177,7 +177,8 @@ class Router(ChangingState):
         features
             Features (dim,) instead of the prompt's.
         input_tokens
-            Number of tokens of the prompt; a quarter of its characters by default.
+            Number of tokens of the prompt. By default a quarter of its characters, and at least
+            1,024 for each image, recording, video and file.
         needs, exclude
             Capabilities that a model must have; names of models that must not serve.
         limits
@@ -195,7 +196,8 @@ class Router(ChangingState):
         Raises
         ------
         InvalidInput
-            If an argument breaks its rules or no model can serve the request.
+            If an argument breaks its rules or no model can serve the request (``NoModelCanServe``,
+            whose text says of each model why).
         InvalidChoice
             If the policy's choice breaks its rules.
         BudgetExhausted
@@ -204,6 +206,7 @@ class Router(ChangingState):
         when = self._time(at)
         x = features_of(self.encoder, prompt, features)
         tokens = tokens_of(prompt, input_tokens)
+        needs, exclude = frozenset(needs), frozenset(exclude)
         with self._lock:
             request = make_request(
                 self._fold,
@@ -217,13 +220,11 @@ class Router(ChangingState):
                 limits=limits,
             )
             (decision,) = self._decide([request], [id], when, context)
-        if decision.declined:
-            raise BudgetExhausted(
-                f"no model serves this request within the budget of SLA {request.sla!r}: raise "
-                "Budget.total or Budget.per_model, lower max_tokens, or wait for the calls that "
-                "are open or for its next period",
-                decision.id,
-            )
+            if decision.declined:
+                agreement = self._fold.sla(request.sla)
+                needed = needed_tokens(tokens, limits)
+                bars = limits_of(self._fold, agreement, needed, needs, exclude, request)
+                raise BudgetExhausted(request.sla, decision.id, bars)
         return decision
 
     def request(

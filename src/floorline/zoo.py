@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.bounds import MAX_PRICE, MAX_TOKENS, MAX_URL, check_name
-from floorline.errors import InvalidInput, check_number, check_one_of, listed
+from floorline.errors import InvalidInput, NoModelCanServe, check_number, check_one_of, listed
 
 _PRICE_FIX = f"give a price from 0 to {MAX_PRICE:g}"
 _MAX_TYPICAL_TOKENS = 1e9
@@ -38,11 +38,15 @@ class CallLimits(NamedTuple):
         Largest number of tokens of each answer that the request allows; None if it does not say.
     answers : int
         Number of answers that the request asks for.
+    is_certain : bool
+        Whether every provider keeps to ``output_tokens``. If not, some ignore it, as if the request
+        did not bound its answer.
     """
 
     input_tokens: int
     output_tokens: int | None = None
     answers: int = 1
+    is_certain: bool = True
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,13 +225,16 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """(M,) list price of a call whose prompt and answers are as long as they can be.
 
         Where ``limits`` does not bound the answers, they have ``Model.max_output_tokens``, or
-        ``DEFAULT_MAX_OUTPUT_TOKENS`` where that is not known either.
+        ``DEFAULT_MAX_OUTPUT_TOKENS`` where that is not known either. A bound that is not certain
+        makes them longer, but not shorter than that.
         """
         call, per_input, per_output, most, usual = self._bounds
         if limits.output_tokens is None:
             output = usual
         else:
             output = np.minimum(most, float(limits.output_tokens))
+            if not limits.is_certain:
+                output = np.maximum(usual, output)
         tokens = per_input * float(limits.input_tokens) + per_output * output * limits.answers
         return np.asarray(call + tokens)
 
@@ -272,9 +279,16 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     ) -> NDArray[np.bool_] | None:
         """Mask (M,) of models that can serve a request; None when all can.
 
+        Parameters
+        ----------
+        tokens
+            Tokens of the prompt and of the longest answer that the request asks for.
+        needs, exclude
+            Capabilities that a model must have; names of models that must not serve.
+
         Raises
         ------
-        InvalidInput
+        NoModelCanServe
             If no model can.
         """
         wanted, barred = frozenset(needs), frozenset(exclude)
@@ -286,9 +300,30 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         if mask.all():
             return None
         if not mask.any():
-            raise InvalidInput(
-                "request",
-                {"tokens": tokens, "needs": sorted(wanted), "exclude": sorted(barred)},
-                "no model of the zoo can serve it; ask for less or add a model that can",
-            )
+            asked = {"tokens": tokens, "needs": sorted(wanted)}
+            raise NoModelCanServe(asked, self.limits(tokens, wanted, barred))
         return mask
+
+    def limits(self, tokens: int, needs: Iterable[str], exclude: Iterable[str]) -> dict[str, str]:
+        """Return what bars each model that cannot serve a request; arguments as for ``able``.
+
+        Examples
+        --------
+        >>> Zoo([Model("small", context_window=100), Model("large")]).limits(150, ["vision"], [])
+        {'small': 'its context window holds 100 tokens, and the request needs 150', \
+'large': 'lacks vision'}
+        """
+        wanted, barred = sorted(set(needs)), frozenset(exclude)
+        found = {}
+        for model in self.models:
+            lacking = [need for need in wanted if need not in model.capabilities]
+            window = model.context_window
+            if model.name in barred:
+                found[model.name] = "excluded by the request"
+            elif window is not None and tokens > window:
+                found[model.name] = (
+                    f"its context window holds {window:,} tokens, and the request needs {tokens:,}"
+                )
+            elif lacking:
+                found[model.name] = "lacks " + listed(lacking)
+        return found

@@ -123,9 +123,9 @@ def test_openai_sdk_understands_our_errors(client):
     ) as caught:
         client.chat.completions.create(model="floorline/bronze", messages=WHY)
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
-    with pytest.raises(openai.BadRequestError, match=r"messages\[0\].role is 'robot': choose one"):
+    with pytest.raises(openai.BadRequestError, match="floor is 2: give the share of satisfied"):
         client.chat.completions.create(
-            model="floorline/gold", messages=[{"role": "robot", "content": ""}]
+            model="floorline/gold", messages=WHY, extra_body={"floorline": {"floor": 2}}
         )
 
 

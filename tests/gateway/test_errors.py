@@ -32,7 +32,7 @@ def answer(error):
     ("error", "status", "kind", "code", "param", "retry_after"),
     [
         (UnknownDecision("gone"), 404, "invalid_request_error", "decision_not_found", "id", None),
-        (BudgetExhausted("spent", "d-1"), 429, "rate_limit_error", "budget_exhausted", None, "60"),
+        (BudgetExhausted("g", "d-1", {}), 429, "rate_limit_error", "budget_exhausted", None, "60"),
         (
             InvalidInput("floor", 2, "give less"),
             400,

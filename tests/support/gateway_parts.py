@@ -51,7 +51,7 @@ class StubUpstreams:
         return self.blocked_models
 
     def health(self):
-        return {"small": Health("closed", 0, 0)}
+        return {name: Health("closed", 0, 0) for name in ("small", "large")}
 
     async def call(self, model, body, *, stream, headers, own_id=""):
         self.requests.append((model, json.loads(body)))

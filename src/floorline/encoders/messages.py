@@ -1,7 +1,11 @@
-"""Extraction of the text that encoders read, and of its length, from chat messages."""
+"""Extraction of the text that encoders read from chat messages, whatever else they hold.
+
+Providers decide which messages are well formed. Routing takes the text that it can find.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,10 +13,7 @@ from floorline.encoders.base import Prompt
 from floorline.errors import InvalidInput
 
 _CONTEXT_ROLES = frozenset({"system", "developer"})
-_ROLES = _CONTEXT_ROLES | {"user", "assistant", "tool", "function"}
-
-CHARACTERS_PER_TOKEN = 4
-"""Characters of English text in one token of common tokenizers, on average."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class PromptText(NamedTuple):
@@ -31,107 +32,97 @@ class PromptText(NamedTuple):
 
 
 def read_prompt(prompt: Prompt) -> PromptText:
-    """Return the last user turn of a prompt, with the system prompt as its context.
+    r"""Return the last user turn of a prompt, with the system prompt as its context.
 
     A plain string is the focus, without context. If no turn is a user turn, the last message with
     text is the focus. A content part without text (image, audio, file) is replaced by its type in
-    brackets, such as ``[image_url]``, so that the features show that it is there.
+    brackets, such as ``[image_url]``, so that the features show that it is there. What has neither
+    text nor type is left out, and so is a message that is neither an object nor a text. Lone
+    surrogates become ``"\ufffd"``.
 
     Parameters
     ----------
     prompt
-        A text, or OpenAI chat messages.
+        A text, or chat messages.
 
     Raises
     ------
     InvalidInput
-        If the messages are malformed. The error names the field, such as
-        ``messages[2].content[0].text``.
+        If the prompt is neither a text nor a list of messages, or the list is empty.
 
     Examples
     --------
     >>> read_prompt([{"role": "system", "content": "Be brief."},
     ...              {"role": "user", "content": [{"type": "text", "text": "Why?"}]}])
     PromptText(context='Be brief.', focus='Why?')
+    >>> read_prompt([{"role": "king", "content": ["Why", "not?"]}, {"role": "tool", "content": {}}])
+    PromptText(context='', focus='Why\nnot?')
     """
     if isinstance(prompt, str):
-        return PromptText("", prompt)
-    turns = _turns(prompt)
-    context = "\n".join(text for role, text in turns if role in _CONTEXT_ROLES and text)
+        return PromptText("", _encodable(prompt))
+    turns = [_turn(message) for message in check_messages(prompt)]
+    context = _encodable("\n".join(text for role, text in turns if role in _CONTEXT_ROLES and text))
     for role, text in reversed(turns):
         if role == "user":
-            return PromptText(context, text)
+            return PromptText(context, _encodable(text))
     for _, text in reversed(turns):
         if text:
-            return PromptText("" if text == context else context, text)
+            focus = _encodable(text)
+            return PromptText("" if focus == context else context, focus)
     return PromptText(context, "")
 
 
-def character_count(prompt: Prompt) -> int:
-    """Count the characters of all turns of a prompt, to estimate its tokens.
+def check_messages(prompt: Any) -> Sequence[Any]:
+    """Return the messages of a prompt that is no text.
 
     Raises
     ------
     InvalidInput
-        If the messages are malformed.
-
-    Examples
-    --------
-    >>> character_count([{"role": "user", "content": "Why?"}])
-    4
+        If it is no list of messages, or an empty one.
     """
-    return len(prompt) if isinstance(prompt, str) else sum(len(text) for _, text in _turns(prompt))
-
-
-def approximate_tokens(prompt: Prompt) -> int:
-    """Estimate the tokens of a prompt without a tokenizer: characters / 4, rounded up.
-
-    Raises
-    ------
-    InvalidInput
-        If the messages are malformed.
-    """
-    return (character_count(prompt) + CHARACTERS_PER_TOKEN - 1) // CHARACTERS_PER_TOKEN
-
-
-def _turns(prompt: Prompt) -> list[tuple[str, str]]:
     if isinstance(prompt, Mapping | bytes | bytearray) or not isinstance(prompt, Sequence):
         raise InvalidInput("prompt", prompt, "give a text or a list of chat messages")
     if not prompt:
         raise InvalidInput("messages", [], "give at least one message")
-    return [_turn(f"messages[{i}]", message) for i, message in enumerate(prompt)]
+    return prompt
 
 
-def _turn(field: str, message: Any) -> tuple[str, str]:
+def _turn(message: Any) -> tuple[str, str]:
+    """Role and text of a message; a bare text is a user turn."""
+    if isinstance(message, str):
+        return "user", message
     if not isinstance(message, Mapping):
-        raise InvalidInput(field, message, "give a mapping with 'role' and 'content'")
-    role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise InvalidInput(f"{field}.role", role, "choose one of " + ", ".join(sorted(_ROLES)))
-    return role, _content(f"{field}.content", message.get("content"))
+        return "", ""
+    role, content = message.get("role"), message.get("content")
+    # Gemini's messages have parts in place of a content.
+    text = _content(message.get("parts") if content is None else content)
+    return role if isinstance(role, str) else "", text
 
 
-def _content(field: str, content: Any) -> str:
-    # An assistant turn that only calls tools has no content.
-    if content is None:
-        return ""
+def _content(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list | tuple):
-        return "\n".join(_part(f"{field}[{i}]", part) for i, part in enumerate(content))
-    raise InvalidInput(field, content, "give a text, a list of content parts or null")
+        return "\n".join(map(_part, content))
+    return _part(content)
 
 
-def _part(field: str, part: Any) -> str:
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return part
     if not isinstance(part, Mapping):
-        raise InvalidInput(field, part, "give a mapping with 'type'")
+        return ""
+    for key in ("text", "refusal"):
+        if isinstance(text := part.get(key), str):
+            return text
     kind = part.get("type")
-    if not isinstance(kind, str):
-        raise InvalidInput(f"{field}.type", kind, "give the part's type, such as 'text'")
-    if kind not in ("text", "input_text", "refusal"):
+    if isinstance(kind, str) and kind:
         return f"[{kind}]"
-    key = "refusal" if kind == "refusal" else "text"
-    text = part.get(key)
-    if not isinstance(text, str):
-        raise InvalidInput(f"{field}.{key}", text, "give a text")
-    return text
+    # Gemini and Bedrock name the type of a part by its only field.
+    names = [name for name, value in part.items() if isinstance(value, Mapping)]
+    return f"[{names[0]}]" if names else ""
+
+
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which no hash and no tokenizer takes."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

@@ -1,17 +1,26 @@
-"""Read a chat request: the fields that routing needs; all others stay unchanged."""
+"""Read a chat request: the fields that routing needs; all others stay unchanged.
+
+The provider decides whether a request is well formed. Routing takes what it can find: a text from
+any message, a number from any form of one. Refused are only a body that is no JSON object, one
+without ``model``, values above their bounds, and malformed ``floorline`` options.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from floorline.core.bounds import MAX_NAME, MAX_TOKENS, check_name
-from floorline.encoders.messages import approximate_tokens
+from floorline.encoders.base import Prompt
 from floorline.errors import InvalidInput, abbreviated
 from floorline.gateway.errors import ApiError
 from floorline.gateway.header_text import header_lines, header_names, header_text
+from floorline.gateway.lenient_json import read_fields, read_value, write_fields
+from floorline.gateway.request_size import measure_request
 from floorline.zoo import CallLimits
 
 ROUTED = "floorline/"
@@ -20,13 +29,15 @@ ROUTED = "floorline/"
 _AUTO = "auto"
 MAX_EXCLUDED = 1_000
 """Most models that a request excludes; each is looked up in the zoo."""
-_MEDIA_TOKENS = 2048
-"""Tokens that are reserved for an image, a recording or a file of a prompt: most providers count
-one image at up to about 1,600. Recordings and files may take more."""
 _MAX_MESSAGES = 10_000
 """Messages of a request, and parts of all its contents: five times what OpenAI takes. Each takes
 some 10 µs of the event loop."""
-_PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+"""Texts that providers take for ``true``, in lower case."""
+_MAX_DIGITS = 400
+"""Characters of a number that is a text."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,18 +63,22 @@ class ChatBody(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    model, messages, stream
+    model, stream
         Fields of the body.
+    prompt
+        Messages, as the encoders take them; "" if there are none.
     input_tokens
-        Estimated tokens of the messages.
-    needs
-        Capabilities that a model must have.
+        Estimated tokens of the whole prompt.
+    certain_tokens
+        Those of them that every provider counts.
+    needs, prefers
+        Capabilities that a model must have, and those that it should have if one has them.
     reserve
         Largest number of tokens of the answer; 0 if the request does not say.
     limits
         Upper bounds of the tokens of its call.
     media
-        Number of images, recordings and files in the messages.
+        Number of images, recordings, videos and files.
     options
         Field ``floorline`` of the body, and the headers that stand for it.
     fields
@@ -71,10 +86,12 @@ class ChatBody(msgspec.Struct, frozen=True):
     """
 
     model: str
-    messages: list[Any]
+    prompt: Prompt
     stream: bool
     input_tokens: int
+    certain_tokens: int
     needs: frozenset[str]
+    prefers: frozenset[str]
     reserve: int
     limits: CallLimits
     media: int
@@ -94,30 +111,25 @@ class ChatBody(msgspec.Struct, frozen=True):
         fields = dict(self.fields)
         for name, value in changed.items():
             fields[name] = msgspec.Raw(msgspec.json.encode(value))
-        return msgspec.json.encode(fields)
-
-
-class _Format(msgspec.Struct):
-    type: str = "text"
+        return write_fields(fields)
 
 
 class _View(msgspec.Struct):
-    """The fields that routing reads, with their types."""
+    """The fields that routing reads, of any type."""
 
-    model: str
-    messages: list[Any]
-    stream: bool | None = None
-    tools: list[Any] | None = None
-    functions: list[Any] | None = None
-    response_format: _Format | None = None
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
-    n: int | None = None
-    floorline: Options | None = None
+    model: Any = None
+    messages: Any = None
+    stream: Any = None
+    max_completion_tokens: Any = None
+    max_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    floorline: msgspec.Raw | None = None
 
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _view = msgspec.json.Decoder(_View)
+_options = msgspec.json.Decoder(Options | None)
 
 
 def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
@@ -133,9 +145,10 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
     Raises
     ------
     ApiError
-        400 if the body is no JSON object, or a field that routing reads has another type.
+        400 if the body is no JSON object, names no model, has too many messages, or its field
+        ``floorline`` is malformed.
     InvalidInput
-        If the messages are malformed, or a number of tokens or a name is out of its bounds.
+        If a number of tokens or a name is out of its bounds.
 
     Examples
     --------
@@ -150,64 +163,131 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
         fields = _fields.decode(data)
         view = _view.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(400, f"the body is no chat request: {error}", code="invalid_body") from error
+        fields, view = _read_leniently(data, error)
+    model = view.model
+    if not isinstance(model, str) or not model.strip():
+        raise ApiError(
+            400,
+            f"model is {abbreviated(model)}: name an SLA as {ROUTED}NAME, or a model",
+            code="invalid_value",
+            param="model",
+        )
     fields.pop("floorline", None)
-    for named in ("max_completion_tokens", "max_tokens", "n"):
-        given = getattr(view, named) or 0
-        if given > MAX_TOKENS:
-            raise InvalidInput(named, given, f"give a number up to {MAX_TOKENS:,}")
-    options = _with_headers(view.floorline or Options(), headers)
+    options = _with_headers(_read_options(view.floorline), headers)
     check_name("floorline.session", options.session)
     if len(options.exclude) > MAX_EXCLUDED:
         fix = f"exclude at most {MAX_EXCLUDED:,} models"
         raise InvalidInput("floorline.exclude", f"{len(options.exclude):,} names", fix)
-    needs = set()
-    if view.tools or view.functions:
-        needs.add("tools")
-    if view.response_format is not None and view.response_format.type != "text":
-        needs.add("json")
-    media, media_bytes = 0, 0
-    if len(view.messages) > _MAX_MESSAGES:
-        raise _too_many("messages", "messages", len(view.messages))
-    parts = 0
-    for message in view.messages:
-        if isinstance(message, dict) and isinstance(message.get("content"), list):
-            parts += len(message["content"])
-            if parts > _MAX_MESSAGES:
-                raise _too_many("content", "parts", parts)
-            for part in message["content"]:
-                kind = part.get("type") if isinstance(part, dict) else None
-                if isinstance(kind, str) and kind in _PART_NEEDS:
-                    needs.add(_PART_NEEDS[kind])
-                    media += 1
-                    media_bytes += _content_length(part.get(kind))
-    # Providers read one of the two fields; the larger one bounds the answer for all of them.
-    reserve = max(0, view.max_completion_tokens or 0, view.max_tokens or 0)
-    limits = CallLimits(
-        # A token is at least one byte. The JSON around a text is longer than a chat template.
-        input_tokens=max(0, len(data) - media_bytes) + media * _MEDIA_TOKENS,
-        output_tokens=reserve or None,
-        answers=max(1, view.n or 1),
-    )
+    messages = view.messages if isinstance(view.messages, list) else [view.messages]
+    _check_numbers(messages)
+    size = measure_request(fields, messages, len(data))
+    reserve, is_certain = _largest_answer(view)
     return ChatBody(
-        model=view.model,
-        messages=view.messages,
-        stream=bool(view.stream),
-        input_tokens=approximate_tokens(view.messages),
-        needs=frozenset(needs),
+        model=model,
+        prompt=view.messages if isinstance(view.messages, list | str) and view.messages else "",
+        stream=_is_true(view.stream),
+        input_tokens=size.input_tokens,
+        certain_tokens=size.certain_tokens,
+        needs=size.needs,
+        prefers=size.prefers,
         reserve=reserve,
-        limits=limits,
-        media=media,
+        limits=CallLimits(
+            input_tokens=size.largest_input,
+            output_tokens=reserve or None,
+            answers=max(1, _count("n", view.n)[0]),
+            is_certain=is_certain,
+        ),
+        media=size.media,
         options=options,
         fields=fields,
     )
 
 
-def _content_length(content: Any) -> int:
-    """Number of characters of the texts in a part that is no text, such as a data URL."""
-    if not isinstance(content, dict):
-        return 0
-    return sum(len(value) for value in content.values() if isinstance(value, str))
+def _read_leniently(data: bytes, strict: Exception) -> tuple[dict[str, msgspec.Raw], _View]:
+    """Read a body that is no strict JSON, such as one with ``NaN`` or a lone surrogate."""
+    try:
+        fields = read_fields(data.removeprefix(_BYTE_ORDER_MARK))
+        view = _View()
+        for name in _View.__struct_fields__:
+            raw = fields.get(name)
+            if raw is not None:
+                setattr(view, name, raw if name == "floorline" else read_value(raw))
+    except ValueError as error:
+        # The strict parser says where JSON is malformed; but it speaks of its codec, too.
+        text = str(strict if type(strict) is msgspec.DecodeError else error)
+        raise ApiError(400, f"the body is no JSON object: {text}", code="invalid_body") from error
+    return fields, view
+
+
+def _read_options(raw: msgspec.Raw | None) -> Options:
+    if raw is None:
+        return Options()
+    try:
+        return _options.decode(raw) or Options()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = error if isinstance(error, msgspec.DecodeError) else "it is no JSON"
+        raise ApiError(
+            400, f"floorline is malformed: {text}", code="invalid_value", param="floorline"
+        ) from error
+
+
+def _check_numbers(messages: list[Any]) -> None:
+    """Check the numbers of messages and of parts."""
+    if len(messages) > _MAX_MESSAGES:
+        raise _too_many("messages", "messages", len(messages))
+    parts = 0
+    for message in messages:
+        if isinstance(message, dict) and isinstance(message.get("content"), list):
+            parts += len(message["content"])
+            if parts > _MAX_MESSAGES:
+                raise _too_many("content", "parts", parts)
+
+
+def _largest_answer(view: _View) -> tuple[int, bool]:
+    """Largest number of tokens of the answer, 0 for none, and whether it is certain.
+
+    Providers read one of the fields; the largest one bounds the answer for all of them.
+    """
+    most, is_certain = 0, True
+    for name in _LIMITS:
+        given = getattr(view, name)
+        if given is not None:
+            count, certain = _count(name, given)
+            most, is_certain = max(most, count), is_certain and certain
+    return most, is_certain
+
+
+def _count(name: str, given: Any) -> tuple[int, bool]:
+    """Read a count leniently, and say whether every provider reads it so.
+
+    Some providers read ``"100"`` as 100, others refuse it, and others ignore what is no number.
+
+    Raises
+    ------
+    InvalidInput
+        If it is above ``MAX_TOKENS``.
+    """
+    if given is None:
+        return 0, True
+    number: float = 0
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        number, certain = given, given == given
+    else:
+        certain = False
+        if isinstance(given, str) and len(given) <= _MAX_DIGITS:
+            with contextlib.suppress(ValueError):
+                number = float(given)
+    if number > MAX_TOKENS:
+        raise InvalidInput(name, given, f"give a number up to {MAX_TOKENS:,}")
+    # Also for NaN, which is above nothing.
+    return (math.ceil(number) if number > 0 else 0), certain
+
+
+def _is_true(value: Any) -> bool:
+    """Whether providers take a value for ``true``."""
+    if isinstance(value, str):
+        return value.strip().lower() in _TRUE
+    return bool(value == 1)
 
 
 def _too_many(field: str, what: str, number: int) -> ApiError:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.errors import InvalidInput, abbreviated, listed
+from floorline.errors import (
+    BudgetExhausted,
+    InvalidInput,
+    NoModelCanServe,
+    abbreviated,
+    closest_name,
+    did_you_mean,
+    listed,
+    shown_limits,
+)
 from floorline.events import GATEWAY, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth, Caller
@@ -23,6 +32,8 @@ from floorline.gateway.readiness import Readiness
 from floorline.gateway.tenants import split_tenant, tenant_sla
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams
 from floorline.router import Router
+from floorline.sla import SLA
+from floorline.state.eligibility import unable
 from floorline.stores.sql import SqlStore
 from floorline.zoo import Model, Zoo
 
@@ -30,6 +41,13 @@ MAX_TENANT_SLAS = 1_000
 """Most SLAs that tenants have of their own: each takes about 30 kB of memory and of a snapshot."""
 NOT_CALLED = "the gateway calls only the model that serves"
 """Error in the outcome of a call that a policy wanted for exploration and that was not made."""
+_AUTO, _PREFIX = "auto", ROUTED[:-1]
+_OPEN = "circuit breaker open: its provider keeps failing"
+_FULL = "all its places are taken (max_concurrency)"
+_BLOCKED = frozenset({_OPEN, _FULL})
+"""What bars a model whose call would be refused at once."""
+_BLOCKED_RETRY_SECONDS = 5.0
+"""Seconds after which a request is worth sending again whose only able models are blocked."""
 
 
 class _KeyCosts(NamedTuple):
@@ -43,7 +61,17 @@ class _KeyCosts(NamedTuple):
     needed: NDArray[np.float64]
     largest: NDArray[np.float64]
 
-    def fitting(self, zoo: Zoo, excluded: Sequence[str] = ()) -> list[str]:
+    def too_dear(self, zoo: Zoo, barred: Collection[str]) -> dict[str, str]:
+        """Return what the budget lacks for each model that is not barred by another cause."""
+        fitting = self.fitting(zoo, barred)
+        return {
+            name: f"a call needs {self.needed[zoo.index(name)]:.6g} of the API key's budget, and "
+            f"{max(0.0, self.left):.6g} is left"
+            for name in zoo.names
+            if name not in barred and name not in fitting
+        }
+
+    def fitting(self, zoo: Zoo, excluded: Collection[str] = ()) -> list[str]:
         """Names of the models whose call the budget holds, of those that are not excluded.
 
         What is left is never too little for a request that does not bound its answer: if no
@@ -134,7 +162,7 @@ class ChatService:
             If there is no such model or SLA, the key's budget holds no call, or the log cannot be
             written.
         InvalidInput
-            If no model can serve the request, or its floor or messages are malformed.
+            If no model can serve the request, or its floor is malformed.
         BudgetExhausted
             If no model that can serve fits into the SLA's budget.
         """
@@ -157,7 +185,7 @@ class ChatService:
             self._auth.hold(caller.key, decision.id, costs.reserved(decision.index))
         self._metrics.decided(time.perf_counter() - began)
         if self._config.settings.store.store_prompts:
-            self._store.append_prompt(decision.id, bytes(chat.fields["messages"]))
+            self._store.append_prompt(decision.id, bytes(chat.fields.get("messages", b"")))
         return decision
 
     def _key_costs(self, chat: ChatBody, caller: Caller) -> _KeyCosts | None:
@@ -179,35 +207,62 @@ class ChatService:
         costs: _KeyCosts | None,
     ) -> Decision:
         """Let the policy decide among the models that the key's budget can pay."""
-        excluded = self._excluded(chat, caller, exclude)
-        zoo, dear = self._router.zoo, []
+        sla = self._sla_for(chat.sla or "", caller)
+        zoo, bars = self._router.zoo, self._excluded(chat, caller, exclude, sla)
+        dear: dict[str, str] = {}
         if costs is not None:
-            fitting = costs.fitting(zoo, excluded)
-            dear = [name for name in zoo.names if name not in fitting and name not in excluded]
-            if not fitting and set(excluded) != set(zoo.names):
-                raise self._auth.out_of_budget(caller.key)
+            barred = self._unable(chat, sla, bars)
+            dear = costs.too_dear(zoo, barred)
+            if dear and len(dear) + len(barred) == len(zoo):
+                raise self._out_of_budget(caller, {**barred, **bars, **dear})
         try:
             return self._router.route(
-                chat.messages,
-                self._sla_for(chat.sla or "", caller),
+                chat.prompt,
+                sla.name,
                 floor=chat.options.floor,
                 input_tokens=chat.input_tokens,
                 needs=chat.needs,
-                exclude=[*excluded, *dear],
+                exclude=[*bars, *dear],
                 limits=chat.limits,
                 at=at,
                 context=context,
             )
-        except InvalidInput as error:
-            if error.field != "request":
-                raise
+        except NoModelCanServe as error:
+            # What no time changes comes first.
+            lasting = self._unable(chat, sla, chat.options.exclude)
+            limits = {**error.limits, **bars, **dear, **lasting}
             if dear:
                 # Those that could serve it cost more than the key has left.
-                raise self._auth.out_of_budget(caller.key) from error
-            # The text of the router names models that the key need not know.
-            asked = {"tokens": chat.input_tokens, "needs": sorted(chat.needs)}
-            asked |= {"exclude": sorted(chat.options.exclude)}
-            raise InvalidInput("request", asked, error.fix) from None
+                raise self._out_of_budget(caller, limits) from error
+            raise self._no_model(chat, caller, limits) from None
+        except BudgetExhausted as error:
+            limits = _known({**error.limits, **bars, **dear}, caller)
+            raise BudgetExhausted(error.sla, error.decision, limits) from None
+
+    def _unable(self, chat: ChatBody, sla: SLA, exclude: Collection[str]) -> dict[str, str]:
+        """Return what bars each model that cannot serve a request at any time."""
+        tokens = chat.input_tokens + chat.reserve
+        return unable(self._router.zoo, sla, tokens, chat.needs, exclude)
+
+    def _no_model(
+        self, chat: ChatBody, caller: Caller, limits: Mapping[str, str]
+    ) -> ApiError | NoModelCanServe:
+        """Error of a request that no model can serve; it names only models that the key may."""
+        known = _known(limits, caller)
+        if not _BLOCKED.isdisjoint(limits.values()):
+            return ApiError(
+                503,
+                f"no model can serve the request now{shown_limits(known)}: send it again later",
+                code="no_model_available",
+                retry_after=_BLOCKED_RETRY_SECONDS,
+            )
+        asked = {"input_tokens": chat.input_tokens, "max_tokens": chat.reserve}
+        return NoModelCanServe(asked | {"needs": sorted(chat.needs)}, known)
+
+    def _out_of_budget(self, caller: Caller, bars: Mapping[str, str]) -> ApiError:
+        error = self._auth.out_of_budget(caller.key)
+        text = error.text + shown_limits(_known(bars, caller))
+        return ApiError(error.status, text, code=error.code, headers=error.headers)
 
     def _decide_directly(
         self,
@@ -224,7 +279,8 @@ class ChatService:
             fix = f"name one of {listed(known)}, or an SLA as" if known else "name an SLA as"
             raise ApiError(
                 404,
-                f"there is no model {abbreviated(chat.model)}: {fix} {ROUTED}NAME",
+                f"there is no model {abbreviated(chat.model)}: "
+                f"{self._suggestion(chat.model, caller)}{fix} {ROUTED}NAME",
                 code="model_not_found",
                 param="model",
             )
@@ -233,10 +289,10 @@ class ChatService:
             if not costs.fitting(zoo, others):
                 raise self._auth.out_of_budget(context.key)
         return self._router.log_direct_call(
-            chat.model, chat.messages, input_tokens=chat.input_tokens, at=at, context=context
+            chat.model, chat.prompt, input_tokens=chat.input_tokens, at=at, context=context
         )
 
-    def _sla_for(self, name: str, caller: Caller) -> str:
+    def _sla_for(self, name: str, caller: Caller) -> SLA:
         """Find the SLA that a caller asks for, or their tenant's own one.
 
         ``name`` is "" for the default: the first SLA of the key's list, else of the settings.
@@ -245,16 +301,16 @@ class ChatService:
         if not name:
             name = caller.slas[0] if caller.slas else next(iter(slas))
         if name not in slas or split_tenant(name)[1] or not caller.may_use(name):
-            known = [n for n in slas if not split_tenant(n)[1] and caller.may_use(n)]
+            known = self._usable_slas(caller)
             raise ApiError(
                 404,
-                f"there is no SLA {abbreviated(name)}: use one of "
+                f"there is no SLA {abbreviated(name)}: {self._suggestion(name, caller)}use one of "
                 + listed([*(ROUTED + n for n in known), f"{ROUTED}auto"]),
                 code="model_not_found",
                 param="model",
             )
         if not caller.tenant or name not in self._config.settings.per_tenant_slas:
-            return name
+            return slas[name]
         own = tenant_sla(slas[name], caller.tenant)
         if own.name not in slas:
             if sum(split_tenant(other)[1] != "" for other in slas) >= MAX_TENANT_SLAS:
@@ -265,26 +321,67 @@ class ChatService:
                     code="too_many_tenants",
                 )
             self._router.set_sla(own)
-        return own.name
+            return own
+        return slas[own.name]
 
-    def _excluded(self, chat: ChatBody, caller: Caller, others: Iterable[str]) -> list[str]:
-        """Models excluded by the request, by ``others``, by their context window or their state.
+    def _usable_slas(self, caller: Caller) -> list[str]:
+        """SLAs that a caller may name, without those of single tenants."""
+        return [n for n in self._router.slas if not split_tenant(n)[1] and caller.may_use(n)]
 
-        A key that may not name all models cannot find out by an error which ones there are.
+    def _suggestion(self, asked: str, caller: Caller) -> str:
+        """Question for the model or the SLA that a caller probably meant; "" for none.
+
+        Only names that the caller may use count, so it does not show which others there are.
+        """
+        # "Floorline:gold", "floorlin/gold" and "gold" are all meant for an SLA.
+        _, _, name = asked.rpartition("/")
+        if name.lower().startswith(_PREFIX):
+            name = name[len(_PREFIX) :].strip("-_:. ")
+        models = [n for n in self._router.zoo.names if caller.may_call(n)]
+        slas = [*self._usable_slas(caller), _AUTO]
+        model = "" if name in slas else closest_name(asked.removeprefix(ROUTED), models)
+        sla = name if name in slas else closest_name(name, slas)
+        if model or sla:
+            return f"did you mean {listed([model or ROUTED + sla])}? "
+        return ""
+
+    def _block(self, model: str, needed: int) -> str:
+        """Return why a call of a model would be refused now."""
+        if self._upstreams.health()[model].breaker != "closed":
+            return _OPEN
+        if model in self._upstreams.windows.refused_by(needed):
+            return f"its provider refused a request of {needed:,} tokens or less as too long"
+        return _FULL
+
+    def _excluded(
+        self, chat: ChatBody, caller: Caller, tried: Sequence[str], sla: SLA
+    ) -> dict[str, str]:
+        """Return what bars models by the request, by earlier attempts or by their state.
+
+        Context windows and capabilities are the router's to check. A key that may not name all
+        models cannot find out by an error which ones there are.
         """
         zoo = self._router.zoo
         for name in chat.options.exclude:
             if name not in zoo and caller.models is None:
-                fix = "name models of " + listed(zoo.names)
+                fix = did_you_mean(name, zoo.names) + "name models of " + listed(zoo.names)
                 raise InvalidInput("floorline.exclude", name, fix)
-        excluded = [*chat.options.exclude, *others]
-        if chat.reserve and zoo.limited:
-            needed = chat.input_tokens + chat.reserve
-            excluded += [m.name for m in zoo.models if needed > (m.context_window or needed)]
-        blocked = self._upstreams.blocked(chat.input_tokens + chat.reserve)
+        bars = dict.fromkeys(chat.options.exclude, "excluded by the request")
+        bars |= dict.fromkeys(tried, "its call failed")
+        needed = chat.input_tokens + chat.reserve
+        blocked = self._upstreams.blocked(needed)
+        if not blocked and not chat.prefers - chat.needs:
+            return bars
+        barred = self._unable(chat, sla, bars)
+        able = [name for name in zoo.names if name not in barred and name not in blocked]
+        lacking = [name for name in able if chat.prefers - zoo.models[zoo.index(name)].capabilities]
+        if len(lacking) < len(able):
+            # A model without tools would leave the results of earlier calls out of the prompt.
+            bars |= dict.fromkeys(lacking, "lacks " + listed(sorted(chat.prefers)))
+        if set(zoo.names) - set(bars) - set(blocked):
+            bars = {**{name: self._block(name, needed) for name in blocked}, **bars}
         # If only blocked models are left, the error of the call has the seconds to wait.
-        callable_models = set(zoo.names) - set(excluded) - set(blocked)
-        return [*excluded, *blocked] if callable_models else excluded
+        return bars
 
     def too_small(self, failed: Decision, failure: UpstreamError) -> list[str]:
         """Models that cannot serve a request that was too long for another: no larger window.
@@ -352,3 +449,8 @@ class ChatService:
             self._recorder.abandoned(decision, span)
             raise
         return answer, span
+
+
+def _known(bars: Mapping[str, str], caller: Caller) -> dict[str, str]:
+    """Those of the models that a caller may name."""
+    return {name: limit for name, limit in bars.items() if caller.may_call(name)}

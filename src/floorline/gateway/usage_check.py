@@ -51,6 +51,7 @@ class UsageCheck:
             answer.output_characters,
             limits.answers,
             limit,
+            chat.certain_tokens,
         )
         usage, corrected = check_usage(given, bounds)
         if corrected:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from floorline.datasets import RoutingTable
 from floorline.datasets.simulated import list_prices
 from floorline.encoders.base import Encoder
-from floorline.encoders.messages import approximate_tokens
+from floorline.encoders.prompt_size import approximate_tokens
 from floorline.zoo import Model, Zoo
 
 

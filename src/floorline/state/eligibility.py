@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.errors import InvalidInput
+from floorline.errors import NoModelCanServe
+from floorline.policies.base import Request
 from floorline.sla import SLA
 from floorline.state.fold import Fold
 from floorline.zoo import CallLimits, Zoo
@@ -28,16 +29,16 @@ def able(
     sla
         SLA of the request.
     tokens
-        Number of tokens of the request.
+        Tokens of the prompt and of the longest answer that the request asks for.
     needs, exclude
         Capabilities that a model must have; names of models that must not serve.
 
     Raises
     ------
-    InvalidInput
-        If no model may serve.
+    NoModelCanServe
+        If no model may serve; the text says of each one why.
     """
-    zoo = fold.zoo_
+    zoo, needs, exclude = fold.zoo_, frozenset(needs), frozenset(exclude)
     bounded = sla.models is not None or sla.max_latency is not None
     if not zoo.limited and not needs and not exclude and not bounded:
         return None
@@ -53,8 +54,65 @@ def able(
         quick = fits & ~np.array(slow)
         fits = quick if quick.any() else fits
     if not fits.any():
-        raise InvalidInput("request", sla.name, "no model its SLA allows can serve it")
+        asked = {"sla": sla.name, "tokens": tokens, "needs": sorted(needs)}
+        raise NoModelCanServe(asked, limits_of(fold, sla, tokens, needs, exclude))
     return fits
+
+
+def unable(
+    zoo: Zoo, sla: SLA, tokens: int, needs: Iterable[str], exclude: Iterable[str]
+) -> dict[str, str]:
+    """Return what bars each model that cannot serve a request at any time, whatever the state.
+
+    Parameters
+    ----------
+    zoo
+        The models.
+    sla, tokens, needs, exclude
+        As for ``able``.
+    """
+    found = zoo.limits(tokens, needs, exclude)
+    if sla.models is not None:
+        for name in zoo.names:
+            if name not in sla.models:
+                found.setdefault(name, f"SLA {sla.name!r} does not allow it")
+    return found
+
+
+def limits_of(
+    fold: Fold,
+    sla: SLA,
+    tokens: int,
+    needs: Iterable[str],
+    exclude: Iterable[str],
+    request: Request | None = None,
+) -> dict[str, str]:
+    """Return what bars each model that may not serve a request.
+
+    Parameters
+    ----------
+    fold, sla, tokens, needs, exclude
+        As for ``able``.
+    request
+        The request, if models were also barred because its SLA's budget cannot pay for them.
+    """
+    zoo = fold.zoo_
+    found = unable(zoo, sla, tokens, needs, exclude)
+    if request is not None:
+        expected = expected_costs(fold, request.input_tokens)
+        needed = call_costs(zoo, expected, request.limits).needed.tolist()
+        left = fold.ledgers_[sla.name].left(sla, zoo, request.at).tolist()
+        for name, need, rest in zip(zoo.names, needed, left, strict=True):
+            if need > rest:
+                text = f"a call needs {need:.6g} of the budget, and {max(0.0, rest):.6g} is left"
+                found.setdefault(name, text)
+    if sla.max_latency is not None:
+        for name in zoo.names:
+            median = fold.latency_.median(name)
+            if median > sla.max_latency:
+                text = f"its median latency of {median:.3g} s is above {sla.max_latency:g} s"
+                found.setdefault(name, text)
+    return found
 
 
 def affordable(
@@ -110,14 +168,19 @@ def call_costs(zoo: Zoo, expected: NDArray[np.float64], limits: CallLimits | Non
         Expected cost (M,), which is also all that is known of models without prices.
     limits
         Upper bounds of the call's tokens. If they bound the answer, its largest cost is needed;
-        else the expected one, because the largest answer is an assumption. None to need and to
-        reserve the expected cost.
+        else the expected one, because the largest answer is an assumption. If the bound is not
+        certain, the cost up to it is needed, and that of a call without a bound is reserved. None
+        to need and to reserve the expected cost.
     """
     if limits is None:
         return CallCosts(expected, expected)
     largest = zoo.largest_costs(limits)
     if limits.output_tokens is None:
         return CallCosts(expected, np.maximum(expected, largest))
+    if not limits.is_certain:
+        asked = zoo.largest_costs(limits._replace(is_certain=True))
+        needed = np.maximum(expected, asked)
+        return CallCosts(needed, np.maximum(needed, largest))
     largest = np.where(largest > 0.0, largest, expected)
     return CallCosts(largest, largest)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from floorline.core.bounds import MAX_TOKENS
 from floorline.core.features import Features, freeze, is_finite, length
 from floorline.encoders.base import Encoder, Prompt
-from floorline.encoders.messages import approximate_tokens
+from floorline.encoders.prompt_size import approximate_tokens
 from floorline.errors import InvalidInput, check_number
 from floorline.policies.base import Request
 from floorline.sla import check_floor
@@ -39,7 +39,7 @@ def features_of(encoder: Encoder, prompt: Prompt | None, features: Features | No
 
 
 def tokens_of(prompt: Prompt | None, input_tokens: int | None) -> int:
-    """Number of tokens of a prompt: the given one, or a quarter of its characters.
+    """Number of tokens of a prompt: the given one, or an estimate from its length.
 
     Raises
     ------
@@ -68,16 +68,23 @@ def make_request(
 ) -> Request:
     """Build a request of an SLA, with the mask of the models that may serve it at time ``at``.
 
-    ``limits`` bounds the tokens of its call; without them its expected cost is reserved.
+    ``limits`` bounds the tokens of its call; without them its expected cost is reserved. A context
+    window must hold the prompt and the longest answer.
 
     Raises
     ------
     InvalidInput
-        If there is no such SLA, the floor is not in [0, 1], or no model may serve the request.
+        If there is no such SLA, the floor is not in [0, 1], or no model may serve the request
+        (``NoModelCanServe``).
     """
     agreement = fold.sla(sla)
     held = agreement.floor if floor is None else check_floor("floor", floor)
-    allowed = able(fold, agreement, input_tokens, needs, exclude)
+    allowed = able(fold, agreement, needed_tokens(input_tokens, limits), needs, exclude)
     if agreement.budget is not None:
         allowed = affordable(fold, agreement, input_tokens, allowed, at, limits)
     return Request(features, agreement.name, held, input_tokens, allowed, at, limits)
+
+
+def needed_tokens(input_tokens: int, limits: CallLimits | None) -> int:
+    """Tokens that a context window must hold: the prompt and the longest answer."""
+    return input_tokens + (0 if limits is None else limits.output_tokens or 0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from floorline.gateway.lenient_json import read_fields, read_value, write_fields
 from floorline.gateway.upstreams.errors import UpstreamError
 
-_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ASKED = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -26,10 +26,10 @@ def ask_usage(body: bytes) -> tuple[bytes, bool]:
     (b'{"stream_options":{"include_usage":true}}', False)
     """
     try:
-        fields = _decoder.decode(body)
+        fields = read_fields(body)
         options = fields.get("stream_options")
-        wanted = {} if options is None else msgspec.json.decode(options)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        wanted = {} if options is None else read_value(options)
+    except ValueError:
         # The provider reports what is wrong with the request.
         return body, False
     if not wanted:
@@ -40,7 +40,7 @@ def ask_usage(body: bytes) -> tuple[bytes, bool]:
         )
     else:
         return body, False
-    return msgspec.json.encode(fields), True
+    return write_fields(fields), True
 
 
 def refuses_usage(failure: UpstreamError, *, proven: bool) -> bool:

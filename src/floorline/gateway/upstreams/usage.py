@@ -51,7 +51,7 @@ def estimate_usage(prompt_tokens: int, output_characters: int) -> Usage:
     Parameters
     ----------
     prompt_tokens
-        As ``floorline.encoders.messages.approximate_tokens`` gives them.
+        As ``floorline.encoders.prompt_size.approximate_tokens`` gives them.
     output_characters
         Number of characters of the answer that arrived.
 
@@ -73,13 +73,16 @@ class UsageBounds(NamedTuple):
     largest_prompt : int
         Number of bytes of the request, without images and files: its largest number of tokens.
     media : int
-        Number of images, recordings and files in the prompt.
+        Number of images, recordings, videos and files in the prompt.
     output_characters : int
         Number of characters that arrived, over all answers.
     answers : int
         Number of answers that the request asks for.
     output_tokens : int, optional
         Largest number of tokens of each answer, as the request or the model says; None if unknown.
+    certain_prompt : int, optional
+        Part of ``prompt_tokens`` that every provider counts, without tools and images; None for
+        all of them.
     """
 
     prompt_tokens: int
@@ -88,6 +91,7 @@ class UsageBounds(NamedTuple):
     output_characters: int
     answers: int = 1
     output_tokens: int | None = None
+    certain_prompt: int | None = None
 
 
 class Checked(NamedTuple):
@@ -114,7 +118,7 @@ def check_usage(given: Usage | None, bounds: UsageBounds) -> Checked:
     >>> check_usage(Usage(0, 0), bounds).usage
     Usage(prompt_tokens=12, completion_tokens=100, cached_tokens=0, estimated=True)
     """
-    prompt_estimate, largest, media, characters, answers, limit = bounds
+    prompt_estimate, largest, media, characters, answers, limit, certain = bounds
     if limit is not None:
         limit *= answers
     if given is None:
@@ -125,7 +129,7 @@ def check_usage(given: Usage | None, bounds: UsageBounds) -> Checked:
     output_estimate = (characters + 3) // 4
     # The estimate is a quarter of the characters.
     wrong_prompt = (
-        4 * prompt < prompt_estimate
+        4 * prompt < (prompt_estimate if certain is None else certain)
         or prompt > largest + _ADDED_PROMPT_TOKENS + media * _MEDIA_TOKENS
     )
     wrong_output = _CHARACTERS_PER_TOKEN * output < characters
