@@ -221,7 +221,7 @@ def test_a_client_that_does_not_read_is_closed(limited, monkeypatch):
     from floorline.gateway.upstreams.answer import Answer
 
     monkeypatch.setattr(Answer, "body", endless)
-    monkeypatch.setattr("floorline.gateway.http_limits._BYTES_PER_SECOND", 10**9)
+    monkeypatch.setattr("floorline.gateway.http_protocol._BYTES_PER_SECOND", 10**9)
     with connect(gateway) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(whole())
