@@ -21,6 +21,8 @@ MODULES = {
     "gateway": (
         "aiohttp",
         "alembic",
+        "backports",
+        "brotli",
         "httptools",
         "prometheus_client",
         "sqlalchemy",

@@ -55,7 +55,7 @@ def test_locks_have_what_the_extras_ask_for(lock, names):
     wanted, todo = set(), list(names)
     while todo:
         for requirement in declared[todo.pop()]:
-            name = re.match(r"[\w-]+", requirement)[0]
+            name = re.match(r"[\w.-]+", requirement)[0].replace(".", "-")
             inner = re.match(r"floorline\[(.*)\]", requirement)
             if inner:
                 todo += inner[1].split(",")

@@ -15,15 +15,16 @@ class Item(msgspec.Struct):
     count: int = 0
 
 
-def read(*messages, limit=10, memory=100):
+def read(*messages, limit=10, memory=100, headers=()):
     """Read a body that arrives in ASGI messages; also how many of them were read."""
+    scope = {"headers": list(headers)}
     left = list(messages)
 
     async def receive():
         return left.pop(0)
 
     with BodyMemory(lambda: memory).request() as taken:
-        return asyncio.run(read_body(receive, limit, taken)), len(messages) - len(left)
+        return asyncio.run(read_body(scope, receive, limit, taken)), len(messages) - len(left)
 
 
 def part(body, more=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from floorline.gateway.body_memory import RequestMemory
+from floorline.gateway.content_encoding import codings, decode
 from floorline.gateway.errors import ApiError
 
 _UNCOUNTED_BYTES = 64 * 1024
@@ -28,16 +29,20 @@ def too_large(limit: int, limited_by: str = "server.max_body") -> ApiError:
 
 
 async def read_body(
-    receive: Receive, limit: int, memory: RequestMemory, limited_by: str = "server.max_body"
+    scope: Scope,
+    receive: Receive,
+    limit: int,
+    memory: RequestMemory,
+    limited_by: str = "server.max_body",
 ) -> bytes:
-    """Read a request's whole body.
+    """Read a request's whole body, and decode it if it is compressed.
 
     Parameters
     ----------
-    receive
-        ASGI's receive function of the request.
+    scope, receive
+        ASGI's scope and receive function of the request.
     limit
-        Largest size of the body in bytes.
+        Largest size of the body in bytes, as it is sent and as it is decoded.
     memory
         Counts the bytes of a body that arrives in pieces.
     limited_by
@@ -47,8 +52,10 @@ async def read_body(
     ------
     ApiError
         413 if the body is larger, 503 if all bodies together take too much memory, 400 if the
-        client disconnected before its end.
+        client disconnected before its end or the body is not encoded as it says, 415 if its coding
+        is unknown.
     """
+    encoded = codings(scope["headers"])
     message = await receive()
     if not message.get("more_body", False) and message["type"] == "http.request":
         chunks = [message.get("body", b"")]
@@ -69,7 +76,9 @@ async def read_body(
     if size > limit:
         raise too_large(limit, limited_by)
     data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    if size > _UNCOUNTED_BYTES:
+    if encoded:
+        data = decode(data, encoded, limit, memory.take, too_large(limit, limited_by))
+    if len(data) > _UNCOUNTED_BYTES:
         _check_values(data, memory)
     return data
 

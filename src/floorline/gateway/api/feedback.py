@@ -94,7 +94,9 @@ class FeedbackApi:
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "feedback")
         with gateway.bodies.request() as memory:
-            data = await read_body(request.receive, _MOST_BYTES, memory, "the size of feedback")
+            data = await read_body(
+                request.scope, request.receive, _MOST_BYTES, memory, "the size of feedback"
+            )
         given = decode_body(data, dict[str, Any])
         gateway.readiness.check_log()
         if "feedback" in given:
@@ -110,7 +112,9 @@ class FeedbackApi:
         gateway = self.gateway
         caller = gateway.auth.caller(request.headers, "chat")
         with gateway.bodies.request() as memory:
-            data = await read_body(request.receive, _MOST_BYTES, memory, "the size of feedback")
+            data = await read_body(
+                request.scope, request.receive, _MOST_BYTES, memory, "the size of feedback"
+            )
         item = decode_body(data, OutcomeItem)
         gateway.readiness.check_log()
         decision = await gateway.decisions.find_exactly(item.id, caller)

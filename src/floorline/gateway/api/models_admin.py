@@ -31,7 +31,9 @@ class ModelsAdminApi:
         gateway = self.gateway
         gateway.auth.caller(request.headers, "admin")
         with gateway.bodies.request() as memory:
-            data = await read_body(request.receive, MAX_MODEL_BYTES, memory, "the size of a model")
+            data = await read_body(
+                request.scope, request.receive, MAX_MODEL_BYTES, memory, "the size of a model"
+            )
         gateway.readiness.check_log()
         name = await gateway.config.add_model(data)
         entry = {"id": name, "object": "model", "created": 0, "owned_by": "provider"}

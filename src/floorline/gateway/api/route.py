@@ -44,7 +44,7 @@ class RouteApi:
         caller = gateway.auth.caller(request.headers, "chat")
         with gateway.bodies.request() as memory:
             limit = gateway.config.settings.server.max_body
-            data = await read_body(request.receive, limit, memory)
+            data = await read_body(request.scope, request.receive, limit, memory)
         chat = read_chat(data, request.headers)
         if chat.sla is None:
             raise ApiError(
