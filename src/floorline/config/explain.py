@@ -191,7 +191,8 @@ def cross_field_rules(data: Mapping[str, Any]) -> Iterator[Problem]:
     for position, model in models:
         yield from _several_keys(("models", position), model)
     server = data.get("server")
-    host = server.get("host") if isinstance(server, Mapping) else None
+    given = server if isinstance(server, Mapping) else {}
+    host = given.get("host") if given.get("unix_socket") is None else None
     if isinstance(host, str):
         try:
             check_exposure(str(data.get("auth")), host)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from floorline.config.addresses import read_origin
-from floorline.config.types import Count, Duration, Fix, Section, Size, Text, Whole, field
+from floorline.config.document import quoted
+from floorline.config.secrets import LoadContext
+from floorline.config.tls import TlsSettings
+from floorline.config.types import (
+    Count,
+    Duration,
+    Fix,
+    Kind,
+    Section,
+    Size,
+    Text,
+    Whole,
+    field,
+    parse_duration,
+    rule_error,
+)
 
 _HOST = re.compile(r"(\*\.)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)")
 
@@ -28,6 +44,60 @@ def _web_origin(origin: str) -> str:
     if origin.rstrip("/").lower() not in (written, f"{scheme}://{shown}:{port}"):
         raise ValueError
     return written
+
+
+_MAX_SOCKET_PATH = 100
+"""Bytes of the path of a unix socket: systems take 104 or 108."""
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+UNIX = "unix"
+"""Entry of ``server.trusted_proxies`` that stands for all clients of the unix socket."""
+
+
+def _root_path(path: str) -> str:
+    if not _ROOT_PATH.fullmatch(path) or "/." in path:
+        raise ValueError
+    return path.rstrip("/")
+
+
+def _network(written: str) -> str:
+    if written == UNIX:
+        return written
+    return str(ipaddress.ip_network(written.strip("[]"), strict=False))
+
+
+def _socket_path(written: str, info: ValidationInfo) -> str:
+    path = LoadContext.of(info).folder.absolute() / written
+    if len(str(path).encode()) > _MAX_SOCKET_PATH:
+        fix = f"give a path of at most {_MAX_SOCKET_PATH} bytes"
+        raise rule_error(f"is {quoted(str(path))}", fix)
+    return str(path)
+
+
+def _pause(value: Any) -> Any:
+    # YAML reads an unquoted off as false.
+    if value is False or value == "off":
+        return 0.0
+    if isinstance(value, bool):
+        raise ValueError
+    return parse_duration(value) if isinstance(value, str) and value != "0" else value
+
+
+Pause = Annotated[
+    float,
+    BeforeValidator(_pause),
+    Field(ge=0, le=3600, allow_inf_nan=False),
+    Kind("duration"),
+    Fix("give seconds, or a text such as 15s, at most an hour; 0 or off for never"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 3600},
+                {"type": "string"},
+                {"const": False},
+            ]
+        }
+    ),
+]
 
 
 class HttpLimitSettings(Section):
@@ -78,6 +148,51 @@ class ServerSettings(Section):
     port: Annotated[Whole, Field(ge=0, le=65535), Fix("give a port from 0 (any) to 65535")] = Field(
         8080, description="Port to listen on; 0 for any free one."
     )
+    unix_socket: (
+        Annotated[
+            Text,
+            AfterValidator(_socket_path),
+            Fix("give the path of the socket's file, relative to this file"),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="File of a unix socket to listen on, in place of host and port; for a proxy "
+        "on this machine.",
+    )
+    unix_socket_mode: Annotated[
+        str,
+        Field(pattern="^0?[0-7]{3}$"),
+        Fix("give three octal digits in quotes, such as '0660'"),
+    ] = Field(
+        "0600",
+        description="Permissions of the unix socket, in quotes. 0600: its owner may connect; "
+        "0660: its group, too.",
+    )
+    tls: TlsSettings | None = Field(
+        None, description="Encrypt clients' connections (HTTPS); empty: do not."
+    )
+    root_path: Annotated[
+        str,
+        AfterValidator(_root_path),
+        Fix("give the path below which a proxy serves the gateway, such as /llm"),
+    ] = Field(
+        "",
+        description="Path below which a proxy serves the gateway, such as /llm, whether or not the "
+        "proxy removes it from requests.",
+    )
+    trusted_proxies: list[
+        Annotated[
+            Text,
+            AfterValidator(_network),
+            Fix("give an address or a network, such as 10.0.0.0/8, or unix for the unix socket"),
+        ]
+    ] = Field(
+        [],
+        description="Addresses and networks of proxies whose headers X-Forwarded-For, -Proto, "
+        "-Host and -Prefix, or Forwarded, are believed; unix for clients of the unix socket. "
+        "Empty: none.",
+    )
     allowed_hosts: list[
         Annotated[
             Text,
@@ -88,7 +203,7 @@ class ServerSettings(Section):
         [],
         description="Names that the Host header of requests may have, such as llm.example.com or "
         "*.example.com, in addition to those of this machine and server.host. Empty: with keys "
-        "and a server.host that other machines reach, all names.",
+        "and a server.host that other machines reach, or with a unix socket, all names.",
     )
     cors_origins: list[
         Annotated[
@@ -112,6 +227,11 @@ class ServerSettings(Section):
         "Largest size of all bodies together that are received or served, without those that "
         "arrive in one piece (up to some 64 KiB); others get 503 and Retry-After. At least "
         "max_body.",
+    )
+    stream_keepalive: Pause = field(
+        "15s",
+        "Time of silence after which a comment is sent within a stream, while a model thinks; 0 or "
+        "off for never. Below the 60 s after which load balancers close connections.",
     )
     public_metrics: bool = Field(
         False,

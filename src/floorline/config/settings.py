@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -97,8 +97,10 @@ class Settings(Section):
         """Return the SLAs as a router takes them, in order."""
         return [sla.as_sla() for sla in self.slas]
 
-    def at(self, host: str | None, port: int | None) -> Settings:
+    def at(self, host: str | None, port: int | None, unix_socket: Path | None = None) -> Settings:
         """Return the settings with another address to listen on; None keeps a part of it.
+
+        A host or a port takes the place of a unix socket, and a unix socket that of both.
 
         Raises
         ------
@@ -106,10 +108,14 @@ class Settings(Section):
             If ``auth`` is "none" and the host is no loopback address.
         """
         given = {"host": host, "port": port}
-        server = self.server.model_copy(
-            update={name: value for name, value in given.items() if value is not None}
-        )
-        check_exposure(self.auth, server.host)
+        changed: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
+        if unix_socket is not None:
+            changed["unix_socket"] = str(unix_socket.absolute())
+        elif changed:
+            changed["unix_socket"] = None
+        server = self.server.model_copy(update=changed)
+        if server.unix_socket is None:
+            check_exposure(self.auth, server.host)
         return self.model_copy(update={"server": server})
 
     @property

@@ -13,6 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
 from floorline.events import DIRECT, Decision
 from floorline.gateway.api.body import read_body
+from floorline.gateway.api.event_stream import STREAM_HEADERS, EventStream, HeaderList
+from floorline.gateway.api.responses import decision_headers
 from floorline.gateway.call_recorder import DISCONNECTED, STREAM_ERROR, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
 from floorline.gateway.errors import ApiError, api_error, unexpected
@@ -57,25 +59,32 @@ class ChatEndpoint:
             gateway.admission.check()
             # Before a slot is taken: clients that send slowly must not hold those of others.
             with gateway.bodies.request() as memory:
-                data = await read_body(receive, gateway.config.settings.server.max_body, memory)
+                data = await read_body(
+                    scope, receive, gateway.config.settings.server.max_body, memory
+                )
                 with gateway.admission.admit():
                     chat = read_chat(data, headers)
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                     await exchange.run()
         except FloorlineError as error:
-            await self._refuse(api_error(error), exchange)(scope, receive, send)
+            failure = api_error(error)
         except Exception as error:
             if exchange is not None and exchange.started:
                 raise
-            failed = unexpected("chat request", error)
-            await self._refuse(failed, exchange)(scope, receive, send)
+            failure = unexpected("chat request", error)
+        else:
+            return
+        if exchange is not None and exchange.stream_started:
+            await exchange.fail(failure)
+        else:
+            await self._refuse(failure, exchange)(scope, receive, send)
 
     @staticmethod
     def _refuse(error: ApiError, exchange: _Exchange | None) -> Response:
         """Answer with an error, and with the headers of the last decision if there was one."""
         response = error.response()
         if exchange is not None and exchange.decision is not None:
-            response.raw_headers += exchange.decision_headers(exchange.decision)
+            response.raw_headers += decision_headers(exchange.decision, exchange.attempts)
         return response
 
 
@@ -99,6 +108,8 @@ class _Exchange:
         self.send = send
         self.started = False
         self.disconnected = False
+        self.stream: EventStream | None = None
+        self.announced: Decision | None = None
         self.watcher: asyncio.Task[None] | None = None
         self.position = 0
         self.body: bytes | None = None
@@ -112,6 +123,9 @@ class _Exchange:
         # Watching takes a task of its own, which a request that ends at once need not pay for.
         loop = asyncio.get_running_loop()
         timer = loop.call_later(_WATCH_AFTER_SECONDS, self._watch, task)
+        if self.chat.stream:
+            every = self.gateway.config.settings.server.stream_keepalive or None
+            self.stream = EventStream(self.send, every, self._headers_so_far)
         try:
             await self._serve()
         except asyncio.CancelledError:
@@ -120,6 +134,8 @@ class _Exchange:
             task.uncancel()
         finally:
             timer.cancel()
+            if self.stream is not None:
+                self.stream.close()
             if self.watcher is not None:
                 self.watcher.cancel()
 
@@ -128,7 +144,9 @@ class _Exchange:
 
     async def _cancel_on_disconnect(self, task: asyncio.Task[None]) -> None:
         while (await self.receive())["type"] != "http.disconnect":
-            pass
+            # The client has ended its side of the connection: it waits for its answer, or has left.
+            if self.stream is not None:
+                self.stream.probe()
         self.disconnected = True
         task.cancel()
 
@@ -155,7 +173,7 @@ class _Exchange:
             result, error = "upstream_error", str(failure)
             if not self.started:
                 raise
-            await self._end_stream(failure)
+            await self.fail(api_error(failure))
         finally:
             try:
                 await answer.aclose()
@@ -215,49 +233,54 @@ class _Exchange:
         self.measured = measured
         await self.gateway.store.committed(self.position)
         self.gateway.recorder.note_completion(decision, answer)
-        headers = self._headers(decision, answer)
+        if self.stream_started:
+            # A provider's error, after a comment: the status of a stream has been sent.
+            await self.fail(body)
+            return
+        headers = [(b"content-type", answer.content_type.encode())]
+        headers += decision_headers(decision, self.attempts)
+        headers += answer.headers()
         headers.append((b"content-length", str(len(body)).encode()))
         headers.append((b"x-floorline-cost", f"{measured.cost:.9g}".encode()))
-        await self._start(answer.status, headers)
+        self.started = True
+        start: Message = {"type": "http.response.start", "status": answer.status}
+        await self.send({**start, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
     async def _pass_stream(self, decision: Decision, answer: Answer) -> None:
+        stream = self.stream
+        assert stream is not None
         await self.gateway.store.committed(self.position)
-        await self._start(answer.status, self._headers(decision, answer))
+        headers = [*STREAM_HEADERS, *decision_headers(decision, self.attempts), *answer.headers()]
+        self.started = True
+        if not await stream.start(headers) and decision is not self.announced:
+            # The headers named the model that failed meanwhile.
+            names = decision.id.encode(), as_header(decision.model)
+            await stream.comment(b"floorline decision=%s model=%s" % names)
         recorder = self.gateway.recorder
         noted, more = False, True
         async for chunk in answer.chunks():
             # Before the client sees the id, so that no older answer gets its feedback.
             noted = noted or recorder.note_completion(decision, answer)
             more = answer.running
-            await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
+            await stream.pass_on(chunk, more=more)
         if more:
-            await self.send({"type": "http.response.body", "body": b""})
+            await stream.end()
 
-    async def _end_stream(self, failure: UpstreamError) -> None:
-        event = b"data: " + api_error(failure).body() + b"\n\n"
-        await self.send({"type": "http.response.body", "body": event})
+    async def _headers_so_far(self) -> HeaderList:
+        """Headers of a stream that begins with a comment, before any model has answered."""
+        decision = self.decision
+        assert decision is not None
+        await self.gateway.store.committed(self.position)
+        self.announced = decision
+        return [*STREAM_HEADERS, *decision_headers(decision)]
 
-    async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.started = True
-        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-        await self.send(start)
+    @property
+    def stream_started(self) -> bool:
+        """Whether the status of a stream has been sent, so that an error has to be an event."""
+        return self.stream is not None and self.stream.started
 
-    def _headers(self, decision: Decision, answer: Answer) -> list[tuple[bytes, bytes]]:
-        headers = [(b"content-type", answer.content_type.encode())]
-        headers += self.decision_headers(decision)
-        headers += answer.headers()
-        return headers
-
-    def decision_headers(self, decision: Decision) -> list[tuple[bytes, bytes]]:
-        """Headers of answers and errors that say which decision they come from."""
-        headers = [
-            (b"x-floorline-decision", decision.id.encode()),
-            (b"x-floorline-model", as_header(decision.model)),
-            (b"x-floorline-attempts", str(self.attempts).encode()),
-            (b"x-floorline-expected-cost", f"{decision.expected_cost:.9g}".encode()),
-        ]
-        if decision.policy != DIRECT:
-            quality = f"{decision.expected_quality:.4f}".encode()
-            headers.append((b"x-floorline-expected-quality", quality))
-        return headers
+    async def fail(self, error: ApiError | bytes) -> None:
+        """End a stream that has begun with an error."""
+        assert self.stream is not None
+        await self.stream.end(error if isinstance(error, bytes) else error.body())

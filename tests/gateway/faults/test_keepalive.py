@@ -1,0 +1,241 @@
+"""Comments keep a stream open while a model thinks."""
+
+import asyncio
+import json
+import socket
+import time
+
+import openai
+import pytest
+from tests.support import faulty_provider as fp
+from tests.support.live_gateway import wait_until
+from tests.support.streams import broken_off
+
+KEEPALIVE = b": keepalive\n\n"
+WHY = [{"role": "user", "content": "Why?"}]
+
+
+@pytest.fixture
+def kept(stage):
+    """Start a gateway that sends a comment every fifth of a second."""
+
+    def begin(every="200ms", **given):
+        # Bytes of a stream pass as they come if the gateway asks for no usage.
+        given.setdefault("model", {"ask_usage": False})
+        return stage(server={"stream_keepalive": every}, **given)
+
+    return begin
+
+
+def thinking(pieces, pauses):
+    """Stream pieces, each after its pause."""
+
+    async def answer(connection):
+        await connection.head(200, "text/event-stream", Transfer_Encoding="chunked")
+        for piece, pause in zip(pieces, pauses, strict=True):
+            await asyncio.sleep(pause)
+            await connection.piece(piece)
+        await connection.piece(b"")
+
+    return answer
+
+
+def late(answer, seconds=0.7):
+    async def given(connection):
+        await asyncio.sleep(seconds)
+        await answer(connection)
+
+    return given
+
+
+def ask(gateway, **fields):
+    return gateway.chat(stream=True, **fields)
+
+
+def data(body):
+    """Values of the events of a stream, without comments."""
+    lines = [line for line in body.decode().split("\n\n") if line and not line.startswith(":")]
+    assert all(line.startswith("data: ") for line in lines)
+    return [line[6:] if line == "data: [DONE]" else json.loads(line[6:]) for line in lines]
+
+
+def test_headers_of_a_stream(shared):
+    answer = ask(shared)
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-accel-buffering"] == "no"
+    assert KEEPALIVE not in answer.content, "a quick answer has no comments"
+    whole = shared.chat()
+    assert "x-accel-buffering" not in whole.headers
+
+
+def test_comments_before_the_first_event(kept):
+    gateway = kept()
+    gateway.plan(late(fp.stream()))
+    begun = time.monotonic()
+    with gateway.live.http.stream(
+        "POST",
+        "/v1/chat/completions",
+        json={"model": "floorline/gold", "messages": WHY, "stream": True},
+    ) as answer:
+        headers_after = time.monotonic() - begun
+        body = b"".join(answer.iter_raw())
+    # Status and headers come with the first comment, not with the model's first word.
+    assert headers_after < 0.6
+    assert answer.headers["x-floorline-model"] == "small"
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert answer.headers["x-accel-buffering"] == "no"
+    comments, _, events = body.rpartition(KEEPALIVE)
+    assert comments + KEEPALIVE == KEEPALIVE * body.count(KEEPALIVE)
+    assert events == b"".join(fp.events())
+    decision, outcome = (found[0] for found in gateway.happened())
+    assert answer.headers["x-floorline-decision"] == decision.id == outcome.decision
+    assert outcome.error is None
+    told = gateway.live.http.post("/v1/feedback", json={"id": "chatcmpl-1", "satisfied": True})
+    assert told.json()["decision"] == decision.id
+
+
+def test_comments_between_events(kept):
+    gateway = kept()
+    pieces = fp.events()
+    gateway.plan(thinking(pieces, [0, 0.5] + [0] * (len(pieces) - 2)))
+    body = ask(gateway).content
+    assert body.startswith(pieces[0] + KEEPALIVE)
+    assert body.replace(KEEPALIVE, b"") == b"".join(pieces)
+
+
+def test_a_busy_stream_has_no_comments(kept):
+    gateway = kept("400ms")
+    pieces = fp.events()
+    gateway.plan(thinking(pieces, [0.1] * len(pieces)))
+    assert ask(gateway).content == b"".join(pieces)
+
+
+@pytest.mark.parametrize("at", [1, 5, 30, -1])
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_no_event_is_cut_in_two(kept, at, newline):
+    gateway = kept("100ms")
+    first, second, *others = [event.replace(b"\n", newline) for event in fp.events()]
+    pieces = [first, second[:at], second[at:], *others]
+    gateway.plan(thinking(pieces, [0, 0, 0.35, 0.35] + [0] * (len(pieces) - 4)))
+    body = ask(gateway).content
+    assert body.replace(KEEPALIVE, b"") == b"".join(pieces)
+    assert body.startswith(first + second + KEEPALIVE), "between events there are comments"
+
+
+def test_a_mark_of_the_byte_order_stays_at_the_beginning(kept):
+    gateway = kept()
+    pieces = fp.events()
+    gateway.plan(thinking([b"\xef\xbb\xbf" + pieces[0], *pieces[1:]], [0.5] + [0] * 6))
+    body = ask(gateway).content
+    assert body.startswith(KEEPALIVE)
+    assert b"\xef\xbb\xbf" not in body
+    gateway.plan(thinking([b"\xef\xbb\xbf" + pieces[0], *pieces[1:]], [0] * 7))
+    assert ask(gateway).content.startswith(b"\xef\xbb\xbfdata: ")
+
+
+@pytest.mark.parametrize("every", [0, "off", False])
+def test_comments_may_be_off(kept, every):
+    gateway = kept(every)
+    gateway.plan(late(fp.stream()))
+    assert ask(gateway).content == b"".join(fp.events())
+
+
+def test_no_comments_within_a_whole_answer(kept):
+    gateway = kept()
+    gateway.plan(late(fp.whole()))
+    answer = gateway.chat()
+    assert answer.content == fp.completion()
+
+
+def test_an_error_after_a_comment_is_an_event(kept):
+    gateway = kept()
+    gateway.plan(*[late(fp.error(500), 0.4)] * 3)
+    answer = ask(gateway)
+    assert answer.status_code == 200
+    (event,) = data(answer.content)
+    assert event["error"]["code"] == "upstream_status"
+    # Before a comment it has its status.
+    gateway.plan(*[fp.error(500)] * 3)
+    assert ask(gateway).status_code == 502
+
+
+def test_a_providers_refusal_after_a_comment_is_an_event(kept):
+    gateway = kept()
+    body = b'{\n  "error": {\r\n "message": "temperature is too high", "type": "x", "code": 7}\n}'
+    gateway.plan(late(fp.whole(body, 422)))
+    answer = ask(gateway, model="small")
+    assert answer.status_code == 200
+    (event,) = data(answer.content)
+    assert event["error"]["message"] == "temperature is too high"
+    ((decision,), (outcome,)) = gateway.happened()
+    assert outcome.error == "the provider answered 422"
+    assert answer.headers["x-floorline-decision"] == decision.id
+
+
+def test_another_model_answers_after_a_comment(kept):
+    gateway = kept()
+    gateway.plan(late(fp.error(500)), fp.stream())
+    answer = ask(gateway)
+    ((failed, served), outcomes) = gateway.happened()
+    assert answer.headers["x-floorline-decision"] == failed.id
+    comment = f": floorline decision={served.id} model={served.model}\n\n".encode()
+    body = answer.content
+    assert body.replace(KEEPALIVE, b"") == comment + b"".join(fp.events())
+    assert [outcome.error is None for outcome in outcomes] == [False, True]
+    told = gateway.live.http.post("/v1/feedback", json={"id": "chatcmpl-1", "satisfied": True})
+    assert told.json()["decision"] == served.id
+
+
+def test_a_stream_that_breaks_within_an_event(kept):
+    gateway = kept()
+    first = fp.events()[0]
+    gateway.plan(broken_off([first, first[:20]], fp.close))
+    body = ask(gateway).content
+    *_, last = body.split(b"\n\n")[:-1]
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"].startswith("upstream_")
+
+
+def test_a_client_that_does_not_read_gets_no_comments(kept):
+    gateway = kept("100ms", max_answer="64MiB")
+    flood = fp.event(
+        {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"content": "x" * 9000}}]}
+    )
+    pieces = [flood] * 1000 + fp.events()
+    gateway.plan(fp.stream(pieces))
+    body = json.dumps({"model": "floorline/gold", "messages": WHY, "stream": True}).encode()
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(20)
+        slow.connect(("127.0.0.1", int(gateway.url.rpartition(":")[2])))
+        head = "POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        slow.sendall(head.encode() + body)
+        wait_until(lambda: gateway.provider.requests)
+        time.sleep(0.6)
+        came = b""
+        while chunk := slow.recv(65536):
+            came += chunk
+    assert came.partition(b"\r\n\r\n")[2].count(KEEPALIVE) <= 1
+    assert came.endswith(b"data: [DONE]\n\n")
+
+
+def test_the_openai_client_sees_no_comments(kept):
+    gateway = kept("100ms")
+    pieces = fp.events(usage=fp.USAGE)
+    gateway.plan(late(fp.error(500), 0.3), late(thinking(pieces, [0.12] * len(pieces)), 0.3))
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model="floorline/gold",
+            messages=WHY,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = list(stream)
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "".join(
+            fp.TEXT
+        )
+        assert chunks[-1].usage.completion_tokens == 9
+        gateway.plan(*[late(fp.error(429), 0.3)] * 3)
+        with pytest.raises(openai.APIError, match="429"):
+            list(client.chat.completions.create(model="floorline/gold", messages=WHY, stream=True))
