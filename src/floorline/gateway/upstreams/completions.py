@@ -145,12 +145,15 @@ class Findings:
             self.error = _fault(completion.error) or self.error
         if self.completion_id is None:
             self.completion_id = read_id(completion.id)
-        for choice in completion.choices or ():
+        choices = completion.choices
+        last = not choices
+        for choice in choices or ():
             message = choice.delta or choice.message
             if message is not None:
                 self.output_characters += output_characters(message)
             self._seen.add(choice.index)
             if choice.finish_reason is not None and choice.finish_reason not in _NO_REASONS:
+                last = True
                 self._ended.add(choice.index)
                 self.finish_reasons.append(str(choice.finish_reason))
                 if choice.finish_reason == "error":
@@ -161,11 +164,12 @@ class Findings:
                 self._add_usage_of_choice(choice)
         if completion.usage is not None:
             self._add_usage(completion.usage)
-        elif completion.x_groq is not None:
-            self._add_usage(completion.x_groq.usage)
-        elif completion.timings is not None and self._usage_fields is None:
-            # llama.cpp sends these without being asked, and both if asked.
-            self.usage = read_timings(completion.timings) or self.usage
+        elif last:
+            if completion.x_groq is not None:
+                self._add_usage(completion.x_groq.usage)
+            if completion.timings is not None and self._usage_fields is None:
+                # llama.cpp sends these without being asked, and both if asked.
+                self.usage = read_timings(completion.timings) or self.usage
 
     def _add_usage(self, value: Any) -> None:
         if isinstance(value, dict):
@@ -287,16 +291,19 @@ def has_content(body: bytes) -> bool:
     >>> has_content(b'{"choices": [{"delta": {"audio": {"id": "a-1"}}}]}')
     True
     """
-    fields = _fields(repaired(body)) or {}
-    items: list[msgspec.Raw] = []
-    with contextlib.suppress(ValueError):
-        items = read_items(fields.get("choices", msgspec.Raw()))
-    for item in items:
-        choice = _fields(item) or {}
-        for name in ("delta", "message", "text"):
-            value = choice.get(name, msgspec.Raw())
-            parts = _fields(value) or {name: value}
-            if any(bytes(part) not in _EMPTY for key, part in parts.items() if key != "role"):
+    try:
+        value = read_value(body)
+    except ValueError:
+        # Too deep or too large to be only a role.
+        return True
+    choices = value.get("choices") if isinstance(value, dict) else None
+    for choice in choices if isinstance(choices, list) else ():
+        for name in ("delta", "message", "text") if isinstance(choice, dict) else ():
+            part = choice.get(name)
+            if isinstance(part, dict):
+                if any(one for key, one in part.items() if key != "role"):
+                    return True
+            elif part:
                 return True
     return False
 
@@ -405,10 +412,14 @@ def is_json_object(body: bytes) -> bool:
 
 def output_characters(message: Message) -> int:
     """Number of characters that the model wrote: text, reasoning, refusals and tool calls."""
-    count = 0
-    for text in (message.content, message.reasoning_content, message.reasoning, message.refusal):
-        if text is not None:
-            count += len(text) if isinstance(text, str) else _parts(text)
+    content = message.content
+    count = len(content) if type(content) is str else _parts(content)
+    if message.reasoning_content is not None:
+        count += _parts(message.reasoning_content)
+    if message.reasoning is not None:
+        count += _parts(message.reasoning)
+    if message.refusal is not None:
+        count += _parts(message.refusal)
     if message.function_call is not None:
         count += _call(message.function_call)
     if isinstance(message.tool_calls, list):
@@ -418,6 +429,8 @@ def output_characters(message: Message) -> int:
 
 
 def _parts(content: Any) -> int:
+    if isinstance(content, str):
+        return len(content)
     return sum(_length(part, "text") for part in content) if isinstance(content, list) else 0
 
 

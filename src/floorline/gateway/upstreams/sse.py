@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from floorline.gateway.lenient_json import read_value
@@ -92,35 +93,43 @@ class SseReader:
         """Read the next bytes; return those to pass on to the client, up to ``[DONE]``."""
         if self.done:
             return b""
-        skips = self._skip_newline and data[:1] == b"\n"
-        text = self._unify(data) if self._skip_newline or b"\r" in data else data
-        tail = self._tail
-        known = len(tail)
-        if known:
+        if self._skip_newline or b"\r" in data:
+            skips = self._skip_newline and data[:1] == b"\n"
+            text = self._unify(data)
+        else:
+            skips, text = False, data
+        tail, known = self._tail, 0
+        if tail:
+            known = len(tail)
             tail += text
             if tail.find(b"\n\n", known - 1) < 0:
                 return self._end_at_done(b"" if self._changes else data)
             text = bytes(tail)
             tail.clear()
         *events, rest = text.split(b"\n\n")
+        if self._changes:
+            passed = []
+            for one in events:
+                event = self._read(one)
+                if event is not None:
+                    passed += (event, b"\n\n")
+                if self.done:
+                    return b"".join(passed)
+            tail += rest
+            return self._end_at_done(b"".join(passed))
+        for event in events:
+            self._read(event)
+            if self.done:
+                return _prefix(data, _size_with(event, events) - known + skips)
         if rest:
             tail += rest
-        read = self._read
-        if self._changes:
-            passed = [event + b"\n\n" for one in events if (event := read(one)) is not None]
-            return self._end_at_done(b"".join(passed))
-        further = iter(events)
-        for event in further:
-            read(event)
-            if self.done:
-                left = sum(len(one) + 2 for one in further) + len(rest)
-                return _prefix(data, len(text) - known - left + skips)
-        return self._end_at_done(data) if rest else data
+            return self._end_at_done(data)
+        return data
 
     def _end_at_done(self, passed: bytes) -> bytes:
         """End the stream at a last event without the blank line, which its server may not send."""
         tail = self._tail
-        if 0 < len(tail) < _LONGEST_END and tail.rstrip().endswith(_DONE):
+        if len(tail) < _LONGEST_END and tail.rstrip().endswith(_DONE):
             event = bytes(tail).rstrip(b"\n")
             self._read(event)
             if self.done:
@@ -150,8 +159,6 @@ class SseReader:
 
     def _read(self, event: bytes) -> bytes | None:
         """Read one event; return it as it is passed on, None if it is removed."""
-        if self.done:
-            return None
         whole = event
         if not self._started:
             self._started = True
@@ -188,6 +195,16 @@ class SseReader:
             error = read_value(payload)
         text = payload.decode("utf-8", "replace").strip()
         self.found.error = error if isinstance(error, dict) and error else {"message": text}
+
+
+def _size_with(event: bytes, events: Iterable[bytes]) -> int:
+    """Return the size of all events up to the given one, with their blank lines."""
+    size = 0
+    for one in events:
+        size += len(one) + 2
+        if one is event:
+            break
+    return size
 
 
 def _prefix(data: bytes, size: int) -> bytes:

@@ -103,7 +103,7 @@ def read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict) or not value:
         return None
     try:
-        found = _read(value)
+        found = _read_openais(value) or _read(value)
     except _InvalidCount:
         return None
     if found is not None:
@@ -167,14 +167,25 @@ def later_usage(
     return read_usage(known) or usage, known
 
 
-def _read(value: dict[str, Any]) -> Usage | None:
+def _read_openais(value: dict[str, Any]) -> Usage | None:
+    """Read OpenAI's shape, in which almost all counts come, without a look at the others."""
     prompt, output = value.get("prompt_tokens"), value.get("completion_tokens")
-    name = "prompt_tokens"
-    if not (type(prompt) is int and type(output) is int and prompt and output):
-        name, prompt = _first(value, _PROMPT)
-        _, output = _first(value, _OUTPUT)
-    else:
-        prompt, output = _count(prompt), _count(output)
+    total, details = value.get("total_tokens"), value.get("prompt_tokens_details")
+    if not (type(prompt) is type(output) is type(total) is int and prompt > 0 and output > 0):
+        return None
+    cached = 0
+    if type(details) is dict:
+        cached = details.get("cached_tokens") or 0
+    elif len(value) > len(("prompt_tokens", "completion_tokens", "total_tokens")):
+        return None
+    if type(cached) is int and 0 <= cached <= prompt and prompt + output == total < _MAX_TOKENS:
+        return Usage(prompt, output, cached)
+    return None
+
+
+def _read(value: dict[str, Any]) -> Usage | None:
+    name, prompt = _first(value, _PROMPT)
+    _, output = _first(value, _OUTPUT)
     total = _first(value, _TOTAL)[1] or None
     if prompt is None and output is not None and total is not None and total >= output:
         prompt, name = total - output, ""
