@@ -108,7 +108,7 @@ class SseReader:
             tail.clear()
         *events, rest = text.split(b"\n\n")
         if self._changes:
-            passed = []
+            passed: list[bytes] = []
             for one in events:
                 event = self._read(one)
                 if event is not None:
