@@ -1,6 +1,7 @@
 """A provider of numbered streams, and clients that hold every byte of them against the number."""
 
 import asyncio
+import json
 import time
 
 import aiohttp
@@ -35,6 +36,29 @@ async def without_end(connection):
     """Comment on and on."""
     while True:
         await connection.piece(b": " + b"x" * 65536 + b"\n\n")
+
+
+async def leave_after(url, mark, body, *, reset=False):
+    """Send a chat request, read until some bytes arrive, and leave; return what came."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    data = json.dumps(body).encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+    )
+    writer.write(head.encode() + data)
+    came = b""
+    async with asyncio.timeout(30):
+        while mark not in came:
+            part = await reader.read(65536)
+            came += part
+            if not part or not came.startswith(b"HTTP/1.1 200"):
+                break
+    if reset:
+        writer.transport.abort()
+    else:
+        writer.close()
+    return came
 
 
 class NumberedProvider(FaultyProvider):

@@ -11,6 +11,7 @@ import pytest
 from tests.support import faulty_provider as fp
 from tests.support.gateway_parts import chat_request
 from tests.support.live_gateway import wait_until
+from tests.support.streams import leave_after
 
 from floorline.gateway.call_recorder import DISCONNECTED
 
@@ -50,29 +51,11 @@ ENDINGS = {
 """What a provider does after ``[DONE]``."""
 
 
-async def read_until(url, mark, fields, then=None):
-    """Stream until some bytes arrive, then close the connection; return what came."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+async def read_until(url, mark, fields, *, reset=False):
     messages = [{"role": "user", "content": "Tell me everything"}]
-    body = json.dumps(
-        {"model": "floorline/gold", "messages": messages, "stream": True, **fields}
-    ).encode()
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    writer.write(head.encode() + body)
-    came = b""
-    async with asyncio.timeout(30):
-        while mark not in came:
-            part = await reader.read(65536)
-            assert part, came
-            came += part
-    if then is None:
-        writer.close()
-    else:
-        writer.transport.abort()
-    return came
+    body = {"model": "floorline/gold", "messages": messages, "stream": True, **fields}
+    came = await leave_after(url, mark, body, reset=reset)
+    assert mark in came, came
 
 
 def assert_success(gateway, prompt=12, output=9):
@@ -95,7 +78,7 @@ def test_after_done_the_call_is_a_success_whoever_closes_first(ending, client, s
         # Most of the time is the provider's: it pauses after each of its pieces.
         assert time.monotonic() - began < 5.0
     else:
-        asyncio.run(read_until(shared.url, b"[DONE]", asked, None if client == "closes" else 1))
+        asyncio.run(read_until(shared.url, b"[DONE]", asked, reset=client == "resets"))
     # The place is free, and the money is charged, while the provider's connection is still open.
     assert_success(shared)
     wait_until(shared.at_rest)

@@ -1,0 +1,57 @@
+"""Cost accuracy: 1,000 answers of a provider with every shape of usage, booked against its bill.
+
+Run ``python benchmarks/cost_accuracy.py [COUNT] [SEED]``; it takes about a minute. A scripted
+provider on loopback answers whole and streamed, with and without ``[DONE]``, with odd values in
+fields that do not matter; its clients read to the end or leave after it. The bill follows from the
+true counts; "books" is what the event log holds.
+"""
+
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.support.billing import book, cases
+
+
+def main():
+    count, seed = (int(one) for one in [*sys.argv[1:], "1000", "7"][:2])
+    with tempfile.TemporaryDirectory() as folder:
+        booked = book(cases(count, seed), Path(folder))
+    table = Table(box=SIMPLE)
+    for column in ("", "answers", "unequal", "estimated", "books", "bill", "largest difference"):
+        table.add_column(column, justify="left" if not column else "right")
+    _add(table, "all", booked)
+    groups = defaultdict(list)
+    for one in booked:
+        case = one.case
+        groups[f"usage: {case.shape}"].append(one)
+        groups[f"sent: {f'streamed, {case.ending}' if case.stream else 'whole'}"].append(one)
+        groups[f"client: {case.client}"].append(one)
+        groups[f"odd: {case.odd or 'nothing'}"].append(one)
+    for name in sorted(groups):
+        _add(table, name, groups[name])
+    Console(width=120).print(table)
+    sys.exit(any(not one.equal for one in booked))
+
+
+def _add(table, name, booked):
+    table.add_row(
+        name,
+        f"{len(booked):,}",
+        f"{sum(not one.equal for one in booked):,}",
+        f"{sum(one.estimated for one in booked):,}",
+        f"{sum(one.cost or 0.0 for one in booked):,.2f}",
+        f"{sum(one.case.counts.bill for one in booked):,.2f}",
+        f"{max(one.difference for one in booked):.2g}",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""What the gateway books is what the provider bills, whatever the shape of its counts."""
+
+import pytest
+from tests.support.billing import SHAPES, book, cases
+
+pytestmark = pytest.mark.slow
+
+
+def test_booked_costs_are_the_bill_to_the_cent(tmp_path):
+    booked = book(cases(len(SHAPES) * 8), tmp_path)
+    assert [one for one in booked if not one.equal] == []
+    assert max(one.difference for one in booked) < 1e-9
+    assert not any(one.estimated or one.error for one in booked)
