@@ -51,3 +51,41 @@ def test_without_a_limit_in_the_request_one_answer_at_most_is_above_it(of, tmp_p
 def test_a_request_that_could_cost_more_than_the_budget_is_refused(of, tmp_path):
     found = overspend(tmp_path, 0.5, of=of, calls=5, max_tokens=10_000)
     assert (found.billed, found.statuses) == (0.0, {429: 5})
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "description": "x" * 400}}]
+
+
+@pytest.mark.parametrize(
+    ("of", "fields"),
+    [
+        ("key", {"max_tokens": 133.0}),
+        ("sla", {"max_tokens": "133", "n": "2"}),
+        ("direct", {"max_tokens": 100, "n": "3"}),
+        ("sla", {"max_tokens": 100, "tools": TOOLS}),
+        ("key", {"max_tokens": "100", "n": 2.0, "tools": TOOLS, "stream": True}),
+    ],
+)
+def test_neither_odd_counts_nor_tools_exceed_it(of, fields, tmp_path):
+    found = overspend(tmp_path, 1.5, of=of, pause=0.03, **fields)
+    assert 0.0 < found.billed <= 1.5
+    assert found.books == pytest.approx(found.billed)
+
+
+@pytest.mark.parametrize(
+    ("of", "count"), [("key", "1"), ("sla", "1"), ("direct", True), ("sla", [10]), ("key", "0x10")]
+)
+def test_a_count_that_the_provider_ignores_is_no_limit(of, count, tmp_path):
+    found = overspend(tmp_path, 4.0, of=of, strict_provider=True, pause=0.03, max_tokens=count)
+    assert found.statuses[200] >= 1
+    assert found.billed <= 4.0 + (UNLIMITED_TOKENS + 4) * PRICE * 4 / 1e6
+
+
+@pytest.mark.parametrize(
+    ("of", "count"),
+    [("key", 1e15), ("sla", "10000"), ("direct", "1e9"), ("sla", 2**53 - 1), ("key", 10**400)],
+)
+def test_a_huge_count_in_any_form_is_refused(of, count, tmp_path):
+    found = overspend(tmp_path, 0.5, of=of, calls=5, max_tokens=count)
+    assert found.billed == 0.0
+    assert set(found.statuses) <= {400, 429}

@@ -7,7 +7,7 @@ from tests.support.gateway_parts import Parts, chat_request
 
 from floorline.config.sections import SlaSettings
 from floorline.core.bounds import MAX_NAME, MAX_TENANT, is_name
-from floorline.gateway import service
+from floorline.gateway import model_names
 from floorline.gateway.auth import Caller
 from floorline.gateway.errors import ApiError
 from floorline.gateway.tenants import split_tenant, tenant_sla
@@ -37,7 +37,7 @@ def test_names_are_equal_only_if_their_parts_are(one, first, other, second):
 
 
 def test_the_number_of_tenants_with_slas_of_their_own_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(service, "MAX_TENANT_SLAS", 2)
+    monkeypatch.setattr(model_names, "MAX_TENANT_SLAS", 2)
     parts = Parts(tmp_path, slas=[{"name": "gold", "floor": 0.9, "per_tenant": True}])
     for tenant in ("a", "b", "a"):
         assert parts.chat.decide(chat_request(), Caller("k", tenant)).sla == f"gold@{tenant}"

@@ -1,11 +1,13 @@
+import pickle
+
 import numpy as np
 import pytest
 from tests.support.inside import fold_of
 
-from floorline.errors import InvalidInput
+from floorline.errors import BudgetExhausted, InvalidInput, NoModelCanServe
 from floorline.sla import SLA, Budget
-from floorline.state.eligibility import able, affordable, within_budget
-from floorline.zoo import Model, Zoo
+from floorline.state.eligibility import able, affordable, call_costs, within_budget
+from floorline.zoo import CallLimits, Model, Zoo
 
 
 @pytest.fixture
@@ -50,6 +52,77 @@ def test_an_sla_may_name_the_models_that_serve_it(fold):
     assert mask(named, exclude=["small"]) == [False, False, True]
     with pytest.raises(InvalidInput, match=r"large: excluded by the request"):
         mask(named, exclude=["small", "large"])
+
+
+def test_the_text_says_of_each_model_why_it_cannot_serve(build_router, vector):
+    zoo = Zoo(
+        [
+            Model("a", call_price=1.0, context_window=8_192, capabilities=frozenset({"vision"})),
+            Model("b", call_price=2.0),
+            Model("c", call_price=3.0, capabilities=frozenset({"vision", "tools"})),
+            Model("d", call_price=4.0, capabilities=frozenset({"vision"})),
+        ]
+    )
+    router = build_router("cheapest", [SLA("gold", floor=0.8, models=("a", "b", "c"))], zoo=zoo)
+    with pytest.raises(NoModelCanServe) as caught:
+        router.route(
+            features=vector(0),
+            input_tokens=8_000,
+            limits=CallLimits(9_000, 1_000),
+            needs=iter(["vision", "audio"]),
+            exclude=iter(["c"]),
+        )
+    assert caught.value.limits == {
+        "a": "its context window holds 8,192 tokens, and the request needs 9,000",
+        "b": "lacks audio, vision",
+        "c": "excluded by the request",
+        "d": "lacks audio",
+    }
+    assert str(caught.value).startswith("request is {'tokens': 9000, 'needs': ['audio', ")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    with pytest.raises(NoModelCanServe, match="d: SLA 'gold' does not allow it"):
+        router.route(features=vector(0), exclude=["a", "b", "c"])
+
+
+def test_the_text_says_what_a_budget_and_a_ceiling_bar(build_router, vector):
+    budget = Budget(total=9.0)
+    router = build_router("cheapest", [SLA("gold", floor=0.8, max_latency=2.0, budget=budget)])
+    slow = router.route(features=vector(0))
+    router.outcome(slow.id, cost=1.0, latency=5.0)
+    router.outcome(router.route(features=vector(1)).id, cost=8.0, latency=1.0)
+    with pytest.raises(BudgetExhausted) as caught:
+        router.route(features=vector(2), exclude=["large"])
+    limits = caught.value.limits
+    assert set(limits) == {"small", "medium", "large"}
+    assert limits["large"] == "excluded by the request"
+    assert limits["medium"].endswith("of the budget, and 0 is left")
+    assert "within the budget of SLA 'gold' (small: a call needs " in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_the_longest_answer_must_fit_the_context_window_too(build_router, vector):
+    zoo = Zoo([Model("a", call_price=1.0, context_window=100), Model("b", call_price=2.0)])
+    router = build_router("cheapest", zoo=zoo)
+    served = [
+        router.route(features=vector(0), input_tokens=50, limits=CallLimits(90, tokens)).model
+        for tokens in (None, 50, 51)
+    ]
+    assert served == ["a", "a", "b"]
+
+
+def test_a_limit_that_is_not_certain_reserves_a_call_without_one():
+    zoo = Zoo([Model("a", output_price=1e6, max_output_tokens=500), Model("b", output_price=1e6)])
+    expected = np.array([30.0, 30.0])
+
+    def costs(tokens, *, is_certain):
+        found = call_costs(zoo, expected, CallLimits(0, tokens, is_certain=is_certain))
+        return found.needed.tolist(), found.largest.tolist()
+
+    assert costs(100, is_certain=True) == ([100.0, 100.0], [100.0, 100.0])
+    assert costs(100, is_certain=False) == ([100.0, 100.0], [500.0, 4096.0])
+    assert costs(10, is_certain=False) == ([30.0, 30.0], [500.0, 4096.0])
+    assert costs(9000, is_certain=False) == ([500.0, 9000.0], [500.0, 9000.0])
+    assert costs(None, is_certain=False) == ([30.0, 30.0], [500.0, 4096.0])
 
 
 def slow_router(build_router, vector):

@@ -6,6 +6,7 @@ import json
 from typing import NamedTuple
 
 import httpx2 as httpx
+import msgspec
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
@@ -21,12 +22,14 @@ UNLIMITED_TOKENS = 133
 class GreedyProvider:
     """Answers with as many tokens as the request allows, and notes what it bills.
 
-    ``failing`` is the number of calls out of ten that fail.
+    ``failing`` is the number of calls out of ten that fail. A ``strict`` one ignores counts that
+    are no whole numbers, as llama.cpp does; others read ``"100"`` as 100, as vLLM does.
     """
 
-    def __init__(self, *, pause=0.1, failing=0):
+    def __init__(self, *, pause=0.1, failing=0, strict=False):
         self.pause = pause
         self.failing = failing
+        self.strict = strict
         self.calls = 0
         self.billed = 0.0
 
@@ -40,7 +43,7 @@ class GreedyProvider:
         if self.calls % 10 < self.failing:
             return JSONResponse({"error": {"message": "out of order"}}, 500)
         usage, text = self._bill(chat)
-        each = range(chat.get("n") or 1)
+        each = range(self._count(chat.get("n")) or 1)
         if chat.get("stream"):
             return StreamingResponse(
                 self._events(each, text, usage), media_type="text/event-stream"
@@ -52,14 +55,19 @@ class GreedyProvider:
         return JSONResponse({"id": f"c-{self.calls}", "choices": choices, "usage": usage})
 
     def _bill(self, chat):
-        length = chat.get("max_tokens") or chat.get("max_completion_tokens") or UNLIMITED_TOKENS
+        asked = chat.get("max_tokens") or chat.get("max_completion_tokens")
+        length = self._count(asked) or UNLIMITED_TOKENS
         # As many tokens as a tokenizer can make of the prompt: one for each byte.
         prompt = sum(len(message["content"].encode()) for message in chat["messages"])
-        output = length * (chat.get("n") or 1)
+        prompt += len(msgspec.json.encode(chat["tools"])) if "tools" in chat else 0
+        output = length * (self._count(chat.get("n")) or 1)
         price = PRICE * (4 if chat["model"] == "dear" else 1)
         self.billed += (prompt + output) * price / 1e6
         usage = {"prompt_tokens": prompt, "completion_tokens": output}
         return usage, "word" * length
+
+    def _count(self, value):
+        return None if value is None or (self.strict and type(value) is not int) else int(value)
 
     async def _events(self, each, text, usage):
         def event(**fields):
@@ -82,7 +90,16 @@ class Spent(NamedTuple):
 
 
 def overspend(
-    folder, budget, *, of="key", calls=60, failing=0, per_model=None, pause=0.1, **fields
+    folder,
+    budget,
+    *,
+    of="key",
+    calls=60,
+    failing=0,
+    strict_provider=False,
+    per_model=None,
+    pause=0.1,
+    **fields,
 ):
     """Send calls at once on one budget.
 
@@ -90,7 +107,7 @@ def overspend(
     a model that the request names, or either by decisions that the client calls: "route" spends
     that of the SLA, "key route" that of the key.
     """
-    provider = GreedyProvider(pause=pause, failing=failing)
+    provider = GreedyProvider(pause=pause, failing=failing, strict=strict_provider)
     served = InThread(http_server(provider.app()))
     try:
         return _overspend(folder, served.value, provider, budget, of, calls, per_model, fields)
@@ -105,6 +122,7 @@ def _overspend(folder, endpoint, provider, budget, of, calls, per_model, fields)
             "endpoint": f"{endpoint}/v1",
             "input_price": price,
             "output_price": price,
+            "capabilities": ["tools"],
             # What a call is expected to cost fits into the budget; what it can cost may not.
             "typical_output_tokens": 50.0,
             "retries": 1,

@@ -13,6 +13,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from floorline.encoders.base import Prompt
+from floorline.encoders.dialects import (
+    CALL_ROLES,
+    CALLS,
+    DATA_FIELDS,
+    INLINE_FIELDS,
+    JSON_FIELDS,
+    MEDIA_FIELDS,
+    MEDIA_PARTS,
+    NO_TEXT_FIELDS,
+    TEXT_FIELDS,
+    TEXT_TYPES,
+    TYPE_FIELDS,
+)
 from floorline.encoders.messages import check_messages
 
 CHARACTERS_PER_TOKEN = 4
@@ -30,117 +43,6 @@ _MAX_VALUES = 200_000
 JSON."""
 
 _SCALARS = frozenset({int, float, bool, type(None)})
-_PARTS = {
-    "image": "vision",
-    "image_url": "vision",
-    "image_file": "vision",
-    "input_image": "vision",
-    "computer_screenshot": "vision",
-    "image_generation_call": "vision",
-    "audio": "audio",
-    "audio_url": "audio",
-    "input_audio": "audio",
-    "video": "video",
-    "video_url": "video",
-    "input_video": "video",
-    "file": "files",
-    "file_url": "files",
-    "input_file": "files",
-    "document": "files",
-    "document_url": "files",
-    "container_upload": "files",
-}
-"""The capability that a part needs, by its type."""
-_FIELDS = {
-    "image": "vision",
-    "images": "vision",
-    "audio": "audio",
-    "video": "video",
-    "document": "files",
-}
-"""The same of a field that holds a part without a type, as those of Bedrock and Ollama."""
-_CALLS = frozenset(
-    {
-        "tool_calls",
-        "function_call",
-        "tool_use",
-        "tool_result",
-        "function_call_output",
-        "toolUse",
-        "toolResult",
-        "functionCall",
-        "functionResponse",
-        "function_response",
-    }
-)
-"""Types and fields of a tool call or of its result."""
-_CALL_ROLES = frozenset({"tool", "function"})
-_DATA = frozenset(
-    {
-        "b64_json",
-        "base64",
-        "blob",
-        "bytes",
-        "data",
-        "file_data",
-        "file_id",
-        "file_uri",
-        "file_url",
-        "fileId",
-        "fileUri",
-        "result",
-        "uri",
-        "url",
-        *_PARTS,
-        *_FIELDS,
-    }
-)
-"""Fields of a part that is no text which hold its data, or say where they are."""
-_INLINE = frozenset({"data", "bytes", "blob", "base64", "b64_json", "file_uri", "fileUri"})
-_MIME = frozenset({"mime_type", "mimeType", "media_type", "mediaType"})
-_NO_TEXT = frozenset(
-    {
-        *_MIME,
-        "cache_control",
-        "call_id",
-        "citations",
-        "detail",
-        "format",
-        "id",
-        "object",
-        "phase",
-        "role",
-        "signature",
-        "status",
-        "thought_signature",
-        "thoughtSignature",
-        "tool_call_id",
-        "tool_use_id",
-        "toolUseId",
-        "type",
-    }
-)
-"""Fields that no model reads as text."""
-_TEXTS = frozenset(
-    {
-        "arguments",
-        "content",
-        "context",
-        "input",
-        "name",
-        "output",
-        "reasoning",
-        "reasoning_content",
-        "refusal",
-        "text",
-        "thinking",
-        "title",
-    }
-)
-"""Fields whose text is a text also if it looks like the address of data."""
-_JSON = frozenset({"args", "arguments", "input", "json", "parameters", "response"})
-"""Fields whose objects and lists a model reads as JSON."""
-_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml")
 
 
 class PromptSize(NamedTuple):
@@ -227,7 +129,7 @@ def measure_messages(messages: Iterable[Any]) -> PromptSize:
         # Most messages are a role and a text.
         if type(message) is dict and len(message) == 2:
             content, role = message.get("content"), message.get("role")
-            if type(content) is str and type(role) is str and role not in _CALL_ROLES:
+            if type(content) is str and type(role) is str and role not in CALL_ROLES:
                 plain += len(content)
                 continue
         others.append(message)
@@ -290,45 +192,45 @@ class _Reader:
 
     def _object(self, value: Mapping[Any, Any]) -> None:
         kind = value.get("type")
-        if type(kind) is str and kind in _PARTS:
-            self._media(value, _PARTS[kind])
+        if type(kind) is str and kind in MEDIA_PARTS:
+            self._media(value, MEDIA_PARTS[kind])
             return
-        if not _MIME.isdisjoint(value) and not _INLINE.isdisjoint(value):
+        if not TYPE_FIELDS.isdisjoint(value) and not INLINE_FIELDS.isdisjoint(value):
             self._media(value, _need_of(_mime_type(value)))
             return
         for key, item in value.items():
             if type(item) is str:
-                if key in _TEXTS:
+                if key in TEXT_FIELDS:
                     self.characters += len(item)
                     if key == "content" or key == "text":
                         self.message_characters += len(item)
-                elif key not in _NO_TEXT:
+                elif key not in NO_TEXT_FIELDS:
                     self._text(key, item)
                 elif key == "role":
-                    self.calls_tools |= item in _CALL_ROLES
+                    self.calls_tools |= item in CALL_ROLES
                 elif key == "type":
-                    self.calls_tools |= item in _CALLS
-            elif type(item) in _SCALARS or not item or key in _NO_TEXT:
+                    self.calls_tools |= item in CALLS
+            elif type(item) in _SCALARS or not item or key in NO_TEXT_FIELDS:
                 continue
-            elif key in _FIELDS:
+            elif key in MEDIA_FIELDS:
                 for piece in item if isinstance(item, list | tuple) else (item,):
-                    self._media(piece, _FIELDS[key])
-            elif key in _JSON:
+                    self._media(piece, MEDIA_FIELDS[key])
+            elif key in JSON_FIELDS:
                 self.characters += _json_length(item)
             else:
-                self.calls_tools |= key in _CALLS
+                self.calls_tools |= key in CALLS
                 self._waiting.append((key, item))
 
     def _text(self, key: Any, text: str) -> None:
         """Add a text of a list, or of a field that is not known."""
-        if key in _TEXTS:
+        if key in TEXT_FIELDS:
             self.characters += len(text)
             if key == "content":
                 self.message_characters += len(text)
         elif mime := _data_url_type(text):
             self._add_media(_need_of(mime), len(text), mime)
-        elif key in _FIELDS and key != "document":
-            self._add_media(_FIELDS[key], len(text))
+        elif key in MEDIA_FIELDS and key != "document":
+            self._add_media(MEDIA_FIELDS[key], len(text))
         else:
             self.characters += len(text)
 
@@ -347,7 +249,7 @@ class _Reader:
         self.needs.add(need)
         self.media_characters += length
         size = length * 3 // 4
-        if mime.startswith(_TEXT_TYPES):
+        if mime.startswith(TEXT_TYPES):
             self.media_tokens += tokens_in(size)
             self.largest_media_tokens += size
             return
@@ -394,9 +296,11 @@ class _Media:
     def _text(self, key: Any, text: str) -> None:
         if key == "detail":
             self.low_detail = text == "low"
-        elif key in _NO_TEXT or key == "filename":
+        elif key in NO_TEXT_FIELDS or key == "filename":
             pass
-        elif key not in _DATA or (key == "data" and " " in text[:200] and ":" not in text[:5]):
+        elif key not in DATA_FIELDS or (
+            key == "data" and " " in text[:200] and ":" not in text[:5]
+        ):
             # Base64 has no spaces.
             self.text += len(text)
             self.is_text |= key not in ("name", "title")
@@ -405,8 +309,13 @@ class _Media:
             self.mime = _data_url_type(text) or self.mime
 
 
+def _is_prose(text: str) -> bool:
+    """Whether a text is no Base64 and no address, because it has spaces."""
+    return " " in text[:200] and not text.startswith("data:")
+
+
 def _mime_type(value: Mapping[Any, Any]) -> str:
-    return next((value[key] for key in _MIME if isinstance(value.get(key), str)), "")
+    return next((value[key] for key in TYPE_FIELDS if isinstance(value.get(key), str)), "")
 
 
 def _need_of(mime: str) -> str:

@@ -25,6 +25,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _CLOSING = {b"{": b"}", b"[": b"]"}
 _VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\{.*\}|\[.*\]|[^\s"{}\[\],:]+', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
@@ -170,9 +171,7 @@ def _whole(digits: str) -> int | float:
 def _without_surrogates(value: Any) -> Any:
     """Replace lone surrogates, which no encoding, hash or database takes."""
     if isinstance(value, str):
-        if value.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in value):
-            return value
-        return "".join("\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in value)
+        return value if value.isascii() else _SURROGATES.sub("\ufffd", value)
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     if isinstance(value, dict):

@@ -112,7 +112,7 @@ def limits_of(
             if median > sla.max_latency:
                 text = f"its median latency of {median:.3g} s is above {sla.max_latency:g} s"
                 found.setdefault(name, text)
-    return found
+    return {name: found[name] for name in zoo.names if name in found}
 
 
 def affordable(

@@ -63,6 +63,15 @@ async def refused(scene, **asked):
     return caught.value
 
 
+def test_a_request_that_is_no_strict_json_is_sent(play_litellm):
+    async def scene(s):
+        answer = await s.ask(messages=[{"role": "user", "content": "a\ud800b"}])
+        assert json.loads(await answer.body())["choices"][0]["message"]["content"] == TEXT
+        assert s.provider.requests[0]["body"]["messages"][0]["content"] == "a\ufffdb"
+
+    play_litellm(scene)
+
+
 def test_whole_answer(play_litellm):
     async def scene(s):
         answer = await s.ask(temperature=0.5, seed=3)

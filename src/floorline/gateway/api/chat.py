@@ -196,7 +196,7 @@ class _Exchange:
             except UpstreamError as failure:
                 self.attempts += failure.attempts
                 tried.append(decision.model)
-                unable += gateway.chat.too_small(decision, failure)
+                unable += gateway.chat.candidates.too_small(decision, failure)
                 failures += not failure.model_cannot
                 more = failures < _MAX_FAILURES and len(tried) < _MAX_MODELS
                 replacement = self._decide_again(decision, failure, [*tried, *unable], more)

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from floorline.errors import abbreviated
 from floorline.events import CLIENT, DIRECT
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.responses import reply
@@ -47,9 +48,11 @@ class RouteApi:
             data = await read_body(request.scope, request.receive, limit, memory)
         chat = read_chat(data, request.headers)
         if chat.sla is None:
+            meant = gateway.chat.names.suggestion(chat.model, caller, sla=True)
             raise ApiError(
                 400,
-                f"model is {chat.model!r}: name an SLA as floorline/NAME, or floorline/auto",
+                f"model is {abbreviated(chat.model)}: {meant}name an SLA as floorline/NAME, or "
+                "floorline/auto",
                 code="invalid_value",
                 param="model",
             )

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from floorline.errors import MissingExtra
+from floorline.gateway.lenient_json import read_value
 from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
 from floorline.gateway.upstreams.provider_errors import read_object
 from floorline.gateway.upstreams.settings import UpstreamSettings
@@ -210,9 +211,10 @@ class LitellmClient:
     ) -> WholeReply | EventReply:
         """Send a request; return its answer once it begins, else UpstreamError."""
         try:
-            request = msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _error_reply(400, {}, f"the request is no JSON object: {error}")
+            # LiteLLM takes values, so that of odd ones not every byte is kept.
+            request: dict[str, Any] = read_value(body)
+        except ValueError as error:
+            return _error_reply(400, {}, f"the request cannot be read: {error}")
         arguments = {key: value for key, value in request.items() if key in _FIELDS}
         others = {k: v for k, v in request.items() if k not in _FIELDS and k != "model"}
         if others:

@@ -1,0 +1,133 @@
+"""Which models a request may go to, and what bars the others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from floorline.errors import InvalidInput, NoModelCanServe, did_you_mean, listed, shown_limits
+from floorline.events import Decision
+from floorline.gateway.auth import Auth, Caller
+from floorline.gateway.chat_request import ChatBody
+from floorline.gateway.errors import ApiError
+from floorline.gateway.upstreams import UpstreamError, Upstreams
+from floorline.router import Router
+from floorline.sla import SLA
+from floorline.state.eligibility import unable
+from floorline.zoo import Model
+
+_OPEN = "circuit breaker open: its provider keeps failing"
+_FULL = "all its places are taken (max_concurrency)"
+_BLOCKED = frozenset({_OPEN, _FULL})
+"""What bars a model whose call would be refused at once."""
+_BLOCKED_RETRY_SECONDS = 5.0
+"""Seconds after which a request is worth sending again whose only able models are blocked."""
+
+
+class Candidates:
+    """Says what bars models from a request; errors name only models that the caller may name.
+
+    Parameters
+    ----------
+    router
+        Has the models.
+    upstreams
+        Know which models cannot be called now.
+    auth
+        Writes the error of a key without money.
+    """
+
+    def __init__(self, router: Router, upstreams: Upstreams, auth: Auth) -> None:
+        self._router = router
+        self._upstreams = upstreams
+        self._auth = auth
+
+    def excluded(
+        self, chat: ChatBody, caller: Caller, tried: Sequence[str], sla: SLA
+    ) -> dict[str, str]:
+        """Return what bars models by the request, by earlier attempts or by their state.
+
+        Context windows and capabilities are the router's to check. A key that may not name all
+        models cannot find out by an error which ones there are.
+        """
+        zoo = self._router.zoo
+        for name in chat.options.exclude:
+            if name not in zoo and caller.models is None:
+                fix = did_you_mean(name, zoo.names) + "name models of " + listed(zoo.names)
+                raise InvalidInput("floorline.exclude", name, fix)
+        bars = dict.fromkeys(chat.options.exclude, "excluded by the request")
+        bars |= dict.fromkeys(tried, "its call failed")
+        needed = chat.input_tokens + chat.reserve
+        blocked = self._upstreams.blocked(needed)
+        if not blocked and not chat.prefers - chat.needs:
+            return bars
+        barred = self.unable(chat, sla, bars)
+        able = [name for name in zoo.names if name not in barred and name not in blocked]
+        lacking = [name for name in able if chat.prefers - zoo.models[zoo.index(name)].capabilities]
+        if len(lacking) < len(able):
+            # A model without tools would leave the results of earlier calls out of the prompt.
+            bars |= dict.fromkeys(lacking, "lacks " + listed(sorted(chat.prefers)))
+        if set(zoo.names) - set(bars) - set(blocked):
+            bars = {**{name: self._block(name, needed) for name in blocked}, **bars}
+        # If only blocked models are left, the error of the call has the seconds to wait.
+        return bars
+
+    def too_small(self, failed: Decision, failure: UpstreamError) -> list[str]:
+        """Models that cannot serve a request that was too long for another: no larger window.
+
+        A model whose window is not known may serve.
+
+        Parameters
+        ----------
+        failed, failure
+            The decision whose call failed, and how.
+        """
+        meaning = failure.meaning
+        if meaning is None or meaning.reason != "context_length_exceeded":
+            return []
+        windows = {model.name: self._window(model) for model in self._router.zoo.models}
+        refused = max(windows.get(failed.model) or 0, (meaning.requested or 1) - 1)
+        return [name for name, window in windows.items() if window and window <= refused]
+
+    def _window(self, model: Model) -> int | None:
+        learned = self._upstreams.windows.tokens(model.name)
+        known = [size for size in (model.context_window, learned) if size]
+        return min(known, default=None)
+
+    def unable(self, chat: ChatBody, sla: SLA, exclude: Collection[str]) -> dict[str, str]:
+        """Return what bars each model that cannot serve a request at any time."""
+        tokens = chat.input_tokens + chat.reserve
+        return unable(self._router.zoo, sla, tokens, chat.needs, exclude)
+
+    def no_model(
+        self, chat: ChatBody, caller: Caller, limits: Mapping[str, str]
+    ) -> ApiError | NoModelCanServe:
+        """Error of a request that no model can serve; it names only models that the key may."""
+        known = self.known(limits, caller)
+        if not _BLOCKED.isdisjoint(limits.values()):
+            return ApiError(
+                503,
+                f"no model can serve the request now{shown_limits(known)}: send it again later",
+                code="no_model_available",
+                retry_after=_BLOCKED_RETRY_SECONDS,
+            )
+        asked = {"input_tokens": chat.input_tokens, "max_tokens": chat.reserve}
+        return NoModelCanServe(asked | {"needs": sorted(chat.needs)}, known)
+
+    def known(self, limits: Mapping[str, str], caller: Caller) -> dict[str, str]:
+        """Those of the models that a caller may name, in zoo order."""
+        names = self._router.zoo.names
+        return {n: limits[n] for n in names if n in limits and caller.may_call(n)}
+
+    def out_of_budget(self, caller: Caller, bars: Mapping[str, str]) -> ApiError:
+        """Error of a request that the budget of its key cannot pay for."""
+        error = self._auth.out_of_budget(caller.key)
+        text = error.text + shown_limits(self.known(bars, caller))
+        return ApiError(error.status, text, code=error.code, headers=error.headers)
+
+    def _block(self, model: str, needed: int) -> str:
+        """Return why a call of a model would be refused now."""
+        if self._upstreams.health()[model].breaker != "closed":
+            return _OPEN
+        if model in self._upstreams.windows.refused_by(needed):
+            return f"its provider refused a request of {needed:,} tokens or less as too long"
+        return _FULL

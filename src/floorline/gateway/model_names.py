@@ -1,0 +1,109 @@
+"""The names in requests: which SLA or model is meant, and what to say of a name that is none."""
+
+from __future__ import annotations
+
+from floorline.errors import abbreviated, closest_name, listed
+from floorline.gateway.active_config import ActiveConfig
+from floorline.gateway.auth import Caller
+from floorline.gateway.chat_request import ROUTED
+from floorline.gateway.errors import ApiError
+from floorline.gateway.tenants import split_tenant, tenant_sla
+from floorline.router import Router
+from floorline.sla import SLA
+
+MAX_TENANT_SLAS = 1_000
+"""Most SLAs that tenants have of their own: each takes about 30 kB of memory and of a snapshot."""
+_AUTO, _PREFIX = "auto", ROUTED[:-1]
+
+
+class ModelNames:
+    """Finds what the names in requests mean; errors show only names that the caller may use.
+
+    Parameters
+    ----------
+    config
+        Settings in force, which say which SLAs are kept per tenant.
+    router
+        Has the models and the SLAs.
+    """
+
+    def __init__(self, config: ActiveConfig, router: Router) -> None:
+        self._config = config
+        self._router = router
+
+    def check_model(self, name: str, caller: Caller) -> None:
+        """Raise ApiError (404) if there is no such model, or the caller may not name it."""
+        zoo = self._router.zoo
+        if name in zoo and caller.may_call(name):
+            return
+        known = [one for one in zoo.names if caller.may_call(one)]
+        fix = f"name one of {listed(known)}, or an SLA as" if known else "name an SLA as"
+        raise ApiError(
+            404,
+            f"there is no model {abbreviated(name)}: {self.suggestion(name, caller)}{fix} "
+            f"{ROUTED}NAME",
+            code="model_not_found",
+            param="model",
+        )
+
+    def sla_for(self, name: str, caller: Caller) -> SLA:
+        """Find the SLA that a caller asks for, or their tenant's own one.
+
+        ``name`` is "" for the default: the first SLA of the key's list, else of the settings.
+        """
+        slas = self._router.slas
+        if not name:
+            name = caller.slas[0] if caller.slas else next(iter(slas))
+        if name not in slas or split_tenant(name)[1] or not caller.may_use(name):
+            known = self._usable_slas(caller)
+            raise ApiError(
+                404,
+                f"there is no SLA {abbreviated(name)}: {self.suggestion(name, caller)}use one of "
+                + listed([*(ROUTED + n for n in known), f"{ROUTED}auto"]),
+                code="model_not_found",
+                param="model",
+            )
+        if not caller.tenant or name not in self._config.settings.per_tenant_slas:
+            return slas[name]
+        own = tenant_sla(slas[name], caller.tenant)
+        if own.name not in slas:
+            if sum(split_tenant(other)[1] != "" for other in slas) >= MAX_TENANT_SLAS:
+                raise ApiError(
+                    403,
+                    f"the gateway keeps {MAX_TENANT_SLAS:,} SLAs of single tenants already: "
+                    "its operator must remove tenants, or per_tenant in floorline.yaml",
+                    code="too_many_tenants",
+                )
+            self._router.set_sla(own)
+            return own
+        return slas[own.name]
+
+    def _usable_slas(self, caller: Caller) -> list[str]:
+        """SLAs that a caller may name, without those of single tenants."""
+        return [n for n in self._router.slas if not split_tenant(n)[1] and caller.may_use(n)]
+
+    def suggestion(self, asked: str, caller: Caller, *, sla: bool = False) -> str:
+        """Question for the model or the SLA that a caller probably meant; "" for none.
+
+        Only names that the caller may use count, so it does not show which others there are.
+
+        Parameters
+        ----------
+        asked
+            Name of the request.
+        caller
+            Who sent it.
+        sla
+            Whether only an SLA can be meant.
+        """
+        # "Floorline:gold", "floorlin/gold" and "gold" are all meant for an SLA.
+        _, _, name = asked.rpartition("/")
+        if name.lower().startswith(_PREFIX):
+            name = name[len(_PREFIX) :].strip("-_:. ")
+        models = [] if sla else [n for n in self._router.zoo.names if caller.may_call(n)]
+        slas = [*self._usable_slas(caller), _AUTO]
+        model = "" if name in slas else closest_name(asked.removeprefix(ROUTED), models)
+        meant = name if name in slas else closest_name(name, slas)
+        if model or meant:
+            return f"did you mean {listed([model or ROUTED + meant])}? "
+        return ""
