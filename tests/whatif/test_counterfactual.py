@@ -1,12 +1,12 @@
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
 from floorline.cli.app import main
 from floorline.errors import InvalidInput
-from floorline.events import Decision, RequestContext
-from floorline.guarantees.off_policy import WeightedSample, estimates
+from floorline.events import Decision, Feedback, RequestContext
 from floorline.policies import Policy, make_policy
 from floorline.policies.base import mixed
 from floorline.sla import SLA
@@ -117,11 +117,150 @@ def test_only_models_that_both_policies_called_are_revealed(build_router, vector
     assert other.result().matched == pytest.approx(len({id for id, _ in revealed}) / 200)
 
 
-def test_choices_that_the_logging_policy_never_made_are_rejected(build_router, vector, zoo):
+def test_choices_that_the_logging_policy_never_made_are_refused_with_bounds(
+    build_router, vector, zoo
+):
     router = live(build_router("cheapest"), vector, 100)
     other = what_if(router, make_policy("random"), zoo)
-    with pytest.raises(NoSupport, match="at 100 of 100 requests the other policy may serve"):
+    with pytest.raises(
+        NoSupport, match=r"66\.7% of the other policy's choices have no sup"
+    ) as info:
         other.result()
+    result = info.value.result
+    assert (result.satisfaction, result.cost, result.refused) == ((), (), str(info.value))
+    overlap = result.satisfaction_overlap
+    assert overlap.unsupported_by_model == pytest.approx({"medium": 1 / 3, "large": 1 / 3})
+    assert (overlap.mean_weight, overlap.expected_weight) == pytest.approx((1 / 3, 1 / 3))
+    # The unsupported two thirds are anything from 0 to 1.
+    lower, upper = result.satisfaction_bounds
+    assert upper - lower >= 2 / 3
+    truth = np.mean([probabilities(n, vector).mean() for n in range(100)])
+    assert lower <= truth <= upper
+    assert result.cost_bounds.lower <= COST.mean() <= result.cost_bounds.upper
+
+
+def test_the_limit_of_unsupported_choices_can_be_raised(build_router, vector, zoo):
+    class Rarely(ByFirstFeature):
+        def decide(self, request, rng):
+            return mixed(np.array([0.9, 0.0, 0.1]), np.full(3, 0.5), np.ones(3), rng)
+
+    router = live(build_router("cheapest"), vector, 200)
+    with pytest.raises(NoSupport, match=r"10\.0% .* at most 5\.0% may"):
+        what_if(router, Rarely(), zoo).result()
+    result = what_if(router, Rarely(), zoo).result(max_unsupported=0.1001)
+    assert result.refused == ""
+    assert all(e.upper - e.lower >= 0.1 for e in result.satisfaction)
+    for bad in ({"max_unsupported": 1.1}, {"confidence": 1.0}, {"max_unsupported": float("nan")}):
+        with pytest.raises(InvalidInput):
+            what_if(router, Rarely(), zoo).result(**bad)
+
+
+@pytest.mark.parametrize("logger", ["primal_dual", "sla_router", "random"])
+def test_intervals_of_40_small_logs_hold_the_truth(build_router, vector, zoo, logger):
+    """Logs of the default policy support little, which is refused; the bounds hold too."""
+    count, given = 250, 0
+    positive = np.array([vector(n)[0] > 0 for n in range(count)])[:, None]
+    qualities = np.array([probabilities(n, vector) for n in range(count)])
+    targets = {
+        "cheapest": np.tile([1.0, 0.0, 0.0], (count, 1)),
+        "by_first_feature": np.where(positive, [0.2, 0.0, 0.8], [0.9, 0.0, 0.1]),
+    }
+    held = {name: [] for name in targets}
+    for seed in range(40):
+        router = live(build_router(logger, seed=seed), vector, count, seed=seed)
+        for name, weights in targets.items():
+            truth = (weights * qualities).sum(1).mean(), (weights @ COST).mean()
+            policy = ByFirstFeature() if name == "by_first_feature" else make_policy(name)
+            try:
+                result = what_if(router, policy, zoo).result(min_effective_labels=2)
+                given += 1
+            except NoSupport as refused:
+                result = refused.result
+            pairs = [(result.satisfaction_bounds, result.cost_bounds)]
+            for quality, cost in (*zip(result.satisfaction, result.cost, strict=True), *pairs):
+                held[name].append(
+                    [
+                        quality.lower <= truth[0] <= quality.upper,
+                        cost.lower <= truth[1] <= cost.upper,
+                    ]
+                )
+            assert result.warnings == ()
+    assert min(np.mean(each, axis=0).min() for each in held.values()) >= 0.95
+    assert given == 80 if logger == "random" else given < 80
+
+
+def test_labels_that_depend_on_the_model_are_refused(build_router, vector, zoo):
+    router = build_router("random")
+    for number in range(600):
+        decision = router.route(features=vector(number))
+        router.outcome(decision.id, cost=1.0)
+        if decision.model != "small" or number % 5 == 0:
+            router.feedback(decision.id, satisfied=number % 3 > 0)
+    with pytest.raises(NoSupport, match=r"propensities do not fit .* with labels") as info:
+        what_if(router, make_policy("cheapest"), zoo).result()
+    assert info.value.result is None
+
+
+def test_wrong_propensities_are_refused(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 400)
+    other = Counterfactual(make_policy("cheapest"), zoo, GOLD, DIM)
+    for event in router.log.read():
+        if isinstance(event, Decision):
+            event = msgspec.structs.replace(event, propensities=np.array([0.8, 0.1, 0.1]))
+        other.fold(event)
+    with pytest.raises(NoSupport, match=r"mean weight is 0\.\d+, expected is 1 with standard"):
+        other.result()
+
+
+@pytest.mark.parametrize(
+    ("propensities", "fix"),
+    [
+        ([0.5, 0.5], "one probability for each of the 3 models"),
+        ([], "one probability for each of the 3 models"),
+        ([np.nan] * 3, "sum of 1"),
+        ([1.5, -0.5, 0.0], "sum of 1"),
+        ([0.9, 0.9, 0.9], "sum of 1"),
+        ([0.0, 0.0, 0.0], "above 0"),
+    ],
+)
+def test_decisions_without_usable_propensities_are_named(
+    build_router, vector, zoo, propensities, fix
+):
+    router = live(build_router("random"), vector, 3)
+    other = Counterfactual(make_policy("cheapest"), zoo, GOLD, DIM)
+    (first, *_) = [e for e in router.log.read() if isinstance(e, Decision)]
+    with pytest.raises(InvalidInput, match=rf"propensities is .* in decision {first.id}': .*{fix}"):
+        other.fold(msgspec.structs.replace(first, propensities=np.array(propensities)))
+
+
+def test_labels_count_with_their_weight(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 300)
+    twice = [Counterfactual(make_policy("random"), zoo, GOLD, DIM) for _ in range(2)]
+    for event in router.log.read():
+        twice[0].fold(event)
+        if isinstance(event, Feedback):
+            event = msgspec.structs.replace(event, weight=0.25 if event.score else 1.0)
+        twice[1].fold(event)
+    plain, weighted = (other.result() for other in twice)
+    mean = plain.satisfaction[0].value
+    expected = 0.25 * mean / (0.25 * mean + 1.0 - mean)
+    assert weighted.satisfaction[0].value == pytest.approx(expected)
+    assert weighted.effective_labels < plain.effective_labels == pytest.approx(300)
+
+
+def test_requests_that_the_log_may_decline_are_weighted_by_what_was_served(
+    build_router, vector, zoo
+):
+    """Propensities of a policy under a budget sum to less than 1."""
+    router = live(build_router("random"), vector, 400)
+    other = Counterfactual(make_policy("random"), zoo, GOLD, DIM)
+    for event in router.log.read():
+        if isinstance(event, Decision):
+            event = msgspec.structs.replace(event, propensities=event.propensities * 0.7)
+        other.fold(event)
+    result = other.result()
+    assert result.satisfaction_overlap.mean_weight == pytest.approx(1.0)
+    assert result.satisfaction[0].value == pytest.approx(result.logged[0])
 
 
 def test_too_few_labels_are_rejected(build_router, vector, zoo):
@@ -132,6 +271,22 @@ def test_too_few_labels_are_rejected(build_router, vector, zoo):
         other.result()
     with pytest.raises(NoSupport, match="no usable decision"):
         Counterfactual(ByFirstFeature(), zoo, GOLD, DIM).result()
+    with pytest.raises(NoSupport, match="no label"):
+        what_if(live(build_router("random"), vector, 20, share=0.0), ByFirstFeature(), zoo).result()
+    unpaid = build_router("random")
+    unpaid.feedback(unpaid.route(features=vector(0)).id, satisfied=True)
+    with pytest.raises(NoSupport, match="no outcome"):
+        what_if(unpaid, ByFirstFeature(), zoo).result()
+
+
+def test_decisions_between_other_models_are_left_out(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 30)
+    smaller = Zoo(zoo.models[:2])
+    other = Counterfactual(make_policy("random"), smaller, GOLD, DIM)
+    for event in router.log.read():
+        other.fold(event)
+    with pytest.raises(NoSupport, match="left out 30: made between other models"):
+        other.result()
 
 
 def test_unusable_decisions_are_left_out(build_router, vector, zoo):
@@ -187,32 +342,19 @@ def test_the_summary_of_a_log_gives_models_prices_and_floors(build_router, vecto
     assert summary.zoo().names == ("small", "medium", "large")
     assert [m.call_price for m in summary.zoo().models] == pytest.approx(COST, rel=0.2)
     assert [(s.name, s.floor) for s in summary.slas()] == [("gold", 0.8)]
-    summary.check(summary.zoo())
+    summary.check("gold")
+    summary.check_models(summary.zoo())
     with pytest.raises(InvalidInput, match="models at the beginning of the log"):
-        summary.check(Zoo([Model("small"), Model("large"), Model("medium")]))
+        summary.check_models(Zoo([Model("small"), Model("large"), Model("medium")]))
+    with pytest.raises(InvalidInput, match=r"sla is 'golt': .*choose one of gold"):
+        summary.check("golt")
     with pytest.raises(InvalidInput, match="routed request"):
-        LogSummary([]).check(summary.zoo())
+        LogSummary([]).check()
 
 
 def test_policies_that_know_the_stream_are_rejected(build_policy, zoo):
     with pytest.raises(InvalidInput, match="does not know the stream"):
         Counterfactual(build_policy("oracle"), zoo, GOLD, DIM)
-
-
-def test_estimators_on_a_sample_of_four():
-    half = np.array([0.5, 0.5, 0.5, 0.5])
-    sample = WeightedSample(
-        np.array([1.0, 0.0, 1.0, 1.0]), np.array([2.0, 0.0, 2.0, 1.0]), half, half
-    )
-    ips, snips, robust = estimates(sample, 0.05, shares=True)
-    assert ips.value == pytest.approx(5 / 4)
-    assert snips.value == pytest.approx(5 / 5)
-    assert robust.value == pytest.approx(0.5 + (2 * 0.5 + 0 + 2 * 0.5 + 0.5) / 4)
-    assert sample.effective_size == pytest.approx(25 / 9)
-    assert 0.0 <= ips.lower <= ips.upper <= 1.0
-    assert robust.upper - robust.value == pytest.approx(
-        1.96 * np.std([1, 0, 1, 0.5], ddof=1) / 2, rel=1e-3
-    )
 
 
 class TestCommand:

@@ -9,11 +9,15 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from floorline.guarantees.overlap import Overlap
     from floorline.whatif.counterfactual import WhatIf
 
 _FULL_MATCH = 0.9
 """Share of requests on which both policies chose the same model; below it a warning is printed,
 because a policy that learns would have received other labels by serving itself."""
+
+_LEAST_PART_SHOWN = 0.001
+"""Least share of unsupported choices of a model that is printed."""
 
 _NAMES = {
     "IPS": "inverse propensity (IPS)",
@@ -58,29 +62,39 @@ def whatif(
         float,
         typer.Option(min=2, help="Give no estimate below this effective number of labels."),
     ] = 50.0,
+    max_unsupported: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Give no estimate if a larger share of the policy's choices has no support in the "
+            "log.",
+        ),
+    ] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed of the policy's random choices.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Estimate satisfaction and cost of another policy on the logged requests.
 
-    Ends with exit code 2 and no estimate if the log does not identify one: the policy chooses
-    models that the logging policy served with probability 0, or too few labels match its choices.
+    Prints bounds only and ends with exit code 2 if the log does not support estimates: the policy
+    chooses what the logging policy (almost) never chose, or too few labels match its choices.
     """
     from floorline.policies import make_policy
     from floorline.replay.parameters import parse_parameters
     from floorline.stores.log_source import reading_log
-    from floorline.whatif.counterfactual import Counterfactual
+    from floorline.whatif.counterfactual import Counterfactual, NoSupport
     from floorline.whatif.log_summary import LogSummary
 
     with reading_log(log) as events:
         summary = LogSummary(event for _, event in events)
+    summary.check(sla)
     zoo, slas = summary.zoo(), summary.slas()
     if config is not None:
         from floorline.config import load
 
         settings = load(config)
         zoo, slas = settings.as_zoo(), settings.as_slas()
-    summary.check(zoo)
+    summary.check_models(zoo)
     other = Counterfactual(
         make_policy(policy, **parse_parameters(param or [])),
         zoo,
@@ -93,24 +107,38 @@ def whatif(
     with reading_log(log) as events:
         for _, event in events:
             other.fold(event)
-    result = other.result(confidence=confidence, min_effective_labels=min_effective_labels)
+    try:
+        result = other.result(
+            confidence=confidence,
+            min_effective_labels=min_effective_labels,
+            max_unsupported=max_unsupported,
+        )
+    except NoSupport as error:
+        if error.result is not None:
+            _print(error.result, as_json=as_json)
+        raise
+    _print(result, as_json=as_json)
+
+
+def _print(result: WhatIf, *, as_json: bool) -> None:
     if as_json:
         import msgspec
 
         typer.echo(msgspec.json.format(msgspec.json.encode(result), indent=2))
-        return
-    _show(result)
+    else:
+        _show(result)
 
 
 def _show(result: WhatIf) -> None:
     from rich.table import Table
 
-    console = Console(soft_wrap=True, highlight=False)
+    from floorline.guarantees.off_policy import METHOD
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(
         f"{result.policy} on {result.requests:,} logged requests, floor {result.floor:g}: it chose "
         f"the served model for {result.matched:.0%} of them. {result.labels:,} labels, effective "
-        f"number {result.effective_labels:,.0f}.",
-        markup=False,
+        f"number {result.effective_labels:,.0f}."
     )
     table = Table("estimate", "satisfaction", f"cost per 1,000 requests ({result.cost_unit})")
     satisfaction, cost = result.logged
@@ -121,12 +149,20 @@ def _show(result: WhatIf) -> None:
             f"{quality.value:.3f} ({quality.lower:.3f} to {quality.upper:.3f})",
             f"{1000 * paid.value:.4g} ({1000 * paid.lower:.4g} to {1000 * paid.upper:.4g})",
         )
+    if result.refused:
+        low, high = result.satisfaction_bounds
+        least, most = result.cost_bounds
+        table.add_row(
+            "bounds, no estimate",
+            f"{low:.3f} to {high:.3f}",
+            f"{1000 * least:.4g} to {1000 * most:.4g}",
+        )
     console.print(table)
-    first, second = result.satisfaction[0], result.satisfaction[1]
-    console.print(
-        f"Intervals at {result.confidence:.0%}: satisfaction by IPS {first.interval}; all others "
-        f"{second.interval}."
-    )
+    console.print(_overlap_text(result.satisfaction_overlap, "labelled requests"))
+    console.print(_overlap_text(result.cost_overlap, "requests with a cost"))
+    console.print(f"Intervals at {100 * result.confidence:.6g}%: {METHOD}.")
+    for warning in result.warnings:
+        console.print(f"Warning: {warning}.")
     if result.matched < _FULL_MATCH:
         console.print(
             "The policy received feedback on those requests only. If it learns, it would have "
@@ -134,3 +170,18 @@ def _show(result: WhatIf) -> None:
         )
     for reason, count in result.left_out.items():
         console.print(f"Left out {count:,} decisions: {reason}.")
+
+
+def _overlap_text(overlap: Overlap, what: str) -> str:
+    parts = ", ".join(
+        f"{model} {part:.1%}"
+        for model, part in sorted(overlap.unsupported_by_model.items(), key=lambda item: -item[1])
+        if part >= _LEAST_PART_SHOWN
+    )
+    return (
+        f"Overlap on {overlap.requests:,} {what}: mean weight {overlap.mean_weight:.3g} (expected "
+        f"{overlap.expected_weight:.3g} with standard error {overlap.weight_error:.2g}), largest "
+        f"{overlap.largest_weight:.3g}; the largest 1 % have {overlap.top_share:.0%} of the sum. "
+        f"Choices without support (weight above {overlap.max_weight:.3g}): "
+        f"{overlap.unsupported:.1%}{f' ({parts})' if parts else ''}."
+    )

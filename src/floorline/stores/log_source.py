@@ -146,12 +146,18 @@ def _exported(path: Path) -> Iterator[tuple[int, Event]]:
                 OverflowError,
                 RecursionError,
             ) as error:
-                problem = (
-                    f"not a line of an exported log ({type(error).__name__}: {error}); export the "
-                    "log again"
-                )
+                problem = f"not a line of an exported log ({_fault(error)}); export the log again"
                 raise DataError(path, problem, row=number) from error
             yield position, event
+
+
+def _fault(error: Exception) -> str:
+    """Say what is wrong with a line in words of the log, not of the language."""
+    if isinstance(error, KeyError):
+        return f"the field {error} is missing, or its value is unknown"
+    if isinstance(error, InvalidInput | msgspec.DecodeError):
+        return str(error)
+    return "a field has a value or a name that no export writes"
 
 
 def _decision(row: dict[str, Any]) -> Decision:

@@ -9,12 +9,11 @@ the model. Its satisfaction and cost are estimated by weighting the logged ones 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from floorline.errors import FloorlineError, InvalidInput
+from floorline.errors import InvalidInput, check_number
 from floorline.events import (
     DIRECT,
     Decision,
@@ -25,99 +24,23 @@ from floorline.events import (
     WarmStart,
     ZooChange,
 )
-from floorline.guarantees.off_policy import Estimate, WeightedSample, estimates
 from floorline.policies import Policy
 from floorline.replay.environment import GivenFeatures
 from floorline.router import Router
 from floorline.sla import SLA
 from floorline.state.event_log import MemoryLog
 from floorline.state.sessions import Session
+from floorline.whatif.logged_rows import Row, RowTable, RunningMeans, logged_propensities
+from floorline.whatif.result import (
+    MAX_UNSUPPORTED,
+    MIN_EFFECTIVE_LABELS,
+    NoSupport,
+    WhatIf,
+    evaluate,
+)
 from floorline.zoo import Zoo
 
-_MIN_PROPENSITY = 1e-9
-"""Propensity above which the other policy counts as able to choose a model; below is rounding."""
-_MIN_EFFECTIVE_REQUESTS = 2
-"""Least effective number of requests for the estimate of cost; a variance needs two."""
-
-
-class NoSupport(FloorlineError):
-    """The log does not identify the results of the other policy."""
-
-
-class WhatIf(msgspec.Struct, frozen=True):
-    """Estimated results of another policy.
-
-    Parameters
-    ----------
-    policy
-        Fingerprint of the policy.
-    requests, labels
-        Numbers of logged requests used and of those with a label.
-    effective_labels, effective_requests
-        Effective sample sizes of ``satisfaction`` and of ``cost``.
-    matched
-        Share of requests for which the policy chose the served model.
-    floor
-        Mean floor of the requests.
-    confidence
-        Confidence level of the intervals.
-    satisfaction, cost
-        Estimates of mean satisfaction and of mean cost per request.
-    logged
-        Mean satisfaction and mean cost per request of the logging policy.
-    cost_unit
-        Unit of the costs.
-    left_out
-        Numbers of logged decisions that are not used, by reason.
-    """
-
-    policy: str
-    requests: int
-    labels: int
-    effective_labels: float
-    effective_requests: float
-    matched: float
-    floor: float
-    confidence: float
-    satisfaction: tuple[Estimate, ...]
-    cost: tuple[Estimate, ...]
-    logged: tuple[float, float]
-    cost_unit: str
-    left_out: dict[str, int]
-
-
-class _Row(msgspec.Struct):
-    """One logged request with the importance weight and the predictions for the other policy."""
-
-    model: str
-    weight: float
-    matched: bool
-    floor: float
-    quality_prediction: float
-    quality_baseline: float
-    cost_prediction: float
-    cost_baseline: float
-    other_calls: float
-    score: float | None = None
-    cost: float | None = None
-    spent: float = 0.0
-
-
-class _Means:
-    """Running means by model; a model without values has the mean of all models."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, list[float]] = {}
-        self.total = [0.0, 0.0]
-
-    def add(self, model: str, value: float, count: float = 1.0) -> None:
-        for sums in (self.sums.setdefault(model, [0.0, 0.0]), self.total):
-            sums[0] += count
-            sums[1] += value
-
-    def __getitem__(self, model: str) -> float:
-        count, total = self.sums.get(model, self.total)
-        return total / count if count else 0.0
+__all__ = ["Counterfactual", "NoSupport", "WhatIf"]
 
 
 class Counterfactual:
@@ -163,10 +86,9 @@ class Counterfactual:
         self.router = Router(zoo, policy, slas, encoder=encoder, seed=seed, log=log)
         self.sla = sla
         self.floor = floor
-        self.rows: dict[str, _Row] = {}
+        self.rows: dict[str, Row] = {}
         self.left_out: dict[str, int] = {}
-        self.unsupported: dict[str, int] = {}
-        self._quality, self._cost = _Means(), _Means()
+        self._quality, self._cost = RunningMeans(), RunningMeans()
         self._conversations: set[Session] = set()
 
     def fold(self, event: Event) -> None:
@@ -190,6 +112,8 @@ class Counterfactual:
             return "model chosen by the caller"
         if event.declined:
             return "declined"
+        if event.models != self.router.zoo.names:
+            return "made between other models"
         if event.after:
             return "made in place of a failed call"
         if event.session:
@@ -201,6 +125,7 @@ class Counterfactual:
 
     def _decision(self, event: Decision) -> None:
         router = self.router
+        logged = logged_propensities(event)
         floor = event.floor if self.floor is None else self.floor
         request = router.request(
             features=event.features,
@@ -213,20 +138,15 @@ class Counterfactual:
         if self.sla is not None and event.sla != self.sla:
             return
         names = router.zoo.names
-        target = other.propensities
-        unsupported = (target > _MIN_PROPENSITY) & (event.propensities <= 0.0)
-        for m in np.flatnonzero(unsupported).tolist():
-            self.unsupported[names[m]] = self.unsupported.get(names[m], 0) + 1
-        choices = [(names[m], float(target[m])) for m in np.flatnonzero(target).tolist()]
-        self.rows[event.id] = _Row(
+        self.rows[event.id] = Row(
             model=event.model,
-            weight=float(target[event.index]) / event.propensity,
+            names=names,
+            logged=logged,
+            target=np.asarray(other.propensities, dtype=np.float64),
+            quality=self._quality.of(names),
+            expected_cost=self._cost.of(names),
             matched=other.model == event.model,
             floor=floor,
-            quality_prediction=self._quality[event.model],
-            quality_baseline=sum(p * self._quality[name] for name, p in choices),
-            cost_prediction=self._cost[event.model],
-            cost_baseline=sum(p * self._cost[name] for name, p in choices),
             other_calls=sum(self._cost[name] for name in other.called[1:]),
         )
 
@@ -247,7 +167,7 @@ class Counterfactual:
                 self._quality.add(event.model, score)
             else:
                 self._quality.add(event.model, score - row.score, count=0.0)
-            row.score = score
+            row.score, row.share = score, event.weight
         if self._revealed(event):
             # The cost of a judge belongs to the logging policy, not to this one.
             self.router.apply([msgspec.structs.replace(event, cost=0.0)])
@@ -256,76 +176,49 @@ class Counterfactual:
         record = self.router.find(event.decision)
         return record is not None and event.model in record.decision.called
 
-    def result(self, *, confidence: float = 0.95, min_effective_labels: float = 50.0) -> WhatIf:
+    def result(
+        self,
+        *,
+        confidence: float = 0.95,
+        min_effective_labels: float = MIN_EFFECTIVE_LABELS,
+        max_unsupported: float = MAX_UNSUPPORTED,
+    ) -> WhatIf:
         """Estimate satisfaction and cost of the policy.
+
+        Labels count with their ``weight``. Costs are taken to be at most the largest logged cost of
+        a call of the model.
 
         Parameters
         ----------
         confidence
-            Confidence level of the intervals.
+            Confidence level of each interval.
         min_effective_labels
-            Least effective number of labels for an estimate.
+            Least effective number of labels for estimates.
+        max_unsupported
+            Largest share of the policy's choices that the log may not support. It widens the
+            intervals by as much.
 
         Raises
         ------
+        InvalidInput
+            If a parameter is out of range.
         NoSupport
-            If the policy chooses models that the logging policy served with probability 0, or the
-            effective number of labels is too small.
+            If the log does not support estimates: too large a share of the policy's choices have
+            (almost) no probability in the log, the effective number of labels is too small, or the
+            weights do not have their known mean. Its ``result`` has the bounds that hold all the
+            same, if there are any.
         """
-        rows = list(self.rows.values())
-        self._check_support(len(rows))
-        labelled = [row for row in rows if row.score is not None]
-        paid = [row for row in rows if row.cost is not None]
-        quality = _sample(labelled, "score", "quality")
-        cost = _sample(paid, "cost", "cost")
-        size = quality.effective_size
-        if size < min_effective_labels or cost.effective_size < _MIN_EFFECTIVE_REQUESTS:
-            raise NoSupport(
-                f"the effective number of labels is {size:.1f} (of {len(labelled)} in the log), "
-                f"and at least {min_effective_labels:g} are needed: log more requests, or log with "
-                "a policy that serves the models of this one more often"
-            )
-        delta = 1.0 - confidence
-        extra = float(np.mean([row.other_calls for row in rows]))
-        costs = [
-            e._replace(value=e.value + extra, lower=e.lower + extra, upper=e.upper + extra)
-            for e in estimates(cost, delta, shares=False)
-        ]
-        return WhatIf(
-            policy=self.router.policy.fingerprint,
-            requests=len(rows),
-            labels=len(labelled),
-            effective_labels=size,
-            effective_requests=cost.effective_size,
-            matched=float(np.mean([row.matched for row in rows])),
-            floor=round(float(np.mean([row.floor for row in rows])), 12),
-            confidence=confidence,
-            satisfaction=tuple(estimates(quality, delta, shares=True)),
-            cost=tuple(costs),
-            logged=(float(quality.value.mean()), float(np.mean([row.spent for row in paid]))),
-            cost_unit=self.router.zoo.cost_unit,
-            left_out=dict(self.left_out),
+        fix = "give a number above 0 and below 1, such as 0.95"
+        check_number("confidence", confidence, low=1e-9, high=1.0 - 1e-9, fix=fix)
+        check_number(
+            "max_unsupported", max_unsupported, low=0.0, high=1.0, fix="give a share from 0 to 1"
         )
-
-    def _check_support(self, requests: int) -> None:
-        if not requests:
-            raise NoSupport("the log has no usable decision: give a log with routed requests")
-        if self.unsupported:
-            model, count = max(self.unsupported.items(), key=lambda item: item[1])
-            raise NoSupport(
-                f"at {count:,} of {requests:,} requests the other policy may serve {model!r}, "
-                "which the logging policy served with probability 0: log with a policy that serves "
-                "every model with a positive probability, such as sla_router"
-            )
-
-
-def _sample(rows: Sequence[_Row], value: str, quantity: str) -> WeightedSample:
-    def column(name: str) -> Any:
-        return np.array([getattr(row, name) for row in rows], dtype=np.float64)
-
-    return WeightedSample(
-        value=column(value),
-        weight=column("weight"),
-        prediction=column(f"{quantity}_prediction"),
-        baseline=column(f"{quantity}_baseline"),
-    )
+        return evaluate(
+            RowTable(self.rows.values()),
+            self.router.zoo,
+            self.router.policy.fingerprint,
+            self.left_out,
+            confidence=confidence,
+            min_effective_labels=min_effective_labels,
+            max_unsupported=max_unsupported,
+        )
