@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from floorline.gateway.errors import ApiError
 from floorline.gateway.half_close import PROBE, PROBE_SECONDS, HalfClosed
 from floorline.gateway.http_1_0 import UnchunkedCycle
+from floorline.gateway.http_head import head_of, path_of
 
 if TYPE_CHECKING:
     from floorline.gateway.http_limits import Connections
@@ -181,14 +182,12 @@ class LimitedProtocol(HttpToolsProtocol):
         headers for the other protocol, also the body of a request that is to be answered.
         """
         self._upgrade_offered = False
-        head = [self.parser.get_method(), b" ", self.url, b" HTTP/"]
-        head += [self.parser.get_http_version().encode(), b"\r\n"]
-        for name, value in self.headers:
-            if name != b"upgrade":
-                head += [name, b": ", value, b"\r\n"]
+        version = self.parser.get_http_version().encode()
+        headers = [pair for pair in self.headers if pair[0] != b"upgrade"]
+        head = head_of(self.parser.get_method(), self.url, version, headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parse(b"".join([*head, b"\r\n", rest]))
+        self._parse(head + rest)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -225,7 +224,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._upgrade_offered = True
             return
         if self.url[:1] != b"/":
-            self.url = _path_of(self.url)
+            self.url = path_of(self.url)
         self._in_head = False
         self._since = self.loop.time()
         self._taken = self._body = self._trailers = 0
@@ -399,13 +398,3 @@ class LimitedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-
-
-def _path_of(target: bytes) -> bytes:
-    """Path and query of a request target that is a whole URL; other targets as they are."""
-    scheme, found, rest = target.partition(b"://")
-    if not found or scheme.lower() not in (b"http", b"https") or not rest.strip(b"/"):
-        return target
-    authority = rest.partition(b"?")[0].partition(b"/")[0]
-    path = rest[len(authority) :]
-    return path if path.startswith(b"/") else b"/" + path
