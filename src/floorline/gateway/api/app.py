@@ -20,6 +20,7 @@ from floorline.gateway.api.guard import RequestGuard, with_headers
 from floorline.gateway.api.health import HealthApi
 from floorline.gateway.api.models_admin import ModelsAdminApi
 from floorline.gateway.api.openapi import document
+from floorline.gateway.api.paths import explain_missing, unify
 from floorline.gateway.api.responses import reply
 from floorline.gateway.api.route import RouteApi
 from floorline.gateway.errors import ApiError, api_error, unexpected
@@ -41,14 +42,17 @@ class App:
     """
 
     def __init__(self, gateway: Gateway) -> None:
+        self._root_path = gateway.config.settings.server.root_path or ""
         self._guard = RequestGuard(lambda: gateway.config.settings)
         self._chat = ChatEndpoint(gateway)
         self._others = Starlette(routes=routes(gateway), exception_handlers=_HANDLERS)
-        # A redirect would repeat the client's Host.
+        # Paths are unified instead.
         self._others.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["path"] != CHAT:
+            unify(scope, self._root_path)
         verdict = self._guard.check(scope)
         if isinstance(verdict, Response):
             await verdict(scope, receive, send)
@@ -71,7 +75,10 @@ def routes(gateway: Gateway) -> list[Route]:
         raise NotImplementedError
 
     async def openapi(request: Request) -> Response:
-        return reply(document())
+        root_path = request.scope.get("app_root_path")
+        if not root_path:
+            return reply(document())
+        return reply({**document(), "servers": [{"url": root_path}]})
 
     return [
         Route(CHAT, chat, methods=["POST"]),
@@ -98,16 +105,20 @@ async def _floorline_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    texts: Mapping[int, str] = {
-        404: f"there is no path {request.url.path}: see /openapi.json",
-        405: f"{request.url.path} does not take {request.method}: see /openapi.json",
-    }
-    text = texts.get(error.status_code, error.detail)
-    return ApiError(error.status_code, text, headers=dict(error.headers or {})).response()
+    status, text, headers = error.status_code, error.detail, dict(error.headers or {})
+    if status == 404:
+        text = explain_missing(request.scope, document()["paths"])
+    elif status == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    elif status == 405:
+        headers["Allow"] = allowed = ", ".join(sorted(headers["Allow"].split(", ")))
+        text = f"{request.scope['path']} does not take {request.method}: use {allowed}"
+    return ApiError(status, text, headers=headers).response()
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    return unexpected(f"{request.method} {request.url.path}", error).response()
+    client = "" if request.client is None else f" of {request.client.host}"
+    return unexpected(f"{request.method} {request.url.path}{client}", error).response()
 
 
 _HANDLERS: Mapping[Any, Any] = {

@@ -17,6 +17,7 @@ from starlette.types import Message, Scope, Send
 from floorline.config import Settings
 from floorline.config.addresses import names_loopback
 from floorline.gateway.api.body import too_large
+from floorline.gateway.api.forwarded import TrustedProxies
 from floorline.gateway.errors import ApiError
 
 CorsHeaders = list[tuple[bytes, bytes]]
@@ -55,6 +56,7 @@ class RequestGuard:
         self._current = settings
         self._settings: Settings | None = None
         self._hosts: _Hosts | None = None
+        self._proxies: TrustedProxies | None = None
         self._origins: frozenset[bytes] = frozenset()
         self._max_body = 0
         self._long = 0
@@ -86,11 +88,18 @@ class RequestGuard:
             elif name == b"content-length":
                 length = value
         if self._hosts is not None and scope["path"] not in _UNCHECKED:
-            if hosts != 1 or host is None:
+            if host is None and scope["http_version"] == "1.0":
+                # HTTP/1.0 has no Host, and no browser speaks it.
+                pass
+            elif hosts != 1 or host is None:
                 text = f"the request has {hosts or 'no'} Host headers: send one"
                 return ApiError(400, text, code="invalid_host").response()
-            if not self._hosts.allows(host):
-                return _wrong_host(host)
+            elif not self._hosts.allows(host):
+                return _wrong_host("Host", host)
+        if self._proxies is not None and self._proxies.trust(scope):
+            refusal = self._read_forwarded(scope, self._proxies)
+            if refusal is not None:
+                return refusal
         if origin is not None and origin not in self._origins:
             return _wrong_origin(origin)
         if scope["method"] in _WITH_BODY and kind != _JSON and not _is_json(kind):
@@ -107,13 +116,31 @@ class RequestGuard:
             return _preflight(scope, origin)
         return _cors(origin)
 
+    def _read_forwarded(self, scope: Scope, proxies: TrustedProxies) -> Response | None:
+        """Let the request be that of the proxy's client; return a refusal if its host is wrong."""
+        host = proxies.read(scope)
+        if host is None:
+            return None
+        if self._hosts is not None and scope["path"] not in _UNCHECKED:
+            # Beside Host, because some proxies pass on what the client sent.
+            if not self._hosts.allows(host):
+                return _wrong_host("X-Forwarded-Host", host)
+        elif not _HOST.fullmatch(host.decode("latin-1")):
+            return None
+        others = [pair for pair in scope["headers"] if pair[0] != b"host"]
+        scope["headers"] = [(b"host", host), *others]
+        return None
+
     def _configure(self, settings: Settings) -> None:
         server = settings.server
         behind_keys = settings.auth == "keys" and not names_loopback(server.host.strip("[]"))
-        if behind_keys and not server.allowed_hosts:
+        # No page of a browser reaches a unix socket, and a proxy sends it any name.
+        if (behind_keys or server.unix_socket is not None) and not server.allowed_hosts:
             self._hosts = None
         else:
             self._hosts = _Hosts([server.host, *server.allowed_hosts])
+        proxies = server.trusted_proxies
+        self._proxies = TrustedProxies(proxies) if proxies else None
         self._origins = frozenset(origin.encode() for origin in server.cors_origins)
         self._max_body = int(server.max_body)
         # Digits of the limit: shorter lengths need not be read as numbers.
@@ -194,10 +221,10 @@ def _preflight(scope: Scope, origin: bytes) -> Response:
     return answer
 
 
-def _wrong_host(host: bytes) -> Response:
+def _wrong_host(header: str, host: bytes) -> Response:
     return ApiError(
         403,
-        f"the Host header is {_shown(host)}, which is no name of this server: add it to "
+        f"the {header} header is {_shown(host)}, which is no name of this server: add it to "
         "server.allowed_hosts in floorline.yaml",
         code="host_not_allowed",
     ).response()
