@@ -15,6 +15,8 @@ from floorline.cli.app import main
         ([], "serve is 'neither': give --config FILE or --demo"),
         (["--demo", "--config", "x.yaml"], "serve is '--config and --demo'"),
         (["--config", "absent.yaml"], "absent.yaml"),
+        (["--config", "x.yaml", "--unix-socket", "a", "--port", "1"], "'--unix-socket and --port'"),
+        (["--demo", "--unix-socket", "a"], "'--unix-socket and --demo': give one of the two"),
         (["--demo", "--port", "70000"], "see 'floorline --help'"),
     ],
 )

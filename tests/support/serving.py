@@ -53,12 +53,12 @@ class Serving:
     def port(self):
         return int(self.url.rpartition(":")[2])
 
-    def start(self, patience=60.0):
+    def start(self, patience=60.0, options=("--port", "0")):
         """Start it and wait until it listens."""
         program = [Path(__file__).with_name("slow_disk.py")] if self.slow_disk else _FLOORLINE
         with self.said.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, *program, "serve", "--config", self.path, "--port", "0"],
+                [sys.executable, *program, "serve", "--config", self.path, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -66,7 +66,7 @@ class Serving:
                 preexec_fn=None if self.files is None else self._limit_open_files,
             )
         deadline = time.monotonic() + patience
-        while not (found := re.search(r"answers at (http://\S+)/v1", self.said.read_text())):
+        while not (found := re.search(r"answers at (https?://\S+)/v1", self.said.read_text())):
             assert self.process.poll() is None, self.said.read_text()
             assert time.monotonic() < deadline, "it never listened"
             time.sleep(0.01)

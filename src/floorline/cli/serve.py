@@ -37,6 +37,13 @@ def serve(
             min=0, max=65535, help="Port to listen on, in place of server.port; 0 for any free one."
         ),
     ] = None,
+    unix_socket: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of a unix socket to listen on, in place of an address and of "
+            "server.unix_socket."
+        ),
+    ] = None,
 ) -> None:
     """Serve an OpenAI-compatible API that routes each request and keeps the SLAs' floors.
 
@@ -47,6 +54,9 @@ def serve(
         raise InvalidInput(
             "serve", "--config and --demo" if demo else "neither", "give --config FILE or --demo"
         )
+    if unix_socket is not None and (demo or host is not None or port is not None):
+        other = "--demo" if demo else "--host" if host is not None else "--port"
+        raise InvalidInput("serve", f"--unix-socket and {other}", "give one of the two")
     # One thread: products of 11 models and 1,024 features take less time than waking others.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -62,7 +72,7 @@ def serve(
         uvloop.run(serve_demo(host or "127.0.0.1", 8080 if port is None else port, _print_demo))
         return
     assert config is not None
-    uvloop.run(run(load(config).at(host, port), config, on_ready=_print_address))
+    uvloop.run(run(load(config).at(host, port, unix_socket), config, on_ready=_print_address))
 
 
 def _print_address(url: str) -> None:

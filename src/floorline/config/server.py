@@ -56,7 +56,10 @@ UNIX = "unix"
 def _root_path(path: str) -> str:
     if not _ROOT_PATH.fullmatch(path) or "/." in path:
         raise ValueError
-    return path.rstrip("/")
+    path = path.rstrip("/")
+    if path.endswith("/v1"):
+        raise rule_error(f"is {quoted(path)}", "leave out /v1, which every path has anyway")
+    return path
 
 
 def _network(written: str) -> str:
@@ -79,7 +82,13 @@ def _pause(value: Any) -> Any:
         return 0.0
     if isinstance(value, bool):
         raise ValueError
-    return parse_duration(value) if isinstance(value, str) and value != "0" else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except ValueError:
+        # A number in quotes counts seconds; pydantic reads it.
+        return value
 
 
 Pause = Annotated[
@@ -172,12 +181,15 @@ class ServerSettings(Section):
     tls: TlsSettings | None = Field(
         None, description="Encrypt clients' connections (HTTPS); empty: do not."
     )
-    root_path: Annotated[
-        str,
-        AfterValidator(_root_path),
-        Fix("give the path below which a proxy serves the gateway, such as /llm"),
-    ] = Field(
-        "",
+    root_path: (
+        Annotated[
+            str,
+            AfterValidator(_root_path),
+            Fix("give the path below which a proxy serves the gateway, such as /llm"),
+        ]
+        | None
+    ) = Field(
+        None,
         description="Path below which a proxy serves the gateway, such as /llm, whether or not the "
         "proxy removes it from requests.",
     )
@@ -221,7 +233,9 @@ class ServerSettings(Section):
         description="Largest number of chat requests served at a time; others get 429 and "
         "Retry-After.",
     )
-    max_body: Size = field("20MiB", "Largest size of a request's body.")
+    max_body: Size = field(
+        "20MiB", "Largest size of a request's body, as it is sent and as it is decoded."
+    )
     max_body_memory: Size = field(
         "256MiB",
         "Largest size of all bodies together that are received or served, without those that "

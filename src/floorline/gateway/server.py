@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,13 +13,12 @@ import uvicorn
 from floorline.config import Settings
 from floorline.errors import FloorlineError
 from floorline.gateway.api.app import App
+from floorline.gateway.certificates import keep_current
 from floorline.gateway.http_limits import Connections, connection_limit, http_config
+from floorline.gateway.listener import Listener, listening
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.startup import Gateway, build_gateway
 from floorline.stores.sql import SqlStore
-
-_BACKLOG = 2048
-"""Connections that the operating system holds before they are accepted."""
 
 
 @contextlib.asynccontextmanager
@@ -93,40 +91,41 @@ async def serve(
     FloorlineError
         If the address cannot be listened on, or as for ``running``.
     """
-    listener = _listen(settings.server.host, settings.server.port)
-    async with running(settings, path) as gateway:
-        limits = settings.server.limits
-        connections = Connections(limits, connection_limit(limits.max_connections))
-        config = http_config(
-            App(gateway),
-            connections,
-            loop="uvloop",
-            log_config=None,
-            timeout_graceful_shutdown=max(1, round(settings.server.shutdown_grace)),
-        )
-        server = _Server(config, gateway.readiness)
-        # Freeze long-lived objects, so that full garbage collections do not add milliseconds to
-        # requests.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        host, port = listener.getsockname()[:2]
-        on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        sweeping = asyncio.create_task(connections.run())
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            sweeping.cancel()
+    with listening(settings.server) as listener:
+        async with running(settings, path) as gateway:
+            await _answer(gateway, settings, listener, on_ready)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+async def _answer(
+    gateway: Gateway, settings: Settings, listener: Listener, on_ready: Callable[[str], None]
+) -> None:
+    limits = settings.server.limits
+    connections = Connections(
+        limits, connection_limit(limits.max_connections), settings.server.root_path or ""
+    )
+    config = http_config(
+        App(gateway),
+        connections,
+        loop="uvloop",
+        log_config=None,
+        timeout_graceful_shutdown=max(1, round(settings.server.shutdown_grace)),
+    )
+    config.load()
+    beside = [connections.run()]
+    tls = settings.server.tls
+    if tls is not None:
+        config.ssl = tls.context()
+        beside.append(keep_current(config.ssl, tls))
+    server = _Server(config, gateway.readiness)
+    # Freeze long-lived objects, so that full garbage collections do not add milliseconds to
+    # requests.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    on_ready(listener.url)
+    tasks = [asyncio.create_task(work) for work in beside]
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise FloorlineError(
-            f"cannot listen on server.host {host!r} and server.port {port} ({error.strerror}): "
-            "give an address of this machine and a free port"
-        ) from error
-    listener.setblocking(False)
-    return listener
+        await server.serve(sockets=[listener.socket])
+    finally:
+        for task in tasks:
+            task.cancel()
