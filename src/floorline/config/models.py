@@ -36,7 +36,9 @@ ShortText = Annotated[
 ]
 
 
-_FILE_ONLY = frozenset({*KEY_FIELDS, "headers", "endpoint", "kind"})
+_FILE_ONLY = frozenset(
+    {*KEY_FIELDS, "headers", "endpoint", "kind", "proxy", "no_proxy", "pass_headers"}
+)
 """Fields that a model that was added over HTTP does not take from ``defaults``."""
 
 

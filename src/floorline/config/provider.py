@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
 from floorline.config.base_url import BaseUrl
+from floorline.config.passed_headers import PassedHeaders
+from floorline.config.proxy import NoProxy, ProxyUrl, proxy_secrets
 from floorline.config.secrets import Headers, Key, KeyFile, KeyVariable, LoadContext, key_in
 from floorline.config.types import Count, Duration, Fix, Section, Share, Size, Whole, field
 from floorline.config.variables import variable
@@ -99,6 +101,28 @@ class ProviderSettings(Section):
     headers: Headers = Field(
         {}, description="Further headers of every call. Never shown or logged."
     )
+    pass_headers: PassedHeaders = Field(
+        [],
+        description="Headers of clients that are passed on to the provider, such as "
+        "[x-user-id, openai-organization].",
+    )
+    proxy: ProxyUrl | None = Field(
+        None,
+        description="URL of the HTTP proxy through which the provider is called, with user and "
+        "password if it needs them; environment: HTTPS_PROXY, HTTP_PROXY and NO_PROXY; none: no "
+        "proxy, as without this field. Never shown or logged.",
+    )
+    no_proxy: NoProxy = Field(
+        [],
+        description="Hosts that are called without the proxy: names, which stand for the names "
+        "below them too, addresses and networks.",
+    )
+    keep_alive: Duration = field(
+        "4s",
+        "Longest time that an unused connection is kept: shorter than that of providers, which "
+        "close connections after 5s (vLLM and others on uvicorn, Node.js, llama.cpp) or later; a "
+        "provider's own Keep-Alive: timeout=N shortens it.",
+    )
     timeouts: TimeoutSettings = field({}, "Longest times of the stages of a call.")
     retries: Annotated[Whole, Field(ge=0, le=10), Fix("give a whole number from 0 to 10")] = Field(
         2, description="Attempts after the first one, before another model is called."
@@ -157,4 +181,4 @@ class ProviderSettings(Section):
     def secrets(self) -> list[str]:
         """Return the texts that no log, message or answer may show."""
         hidden = [*self.headers.values(), *([] if self._key is None else [self._key])]
-        return [secret.get_secret_value() for secret in hidden]
+        return [*(secret.get_secret_value() for secret in hidden), *proxy_secrets(self.proxy)]

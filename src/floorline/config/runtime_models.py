@@ -36,6 +36,8 @@ _ONLY_IN_FILE: Mapping[str, str] = {
     "api_key_env, and list it under runtime_models in floorline.yaml",
     "api_key_file": "files are not read for models that are added over HTTP: name the key's "
     "environment variable in api_key_env, and list it under runtime_models in floorline.yaml",
+    "proxy": "models that are added over HTTP are called without a proxy, so that their addresses "
+    "are checked: add a model that needs a proxy to floorline.yaml",
     "headers": "secrets are not kept in the store: add a model that needs headers to "
     "floorline.yaml",
 }

@@ -18,7 +18,7 @@ from floorline.config.variables import NAME, unquoted, variable
 
 _MAX_KEY_FILE = 64 * 1024
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OWN_HEADERS = frozenset(
+OWN_HEADERS = frozenset(
     {
         "accept-encoding",
         "connection",
@@ -94,10 +94,11 @@ def _refused(fault: tuple[str, str]) -> PydanticCustomError:
     return rule_error(f"{wrong} (its value is not shown)", fix)
 
 
-def _header_name(name: str) -> str:
+def header_name(name: str) -> str:
+    """Return the name of a header that the HTTP client does not set itself."""
     if not _HEADER_NAME.fullmatch(name):
         raise ValueError
-    if name.lower() in _OWN_HEADERS:
+    if name.lower() in OWN_HEADERS:
         raise rule_error(f"is {quoted(name)}", "remove it: the HTTP client sets this header")
     return name
 
@@ -190,7 +191,7 @@ VariableName = Annotated[
 ]
 Headers = Annotated[
     dict[
-        Annotated[str, AfterValidator(_header_name)],
+        Annotated[str, AfterValidator(header_name)],
         Annotated[Secret, AfterValidator(_header_value)],
     ],
     Fix("give header names without spaces, and texts on one line as their values"),

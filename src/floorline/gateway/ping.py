@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
-from floorline.gateway.upstreams.http_client import endpoint_url, open_session, request_headers
+from floorline.gateway.upstreams.connections import open_session
+from floorline.gateway.upstreams.http_client import endpoint_url, request_headers
+from floorline.gateway.upstreams.proxies import proxy_of
 from floorline.gateway.upstreams.redaction import Redactor
 
+_KEEP_ALIVE = 1.0
+"""Seconds for which connections are kept; each provider is asked once."""
 _MAX_BYTES = 4 * 2**20
 """Bytes that are read of a list of models."""
 _MAX_REASON = 160
@@ -66,7 +70,7 @@ async def ping_all(
     upstreams = Upstreams({n: s.model_copy(update={"retries": 0}) for n, s in models.items()})
     await upstreams.start()
     try:
-        async with open_session() as session:
+        async with open_session(_KEEP_ALIVE) as session:
             pingers = [_Pinger(session, name, s, timeout) for name, s in models.items()]
             found = await asyncio.gather(*(pinger.list_models() for pinger in pingers))
             if call:
@@ -144,10 +148,15 @@ class _Pinger:
     async def _get(self, path: str) -> tuple[int, bytes, float, str | None]:
         """Status, body and seconds of a request, and why there is no answer if so."""
         began = time.perf_counter()
+        url = endpoint_url(self.settings, path)
+        proxy = proxy_of(self.settings, url)
         try:
             async with self.session.get(
-                endpoint_url(self.settings, path),
-                headers=request_headers(self.settings),
+                url,
+                proxy=None if proxy is None else proxy.url,
+                proxy_headers=None if proxy is None else proxy.tunnel_headers,
+                headers=request_headers(self.settings)
+                | ({} if proxy is None else proxy.request_headers),
                 timeout=aiohttp.ClientTimeout(self.timeout, connect=self.timeout),
                 allow_redirects=False,
             ) as response:
@@ -155,6 +164,8 @@ class _Pinger:
                 return response.status, body, time.perf_counter() - began, None
         except TimeoutError:
             failure = f"no answer within {self.timeout:g} s: check endpoint and the firewall"
+        except aiohttp.ClientHttpProxyError as error:
+            failure = f"the proxy answers {error.status}: check proxy, its user and its password"
         except aiohttp.ClientConnectorError as error:
             why = error.os_error.strerror or type(error.os_error).__name__
             failure = f"no connection ({why}): check endpoint, and whether the provider runs"

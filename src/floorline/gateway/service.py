@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
+from floorline.config.passed_headers import passed_on
 from floorline.errors import BudgetExhausted, NoModelCanServe
 from floorline.events import GATEWAY, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
@@ -233,9 +234,12 @@ class ChatService:
             )
             raise
         try:
+            headers = span.headers
+            if provider.pass_headers:
+                headers = passed_on(provider.pass_headers, incoming) | dict(headers)
             own_id = decision.id if self._config.settings.completion_ids == "own" else ""
             answer = await self._upstreams.call(
-                decision.model, body, stream=chat.stream, headers=span.headers, own_id=own_id
+                decision.model, body, stream=chat.stream, headers=headers, own_id=own_id
             )
         except UpstreamError as failure:
             self._recorder.failed(decision, failure, span)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from floorline.config import ModelSettings, ProviderSettings, Settings
 from floorline.config.provider import KEY_FIELDS
+from floorline.config.proxy import NO_PROXY
 from floorline.errors import ConfigError, InvalidInput
 from floorline.gateway.upstreams import UpstreamSettings
 
@@ -21,8 +22,8 @@ def upstream_settings(model: ModelSettings) -> UpstreamSettings:
     Raises
     ------
     InvalidInput
-        If the model has no endpoint and needs one, or has both a key and the header that would
-        carry it.
+        If the model has no endpoint and needs one, has both a key and the header that would carry
+        it, or a proxy that its kind does not use.
     """
     if model.kind == "openai" and model.endpoint is None:
         fix = "give the base URL of its API, such as http://127.0.0.1:8000/v1"
@@ -31,6 +32,10 @@ def upstream_settings(model: ModelSettings) -> UpstreamSettings:
         raise InvalidInput(
             "headers", "Authorization", "remove this header, or the key (api_key, api_key_env, …)"
         )
+    proxy = NO_PROXY if model.proxy is None else model.proxy.get_secret_value()
+    if model.kind == "litellm" and proxy != NO_PROXY:
+        fix = "write proxy: none for this model: LiteLLM reads HTTPS_PROXY itself"
+        raise InvalidInput("proxy", "that of the settings", fix)
     fields = {name: getattr(model, name) for name in _SHARED_FIELDS}
     return UpstreamSettings(
         model=model.upstream_model,

@@ -3,97 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import io
-import ipaddress
-import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
 from floorline._version import __version__
-from floorline.config.addresses import forbidden_address, is_loopback, names_loopback
+from floorline.gateway.upstreams.connections import Abortable, Connector, Request, current_request
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.proxies import proxy_of
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
-_DNS_CACHE_SECONDS = 60
 _SECONDS_AFTER_END = 1.0
 """Time that a connection may stay open after the end of its stream before it is closed."""
 _MAX_UNSPLIT_BODY = 2**20
 """Bytes of a body that is sent in one piece; aiohttp warns of larger ones, which block the loop."""
-
-
-def open_session(*, check_addresses: bool = False) -> aiohttp.ClientSession:
-    """Open a connection pool that endpoints share; call it in the running event loop.
-
-    Parameters
-    ----------
-    check_addresses
-        Whether connections are opened only to addresses at which a model of the run time may be.
-        The address is checked that is connected to, after names were resolved.
-    """
-    # No limit here, because each model has a limit on its calls.
-    connector = Connector(
-        limit=0,
-        ttl_dns_cache=_DNS_CACHE_SECONDS,
-        resolver=_CheckingResolver() if check_addresses else None,
-        socket_factory=_checked_socket if check_addresses else None,
-    )
-    # Without proxies of the environment, which would connect in place of this process.
-    return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-    )
-
-
-class Connector(aiohttp.TCPConnector):
-    """Connections to providers.
-
-    Attributes
-    ----------
-    ending
-        Answers that are over although their connections have not ended them yet.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.ending: set[HttpReply] = set()
-
-    def close(self, *, abort_ssl: bool = False) -> Coroutine[Any, Any, None]:
-        """Close all connections."""
-        for reply in list(self.ending):
-            reply.abort()
-        return super().close(abort_ssl=abort_ssl)
-
-
-class _Refused(OSError):
-    """An address that is not connected to; its text says why."""
-
-
-class _CheckingResolver(aiohttp.ThreadedResolver):
-    """Resolves names, but none to this machine: only ``localhost`` and addresses mean it."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
-        if not names_loopback(host.lower().removesuffix(".")):
-            for result in found:
-                if is_loopback(ipaddress.ip_address(result["host"].partition("%")[0])):
-                    raise _Refused(errno.EACCES, "its name resolves to this machine")
-        return found
-
-
-def _checked_socket(about: tuple[Any, ...]) -> socket.socket:
-    """Make a socket for an address, if a model of the run time may be there."""
-    family, kind, protocol, _, address = about
-    why = forbidden_address(ipaddress.ip_address(str(address[0]).partition("%")[0]))
-    if why is not None:
-        raise _Refused(errno.EACCES, f"its address {address[0]} {why}")
-    return socket.socket(family, kind, protocol)
 
 
 def endpoint_url(settings: UpstreamSettings, path: str) -> URL:
@@ -110,12 +37,16 @@ def request_headers(settings: UpstreamSettings) -> dict[str, str]:
     return headers
 
 
+def _data(body: bytes) -> bytes | io.BytesIO:
+    return body if len(body) <= _MAX_UNSPLIT_BODY else io.BytesIO(body)
+
+
 class HttpReply:
     """An endpoint's answer while it arrives."""
 
     __slots__ = ("_content", "_ending", "_name", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, name: str, ending: set[HttpReply]) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, name: str, ending: set[Abortable]) -> None:
         self._response = response
         self._ending = ending
         self._content = response.content
@@ -177,7 +108,9 @@ class HttpClient:
     ) -> None:
         self._session = session
         connector = session.connector
-        self._ending = connector.ending if isinstance(connector, Connector) else set()
+        self._ending: set[Abortable] = (
+            connector.ending if isinstance(connector, Connector) else set()
+        )
         self._name = name
         self._url = endpoint_url(settings, "/chat/completions")
         # All headers are given, so that aiohttp does not compute them for each request.
@@ -190,8 +123,19 @@ class HttpClient:
             }
         )
         self._headers.update(request_headers(settings))
+        self._proxy = proxy_of(settings, self._url)
+        if self._proxy is not None:
+            self._headers.update(self._proxy.request_headers)
         # The caller applies the other timeouts, with one timer for a whole call.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=settings.timeouts.connect)
+        self._options: dict[str, Any] = {
+            "timeout": self._timeout,
+            # A redirect would send the key to another server.
+            "allow_redirects": False,
+        }
+        if self._proxy is not None:
+            self._options["proxy"] = self._proxy.url
+            self._options["proxy_headers"] = self._proxy.tunnel_headers
 
     async def send(
         self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None
@@ -202,22 +146,43 @@ class HttpClient:
             sent = sent.copy()
             for key, value in headers.items():
                 sent.setdefault(key, value)
+        post, options = self._session.post, self._options
+        request = Request()
+        current_request.set(request)
         try:
-            response = await self._session.post(
-                self._url,
-                data=body if len(body) <= _MAX_UNSPLIT_BODY else io.BytesIO(body),
-                headers=sent,
-                timeout=self._timeout,
-                # A redirect would send the key to another server.
-                allow_redirects=False,
-            )
+            response = await post(self._url, data=_data(body), headers=sent, **options)
         except (aiohttp.ClientError, OSError) as error:
             failure = self._failure(error)
         else:
-            return HttpReply(response, self._name, self._ending)
+            return self._reply(response, request)
+        # A provider may close a kept connection at any time, also while a request is on its way to
+        # it: this says nothing of the provider.
+        if request.reused and failure.kind == "reset":
+            request = Request(fresh=True)
+            current_request.set(request)
+            try:
+                response = await post(self._url, data=_data(body), headers=sent, **options)
+            except (aiohttp.ClientError, OSError) as error:
+                failure = self._failure(error)
+            else:
+                return self._reply(response, request)
         # Raised outside of the except block: aiohttp's errors hold the request's headers, and so
         # the key.
         raise failure
+
+    def _reply(self, response: aiohttp.ClientResponse, request: Request) -> HttpReply:
+        if request.use is not None:
+            request.use.heed(response.headers.get("Keep-Alive"))
+        if self._proxy is not None and response.status == 407:
+            response.close()
+            raise self._refused_by_proxy(407)
+        return HttpReply(response, self._name, self._ending)
+
+    def _refused_by_proxy(self, status: int) -> UpstreamError:
+        assert self._proxy is not None
+        fix = ": check the user and the password of proxy" if status == 407 else ""
+        text = f"model {self._name!r}: the proxy {self._proxy.place} answered {status}{fix}"
+        return UpstreamError(text, "connect", retryable=status >= 500)
 
     def _failure(self, error: Exception) -> UpstreamError:
         place = f"model {self._name!r} at {self._url.host}:{self._url.port}"
@@ -226,6 +191,14 @@ class HttpClient:
                 seconds = f"{self._timeout.connect:g}"
                 text = f"{place}: no connection within {seconds} s (timeouts.connect)"
                 return UpstreamError(text, "connect", retryable=True)
+            case aiohttp.ClientProxyConnectionError() if self._proxy is not None:
+                why = error.os_error.strerror or type(error.os_error).__name__
+                text = (
+                    f"model {self._name!r}: no connection to the proxy {self._proxy.place} ({why})"
+                )
+                return UpstreamError(text, "connect", retryable=True)
+            case aiohttp.ClientHttpProxyError() if self._proxy is not None:
+                return self._refused_by_proxy(error.status)
             case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError():
                 why = error.os_error.strerror or type(error.os_error).__name__
                 return UpstreamError(f"{place}: no connection ({why})", "connect", retryable=True)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
-import aiohttp
 import msgspec
 
 from floorline.errors import InvalidInput, listed
@@ -16,9 +15,10 @@ from floorline.gateway.upstreams.attempt import Attempt
 from floorline.gateway.upstreams.breaker import Breaker, State
 from floorline.gateway.upstreams.client import Client
 from floorline.gateway.upstreams.completions import Findings
+from floorline.gateway.upstreams.connections import Sessions
 from floorline.gateway.upstreams.effects import breaker_effect, stream_effect
 from floorline.gateway.upstreams.errors import UpstreamError
-from floorline.gateway.upstreams.http_client import HttpClient, open_session
+from floorline.gateway.upstreams.http_client import HttpClient
 from floorline.gateway.upstreams.learned_windows import LearnedWindows
 from floorline.gateway.upstreams.limiter import Limiter, Saturated
 from floorline.gateway.upstreams.litellm_client import LitellmClient, load_litellm
@@ -96,8 +96,7 @@ class Upstreams:
         self._clock = clock
         self._wall_clock = wall_clock
         self._sleep = sleep
-        self._session: aiohttp.ClientSession | None = None
-        self._checked_session: aiohttp.ClientSession | None = None
+        self._sessions: Sessions | None = None
         self._closing = False
         self._calls = 0
         self._idle = asyncio.Event()
@@ -114,9 +113,7 @@ class Upstreams:
         MissingExtra
             If a model needs LiteLLM and it is not installed.
         """
-        self._session = open_session()
-        # A pool of its own: no connection to an address that was not checked is used again.
-        self._checked_session = open_session(check_addresses=True)
+        self._sessions = Sessions()
         settings = {name: model.settings for name, model in self._models.items()}
         self.configure(settings)
         if any(one.kind == "litellm" for one in settings.values()):
@@ -138,7 +135,7 @@ class Upstreams:
                 model = _Model(settings, self._clock)
             else:
                 model = old if old.settings == settings else self._changed(name, old, settings)
-            if model.attempt is None and self._session is not None:
+            if model.attempt is None and self._sessions is not None:
                 model.attempt = Attempt(
                     name, settings, self._client(name, settings), self._wall_clock
                 )
@@ -158,8 +155,10 @@ class Upstreams:
     def _client(self, name: str, settings: UpstreamSettings) -> Client:
         if settings.kind == "litellm":
             return LitellmClient(name, settings)
-        session = self._checked_session if settings.check_addresses else self._session
-        assert session is not None
+        assert self._sessions is not None
+        session = self._sessions.session(
+            settings.keep_alive, check_addresses=settings.check_addresses
+        )
         return HttpClient(session, name, settings)
 
     def blocked(self, needed: int = 0) -> list[str]:
@@ -358,9 +357,8 @@ class Upstreams:
                 pass
         for answer in list(self._streams):
             answer.abort(UpstreamError("the gateway is stopping", "reset", fallback=False))
-        for session in (self._session, self._checked_session):
-            if session is not None:
-                await session.close()
+        if self._sessions is not None:
+            await self._sessions.close()
 
 
 class _StreamEnd:
