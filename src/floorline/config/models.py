@@ -65,8 +65,8 @@ class ModelDefaults(ProviderSettings):
     ] = Field(
         [],
         max_length=_MAX_CAPABILITIES,
-        description="What the model can do in addition to text: tools, vision, json, or names of "
-        "your own.",
+        description="What the model can do in addition to text: tools, json, vision, audio, video, "
+        "files, or names of your own.",
     )
     typical_output_tokens: Annotated[
         Number, Field(ge=1, le=1e9), Fix("give a number of tokens from 1 to 1e+09")

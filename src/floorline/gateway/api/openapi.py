@@ -33,7 +33,8 @@ _ERRORS = {
     422: "The provider refuses the request; the error object is the provider's.",
     429: "Above a rate or a budget, or a model is at its limit; see Retry-After.",
     502: "The provider of every model that was called failed.",
-    503: "The event log cannot be written, or every circuit breaker is open; see Retry-After.",
+    503: "The event log cannot be written, or no model that can serve is callable now; see "
+    "Retry-After.",
     504: "The provider of the model that was called last took too long.",
 }
 _KEY = (401, 403, 429)
@@ -72,7 +73,8 @@ def document() -> dict[str, Any]:
         }
     )
     schemas["ChatRequest"] = {
-        "description": "OpenAI's chat request; other fields are passed on to the provider.",
+        "description": "OpenAI's chat request. The provider decides whether it is well formed; "
+        "other fields and forms are passed on to it.",
         "type": "object",
         "required": ["model", "messages"],
         "properties": {
