@@ -29,7 +29,7 @@ _ERRORS = {
     410: "The decision is too old for feedback.",
     408: "The headers or the body took too long.",
     413: "The body is too large.",
-    415: "The Content-Type is not application/json.",
+    415: "The Content-Type is not application/json, or the Content-Encoding is unknown.",
     422: "The provider refuses the request; the error object is the provider's.",
     429: "Above a rate or a budget, or a model is at its limit; see Retry-After.",
     502: "The provider of every model that was called failed.",
