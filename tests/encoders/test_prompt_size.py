@@ -194,8 +194,15 @@ def test_text_where_an_image_belongs_is_text():
     assert (found.media, found.characters) == (1, 400)
 
 
-def test_a_file_of_text_counts_by_its_length():
-    part = {"type": "file", "file": {"file_data": "data:text/csv;base64," + "QUFB" * 4_000}}
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "file": {"file_data": "data:text/csv;base64," + "QUFB" * 4_000}},
+        {"inline_data": {"mime_type": "application/json", "data": "QUFB" * 4_000}},
+        {"document": {"format": "md", "name": "a", "source": {"bytes": "QUFB" * 4_000}}},
+    ],
+)
+def test_a_file_of_text_counts_by_its_length(part):
     found = sized(part)
     assert 12_000 // 4 <= found.media_tokens <= 12_000 // 4 + 20
     assert 12_000 <= found.largest_media_tokens <= 12_000 + 30

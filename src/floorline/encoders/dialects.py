@@ -115,4 +115,6 @@ TEXT_FIELDS = frozenset(
 """Fields whose text is a text also if it looks like the address of data."""
 JSON_FIELDS = frozenset({"args", "arguments", "input", "json", "parameters", "response"})
 """Fields whose objects and lists a model reads as JSON."""
+TEXT_FORMATS = frozenset({"csv", "html", "json", "md", "txt", "xml", "yaml"})
+"""Formats of Bedrock's documents that are texts."""
 TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from floorline.encoders.base import Prompt
 from floorline.errors import InvalidInput
 
 _CONTEXT_ROLES = frozenset({"system", "developer"})
+_MAX_FIELDS = 10
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -118,9 +120,9 @@ def _part(part: Any) -> str:
     kind = part.get("type")
     if isinstance(kind, str) and kind:
         return f"[{kind}]"
-    # Gemini and Bedrock name the type of a part by its only field.
-    names = [name for name, value in part.items() if isinstance(value, Mapping)]
-    return f"[{names[0]}]" if names else ""
+    # Gemini and Bedrock name the type of a part by the field that holds it, one of few.
+    few = islice(part.items(), _MAX_FIELDS)
+    return next((f"[{name}]" for name, value in few if isinstance(value, Mapping)), "")
 
 
 def _encodable(text: str) -> str:

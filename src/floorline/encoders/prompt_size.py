@@ -23,6 +23,7 @@ from floorline.encoders.dialects import (
     MEDIA_PARTS,
     NO_TEXT_FIELDS,
     TEXT_FIELDS,
+    TEXT_FORMATS,
     TEXT_TYPES,
     TYPE_FIELDS,
 )
@@ -296,6 +297,8 @@ class _Media:
     def _text(self, key: Any, text: str) -> None:
         if key == "detail":
             self.low_detail = text == "low"
+        elif key == "format" and text in TEXT_FORMATS:
+            self.mime = self.mime or "text/plain"
         elif key in NO_TEXT_FIELDS or key == "filename":
             pass
         elif key not in DATA_FIELDS or (

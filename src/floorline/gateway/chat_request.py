@@ -237,10 +237,14 @@ def _check_numbers(messages: list[Any]) -> None:
         raise _too_many("messages", "messages", len(messages))
     parts = 0
     for message in messages:
-        if isinstance(message, dict) and isinstance(message.get("content"), list):
-            parts += len(message["content"])
-            if parts > _MAX_MESSAGES:
-                raise _too_many("content", "parts", parts)
+        if type(message) is dict:
+            # Gemini's messages have parts in place of a content.
+            for name in ("content", "parts"):
+                held = message.get(name)
+                if type(held) is list:
+                    parts += len(held)
+                    if parts > _MAX_MESSAGES:
+                        raise _too_many(name, "parts", parts)
 
 
 def _largest_answer(view: _View) -> tuple[int, bool]:

@@ -242,6 +242,11 @@ OURS = {
         "invalid_value",
         "messages",
     ),
+    "parts of Gemini": (
+        b'{"model":"small","messages":[{"parts":[' + b",".join([b"1"] * 10_001) + b"]}]}",
+        "invalid_value",
+        "parts",
+    ),
     "parts": (
         b'{"model":"small","messages":[{"content":[' + b",".join([b"1"] * 10_001) + b"]}]}",
         "invalid_value",

@@ -147,6 +147,15 @@ def test_texts_are_put_into_spans_only_if_configured(tracing, exporter, decision
         assert "the question" not in str(dict(span.attributes))
 
 
+def test_a_text_of_any_bytes_can_be_put_into_a_span(tracing, exporter, decision):
+    call = tracing(capture_content=True).call(decision, UPSTREAM, {}, content=b'"a\xff\\ud800"')
+    call.answered(status=200, content=b"\xed\xa0\x80")
+    call.end()
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes["gen_ai.input.messages"] == '"a\ufffd\\ud800"'
+    assert span.attributes["gen_ai.output.messages"] == "\ufffd" * 3
+
+
 class Receiver:
     """An OTLP/HTTP receiver on loopback."""
 
