@@ -124,8 +124,14 @@ def folded(data, history, log, policy, parameters, floor, seed):
 
 
 def estimate(*arguments):
+    """Return the result, also a refused one, and the true satisfaction and cost."""
     other, real = folded(*arguments)
-    return other.result(min_effective_labels=20), real
+    try:
+        return other.result(min_effective_labels=20), real
+    except NoSupport as error:
+        if error.result is None:
+            raise
+        return error.result, real
 
 
 def replayed(data, history, policy, parameters, share, floor, seeds):
@@ -263,16 +269,18 @@ def main():
         for target, parameters in TARGETS:
             where = logger, f"{share:g}", target
             arguments = (target, parameters, options.floor)
-            try:
-                found = [estimate(data, history, logs[s], *arguments, s) for s in seeds]
-            except NoSupport as error:
-                print(markdown_row([*where, f"no estimate: {error}"]), flush=True)
-                continue
+            found = [estimate(data, history, logs[s], *arguments, s) for s in seeds]
             made, real = zip(*found, strict=True)
             labels = np.mean([w.labels for w in made])
             effective = np.mean([w.effective_labels for w in made])
+            cells = [f"{labels:,.0f}, {effective:,.0f}"]
+            refused = sum(bool(w.refused) for w in made)
+            if refused:
+                cells += [f"refused: {refused} of {len(made)}", *[""] * 10]
+                print(markdown_row([*where, *cells]), flush=True)
+                continue
             served = replayed(data, history, target, parameters, share, options.floor, seeds)[0]
-            cells = [f"{labels:,.0f}, {effective:,.0f}", f"{served:.3f}"]
+            cells.append(f"{served:.3f}")
             for position, (name, scale) in enumerate((("satisfaction", 1), ("cost", 1000))):
                 values = np.array(real)[:, position]
                 three = [getattr(w, name) for w in made]

@@ -28,7 +28,7 @@ def rates_for(squares: float, alpha: float) -> Prior:
     ----------
     squares
         Expected sum of (yᵢ − fᵢ)², fixed before the first value. Every number gives a valid bound;
-        a sum between a tenth and tenfold of it costs a few per cent of the width.
+        if the sum is a tenth or tenfold of it, the bound is less than a tenth wider.
     alpha
         Error probability of the bound.
     """

@@ -141,10 +141,9 @@ class Counterfactual:
         self.rows[event.id] = Row(
             model=event.model,
             names=names,
-            logged=logged,
-            target=np.asarray(other.propensities, dtype=np.float64),
-            quality=self._quality.of(names),
-            expected_cost=self._cost.of(names),
+            by_model=np.array(
+                [logged, other.propensities, self._quality.of(names), self._cost.of(names)]
+            ),
             matched=other.model == event.model,
             floor=floor,
             other_calls=sum(self._cost[name] for name in other.called[1:]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -15,6 +15,8 @@ from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
 
+_LOGGED, _TARGET, _QUALITY, _COST = range(4)
+"""Rows of ``Row.by_model``."""
 _MIN_CALLS = 20
 """Number of a model's logged calls from which the largest of their costs counts as the largest
 possible one."""
@@ -23,14 +25,18 @@ _ROUNDING = 1e-6
 
 
 class Row(msgspec.Struct):
-    """One logged request."""
+    """One logged request.
+
+    Attributes
+    ----------
+    by_model : ndarray (4, M)
+        Logged propensities, those of the other policy, predicted satisfaction and predicted cost of
+        the models ``names``. One array, because a log may have millions of rows.
+    """
 
     model: str
     names: tuple[str, ...]
-    logged: Floats
-    target: Floats
-    quality: Floats
-    expected_cost: Floats
+    by_model: Floats
     matched: bool
     floor: float
     other_calls: float
@@ -105,35 +111,32 @@ class RowTable:
     def labels(self) -> WeightedSample | None:
         """Labels of the labelled rows; None without any of a weight above 0."""
         rows = [row for row in self.rows if row.score is not None and row.share > 0.0]
-        return self._sample(rows, "score", lambda row: row.quality, np.ones(len(self.names)))
+        return self._sample(rows, "score", _QUALITY, np.ones(len(self.names)))
 
     def costs(self, zoo: Zoo) -> WeightedSample | None:
         """Costs of the rows with an outcome; None without any."""
         rows = [row for row in self.rows if row.cost is not None]
-        return self._sample(rows, "cost", lambda row: row.expected_cost, self._largest(rows, zoo))
+        return self._sample(rows, "cost", _COST, self._largest(rows, zoo))
 
     def _sample(
-        self, rows: list[Row], value: str, predicted: Callable[[Row], Floats], high: Floats
+        self, rows: list[Row], value: str, predicted: int, high: Floats
     ) -> WeightedSample | None:
         if not rows:
             return None
         place = {name: position for position, name in enumerate(self.names)}
+        # Models that a row does not have get 0.
+        by_model = np.zeros((4, len(rows), len(self.names)))
+        for position, row in enumerate(rows):
+            by_model[:, position, self._places[row.names]] = row.by_model
         return WeightedSample(
             value=np.array([getattr(row, value) for row in rows], dtype=np.float64),
             choice=np.array([place[row.model] for row in rows]),
-            logged=self._matrix(rows, lambda row: row.logged),
-            target=self._matrix(rows, lambda row: row.target),
-            prediction=self._matrix(rows, predicted),
+            logged=by_model[_LOGGED],
+            target=by_model[_TARGET],
+            prediction=by_model[predicted],
             high=high,
             share=np.array([row.share for row in rows]) if value == "score" else None,
         )
-
-    def _matrix(self, rows: list[Row], column: Callable[[Row], Floats]) -> Floats:
-        """(n, M) array of a column; 0 for models that a row does not have."""
-        matrix = np.zeros((len(rows), len(self.names)))
-        for position, row in enumerate(rows):
-            matrix[position, self._places[row.names]] = column(row)
-        return matrix
 
     def _largest(self, rows: list[Row], zoo: Zoo) -> Floats:
         """(M,) largest cost of a call of each model.
