@@ -7,8 +7,9 @@ from importlib.util import find_spec
 import pytest
 from pydantic import SecretStr
 from tests.support import faulty_provider as faults
+from tests.support.provider_error_bodies import CONTEXT, OTHERS
 
-from floorline.config import TimeoutSettings
+from floorline.config import BreakerSettings, TimeoutSettings
 from floorline.gateway.upstreams import UpstreamError, Usage
 
 pytestmark = [
@@ -171,6 +172,39 @@ def test_errors(play_litellm):
         assert "sk-very" not in str(error)
 
     play_litellm(scene, retries=2)
+
+
+def test_errors_are_read_by_the_same_table(play_litellm):
+    async def scene(s):
+        expected = [(*case[:3], "context_length_exceeded") for case in CONTEXT] + OTHERS
+        for provider, status, body, reason in expected:
+            data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            s.provider.plan(faults.whole(data, status))
+            # A breaker that opened is closed by the next probe.
+            s.now += 1.0
+            if reason in ("client_error", "content_filter"):
+                assert (await s.ask()).status == status, provider
+                continue
+            error = await refused(s)
+            assert error.meaning.reason == reason, provider
+            assert "sk-very" not in str(error)
+
+    play_litellm(scene, breaker=BreakerSettings(failures=1000, open_for=0.5))
+
+
+def test_a_request_that_is_too_long_names_the_window(play_litellm):
+    async def scene(s):
+        _, status, body, window = CONTEXT[0]
+        s.provider.plan(faults.whole(json.dumps(body).encode(), status))
+        error = await refused(s)
+        assert (error.meaning.window, error.meaning.teaches_window) == (window, True)
+        # In a stream the error arrives in its first event.
+        s.provider.plan(faults.stream([faults.event(body)]))
+        error = await refused(s, stream=True)
+        assert error.meaning.reason == "context_length_exceeded"
+        assert json.loads(error.answer.body)["error"]["code"] == "context_length_exceeded"
+
+    play_litellm(scene)
 
 
 def test_a_port_without_a_server(play_litellm):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 
 from floorline.errors import MissingExtra
 from floorline.gateway.lenient_json import read_value
-from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
+from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.provider_errors import read_object
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
@@ -75,6 +76,11 @@ _STATUSES = {
 }
 """Statuses of errors that LiteLLM reports as errors of the connection."""
 
+_PREFIX = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception)(?:: | - )+)+")
+"""What LiteLLM writes before the words of providers."""
+_MAX_CAUSES = 5
+"""Exceptions behind one of LiteLLM that are looked at; one of them has the provider's body."""
+
 
 def load_litellm() -> Any:
     """Import LiteLLM; takes seconds."""
@@ -134,6 +140,10 @@ class EventReply:
             what = "aborted"
         except Exception as error:
             what = type(error).__name__
+            found = _provider_error(error)
+            if read_object(found).reason != "server_error":
+                self._ended = True
+                return b"data: " + msgspec.json.encode({"error": found}) + b"\n\n"
         else:
             self._pending = None
             return data
@@ -225,17 +235,14 @@ class LitellmClient:
         try:
             answer = await self._litellm.acompletion(**arguments)
         except Exception as error:
-            text = str(getattr(error, "message", error))
+            found = _provider_error(error)
             # For several providers LiteLLM reports all errors as errors of the connection.
             unknown = isinstance(error, self._litellm.APIConnectionError)
-            meant = read_object({"message": text}).reason if unknown else None
+            meant = read_object(found).reason if unknown else None
             if meant != "server_error":
-                return _error_reply(
-                    _STATUSES.get(meant or "", getattr(error, "status_code", None) or 500),
-                    getattr(error, "litellm_response_headers", None) or {},
-                    text,
-                    _OPENAI_CODES.get(type(error).__name__, type(error).__name__),
-                )
+                status = _STATUSES.get(meant or "", getattr(error, "status_code", None) or 500)
+                headers = getattr(error, "litellm_response_headers", None) or {}
+                return _error_reply(status, headers, msgspec.json.encode({"error": found}))
             failure = UpstreamError(
                 f"model {self._name!r}: no connection", "connect", retryable=True
             )
@@ -247,9 +254,34 @@ class LitellmClient:
         raise failure
 
 
-def _error_reply(
-    status: int, headers: Mapping[str, str], message: str, code: str | None = None
-) -> WholeReply:
+def _error_reply(status: int, headers: Mapping[str, str], body: bytes) -> WholeReply:
     kept = {key.title(): value for key, value in headers.items() if key.lower() == "retry-after"}
     kept["Content-Type"] = "application/json"
-    return WholeReply(int(status), kept, client_error_body(message, code))
+    return WholeReply(int(status), kept, body)
+
+
+def _provider_error(error: BaseException) -> dict[str, Any]:
+    """Return the provider's error object, as far as LiteLLM keeps it."""
+    name = type(error).__name__
+    found: dict[str, Any] = {
+        "message": _PREFIX.sub("", str(getattr(error, "message", error))),
+        "type": "invalid_request_error",
+        "param": None,
+        "code": _OPENAI_CODES.get(name, name),
+    }
+    cause: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if cause is None:
+            break
+        body = getattr(cause, "body", None)
+        if isinstance(body, list) and body:
+            # Google sends a list of one error.
+            body = body[0]
+        if isinstance(body, dict):
+            body = body.get("error", body)
+        if isinstance(body, str):
+            return found | {"message": body}
+        if isinstance(body, dict):
+            return found | {key: value for key, value in body.items() if value is not None}
+        cause = cause.__cause__ or cause.__context__
+    return found

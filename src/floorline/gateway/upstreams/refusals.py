@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from floorline.gateway.lenient_json import read_value
 from floorline.gateway.upstreams.completions import is_json_object
 from floorline.gateway.upstreams.effects import EFFECTS
@@ -165,10 +167,12 @@ class Refusals:
         )
 
     def _event_body(self, error: dict[str, Any]) -> bytes:
-        message = error.get("message")
-        return self._redactor.body(
-            client_error_body(message if isinstance(message, str) else "the provider refused it")
-        )
+        """Body of an error that came in an event, with all fields that clients expect."""
+        usual = {"message": "", "type": "invalid_request_error", "param": None, "code": None}
+        body = msgspec.json.encode({"error": usual | error})
+        if len(body) > _MAX_BODY:
+            return client_error_body(f"model {self._name!r}: the provider refused the request")
+        return self._redactor.body(body)
 
     def _quote(self, fields: ErrorFields) -> str:
         text = next((text for text in fields.texts if text), "")
