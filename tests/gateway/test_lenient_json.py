@@ -1,6 +1,7 @@
 """JSON that msgspec refuses is read, and its other fields keep their bytes."""
 
 import json
+import time
 
 import msgspec
 import pytest
@@ -95,3 +96,11 @@ def test_fields_are_those_of_pythons_parser(value, indent):
 
 def test_strict_json_is_decoded_by_msgspec():
     assert read_value(msgspec.Raw(b'{"a": [1, 2.5, null]}')) == {"a": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize("junk", [b'"x"' + b'""' * 5_000_000, b"{" + b":" * 10_000_000 + b"}"])
+def test_millions_of_signs_without_values_are_no_json(junk):
+    began = time.process_time()
+    with pytest.raises(ValueError, match="malformed"):
+        read_fields(b'{"a":NaN,"b":' + junk + b"}")
+    assert time.process_time() - began < 2.0
