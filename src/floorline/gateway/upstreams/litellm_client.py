@@ -224,7 +224,8 @@ class LitellmClient:
             # LiteLLM takes values, so that of odd ones not every byte is kept.
             request: dict[str, Any] = read_value(body)
         except ValueError as error:
-            return _error_reply(400, {}, f"the request cannot be read: {error}")
+            text = f"the request cannot be read: {error}"
+            return _error_reply(400, {}, client_error_body(text))
         arguments = {key: value for key, value in request.items() if key in _FIELDS}
         others = {k: v for k, v in request.items() if k not in _FIELDS and k != "model"}
         if others:
