@@ -14,7 +14,7 @@ import msgspec
 
 from floorline.errors import MissingExtra
 from floorline.gateway.lenient_json import read_value
-from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.errors import UpstreamError, client_error_body
 from floorline.gateway.upstreams.provider_errors import read_object
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
