@@ -257,3 +257,39 @@ def test_curl(gateway, options, body):
     assert b"choices" in done.stdout
     if body is STREAM:
         assert done.stdout.endswith(b"data: [DONE]\n\n")
+
+
+JAVA = """
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+
+class Ask {
+    public static void main(String[] given) throws Exception {
+        HttpRequest request = HttpRequest.newBuilder(URI.create(given[0]))
+            .header("Content-Type", "application/json")
+            .POST(HttpRequest.BodyPublishers.ofString(given[1])).build();
+        HttpClient client = HttpClient.newHttpClient();
+        for (int n = 0; n < 2; n++) {
+            HttpResponse<String> answer =
+                client.send(request, HttpResponse.BodyHandlers.ofString());
+            System.out.println(answer.statusCode() + " " + answer.body().contains("choices"));
+        }
+    }
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java here")
+def test_the_client_of_java(gateway, tmp_path):
+    program = tmp_path / "Ask.java"
+    program.write_text(JAVA)
+    done = subprocess.run(
+        ["java", program, gateway.url + PATH.decode(), BODY.decode()],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.split() == [b"200", b"true"] * 2, done.stderr

@@ -3,6 +3,7 @@
 ``make test-clients`` installs the packages, in the versions of ``package-lock.json``.
 """
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -30,7 +31,8 @@ pytestmark = [
 def stage(tmp_path_factory):
     provider = InThread(FaultyProvider())
     capable = {"capabilities": ["tools", "json"]}
-    text = settings_of(provider.value, model=capable)
+    # Comments within streams come soon, so that each client meets some.
+    text = settings_of(provider.value, model=capable, server={"stream_keepalive": "150ms"})
     begun = Stage(text, provider.value, tmp_path_factory.mktemp("npm"))
     yield begun
     wait_until(begun.at_rest)
@@ -67,6 +69,31 @@ def test_the_openai_package_gets_a_whole_answer(stage):
 def test_the_openai_package_gets_a_stream(stage):
     seen = openai(stage, stream=True, stream_options={"include_usage": True})
     assert (seen["text"], seen["finish"], seen["usage"]) == (TEXT, "stop", fp.USAGE)
+
+
+def thinking(answer, seconds=0.5):
+    async def late(connection):
+        await asyncio.sleep(seconds)
+        await answer(connection)
+
+    return late
+
+
+def test_the_openai_package_skips_comments(stage):
+    stage.plan(thinking(fp.error(500)), thinking(fp.stream(fp.events(usage=fp.USAGE))))
+    seen = openai(stage, stream=True, stream_options={"include_usage": True})
+    assert (seen["text"], seen["finish"], seen["usage"]) == (TEXT, "stop", fp.USAGE)
+    # The headers came with the first comment, while the first model was called.
+    failed, served = stage.happened()[0][-2:]
+    assert (seen["decision"], served.after) == (failed.id, failed.id)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vercels_package_skips_comments(stage, family):
+    stage.plan(thinking(fp.error(500)), thinking(fp.stream(fp.events(usage=fp.USAGE))))
+    seen = vercel(stage, family, "stream")
+    assert (seen["text"], seen["finish"]) == (TEXT, "stop")
+    assert (seen["usage"]["inputTokens"], seen["usage"]["outputTokens"]) == (12, 9)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
