@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from floorline._bounded import check_yaml, read_text
-from floorline.errors import DataError, InvalidInput
+from floorline._bounded import TooLarge, check_yaml, read_text
+from floorline._decoding import decoding_reason
+from floorline.errors import DataError, InvalidInput, did_you_mean
 from floorline.policies import BUDGET_REFERENCE_POINTS, REFERENCE_POINTS, policy_class
 from floorline.replay.budgets import SPLITS, budgets_for
 from floorline.replay.data import ReplayData
@@ -274,11 +275,25 @@ def load_suite(name: str) -> Suite:
     path = shipped.get(name, Path(name))
     if not path.is_file():
         known = ", ".join(["all", *shipped])
-        fix = f"choose one of {known}, or give a YAML file of your own"
+        near = did_you_mean(name, ["all", *shipped])
+        fix = f"{near}choose one of {known}, or give a YAML file of your own"
         raise InvalidInput("--suite", name, fix)
     try:
         text = read_text(path)
         check_yaml(text)
         return msgspec.yaml.decode(text, type=Suite)
-    except (msgspec.MsgspecError, ValueError, RecursionError, yaml.YAMLError, OSError) as error:
-        raise DataError(path, f"not a suite: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise DataError(path, f"{error.strerror}: give a file that can be read") from error
+    except UnicodeDecodeError as error:
+        raise DataError(path, "not a text file in UTF-8") from error
+    except TooLarge as error:
+        raise DataError(path, f"not a suite: {error}") from error
+    except msgspec.ValidationError as error:
+        raise DataError(path, f"not a suite: {decoding_reason(error)}") from error
+    except (msgspec.MsgspecError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(path, f"not a suite: not readable as YAML{_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return "" if mark is None else f", line {mark.line + 1}: check indentation, colons and quotes"

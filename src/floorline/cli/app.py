@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
+import os
+import re
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 import typer.core
 from rich.console import Console
+from rich.markup import escape
 from typer.exceptions import TyperException
 
 from floorline._extras import needs
 from floorline._version import __version__
+from floorline.cli.terminal import show_all_signs
 from floorline.errors import ConfigError, FloorlineError
 
 
@@ -155,12 +163,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "" not in sys.path:
         # So that --policy my_module:MyPolicy finds a file beside the user, as python -m would.
         sys.path.insert(0, "")
+    show_all_signs()
     try:
         result = app(args=arguments, prog_name="floorline", standalone_mode=False)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return _fail("stopped", code=130)
-    except KeyboardInterrupt:
-        return _fail("stopped", code=130)
+    except BrokenPipeError:
+        # The reader of a pipe, such as head, has seen enough.
+        _close_output()
+        return 1
     except ConfigError as error:
         for problem in error.problems:
             _fail(problem)
@@ -170,9 +181,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TyperException as error:
         return _usage(error)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}; check the path and its permissions")
+        return _fail(_refused_by_the_system(error))
+    except MemoryError:
+        return _fail("the memory is not large enough: give less data, or use --jobs 1")
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        return _fail(_fault(error))
     return result if isinstance(result, int) else 0
+
+
+_FIXES = (
+    (r"Input should be a valid integer.*", "give a whole number"),
+    (r"Input should be a valid number.*", "give a number"),
+    (r"Input should be greater than or equal to (\S+)", r"give \1 or more"),
+    (r"Input should be less than or equal to (\S+)", r"give \1 or less"),
+    (r"Input should be .*", "give another value"),
+)
+"""Words with which the parser of options refuses a value, and what to do."""
+ISSUES = "https://github.com/floorline/floorline/issues"
+TRACEBACK = "FLOORLINE_TRACEBACK"
+"""Environment variable that shows where an error of Floorline itself is."""
+
+
+def _refused_by_the_system(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    why = error.strerror or "the system refuses it"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{where}{why}; free some space, or write to another disk"
+    return f"{where}{why}; check the path and its permissions"
+
+
+def _fault(error: Exception) -> str:
+    """Say where a fault of Floorline itself is; its text would help no user."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "floorline" in Path(frame.filename).parts] or frames
+    where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "unknown place"
+    return (
+        f"a fault of Floorline itself ({where}): run the command again with {TRACEBACK}=1 and "
+        f"report what it prints at {ISSUES}"
+    )
+
+
+def _close_output() -> None:
+    """Let the interpreter not write the rest of the output at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: TyperException) -> int:
@@ -180,7 +234,9 @@ def _usage(error: TyperException) -> int:
     if not text.strip():
         # A command without arguments has printed its help.
         return 2
-    return _fail(f"{text.rstrip('.')}; see 'floorline --help'")
+    for words, fix in _FIXES:
+        text = re.sub(words, fix, text)
+    return _fail(f"{text.strip().rstrip('.')}; see 'floorline --help'")
 
 
 def _fail(text: str, *, code: int = 2) -> int:
@@ -189,4 +245,4 @@ def _fail(text: str, *, code: int = 2) -> int:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("[", r"\[")
+    return escape(" ".join(text.split()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,15 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from floorline._ascii import ascii_text
 from floorline.bench.run import run_suite
 from floorline.bench.suite import load_suite, suite_folder
 from floorline.bench.write_up import write_up
+from floorline.cli.terminal import console, is_ascii
 
 _SHIPPED = ", ".join(["all", *sorted(path.stem for path in suite_folder().glob("*.yaml"))])
+
+_PICTURE = re.compile(r"^!\[.*\]\(.*\)$", re.MULTILINE)
 
 
 def bench(
@@ -44,7 +49,8 @@ def bench(
 
         sections = run_suite(declared, out, jobs=jobs, progress=progress)
     report = write_up(declared, sections, out)
-    console = Console()
     if show:
-        console.print(Markdown(report.read_text(encoding="utf-8")))
+        # A terminal shows no pictures; the report links to them.
+        text = _PICTURE.sub("", report.read_text(encoding="utf-8"))
+        console.print(Markdown(ascii_text(text) if is_ascii(console) else text))
     console.print(f"wrote {report}", highlight=False, soft_wrap=True)

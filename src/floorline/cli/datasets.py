@@ -10,13 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from floorline.cli.data_options import Columns, Format, Gaps, load_table
 from floorline.datasets.fetch import SOURCES
 from floorline.datasets.fetch import fetch as fetch_data
-from floorline.datasets.formats import FORMATS
-from floorline.datasets.gaps import Gaps
-from floorline.datasets.registry import available, load
+from floorline.datasets.registry import available
 from floorline.datasets.summary import Summary
-from floorline.errors import InvalidInput, check_one_of
+from floorline.errors import InvalidInput
 
 app = typer.Typer(
     help="List, describe, convert and fetch routing data: the quality and cost of each model on "
@@ -25,17 +24,8 @@ app = typer.Typer(
 )
 
 _SPEC = "Name that 'floorline datasets list' shows, or path of a file or folder."
-_FORMAT = "Format of the data, instead of the one detected from the file: " + ", ".join(FORMATS)
-_COLUMNS = "Columns of each model, as model:quality_column:cost_column,... or as JSON."
-_GAPS = (
-    "Rows with missing scores: 'mask' keeps them and marks the scores as unknown, 'drop' removes "
-    "them."
-)
 
 Spec = Annotated[str, typer.Argument(help=_SPEC)]
-Format = Annotated[str | None, typer.Option("--format", help=_FORMAT + ".")]
-Columns = Annotated[str | None, typer.Option("--columns", help=_COLUMNS)]
-Missing = Annotated[str, typer.Option("--gaps", help=_GAPS)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -58,11 +48,11 @@ def describe(
     spec: Spec,
     format: Format = None,
     columns: Columns = None,
-    gaps: Missing = "mask",
+    gaps: Gaps = "mask",
     as_json: Json = False,
 ) -> None:
     """Show what each model scores and costs on a data set, overall and per task."""
-    summary = load(spec, format=format, columns=columns, gaps=_gaps(gaps)).describe()
+    summary = load_table(spec, format=format, columns=columns, gaps=gaps).describe()
     if as_json:
         _print_json(summary.as_dict())
     else:
@@ -75,12 +65,12 @@ def convert(
     target: Annotated[Path, typer.Argument(help="Parquet file to write; ends in .parquet.")],
     format: Format = None,
     columns: Columns = None,
-    gaps: Missing = "mask",
+    gaps: Gaps = "mask",
 ) -> None:
     """Convert routing data of any known format into one Parquet file, which loads faster."""
     if target.suffix != ".parquet":
         raise InvalidInput("target", str(target), "give it a name that ends in .parquet")
-    table = load(source, format=format, columns=columns, gaps=_gaps(gaps))
+    table = load_table(source, format=format, columns=columns, gaps=gaps)
     table.save(target)
     Console().print(f"Wrote {len(table):,} rows × {len(table.models)} models to {target}.")
 
@@ -92,11 +82,6 @@ def fetch(
 ) -> None:
     """Download a public data set from the Hugging Face hub."""
     Console().print(f"Downloaded into {fetch_data(name, folder)}.")
-
-
-def _gaps(value: str) -> Gaps:
-    check_one_of("--gaps", value, ("mask", "drop"))
-    return "drop" if value == "drop" else "mask"
 
 
 def _print_json(value: object) -> None:

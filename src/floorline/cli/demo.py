@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from floorline._extras import needs
-from floorline.cli.options import Jobs, console
+from floorline.cli.options import Jobs
+from floorline.cli.terminal import console
 from floorline.datasets import simulate
 from floorline.encoders import make_encoder
 from floorline.policies import REFERENCE_POINTS

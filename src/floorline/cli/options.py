@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from floorline.errors import InvalidInput
 
@@ -20,12 +18,6 @@ Store = Annotated[
 Config = Annotated[Path, typer.Option(help="Configuration file that names the store.")]
 DEFAULT_CONFIG = Path("floorline.yaml")
 Jobs = Annotated[int, typer.Option(min=1, help="Use this many processes.")]
-
-PIPED_COLUMNS = 110
-"""Width of the tables in columns if the output is no terminal: enough for every column."""
-
-console = Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
-"""Prints results to the standard output."""
 
 TIME = "2026-01-31, 2026-01-31T12:00 (UTC) or an age such as 30d"
 

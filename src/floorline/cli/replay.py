@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from floorline.cli.options import Jobs, console
-from floorline.datasets import RoutingTable, load
+from floorline.cli.data_options import Columns, Format, Gaps, load_table
+from floorline.cli.options import Jobs
+from floorline.cli.terminal import console, is_ascii, note
+from floorline.datasets import RoutingTable
 from floorline.encoders import make_encoder
-from floorline.errors import check_one_of
+from floorline.errors import InvalidInput, check_number
 from floorline.estimators.proteus_checkpoint import read_metadata
 from floorline.policies import POLICIES, REFERENCE_POINTS
+from floorline.replay.budgets import SPLITS, split_among
 from floorline.replay.compare import Result, check, compare
 from floorline.replay.data import ReplayData, prepare
+from floorline.replay.expectations import notes
 from floorline.replay.parameters import parse_parameters
 from floorline.replay.spec import Spec
 from floorline.replay.tables import LEGEND, rich_table, save
@@ -30,9 +35,12 @@ def replay(
     data: Annotated[
         str,
         typer.Option(
-            help="Data set to replay: a name that 'floorline datasets list' shows, or a path."
+            help="Data set to replay: a name that 'floorline datasets list' shows, or the path of "
+            "a CSV, TSV, JSON or Parquet file, also packed by gzip."
         ),
     ] = "simulated",
+    columns: Columns = None,
+    format: Format = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,13 +84,21 @@ def replay(
     encoder: Annotated[
         str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
     ] = "hashed",
-    gaps: Annotated[
-        str,
+    budget: Annotated[
+        float | None,
         typer.Option(
-            help="Rows with missing scores: 'mask' keeps them and marks the scores as unknown, "
-            "'drop' removes them."
+            help="Budget of each stream, in the cost unit of the data. A call that does not fit is "
+            "refused, and its request counts as not satisfied."
         ),
-    ] = "mask",
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Divide the budget among the models: " + ", ".join(SPLITS) + ". [default: one "
+            "budget for all models together]"
+        ),
+    ] = None,
+    gaps: Gaps = "mask",
     references: Annotated[
         bool, typer.Option(help="Replay the reference points too and list them in the table.")
     ] = True,
@@ -96,14 +112,17 @@ def replay(
     Every table lists the reference points: random, cheapest, best fixed, static mix, CARROT,
     RouteLLM and the hindsight oracle. Costs include the cost of exploration.
     """
-    check_one_of("--gaps", gaps, ("mask", "drop"))
-    table = load(data, gaps="drop" if gaps == "drop" else "mask")
+    if budget is not None:
+        check_number("--budget", budget, low=0.0, fix="give an amount of 0 or more")
+    elif split is not None:
+        raise InvalidInput("--split", split, "also give the budget that is divided: --budget")
+    table = load_table(data, format=format, columns=columns, gaps=gaps)
     parameters = parse_parameters(param or [])
     if (
         "checkpoint" in parameters
         and read_metadata(parameters["checkpoint"]).data["name"] == table.name
     ):
-        _note(
+        note(
             "the checkpoint was trained on rows of this table, so this replay does not test it on "
             "new rows; 'floorline bench --suite proteus' replays held-out rows only"
         )
@@ -119,6 +138,8 @@ def replay(
         feedback=feedback,
         history=history,
         horizon=horizon,
+        budget=budget,
+        split=split,
         parameters=dict.fromkeys(tested, parameters),
     )
     about = {"command": "replay", "encoder": encoder}
@@ -134,16 +155,28 @@ def compare_policies(
     jobs: int,
     out: Path | None,
     parameters: dict[str, dict[str, Any]] | None = None,
+    budget: float | None = None,
+    split: str | None = None,
     **common: Any,
 ) -> list[Result]:
-    """Replay every policy at every floor with every seed, under a progress bar."""
+    """Replay every policy at every floor with every seed, under a progress bar.
+
+    What the data do not allow is said first.
+    """
     specs = [
-        Spec(policy, floor, seed=seed, parameters=(parameters or {}).get(policy, {}), **common)
+        _spec(
+            data,
+            Spec(policy, floor, seed=seed, parameters=(parameters or {}).get(policy, {}), **common),
+            budget,
+            split,
+        )
         for floor in floors
         for policy in policies
         for seed in range(seeds)
     ]
     check(data, specs)
+    for text in notes(data, specs):
+        note(text)
     if out is not None:
         # A folder that cannot be written stops the command before minutes of replays.
         out.mkdir(parents=True, exist_ok=True)
@@ -162,6 +195,24 @@ def compare_policies(
         )
 
 
+def _lost(results: Sequence[Result]) -> str:
+    """Return the policies that served a part of the requests, with the share that they did not."""
+    shares: dict[str, list[float]] = {}
+    for result in results:
+        shares.setdefault(result.shown, []).append(1.0 - result.scores.served)
+    lost = {name: sum(values) / len(values) for name, values in shares.items()}
+    return ", ".join(f"{name} {share:.0%}" for name, share in lost.items() if share >= 0.005)
+
+
+def _spec(data: ReplayData, spec: Spec, budget: float | None, split: str | None) -> Spec:
+    """Return a specification with the budget of its stream."""
+    if budget is None:
+        return spec
+    if split is None:
+        return msgspec.structs.replace(spec, total_budget=budget)
+    return msgspec.structs.replace(spec, budgets=split_among(data, spec, split, budget))
+
+
 def show(
     results: Sequence[Result], table: RoutingTable, out: Path | None, *, about: dict[str, Any]
 ) -> None:
@@ -173,9 +224,19 @@ def show(
     repeated = "1 seed" if seeds == 1 else f"{seeds} seeds"
     title = f"{kind}: {requests:,} requests, feedback {spec.feedback}, {repeated}"
     means = (table.mean_quality, table.mean_cost)
-    wide = console.width >= 100
-    console.print(rich_table(results, means, title=title, cost_unit=table.cost_unit, wide=wide))
-    console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim")
+    grid = rich_table(
+        results,
+        means,
+        title=title,
+        cost_unit=table.cost_unit,
+        wide=console.width >= 100,
+        ascii_only=is_ascii(console),
+    )
+    console.print(grid)
+    lost = _lost(results)
+    if lost:
+        console.print(f"Requests that no budget was left for: {lost}.", markup=False)
+    console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim", markup=False)
     if out is None:
         return
     about = {**about, "data": table.name, "digest": table.digest, "simulated": table.simulated}
@@ -183,7 +244,3 @@ def show(
     plot = over_time(results, out / "over_time.png", title=title, cost_unit=table.cost_unit)
     for path in [plot, *written]:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-
-
-def _note(text: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"[yellow]note:[/yellow] {text}")

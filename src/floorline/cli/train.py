@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from floorline.datasets import load
+from floorline.cli.data_options import Columns, Format, load_table
 from floorline.encoders import make_encoder
 from floorline.errors import MissingExtra
 from floorline.training import TrainingSettings, split_parts, target_range
@@ -32,6 +32,8 @@ def proteus(
         str, typer.Option(help="Data set: a name that 'floorline datasets list' shows, or a path.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
+    columns: Columns = None,
+    format: Format = None,
     encoder: Annotated[
         str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
     ] = "hashed",
@@ -61,11 +63,11 @@ def proteus(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("training PROTEUS", "train")
-    table = load(data)
+    table = load_table(data, format=format, columns=columns)
     parts = split_parts(table, seed=seed)
     targets = target_range(parts.train) if tau_range is None else tau_range
     settings = TrainingSettings(targets=targets, seed=seed, steps=steps, margin=margin)
-    columns = (
+    shown = (
         TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -74,7 +76,7 @@ def proteus(
         TextColumn("loss {task.fields[loss]:.3f}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*shown, console=console, transient=True) as bar:
         task = bar.add_task("train", total=steps, accuracy=0.0, dual=0.0, loss=0.0)
         written = train_checkpoint(
             table,

@@ -37,7 +37,12 @@ from floorline.sla import SLA, Budget
 DEFAULT_POLICY = "primal_dual"
 """The default of ``Router``, too."""
 
-_SERVING = ", ".join(name for name, kind in POLICIES.items() if kind.knows == "feedback")
+
+def _serves(kind: type[Policy]) -> bool:
+    return kind.knows == "feedback" and "checkpoint" not in kind.needs
+
+
+_SERVING = ", ".join(name for name, kind in POLICIES.items() if _serves(kind))
 """Policies that decide without the answers of all models, which only replays know."""
 
 
@@ -132,6 +137,9 @@ def _serving_policy(name: str) -> str:
     if kind.knows != "feedback":
         fix = f"choose one of {_SERVING}: this one needs the answers of all models, which only "
         raise rule_error(f"is {quoted(name)}", fix + "replays have")
+    if "checkpoint" in kind.needs:
+        fix = "choose another policy: this one needs a trained network, which only replays load"
+        raise rule_error(f"is {quoted(name)}", fix)
     return name
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from html import escape
 
 
 def show_number(value: float | None) -> str:
-    """Four significant digits of a number, with commas in thousands; a dash for None.
+    """Four significant digits of a number, with commas in thousands; a dash for None and NaN.
 
     Examples
     --------
     >>> show_number(0.123456), show_number(1234567), show_number(2e-7), show_number(None)
     ('0.1235', '1,234,567', '2e-07', '–')
     """
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "–"
     if isinstance(value, int):
         return f"{value:,}"

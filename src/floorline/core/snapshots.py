@@ -132,7 +132,7 @@ def array_from_ext(code: int, data: memoryview) -> Any:
         # Most arrays are vectors, which need no new shape.
         return (array if shape == [len(array)] else array.reshape(shape)).copy()
     except (TypeError, ValueError) as error:
-        raise SnapshotMismatch(f"snapshot holds a damaged array: {error}") from error
+        raise SnapshotMismatch("snapshot holds a damaged array") from error
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_enc_hook)
@@ -162,4 +162,4 @@ def unpack(data: bytes) -> Any:
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, ValueError) as error:
-        raise SnapshotMismatch(f"snapshot cannot be read: {error}") from error
+        raise SnapshotMismatch("snapshot cannot be read: it is damaged or cut off") from error

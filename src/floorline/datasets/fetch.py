@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from floorline._extras import needs
-from floorline.datasets.files import one_line
 from floorline.errors import FloorlineError, check_one_of
 
 
@@ -56,8 +55,9 @@ def fetch(name: str, folder: str | Path) -> Path:
     # The client raises errors of its own, of the HTTP library and of the system.
     except Exception as error:
         raise FetchError(
-            f"{source.repository} cannot be fetched from the Hugging Face hub "
-            f"({one_line(error)}); check the network, or load a copy you have by its path"
+            f"{source.repository} cannot be fetched from the Hugging Face hub: "
+            "check the network and the access of your account, or load a copy that you have by "
+            "its path"
         ) from error
     inner = target / "data"
     return inner if inner.is_dir() else target

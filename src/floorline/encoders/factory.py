@@ -6,7 +6,7 @@ from floorline.encoders.base import Encoder
 from floorline.encoders.hashed import HashedNgrams
 from floorline.encoders.lsa import Lsa
 from floorline.encoders.minilm import MiniLm
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, did_you_mean
 
 _FIX = "write hashed, hashed:sparse, lsa:PATH, minilm (downloads it) or minilm:PATH"
 
@@ -48,4 +48,5 @@ def make_encoder(spec: str) -> Encoder:
         return Lsa.load(detail)
     if name == "minilm":
         return MiniLm(detail) if detail else MiniLm.from_hub()
-    raise InvalidInput("encoder", spec, _FIX)
+    near = did_you_mean(spec, ("hashed", "hashed:sparse", "hashed:projected", "minilm"))
+    raise InvalidInput("encoder", spec, near + _FIX)

@@ -222,9 +222,9 @@ class Lsa:
             fits = fits and idf.dtype == components.dtype == np.float32
             grams, digest = artefact["grams"], artefact["digest"]
         except (KeyError, AttributeError, InvalidInput) as error:
-            raise DataError(
-                path, f"is an incomplete LSA file ({error}); write it again with Lsa.save"
-            ) from error
+            why = f" ({error})" if isinstance(error, InvalidInput) else ""
+            problem = f"is an incomplete LSA file{why}; write it again with Lsa.save"
+            raise DataError(path, problem) from error
         if grams != encoder._grams.fingerprint:
             raise DataError(path, f"was fitted on other n-grams ({grams}); fit it again")
         if not fits or _digest(idf, components) != digest:

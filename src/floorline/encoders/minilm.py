@@ -166,8 +166,8 @@ class MiniLm:
         except Exception as error:
             raise DataError(
                 repository,
-                f"cannot be downloaded ({type(error).__name__}); check the network, "
-                "or download it once and give its folder: MiniLm(folder)",
+                "cannot be downloaded; check the network, or download it once and give its "
+                "folder: MiniLm(folder)",
             ) from error
         root = model.parents[len(Path(file).parts) - 1]
         return cls(root, file=file, **parameters)

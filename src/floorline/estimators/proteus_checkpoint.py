@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from floorline._decoding import decoding_reason
 from floorline._extras import needs
 from floorline._files import write_whole
 from floorline.errors import DataError, InvalidInput
@@ -117,7 +118,8 @@ def read_metadata(folder: str | Path) -> CheckpointMetadata:
         fix = f"{error.strerror}; give the folder that 'floorline train proteus' wrote"
         raise DataError(path, fix) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise DataError(path, f"damaged checkpoint: {error}; train again") from error
+        problem = f"a damaged checkpoint ({decoding_reason(error)}): train again"
+        raise DataError(path, problem) from error
     if metadata.format != _FORMAT:
         raise DataError(path, f"format {metadata.format!r} is not {_FORMAT!r}; train again")
     return metadata
@@ -144,7 +146,7 @@ def load_network(folder: str | Path) -> TrainedNetwork:
     except OSError as error:
         raise DataError(path, f"{error.strerror}; train again") from error
     except (SafetensorError, TypeError) as error:
-        raise DataError(path, f"damaged checkpoint: {error}; train again") from error
+        raise DataError(path, "a damaged checkpoint: train again") from error
     return TrainedNetwork(weights, metadata.models, metadata.encoder)
 
 

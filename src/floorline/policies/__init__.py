@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from typing import Any
 
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, did_you_mean
 from floorline.policies.base import Choice, History, Policy, Request
 from floorline.policies.primal_dual.policy import PrimalDual
 from floorline.policies.published.carrot import Carrot, RouteLlm
@@ -106,17 +107,39 @@ def policy_class(name: str) -> type[Policy]:
     """
     if name in POLICIES:
         return POLICIES[name]
-    fix = f"choose one of {', '.join(POLICIES)}, or give module:Class of your own"
+    fix = (
+        f"{did_you_mean(name, POLICIES)}choose one of {', '.join(POLICIES)}, or give module:Class "
+        "of your own"
+    )
     module_name, colon, class_name = name.partition(":")
     if not colon:
         raise InvalidInput("policy", name, fix)
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InvalidInput("policy", name, f"{fix} ({error})") from error
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        where = f"there is no module {missing!r} in this folder or installed"
+        raise InvalidInput("policy", name, f"{fix} ({where})") from error
+    # The module is the user's own and can raise anything.
+    except Exception as error:
+        raise InvalidInput("policy", name, f"correct its module: {_fault(error)}") from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        classes = [one for one, kind in vars(module).items() if inspect.isclass(kind)]
+        near = did_you_mean(class_name, classes)
+        raise InvalidInput("policy", name, f"{near}{module_name} has no {class_name!r}")
     if not (inspect.isclass(found) and issubclass(found, Policy)):
         raise InvalidInput("policy", name, "give a subclass of floorline.policies.Policy")
     return found
+
+
+def _fault(error: Exception) -> str:
+    """Return where an error of the user's own code is, and its text."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    return where + " ".join(str(error).split())
 
 
 def make_policy(name: str, **parameters: Any) -> Policy:
@@ -143,12 +166,19 @@ def make_policy(name: str, **parameters: Any) -> Policy:
     known = kind.parameters()
     for parameter in parameters:
         if parameter not in known:
-            choices = ", ".join(known) or "none"
-            raise InvalidInput(f"parameter of {name}", parameter, f"choose one of: {choices}")
+            near = did_you_mean(parameter, known)
+            fix = f"{near}choose one of: {', '.join(known) or 'none'}"
+            raise InvalidInput(f"parameter of {name}", parameter, fix)
     try:
         return kind(**parameters)
     except TypeError as error:
-        raise InvalidInput(f"parameters of {name}", parameters, str(error)) from error
+        required = [
+            one.name
+            for one in inspect.signature(kind).parameters.values()
+            if one.default is one.empty and one.name not in parameters
+        ]
+        fix = f"also give {', '.join(required)}" if required else f"correct them: {_fault(error)}"
+        raise InvalidInput(f"parameters of {name}", parameters, fix) from error
 
 
 __all__ = [

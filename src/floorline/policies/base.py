@@ -19,6 +19,7 @@ from floorline.sla import SLA
 from floorline.zoo import CallLimits, Zoo
 
 Knows = Literal["feedback", "features", "means", "labels"]
+Need = Literal["history", "budget", "checkpoint"]
 
 
 class Request(NamedTuple):
@@ -134,11 +135,15 @@ class Policy(Stateful, ABC):
         ``"labels"`` every label and cost (oracles).
     batch : int
         Number of requests that the policy plans at once.
+    needs : tuple of str
+        What the policy needs to be more than a baseline: ``"history"`` labelled requests from
+        before, ``"budget"`` a budget of its SLA, ``"checkpoint"`` a trained network.
     """
 
     name: ClassVar[str]
     knows: ClassVar[Knows] = "feedback"
     batch: ClassVar[int] = 1
+    needs: ClassVar[tuple[Need, ...]] = ()
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from floorline.core.features import stacked
 from floorline.estimators import NearestNeighbours, QualityEstimator
 from floorline.events import Decision, Outcome
-from floorline.policies.base import DECLINED, Choice, History, Request, certain
+from floorline.policies.base import DECLINED, Choice, History, Need, Request, certain
 from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator, check_history
 from floorline.sla import SLA
@@ -53,6 +53,7 @@ class HistoryPolicy(EstimatingPolicy):
 
     estimator: MakeEstimator
     quality_: QualityEstimator
+    needs: ClassVar[tuple[Need, ...]] = ("history",)
     exact: ClassVar[bool] = False
     """Whether the default estimator compares with the whole history instead of an index."""
     _decision_state: ClassVar[tuple[str, ...]] = ("trackers_",)

@@ -116,9 +116,13 @@ def budgets_for(data: ReplayData, spec: Spec, split: str, factor: float) -> dict
 
     The means for the split are those of the history, or of the stream if there is no history.
     """
+    return split_among(data, spec, split, factor * cheapest_bill(data, spec))
+
+
+def split_among(data: ReplayData, spec: Spec, split: str, total: float) -> dict[str, float]:
+    """Return the shares of a total budget by model, from the means as for ``budgets_for``."""
     history, stream = stream_rows(data, spec)
     quality, cost = stream_means(data, history if len(history) else stream)
-    total = factor * cheapest_bill(data, spec)
     amounts = split_budget(split, total, quality, cost, seed=spec.seed)
     return dict(zip(data.zoo.names, amounts.tolist(), strict=True))
 

@@ -14,6 +14,7 @@ from floorline.core.display import html_table, show_number
 from floorline.policies import policy_class
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
+from floorline.replay.expectations import check_needs
 from floorline.replay.feedback import FeedbackModel
 from floorline.replay.metrics import Scores, references, running_mean, score
 from floorline.replay.run import build_policy, replay, stream_rows
@@ -161,6 +162,7 @@ def check(data: ReplayData, specs: Sequence[Spec]) -> None:
         SLA("stream", floor=spec.floor)
         FeedbackModel.parse(spec.feedback)
         stream_rows(data, spec)
+        check_needs(data, spec)
         if policy_class(spec.policy).knows == "feedback":
             build_policy(data, spec)
 

@@ -111,16 +111,16 @@ def score(run: Run, against: References) -> Scores:
         violation=float((after_burn_in < floor - _ROUNDING).mean()),
         cost=cost,
         served_cost=float(run.served_cost.mean()),
-        cost_per_static_mix=_ratio(cost, against.static_mix),
-        cost_per_oracle=_ratio(cost, against.oracle),
-        savings=1.0 - _ratio(cost, against.best_fixed),
+        cost_per_static_mix=cost_ratio(cost, against.static_mix),
+        cost_per_oracle=cost_ratio(cost, against.oracle),
+        savings=1.0 - cost_ratio(cost, against.best_fixed),
         explored=float(run.explored.mean()),
         labels=float(run.labels.mean()),
         served=float((run.model != DECLINED).mean()),
     )
 
 
-def _ratio(cost: float, reference: float) -> float:
+def cost_ratio(cost: float, reference: float) -> float:
     """Return the cost relative to a reference, which is 0 if a free model meets the floor."""
     if reference > 0:
         return cost / reference
@@ -135,7 +135,8 @@ def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean over seeds and the half-width of its 95 % confidence interval.
 
-    The interval is Student's t interval. For fewer than two values the half-width is NaN.
+    The interval is Student's t interval. For fewer than two values the half-width is NaN;
+    if a value is not finite, so is the mean.
 
     Examples
     --------
@@ -144,6 +145,8 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     (2.0, 2.484)
     """
     count = len(values)
+    if not np.isfinite(values).all():
+        return math.nan, math.nan
     mean = float(np.mean(values))
     if count < 2:
         return mean, math.nan

@@ -12,17 +12,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._ascii import ascii_text
 from floorline._extras import needs
 from floorline._markdown import markdown_table
 from floorline._version import __version__
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.policies import policy_class
 from floorline.replay.compare import Result
-from floorline.replay.metrics import Scores, mean_and_interval
+from floorline.replay.metrics import Scores, cost_ratio, mean_and_interval
 
 with needs("bench", "tables of results"):
     import polars as pl
     from rich.box import SIMPLE
+    from rich.markup import escape
     from rich.table import Table
 
 _KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
@@ -33,11 +35,14 @@ LEGEND = (
     "time with a mean below the floor. Costs include the cost of exploration. / mix, / oracle: "
     "cost relative to the static mix and to the oracle. saved: relative to always serving the best "
     "model. / equal: cost relative to the static mix of the same satisfaction. µs: median time of "
-    "a decision. ±: 95 % interval over seeds. ° knows all prompts in advance, * the true means, "
-    "** all labels; the others learn."
+    "a decision. ±: 95 % interval over seeds. –: no ratio, as the reference costs nothing. ° knows "
+    "all prompts in advance, * the true means, ** all labels; the others learn."
 )
 """Explanation of the columns of a table."""
 
+
+NO_RATIO = "–"
+"""In the place of a ratio to a cost of 0."""
 
 Means = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(M,) mean quality and (M,) mean cost per request."""
@@ -104,7 +109,13 @@ def save(results: Sequence[Result], folder: Path, *, about: dict[str, Any]) -> l
 
 
 def rich_table(
-    results: Sequence[Result], means: Means, *, title: str, cost_unit: str, wide: bool = True
+    results: Sequence[Result],
+    means: Means,
+    *,
+    title: str,
+    cost_unit: str,
+    wide: bool = True,
+    ascii_only: bool = False,
 ) -> Table:
     """Return a table of means over seeds with 95 % intervals, one block per floor.
 
@@ -120,20 +131,23 @@ def rich_table(
         Unit of the costs.
     wide
         Whether to include the last three columns; without them the table fits 80 columns.
+    ascii_only
+        Whether to write all signs in ASCII.
     """
+    show = ascii_text if ascii_only else str
     table = Table(
-        title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
+        title=show(title), title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1)
     )
     width = None if wide else -3
     header, blocks = _layout(results, means, cost_unit)
     table.add_column(header[0], no_wrap=True)
     for column in header[1:width]:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(show(column), justify="right", no_wrap=True)
     for floor, rows in blocks:
         table.add_section()
         table.add_row(f"[bold]floor {floor:g}[/bold]")
         for row in rows:
-            table.add_row(*row[:width])
+            table.add_row(*map(escape, map(show, row[:width])))
     return table
 
 
@@ -186,9 +200,9 @@ def _cells(runs: Sequence[Result], means: Means, per: int) -> list[str]:
         f"{sum(s.violation for s in scores) / count:.0%}",
         f"{per * sum(s.cost for s in scores) / count:,.4g}",
         _plus_minus(ratio, ratio_half, 2),
-        f"{sum(s.cost_per_oracle for s in scores) / count:.2f}",
-        f"{round(sum(s.savings for s in scores) / count, 2) + 0.0:.0%}",
-        f"{sum(per_equal_mix(s, means) for s in scores) / count:.2f}",
+        _mean([s.cost_per_oracle for s in scores], ".2f"),
+        _mean([s.savings for s in scores], ".0%"),
+        _mean([per_equal_mix(s, means) for s in scores], ".2f"),
         f"{sum(s.explored for s in scores) / count:.1%}",
         f"{sorted(run.decide_us for run in runs)[count // 2]:.0f}",
     ]
@@ -202,10 +216,18 @@ def per_equal_mix(scores: Scores, means: Means) -> float:
     quality, cost = means
     floor = min(scores.satisfaction, float(quality.max()))
     equal = float(cheapest_mix(quality, cost, floor) @ cost)
-    return scores.cost / equal if equal > 0 else math.nan
+    return cost_ratio(scores.cost, equal)
+
+
+def _mean(values: Sequence[float], form: str) -> str:
+    """Write the mean; a dash if a value is none, because what it is relative to costs nothing."""
+    mean = sum(values) / len(values)
+    return f"{round(mean, 2) + 0.0:{form}}" if math.isfinite(mean) else NO_RATIO
 
 
 def _plus_minus(mean: float, half: float, digits: int) -> str:
+    if not math.isfinite(mean):
+        return NO_RATIO
     # There is no interval for a single seed.
     interval = "" if math.isnan(half) else f" ±{half:.{digits}f}"
     return f"{mean:.{digits}f}{interval}"

@@ -138,7 +138,7 @@ def unpack_history(event: WarmStart, zoo: Zoo) -> History:
     try:
         header, arrays, digest = _read(event.history)
     except (zlib.error, msgspec.MsgspecError, ValueError, TypeError) as error:
-        fix = f"restore the store from a backup ({error})"
+        fix = "it is damaged: restore the store from a backup"
         raise InvalidInput("WarmStart.history", event.history[:20], fix) from error
     if digest != event.digest:
         fix = "restore the store from a backup: the history does not match its digest"

@@ -252,12 +252,13 @@ def _row(key: ApiKey) -> dict[str, Any]:
         If a text of it cannot be stored.
     """
     row = msgspec.structs.asdict(key)
+    fix = "give texts of Unicode characters, without NUL"
+    if "\0" in f"{key.name}{key.tenant}{key.slas}":
+        raise InvalidInput("key", ascii(key.name), fix)
     try:
-        if "\0" in f"{key.name}{key.tenant}{key.slas}":
-            raise ValueError("a database cannot hold NUL")
         return {**row, "checksum": row_checksum(api_keys, row)}
     except ValueError as error:
-        raise InvalidInput("key", ascii(key.name), f"give texts of characters ({error})") from error
+        raise InvalidInput("key", ascii(key.name), fix) from error
 
 
 def _key(values: dict[str, Any]) -> ApiKey:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline._decoding import decoding_reason
 from floorline.errors import DataError, InvalidInput
 from floorline.events import (
     Decision,
@@ -155,8 +156,10 @@ def _fault(error: Exception) -> str:
     """Say what is wrong with a line in words of the log, not of the language."""
     if isinstance(error, KeyError):
         return f"the field {error} is missing, or its value is unknown"
-    if isinstance(error, InvalidInput | msgspec.DecodeError):
+    if isinstance(error, InvalidInput):
         return str(error)
+    if isinstance(error, msgspec.DecodeError):
+        return decoding_reason(error)
     return "a field has a value or a name that no export writes"
 
 

@@ -85,6 +85,6 @@ def restore_zeros(packed: bytes) -> bytes:
         values = np.zeros(length, np.uint8)
         values[kept] = nonzero
     except (ValueError, struct.error) as error:
-        fix = f"the row is damaged: restore the store from a backup ({error})"
+        fix = "the row is damaged: restore the store from a backup"
         raise InvalidInput("event", packed[:20], fix) from error
     return values.tobytes()

@@ -86,7 +86,7 @@ def _read(path: Path, key: str) -> dict[str, object]:
         raise
     except Exception as error:
         # The type of the exception depends on the place of the damage.
-        raise DataError(path, f"damaged ({type(error).__name__}); {fix}") from error
+        raise DataError(path, f"damaged; {fix}") from error
     return state
 
 

@@ -12,7 +12,7 @@ from floorline.errors import check_number
 from floorline.estimators.blend import Blend
 from floorline.events import Decision
 from floorline.optimization.prediction_window import PredictionWindow
-from floorline.policies.base import Choice, Request, certain, declined
+from floorline.policies.base import Choice, Need, Request, certain, declined
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator
 from floorline.sla import SLA
 from floorline.zoo import Zoo
@@ -74,6 +74,7 @@ class OmniRouter(EstimatingPolicy):
 
     name: ClassVar[str] = "omnirouter"
     batch: ClassVar[int] = 64
+    needs: ClassVar[tuple[Need, ...]] = ("history",)
 
     def __init__(
         self,

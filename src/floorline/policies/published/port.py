@@ -12,7 +12,7 @@ from floorline.core.snapshots import Stateful
 from floorline.errors import check_number
 from floorline.events import Decision
 from floorline.optimization.budget_lp import Floats, capped_prices, solve_budgets
-from floorline.policies.base import DECLINED, Choice, Request
+from floorline.policies.base import DECLINED, Choice, Need, Request
 from floorline.policies.estimating_policy import MakeEstimator
 from floorline.policies.offline_policy import HistoryPolicy
 from floorline.sla import SLA
@@ -139,6 +139,7 @@ class Port(HistoryPolicy):
     """
 
     name = "port"
+    needs: ClassVar[tuple[Need, ...]] = ("history", "budget")
     _decision_state: ClassVar[tuple[str, ...]] = ("trackers_", "samples_")
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from floorline.core.features import Features
 from floorline.errors import InvalidInput, check_number
 from floorline.estimators import RunningMean
 from floorline.estimators.network import RoutingNetwork, TrainedNetwork
-from floorline.policies.base import Choice, Request, certain, lowest, mixed
+from floorline.policies.base import Choice, Need, Request, certain, lowest, mixed
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator
 
 _QUANTILES = (np.arange(256) + 0.5)[:, None] / 256
@@ -63,6 +64,7 @@ class Proteus(EstimatingPolicy):
     """
 
     name = "proteus"
+    needs: ClassVar[tuple[Need, ...]] = ("checkpoint",)
 
     def __init__(
         self, *, network: TrainedNetwork | None = None, dual: float = 1.0, sample: bool = False

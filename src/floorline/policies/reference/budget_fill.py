@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.errors import check_number
 from floorline.optimization.budget_lp import Floats, solve_budgets
-from floorline.policies.base import Choice, Request, mixed
+from floorline.policies.base import Choice, Need, Request, mixed
 from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.policies.offline_policy import decline
 from floorline.policies.reference.promptless import KnowsMeans
@@ -46,6 +47,7 @@ class BudgetFill(KnowsMeans):
     """
 
     name = "budget_fill"
+    needs: ClassVar[tuple[Need, ...]] = ("budget",)
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from floorline.core.snapshots import State
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import Floats, served, solve_budgets
-from floorline.policies.base import Choice, History, Knows, Request, certain
+from floorline.policies.base import Choice, History, Knows, Need, Request, certain
 from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.policies.estimating_policy import MakeEstimator
 from floorline.policies.offline_policy import HistoryPolicy, decline
@@ -111,6 +111,7 @@ class LpOnEstimates(HistoryPolicy):
 
     name = "lp_on_estimates"
     knows: ClassVar[Knows] = "features"
+    needs: ClassVar[tuple[Need, ...]] = ("history", "budget")
 
     def __init__(
         self,
@@ -211,6 +212,7 @@ class BudgetOracle(Hindsight):
     """
 
     name = "budget_oracle"
+    needs: ClassVar[tuple[Need, ...]] = ("budget",)
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
         """Start at the first request."""

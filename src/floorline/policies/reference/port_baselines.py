@@ -17,7 +17,7 @@ import numpy as np
 from floorline.estimators.linear import TrainedLinear
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import Floats, served, solve_budgets
-from floorline.policies.base import Choice, Request, certain
+from floorline.policies.base import Choice, Need, Request, certain
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator
 from floorline.policies.offline_policy import HistoryPolicy, decline
 
@@ -40,6 +40,7 @@ class GreedyCost(HistoryPolicy):
     """
 
     name: ClassVar[str] = "greedy_cost"
+    needs: ClassVar[tuple[Need, ...]] = ("history", "budget")
 
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
         """Return the (M,) rests of the budgets, or −ĝ if there are none."""
@@ -108,6 +109,7 @@ class BatchSplit(HistoryPolicy):
 
     name = "batch_split"
     batch: ClassVar[int] = 256
+    needs: ClassVar[tuple[Need, ...]] = ("history", "budget")
 
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
         """Return (M,) d̂, −∞ if the cost exceeds the budget: the optimum of a single request."""
