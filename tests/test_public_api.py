@@ -97,7 +97,7 @@ def test_a_decision_shows_what_was_decided_and_no_array(routed):
     assert "declined" in repr(declined)
     assert "explored" in repr(msgspec.structs.replace(decision, explored=True))
     direct = msgspec.structs.replace(decision, quality_estimates=np.full(3, np.nan))
-    assert "nan" in direct._repr_html_()
+    assert "–" in direct._repr_html_()
 
 
 def test_a_status_and_a_certificate_show_the_verdict(routed):

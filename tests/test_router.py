@@ -63,7 +63,7 @@ def test_unknown_slas_are_refused_with_those_there_are(build_router, vector):
 
 
 def test_a_request_without_prompt_and_features_is_refused(build_router):
-    with pytest.raises(InvalidInput, match="prompt is None: give a prompt or its features"):
+    with pytest.raises(InvalidInput, match="prompt is missing: give a prompt or its features"):
         build_router().route()
 
 

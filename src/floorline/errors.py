@@ -128,7 +128,7 @@ class InvalidInput(FloorlineError, ValueError):
     field
         Name of the field, as the user wrote it.
     value
-        The rejected value. The text shows at most 80 characters of it.
+        The rejected value, None if there is none. The text shows at most 80 characters of it.
     fix
         What to give instead, as an imperative.
 
@@ -144,7 +144,8 @@ class InvalidInput(FloorlineError, ValueError):
         self.field = field
         self.value = value
         self.fix = fix
-        super().__init__(f"{field} is {abbreviated(value)}: {fix}")
+        shown = "missing" if value is None else abbreviated(value)
+        super().__init__(f"{field} is {shown}: {fix}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.field, self.value, self.fix)

@@ -102,3 +102,138 @@ def test_a_folder_that_cannot_be_written_is_named_with_a_fix(tmp_path, capfd, sm
     assert str(taken) in line
     assert "check the path and its permissions" in line
     assert told.out == ""
+
+
+HEADER = "prompt,small_ok,small_usd,large_ok,large_usd"
+
+
+def own(path, *, small="0.001", rows=40):
+    """A file of one's own in which small satisfies half of the prompts and large three quarters."""
+    lines = [f"question {n},{n % 2},{small},{int(n % 4 > 0)},0.02" for n in range(rows)]
+    path.write_text("\n".join([HEADER, *lines]))
+    return path
+
+
+QUICK = ["--seeds", "2", "--jobs", "1"]
+
+
+def test_a_file_of_ones_own_is_replayed_as_the_readme_says(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own(tmp_path / "my-logs.csv")
+    (tmp_path / "my_module.py").write_text(
+        "from floorline.policies.reference.promptless import Cheapest\n"
+        "class MyPolicy(Cheapest):\n    name = 'mine'\n"
+    )
+    arguments = ["--data", "my-logs.csv", "--policy", "my_module:MyPolicy", "--out", "results"]
+    assert main(["replay", *arguments, *QUICK]) == 0
+    told = capfd.readouterr()
+    assert told.err.splitlines()[0] == (
+        "note: my-logs.csv: columns by their names: --columns "
+        "'prompt=prompt,small:small_ok:small_usd,large:large_ok:large_usd'"
+    )
+    assert (tmp_path / "results" / "results.json").exists()
+    assert main(["replay", *arguments, "--columns", "m:small_ok:small_usd", *QUICK]) == 0
+    assert "guessed" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("policy", "lacks"),
+    [
+        ("proteus", ["a trained network", "--param checkpoint=FOLDER", "floorline train proteus"]),
+        ("port", ["--history 0.3", "--budget 0.2 is four times the bill of the cheapest model"]),
+        ("omnirouter", ["--history 0.3"]),
+        ("knn_perf", ["--history 0.3"]),
+        ("batch_split", ["--history 0.3", "--budget"]),
+        ("greedy_cost", ["--history 0.3", "--budget"]),
+        ("budget_fill", ["--budget"]),
+        ("lp_on_estimates", ["--history 0.3", "--budget"]),
+    ],
+)
+def test_a_policy_without_what_it_needs_is_no_silent_baseline(tmp_path, capfd, policy, lacks):
+    path = own(tmp_path / "own.csv")
+    assert main(["replay", "--data", str(path), "--policy", policy, *QUICK]) == 2
+    captured = capfd.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: policy is '{policy}': it ")
+    for words in lacks:
+        assert words in line
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("split", [[], ["--split", "uniform"]])
+def test_a_policy_with_what_it_needs_is_replayed(tmp_path, capfd, split):
+    path = own(tmp_path / "own.csv")
+    given = ["--history", "0.3", "--budget", "0.1", *split, "--no-references", *QUICK]
+    out = tmp_path / "out"
+    arguments = ["replay", "--data", str(path), "--policy", "port", "--out", str(out), *given]
+    assert main(arguments) == 0, capfd.readouterr().err
+    runs = json.loads((out / "results.json").read_text())["runs"]
+    assert all(run["cost"] * 28 <= 0.1 + 1e-9 for run in runs)
+
+
+def test_requests_that_a_budget_does_not_pay_are_said(tmp_path, capfd):
+    path = own(tmp_path / "own.csv")
+    given = ["--policy", "best_fixed", "--budget", "0.2", "--no-references", *QUICK]
+    assert main(["replay", "--data", str(path), *given]) == 0
+    assert "Requests that no budget was left for: best_fixed 75%." in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "note"),
+    [
+        (["--horizon", "500"], "the horizon is 500 requests, but the data have 40 rows: each"),
+        (
+            ["--horizon", "40", "--history", "0.5"],
+            "the horizon is 40 requests, but the data have 20 rows after the history",
+        ),
+        (["--floor", "0.9"], "no policy can reach the floor 0.9: the best model for each prompt"),
+        (["--floor", "0.76"], "no policy can reach the floor 0.76"),
+    ],
+)
+def test_what_the_data_do_not_allow_is_said(tmp_path, capfd, given, note):
+    path = own(tmp_path / "own.csv")
+    words = ["replay", "--data", str(path), "--policy", "cheapest", "--no-references", *QUICK]
+    assert main([*words, *given]) == 0
+    assert f"note: {note}" in capfd.readouterr().err
+
+
+def test_a_floor_above_the_best_model_is_said(tmp_path, capfd):
+    lines = [f"q {n},{int(n % 2)},0.001,{int(n % 2 == 0)},0.02" for n in range(40)]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join([HEADER, *lines]))
+    words = ["--policy", "cheapest", "--floor", "0.7", "--no-references", *QUICK]
+    assert main(["replay", "--data", str(path), *words]) == 0
+    assert "note: no model reaches the floor 0.7 alone (small has the highest mean, 0.500)" in (
+        capfd.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "small", "note"),
+    [
+        (HEADER, "0", "models without a cost, whose calls are free: small"),
+        (HEADER.replace("small_usd", "x"), "0.1", "without a column of costs, each call costs 0"),
+    ],
+)
+def test_free_models_are_said_and_no_ratio_is_a_number_that_is_none(
+    tmp_path, capfd, header, small, note
+):
+    path = own(tmp_path / "own.csv", small=small)
+    path.write_text(path.read_text().replace(HEADER, header))
+    assert main(["replay", "--data", str(path), "--floor", "0.4", *QUICK]) == 0
+    told = capfd.readouterr()
+    assert note in told.err
+    table, _, legend = told.out.partition("met: ")
+    assert "–" in table
+    assert "–: no ratio, as the reference costs nothing" in " ".join(legend.split())
+    for word in ("nan", "inf", "NaN"):
+        assert word not in table
+
+
+def test_data_without_any_cost_are_said(tmp_path, capfd):
+    path = own(tmp_path / "own.csv", small="0")
+    path.write_text(path.read_text().replace("0.02", "0"))
+    assert main(["replay", "--data", str(path), "--floor", "0.4", *QUICK]) == 0
+    told = capfd.readouterr()
+    assert "note: no model has a cost" in told.err
+    assert not {"nan", "inf"} & set(told.out.split())

@@ -77,7 +77,7 @@ def test_a_model_with_a_key_and_the_header_that_carries_it():
 
 
 def test_a_model_of_an_openai_compatible_endpoint_needs_one():
-    with pytest.raises(InvalidInput, match="endpoint is None: give the base URL of its API"):
+    with pytest.raises(InvalidInput, match="endpoint is missing: give the base URL of its API"):
         upstream_settings(ModelSettings(name="small"))
     elsewhere = upstream_settings(ModelSettings(name="small", kind="litellm"))
     assert elsewhere.endpoint is None

@@ -22,7 +22,7 @@ def test_features_are_those_of_the_prompt_or_the_given_ones():
 @pytest.mark.parametrize(
     ("prompt", "features", "message"),
     [
-        (None, None, "prompt is None: give a prompt or its features"),
+        (None, None, "prompt is missing: give a prompt or its features"),
         (None, np.zeros(95), "features is 'of length 95': give 96 numbers"),
         (None, np.full(96, np.inf), "features is 'holding NaN or infinity': give finite features"),
         (None, SparseFeatures(np.array([0]), np.ones(1), 7), "features is 'of length 7'"),

@@ -20,7 +20,7 @@ from floorline.errors import InvalidInput, check_number
 from floorline.estimators.proteus_checkpoint import read_metadata
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.budgets import SPLITS, split_among
-from floorline.replay.compare import Result, check, compare
+from floorline.replay.compare import Result, check, check_options, compare
 from floorline.replay.data import ReplayData, prepare
 from floorline.replay.expectations import notes
 from floorline.replay.parameters import parse_parameters
@@ -116,8 +116,11 @@ def replay(
         check_number("--budget", budget, low=0.0, fix="give an amount of 0 or more")
     elif split is not None:
         raise InvalidInput("--split", split, "also give the budget that is divided: --budget")
-    table = load_table(data, format=format, columns=columns, gaps=gaps)
+    tested, floors = policy or ["primal_dual"], floor or [0.8]
+    # Before the data are read, which can take minutes.
+    check_options(tested, floors, feedback)
     parameters = parse_parameters(param or [])
+    table = load_table(data, format=format, columns=columns, gaps=gaps)
     if (
         "checkpoint" in parameters
         and read_metadata(parameters["checkpoint"]).data["name"] == table.name
@@ -126,12 +129,11 @@ def replay(
             "the checkpoint was trained on rows of this table, so this replay does not test it on "
             "new rows; 'floorline bench --suite proteus' replays held-out rows only"
         )
-    tested = policy or ["primal_dual"]
     names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
     results = compare_policies(
         prepare(table, make_encoder(encoder)),
         names,
-        floor or [0.8],
+        floors,
         seeds=seeds,
         jobs=jobs,
         out=out,

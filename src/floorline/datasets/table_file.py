@@ -74,6 +74,9 @@ def write(path: Path, values: Mapping[str, Any], digest: str) -> None:
             pl.DataFrame(columns).write_parquet(stream, metadata={KEY: json.dumps(header)})
     except OSError as error:
         raise DataError(path, f"cannot be written: {reason(error)}") from error
+    except pl.exceptions.PolarsError as error:
+        problem = "cannot be written as a whole: free some space, or write to another disk"
+        raise DataError(path, problem) from error
 
 
 def read(path: Path) -> tuple[dict[str, Any], str]:

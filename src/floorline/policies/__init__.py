@@ -87,6 +87,10 @@ BUDGET_REFERENCE_POINTS = (
 """The same for tables with budgets: PORT's eight baselines and three reference points."""
 
 
+_OBJECTS = frozenset({"estimator", "config", "network"})
+"""Parameters whose values are no numbers and texts."""
+
+
 def policy_class(name: str) -> type[Policy]:
     """Return the class of a policy.
 
@@ -127,7 +131,8 @@ def policy_class(name: str) -> type[Policy]:
     if found is None:
         classes = [one for one, kind in vars(module).items() if inspect.isclass(kind)]
         near = did_you_mean(class_name, classes)
-        raise InvalidInput("policy", name, f"{near}{module_name} has no {class_name!r}")
+        where = f"{module_name} has no {class_name!r}"
+        raise InvalidInput("policy", name, f"{near}give a subclass of Policy: {where}")
     if not (inspect.isclass(found) and issubclass(found, Policy)):
         raise InvalidInput("policy", name, "give a subclass of floorline.policies.Policy")
     return found
@@ -169,6 +174,10 @@ def make_policy(name: str, **parameters: Any) -> Policy:
             near = did_you_mean(parameter, known)
             fix = f"{near}choose one of: {', '.join(known) or 'none'}"
             raise InvalidInput(f"parameter of {name}", parameter, fix)
+    for parameter in _OBJECTS & set(parameters):
+        if isinstance(parameters[parameter], str | int | float | list | dict):
+            fix = "give it in Python: no text stands for it"
+            raise InvalidInput(f"parameter {parameter} of {name}", parameters[parameter], fix)
     try:
         return kind(**parameters)
     except TypeError as error:

@@ -159,12 +159,26 @@ def check(data: ReplayData, specs: Sequence[Spec]) -> None:
         If a specification breaks a rule; the error that its replay would raise.
     """
     for spec in specs:
-        SLA("stream", floor=spec.floor)
-        FeedbackModel.parse(spec.feedback)
+        check_options([spec.policy], [spec.floor], spec.feedback)
         stream_rows(data, spec)
         check_needs(data, spec)
         if policy_class(spec.policy).knows == "feedback":
             build_policy(data, spec)
+
+
+def check_options(policies: Sequence[str], floors: Sequence[float], feedback: str) -> None:
+    """Check what needs no data: names of policies, floors and the feedback model.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them breaks a rule.
+    """
+    for policy in policies:
+        policy_class(policy)
+    for floor in floors:
+        SLA("stream", floor=floor)
+    FeedbackModel.parse(feedback)
 
 
 def _one(data: ReplayData, number: int, spec: Spec) -> tuple[int, Result]:

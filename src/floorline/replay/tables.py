@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -91,7 +92,10 @@ def save(results: Sequence[Result], folder: Path, *, about: dict[str, Any]) -> l
     parquet, plain, times = (
         folder / name for name in ("results.parquet", "results.json", "times.json")
     )
-    pl.DataFrame(rows).write_parquet(parquet)
+    # Polars has errors of its own for a full disk.
+    packed = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(packed)
+    parquet.write_bytes(packed.getvalue())
     document = {"floorline": __version__, **about, "runs": rows}
     plain.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     measured = [
