@@ -80,6 +80,24 @@ def test_a_kept_connection_that_breaks_is_replaced_at_once(before, end, stream):
     before(OneAnswerEach(end), scene)
 
 
+def test_a_408_of_an_idle_connection_is_no_answer(before):
+    async def scene(s):
+        calls = await s.upstreams(retries=0, breaker=BreakerSettings(failures=1))
+        for _ in range(4):
+            assert (await s.ask()).status == 200
+        assert s.provider.ended == 3
+        assert calls.health()["m"].breaker == "closed"
+        # Over a new connection it is the provider's answer.
+        s.provider.plan(faults.error(408, Connection="close"), faults.error(408))
+        assert (await refused(s)).status == 408
+
+    async def timed_out(connection):
+        await faults.error(408, Connection="close")(connection)
+        connection.close()
+
+    before(OneAnswerEach(timed_out), scene)
+
+
 def test_connections_that_are_idle_close_on_either_side(before):
     async def scene(s):
         calls = await s.upstreams(retries=0, breaker=BreakerSettings(failures=1))

@@ -9,7 +9,7 @@ from tests.support.provider_error_bodies import CONTEXT, OTHERS
 
 from floorline.gateway.upstreams import UpstreamError
 from floorline.gateway.upstreams.effects import EFFECTS, breaker_effect
-from floorline.gateway.upstreams.error_signs import SIGNS, ErrorReason
+from floorline.gateway.upstreams.error_signs import REQUESTED, SIGNS, WINDOWS, ErrorReason
 from floorline.gateway.upstreams.provider_errors import (
     ProviderError,
     names_field,
@@ -114,6 +114,12 @@ def test_odd_errors_are_read_within_bounds(body):
     assert len(fields.texts) <= 300
     assert read_error(400, fields).reason == "client_error"
     assert read_error(500, fields).reason == "server_error"
+
+
+def test_every_repetition_in_a_pattern_is_bounded():
+    # One without a bound is tried to the end of a message from each of its places.
+    for words in (*(sign.words for sign in SIGNS), *WINDOWS, *REQUESTED):
+        assert not re.search(r"[*]|(?<!\\)[+]", words), words
 
 
 @pytest.mark.parametrize(

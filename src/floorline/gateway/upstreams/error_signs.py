@@ -108,7 +108,7 @@ SIGNS: tuple[Sign, ...] = (
         "OpenAI, Azure, Anthropic, OpenRouter, DeepSeek, xAI",
         statuses=(400, 403, 422, 451, 500),
         words=r"content management policy|(input|prompt) was flagged|content exists risk"
-        r"|violat\w+ (our |the )?(usage|content|safety) (guidelines|policy|policies)"
+        r"|violat\w{1,8} (our |the )?(usage|content|safety) (guidelines|policy|policies)"
         r"|blocked by content filter|result of our safety system",
     ),
     Sign(
@@ -132,8 +132,8 @@ SIGNS: tuple[Sign, ...] = (
         "vLLM, SGLang, TGI, Together, OpenRouter, DeepSeek, Fireworks, xAI",
         statuses=(400, 413, 422, 500),
         words=r"maximum context length|maximum (model|prompt) length|max_model_len"
-        r"|context (length|window|size)\w* (is |was |has been )?exceeded"
-        r"|exceed\w* .{0,60}context (length|window|size|limit)|exceed context limit"
+        r"|context (length|window|size)\w{0,2} (is |was |has been )?exceeded"
+        r"|exceed\w{0,3} .{0,60}context (length|window|size|limit)|exceed context limit"
         r"|longer than .{0,40}context (length|window|size)"
         r"|greater than the context length|context length of only"
         r"|reduce the length of (the|your) (messages|prompt|input)"
@@ -145,7 +145,7 @@ SIGNS: tuple[Sign, ...] = (
         statuses=(400, 413, 422, 500),
         words=r"prompt is too long|input is too long|too large for model with \d"
         r"|input token count .{0,40}exceeds|exceeds the maximum number of tokens"
-        r"|prompt token count of \d+ exceeds|range of input length should be"
+        r"|prompt token count of \d{1,12} exceeds|range of input length should be"
         r"|exceeded model token limit|tokens in the prompt cannot exceed",
     ),
     Sign(
@@ -287,7 +287,7 @@ SIGNS: tuple[Sign, ...] = (
         "model_not_found",
         "a server without this path: a wrong endpoint",
         statuses=(404,),
-        words=r"^(404[: ]*)?((page|resource|route) )?not found\.?$|^no route matched"
+        words=r"^(404[: ]{0,3})?((page|resource|route) )?not found\.?$|^no route matched"
         r"|^(resource|url) not found|^invalid url",
     ),
     Sign(
@@ -321,7 +321,8 @@ SIGNS: tuple[Sign, ...] = (
         "unsupported",
         "OpenAI, Anthropic (longer answer than the model writes)",
         statuses=(400, 422),
-        words=r"supports at most \d+ completion tokens|maximum allowed number of output tokens",
+        words=r"supports at most \d{1,12} completion tokens"
+        r"|maximum allowed number of output tokens",
     ),
     Sign("invalid_generation", "Groq", codes=("tool_use_failed", "json_validate_failed")),
     Sign(
@@ -337,14 +338,14 @@ SIGNS: tuple[Sign, ...] = (
 )
 """Signs in the order in which they are looked for; an error without any is a ``server_error``."""
 
-_NUMBER = r"(\d[\d,]*)"
+_NUMBER = r"(\d[\d,]{0,15})"
 
 WINDOWS: tuple[str, ...] = (
     rf"maximum (?:context|model|prompt) length (?:is|of|:) ?{_NUMBER}",
     rf"maximum context length: {_NUMBER}",
     rf"{_NUMBER} maximum context length",
     rf"> {_NUMBER} maximum",
-    rf"exceed context limit: \d+ \+ \d+ > {_NUMBER}",
+    rf"exceed context limit: \d{{1,12}} \+ \d{{1,12}} > {_NUMBER}",
     rf"maximum number of (?:input )?tokens (?:allowed|is|of)?:? ?\(?{_NUMBER}",
     rf"context (?:size|length|window) ?\({_NUMBER} tokens",
     rf"context (?:size|length|window) (?:of|is|limit of) (?:only )?{_NUMBER}",
@@ -353,7 +354,7 @@ WINDOWS: tuple[str, ...] = (
     rf"must be <= {_NUMBER}",
     rf"must have less than {_NUMBER}",
     rf"token limit: ?{_NUMBER}",
-    rf"length should be \[\d+, ?{_NUMBER}\]",
+    rf"length should be \[\d{{1,12}}, ?{_NUMBER}\]",
     rf"cannot exceed {_NUMBER}",
     rf"max size: {_NUMBER} tokens",
 )

@@ -19,6 +19,8 @@ from floorline.gateway.upstreams.settings import UpstreamSettings
 
 _SECONDS_AFTER_END = 1.0
 """Time that a connection may stay open after the end of its stream before it is closed."""
+_IDLE_CLOSED = 408
+"""Status that proxies send over an idle connection before they close it (RFC 9110, 15.5.9)."""
 _MAX_UNSPLIT_BODY = 2**20
 """Bytes of a body that is sent in one piece; aiohttp warns of larger ones, which block the loop."""
 
@@ -146,26 +148,24 @@ class HttpClient:
             sent = sent.copy()
             for key, value in headers.items():
                 sent.setdefault(key, value)
-        post, options = self._session.post, self._options
-        request = Request()
-        current_request.set(request)
-        try:
-            response = await post(self._url, data=_data(body), headers=sent, **options)
-        except (aiohttp.ClientError, OSError) as error:
-            failure = self._failure(error)
-        else:
-            return self._reply(response, request)
-        # A provider may close a kept connection at any time, also while a request is on its way to
-        # it: this says nothing of the provider.
-        if request.reused and failure.kind == "reset":
-            request = Request(fresh=True)
+        for fresh in (False, True):
+            request = Request(fresh=fresh)
             current_request.set(request)
             try:
-                response = await post(self._url, data=_data(body), headers=sent, **options)
+                response = await self._session.post(
+                    self._url, data=_data(body), headers=sent, **self._options
+                )
             except (aiohttp.ClientError, OSError) as error:
                 failure = self._failure(error)
             else:
-                return self._reply(response, request)
+                if not (request.reused and response.status == _IDLE_CLOSED):
+                    return self._reply(response, request)
+                response.close()
+                failure = UpstreamError(f"model {self._name!r}: closed while idle", "reset")
+            # A provider may close a kept connection at any time, also while a request is on its
+            # way to it: this says nothing of the provider.
+            if not request.reused or failure.kind != "reset":
+                break
         # Raised outside of the except block: aiohttp's errors hold the request's headers, and so
         # the key.
         raise failure

@@ -140,6 +140,8 @@ class Upstreams:
                     name, settings, self._client(name, settings), self._wall_clock
                 )
             changed[name] = model
+        for name in self._models.keys() - changed.keys():
+            self.windows.forget(name)
         self._models = changed
         for model in changed.values():
             one = model.settings

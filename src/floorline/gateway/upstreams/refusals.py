@@ -24,7 +24,7 @@ from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.retry import RETRIED_STATUSES, retry_after
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
-_CLIENT_STATUSES = frozenset({400, 404, 413, 422})
+_CLIENT_STATUSES = frozenset({400, 404, 410, 413, 422})
 """Statuses whose body the client gets if no other model answers."""
 _FILTER_STATUSES = frozenset({400, 403, 413, 422, 451})
 """The same for refused contents."""
