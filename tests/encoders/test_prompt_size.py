@@ -29,6 +29,13 @@ IMAGES = {
     "Bedrock": {"image": {"format": "png", "source": {"bytes": BASE64}}},
     "Vercel": {"type": "image", "image": PNG, "mediaType": "image/png"},
     "Vercel, file": {"type": "media", "data": BASE64, "mediaType": "image/png"},
+    "Vercel's file": {"type": "file", "data": BASE64, "mediaType": "image/png"},
+    "LangChain": {
+        "type": "file",
+        "source_type": "base64",
+        "data": BASE64,
+        "mime_type": "image/gif",
+    },
     "MCP": {"type": "image", "data": BASE64, "mimeType": "image/png"},
     "unknown part": {"type": "sticker", "sticker": {"where": PNG}},
 }

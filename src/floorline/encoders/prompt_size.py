@@ -246,17 +246,18 @@ class _Reader:
     def _add_media(
         self, need: str, length: int, mime: str = "", *, low_detail: bool = False
     ) -> None:
+        if need == "files" and mime:
+            # Some dialects have one type of part for all media.
+            need = _need_of(mime)
         self.media += 1
         self.needs.add(need)
         self.media_characters += length
-        size = length * 3 // 4
-        if mime.startswith(TEXT_TYPES):
-            self.media_tokens += tokens_in(size)
-            self.largest_media_tokens += size
-            return
+        # Base64 has four characters for three bytes.
+        size = length * 3 // 4 if mime.startswith(TEXT_TYPES) else 0
         is_small = low_detail and need == "vision"
-        self.media_tokens += LOW_DETAIL_TOKENS if is_small else MEDIA_TOKENS
-        self.largest_media_tokens += LARGEST_MEDIA_TOKENS
+        least = LOW_DETAIL_TOKENS if is_small else MEDIA_TOKENS
+        self.media_tokens += max(least, tokens_in(size))
+        self.largest_media_tokens += max(LARGEST_MEDIA_TOKENS, size)
 
 
 class _Media:
