@@ -247,8 +247,8 @@ class FaultyProvider:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fields = dict(line.split(": ", 1) for line in head[1:] if line)
         headers = {name.lower(): value for name, value in fields.items()}
-        body = await reader.readexactly(int(headers["content-length"]))
-        return {"line": head[0], "headers": headers, "body": json.loads(body)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        return {"line": head[0], "headers": headers, "body": json.loads(body or b"{}")}
 
     async def _sound(self, connection):
         asked = connection.request["body"]

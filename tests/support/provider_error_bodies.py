@@ -229,6 +229,34 @@ CONTEXT = [
         30_720,
     ),
     (
+        "OpenAI",
+        400,
+        _openai(
+            "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in "
+            "300107 tokens. Please reduce the length of the messages.",
+            "context_length_exceeded",
+        ),
+        272_000,
+    ),
+    ("OpenAI", 400, _openai("Your input exceeds the context window of this model."), None),
+    (
+        "Cohere",
+        400,
+        {"message": "too many tokens: size limit exceeded by 1234 tokens. Try using fewer inputs."},
+        None,
+    ),
+    (
+        "Databricks",
+        400,
+        {
+            "error_code": "BAD_REQUEST",
+            "message": "Input length 9001 exceeds maximum allowed token size 8192",
+        },
+        8192,
+    ),
+    ("MiniMax", 400, _openai("invalid params, context window exceeds limit"), None),
+    ("Ollama", 400, {"error": "prompt too long; exceeded max context length by 4 tokens"}, None),
+    (
         "a gateway that wraps an error",
         400,
         {
@@ -355,6 +383,25 @@ OTHERS = [
         410,
         {"title": "Gone", "status": 410, "detail": "The model 'm' has reached its end of life."},
         "model_not_found",
+    ),
+    (
+        "Bedrock",
+        404,
+        {"message": "Access denied. This Model is marked by provider as Legacy."},
+        "model_not_found",
+    ),
+    ("a reseller", 400, _openai("The model a/b is not supported."), "model_not_found"),
+    (
+        "Anthropic",
+        400,
+        {"error": {"message": "You have reached your specified API usage limits."}},
+        "insufficient_quota",
+    ),
+    (
+        "Anthropic",
+        400,
+        {"error": {"message": "messages.0.content.1: image exceeds 5 MB maximum: 6 MB > 5 MB"}},
+        "client_error",
     ),
     ("a wrong path", 404, {"detail": "Not Found"}, "model_not_found"),
     ("a wrong path", 404, "404 page not found", "model_not_found"),

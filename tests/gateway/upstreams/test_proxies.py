@@ -19,6 +19,7 @@ from floorline.config.models import ModelDefaults
 from floorline.config.proxy import bypassed, read_proxy
 from floorline.config.runtime_models import RuntimeModelSettings
 from floorline.errors import ConfigError, InvalidInput
+from floorline.gateway.ping import ping_all
 from floorline.gateway.upstream_config import all_upstream_settings
 from floorline.gateway.upstreams import Upstreams, UpstreamSettings
 
@@ -238,6 +239,28 @@ def test_what_is_no_proxy(proxy):
     with pytest.raises(ConfigError, match=r"models\[0\].proxy") as caught:
         load_text(json.dumps(written | {"slas": [{"name": "a", "floor": 0.5}]}), environ={})
     assert "pass-word" not in str(caught.value)
+
+
+def test_the_check_of_providers_goes_through_the_proxy():
+    async def scene():
+        async with FaultyProvider() as provider, HttpProxy("me", "secret-word") as proxy:
+            settings = UpstreamSettings(
+                model="m",
+                endpoint=provider.base_url,
+                proxy=with_user(proxy.url, password="secret-word"),
+            )
+            (found,) = await ping_all({"m": settings}, call=True)
+            assert (found.reachable, found.problem) == (True, None)
+            lines = [line.split()[0] for line, _ in proxy.requests]
+            assert lines == ["GET", "POST"]
+            wrong = settings.model_copy(
+                update={"proxy": with_user(proxy.url, password="wrong-word")}
+            )
+            (found,) = await ping_all({"m": wrong}, call=True)
+            assert "the proxy" in found.problem
+            assert "wrong-word" not in found.problem
+
+    asyncio.run(scene())
 
 
 def test_a_model_of_the_run_time_takes_no_proxy_and_no_headers_of_clients():

@@ -109,7 +109,7 @@ SIGNS: tuple[Sign, ...] = (
         statuses=(400, 403, 422, 451, 500),
         words=r"content management policy|(input|prompt) was flagged|content exists risk"
         r"|violat\w{1,8} (our |the )?(usage|content|safety) (guidelines|policy|policies)"
-        r"|blocked by content filter|result of our safety system",
+        r"|blocked by content filter|result of our safety system|inappropriate content",
     ),
     Sign(
         "context_length_exceeded",
@@ -146,7 +146,11 @@ SIGNS: tuple[Sign, ...] = (
         words=r"prompt is too long|input is too long|too large for model with \d"
         r"|input token count .{0,40}exceeds|exceeds the maximum number of tokens"
         r"|prompt token count of \d{1,12} exceeds|range of input length should be"
-        r"|exceeded model token limit|tokens in the prompt cannot exceed",
+        r"|exceeded model token limit|tokens in the prompt cannot exceed|too many tokens:"
+        r"|(input|prompt|context|messages?)\b.{0,60}\bexceed\w{0,3} .{0,60}"
+        r"\b(tokens?|context|window)\b"
+        r"|context window exceeds limit|(input|prompt)( \w{1,12}){0,3} (is |are )?too (long|large)"
+        r"|input tokens exceed",
     ),
     Sign(
         "insufficient_quota",
@@ -174,8 +178,9 @@ SIGNS: tuple[Sign, ...] = (
         "Anthropic, xAI, Fireworks, Hugging Face",
         statuses=(400, 403, 412, 429),
         words=r"credit balance is too low|insufficient (balance|credits?|funds|quota)"
-        r"|billing (hard )?limit|monthly (included credits|spending limit)"
-        r"|(used all available|enough|sufficient) credits"
+        r"|billing (hard )?limit|monthly (included credits|spending limit)|requires billing"
+        r"|(used all available|enough|sufficient|out of|no) credits|specified api usage limits"
+        r"|credits (have been |are )?(exhausted|depleted|used up)"
         r"|account .{0,60}(suspended|deactivated|overdue)",
     ),
     Sign(
@@ -233,6 +238,7 @@ SIGNS: tuple[Sign, ...] = (
             "ModelNotFound",
             "model_decommissioned",
             "model_deprecated",
+            "ModelDeprecated",
             "ServiceModelDeprecated",
             "DeploymentNotFound",
             "OperationNotSupported",
@@ -278,7 +284,9 @@ SIGNS: tuple[Sign, ...] = (
         # Not within quotes: a tool of the client can have any word as its name.
         words=r"^.{0,60}?(?P<said>(?<![`'\"\w])(model|deployment)s?\b.{0,240}?\b(not found"
         r"|not exist|doesn't exist|has been (decommissioned|deprecated|retired|removed|shut ?down)"
-        r"|is deprecated|is not available|end of its life|identifier is invalid))"
+        r"|is deprecated|is not available|end of its life|identifier is invalid"
+        r"|marked by provider as legacy|throughput isn.t supported"
+        r"|[\w./:-]{1,100}[`'\"]? is not supported\.?$))"
         r"|^.{0,60}?(?P<told>not found the model|invalid model\b|is not a valid model"
         r"|unknown model\b|no such model|unable to access model|no models? (is |are )?loaded"
         r"|have access to the model|no endpoints found|not a chat model)",
@@ -349,7 +357,7 @@ WINDOWS: tuple[str, ...] = (
     rf"maximum number of (?:input )?tokens (?:allowed|is|of)?:? ?\(?{_NUMBER}",
     rf"context (?:size|length|window) ?\({_NUMBER} tokens",
     rf"context (?:size|length|window) (?:of|is|limit of) (?:only )?{_NUMBER}",
-    rf"exceeds the limit of {_NUMBER}",
+    rf"exceeds? the (?:configured )?limit of {_NUMBER}",
     rf"while limit is {_NUMBER}",
     rf"must be <= {_NUMBER}",
     rf"must have less than {_NUMBER}",
@@ -357,6 +365,7 @@ WINDOWS: tuple[str, ...] = (
     rf"length should be \[\d{{1,12}}, ?{_NUMBER}\]",
     rf"cannot exceed {_NUMBER}",
     rf"max size: {_NUMBER} tokens",
+    rf"(?:maximum|max|limit)\b(?:(?!\bby\b)[^.\d]){{0,40}}\b{_NUMBER}",
 )
 """Where messages have the size of the context window, in tokens."""
 
