@@ -291,6 +291,7 @@ def test_a_value_that_a_command_does_not_take(command, good, capfd):
         ("replay --data tabel.parquet", "did you mean 'table.parquet'?"),
         ("replay --encoder hased", "did you mean 'hashed'?"),
         ("replay --gaps maks", "did you mean 'mask'?"),
+        ("replay --feedback servd+sparse:0.1", "did you mean 'served'?"),
         ("replay --param confg=1", "did you mean 'config'?"),
         ("replay --budget 1 --split unifrom", "did you mean 'uniform'?"),
         ("bench --suite smok", "did you mean 'smoke'?"),

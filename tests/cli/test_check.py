@@ -24,7 +24,7 @@ class Provider:
                 provider.asked.append((self.path, self.headers.get("Authorization")))
                 if self.headers.get("Authorization") != f"Bearer {KEY}":
                     return self.answer(401, {"error": {"message": "bad key"}})
-                if provider.models is None:
+                if provider.models is None or self.path != "/v1/models":
                     return self.answer(404, {})
                 return self.answer(200, {"data": [{"id": name} for name in provider.models]})
 
@@ -83,6 +83,16 @@ def check(tmp_path, capsys):
 def config(provider, *models, key=KEY):
     lines = [f"  - {{name: {m}, endpoint: '{provider.url}', api_key: {key}}}" for m in models]
     return "\n".join(["models:", *lines, "slas: [{name: gold, floor: 0.9}]"])
+
+
+@pytest.mark.parametrize("written", ["{}", "{}/", "HTTP{}/"])
+def test_an_endpoint_without_its_version_is_named_with_the_one_to_write(check, provider, written):
+    root = provider.url.removesuffix("/v1")
+    endpoint = written.format(root if written.startswith("{") else root.removeprefix("http"))
+    text = config(provider, "small-1").replace(provider.url, endpoint)
+    code, printed = check(text)
+    assert code == 2
+    assert f"endpoint lacks the version (404): its API is below /v1: write {root}/v1" in printed
 
 
 def test_providers_that_have_the_models_pass(check, provider):

@@ -8,6 +8,8 @@ from floorline.config.sections import DEFAULT_POLICY
 from floorline.errors import ConfigError
 from floorline.router import Router
 from floorline.sla import SLA, Budget
+from floorline.stores.engine import open_engine
+from floorline.stores.urls import normal_url
 
 
 def test_every_field_of_an_sla_reaches_routing(read):
@@ -106,3 +108,31 @@ def test_a_history_is_a_file_beside_the_configuration_or_the_log(more, tmp_path)
 def test_a_history_that_is_not_there_is_refused(more):
     with pytest.raises(ConfigError, match=r"history is 'none\.csv': give the path of a file that"):
         more("history: none.csv")
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("Postgres://me:pw@h/db\n", "postgresql+psycopg://me:pw@h/db"),
+        (" postgresql://h/db ", "postgresql+psycopg://h/db"),
+        ("postgresql+psycopg://h/db", "postgresql+psycopg://h/db"),
+    ],
+)
+def test_the_url_of_a_store_has_one_reader_for_the_file_and_the_engine(more, written, read_as):
+    assert more("store: {url: '${URL}'}", URL=written).store.url.get_secret_value() == read_as
+    assert normal_url(written) == read_as
+
+
+def test_a_model_of_an_sla_that_resembles_a_known_one_is_guessed(problems):
+    (line,) = problems("""\
+        models: [{name: small, endpoint: "http://h/v1"}]
+        slas: [{name: gold, floor: 0.9, models: [smal]}]
+    """)
+    assert line.endswith("is 'smal': did you mean 'small'? name one of the models: small")
+
+
+@pytest.mark.parametrize("url", ["SQLite:///{}/a.db", " sqlite:///{}/a.db\n"])
+def test_the_engine_opens_the_url_as_it_is_written(tmp_path, url):
+    engine = open_engine(url.format(tmp_path))
+    assert engine.url.database == str(tmp_path / "a.db")
+    engine.dispose()

@@ -175,6 +175,17 @@ def test_a_cost_that_can_be_read_in_two_ways_is_refused(tmp_path, cell):
             "prompt=prompt,cost_unit=J,m:m_label:m_energy",
         ),
         (["prompt", "a_score", "a_cost", "b_score"], "prompt=prompt,a:a_score:a_cost,b:b_score"),
+        (["prompt", "m_score", "m_price_usd"], "prompt=prompt,m:m_score:m_price_usd"),
+        (["query", "is_correct_m", "total cost m"], "prompt=query,m:is_correct_m:total cost m"),
+        (
+            ["prompt", "llama-3.1-8b_exact_match", "llama-3.1-8b_cost_per_request_usd"],
+            "prompt=prompt,llama-3.1-8b:llama-3.1-8b_exact_match:llama-3.1-8b_cost_per_request_usd",
+        ),
+        (
+            ["question", "openai/gpt-4o::score", "openai/gpt-4o::cost", "dataset"],
+            '{"prompt": "question", "task": "dataset", "models": {"openai/gpt-4o": {"quality": '
+            '"openai/gpt-4o::score", "cost": "openai/gpt-4o::cost"}}}',
+        ),
         (
             ["user.prompt", "a,b_score", "a,b_cost"],
             '{"prompt": "user.prompt", "models": {"a,b": {"quality": "a,b_score", "cost": '

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from floorline.config.document import Location, Problem, quoted
 from floorline.config.provider import KEY_FIELDS
 from floorline.config.types import NOT_SHOWN, Fix, Section
-from floorline.errors import InvalidInput, without_credentials
+from floorline.errors import InvalidInput, did_you_mean, without_credentials
 
 _MAX_PROBLEMS = 50
 """Problems that are explained, so that a file of thousands takes no seconds."""
@@ -240,7 +240,8 @@ def _unknown_models(
             named += [(("budget", "per_model", name), name) for name in budget["per_model"]]
         for location, name in named:
             if isinstance(name, str) and name not in known:
-                yield Problem(("slas", position, *location), f"is {quoted(name)}", fix)
+                near = did_you_mean(name, known)
+                yield Problem(("slas", position, *location), f"is {quoted(name)}", near + fix)
 
 
 def _without_endpoint(

@@ -33,6 +33,7 @@ from floorline.config.types import (
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES, Policy, make_policy, policy_class
 from floorline.sla import SLA, Budget
+from floorline.stores.urls import normal_url
 
 DEFAULT_POLICY = "primal_dual"
 """The default of ``Router``, too."""
@@ -179,10 +180,9 @@ class PolicySettings(Section):
 
 def _database_url(secret: SecretStr, info: ValidationInfo) -> SecretStr:
     """Make the path of a SQLite file relative to the configuration file's folder."""
-    scheme, colon, rest = secret.get_secret_value().partition("://")
-    url = scheme.lower() + colon + rest
-    if re.match(r"postgres(ql)?(\+psycopg)?://[^\s]+$", url):
-        return SecretStr("postgresql+psycopg://" + url.partition("://")[2])
+    url = normal_url(secret.get_secret_value())
+    if re.fullmatch(r"postgresql\+psycopg://\S+", url):
+        return SecretStr(url)
     match = re.fullmatch(r"sqlite:///(?P<path>.+)", url)
     if match is None:
         raise ValueError

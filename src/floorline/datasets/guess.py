@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from floorline.datasets.model_columns import ModelColumns
@@ -23,47 +24,40 @@ _PROMPT = (
     "user_input",
     "input_text",
 )
+_ANY_PROMPT = re.compile(
+    r"(?!.*(id|hash|len|length|count|tokens?|cost)$).*(prompt|question).*",
+    re.IGNORECASE | re.DOTALL,
+)
 _TASK = ("task", "category", "dataset", "benchmark", "benchmark_name", "eval_name", "domain")
 _LONG = ("model", "model_name", "model_id", "llm")
 """Columns of files with one row for each answer."""
 
-_WORDS: Mapping[str, tuple[str, ...]] = {
+_CORES: Mapping[str, tuple[str, ...]] = {
     "quality": (
-        "quality",
-        "score",
-        "satisfied",
-        "satisfaction",
-        "label",
-        "correct",
-        "is_correct",
-        "correctness",
-        "accuracy",
-        "acc",
-        "reward",
-        "rating",
-        "success",
-        "pass",
-        "passed",
-        "ok",
+        *("quality", "score", "scores", "satisfied", "satisfaction", "label", "correct"),
+        *("correctness", "accuracy", "acc", "reward", "rating", "success", "pass", "passed", "ok"),
+        *("match", "em", "f1", "grade"),
     ),
     "cost": (
-        "cost",
-        "total_cost",
-        "cost_usd",
-        "usd",
-        "usd_cost",
-        "price",
-        "spend",
-        "energy",
-        "energy_consumption",
-        "joules",
-        "energy_j",
+        *("cost", "costs", "price", "usd", "dollars", "spend"),
+        *("energy", "joules"),
     ),
-    "latency": ("latency", "latency_s", "inference_time", "seconds", "duration", "duration_s"),
-    "tokens_out": ("tokens_out", "output_tokens", "completion_tokens", "num_output_tokens"),
+    "latency": ("latency", "duration", "seconds", "time"),
+    "tokens_out": ("tokens",),
 }
 """Words by which a column says what it holds, the plainest first."""
-_ENERGY = ("energy", "energy_consumption", "joules", "energy_j")
+_BESIDE: Mapping[str, frozenset[str]] = {
+    "quality": frozenset({"is", "mean", "avg", "judge", "exact", "final", "binary", "eval"}),
+    "cost": frozenset(
+        {"total", "mean", "avg", "in", "per", "call", "request", "consumption", "j", "estimated"}
+    ),
+    "latency": frozenset({"s", "sec", "inference", "response", "total", "in"}),
+    "tokens_out": frozenset({"out", "output", "completion", "generated", "num", "n"}),
+}
+"""Words that may stand beside these."""
+_ANSWER = frozenset({"out", "output", "completion", "generated"})
+"""Words of which a column of tokens has one, because tokens may also be those of the prompt."""
+_ENERGY = ("energy", "joules")
 
 _GAP = r"[\s_.:|/-]+"
 
@@ -140,25 +134,19 @@ def guess_columns(names: Sequence[str]) -> Guess | str:
     prompt = next((folded[word] for word in _PROMPT if word in folded), None)
     if prompt is None:
         # As in user.prompt or "Prompt text".
-        prompt = next((n for n in names if re.search("prompt|question", n, re.IGNORECASE)), None)
+        prompt = next((name for name in names if _ANY_PROMPT.fullmatch(name)), None)
     task = next((folded[word] for word in _TASK if word in folded), None)
     rest = [name for name in names if name not in (prompt, task)]
     found: dict[str, dict[str, str]] = {}
-    for field, words in _WORDS.items():
-        for word in words:
+    for field, cores in _CORES.items():
+        for core in cores:
             for name in rest:
-                model = _model(name, word)
-                if model is not None:
+                for model in _models_in(name, field, core):
                     found.setdefault(model, {}).setdefault(field, name)
     for model, fields in found.items():
         if "quality" not in fields and "cost" in fields and model in rest:
             fields["quality"] = model
-    # The same column can end in several words, as in small_total_cost.
-    models = {
-        model: fields
-        for model, fields in found.items()
-        if "quality" in fields and not _part_of_another(fields, model, found)
-    }
+    models = {model: fields for model, fields in found.items() if "quality" in fields}
     if not models:
         if any(name in folded for name in _LONG):
             return (
@@ -190,21 +178,20 @@ def _folded(name: str) -> str:
     return re.sub(_GAP, "_", name.strip().lower())
 
 
-def _model(name: str, word: str) -> str | None:
-    """Return the name of the model in a column's name, beside the word; None if there is none."""
-    pattern = word.replace("_", _GAP)
-    for form in (rf"(?P<model>.+?){_GAP}{pattern}", rf"{pattern}{_GAP}(?P<model>.+)"):
-        match = re.fullmatch(form, name.strip(), re.IGNORECASE)
-        if match is not None:
-            return match["model"]
-    return None
+def _models_in(name: str, field: str, core: str) -> list[str]:
+    """Return the model's name in a column's name, before or after words that speak of a field."""
+    parts = re.split(f"({_GAP})", name.strip())
+    words = [part.lower() for part in parts[::2]]
+    vocabulary = {*_CORES[field], *_BESIDE[field]}
+    found = []
+    after = sum(1 for _ in takewhile(vocabulary.__contains__, reversed(words)))
+    if _says(words[len(words) - after :], field, core) and after < len(words):
+        found.append("".join(parts[: len(parts) - 2 * after]))
+    before = sum(1 for _ in takewhile(vocabulary.__contains__, words))
+    if _says(words[:before], field, core) and before < len(words):
+        found.append("".join(parts[2 * before :]))
+    return found
 
 
-def _part_of_another(
-    fields: Mapping[str, str], model: str, found: Mapping[str, Mapping[str, str]]
-) -> bool:
-    """Whether all columns of a model are those of one with a shorter name: a longer word fits."""
-    return any(
-        other != model and len(other) < len(model) and set(fields.values()) <= set(columns.values())
-        for other, columns in found.items()
-    )
+def _says(words: Sequence[str], field: str, core: str) -> bool:
+    return core in words and (field != "tokens_out" or not _ANSWER.isdisjoint(words))

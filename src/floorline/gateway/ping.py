@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
+from yarl import URL
 
 from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
 from floorline.gateway.upstreams.connections import open_session
@@ -106,6 +108,9 @@ class _Pinger:
         if status >= 500:
             return answered._replace(problem=f"the provider answers {status}: see its logs")
         known = _names(body) if status == 200 else None
+        if known is None and await self._is_below_v1():
+            fix = f"its API is below /v1: write {self.endpoint}/v1"
+            return answered._replace(problem=f"endpoint lacks the version ({status}): {fix}")
         if known is None:
             return answered._replace(
                 note=f"has no list of models ({status}); --call requests one token"
@@ -118,6 +123,13 @@ class _Pinger:
         return answered._replace(
             listed=False, problem=f"the provider does not list {model!r}: {fix}"
         )
+
+    async def _is_below_v1(self) -> bool:
+        """Whether an endpoint without a version has its list of models one step further down."""
+        if re.search(r"/v\d", URL(self.endpoint).path):
+            return False
+        status, body, _, failure = await self._get("/v1/models")
+        return failure is None and status == 200 and _names(body) is not None
 
     async def call(self, upstreams: Upstreams, found: Ping) -> Ping:
         """Request one token of the model, unless its provider has a problem already."""

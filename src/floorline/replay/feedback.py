@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from floorline.errors import InvalidInput, check_number
+from floorline.errors import InvalidInput, check_number, did_you_mean
 
 _FIX = (
     "write terms joined by '+': full, served, sparse:SHARE, delayed:REQUESTS, negative:RATE, "
@@ -113,7 +113,8 @@ class FeedbackModel(msgspec.Struct, frozen=True):
                 except ValueError:
                     raise InvalidInput("feedback", text, _FIX) from None
             else:
-                raise InvalidInput("feedback", text, _FIX)
+                near = did_you_mean(word, ("full", "served", *fields))
+                raise InvalidInput("feedback", text, near + _FIX)
         return cls(**values)  # type: ignore[arg-type]
 
     def __str__(self) -> str:

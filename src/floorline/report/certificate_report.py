@@ -10,7 +10,7 @@ import numpy as np
 
 from floorline._extras import needs
 from floorline._version import __version__
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, did_you_mean
 from floorline.events import Decision, Event, Recall, SlaChange
 from floorline.guarantees import Interval
 from floorline.report.certificate_data import Promise, Response
@@ -107,6 +107,7 @@ def read_promise(log: LogDigest, sla: str | None, sources: Sequence[str] | None)
         folds = {name: fold for name, fold in folds.items() if name in routed}
     if len(folds) != 1 or not routed or (sla is not None and sla not in routed):
         fix = "name one that the log has decisions of: " + (", ".join(routed) or "none")
+        fix = did_you_mean(sla, routed) + fix
         raise InvalidInput("sla", sla, fix)
     (promise,) = folds.values()
     return promise

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, SQLAlchemyEr
 from floorline._extras import needs
 from floorline._files import create_private
 from floorline.errors import InvalidInput, StoreDamaged, StoreUnavailable
+from floorline.stores.urls import normal_url
 
 _FORMS = "give sqlite:///path/to/file.db or postgresql://user@host/database"
 
@@ -56,7 +57,7 @@ def open_engine(url: str, *, read_only: bool = False, create: bool = True) -> sa
         If the file does not exist and is not to be created, or it has several names.
     """
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(normal_url(url))
     except (ArgumentError, ValueError):
         raise InvalidInput("store.url", url, _FORMS) from None
     kind = parsed.get_backend_name()
