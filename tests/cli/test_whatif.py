@@ -73,12 +73,16 @@ def test_a_log_of_the_default_policy_gives_bounds_and_says_why(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (["--policy", "cheapst"], ["policy is 'cheapst'", "choose one of"]),
-        (["--policy", "cheapest", "--sla", "golt"], ["sla is 'golt'", "gold"]),
+        (["--policy", "cheapst"], ["policy is 'cheapst'", "did you mean 'cheapest'?"]),
+        (["--policy", "cheapest", "--sla", "golt"], ["sla is 'golt'", "did you mean 'gold'?"]),
         (["--policy", "cheapest", "--confidence", "95"], ["confidence is 95.0", "such as 0.95"]),
         (["--policy", "cheapest", "--floor", "7"], ["floor is 7.0"]),
         (["--policy", "cheapest", "--max-unsupported", "3"], ["--max-unsupported"]),
-        (["--policy", "oracle"], ["oracle"]),
+        (["--policy", "oracle"], ["policy is 'oracle'", "know the stream in advance"]),
+        (["--policy", "proteus"], ["policy is 'proteus'", "--param checkpoint=FOLDER"]),
+        (["--policy", "port"], ["policy is 'port'", "labelled requests", "a budget", "--config"]),
+        (["--policy", "omnirouter"], ["policy is 'omnirouter'", "labelled requests"]),
+        (["--policy", "static_mix"], ["static_mix", "mean_quality, mean_cost"]),
     ],
 )
 def test_bad_options_are_named_in_one_line(log, capfd, given, words):

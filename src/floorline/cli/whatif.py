@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+
+from floorline.cli.terminal import console
 
 if TYPE_CHECKING:
     from floorline.guarantees.overlap import Overlap
@@ -79,11 +80,11 @@ def whatif(
     Prints bounds only and ends with exit code 2 if the log does not support estimates: the policy
     chooses what the logging policy (almost) never chose, or too few labels match its choices.
     """
-    from floorline.policies import make_policy
     from floorline.replay.parameters import parse_parameters
     from floorline.stores.log_source import reading_log
     from floorline.whatif.counterfactual import Counterfactual, NoSupport
     from floorline.whatif.log_summary import LogSummary
+    from floorline.whatif.other_policy import other_policy
 
     with reading_log(log) as events:
         summary = LogSummary(event for _, event in events)
@@ -96,7 +97,7 @@ def whatif(
         zoo, slas = settings.as_zoo(), settings.as_slas()
     summary.check_models(zoo)
     other = Counterfactual(
-        make_policy(policy, **parse_parameters(param or [])),
+        other_policy(policy, parse_parameters(param or []), slas, history=summary.history),
         zoo,
         slas,
         summary.dim,
@@ -134,8 +135,7 @@ def _show(result: WhatIf) -> None:
 
     from floorline.guarantees.off_policy import METHOD
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(
+    _say(
         f"{result.policy} on {result.requests:,} logged requests, floor {result.floor:g}: it chose "
         f"the served model for {result.matched:.0%} of them. {result.labels:,} labels, effective "
         f"number {result.effective_labels:,.0f}."
@@ -157,19 +157,23 @@ def _show(result: WhatIf) -> None:
             f"{low:.3f} to {high:.3f}",
             f"{1000 * least:.4g} to {1000 * most:.4g}",
         )
-    console.print(table)
-    console.print(_overlap_text(result.satisfaction_overlap, "labelled requests"))
-    console.print(_overlap_text(result.cost_overlap, "requests with a cost"))
-    console.print(f"Intervals at {100 * result.confidence:.6g}%: {METHOD}.")
+    console.print(table, markup=False)
+    _say(_overlap_text(result.satisfaction_overlap, "labelled requests"))
+    _say(_overlap_text(result.cost_overlap, "requests with a cost"))
+    _say(f"Intervals at {100 * result.confidence:.6g}%: {METHOD}.")
     for warning in result.warnings:
-        console.print(f"Warning: {warning}.")
+        _say(f"Warning: {warning}.")
     if result.matched < _FULL_MATCH:
-        console.print(
+        _say(
             "The policy received feedback on those requests only. If it learns, it would have "
             "received more by serving itself."
         )
     for reason, count in result.left_out.items():
-        console.print(f"Left out {count:,} decisions: {reason}.")
+        _say(f"Left out {count:,} decisions: {reason}.")
+
+
+def _say(text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _overlap_text(overlap: Overlap, what: str) -> str:

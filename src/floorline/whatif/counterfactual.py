@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from floorline.errors import InvalidInput, check_number
+from floorline.errors import check_number
 from floorline.events import (
     DIRECT,
     Decision,
@@ -31,6 +31,7 @@ from floorline.sla import SLA
 from floorline.state.event_log import MemoryLog
 from floorline.state.sessions import Session
 from floorline.whatif.logged_rows import Row, RowTable, RunningMeans, logged_propensities
+from floorline.whatif.other_policy import check_knows
 from floorline.whatif.result import (
     MAX_UNSUPPORTED,
     MIN_EFFECTIVE_LABELS,
@@ -78,9 +79,7 @@ class Counterfactual:
         floor: float | None = None,
         seed: int = 0,
     ) -> None:
-        if policy.knows != "feedback" and policy.knows != "means":
-            fix = "choose a policy that does not know the stream in advance"
-            raise InvalidInput("policy", policy.name, fix)
+        check_knows(policy.name, policy.knows)
         encoder = GivenFeatures(dim, "logged")
         log = MemoryLog(max_bytes=0)
         self.router = Router(zoo, policy, slas, encoder=encoder, seed=seed, log=log)

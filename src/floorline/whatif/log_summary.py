@@ -9,7 +9,7 @@ import numpy as np
 
 from floorline.core.features import length
 from floorline.errors import InvalidInput, check_one_of
-from floorline.events import DIRECT, Decision, Event, Outcome
+from floorline.events import DIRECT, Decision, Event, Outcome, WarmStart
 from floorline.sla import SLA
 from floorline.zoo import Model, Zoo
 
@@ -32,6 +32,8 @@ class LogSummary:
         Number of routed decisions.
     floors
         Floor of the first decision of each SLA.
+    history
+        Whether the policy learned a history before requests.
     """
 
     def __init__(self, events: Iterable[Event]) -> None:
@@ -39,6 +41,7 @@ class LogSummary:
         self.decisions = 0
         self.names: tuple[str, ...] = ()
         self.floors: dict[str, float] = {}
+        self.history = False
         self._costs: dict[str, list[float]] = {}
         self._latest: Decision | None = None
         for event in events:
@@ -46,6 +49,8 @@ class LogSummary:
                 self._decision(event)
             elif isinstance(event, Outcome) and event.error is None:
                 self._costs.setdefault(event.model, []).append(event.cost)
+            elif isinstance(event, WarmStart):
+                self.history = True
 
     def _decision(self, event: Decision) -> None:
         if not self.decisions:
