@@ -142,3 +142,81 @@ def test_vercels_package_gets_an_object(stage, family):
     stage.plan(fp.whole(json.dumps(body | {"usage": fp.USAGE}).encode()))
     assert vercel(stage, family, "object") == {"object": {"city": "Oslo"}}
     assert stage.provider.requests[-1]["body"]["response_format"]["type"] == "json_schema"
+
+
+async def close_late(connection):
+    await asyncio.sleep(0.3)
+    connection.close()
+
+
+@pytest.mark.parametrize("client", ["npm", *FAMILIES])
+def test_a_stream_is_a_success_although_its_provider_closes_late(stage, client):
+    stage.happened()
+    stage.plan(fp.stream(fp.events(usage=fp.USAGE), then=close_late))
+    seen = openai(stage, stream=True) if client == "npm" else vercel(stage, client, "stream")
+    assert (seen["text"], seen["finish"]) == (TEXT, "stop")
+    (outcome,) = stage.happened()[1]
+    assert (outcome.error, outcome.input_tokens, outcome.output_tokens) == (None, 12, 9)
+
+
+def test_the_openai_package_may_leave_within_a_stream(stage):
+    stage.happened()
+    stage.plan(fp.stream(fp.events(usage=fp.USAGE)[:3], then=fp.hang))
+    assert openai(stage, stream=True, leave_after=2)["chunks"] == 2
+    (outcome,) = stage.happened()[1]
+    assert outcome.error == "the client disconnected"
+
+
+def too_long(window):
+    about = {
+        "message": f"This model's maximum context length is {window} tokens.",
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    }
+    return fp.whole(json.dumps({"error": about}).encode(), status=400)
+
+
+# The windows become smaller: a model whose window is known to be no larger would not be called.
+@pytest.mark.parametrize(
+    ("client", "window"), [("npm", 8192), ("openai", 4096), ("compatible", 2048)]
+)
+def test_another_model_answers_what_is_too_long_for_the_first(stage, client, window):
+    stage.happened()
+    stage.plan(too_long(window))
+    seen = openai(stage) if client == "npm" else vercel(stage, client, "text")
+    assert (seen["text"], seen["finish"]) == (TEXT, "stop")
+    first, second = stage.happened()[0]
+    assert second.after == first.id
+    assert second.model != first.model
+
+
+def test_both_packages_show_what_is_wrong(stage):
+    seen = openai(stage, model="gold")
+    assert (seen["error"], seen["status"], seen["code"]) == (
+        "NotFoundError",
+        404,
+        "model_not_found",
+    )
+    assert "did you mean floorline/gold?" in seen["message"]
+    for family in FAMILIES:
+        seen = vercel(stage, family, "stream", model="gold")
+        assert (seen["error"], seen["status"]) == ("AI_APICallError", 404)
+        assert "did you mean floorline/gold?" in seen["message"]
+
+
+def test_both_packages_show_a_base_url_without_its_path(stage):
+    seen = openai(stage, path="")
+    assert seen["status"] == 404
+    assert f"{stage.url}/v1" in seen["message"]
+
+
+def test_errors_name_the_decision(stage):
+    stage.plan(*[fp.error(500)] * 3)
+    seen = openai(stage)
+    assert seen["status"] == 502
+    assert seen["decision"] == stage.happened()[0][-1].id
+    stage.plan(*[fp.error(500)] * 3)
+    seen = vercel(stage, "openai", "text")
+    assert seen["status"] == 502
+    assert seen["decision"] == stage.happened()[0][-1].id
