@@ -157,6 +157,8 @@ NEEDS = [
     ({"text": {"format": {"type": "json_schema"}}}, {"json"}),
     ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, set()),
     ({"reasoning_effort": "high"}, set()),
+    ({"modalities": ["text", "audio"], "audio": {"voice": "alloy"}}, {"audio"}),
+    ({"modalities": ["text"]}, set()),
     ({"system": [{"type": "image", "source": {"type": "url", "url": "https://a"}}]}, {"vision"}),
 ]
 

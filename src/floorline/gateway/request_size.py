@@ -37,7 +37,7 @@ _PROMPT_FIELDS = frozenset({"instructions", "system", "system_instruction", "sys
 """Fields that are like messages."""
 _FORMAT_FIELDS = frozenset({"response_format", "text"})
 _TOOL_FIELDS = frozenset({"functions", "toolConfig", "tool_config", "tools"})
-_MEASURED = _TEXT_FIELDS | _PROMPT_FIELDS
+_MEASURED = _TEXT_FIELDS | _PROMPT_FIELDS | {"modalities"}
 
 
 class RequestSize(NamedTuple):
@@ -78,6 +78,7 @@ _format = msgspec.json.Decoder(_Format)
 _NOTHING: frozenset[str] = frozenset()
 _TOOLS = frozenset({"tools"})
 _JSON = frozenset({"json"})
+_AUDIO = frozenset({"audio"})
 
 
 def measure_request(
@@ -107,6 +108,9 @@ def measure_request(
             continue
         if name in _PROMPT_FIELDS:
             messages = [*messages, {"role": "system", "content": _decoded(raw)}]
+            continue
+        if name == "modalities":
+            needs |= _AUDIO if b'"audio"' in bytes(raw) else _NOTHING
             continue
         characters += len(raw)
         if name in _TOOL_FIELDS and _is_filled(raw):
