@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from floorline._markdown import markdown_table
+from floorline.core.display import show_ratio
 from floorline.replay.budgets import BudgetScores, Totals, relative_scores
 from floorline.replay.compare import Result
 from floorline.report.plots import PERCENT, colour, save_figure
@@ -56,7 +57,7 @@ def markdown(found: dict[Setting, dict[str, list[BudgetScores]]], cost_unit: str
                 shown,
                 _percent(score.to_estimates for score in every),
                 _percent(score.to_optimum for score in every),
-                f"{np.mean([score.efficiency for score in every]):,.4g}",
+                show_ratio(float(np.mean([score.efficiency for score in every])), ",.4g"),
                 f"{np.mean([score.throughput for score in every]) / requests:.0%}",
                 *(_percent(score.to_estimates for score in by[shown]) for by in here.values()),
             ]
@@ -99,7 +100,9 @@ def budget_use(results: Sequence[Result], path: Path, title: str) -> Path:
     for result in results:
         total = sum(result.spec.budgets.values())
         requests = int(result.curves.request[-1])
-        spent.setdefault(result.shown, []).append(result.scores.cost * requests / total)
+        spent.setdefault(result.shown, []).append(
+            result.scores.cost * requests / total if total else 0.0
+        )
     figure = Figure(figsize=(7.6, 0.32 * len(spent) + 1.6), layout="constrained")
     axes = figure.subplots()
     names = list(spent)[::-1]
@@ -123,4 +126,4 @@ def _mean(
 
 
 def _percent(values: Iterable[float]) -> str:
-    return f"{100 * float(np.mean(list(values))):.1f}"
+    return show_ratio(100 * float(np.mean(list(values))), ".1f")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
@@ -10,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from floorline.config.addresses import names_loopback
 from floorline.config.document import Location, Problem, quoted
 from floorline.config.provider import KEY_FIELDS
 from floorline.config.types import NOT_SHOWN, Fix, Section
@@ -163,7 +163,7 @@ def check_exposure(auth: str, host: str) -> None:
     InvalidInput
         If ``auth`` is "none" and ``host`` is no loopback address.
     """
-    if auth == "none" and not _is_loopback(host):
+    if auth == "none" and not names_loopback(host.strip("[] ").lower()):
         raise InvalidInput(
             "auth", auth, f"set auth: keys, or a loopback server.host instead of {host}"
         )
@@ -198,13 +198,6 @@ def cross_field_rules(data: Mapping[str, Any]) -> Iterator[Problem]:
             check_exposure(str(data.get("auth")), host)
         except InvalidInput as error:
             yield Problem(("auth",), "is 'none'", error.fix)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _named(items: Any) -> list[tuple[int, Mapping[str, Any]]]:

@@ -22,6 +22,17 @@ def show_number(value: float | None) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
+def show_ratio(value: float, form: str = ".2f") -> str:
+    """Write a ratio in a table; a dash if there is none, because its reference is 0.
+
+    Examples
+    --------
+    >>> show_ratio(1.5), show_ratio(0.25, ".0%"), show_ratio(math.inf)
+    ('1.50', '25%', '–')
+    """
+    return format(value, form) if math.isfinite(value) else "–"
+
+
 def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
     """Table of two columns, name and value, with every text escaped.
 

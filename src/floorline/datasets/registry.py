@@ -132,6 +132,14 @@ def data_folder() -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
+def _no_folder() -> str:
+    """Say why there are no named data sets but the simulated one."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return f"{FOLDER_VARIABLE} is {named!r}, which is no folder"
+    return f"set {FOLDER_VARIABLE} to a folder of data for more"
+
+
 def _obstacle(tables: Sequence[RoutingTable]) -> str:
     """Return why these tables cannot be mixed, an empty text if they can."""
     first = tables[0]
@@ -195,6 +203,6 @@ def _find(name: str) -> Path:
         near = did_you_mean(name, files) or near
         if files and not near:
             near = f"there are {listed(files)} beside it; "
-    hint = "" if data_folder() else f"; set {FOLDER_VARIABLE} to a folder of data for more"
+    hint = "" if data_folder() else f"; {_no_folder()}"
     fix = f"no such file or name; {near}known: {', '.join(known)}{hint}"
     raise InvalidInput("data set", name, fix)

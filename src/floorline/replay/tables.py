@@ -17,6 +17,7 @@ from floorline._ascii import ascii_text
 from floorline._extras import needs
 from floorline._markdown import markdown_table
 from floorline._version import __version__
+from floorline.core.display import show_ratio
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.policies import policy_class
 from floorline.replay.compare import Result
@@ -41,9 +42,6 @@ LEGEND = (
 )
 """Explanation of the columns of a table."""
 
-
-NO_RATIO = "–"
-"""In the place of a ratio to a cost of 0."""
 
 Means = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(M,) mean quality and (M,) mean cost per request."""
@@ -226,12 +224,12 @@ def per_equal_mix(scores: Scores, means: Means) -> float:
 def _mean(values: Sequence[float], form: str) -> str:
     """Write the mean; a dash if a value is none, because what it is relative to costs nothing."""
     mean = sum(values) / len(values)
-    return f"{round(mean, 2) + 0.0:{form}}" if math.isfinite(mean) else NO_RATIO
+    return show_ratio(round(mean, 2) + 0.0 if math.isfinite(mean) else mean, form)
 
 
 def _plus_minus(mean: float, half: float, digits: int) -> str:
     if not math.isfinite(mean):
-        return NO_RATIO
+        return show_ratio(mean)
     # There is no interval for a single seed.
     interval = "" if math.isnan(half) else f" ±{half:.{digits}f}"
     return f"{mean:.{digits}f}{interval}"

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.table import Table
 
+from floorline.core.display import show_ratio
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.replay.data import ReplayData
-from floorline.replay.metrics import mean_and_interval
+from floorline.replay.metrics import cost_ratio, mean_and_interval
 from floorline.replay.proteus.protocol import default_range
 from floorline.replay.run import history_of, replay, stream_means
 from floorline.replay.spec import Spec
@@ -154,7 +155,9 @@ def track(
                     kept=kept,
                     error=error,
                     cost=cost,
-                    cost_per_mix=cost / float(np.mean([mixes[f] for f in floors.tolist()])),
+                    cost_per_mix=cost_ratio(
+                        cost, float(np.mean([mixes[f] for f in floors.tolist()]))
+                    ),
                 )
             )
     return found
@@ -190,6 +193,6 @@ def tracking_table(found: Sequence[Tracking], *, cost_unit: str) -> Table:
             f"{np.mean([t.kept for t in runs]):.0%}",
             f"{np.mean([t.error for t in runs]):.3f}",
             f"{per * np.mean([t.cost for t in runs]):,.4g}",
-            f"{np.mean([t.cost_per_mix for t in runs]):.2f}",
+            show_ratio(float(np.mean([t.cost_per_mix for t in runs]))),
         )
     return table

@@ -18,6 +18,7 @@ from scipy import stats
 
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.replay.data import ReplayData
+from floorline.replay.metrics import cost_ratio
 from floorline.replay.run import build_policy, history_of, replay, stream_means
 from floorline.replay.spec import Spec
 from floorline.replay.tables import cost_scale
@@ -161,9 +162,9 @@ def measure(
                 accuracy=accuracy,
                 mu=_mean_preference(data, full_spec),
                 cost=cost,
-                cost_per_mix=_ratio(cost, _mix_cost(mean_quality, mean_cost, floor)),
-                cost_per_equal_mix=_ratio(cost, _mix_cost(mean_quality, mean_cost, accuracy)),
-                savings=1.0 - _ratio(cost, mean_cost[best]),
+                cost_per_mix=cost_ratio(cost, _mix_cost(mean_quality, mean_cost, floor)),
+                cost_per_equal_mix=cost_ratio(cost, _mix_cost(mean_quality, mean_cost, accuracy)),
+                savings=1.0 - cost_ratio(cost, mean_cost[best]),
                 decide_us=float(np.median(run.seconds)) * 1e6,
             )
         )
@@ -189,7 +190,7 @@ def _summarise(
         pearson_mu=None if None in mu else _correlation(floor, np.array(mu, dtype=np.float64)),
         within_2=float((error <= 0.02).mean()),
         within_5=float((error <= 0.05).mean()),
-        cost_range=_ratio(levels[-1].cost, levels[0].cost),
+        cost_range=cost_ratio(levels[-1].cost, levels[0].cost),
         oracle=oracle,
         gap=oracle - float(accuracy.max()),
         best_fixed=best_fixed,
@@ -231,9 +232,9 @@ def level_table(protocol: Protocol, *, cost_unit: str) -> Table:
             "yes" if level.accuracy >= level.floor - _ROUNDING else "no",
             _maybe(level.mu),
             f"{per * level.cost:,.4g}",
-            f"{level.cost_per_mix:.2f}",
-            f"{level.cost_per_equal_mix:.2f}",
-            f"{round(level.savings, 2) + 0.0:.0%}",
+            show_ratio(level.cost_per_mix),
+            show_ratio(level.cost_per_equal_mix),
+            show_ratio(round(level.savings, 2) + 0.0, ".0%"),
         )
     return table
 
@@ -264,9 +265,9 @@ def summary_table(protocols: Sequence[Protocol], *, title: str = "") -> Table:
             _maybe(protocol.pearson_mu),
             f"{protocol.within_2:.0%}",
             f"{protocol.within_5:.0%}",
-            f"{protocol.cost_range:.1f}×",
+            f"{show_ratio(protocol.cost_range, '.1f')}×",
             f"{protocol.gap:.3f}",
-            f"{min(saved):.0%} to {max(saved):.0%}",
+            f"{show_ratio(min(saved), '.0%')} to {show_ratio(max(saved), '.0%')}",
         )
     return table
 
@@ -290,12 +291,6 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None
 
 def _mix_cost(quality: NDArray[np.float64], cost: NDArray[np.float64], floor: float) -> float:
     return float(cheapest_mix(quality, cost, floor) @ cost)
-
-
-def _ratio(cost: float, reference: float) -> float:
-    if reference > 0:
-        return float(cost / reference)
-    return 1.0 if cost == 0 else float("inf")
 
 
 def _maybe(value: float | None) -> str:
