@@ -16,6 +16,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from scipy import stats
 
+from floorline.core.display import show_ratio
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.replay.data import ReplayData
 from floorline.replay.metrics import cost_ratio
