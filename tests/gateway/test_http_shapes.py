@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import pytest
+from tests.support.live_gateway import wait_until
 
 CHAT = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
 BODY = json.dumps(CHAT).encode()
@@ -189,6 +190,33 @@ def test_what_is_refused_needs_no_body(gateway, more, status):
     with connect(gateway) as connection:
         connection.sendall(request)
         assert answer_on(connection).status == status
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
+        post(more=b"X: " + b"x" * 70_000 + b"\r\n"),
+    ],
+)
+@pytest.mark.parametrize("half", [False, True])
+def test_a_refused_client_that_ends_its_side(gateway, data, half, caplog):
+    with connect(gateway) as connection:
+        connection.sendall(data)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 4")
+        if half:
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                continue
+    wait_until(lambda: len(gateway.connections) == 0)
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_options_of_the_server(gateway):
+    status, headers, _ = ask(gateway, get(b"*", b"OPTIONS"), "OPTIONS")
+    assert (status, headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, POST")
 
 
 def test_other_expectations_are_ignored(gateway):

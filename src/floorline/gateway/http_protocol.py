@@ -153,13 +153,15 @@ class LimitedProtocol(HttpToolsProtocol):
         bool
             Whether the connection stays open for the answers.
         """
+        if self._lingering or self.transport.is_closing():
+            return False
         answering = self._answering()
         if self._begun and not (answering and self._in_head):
             # A client that has left sees no answer; one that counted wrongly gets to know it.
             text = "the connection was ended within the request: send all bytes of Content-Length"
             self._refuse(_Refusal(400, text, "incomplete_request"), counted=False)
             return False
-        if self._lingering or not answering or not HalfClosed.possible(self.transport):
+        if not answering or not HalfClosed.possible(self.transport):
             return False
         self._half_closed = HalfClosed(self.transport)
         self.cycle.keep_alive = False

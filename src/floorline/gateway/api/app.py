@@ -106,6 +106,9 @@ async def _floorline_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status, text, headers = error.status_code, error.detail, dict(error.headers or {})
+    if status == 404 and request.method == "OPTIONS" and request.scope["path"] == "*":
+        # The server as a whole.
+        return Response(status_code=204, headers={"Allow": "DELETE, GET, HEAD, OPTIONS, POST"})
     if status == 404:
         text = explain_missing(request.scope, document()["paths"])
     elif status == 405 and request.method == "OPTIONS":
