@@ -1,18 +1,36 @@
 """Shapes of HTTP requests that clients and proxies really send."""
 
+import asyncio
 import http.client
 import json
+import logging
 import shutil
 import socket
 import subprocess
 
 import pytest
-from tests.support.live_gateway import wait_until
+from tests.support import faulty_provider as fp
+from tests.support.live_gateway import InThread, wait_until, write_settings
 
 CHAT = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
 BODY = json.dumps(CHAT).encode()
 STREAM = json.dumps(CHAT | {"stream": True}).encode()
 PATH = b"/v1/chat/completions"
+
+
+class LateProvider(fp.FaultyProvider):
+    """Answers after a fifth of a second."""
+
+    async def _sound(self, connection):
+        await asyncio.sleep(0.2)
+        await super()._sound(connection)
+
+
+@pytest.fixture
+def late_provider():
+    served = InThread(LateProvider())
+    yield served.value.base_url.removesuffix("/v1")
+    served.stop()
 
 
 def post(path=PATH, body=BODY, more=b"", version=b"1.1", kind=b"application/json"):
@@ -212,6 +230,20 @@ def test_a_refused_client_that_ends_its_side(gateway, data, half, caplog):
                 continue
     wait_until(lambda: len(gateway.connections) == 0)
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.parametrize("then", [b"", post(more=b"X: \x00\r\n"), b"G" * 100])
+def test_a_client_that_leaves_with_requests_that_wait(start, late_provider, then, caplog):
+    """Each endpoint learns it, not only that of the last request."""
+    gateway = start(write_settings(late_provider))
+    request = post(more=b"Expect: 100-continue\r\n")
+    for count in (1, 3):
+        with connect(gateway) as connection:
+            connection.sendall(request * count + then)
+        wait_until(lambda: len(gateway.connections) == 0)
+        wait_until(lambda: gateway.gateway.admission.in_flight == 0)
+    gateway.http.get("/healthz")
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_options_of_the_server(gateway):

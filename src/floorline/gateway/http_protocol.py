@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httptools
@@ -73,6 +74,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._health_only = False
         self._requests = 0
         self._upgrade_offered = False
+        # Requests without a whole answer: the one that is answered, and those that wait.
+        self._cycles: deque[Any] = deque()
         self.url = b""
         # The request that arrives: whether bytes of it have, whether it has begun by the parser
         # (which skips empty lines), and whether its headers are still to come.
@@ -103,6 +106,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Forget the connection."""
         self._table.remove(self)
         self._half_closed = None
+        self._end_cycles()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -232,6 +236,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._taken = self._body = self._trailers = 0
         self._requests += 1
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
         if self.scope["http_version"] == "1.0":
             self.cycle.__class__ = UnchunkedCycle
             # There are no interim answers in HTTP/1.0.
@@ -260,6 +265,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
+        self._cycles.popleft()
         super().on_response_complete()
         if self._begun:
             # Its body still arrives, and its time goes on.
@@ -350,6 +356,13 @@ class LimitedProtocol(HttpToolsProtocol):
         """Whether a request whose headers are complete waits for the end of its answer."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _end_cycles(self) -> None:
+        """Let all endpoints learn that their client is gone; uvicorn tells the last one only."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.waiting_for_100_continue = False
+            cycle.message_event.set()
+
     def _long_url(self) -> _Refusal:
         text = f"the URL is longer than {self._limits.url_bytes:,} bytes"
         return _Refusal(414, f"{text} (server.limits.url_bytes)", "url_too_long")
@@ -380,8 +393,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if answering:
             # The endpoint learns that its client is gone, and sends nothing more.
             started = cycle.response_started
-            cycle.disconnected = True
-            cycle.message_event.set()
+            self._end_cycles()
             if started or self.pipeline:
                 # An error in the middle of another answer would be read as a part of it.
                 self._table.remove(self)
