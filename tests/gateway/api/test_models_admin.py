@@ -74,7 +74,7 @@ def test_a_model_gets_new_prices(administered, new_model):
         ({"input_price": 1e13}, "input_price is 10000000000000.0: give a price"),
         ({"context_window": 2**63}, "give a whole number of 1 or more"),
         ({"timeouts": {"total": 1e300}}, "give seconds above 0"),
-        ({"endpoint": "ftp://x"}, "endpoint is 'ftp://x': give the base URL"),
+        ({"endpoint": "ftp://x"}, "endpoint is 'ftp://x', which has the scheme ftp"),
         ({"endpoint": None}, "endpoint is missing: give the base URL of its API; it is not taken"),
         ({"colour": "red"}, "colour"),
         ({"c" * 50_000: "red"}, "is no known field"),
