@@ -15,7 +15,7 @@ import brotli
 import httpx2 as httpx
 import openai
 import pytest
-from tests.support.live_gateway import wait_until, write_settings
+from tests.support.live_gateway import Live, wait_until, write_settings
 
 from floorline.gateway import content_encoding
 from floorline.gateway.content_encoding import _import_zstd
@@ -51,6 +51,14 @@ CODINGS = {
     "br,identity,gzip,deflate": lambda data: zlib.compress(gzip.compress(brotli.compress(data))),
 }
 BOMB = b'{"model": "floorline/gold", "messages": [{"role": "user", "content": "' + b" " * (8 * MIB)
+
+
+@pytest.fixture(scope="module")
+def gateway(provider, tmp_path_factory):
+    """One gateway for all requests, which leave nothing behind."""
+    started = Live(write_settings(provider), tmp_path_factory.mktemp("shared"))
+    yield started
+    started.stop()
 
 
 def post(gateway, body, coding, path="/v1/chat/completions"):

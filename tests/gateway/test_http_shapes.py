@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 from tests.support import faulty_provider as fp
-from tests.support.live_gateway import InThread, wait_until, write_settings
+from tests.support.live_gateway import InThread, Live, wait_until, write_settings
 
 CHAT = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
 BODY = json.dumps(CHAT).encode()
@@ -31,6 +31,14 @@ def late_provider():
     served = InThread(LateProvider())
     yield served.value.base_url.removesuffix("/v1")
     served.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(provider, tmp_path_factory):
+    """One gateway for all requests, which leave nothing behind."""
+    started = Live(write_settings(provider), tmp_path_factory.mktemp("shared"))
+    yield started
+    started.stop()
 
 
 def post(path=PATH, body=BODY, more=b"", version=b"1.1", kind=b"application/json"):

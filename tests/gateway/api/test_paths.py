@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import httpx2 as httpx
 import openai
 import pytest
-from tests.support.live_gateway import write_settings
+from tests.support.live_gateway import Live, write_settings
 
 from floorline.gateway.api.openapi import document
 from floorline.gateway.api.paths import base_url, explain_missing, unify
@@ -16,10 +16,16 @@ CHAT = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why
 
 
 @pytest.fixture(scope="module")
+def gateway(provider, tmp_path_factory):
+    """One gateway for all requests, which leave nothing behind."""
+    started = Live(write_settings(provider), tmp_path_factory.mktemp("shared"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
 def served(tmp_path_factory, provider):
     """A gateway below /llm."""
-    from tests.support.live_gateway import Live
-
     text = write_settings(provider, server={"root_path": "/llm"})
     gateway = Live(text, tmp_path_factory.mktemp("served"))
     yield gateway
