@@ -67,10 +67,11 @@ ENDINGS = {
     "reset": functools.partial(after_a_moment, faults.reset),
     "closed": functools.partial(after_a_moment, faults.close),
     "in order": None,
+    "never": faults.hang,
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", [name for name in ENDINGS if name != "never"])
 def test_stream_without_its_end(play, ending):
     async def scene(s):
         await s.upstreams(retries=2)
@@ -91,7 +92,7 @@ def test_stream_without_its_end(play, ending):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_stream_whose_choices_have_ended_is_complete_however_it_ends(play, ending):
     async def scene(s):
-        await s.upstreams(breaker=BreakerSettings(failures=1))
+        await s.upstreams(breaker=BreakerSettings(failures=1), timeouts=TimeoutSettings(idle=0.4))
         s.provider.plan(faults.stream(faults.events(done=False), then=ENDINGS[ending]))
         answer = await s.ask(stream=True)
         assert await drain(answer) == (b"".join(faults.events()), None)

@@ -51,6 +51,34 @@ def test_what_is_no_content_is_no_first_byte(play, name):
     play(scene)
 
 
+def test_empty_lines_are_no_first_byte_of_a_whole_answer(play):
+    async def endless(connection):
+        await connection.head(200, Content_Length=100_000)
+        while True:
+            await connection.write(b"\n")
+            await asyncio.sleep(0.02)
+
+    async def patient(connection):
+        body = b"\n" * 5 + faults.completion()
+        await connection.head(200, Content_Length=len(body))
+        for _ in range(5):
+            await connection.write(b"\n")
+            await asyncio.sleep(0.02)
+        await connection.write(faults.completion())
+
+    async def scene(s):
+        await s.upstreams(timeouts=TimeoutSettings(first_byte=0.25, idle=5.0))
+        s.provider.plan(endless, patient)
+        error = await refused(s)
+        assert (error.kind, error.fallback) == ("timeout", True)
+        assert "timeouts.first_byte" in str(error)
+        answer = await s.ask()
+        assert await answer.body() == b"\n" * 5 + faults.completion()
+        assert answer.first_byte_s >= 0.1
+
+    play(scene)
+
+
 @pytest.mark.parametrize("ending", [faults.reset, faults.close, None])
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_breaks_before_content_may_fall_back(play, name, ending):
@@ -183,6 +211,10 @@ STREAMED_FAILURES = {
     "an error after the role": ([ROLE, faults.event({"error": FAILED})], "overloaded"),
     "an event of the kind error": (
         [b'event: error\ndata: {"message": "the provider is overloaded"}\n\n'],
+        "overloaded",
+    ),
+    "an error in the shape of vLLM": (
+        [faults.event({"object": "error", "message": "the provider is overloaded", "code": 500})],
         "overloaded",
     ),
     "an error object": ([json.dumps({"error": FAILED}).encode()], "overloaded"),

@@ -144,7 +144,7 @@ def test_any_split_gets_the_same_ids_of_our_own_and_nothing_else_changes(data, c
         (f'"{"x" * 9000}"', canonical_id("x" * 9000)),
         ("9" * 9000, canonical_id("9" * 9000)),
         ("1e400", "inf"),
-        *((odd, None) for odd in ('""', "null", "true", "[1]", '{"id": 3}')),
+        *((odd, None) for odd in ('""', "-x", "null", "true", "[1]", '{"id": 3}')),
     ],
 )
 def test_an_id_of_any_kind_is_read_and_makes_nothing_else_unreadable(id, kept):
@@ -199,3 +199,14 @@ def test_only_events_look_like_events():
     assert all(looks_like_events(whole[:n]) for n in range(1, len(whole)))
     for start in (b"{}", b"<html>", b"data", b"Internal error", b" data: x"):
         assert looks_like_events(start) == (start == b"data")
+
+
+def test_counts_of_ever_new_names_take_no_time_and_no_memory():
+    reader = SseReader()
+    for number in range(20_000):
+        usage = {f"tokens_{number}": 1}
+        chunk = {"choices": [{"index": number, "usage": {"input_tokens": 1, "output_tokens": 1}}]}
+        reader.feed(b"data: " + json.dumps({**chunk}).encode() + b"\n\n")
+        reader.feed(b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n")
+    assert len(reader.found._usage_of_choices) <= 1_000
+    assert len(reader.found._usage_fields) <= 1

@@ -98,7 +98,7 @@ class Attempt:
         try:
             async with asyncio.timeout_at(due) as limit:
                 reply = await self._client.send(body, stream=stream, headers=headers)
-                data = await reply.read()
+                data = await self._first_bytes(reply)
                 streamed = stream and 200 <= reply.status < 300
                 if streamed and data and looks_like_events(data):
                     reader = SseReader(drop_usage=drop_usage, own_id=own_id)
@@ -158,6 +158,19 @@ class Attempt:
             size += len(data)
             parts.append(data)
         return b"".join(parts)
+
+    async def _first_bytes(self, reply: Reply) -> bytes:
+        """Return the bytes up to the first ones that are no white space.
+
+        Some providers send empty lines while a call waits, so that its connection stays open.
+        """
+        data = part = await reply.read()
+        while part and part.isspace():
+            part = await reply.read()
+            data += part
+            if len(data) > self._settings.max_answer:
+                raise too_large(self._name, self._settings.max_answer)
+        return data
 
     async def _until_content(self, reply: Reply, start: bytes, reader: SseReader) -> bytes:
         """Read a stream until it has begun; return the bytes so far, as they are passed on.

@@ -22,8 +22,10 @@ from floorline.gateway.upstreams.usage_shapes import later_usage, read_timings, 
 
 _EMPTY = frozenset({b"", b"null", b'""', b"[]", b"{}"})
 """JSON values without content."""
-_NO_REASONS = ("", "null", "None")
-"""Finish reasons of a choice that goes on, as some servers write them."""
+_NO_REASONS = ("null", "None")
+"""Finish reasons of a choice that goes on, as some servers write them beside "" and null."""
+_MAX_CHOICES = 1_000
+"""Most choices of which each has a usage of its own; OpenAI's API allows 128."""
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -152,11 +154,12 @@ class Findings:
             if message is not None:
                 self.output_characters += output_characters(message)
             self._seen.add(choice.index)
-            if choice.finish_reason is not None and choice.finish_reason not in _NO_REASONS:
+            reason = choice.finish_reason
+            if reason and reason not in _NO_REASONS:
                 last = True
                 self._ended.add(choice.index)
-                self.finish_reasons.append(str(choice.finish_reason))
-                if choice.finish_reason == "error":
+                self.finish_reasons.append(str(reason))
+                if reason == "error":
                     self.error = self.error or completion.fault
             if choice.error:
                 self.error = self.error or _fault(choice.error)
@@ -179,7 +182,7 @@ class Findings:
     def _add_usage_of_choice(self, choice: ResponseChoice) -> None:
         """Add the usage of one choice; each has the same prompt, and an answer of its own."""
         usage = read_usage(choice.usage)
-        if usage is not None:
+        if usage is not None and len(self._usage_of_choices) < _MAX_CHOICES:
             self._usage_of_choices[choice.index] = usage
             every = self._usage_of_choices.values()
             prompt = max(one.prompt_tokens for one in every)
@@ -323,12 +326,13 @@ def read_id(value: msgspec.Raw) -> str | None:
     ('c-1', '17', None)
     """
     text = bytes(value)
-    if text[:1] == b'"':
-        id = read_value(text)
-    elif text[:1].isdigit() or text[:1] == b"-":
-        id = number_id(text.decode())
-    else:
-        return None
+    id = ""
+    # What is no JSON is no id either.
+    with contextlib.suppress(ValueError):
+        if text[:1] == b'"':
+            id = read_value(text)
+        elif text[:1].isdigit() or text[:1] == b"-":
+            id = number_id(text.decode())
     return canonical_id(id) if id else None
 
 

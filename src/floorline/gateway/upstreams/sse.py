@@ -175,8 +175,7 @@ class SseReader:
             return whole
         chunk = read_completion(payload)
         if chunk is None or chunk.choices is chunk.error is chunk.usage is None:
-            if b"\n" in event and _ERROR_EVENT.search(event):
-                self._fail(payload)
+            self._read_unknown(event, payload)
             return whole
         found = self.found
         found.add(chunk)
@@ -188,13 +187,16 @@ class SseReader:
             return _with_id(event, payload, self._own_id)
         return whole
 
-    def _fail(self, payload: bytes) -> None:
-        """Take the data of an event of the kind ``error``, which need not have an error object."""
-        error: Any = None
+    def _read_unknown(self, event: bytes, payload: bytes) -> None:
+        """Read an event that is no chunk: it may be an error without an error object."""
+        value: Any = None
         with contextlib.suppress(ValueError):
-            error = read_value(payload)
-        text = payload.decode("utf-8", "replace").strip()
-        self.found.error = error if isinstance(error, dict) and error else {"message": text}
+            value = read_value(payload)
+        fields = value if isinstance(value, dict) else {}
+        named = b"\n" in event and _ERROR_EVENT.search(event)
+        if named or "error" in (fields.get("object"), fields.get("type")):
+            text = payload.decode("utf-8", "replace").strip()
+            self.found.error = fields or {"message": text}
 
 
 def _size_with(event: bytes, events: Iterable[bytes]) -> int:

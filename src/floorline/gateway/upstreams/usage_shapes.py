@@ -78,6 +78,14 @@ _CACHE_WRITTEN: tuple[_Path, ...] = (
 )
 _WITHIN = ("billed_units", "tokens", "usage")
 """Objects within ``usage`` that hold the counts if it has none itself."""
+_NAMES = frozenset(
+    {
+        path[0]
+        for paths in (_PROMPT, _OUTPUT, _TOTAL, _REASONING, _CACHED, _CACHE_READ, _CACHE_WRITTEN)
+        for path in paths
+    }
+).union(_WITHIN)
+"""Fields of ``usage`` that are read."""
 _INPUT_NAMES = frozenset({"input_tokens", "inputTokens", "inputTokenCount", "input_token_count"})
 
 
@@ -163,7 +171,7 @@ def later_usage(
     usage = read_usage(value)
     if before is None or (usage is not None and usage.prompt_tokens and usage.completion_tokens):
         return usage, value
-    known = {**before, **{name: one for name, one in value.items() if one}}
+    known = {**before, **{name: one for name, one in value.items() if one and name in _NAMES}}
     return read_usage(known) or usage, known
 
 
