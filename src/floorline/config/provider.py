@@ -26,10 +26,12 @@ class TimeoutSettings(Section):
     )
     first_byte: Duration = field(
         "120s",
-        "Longest time from the start of an attempt to the first byte of the answer. Without "
-        "streaming the first byte comes with the whole answer.",
+        "Longest time from the start of an attempt to the first content of the answer. Comments of "
+        "a stream are none. Without streaming the content comes with the whole answer.",
     )
-    idle: Duration = field("60s", "Longest time between two chunks of an answer.")
+    idle: Duration = field(
+        "60s", "Longest time between two chunks of an answer that has begun; comments are chunks."
+    )
     total: Duration = field(
         "600s", "Longest time for a call, with all attempts and the waits between them."
     )
