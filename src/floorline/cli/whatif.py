@@ -185,7 +185,7 @@ def _overlap_text(overlap: Overlap, what: str) -> str:
     return (
         f"Overlap on {overlap.requests:,} {what}: mean weight {overlap.mean_weight:.3g} (expected "
         f"{overlap.expected_weight:.3g} with standard error {overlap.weight_error:.2g}), largest "
-        f"{overlap.largest_weight:.3g}; the largest 1 % have {overlap.top_share:.0%} of the sum. "
+        f"{overlap.largest_weight:.3g}; the largest 1% have {overlap.top_share:.0%} of the sum. "
         f"Choices without support (weight above {overlap.max_weight:.3g}): "
         f"{overlap.unsupported:.1%}{f' ({parts})' if parts else ''}."
     )
