@@ -273,9 +273,9 @@ class BudgetExhausted(FloorlineError):
 
     def __init__(self, sla: str, decision: str, limits: Mapping[str, str]) -> None:
         super().__init__(
-            f"no model serves this request within the budget of SLA {sla!r}{shown_limits(limits)}: "
-            "raise Budget.total or Budget.per_model, lower max_tokens, or wait for the calls that "
-            "are open or for its next period"
+            f"no model serves this request within the budget of SLA {sla!r}: raise Budget.total or "
+            "Budget.per_model, lower max_tokens, or wait for the calls that are open or for its "
+            f"next period{shown_limits(limits)}"
         )
         self.sla = sla
         self.decision = decision

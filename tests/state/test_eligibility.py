@@ -96,7 +96,8 @@ def test_the_text_says_what_a_budget_and_a_ceiling_bar(build_router, vector):
     assert limits["small"] == "its median latency of 5 s is above 2 s"
     assert limits["medium"].endswith("of the budget, and 2 is left")
     assert limits["large"] == "excluded by the request"
-    assert "within the budget of SLA 'gold' (small: its median latency" in str(caught.value)
+    assert "within the budget of SLA 'gold': raise " in str(caught.value)
+    assert "or for its next period (small: its median latency of 5 s is" in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
