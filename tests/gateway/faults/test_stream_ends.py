@@ -98,6 +98,15 @@ def test_the_answer_of_the_gateway_ends_while_that_of_the_provider_is_open(stage
     wait_until(lambda: gateway.provider.open == 0)
 
 
+def test_the_place_of_a_model_is_free_at_the_end(stage):
+    gateway = stage(model={"max_concurrency": 1, "queue_length": 0})
+    for _ in range(4):
+        gateway.plan(fp.stream(SENT, then=fp.hang))
+        answer = gateway.chat(model="small", stream=True, stream_options={"include_usage": True})
+        assert answer.content == b"".join(SENT)
+    assert gateway.provider.open == 4
+
+
 def usage_later(seconds):
     async def then(connection):
         await asyncio.sleep(seconds)

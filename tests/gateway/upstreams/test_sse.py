@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floorline.core.bounds import canonical_id
+from floorline.gateway.upstreams.completions import read_completion
 from floorline.gateway.upstreams.sse import SseReader, looks_like_events
 from floorline.gateway.upstreams.usage import Usage
 
@@ -171,6 +172,44 @@ def test_arbitrary_bytes_raise_no_error(data, cuts):
     reader, passed = read(split(data, cuts))
     assert passed == data
     assert facts(reader) == facts(read([data])[0])
+
+
+NAMES = [
+    *("id", "choices", "usage", "error", "x_groq", "timings", "index", "delta", "message", "text"),
+    *("finish_reason", "content", "tool_calls", "function", "name", "arguments", "role", "type"),
+    *("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"),
+    *("prompt_tokens_details", "cached_tokens", "prompt_n", "predicted_n", "billed_units"),
+]
+odd_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "stop", "error", "null", "12", "\ud83e", [], {}])
+    | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
+        | st.fixed_dictionaries({"choices": st.lists(inner, max_size=2), "usage": inner})
+    ),
+    max_leaves=25,
+)
+
+
+@given(st.lists(odd_values, max_size=4), st.booleans(), st.booleans())
+def test_any_value_in_any_field_is_read_without_an_error(values, drop, own):
+    events = [b"data: " + json.dumps(value).encode() for value in values]
+    reader, passed = read(
+        [b"\n\n".join(events), b"\n\n"], drop_usage=drop, own_id="d-1" if own else ""
+    )
+    found = reader.found
+    assert found.usage is None or found.usage.prompt_tokens >= 0
+    assert all(isinstance(reason, str) for reason in found.finish_reasons)
+    assert found.error is None or isinstance(found.error, dict)
+    assert drop or len(events_of(passed)) >= len(events)
+    for event in events:
+        whole = read_completion(event[6:])
+        assert whole is None or whole.fault is None or isinstance(whole.fault, dict)
 
 
 def test_what_a_model_wrote_is_counted_wherever_it_stands():

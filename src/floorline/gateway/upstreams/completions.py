@@ -225,7 +225,8 @@ def _read_loosely(body: bytes) -> Completion | None:
         return None
     choices: list[ResponseChoice] | None = None
     with contextlib.suppress(ValueError):
-        choices = [_choice(item) for item in read_items(fields["choices"]) if _is_object(item)]
+        items = read_items(fields.get("choices", msgspec.Raw()))
+        choices = [_choice(item) for item in items if _is_object(item)]
     groq = _value(fields, "x_groq")
     return Completion(
         id=fields.get("id", msgspec.Raw()),
