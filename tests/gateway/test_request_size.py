@@ -203,6 +203,23 @@ def test_earlier_tool_calls_prefer_a_model_with_tools_but_do_not_need_one(build)
     assert parts.chat.decide(chat, Caller()).model == "small"
 
 
+def test_a_preferred_model_that_no_budget_can_pay_is_not_waited_for(build):
+    budget = {"total": 1e-4, "period": "1d"}
+    parts = build(
+        models=[
+            {"name": "small", "endpoint": "http://127.0.0.1:1/v1"},
+            {
+                "name": "large",
+                "endpoint": "http://127.0.0.1:1/v1",
+                "output_price": 9.0,
+                "capabilities": ["tools"],
+            },
+        ],
+        slas=[{"name": "gold", "floor": 0.9, "budget": budget}],
+    )
+    assert parts.chat.decide(request_of(messages=HISTORY), Caller()).model == "small"
+
+
 def test_models_without_tools_serve_earlier_calls_where_none_has_them(build):
     models = [{"name": n, "endpoint": "http://127.0.0.1:1/v1"} for n in ("small", "large")]
     assert build(models=models).chat.decide(request_of(messages=HISTORY), Caller()).model

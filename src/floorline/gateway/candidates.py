@@ -41,9 +41,7 @@ class Candidates:
         self._upstreams = upstreams
         self._auth = auth
 
-    def excluded(
-        self, chat: ChatBody, caller: Caller, tried: Sequence[str], sla: SLA
-    ) -> dict[str, str]:
+    def excluded(self, chat: ChatBody, caller: Caller, tried: Sequence[str]) -> dict[str, str]:
         """Return what bars models by the request, by earlier attempts or by their state.
 
         Context windows and capabilities are the router's to check. A key that may not name all
@@ -58,18 +56,40 @@ class Candidates:
         bars |= dict.fromkeys(tried, "its call failed")
         needed = chat.input_tokens + chat.reserve
         blocked = self._upstreams.blocked(needed)
-        if not blocked and not chat.prefers - chat.needs:
-            return bars
-        barred = self.unable(chat, sla, bars)
-        able = [name for name in zoo.names if name not in barred and name not in blocked]
-        lacking = [name for name in able if chat.prefers - zoo.models[zoo.index(name)].capabilities]
-        if len(lacking) < len(able):
-            # A model without tools would leave the results of earlier calls out of the prompt.
-            bars |= dict.fromkeys(lacking, "lacks " + listed(sorted(chat.prefers)))
-        if set(zoo.names) - set(bars) - set(blocked):
+        if blocked and set(zoo.names) - set(bars) - set(blocked):
             bars = {**{name: self._block(name, needed) for name in blocked}, **bars}
         # If only blocked models are left, the error of the call has the seconds to wait.
         return bars
+
+    def not_preferred(
+        self, chat: ChatBody, sla: SLA, bars: Collection[str], at: float
+    ) -> dict[str, str]:
+        """Return what models lack that others have which can serve a request now.
+
+        A model without tools leaves the results of earlier calls out of the prompt.
+
+        Parameters
+        ----------
+        chat, sla
+            The request and its SLA.
+        bars
+            Models that cannot serve.
+        at
+            Time in seconds, for the SLA's budget.
+        """
+        if not chat.prefers - chat.needs:
+            return {}
+        zoo = self._router.zoo
+        barred = self.unable(chat, sla, bars)
+        costs, _ = self._router.call_costs(chat.input_tokens, chat.limits)
+        paid = costs <= self._router.budget_left(sla.name, at=at)
+        able = [
+            m for m, fits in zip(zoo.models, paid, strict=True) if fits and m.name not in barred
+        ]
+        lacking = [model.name for model in able if chat.prefers - model.capabilities]
+        if len(lacking) == len(able):
+            return {}
+        return dict.fromkeys(lacking, "lacks " + listed(sorted(chat.prefers)))
 
     def too_small(self, failed: Decision, failure: UpstreamError) -> list[str]:
         """Models that cannot serve a request that was too long for another: no larger window.

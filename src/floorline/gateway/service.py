@@ -155,13 +155,14 @@ class ChatService:
     ) -> Decision:
         """Let the policy decide among the models that the key's budget can pay."""
         sla = self.names.sla_for(chat.sla or "", caller)
-        zoo, bars = self._router.zoo, self.candidates.excluded(chat, caller, exclude, sla)
+        zoo, bars = self._router.zoo, self.candidates.excluded(chat, caller, exclude)
         dear: dict[str, str] = {}
         if costs is not None:
             barred = self.candidates.unable(chat, sla, bars)
             dear = costs.too_dear(zoo, barred)
             if dear and len(dear) + len(barred) == len(zoo):
                 raise self.candidates.out_of_budget(caller, {**barred, **bars, **dear})
+        bars |= self.candidates.not_preferred(chat, sla, {**bars, **dear}, at)
         try:
             return self._router.route(
                 chat.prompt,
