@@ -159,12 +159,28 @@ def test_comments_after_the_begin_keep_a_stream_alive_until_its_total_time(play)
     play(scene)
 
 
-def test_what_comes_before_content_is_bounded(play):
+@pytest.mark.parametrize(
+    ("piece", "stream"), [(COMMENT * 5_000, True), (PING * 5_000, True), (b"\n" * 65_536, False)]
+)
+def test_what_comes_before_content_is_bounded(play, piece, stream):
     async def scene(s):
-        await s.upstreams(max_answer=300_000)
-        s.provider.plan(faults.endless(COMMENT * 5_000, kind="text/event-stream"))
-        error = await refused(s, stream=True)
-        assert (error.kind, error.fallback) == ("too_large", True)
+        await s.upstreams()
+        s.provider.plan(faults.endless(piece, kind="text/event-stream"))
+        error = await refused(s, stream=stream)
+        assert (error.kind, error.fallback) == ("invalid_response", True)
+        assert "1 MiB before any content" in str(error)
+
+    play(scene)
+
+
+def test_a_first_event_may_be_large(play):
+    async def scene(s):
+        await s.upstreams()
+        picture = {"image_url": {"url": "data:image/png;base64," + "A" * 3_000_000}}
+        sent = [ROLE, chunk({"index": 0, "delta": {"content": "", "images": [picture]}})]
+        s.provider.plan(faults.stream([*sent, b"data: [DONE]\n\n"]))
+        answer = await s.ask(stream=True)
+        assert await answer.body() == b"".join(sent) + b"data: [DONE]\n\n"
 
     play(scene)
 

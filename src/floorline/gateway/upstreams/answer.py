@@ -295,7 +295,7 @@ class StreamedAnswer(Answer):
             if self._reader.done:
                 self._finish(self.error is None)
             return passed
-        gap = b"\n\n" if self._reader.unfinished else b""
+        gap = b"\n\n" if self._reader.pending else b""
         rest = self._redactor.body(self._reader.close())
         if self.error is None and self._found.complete:
             # Some servers do not send [DONE], and some clients wait for it.

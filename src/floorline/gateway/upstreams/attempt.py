@@ -27,6 +27,9 @@ from floorline.gateway.upstreams.refusals import Refusals
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader, looks_like_events
 
+_MAX_BEFORE_CONTENT = 2**20
+"""Bytes of comments, pings and white space that are kept until content arrives."""
+
 
 class Attempt:
     """Makes attempts at one model.
@@ -168,9 +171,13 @@ class Attempt:
         while part and part.isspace():
             part = await reply.read()
             data += part
-            if len(data) > self._settings.max_answer:
-                raise too_large(self._name, self._settings.max_answer)
+            if len(data) > _MAX_BEFORE_CONTENT:
+                raise self._without_content()
         return data
+
+    def _without_content(self) -> UpstreamError:
+        text = f"the provider sent {_MAX_BEFORE_CONTENT >> 20} MiB before any content"
+        return UpstreamError(f"model {self._name!r}: {text}", "invalid_response")
 
     async def _until_content(self, reply: Reply, start: bytes, reader: SseReader) -> bytes:
         """Read a stream until it has begun; return the bytes so far, as they are passed on.
@@ -188,6 +195,9 @@ class Attempt:
             if size > self._settings.max_answer:
                 raise too_large(self._name, self._settings.max_answer)
             parts.append(reader.feed(data))
+            # One event may be large, such as a picture.
+            if size - reader.pending > _MAX_BEFORE_CONTENT and not reader.begun:
+                raise self._without_content()
         return b"".join(parts)
 
     def _no_events(self, body: bytes, request: bytes) -> UpstreamError:

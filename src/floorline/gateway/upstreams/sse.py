@@ -85,9 +85,9 @@ class SseReader:
         self._started = False
 
     @property
-    def unfinished(self) -> bool:
-        """Whether the last event so far has no end."""
-        return bool(self._tail)
+    def pending(self) -> int:
+        """Number of bytes of the last event, whose end has not arrived."""
+        return len(self._tail)
 
     def feed(self, data: bytes) -> bytes:
         """Read the next bytes; return those to pass on to the client, up to ``[DONE]``."""
