@@ -14,9 +14,14 @@ models:
   - name: small
     model: llama3
     endpoint: http://127.0.0.1:8000/v1
-    kind: litellm
+    kind: openai
     api_key_env: KEY
-    headers: {{X-Org: ours}}
+    headers: {{X-Org: our-org}}
+    pass_headers: [x-user-id]
+    proxy: http://me:proxy-word@proxy.example:3128
+    no_proxy: [localhost]
+    keep_alive: 15s
+    fallback_on: [content_filter]
     timeouts: {{connect: 1s, first_byte: 2s, idle: 3s, total: 4s}}
     retries: 5
     breaker: {{failures: 6, rate: 0.7, window: 8s, open_for: 9s, probes: 10}}
@@ -56,10 +61,10 @@ def test_a_price_changes_no_call_but_a_key_does():
 
 def test_secrets_are_not_shown():
     settings = upstream_settings(small(key="sk-very-secret"))
-    assert sorted(settings.secrets()) == ["ours", "sk-very-secret"]
+    hidden = ["me:proxy-word", "our-org", "proxy-word", "sk-very-secret"]
+    assert sorted(settings.secrets()) == hidden
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
-        assert "sk-very-secret" not in shown
-        assert "ours" not in shown
+        assert not [secret for secret in hidden if secret in shown]
 
 
 def test_a_model_with_a_key_and_the_header_that_carries_it():
