@@ -6,6 +6,7 @@ The text of an exception is one line that names the field, the value and the fix
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
@@ -114,6 +115,19 @@ def closest_name(name: object, known: Iterable[str]) -> str:
     short = {plain(one[:_MAX_SHOWN]): one for one in islice(known, _MAX_COMPARED)}
     near = get_close_matches(plain(name[:_MAX_SHOWN]), short, n=1, cutoff=0.6)
     return short[near[0]] if near else ""
+
+
+def system_reason(error: OSError) -> str:
+    """Say why the system refuses something, without the words that Python adds.
+
+    Examples
+    --------
+    >>> system_reason(ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 9)"))
+    'Connection refused'
+    """
+    if isinstance(error.errno, int) and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or "the system refuses it"
 
 
 class FloorlineError(Exception):

@@ -174,3 +174,10 @@ def test_a_mistake_that_only_a_start_would_meet(check, provider):
 def test_the_schema_is_printed(capsys):
     assert main(["check", "--schema"]) == 0
     assert capsys.readouterr().out == schema_text()
+
+
+def test_a_provider_that_is_not_there_is_said_in_words_of_the_system(check):
+    text = "models: [{name: a, endpoint: 'http://127.0.0.1:9/v1'}]\nslas: [{name: g, floor: 0.9}]"
+    code, printed = check(text)
+    assert code == 2
+    assert "problem: a: no connection (Connection refused): check endpoint" in printed

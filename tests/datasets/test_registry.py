@@ -136,3 +136,12 @@ def test_unknown_layouts(tmp_path, name):
 def test_an_empty_folder(tmp_path):
     with pytest.raises(DataError, match="no file of routing data"):
         load(tmp_path)
+
+
+def test_a_variable_that_names_no_folder_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("FLOORLINE_DATA", str(tmp_path / "none"))
+    with pytest.raises(InvalidInput, match=r"FLOORLINE_DATA is '.*none', which is no folder"):
+        load("messplus/boolq")
+    monkeypatch.delenv("FLOORLINE_DATA")
+    with pytest.raises(InvalidInput, match="set FLOORLINE_DATA to a folder of data"):
+        load("messplus/boolq")

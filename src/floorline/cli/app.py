@@ -22,7 +22,7 @@ from typer.exceptions import TyperException
 from floorline._extras import needs
 from floorline._version import __version__
 from floorline.cli.terminal import show_all_signs
-from floorline.errors import ConfigError, FloorlineError
+from floorline.errors import ConfigError, FloorlineError, system_reason
 
 
 class _Command(NamedTuple):
@@ -206,7 +206,7 @@ TRACEBACK = "FLOORLINE_TRACEBACK"
 
 def _refused_by_the_system(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    why = error.strerror or "the system refuses it"
+    why = system_reason(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{where}{why}; free some space, or write to another disk"
     return f"{where}{why}; check the path and its permissions"

@@ -60,7 +60,7 @@ def header_of(path: Path) -> list[str]:
     start = _start(path)
     text = start.decode(encoding_of(start), errors="replace")
     reader = csv.reader(io.StringIO(_without_directive(text)), delimiter=delimiter_of(path, text))
-    return [name.strip() for name in next(reader, [])]
+    return [name.strip(" \t\r\n\ufeff") for name in next(reader, [])]
 
 
 def delimiter_of(path: Path, text: str) -> str:
@@ -94,7 +94,7 @@ def _read(path: Path, encoding: str, wanted: Callable[[str], bool]) -> pl.DataFr
 def _frame(path: Path, reader: Iterator[list[str]], wanted: Callable[[str], bool]) -> pl.DataFrame:
     row = 0
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip(" \t\r\n\ufeff") for name in next(reader, [])]
         picks = [(i, name) for i, name in enumerate(header) if name and wanted(name)]
         names = [name for _, name in picks]
         for name in names:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from floorline.errors import DataError
+from floorline.errors import DataError, system_reason
 
 _KINDS = {
     ".csv": "csv",
@@ -50,17 +50,6 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def reason(error: OSError) -> str:
-    """Return why the system refuses a file, in words.
-
-    Examples
-    --------
-    >>> reason(FileNotFoundError(2, "No such file or directory", "x"))
-    'No such file or directory'
-    """
-    return error.strerror or "it cannot be read"
-
-
 def check_file(path: Path) -> None:
     """Check that ``path`` is a file of at least one byte.
 
@@ -73,7 +62,7 @@ def check_file(path: Path) -> None:
         folder, file = path.is_dir(), path.is_file()
         size = path.stat().st_size if file else 0
     except OSError as error:
-        raise DataError(path, reason(error)) from error
+        raise DataError(path, system_reason(error)) from error
     except ValueError as error:
         raise DataError(path, "not the name of a file") from error
     if folder:
@@ -123,7 +112,7 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
     except DAMAGED as error:
         raise DataError(path, "a damaged or cut off archive: pack or copy it again") from error
     except OSError as error:
-        raise DataError(path, reason(error)) from error
+        raise DataError(path, system_reason(error)) from error
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -131,7 +120,7 @@ def data_files(folder: Path) -> list[Path]:
     try:
         return sorted(p for p in folder.iterdir() if p.is_file() and kind_of(p))
     except OSError as error:
-        raise DataError(folder, reason(error)) from error
+        raise DataError(folder, system_reason(error)) from error
 
 
 def data_name(path: Path) -> str:

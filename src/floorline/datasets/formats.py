@@ -10,7 +10,7 @@ import polars as pl
 
 from floorline.datasets.columns import load_columns
 from floorline.datasets.delimited import header_of
-from floorline.datasets.files import check_file, kind_of, reason
+from floorline.datasets.files import check_file, kind_of
 from floorline.datasets.gaps import Gaps, settle_gaps
 from floorline.datasets.json_lines import first_row
 from floorline.datasets.messplus import LABEL, load_messplus
@@ -20,7 +20,7 @@ from floorline.datasets.routerbench import COST, load_routerbench
 from floorline.datasets.sprout import is_answer, load_sprout
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.table_file import KEY
-from floorline.errors import DataError, check_one_of
+from floorline.errors import DataError, check_one_of, system_reason
 
 _LOADERS: dict[str, Callable[..., RoutingTable]] = {
     "messplus": load_messplus,
@@ -92,7 +92,7 @@ def detect(path: Path) -> str:
                 return "floorline"
             schema = dict(pl.read_parquet_schema(path))
         except OSError as error:
-            raise DataError(path, reason(error)) from error
+            raise DataError(path, system_reason(error)) from error
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise DataError(path, "a damaged Parquet file, or none at all") from error
     elif kind == "csv":

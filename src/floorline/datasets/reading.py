@@ -11,13 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from floorline.datasets.delimited import read_csv
-from floorline.datasets.files import check_file, kind_of, reason
+from floorline.datasets.files import check_file, kind_of, open_unpacked
 from floorline.datasets.json_lines import read_json_frame
-from floorline.errors import DataError, did_you_mean, listed
+from floorline.errors import DataError, did_you_mean, listed, system_reason
 
 
 def read_frame(path: Path) -> pl.DataFrame:
-    """Read all columns of a CSV, TSV, JSON or Parquet file.
+    """Read all columns of a CSV, TSV, JSON or Parquet file, told from its name or its content.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def read_frame(path: Path) -> pl.DataFrame:
         If the file is missing, empty, damaged, or none of them.
     """
     check_file(path)
-    kind = kind_of(path)
+    kind = kind_of(path) or _kind_of_content(path)
     if kind == "parquet":
         return read_parquet(path)
     if kind == "json":
@@ -35,6 +35,15 @@ def read_frame(path: Path) -> pl.DataFrame:
     raise DataError(
         path, "give a .csv, .tsv, .jsonl, .ndjson, .json (each also as .gz) or .parquet file"
     )
+
+
+def _kind_of_content(path: Path) -> str:
+    """Tell the kind of a file whose name says nothing from its first bytes."""
+    with open_unpacked(path) as stream:
+        start = stream.read(1024).lstrip()
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    return "json" if start.startswith((b"{", b"[")) else "csv"
 
 
 def read_parquet(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> pl.DataFrame:
@@ -50,7 +59,7 @@ def read_parquet(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
         names = [name for name in pl.read_parquet_schema(path) if wanted(name)]
         frame = pl.read_parquet(path, columns=names)
     except OSError as error:
-        raise DataError(path, reason(error)) from error
+        raise DataError(path, system_reason(error)) from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(path, "a damaged Parquet file, or none at all") from error
     if frame.width and not frame.height:

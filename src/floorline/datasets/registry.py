@@ -50,7 +50,8 @@ def load(
     format
         One of ``formats.FORMATS``; told from each file if not given.
     columns
-        For format "columns": which columns hold what, see ``load_columns``.
+        Which columns of a file of another layout hold what, see ``load_columns``; guessed from
+        their names, and the guess logged, if not given.
     gaps
         "mask" or "drop" rows in which scores are missing.
     prices

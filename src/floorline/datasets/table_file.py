@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from floorline._bounded import parse_json
 from floorline._files import writing_whole
-from floorline.datasets.files import check_file, reason
-from floorline.errors import DataError
+from floorline.datasets.files import check_file
+from floorline.errors import DataError, system_reason
 
 KEY = "floorline.routing_table"
 """Key of the metadata entry that makes a Parquet file a routing table."""
@@ -73,7 +73,7 @@ def write(path: Path, values: Mapping[str, Any], digest: str) -> None:
         with writing_whole(path) as stream:
             pl.DataFrame(columns).write_parquet(stream, metadata={KEY: json.dumps(header)})
     except OSError as error:
-        raise DataError(path, f"cannot be written: {reason(error)}") from error
+        raise DataError(path, f"cannot be written: {system_reason(error)}") from error
     except pl.exceptions.PolarsError as error:
         problem = "cannot be written as a whole: free some space, or write to another disk"
         raise DataError(path, problem) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from floorline.config import ServerSettings
-from floorline.errors import FloorlineError
+from floorline.errors import FloorlineError, system_reason
 
 _BACKLOG = 2048
 """Connections that the operating system holds before they are accepted."""
@@ -61,8 +61,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         raise FloorlineError(
-            f"cannot listen on server.host {host!r} and server.port {port} ({error.strerror}): "
-            "give an address of this machine and a free port"
+            f"cannot listen on server.host {host!r} and server.port {port} "
+            f"({system_reason(error)}): give an address of this machine and a free port"
         ) from error
     listener.setblocking(False)
     return listener

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from yarl import URL
 
+from floorline.errors import system_reason
 from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
 from floorline.gateway.upstreams.connections import open_session
 from floorline.gateway.upstreams.http_client import endpoint_url, request_headers
@@ -179,7 +180,7 @@ class _Pinger:
         except aiohttp.ClientHttpProxyError as error:
             failure = f"the proxy answers {error.status}: check proxy, its user and its password"
         except aiohttp.ClientConnectorError as error:
-            why = error.os_error.strerror or type(error.os_error).__name__
+            why = system_reason(error.os_error)
             failure = f"no connection ({why}): check endpoint, and whether the provider runs"
         except aiohttp.ClientError as error:
             # The error's text may hold the request's headers, and so the key.

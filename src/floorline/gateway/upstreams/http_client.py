@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from floorline._version import __version__
+from floorline.errors import system_reason
 from floorline.gateway.upstreams.connections import Abortable, Connector, Request, current_request
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.proxies import proxy_of
@@ -192,7 +193,7 @@ class HttpClient:
                 text = f"{place}: no connection within {seconds} s (timeouts.connect)"
                 return UpstreamError(text, "connect", retryable=True)
             case aiohttp.ClientProxyConnectionError() if self._proxy is not None:
-                why = error.os_error.strerror or type(error.os_error).__name__
+                why = system_reason(error.os_error)
                 text = (
                     f"model {self._name!r}: no connection to the proxy {self._proxy.place} ({why})"
                 )
@@ -200,7 +201,7 @@ class HttpClient:
             case aiohttp.ClientHttpProxyError() if self._proxy is not None:
                 return self._refused_by_proxy(error.status)
             case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError():
-                why = error.os_error.strerror or type(error.os_error).__name__
+                why = system_reason(error.os_error)
                 return UpstreamError(f"{place}: no connection ({why})", "connect", retryable=True)
             case aiohttp.ClientResponseError():
                 return UpstreamError(f"{place}: the answer is not HTTP", "invalid_response")
