@@ -117,6 +117,10 @@ def closest_name(name: object, known: Iterable[str]) -> str:
     return short[near[0]] if near else ""
 
 
+_ADDED = re.compile("Connect call failed|while attempting to bind")
+"""Words of Python in the place of the system's, beside an address."""
+
+
 def system_reason(error: OSError) -> str:
     """Say why the system refuses something, without the words that Python adds.
 
@@ -125,9 +129,10 @@ def system_reason(error: OSError) -> str:
     >>> system_reason(ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 9)"))
     'Connection refused'
     """
-    if isinstance(error.errno, int) and error.errno > 0:
+    text = error.strerror or ""
+    if isinstance(error.errno, int) and error.errno > 0 and (not text or _ADDED.search(text)):
         return os.strerror(error.errno)
-    return error.strerror or "the system refuses it"
+    return text or "the system refuses it"
 
 
 class FloorlineError(Exception):
