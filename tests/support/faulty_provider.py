@@ -202,11 +202,25 @@ class FaultyProvider:
         self.by_model = {}
         self._plan = []
         self._tasks = set()
+        self._waiting = set()
 
     def plan(self, *faults):
         self._plan.extend(faults)
 
+    def hang_up(self):
+        """Close connections that wait for a request; called from another thread.
+
+        A fault that breaks a connection is a failure of the provider only over a new one.
+        """
+
+        async def close():
+            for writer in list(self._waiting):
+                writer.close()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(30)
+
     async def __aenter__(self):
+        self._loop = asyncio.get_running_loop()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
@@ -232,7 +246,9 @@ class FaultyProvider:
         connection = Connection(reader, writer)
         try:
             while not writer.is_closing():
+                self._waiting.add(writer)
                 connection.request = await self._request(reader)
+                self._waiting.discard(writer)
                 self.requests.append(connection.request)
                 usual = self.by_model.get(connection.request["body"].get("model"), self._sound)
                 await (self._plan.pop(0) if self._plan else usual)(connection)
@@ -240,6 +256,7 @@ class FaultyProvider:
             pass  # The client left, or the server stops.
         finally:
             self.open -= 1
+            self._waiting.discard(writer)
             self._tasks.discard(task)
             writer.close()
 

@@ -48,6 +48,7 @@ class Stage:
 
     def plan(self, *faults):
         """Let the next requests meet these faults, and those after them sound answers."""
+        self.provider.hang_up()
         self.provider.plan(*faults)
 
     def happened(self):

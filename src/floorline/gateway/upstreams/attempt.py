@@ -171,6 +171,8 @@ class Attempt:
         while part and part.isspace():
             part = await reply.read()
             data += part
+            if len(data) > self._settings.max_answer:
+                raise too_large(self._name, self._settings.max_answer)
             if len(data) > _MAX_BEFORE_CONTENT:
                 raise self._without_content()
         return data
