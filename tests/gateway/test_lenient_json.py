@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from floorline.gateway.lenient_json import read_fields, read_value, write_fields
+from floorline.gateway.lenient_json import read_fields, read_value, repaired, write_fields
 
 ODD = [b"NaN", b"-Infinity", b'"\\ud800"', b'"\xff"', b'{"\\udc00": [Infinity, "}],:"]}']
 
@@ -72,6 +72,20 @@ def test_many_values_are_refused_by_the_slow_parser_only():
     assert len(read_fields(many % b"1")) == 1
     with pytest.raises(ValueError, match="values"):
         read_fields(many % b"NaN")
+
+
+def test_a_copy_for_reading_keeps_lengths_and_whole_surrogates():
+    data = rb'{"a": [NaN, -Infinity,Infinity], "t": "\ud83e\udd89 \ud83e \udd89 a NaN, b"}'
+    copy = repaired(data)
+    assert len(copy) == len(data)
+    assert msgspec.json.decode(copy) == {"a": [-1, -1, -1], "t": "🦉 \ufffd \ufffd a -1 , b"}
+    assert msgspec.json.decode(repaired(b'\xef\xbb\xbf{"t": "\xff"}')) == {"t": "\ufffd"}
+
+
+def test_very_many_odd_values_are_refused():
+    for odd in (b"NaN,", b"-Infinity,", b'"\\ud83e",'):
+        with pytest.raises(ValueError, match="200,000"):
+            repaired(b"[" + odd * 300_000 + b"1]")
 
 
 values = st.recursive(

@@ -31,10 +31,17 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _CLOSING = {b"{": b"}", b"[": b"]"}
 _VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\{.*\}|\[.*\]|[^\s"{}\[\],:]+', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
-_ODD = re.compile(
-    rb"(?<=[\s\[:,])(?:-?Infinity|NaN)(?=[\s\],}])"
-    rb"|\\u[dD](?:[89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|[89a-fA-F][\da-fA-F]{2})"
-)
+# Both begin with what they look for, so that large texts without it take no time.
+_ODD = [
+    (word, re.compile(rb"%s(?<=[\s\[:,]%s)(?=[\s,\]}])" % (word, word)), b"-1".ljust(len(word)))
+    for word in (b"-Infinity", b"Infinity", b"NaN")
+]
+"""Numbers that JSON does not have, and what is read in their place, of the same length."""
+_HIGH, _LOW = (rb"\\u[dD][%s][\da-fA-F]{2}" % digits for digits in (b"89abAB", b"c-fC-F"))
+_LONE_SURROGATES = [
+    re.compile(_HIGH + rb"(?!%s)" % _LOW),
+    re.compile(_LOW + rb"(?<!%s)" % (_HIGH + _LOW)),
+]
 
 
 def read_fields(data: bytes) -> dict[str, msgspec.Raw]:
@@ -99,6 +106,11 @@ def repaired(data: bytes) -> bytes:
     ``NaN`` and infinities become -1, which is no valid count of anything; lone surrogates and
     bytes that are no UTF-8 become U+FFFD.
 
+    Raises
+    ------
+    ValueError
+        If there are very many of them.
+
     Examples
     --------
     >>> repaired(b'{"logprob": -Infinity, "text": "\\ud83e \\ud83e\\udd89"}')
@@ -108,14 +120,18 @@ def repaired(data: bytes) -> bytes:
         data.decode()
     except UnicodeDecodeError:
         data = data.decode("utf-8", "replace").encode()
-    return _ODD.sub(_sound, data.removeprefix(_BOM))
-
-
-def _sound(match: re.Match[bytes]) -> bytes:
-    odd = match.group()
-    if odd[:1] == b"\\":
-        return odd if len(odd) == 12 else rb"\ufffd"
-    return b"-1".ljust(len(odd))
+    data = data.removeprefix(_BOM)
+    signs = (b"Infinity", b"NaN", b"\\ud", b"\\uD")
+    counts = [data.count(sign) for sign in signs]
+    if sum(counts) > _MAX_VALUES:
+        raise ValueError(f"the JSON has more than {_MAX_VALUES:,} values that are no strict JSON")
+    for word, number, valid in _ODD:
+        if word in data:
+            data = number.sub(valid, data)
+    if counts[2] or counts[3]:
+        for lone in _LONE_SURROGATES:
+            data = lone.sub(rb"\\ufffd", data)
+    return data
 
 
 def write_fields(fields: dict[str, msgspec.Raw]) -> bytes:

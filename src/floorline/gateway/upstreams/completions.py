@@ -211,7 +211,10 @@ def read_completion(body: bytes) -> Completion | None:
         return _decoder.decode(body)
     except UNREADABLE:
         pass
-    sound = repaired(body)
+    try:
+        sound = repaired(body)
+    except ValueError:
+        return None
     try:
         return _decoder.decode(sound)
     except UNREADABLE:
