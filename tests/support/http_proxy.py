@@ -14,6 +14,8 @@ class HttpProxy:
     ----------
     user, password
         What clients must send; None for a proxy that takes everyone.
+    context
+        TLS of the proxy itself; None for a proxy at http://.
     hosts
         Addresses of the names that it knows: it resolves names itself, as proxies do.
 
@@ -23,8 +25,9 @@ class HttpProxy:
         First line and headers (names in lower case) of every request so far.
     """
 
-    def __init__(self, user=None, password="", hosts=None):
+    def __init__(self, user=None, password="", context=None, hosts=None):
         self.requests = []
+        self._context = context
         self._hosts = hosts or {}
         self._wanted = None
         if user is not None:
@@ -33,9 +36,10 @@ class HttpProxy:
         self._tasks = set()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        start = "http://127.0.0.1" if self._context is None else "https://localhost"
+        self.url = f"{start}:{self.port}"
         return self
 
     async def __aexit__(self, *_):

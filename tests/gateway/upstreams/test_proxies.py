@@ -110,6 +110,19 @@ def test_tls_goes_through_a_tunnel(through, tls_provider):
 
 
 @pytest.mark.parametrize("tls", [False, True])
+def test_a_proxy_with_tls(through, tls_provider, tls):
+    async def scene(s):
+        await s.upstreams(proxy=with_user(s.proxy.url))
+        for stream in (False, True):
+            answer = await s.ask(stream=stream)
+            assert await answer.body()
+        assert s.proxy.requests[0][0].startswith("CONNECT" if tls else "POST")
+
+    provider = tls_provider if tls else FaultyProvider()
+    through(scene, provider, user="me", password="s@cret-word", context=tls_provider.context)
+
+
+@pytest.mark.parametrize("tls", [False, True])
 def test_a_wrong_password_of_the_proxy(through, tls, request):
     provider = request.getfixturevalue("tls_provider") if tls else None
 
