@@ -1,5 +1,6 @@
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -232,3 +233,14 @@ def test_values_from_the_environment_have_the_type_of_their_field(more):
     assert settings.store.store_prompts is True
     assert settings.store.retention == 2 * 86400
     assert settings.telemetry.otlp_endpoint is None
+
+
+def test_the_example_of_shared_fields_in_the_documentation_is_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    shown = next(part for part in page.split("```") if "&azure" in part).removeprefix("yaml\n")
+    (tmp_path / "key").write_text("sk-1\n")
+    text = shown.replace("/run/secrets/azure_key", "key") + "slas: [{name: gold, floor: 0.9}]"
+    small, large = load_text(text, folder=tmp_path, environ={}).models
+    assert small.endpoint == large.endpoint
+    assert small.endpoint.endswith("/openai/v1?api-version=preview")
+    assert (small.upstream_model, small.key.get_secret_value()) == ("gpt-4o-mini", "sk-1")

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import lzma
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -314,3 +315,15 @@ def test_a_folder_of_own_files_is_listed(tmp_path, monkeypatch):
 def test_a_name_that_no_file_can_have(name):
     with pytest.raises(FloorlineError):
         load(name)
+
+
+def test_the_file_that_the_documentation_shows_is_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    shown = page.partition("## Your own files")[2].partition("```text\n")[2].partition("```")[0]
+    path = tmp_path / "my-logs.csv"
+    path.write_text(shown)
+    table = load(path)
+    assert (table.models, table.task) == (("small", "large"), ["maths", "maths"])
+    assert table.quality.tolist() == [[1, 1], [0, 1]]
+    named = "prompt=prompt,small:small_score:small_cost"
+    assert load(path, columns=named).cost.tolist() == [[0.00001], [0.00002]]
