@@ -136,3 +136,13 @@ def test_the_engine_opens_the_url_as_it_is_written(tmp_path, url):
     engine = open_engine(url.format(tmp_path))
     assert engine.url.database == str(tmp_path / "a.db")
     engine.dispose()
+
+
+def test_names_that_differ_in_space_around_them_only_are_the_same(problems, read):
+    text = """
+        models: [{name: small, endpoint: "http://h/v1"}]
+        slas: [{name: gold, floor: 0.9, models: [" small "]}, {name: "gold ", floor: 0.5}]
+    """
+    (line,) = problems(text)
+    assert line.endswith("slas[1].name is 'gold': give another name: slas[0] has this one")
+    assert read(text.replace('"gold "', "silver")).slas[0].models == ["small"]

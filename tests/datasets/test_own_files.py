@@ -303,12 +303,14 @@ def test_a_file_that_is_not_there_names_what_is_beside_it(tmp_path):
 
 def test_a_folder_of_own_files_is_listed(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "about.json").write_text("{}")
     for name in ("a.csv.gz", "B.TSV"):
         content = FILES["packed.csv.gz" if "a" in name else "tabs.tsv"]
         (tmp_path / "mine" / name).write_bytes(content)
     monkeypatch.setenv("FLOORLINE_DATA", str(tmp_path))
     listed = {entry.name: entry.rows for entry in available()}
     assert (listed["mine/a"], listed["mine/B"]) == (3, 3)
+    assert "mine/about" not in listed
 
 
 @pytest.mark.parametrize("name", ["\0", "a" * 5000, "//", ""])

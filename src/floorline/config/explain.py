@@ -205,7 +205,7 @@ def _named(items: Any) -> list[tuple[int, Mapping[str, Any]]]:
     if not isinstance(items, list):
         return []
     return [
-        (position, item)
+        (position, {**item, "name": item["name"].strip()})
         for position, item in enumerate(items)
         if isinstance(item, Mapping) and isinstance(item.get("name"), str)
     ]
@@ -232,7 +232,7 @@ def _unknown_models(
         if isinstance(budget, Mapping) and isinstance(budget.get("per_model"), Mapping):
             named += [(("budget", "per_model", name), name) for name in budget["per_model"]]
         for location, name in named:
-            if isinstance(name, str) and name not in known:
+            if isinstance(name, str) and name.strip() not in known:
                 near = did_you_mean(name, known)
                 yield Problem(("slas", position, *location), f"is {quoted(name)}", near + fix)
 

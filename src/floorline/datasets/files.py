@@ -116,9 +116,16 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that can hold routing data, sorted by name."""
+    """Return the files of a folder that can hold routing data, sorted by name.
+
+    Files ending in .json are left out: in a folder they are mostly descriptions of the others.
+    """
     try:
-        return sorted(p for p in folder.iterdir() if p.is_file() and kind_of(p))
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.is_file() and kind_of(path) and _unpacked(path).suffix.lower() != ".json"
+        )
     except OSError as error:
         raise DataError(folder, system_reason(error)) from error
 
