@@ -12,7 +12,8 @@ from floorline.events import CLIENT, Outcome
 from floorline.gateway.auth import Caller
 from floorline.gateway.call_recorder import UNREPORTED, Measured
 from floorline.gateway.upstreams import Answer, UpstreamError, cost_of
-from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.gateway.upstreams.completions import read_completion
+from floorline.gateway.upstreams.findings import Findings
 from floorline.sla import SLA, Budget
 from floorline.stores.keys import ApiKey
 from floorline.zoo import DEFAULT_MAX_OUTPUT_TOKENS

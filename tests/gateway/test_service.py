@@ -12,7 +12,7 @@ from floorline.gateway.call_recorder import DISCONNECTED
 from floorline.gateway.errors import ApiError
 from floorline.gateway.service import NOT_CALLED
 from floorline.gateway.upstreams import Answer, UpstreamError
-from floorline.gateway.upstreams.completions import Findings
+from floorline.gateway.upstreams.findings import Findings
 
 ANYONE = Caller()
 

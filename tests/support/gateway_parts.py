@@ -15,7 +15,8 @@ from floorline.gateway.readiness import Readiness
 from floorline.gateway.service import ChatService
 from floorline.gateway.upstream_config import all_upstream_settings
 from floorline.gateway.upstreams import Answer, Health
-from floorline.gateway.upstreams.completions import Findings, read_completion
+from floorline.gateway.upstreams.completions import read_completion
+from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.learned_windows import LearnedWindows
 from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router

@@ -1,7 +1,8 @@
 """What the gateway books is what the provider bills, whatever the shape of its counts."""
 
 import pytest
-from tests.support.billing import SHAPES, book, cases
+from tests.support.billing import book, cases
+from tests.support.usage_shapes import SHAPES
 
 pytestmark = pytest.mark.slow
 

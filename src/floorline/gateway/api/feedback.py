@@ -14,7 +14,7 @@ from floorline.gateway.api.body import decode_body, malformed, read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.errors import ApiError, api_error
 from floorline.gateway.reported_outcome import check_reported
-from floorline.gateway.upstreams.completions import number_id
+from floorline.gateway.upstreams.findings import number_id
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from floorline.gateway.upstreams.client import Reply
-from floorline.gateway.upstreams.completions import Findings
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader

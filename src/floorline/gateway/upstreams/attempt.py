@@ -16,12 +16,12 @@ from floorline.gateway.upstreams.answer import (
 )
 from floorline.gateway.upstreams.client import Client, Reply
 from floorline.gateway.upstreams.completions import (
-    Findings,
     has_content,
     read_completion,
     with_id,
 )
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.refusals import Refusals
 from floorline.gateway.upstreams.settings import UpstreamSettings

@@ -14,10 +14,10 @@ from floorline.gateway.upstreams.answer import Answer, OnEnd, StreamedAnswer
 from floorline.gateway.upstreams.attempt import Attempt
 from floorline.gateway.upstreams.breaker import Breaker, State
 from floorline.gateway.upstreams.client import Client
-from floorline.gateway.upstreams.completions import Findings
 from floorline.gateway.upstreams.connections import Sessions
 from floorline.gateway.upstreams.effects import breaker_effect, stream_effect
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.http_client import HttpClient
 from floorline.gateway.upstreams.learned_windows import LearnedWindows
 from floorline.gateway.upstreams.limiter import Limiter, Saturated

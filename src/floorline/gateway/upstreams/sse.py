@@ -12,12 +12,12 @@ from typing import Any
 
 from floorline.gateway.lenient_json import read_value
 from floorline.gateway.upstreams.completions import (
-    Findings,
     carries_usage_alone,
     has_content,
     read_completion,
     with_id,
 )
+from floorline.gateway.upstreams.findings import Findings
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
