@@ -157,6 +157,30 @@ def test_errors_of_the_client_are_passed_on(play, status):
     play(scene)
 
 
+def test_an_error_in_a_list_is_passed_on_as_an_object(play):
+    async def scene(s):
+        await s.upstreams(fallback_on=[])
+        error = {"code": 400, "message": "The input token count (9) exceeds the maximum", "x": 1}
+        s.provider.plan(faults.refusal(400, [{"error": error}]))
+        answer = await s.ask()
+        expected = {"type": "invalid_request_error", "param": None} | error
+        assert json.loads(await answer.body())["error"] == expected
+
+    play(scene)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>404 Not Found</html>", b"404 page not found"])
+def test_a_path_that_a_server_does_not_have_is_no_error_of_the_client(play, body):
+    async def scene(s):
+        await s.upstreams()
+        s.provider.plan(faults.whole(body, 404, kind="text/html"))
+        error = await refused(s)
+        assert (error.meaning.reason, error.fallback) == ("model_not_found", True)
+        assert s.calls.health()["m"].breaker == "open"
+
+    play(scene)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_a_502_and_never_shown(play, status):
     async def scene(s):

@@ -20,8 +20,6 @@ from floorline.gateway.upstreams.settings import UpstreamSettings
 
 _SECONDS_AFTER_END = 1.0
 """Time that a connection may stay open after the end of its stream before it is closed."""
-_IDLE_CLOSED = 408
-"""Status that proxies send over an idle connection before they close it (RFC 9110, 15.5.9)."""
 _MAX_UNSPLIT_BODY = 2**20
 """Bytes of a body that is sent in one piece; aiohttp warns of larger ones, which block the loop."""
 
@@ -38,6 +36,11 @@ def request_headers(settings: UpstreamSettings) -> dict[str, str]:
     if settings.key is not None:
         headers["Authorization"] = f"Bearer {settings.key.get_secret_value()}"
     return headers
+
+
+def _closed_while_idle(response: aiohttp.ClientResponse) -> bool:
+    """Whether a server says that it closed an unused connection (RFC 9110, 15.5.9)."""
+    return response.status == 408 and response.headers.get("Connection", "").lower() == "close"
 
 
 def _data(body: bytes) -> bytes | io.BytesIO:
@@ -159,7 +162,7 @@ class HttpClient:
             except (aiohttp.ClientError, OSError) as error:
                 failure = self._failure(error)
             else:
-                if not (request.reused and response.status == _IDLE_CLOSED):
+                if not (request.reused and _closed_while_idle(response)):
                     return self._reply(response, request)
                 response.close()
                 failure = UpstreamError(f"model {self._name!r}: closed while idle", "reset")

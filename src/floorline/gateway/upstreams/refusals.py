@@ -81,6 +81,9 @@ class Refusals:
         """Failure of an answer whose status is an error."""
         fields = _read(body)
         meaning = read_error(status, fields, request)
+        if status == 404 and meaning.reason == "client_error" and _object(body) is None:
+            # A page, or nothing: the path is the gateway's, and there is no API below it.
+            meaning = ProviderError("model_not_found")
         text = f"model {self._name!r}: the provider answered {status}"
         wait = retry_after(headers.get("Retry-After"), self._wall_clock)
         failure = self._failure(text, status, meaning, fields, wait)
@@ -125,7 +128,7 @@ class Refusals:
         text = f"model {self._name!r}: the provider answered with an error"
         failure = self._failure(text, status, meaning, fields, None)
         if failure.model_cannot or meaning.reason == "client_error":
-            failure.answer = ErrorAnswer(status, self._event_body(error))
+            failure.answer = ErrorAnswer(status, self._error_body(error))
         return failure
 
     def _failure(
@@ -162,12 +165,16 @@ class Refusals:
         """Body of an error for the client: the provider's own if it is a JSON object."""
         if len(body) <= _MAX_BODY and is_json_object(body):
             return self._redactor.body(body)
+        error = _object(body)
+        if error is not None:
+            # Google sends a list of one error.
+            return self._error_body(error)
         return client_error_body(
             f"model {self._name!r}: the provider answered {status}, and no JSON object"
         )
 
-    def _event_body(self, error: dict[str, Any]) -> bytes:
-        """Body of an error that came in an event, with all fields that clients expect."""
+    def _error_body(self, error: dict[str, Any]) -> bytes:
+        """Body of an error object, with all fields that clients expect."""
         usual = {"message": "", "type": "invalid_request_error", "param": None, "code": None}
         body = msgspec.json.encode({"error": usual | error})
         if len(body) > _MAX_BODY:
@@ -180,12 +187,14 @@ class Refusals:
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
-    """Return the error of a body, or of the first event, if it is a JSON object."""
+    """Return the error in a body, or in the first event of a stream; None if there is none."""
     if len(body) > _MAX_BODY:
         return None
     start = body.find(b"{")
+    if start < 0:
+        return None
     try:
-        value = read_value(body[max(0, start) : body.rfind(b"}") + 1])
+        value = read_value(body[start : body.rfind(b"}") + 1])
     except ValueError:
         return None
     if not isinstance(value, dict):
