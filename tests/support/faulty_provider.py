@@ -203,17 +203,23 @@ class FaultyProvider:
         self._plan = []
         self._tasks = set()
         self._waiting = set()
+        self._busy = set()
+        self._last = set()
 
     def plan(self, *faults):
         self._plan.extend(faults)
 
     def hang_up(self):
-        """Close connections that wait for a request; called from another thread.
+        """Close connections that wait for a request, others after their answers.
+
+        Called from another thread.
 
         A fault that breaks a connection is a failure of the provider only over a new one.
         """
 
         async def close():
+            # A client may have all of an answer before its end is written.
+            self._last |= self._busy
             for writer in list(self._waiting):
                 writer.close()
 
@@ -245,10 +251,12 @@ class FaultyProvider:
         self.open += 1
         connection = Connection(reader, writer)
         try:
-            while not writer.is_closing():
+            while not writer.is_closing() and writer not in self._last:
+                self._busy.discard(writer)
                 self._waiting.add(writer)
                 connection.request = await self._request(reader)
                 self._waiting.discard(writer)
+                self._busy.add(writer)
                 self.requests.append(connection.request)
                 usual = self.by_model.get(connection.request["body"].get("model"), self._sound)
                 await (self._plan.pop(0) if self._plan else usual)(connection)
@@ -256,7 +264,8 @@ class FaultyProvider:
             pass  # The client left, or the server stops.
         finally:
             self.open -= 1
-            self._waiting.discard(writer)
+            for writers in (self._waiting, self._busy, self._last):
+                writers.discard(writer)
             self._tasks.discard(task)
             writer.close()
 
