@@ -234,7 +234,10 @@ def test_scores_can_be_read_back(given):
             r"Outcome\.error is ValueError\('x'\): give a text",
         ),
         (lambda: Feedback(decision="d", model="m", score=1, key=3), r"Feedback\.key is 3: give a"),
-        (lambda: Feedback(decision="d", model="m", score=1, source=None), r"Feedback\.source is N"),
+        (
+            lambda: Feedback(decision="d", model="m", score=1, source=None),
+            r"Feedback\.source is missing",
+        ),
     ],
 )
 def test_what_could_not_be_read_back_is_refused(build, message):
