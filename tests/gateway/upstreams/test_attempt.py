@@ -238,7 +238,7 @@ def test_body_cut_short(play):
 def test_stream_of_something_else(play):
     async def scene(s):
         await s.upstreams()
-        for pieces in ([b"data: <html>\n\n"], [b'data: {"a": 1}\n\n'], [faults.completion()]):
+        for pieces in ([b"data: <html>\n\n"], [b'data: {"a": 1}\n\n'], [b'{"a": 1}'], [b"<html>"]):
             s.provider.plan(faults.stream(pieces))
             assert (await refused(s, stream=True)).kind == "invalid_response"
 

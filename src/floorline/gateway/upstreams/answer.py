@@ -14,6 +14,7 @@ from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader
 from floorline.gateway.upstreams.usage import Usage
+from floorline.gateway.upstreams.whole_as_stream import as_stream
 
 _SECONDS_AFTER_ERROR = 1.0
 """Time in which a stream may go on after an error before its connection is closed."""
@@ -130,6 +131,11 @@ class Answer:
     def error(self) -> dict[str, Any] | None:
         """Error object within the answer; it is passed on to the client, too."""
         return self._found.error
+
+    def turn_into_stream(self) -> None:
+        """Turn a whole completion into a stream of one chunk, for a client that asked for one."""
+        self._body = as_stream(self._body)
+        self.streamed, self.content_type = True, StreamedAnswer.content_type
 
     async def body(self) -> bytes:
         """Return the whole body; errors as for ``chunks``."""

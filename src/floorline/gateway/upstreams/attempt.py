@@ -113,7 +113,7 @@ class Attempt:
             if reader is not None:
                 answer = self._stream(reply, data, reader, began, deadline, on_end, body)
             elif streamed:
-                raise self._no_events(data, body)
+                answer = self._unstreamed(reply, data, own_id, body)
             else:
                 answer = self._whole(reply, data, own_id, body)
             answer.own_id = own_id
@@ -202,11 +202,16 @@ class Attempt:
                 raise self._without_content()
         return b"".join(parts)
 
-    def _no_events(self, body: bytes, request: bytes) -> UpstreamError:
-        """Error of a body that is to be a stream, and is none."""
+    def _unstreamed(self, reply: Reply, body: bytes, own_id: str, request: bytes) -> Answer:
+        """Answer of a body that was to be a stream: a completion is passed on as one."""
         if not body:
-            return ended_early(self._name, retryable=True)
-        return self._refusals.of_success(body, "no server-sent events", request)
+            raise ended_early(self._name, retryable=True)
+        completion = read_completion(body)
+        if completion is None or completion.choices is None:
+            raise self._refusals.of_success(body, "no server-sent events", request)
+        answer = self._whole(reply, body, own_id, request)
+        answer.turn_into_stream()
+        return answer
 
     def _stream(
         self,

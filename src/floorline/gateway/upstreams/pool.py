@@ -231,13 +231,13 @@ class Upstreams:
         except Saturated:
             raise _saturated(model, target.settings) from None
         self._calls += 1
-        streamed = False
+        running = False
         try:
             answer = await self._attempts(model, target, body, stream, headers, began, own_id)
-            streamed = answer.streamed
+            running = answer.running
             return answer
         finally:
-            if not streamed:
+            if not running:
                 self._release(limiter)
 
     def _release(self, limiter: Limiter) -> None:
