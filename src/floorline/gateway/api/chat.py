@@ -127,17 +127,27 @@ class _Exchange:
             every = self.gateway.config.settings.server.stream_keepalive or None
             self.stream = EventStream(self.send, every, self._headers_so_far)
         try:
-            await self._serve()
+            try:
+                await self._serve()
+            finally:
+                timer.cancel()
+                if self.watcher is not None:
+                    self.watcher.cancel()
         except asyncio.CancelledError:
+            if self.stream is not None:
+                self.stream.cancel()
             if not self.disconnected:
                 raise
             task.uncancel()
-        finally:
-            timer.cancel()
-            if self.stream is not None:
-                self.stream.close()
-            if self.watcher is not None:
-                self.watcher.cancel()
+        except BaseException:
+            # Before the error: it is an event if the status is sent by then.
+            await self._stop_comments()
+            raise
+        await self._stop_comments()
+
+    async def _stop_comments(self) -> None:
+        if self.stream is not None:
+            await self.stream.stop()
 
     def _watch(self, task: asyncio.Task[None]) -> None:
         self.watcher = asyncio.create_task(self._cancel_on_disconnect(task))
@@ -233,6 +243,7 @@ class _Exchange:
         self.measured = measured
         await self.gateway.store.committed(self.position)
         self.gateway.recorder.note_completion(decision, answer)
+        await self._stop_comments()
         if self.stream_started:
             # A provider's error, after a comment: the status of a stream has been sent.
             await self.fail(body)

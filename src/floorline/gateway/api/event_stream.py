@@ -115,13 +115,21 @@ class EventStream:
         if self._commenting is None or self._commenting.done():
             self._try_comment()
 
-    def close(self) -> None:
-        """Send no more comments."""
+    async def stop(self) -> None:
+        """Send no more comments; one that is being sent is sent whole."""
+        self._stop()
+        await self._settle()
+
+    def cancel(self) -> None:
+        """Send no more comments, and none to its end: the client has left."""
+        self._stop()
+        if self._commenting is not None:
+            self._commenting.cancel()
+
+    def _stop(self) -> None:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._commenting is not None:
-            self._commenting.cancel()
 
     def _check(self) -> None:
         assert self._every is not None
@@ -162,4 +170,5 @@ class EventStream:
     async def _settle(self) -> None:
         """Wait for a comment that is being sent."""
         if self._commenting is not None and not self._commenting.done():
-            await self._commenting
+            # Not the task itself, whose cancellation would be this one's.
+            await asyncio.wait((self._commenting,))
