@@ -139,7 +139,7 @@ def test_help_needs_only_the_extra_cli():
         (["store", "migrate", "--store", "sqlite:///x.db"], "gateway"),
         (["replay"], "bench"),
         (["bench"], "bench"),
-        (["datasets", "list"], "data"),
+        (["datasets", "describe", "."], "data"),
         (["train", "proteus", "--data", "simulated", "--out", "x"], "train"),
         (["report", "certificate", "--log", "sqlite:///x.db", "--out", "x"], "report"),
         (["whatif", "--log", "sqlite:///x.db", "--policy", "random"], "gateway"),

@@ -124,9 +124,9 @@ def test_the_type_of_an_answer_does_not_depend_on_the_provider(leaky, kind):
 @pytest.mark.parametrize("body", [b"<script>alert(1)</script>", b"", b"[1]", b"\xff\xfe", b"{"])
 def test_an_error_that_is_no_json_object_becomes_one(leaky, body):
     stage, _ = leaky
-    stage.plan(fp.whole(body, 404, "text/html"))
+    stage.plan(fp.whole(body, 422, "text/html"))
     answer = stage.chat()
-    assert answer.status_code == 404
+    assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/json"
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 

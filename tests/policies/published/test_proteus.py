@@ -138,7 +138,7 @@ def test_features_of_another_length_and_other_objects_are_rejected(random_networ
     policy = make_policy("proteus", network=random_network())
     with pytest.raises(InvalidInput, match="give features of length 6, from the encoder vectors"):
         policy.start(zoo, SLAS, 7)
-    with pytest.raises(InvalidInput, match=r"proteus\.network"):
+    with pytest.raises(InvalidInput, match="parameter network of proteus is 'somewhere'"):
         make_policy("proteus", network="somewhere")
     with pytest.raises(InvalidInput, match=r"proteus\.dual"):
         make_policy("proteus", dual=-1)
