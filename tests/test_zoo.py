@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from floorline.errors import InvalidInput
+from floorline.events import ZooChange, decode_event, encode_event
 from floorline.zoo import Model, Zoo
 
 
@@ -109,3 +110,26 @@ def test_the_mask_holds_models_that_can_serve_a_request(request_, names, able):
 def test_a_request_that_no_model_can_serve_is_refused_with_what_it_asked_for(able):
     with pytest.raises(InvalidInput, match=r"'needs': .'audio'.*no model can serve it"):
         able.able(needs=["audio"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"quality_hint": 1.2}, r"Model\.quality_hint of 'a' is 1\.2: give a mean satisfaction"),
+        ({"quality_hint": True}, r"Model\.quality_hint of 'a' is True"),
+        ({"quality_hint": float("nan")}, r"Model\.quality_hint of 'a' is nan"),
+        ({"quality_hint": "good"}, r"Model\.quality_hint of 'a' is 'good'"),
+        ({"hint_weight": 0}, r"Model\.hint_weight of 'a' is 0: give a number of labels from 1"),
+        ({"hint_weight": 1e7}, r"Model\.hint_weight of 'a' is 10000000\.0"),
+    ],
+)
+def test_a_hint_is_a_mean_satisfaction_and_its_weight_a_number_of_labels(given, message):
+    with pytest.raises(InvalidInput, match=message):
+        Model("a", **given)
+
+
+def test_a_hint_reaches_the_log_and_comes_back():
+    zoo = Zoo([Model("a", quality_hint=1, hint_weight=30), Model("b")])
+    data = encode_event(ZooChange(zoo=zoo))
+    assert decode_event(data).zoo == zoo
+    assert encode_event(decode_event(data)) == data

@@ -522,7 +522,7 @@ class ZooChange(msgspec.Struct, frozen=True, tag="zoo", kw_only=True):
 
     zoo: Zoo
     at: float = 0.0
-    v: int = 1
+    v: int = 2
 
     def __post_init__(self) -> None:
         _check_at(self)

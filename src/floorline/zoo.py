@@ -18,6 +18,12 @@ _MAX_TYPICAL_TOKENS = 1e9
 """Most tokens of a typical answer: no model writes a thousandth of it."""
 _MAX_CAPABILITIES = 100
 """Most capabilities of a model."""
+_MAX_HINT_WEIGHT = 1e6
+"""Most labels that a hint is worth: more would never be learned away."""
+DEFAULT_HINT_WEIGHT = 20.0
+"""Labels that a hint is worth by default. Scores of leaderboards and of other tasks differ from the
+satisfaction on one's own requests by about .1 (standard deviation); a mean of 20 labels does too,
+.1² = .2/20, where .2 is the variance of a label at a mean of .28 or .72."""
 COST_UNITS = ("USD", "J")
 """Units of costs: US dollars or joules."""
 
@@ -71,6 +77,11 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Largest number of tokens of an answer, hidden reasoning included; None if it is not known.
     capabilities
         What the model can do in addition to text, such as ``{"tools", "vision", "json"}``.
+    quality_hint
+        Mean satisfaction in [0, 1] that is expected of the model, from what is known beforehand;
+        None for no expectation.
+    hint_weight
+        Number of labels that ``quality_hint`` is worth.
 
     Raises
     ------
@@ -96,7 +107,9 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context_window: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[str] = frozenset()
-    v: int = 1
+    quality_hint: float | None = None
+    hint_weight: float = DEFAULT_HINT_WEIGHT
+    v: int = 2
 
     def __post_init__(self) -> None:
         check_name("Model.name", self.name, empty=False)
@@ -127,6 +140,19 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidInput(f"Model.capabilities of {self.name!r}", self.capabilities, fix)
         for capability in self.capabilities:
             check_name(f"Model.capabilities of {self.name!r}", capability)
+        self._check_hint()
+
+    def _check_hint(self) -> None:
+        # A log could not give a whole number back.
+        where = f"Model.quality_hint of {self.name!r}"
+        if self.quality_hint is not None:
+            fix = "give a mean satisfaction from 0 to 1, or None"
+            hint = check_number(where, self.quality_hint, low=0.0, high=1.0, fix=fix)
+            msgspec.structs.force_setattr(self, "quality_hint", float(hint))
+        where = f"Model.hint_weight of {self.name!r}"
+        fix = f"give a number of labels from 1 to {_MAX_HINT_WEIGHT:g}"
+        weight = check_number(where, self.hint_weight, low=1.0, high=_MAX_HINT_WEIGHT, fix=fix)
+        msgspec.structs.force_setattr(self, "hint_weight", float(weight))
 
 
 class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -155,7 +181,7 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     models: Sequence[Model]
     cost_unit: str = "USD"
-    v: int = 1
+    v: int = 2
 
     def __post_init__(self) -> None:
         models = tuple(self.models)

@@ -81,3 +81,68 @@ def test_a_model_that_joins_starts_where_its_price_puts_it():
     posterior.set_zoo(THREE.with_model(Model("new", call_price=9.0)))
     assert posterior.labels_.tolist() == [*kept.tolist(), 0.0]
     assert 0.5 < posterior.mean_[3] < 0.9
+
+
+def hinted(*hints, weight=20.0):
+    names = ("small", "medium", "large")
+    prices = (1.0, 4.0, 20.0)
+    return Zoo(
+        [
+            Model(name, call_price=price, quality_hint=hint, hint_weight=weight)
+            for name, price, hint in zip(names, prices, hints, strict=True)
+        ]
+    )
+
+
+def test_hints_move_the_prior_as_so_many_labels_and_are_no_labels():
+    posterior = QualityPosterior(hinted(0.9, None, 0.5), 0.7, CONFIG)
+    other = QualityPosterior(THREE, 0.7, CONFIG)
+    before = other.mean_
+    other.learn_many(np.tile([[0.9, np.nan, 0.5]], (20, 1)))
+    np.testing.assert_allclose(posterior.mean_, other.mean_)
+    assert posterior.mean_[0] - before[0] > posterior.mean_[2] - before[2]
+    assert posterior.labels_.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_hints_are_learned_away_by_labels():
+    posterior = QualityPosterior(hinted(0.95, 0.7, 0.3), 0.7, CONFIG)
+    posterior.learn_many(np.tile([[0.3, 0.7, 0.95]], (150, 1)))
+    assert abs(posterior.mean_[0] - 0.3) < 0.03
+    assert abs(posterior.mean_[2] - 0.95) < 0.03
+
+
+def test_labels_that_contradict_one_hint_take_weight_from_all():
+    right, wrong = (QualityPosterior(hinted(0.8, 0.7, 0.2), 0.7, CONFIG) for _ in range(2))
+    for _ in range(100):
+        right.learn(0, 0.8)
+        wrong.learn(0, 0.2)
+    assert right.hints_.add_to(right.labels_, right.sum_, 0.2)[0][2] > 15
+    assert wrong.hints_.add_to(wrong.labels_, wrong.sum_, 0.2)[0][2] < 2
+
+
+def test_a_changed_hint_takes_effect_and_labels_stay():
+    posterior = QualityPosterior(hinted(0.8, 0.7, 0.2), 0.7, CONFIG)
+    posterior.learn_many(np.tile([[0.8, 0.7, np.nan]], (10, 1)))
+    posterior.decay(np.full(3, 0.5))
+    before = posterior.mean_[2]
+    posterior.set_zoo(hinted(0.8, 0.7, 0.9))
+    assert posterior.labels_.tolist() == [5.0, 5.0, 0.0]
+    assert posterior.mean_[2] > before + 0.1
+    # An unchanged hint stays as old as it is.
+    assert posterior.hints_.weight_.tolist() == [10.0, 10.0, 20.0]
+
+
+def test_a_model_that_changed_has_no_hint_any_more():
+    posterior = QualityPosterior(hinted(0.9, 0.8, 0.8), 0.7, CONFIG)
+    posterior.restart_model(0, labels=30.0, mean=0.2)
+    assert posterior.hints_.weight_.tolist() == [0.0, 20.0, 20.0]
+
+
+def test_hints_are_in_the_snapshot():
+    posterior, other = (QualityPosterior(hinted(0.9, 0.8, 0.5), 0.7, CONFIG) for _ in range(2))
+    posterior.restart_model(0, labels=30.0, mean=0.2)
+    other.restore(posterior.snapshot())
+    assert other.mean_.tolist() == posterior.mean_.tolist()
+    other.learn(0, 1.0)
+    posterior.learn(0, 1.0)
+    assert other.mean_.tolist() == posterior.mean_.tolist()

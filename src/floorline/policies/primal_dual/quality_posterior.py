@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import Stateful
 from floorline.estimators.base import carry_over
 from floorline.policies.primal_dual.config import PrimalDualConfig
+from floorline.policies.primal_dual.quality_hints import QualityHints
 from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
@@ -20,7 +21,8 @@ class QualityPosterior(Stateful):
 
     A priori the means lie around a line over √(log price): a common level, a common slope, a
     deviation per model. So a label of one model says something of all others, a model that joins
-    starts where its price puts it, and not every model has to be tried first. The prior's centre
+    starts where its price puts it, and not every model has to be tried first. A model's hint
+    (``Model.quality_hint``) counts as labels of that model. The prior's centre
     is the promised floor, since floors are promised that a zoo can keep. The standard deviation of
     the models' own deviations is estimated from the labels (moments).
 
@@ -38,7 +40,9 @@ class QualityPosterior(Stateful):
     mean_, sd_
         (M,) mean and standard deviation of the posterior.
     labels_, sum_
-        (M,) number of labels that count for each model, and their sum.
+        (M,) number of labels that count for each model, and their sum; hints are not among them.
+    hints_
+        What is known of the models beforehand, as further labels.
     deviation_sd_
         Estimated standard deviation of models from the line, in units of a label's.
 
@@ -59,6 +63,7 @@ class QualityPosterior(Stateful):
         self.models_ = list(zoo.names)
         self.labels_ = np.zeros(len(zoo))
         self.sum_ = np.zeros(len(zoo))
+        self.hints_ = QualityHints(zoo)
         self.deviation_sd_ = config.model_deviation_sd
         self._set_prior(zoo)
 
@@ -77,6 +82,7 @@ class QualityPosterior(Stateful):
         """Learn that a model changed: from now on it has so many labels with this mean."""
         self.labels_[model] = labels
         self.sum_[model] = labels * mean
+        self.hints_.forget(model)
         self._update()
 
     def replace(self, model: int, before: float, y: float, weight: float = 1.0) -> None:
@@ -95,6 +101,7 @@ class QualityPosterior(Stateful):
         """Multiply the weight of each model's labels by ``weights`` (M,)."""
         self.labels_ = self.labels_ * weights
         self.sum_ = self.sum_ * weights
+        self.hints_.decay(weights)
         self._condition()
 
     def restart(self, labels: Floats, total: Floats) -> None:
@@ -108,6 +115,7 @@ class QualityPosterior(Stateful):
         for field in ("labels_", "sum_"):
             setattr(self, field, carry_over(self.models_, zoo.names, getattr(self, field), 0.0))
         self.models_ = list(zoo.names)
+        self.hints_.set_zoo(zoo)
         self._set_prior(zoo)
 
     def _update(self) -> None:
@@ -120,17 +128,21 @@ class QualityPosterior(Stateful):
         # The floor lies in the middle between the cheapest and the most expensive model.
         gain = self._label_sd * self.config.prior_price_gain * (self.gain_ - 0.5)
         self.centre_ = np.clip(self.floor_ + gain, 0.0, 1.0)
-        self._condition()
+        self._update()
 
     @property
     def _label_sd(self) -> float:
         """Twice a label's standard deviation at the floor: the unit of the prior."""
         return 2.0 * math.sqrt(self.variance)
 
+    def _known(self) -> tuple[Floats, Floats]:
+        """(M,) numbers of labels and their sums, each with the hints'."""
+        return self.hints_.add_to(self.labels_, self.sum_, self.variance)
+
     def _estimate_deviation(self) -> None:
         """Estimate how far models lie off the line, beyond what chance explains (moments)."""
         half, variance = self.config.informative_labels, self.variance
-        given = (self.labels_.tolist(), self.sum_.tolist(), self.centre_.tolist())
+        given = [part.tolist() for part in (*self._known(), self.centre_)]
         seen = [
             (count / (count + half), total / count - centre, variance / count)
             for count, total, centre in zip(*given, strict=True)
@@ -156,7 +168,7 @@ class QualityPosterior(Stateful):
         # Precision (a, b; b, d) of level and slope, and what labels pull them by.
         a, b = 1.0 / (config.prior_level_sd**2 * scale), 0.0
         d, p, r = 1.0 / (config.model_deviation_sd**2 * scale), 0.0, 0.0
-        given = [part.tolist() for part in (self.labels_, self.sum_, self.centre_, self.gain_)]
+        given = [part.tolist() for part in (*self._known(), self.centre_, self.gain_)]
         own: list[tuple[float, float, float]] = []
         for count, total, centre, gain in zip(*given, strict=True):
             share = 1.0 / (count * own_variance + variance)
