@@ -4,6 +4,7 @@ import pytest
 
 from floorline.cli.app import main
 from floorline.datasets import simulate
+from floorline.datasets.routerarena import arena_score
 from floorline.policies import REFERENCE_POINTS
 
 OPTIONS = ["--horizon", "200", "--seeds", "2", "--jobs", "1"]
@@ -237,3 +238,68 @@ def test_data_without_any_cost_are_said(tmp_path, capfd):
     told = capfd.readouterr()
     assert "note: no model has a cost" in told.err
     assert not {"nan", "inf"} & set(told.out.split())
+
+
+@pytest.fixture
+def arena(tmp_path):
+    """RouterArena's cached results of two models on 60 prompts."""
+    folder = tmp_path / "cached_results"
+    folder.mkdir()
+    for model, every, cost in (("small", 2, 1e-4), ("large", 60, 2e-3)):
+        rows = [
+            {
+                "global_index": f"AIME_{i}",
+                "question": f"Solve {i % 50}.",
+                "llm_selected": model,
+                "token_usage": {"input_tokens": 10, "output_tokens": 5},
+                "evaluation_result": {"score": float(i % every > 0), "inference_cost": cost},
+            }
+            for i in range(60)
+        ]
+        (folder / f"{model}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def test_a_replay_is_a_submission_to_routerarena(arena, tmp_path, capfd):
+    target = tmp_path / "mine.json"
+    options = ["--policy", "best_fixed", "--seeds", "1", "--jobs", "1", "--no-references"]
+    code = main(["replay", "--data", str(arena), *options, "--submission", str(target)])
+    told = capfd.readouterr()
+    assert code == 0, told.err
+    predictions = json.loads(target.read_text())
+    # Every index once, also of the prompts with the same text.
+    assert sorted(one["global index"] for one in predictions) == sorted(
+        f"AIME_{i}" for i in range(60)
+    )
+    assert {one["prediction"] for one in predictions} == {"large"}
+    assert all(one["generated_result"] is None for one in predictions)
+    config = json.loads((tmp_path / "mine.config.json").read_text())
+    assert config["pipeline_params"]["models"] == ["large", "small"]
+    score = arena_score(59 / 60, 2.0)
+    assert f"RouterArena score of seed 0: {score:.4f} (accuracy 0.9833, $2.0000" in told.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--floor", "0.7", "--floor", "0.8"], "--floor"),
+        (["--policy", "random", "--policy", "oracle"], "--policy"),
+        (["--horizon", "10"], "--horizon"),
+        (["--history", "0.5"], "--history"),
+        (["--budget", "1"], "--budget"),
+        (["--data", "simulated"], "cached results"),
+    ],
+)
+def test_what_is_no_whole_submission_is_refused_first(arena, tmp_path, capfd, options, words):
+    target = tmp_path / "mine.json"
+    code = main(["replay", "--data", str(arena), *options, "--submission", str(target)])
+    told = capfd.readouterr()
+    assert (code, told.out, target.exists()) == (2, "", False)
+    assert words in told.err
+    assert len(told.err.strip().splitlines()) == 1
+
+
+def test_a_submission_into_no_folder_is_refused_first(arena, tmp_path, capfd):
+    target = tmp_path / "nowhere" / "mine.json"
+    assert main(["replay", "--data", str(arena), "--submission", str(target)]) == 2
+    assert "there is no folder" in capfd.readouterr().err

@@ -9,6 +9,7 @@ import logging
 import lzma
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -219,7 +220,9 @@ def test_a_guess_is_said_as_the_option_that_names_the_same_columns(tmp_path, cap
         (["prompt", "answer"], "no column has the name of a model and a word such as score"),
         (["a_score", "a_cost"], "no column is called prompt, question or input"),
         (["prompt", "a_score", "b_score"], "no column has a model's costs"),
-        (["prompt", "model", "score", "cost"], "it has one row for each answer"),
+        (["prompt", "model", "length", "cost"], "beside 'model' no column has scores"),
+        (["prompt", "llm", "score", "length"], "beside 'llm' no column has costs"),
+        (["model", "score", "cost"], "no column is called prompt, question or input"),
     ],
 )
 def test_columns_that_cannot_be_guessed_are_listed_with_what_to_write(tmp_path, names, why):
@@ -329,3 +332,65 @@ def test_the_file_that_the_documentation_shows_is_read(tmp_path):
     assert table.quality.tolist() == [[1, 1], [0, 1]]
     named = "prompt=prompt,small:small_score:small_cost"
     assert load(path, columns=named).cost.tolist() == [[0.00001], [0.00002]]
+
+
+LONG = [
+    {"question": "a", "llm": "small", "judge_score": "yes", "cost_usd": 1, "response_time": 2},
+    {"question": "b", "llm": "small", "judge_score": "no", "cost_usd": 1, "response_time": 2},
+    {"question": "a", "llm": "large", "judge_score": "yes", "cost_usd": 3, "response_time": 4},
+]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_file_with_one_row_for_each_answer(tmp_path, caplog, suffix):
+    path = tmp_path / f"own.{suffix}"
+    frame = pl.DataFrame(LONG)
+    {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}[suffix](
+        path
+    )
+    table = load(path)
+    assert (table.models, table.prompts) == (("small", "large"), ["a", "b"])
+    np.testing.assert_array_equal(table.quality, [[1, 1], [0, np.nan]])
+    np.testing.assert_array_equal(table.cost, [[1, 3], [1, np.nan]])
+    assert table.latency[0].tolist() == [2, 4]
+    option = "prompt=question,model=llm,quality=judge_score,cost=cost_usd,latency=response_time"
+    assert f"--columns '{option}'" in caplog.text
+    assert load(path, columns=option).digest == table.digest
+
+
+def test_columns_of_one_row_for_each_answer_as_json(tmp_path, caplog):
+    path = tmp_path / "own.csv"
+    frame = pl.DataFrame(LONG).with_columns(id=pl.Series([1, 2, 3]), joules=pl.lit(5))
+    frame.write_csv(path)
+    chosen = {"prompt": "question", "model": "llm", "quality": "judge_score", "key": "id"}
+    table = load(path, columns=json.dumps(chosen))
+    assert table.prompts == ["a", "b", "a"]
+    assert "each call costs 0" in caplog.text
+    assert load(path, columns=chosen | {"cost": "joules", "cost_unit": "J"}).cost_unit == "J"
+    with pytest.raises(DataError, match="column is missing"):
+        load(path, columns=chosen | {"key": "number"})
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "model=llm",
+        "model=llm,quality=",
+        "model=llm,quality=ok,mood=x",
+        "model=llm,quality=ok,small:ok:usd",
+        {"model": "llm", "quality": 3},
+        {"model": "llm", "quality": "ok", "cost_unit": "EUR"},
+    ],
+)
+def test_columns_of_one_row_for_each_answer_that_say_too_little(tmp_path, columns):
+    path = tmp_path / "own.csv"
+    pl.DataFrame(LONG).write_csv(path)
+    with pytest.raises(InvalidInput) as caught:
+        load(path, columns=columns)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stray_column_of_models_does_not_hide_columns_of_models(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("prompt,model,small_score,small_cost\na,x,1,2\n")
+    assert load(path).models == ("small",)

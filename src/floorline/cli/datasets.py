@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from floorline.cli.data_options import Columns, Format, Gaps, load_table
+from floorline.cli.data_options import Columns, Format, Gaps, Prices, load_table
 from floorline.datasets.fetch import SOURCES
 from floorline.datasets.fetch import fetch as fetch_data
 from floorline.datasets.registry import available
@@ -49,10 +49,12 @@ def describe(
     format: Format = None,
     columns: Columns = None,
     gaps: Gaps = "mask",
+    prices: Prices = None,
     as_json: Json = False,
 ) -> None:
     """Show what each model scores and costs on a data set, overall and per task."""
-    summary = load_table(spec, format=format, columns=columns, gaps=gaps).describe()
+    table = load_table(spec, format=format, columns=columns, gaps=gaps, prices=prices)
+    summary = table.describe()
     if as_json:
         _print_json(summary.as_dict())
     else:
@@ -66,11 +68,12 @@ def convert(
     format: Format = None,
     columns: Columns = None,
     gaps: Gaps = "mask",
+    prices: Prices = None,
 ) -> None:
     """Convert routing data of any known format into one Parquet file, which loads faster."""
     if target.suffix != ".parquet":
         raise InvalidInput("target", str(target), "give it a name that ends in .parquet")
-    table = load_table(source, format=format, columns=columns, gaps=gaps)
+    table = load_table(source, format=format, columns=columns, gaps=gaps, prices=prices)
     table.save(target)
     Console().print(f"Wrote {len(table):,} rows × {len(table.models)} models to {target}.")
 

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from floorline.cli.data_options import Columns, Format, Gaps, load_table
+from floorline.cli.data_options import Columns, Format, Gaps, Prices, load_table
 from floorline.cli.options import Jobs
+from floorline.cli.submission import check_whole, export, row_indices
 from floorline.cli.terminal import console, is_ascii, note
 from floorline.datasets import RoutingTable
 from floorline.encoders import make_encoder
@@ -36,7 +37,7 @@ def replay(
         str,
         typer.Option(
             help="Data set to replay: a name that 'floorline datasets list' shows, or the path of "
-            "a CSV, TSV, JSON or Parquet file, also packed by gzip."
+            "a CSV, TSV, JSON or Parquet file, also packed by gzip, or of a folder of them."
         ),
     ] = "simulated",
     columns: Columns = None,
@@ -99,11 +100,19 @@ def replay(
         ),
     ] = None,
     gaps: Gaps = "mask",
+    prices: Prices = None,
     references: Annotated[
         bool, typer.Option(help="Replay the reference points too and list them in the table.")
     ] = True,
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.parquet, results.json and the plot.")
+    ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file for the decisions of seed 0 as a submission to RouterArena, whose "
+            "score is printed; for one policy and one floor on RouterArena's cached results."
+        ),
     ] = None,
     jobs: Jobs = 2,
 ) -> None:
@@ -120,7 +129,11 @@ def replay(
     # Before the data are read, which can take minutes.
     check_options(tested, floors, feedback)
     parameters = parse_parameters(param or [])
-    table = load_table(data, format=format, columns=columns, gaps=gaps)
+    if submission is not None:
+        parts = {"history": history, "horizon": horizon, "budget": budget}
+        check_whole(submission, tested, floors, **parts)
+    table = load_table(data, format=format, columns=columns, gaps=gaps, prices=prices)
+    indices = [] if submission is None else row_indices(data, table)
     if (
         "checkpoint" in parameters
         and read_metadata(parameters["checkpoint"]).data["name"] == table.name
@@ -130,8 +143,9 @@ def replay(
             "new rows; 'floorline bench --suite proteus' replays held-out rows only"
         )
     names = [*tested, *(p for p in REFERENCE_POINTS if references and p not in tested)]
+    prepared = prepare(table, make_encoder(encoder))
     results = compare_policies(
-        prepare(table, make_encoder(encoder)),
+        prepared,
         names,
         floors,
         seeds=seeds,
@@ -146,6 +160,8 @@ def replay(
     )
     about = {"command": "replay", "encoder": encoder}
     show(results, table, out, about=about)
+    if submission is not None:
+        export(prepared, table, indices, results[0].spec, submission)
 
 
 def compare_policies(

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from floorline.cli.data_options import Columns, Format, load_table
+from floorline.cli.data_options import Columns, Format, Prices, load_table
 from floorline.encoders import make_encoder
 from floorline.errors import MissingExtra
 from floorline.training import TrainingSettings, split_parts, target_range
@@ -34,6 +34,7 @@ def proteus(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
     columns: Columns = None,
     format: Format = None,
+    prices: Prices = None,
     encoder: Annotated[
         str, typer.Option(help="Encoder: hashed, hashed:sparse, lsa:PATH or minilm:PATH.")
     ] = "hashed",
@@ -63,7 +64,7 @@ def proteus(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("training PROTEUS", "train")
-    table = load_table(data, format=format, columns=columns)
+    table = load_table(data, format=format, columns=columns, prices=prices)
     parts = split_parts(table, seed=seed)
     targets = target_range(parts.train) if tau_range is None else tau_range
     settings = TrainingSettings(targets=targets, seed=seed, steps=steps, margin=margin)

@@ -1,4 +1,4 @@
-"""Files of any layout with one row per prompt; the columns are named by the user, or guessed."""
+"""Files of any layout; the columns are named by the user, or guessed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from floorline._bounded import parse_json
-from floorline.datasets.files import data_name
+from floorline.datasets.files import data_name, split_of
 from floorline.datasets.gaps import Gaps
-from floorline.datasets.guess import Guess, guess_columns
+from floorline.datasets.guess import Guess, LongGuess, guess_columns
+from floorline.datasets.long import LongColumns, long_table, read_answers
 from floorline.datasets.model_columns import ModelColumns
 from floorline.datasets.reading import read_frame, texts
 from floorline.datasets.table import RoutingTable
@@ -21,16 +22,21 @@ log = logging.getLogger("floorline.datasets")
 
 _FIX = (
     "write 'prompt=COLUMN,model:quality_column:cost_column,...' or JSON like "
-    '{"prompt": "text", "models": {"small": {"quality": "s_ok", "cost": "s_usd"}}}'
+    '{"prompt": "text", "models": {"small": {"quality": "s_ok", "cost": "s_usd"}}}; for one row '
+    "per answer 'prompt=COLUMN,model=COLUMN,quality=COLUMN,cost=COLUMN'"
 )
 _KEYS = {"prompt", "task", "cost_unit", "models"}
+_LONG_KEYS = {
+    *("prompt", "task", "cost_unit", "model", "quality", "cost", "latency"),
+    *("tokens_in", "tokens_out", "key"),
+}
 _MODEL_KEYS = {"quality", "cost", "latency", "tokens_out"}
 
 
 def load_columns(
     path: str | Path, columns: str | Mapping[str, Any] | None = None, gaps: Gaps = "mask"
 ) -> RoutingTable:
-    """Read a CSV, TSV, JSON or Parquet file with one row per prompt.
+    """Read a CSV, TSV, JSON or Parquet file with one row per prompt or one per answer.
 
     Parameters
     ----------
@@ -39,8 +45,11 @@ def load_columns(
         optionally ``"latency"`` (s) and ``"tokens_out"``; and optionally ``prompt`` (the column
         of the prompts, "prompt" if not given), ``task`` and ``cost_unit`` ("USD" or "J"). A model
         without ``cost`` costs nothing. Or in short
-        ``"prompt=COLUMN,model:quality_column:cost_column,..."``. If None, the columns are guessed
-        from their names, and the guess is logged.
+        ``"prompt=COLUMN,model:quality_column:cost_column,..."``. For a file with one row per answer
+        ``model`` (the column of the models' names), ``quality``, ``prompt`` and optionally
+        ``cost``, ``task``, ``latency``, ``tokens_in``, ``tokens_out``, ``cost_unit`` and ``key``
+        (the column that identifies a prompt, if its text does not). If None, the columns are
+        guessed from their names, and the guess is logged.
 
     Raises
     ------
@@ -54,6 +63,17 @@ def load_columns(
     named = None if columns is None else parse_columns(columns)
     frame = read_frame(path)
     chosen = _guess(path, frame.columns) if named is None else named
+    if isinstance(chosen, LongGuess):
+        if chosen.columns.cost is None:
+            log.warning("%s: without a column of costs, each call costs 0", path)
+        return long_table(
+            path,
+            [read_answers(path, frame, chosen.columns, split=split_of(path))],
+            name=data_name(path),
+            source=_source(path, named),
+            gaps=gaps,
+            cost_unit=chosen.cost_unit,
+        )
     free = [name for name, one in chosen.models.items() if one.cost is None]
     if free:
         log.warning("%s: without a column of costs, each call costs 0: %s", path, listed(free))
@@ -65,25 +85,30 @@ def load_columns(
         task=chosen.task,
         cost_unit=chosen.cost_unit,
         name=data_name(path),
-        source=f"{path.name}, columns {'guessed' if named is None else 'named by the user'}",
+        source=_source(path, named),
         gaps=gaps,
     )
 
 
-def _guess(path: Path, names: Sequence[str]) -> Guess:
+def _source(path: Path, named: object) -> str:
+    return f"{path.name}, columns {'guessed' if named is None else 'named by the user'}"
+
+
+def _guess(path: Path, names: Sequence[str]) -> Guess | LongGuess:
     guess = guess_columns(names)
     if isinstance(guess, str):
         raise DataError(
             path,
             f"not a known layout, and {guess}. Name the columns with --columns (columns= in "
-            f"Python): prompt=COLUMN,MODEL:QUALITY:COST,...; there are "
+            f"Python): prompt=COLUMN,MODEL:QUALITY:COST,..., or for one row per answer "
+            f"prompt=COLUMN,model=COLUMN,quality=COLUMN,cost=COLUMN; there are "
             f"{listed([repr(name) for name in names])}",
         )
     log.warning("%s: columns by their names: --columns '%s'", path, guess.option)
     return guess
 
 
-def parse_columns(columns: str | Mapping[str, Any]) -> Guess:
+def parse_columns(columns: str | Mapping[str, Any]) -> Guess | LongGuess:
     """Check a column mapping and add the defaults.
 
     Raises
@@ -95,10 +120,14 @@ def parse_columns(columns: str | Mapping[str, Any]) -> Guess:
     --------
     >>> parse_columns("prompt=text,small:s_ok:s_usd").models["small"].cost
     's_usd'
+    >>> parse_columns("prompt=text,model=llm,quality=ok,cost=usd").columns.model
+    'llm'
     """
     given: Any = columns
     if isinstance(columns, str):
         given = _parse_text(columns)
+    if isinstance(given, Mapping) and "model" in given and "models" not in given:
+        return _parse_long(columns, given)
     if not isinstance(given, Mapping) or not set(given) <= _KEYS or not given.get("models"):
         raise InvalidInput("columns", columns, _FIX)
     models = given["models"]
@@ -113,10 +142,23 @@ def parse_columns(columns: str | Mapping[str, Any]) -> Guess:
     prompt, task = given.get("prompt", "prompt"), given.get("task")
     if not isinstance(prompt, str) or not isinstance(task, str | None):
         raise InvalidInput("columns", columns, _FIX)
-    unit = given.get("cost_unit", "USD")
-    if unit not in ("USD", "J"):
-        raise InvalidInput("cost_unit of the columns", unit, "give USD or J")
-    return Guess(prompt, task, found, unit)
+    return Guess(prompt, task, found, _unit(given.get("cost_unit", "USD")))
+
+
+def _parse_long(columns: object, given: Mapping[str, Any]) -> LongGuess:
+    usable = {"model", "quality"} <= set(given) <= _LONG_KEYS
+    if not usable or not all(isinstance(value, str) and value for value in given.values()):
+        raise InvalidInput("columns", columns, _FIX)
+    parts = dict(given)
+    unit, key = _unit(parts.pop("cost_unit", "USD")), parts.pop("key", None)
+    prompt = parts.pop("prompt", "prompt")
+    return LongGuess(LongColumns(prompt, **parts, key=() if key is None else (key,)), unit)
+
+
+def _unit(given: object) -> str:
+    if given not in ("USD", "J"):
+        raise InvalidInput("cost_unit of the columns", given, "give USD or J")
+    return str(given)
 
 
 def _parse_text(text: str) -> Any:
@@ -129,7 +171,7 @@ def _parse_text(text: str) -> Any:
     others: dict[str, str] = {}
     for entry in text.split(","):
         key, equals, value = (part.strip() for part in entry.partition("="))
-        if equals and key in _KEYS - {"models", *others} and value:
+        if equals and key in (_KEYS | _LONG_KEYS) - {"models", *others} and value:
             others[key] = value
             continue
         parts = [part.strip() for part in entry.rsplit(":", 2)]
@@ -139,4 +181,4 @@ def _parse_text(text: str) -> Any:
         if not name or not quality or name in models:
             raise InvalidInput("columns", text, _FIX)
         models[name] = {"quality": quality, **({"cost": cost} if cost else {})}
-    return {**others, "models": models}
+    return {**others, "models": models} if models or "model" not in others else others

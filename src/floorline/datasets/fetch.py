@@ -17,6 +17,8 @@ class Source(NamedTuple):
 
 
 SOURCES = {
+    "embedllm": Source("RZ412/EmbedLLM", ("train.csv", "val.csv", "test.csv")),
+    "mixinstruct": Source("llm-blender/mix-instruct", ("*_data_prepared.jsonl",)),
     "routerbench": Source("withmartian/routerbench", ("*.pkl",)),
     "sprout": Source("CARROT-LLM-Routing/SPROUT", ("data/*.parquet",)),
     "sprout-o3mini": Source("CARROT-LLM-Routing/SPROUT-o3mini", ("data/*.parquet",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ _KINDS = {
     ".pkl": "pickle",
     ".pickle": "pickle",
 }
+SPLITS = {"train": "train", "val": "train", "validation": "train", "test": "test"}
+"""Split of a table by the name that data sets give it; what models are tuned on is "train"."""
 _PACKED = (".gz", ".bz2", ".xz")
 SUFFIXES = tuple(_KINDS)
 """Suffixes of files that can hold routing data, in any case; texts may also be packed."""
@@ -139,6 +142,19 @@ def data_name(path: Path) -> str:
     ('mbpp', 'my')
     """
     return _unpacked(path).stem.removesuffix("_train").removesuffix("_test")
+
+
+def split_of(path: Path) -> str:
+    """Return "train" or "test" if a file's name says so, else ""; validation rows are "train".
+
+    Examples
+    --------
+    >>> split_of(Path("default_routing_test_data.jsonl")), split_of(Path("val.csv"))
+    ('test', 'train')
+    """
+    words = re.split(r"[^a-z]+", _unpacked(path).stem.lower())
+    found = {SPLITS[word] for word in words if word in SPLITS}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _unpacked(path: Path) -> Path:

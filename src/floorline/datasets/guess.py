@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from floorline.datasets.long import LongColumns
 from floorline.datasets.model_columns import ModelColumns
 
 _PROMPT = (
@@ -29,8 +30,8 @@ _ANY_PROMPT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _TASK = ("task", "category", "dataset", "benchmark", "benchmark_name", "eval_name", "domain")
-_LONG = ("model", "model_name", "model_id", "llm")
-"""Columns of files with one row for each answer."""
+_LONG = ("model", "model_name", "model_id", "llm", "llm_name")
+"""Columns with the name of a model, of files with one row for each answer."""
 
 _CORES: Mapping[str, tuple[str, ...]] = {
     "quality": (
@@ -44,6 +45,7 @@ _CORES: Mapping[str, tuple[str, ...]] = {
     ),
     "latency": ("latency", "duration", "seconds", "time"),
     "tokens_out": ("tokens",),
+    "tokens_in": ("tokens",),
 }
 """Words by which a column says what it holds, the plainest first."""
 _BESIDE: Mapping[str, frozenset[str]] = {
@@ -53,12 +55,19 @@ _BESIDE: Mapping[str, frozenset[str]] = {
     ),
     "latency": frozenset({"s", "sec", "inference", "response", "total", "in"}),
     "tokens_out": frozenset({"out", "output", "completion", "generated", "num", "n"}),
+    "tokens_in": frozenset({"in", "input", "prompt", "num", "n"}),
 }
 """Words that may stand beside these."""
-_ANSWER = frozenset({"out", "output", "completion", "generated"})
-"""Words of which a column of tokens has one, because tokens may also be those of the prompt."""
+_SIDES = {
+    "tokens_out": frozenset({"out", "output", "completion", "generated"}),
+    "tokens_in": frozenset({"in", "input", "prompt"}),
+}
+"""Words of which a column of tokens has one, because tokens are those of a prompt or an answer."""
 _ENERGY = ("energy", "joules")
 
+_OF_MODELS = ("quality", "cost", "latency", "tokens_out")
+"""What a column can hold of one model."""
+_NO_PROMPT = "no column is called prompt, question or input"
 _GAP = r"[\s_.:|/-]+"
 
 
@@ -113,8 +122,37 @@ class Guess(NamedTuple):
         return json.dumps(written, ensure_ascii=False)
 
 
-def guess_columns(names: Sequence[str]) -> Guess | str:
+class LongGuess(NamedTuple):
+    """Which columns of a file with one row for each answer hold what.
+
+    Attributes
+    ----------
+    columns
+        The columns.
+    cost_unit
+        USD, or J if the name of the column of costs speaks of energy.
+    """
+
+    columns: LongColumns
+    cost_unit: str
+
+    @property
+    def option(self) -> str:
+        """The value of ``--columns`` that says the same."""
+        written = {name: value for name, value in vars(self.columns).items() if value}
+        written |= {"cost_unit": self.cost_unit} if self.cost_unit != "USD" else {}
+        if all(re.fullmatch(r"[^,:=]+", part) for part in written.values()):
+            return ",".join(f"{name}={value}" for name, value in written.items())
+        # Imported here because the short form is the rule.
+        import json
+
+        return json.dumps(written, ensure_ascii=False)
+
+
+def guess_columns(names: Sequence[str]) -> Guess | LongGuess | str:
     """Guess which columns hold what, from their names.
+
+    A file with a column of models' names and one of scores has one row for each answer.
 
     A column of a model has the model's name and, before or after it, a word such as ``score`` or
     ``cost``. A column with a model's name alone holds its scores if there is one with its costs.
@@ -137,9 +175,15 @@ def guess_columns(names: Sequence[str]) -> Guess | str:
         prompt = next((name for name in names if _ANY_PROMPT.fullmatch(name)), None)
     task = next((folded[word] for word in _TASK if word in folded), None)
     rest = [name for name in names if name not in (prompt, task)]
+    named = next((folded[word] for word in _LONG if word in folded), None)
+    long: LongGuess | str = ""
+    if named is not None:
+        long = _guess_long(prompt, task, named, [name for name in rest if name != named])
+        if isinstance(long, LongGuess):
+            return long
     found: dict[str, dict[str, str]] = {}
-    for field, cores in _CORES.items():
-        for core in cores:
+    for field in _OF_MODELS:
+        for core in _CORES[field]:
             for name in rest:
                 for model in _models_in(name, field, core):
                     found.setdefault(model, {}).setdefault(field, name)
@@ -148,14 +192,9 @@ def guess_columns(names: Sequence[str]) -> Guess | str:
             fields["quality"] = model
     models = {model: fields for model, fields in found.items() if "quality" in fields}
     if not models:
-        if any(name in folded for name in _LONG):
-            return (
-                "it has one row for each answer, with a column for the model: give one row for "
-                "each prompt, with columns of scores and costs for every model"
-            )
-        return "no column has the name of a model and a word such as score or cost"
+        return long or "no column has the name of a model and a word such as score or cost"
     if prompt is None:
-        return "no column is called prompt, question or input"
+        return _NO_PROMPT
     order = sorted(models, key=lambda model: names.index(models[model]["quality"]))
     unpriced = [model for model in order if "cost" not in models[model]]
     if len(unpriced) == len(order):
@@ -165,6 +204,33 @@ def guess_columns(names: Sequence[str]) -> Guess | str:
     above = _shared_path(order)
     columns = {model[len(above) :]: ModelColumns(**models[model]) for model in order}
     return Guess(prompt, task, columns, "J" if energy else "USD")
+
+
+def _guess_long(
+    prompt: str | None, task: str | None, model: str, names: Sequence[str]
+) -> LongGuess | str:
+    if prompt is None:
+        return _NO_PROMPT
+    found = {
+        field: next((n for core in cores for n in names if _is_all(n, field, core)), None)
+        for field, cores in _CORES.items()
+    }
+    if found["quality"] is None:
+        return f"beside {model!r} no column has scores"
+    if found["cost"] is None:
+        return f"beside {model!r} no column has costs"
+    energy = any(word in _folded(found["cost"]) for word in _ENERGY)
+    columns = LongColumns(
+        prompt,
+        model,
+        found["quality"],
+        found["cost"],
+        task,
+        latency=found["latency"],
+        tokens_in=found["tokens_in"],
+        tokens_out=found["tokens_out"],
+    )
+    return LongGuess(columns, "J" if energy else "USD")
 
 
 def _shared_path(models: Sequence[str]) -> str:
@@ -193,5 +259,11 @@ def _models_in(name: str, field: str, core: str) -> list[str]:
     return found
 
 
+def _is_all(name: str, field: str, core: str) -> bool:
+    """Whether all words of a column's name speak of a field, as in judge_score."""
+    words = [part.lower() for part in re.split(_GAP, name.strip())]
+    return {*_CORES[field], *_BESIDE[field]}.issuperset(words) and _says(words, field, core)
+
+
 def _says(words: Sequence[str], field: str, core: str) -> bool:
-    return core in words and (field != "tokens_out" or not _ANSWER.isdisjoint(words))
+    return core in words and (field not in _SIDES or not _SIDES[field].isdisjoint(words))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,12 @@ def read_json_frame(path: Path) -> pl.DataFrame:
     DataError
         As ``read_json_lines``.
     """
+    return frame_of(read_json_lines(path))
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Make columns of the fields of JSON objects, as ``read_json_frame`` does."""
     columns: dict[str, list[Any]] = {}
-    rows = read_json_lines(path)
     for number, row in enumerate(rows):
         for name, value in _fields(row, "", _MAX_DEPTH):
             column = columns.setdefault(name, [None] * number)

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 
 from floorline.datasets.files import check_file, data_name, kind_of
 from floorline.datasets.gaps import Gaps, settle_gaps
-from floorline.datasets.pickles import unpickle
+from floorline.datasets.pickles import matrix_in, texts_in, unpickle
+from floorline.datasets.prices import check_prices
 from floorline.datasets.routerbench import load_routerbench
 from floorline.datasets.table import RoutingTable
 from floorline.datasets.table_checks import check_cells
-from floorline.errors import DataError, InvalidInput, check_number
+from floorline.errors import DataError
 
 PRICES: Mapping[str, float] = {
     "01-ai/Yi-34B-Chat": 0.8,
@@ -50,14 +50,14 @@ PRICES: Mapping[str, float] = {
 
 
 def load_open_llm_leaderboard(
-    path: str | Path, gaps: Gaps = "mask", prices: Mapping[str, float] | None = None
+    path: str | Path, gaps: Gaps = "mask", prices: Mapping[str, Any] | None = None
 ) -> RoutingTable:
     """Read CARROT's .npy file, or a .csv or .parquet file in RouterBench's layout.
 
     Parameters
     ----------
     prices
-        Name → USD per million input tokens; ``PRICES`` if not given.
+        Name → USD per million tokens, as for ``check_prices``; ``PRICES`` if not given.
 
     Raises
     ------
@@ -70,19 +70,15 @@ def load_open_llm_leaderboard(
     if kind_of(path) != "npy":
         return load_routerbench(path, gaps)
     held = _read_dict(path)
-    models = _list(path, held, "models")
-    listed = PRICES if prices is None else prices
-    for name in models:
-        if name not in listed:
-            raise InvalidInput("prices", sorted(listed), f"add a price for {name!r}")
-    fix = "give USD per million tokens as a number of 0 or more"
-    price = np.array([check_number("price", listed[name], low=0, fix=fix) for name in models])
+    models = texts_in(path, held, "models")
+    listed = check_prices(PRICES if prices is None else prices, models)
+    price = np.array([listed[name][0] for name in models])
     parts = []
     for split in ("train", "test"):
-        prompts = _list(path, held, f"Q_{split}")
+        prompts = texts_in(path, held, f"Q_{split}")
         shape = (len(prompts), len(models))
-        quality = _matrix(path, held, f"Y_{split}", shape)
-        tokens = _matrix(path, held, f"IT_{split}", shape)
+        quality = matrix_in(path, held, f"Y_{split}", shape)
+        tokens = matrix_in(path, held, f"IT_{split}", shape)
         check_cells(str(path), quality, [f"Y_{split}: {m}" for m in models], high=1, what="score")
         columns = [f"IT_{split}: {m}" for m in models]
         check_cells(str(path), tokens, columns, what="input tokens", gaps=np.isnan(quality))
@@ -121,24 +117,3 @@ def _read_dict(path: Path) -> dict[str, Any]:
     if not isinstance(held, dict):
         raise DataError(path, f"holds a {type(held).__name__}, where a dict belongs")
     return held
-
-
-def _list(path: Path, held: dict[str, Any], key: str) -> list[str]:
-    value = held.get(key)
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise DataError(path, "no list of texts", column=key)
-    return value
-
-
-def _matrix(
-    path: Path, held: dict[str, Any], key: str, shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    try:
-        value = np.asarray(held.get(key), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(path, "not an array of numbers", column=key) from error
-    if value.shape != shape:
-        raise DataError(path, f"shape {value.shape} where {shape} belongs", column=key)
-    return value

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from floorline._extras import needs
 from floorline.datasets.files import check_file, one_line
@@ -128,6 +129,63 @@ def read_pickled_frame(
     if not converted.height:
         raise DataError(path, "it has columns but no rows")
     return converted
+
+
+def read_pickled_dict(path: Path) -> dict[Any, Any]:
+    """Read a pickled dict of arrays, texts, numbers, lists and dicts.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or holds anything else.
+    """
+    check_file(path)
+    with path.open("rb") as stream:
+        held = unpickle(path, stream, pandas=False)
+    if not isinstance(held, dict):
+        raise DataError(path, f"the pickle holds a {type(held).__name__}, not a dict")
+    return held
+
+
+def is_pickled_frame(path: Path) -> bool:
+    """Tell from the start of a pickle whether it holds a DataFrame; nothing is unpickled."""
+    with path.open("rb") as stream:
+        return b"pandas" in stream.read(512)
+
+
+def texts_in(path: Path, held: Mapping[Any, Any], key: str) -> list[str]:
+    """Return the texts that an unpickled dict holds under ``key``.
+
+    Raises
+    ------
+    DataError
+        If it holds something else.
+    """
+    value = held.get(key)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise DataError(path, "no list of texts", column=key)
+    return [str(text) for text in value]
+
+
+def matrix_in(
+    path: Path, held: Mapping[Any, Any], key: str, shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return the numbers of this shape that an unpickled dict holds under ``key``.
+
+    Raises
+    ------
+    DataError
+        If it holds something else.
+    """
+    try:
+        value = np.asarray(held.get(key), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(path, "not an array of numbers", column=key) from error
+    if value.shape != shape:
+        raise DataError(path, f"shape {value.shape} where {shape} belongs", column=key)
+    return value
 
 
 def _column(series: Any) -> pl.Series:

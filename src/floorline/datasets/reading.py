@@ -176,3 +176,13 @@ def _has_decimal_commas(odd: pl.Series, high: float) -> bool:
 def stack(columns: list[NDArray[Any]]) -> NDArray[Any]:
     """Put M columns of N values side by side, as (N, M)."""
     return np.stack(columns, axis=1)
+
+
+def row_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (N,) means of the known values of each row of (N, M); NaN if none is known."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=1)
+    total = np.where(known, values, 0).sum(axis=1)
+    mean = np.full(len(values), np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean

@@ -10,6 +10,7 @@ from typing import Any
 
 from floorline._extras import needs
 from floorline.datasets.files import SUFFIXES, data_files, data_name, kind_of
+from floorline.datasets.folders import FOLDER_FORMATS, folder_format, named_parts
 from floorline.datasets.gaps import Gaps, quiet
 from floorline.datasets.simulated import MODELS, simulate
 from floorline.datasets.table import RoutingTable
@@ -40,7 +41,8 @@ def load(
     """Load routing data by name or path.
 
     The files of a folder are mixed into one table if they have the same models, the same cost
-    unit and different prompts.
+    unit and different prompts. A folder of LLMRouterBench or RouterArena, whose files have the
+    answers of one model each, is one table.
 
     Parameters
     ----------
@@ -48,14 +50,16 @@ def load(
         "simulated", a name inside the folder that ``FLOORLINE_DATA`` names ("messplus/boolq";
         "messplus" for all of it), or the path of a file or folder.
     format
-        One of ``formats.FORMATS``; told from each file if not given.
+        One of ``formats.FORMATS``; told from each file if not given. The pool of RouterEval and the
+        score of MixInstruct may follow, as in "routereval:hard/10/strong_to_weak" and
+        "mixinstruct:bartscore".
     columns
         Which columns of a file of another layout hold what, see ``load_columns``; guessed from
         their names, and the guess logged, if not given.
     gaps
         "mask" or "drop" rows in which scores are missing.
     prices
-        For formats that hold tokens instead of costs: USD per million tokens by model.
+        For formats that hold tokens or texts instead of costs: USD per million tokens by model.
 
     Raises
     ------
@@ -75,7 +79,9 @@ def load(
     with needs("data", "reading routing data"):
         from floorline.datasets.formats import load_file
 
-    path = Path(spec) if _exists(spec) else _find(str(spec))
+    path = locate(spec)
+    if path.is_dir() and (whole := _whole(path, format)):
+        return load_file(path, format=whole, columns=columns, gaps=gaps, prices=prices)
     files = _files(path)
     if not files:
         raise DataError(path, "no file of routing data in this folder: " + ", ".join(SUFFIXES))
@@ -90,6 +96,17 @@ def load(
         choices = ", ".join(named.get(file, str(file)) for file in files)
         raise InvalidInput("data set", str(spec), f"{reason}; name one of {choices}")
     return _mix(tables, path.name)
+
+
+def locate(spec: str | Path) -> Path:
+    """Return the file or folder of a path or of a name inside the folder of data.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none.
+    """
+    return Path(spec) if _exists(spec) else _find(str(spec))
 
 
 def available() -> list[Available]:
@@ -109,21 +126,22 @@ def available() -> list[Available]:
     with needs("data", "reading routing data"):
         from floorline.datasets.formats import load_file
 
+    parts_of = {name: _parts(path) for name, path in names.items()}
     tables: dict[Path, RoutingTable] = {}
     problems: dict[Path, str] = {}
     with quiet():
-        for path in dict.fromkeys(file for entry in names.values() for file in _files(entry)):
+        for path in dict.fromkeys(part for parts in parts_of.values() for part in parts):
             try:
-                tables[path] = load_file(path)
+                tables[path] = load_file(path, format=_whole(path, None) or None)
             except (DataError, InvalidInput, ImportError) as error:
                 problems[path] = str(error)
     for name, path in names.items():
-        files = _files(path)
-        parts = [tables[file] for file in files if file in tables]
+        parts = [tables[part] for part in parts_of[name] if part in tables]
         if path in problems:
             found.append(Available(name, 0, 0, problems[path]))
-        elif len(parts) == len(files) and not _obstacle(parts):
-            found.append(Available(name, sum(map(len, parts)), len(parts[0].models)))
+        elif len(parts) == len(parts_of[name]) and (_whole(path, None) or not _obstacle(parts)):
+            models = {model for part in parts for model in part.models}
+            found.append(Available(name, sum(map(len, parts)), len(models)))
     return found
 
 
@@ -170,6 +188,21 @@ def _files(path: Path) -> list[Path]:
     return data_files(path) if path.is_dir() else [path]
 
 
+def _parts(path: Path) -> list[Path]:
+    """Return the files or folders that hold the rows of a data set, each a table of its own."""
+    whole = _whole(path, None)
+    if not whole:
+        return _files(path)
+    return [part for part in named_parts(path, whole).values() if part != path] or [path]
+
+
+def _whole(path: Path, format: str | None) -> str:
+    """Return the format of a folder that is one table, "" if its files are tables."""
+    if format is None:
+        return folder_format(path) if path.is_dir() else ""
+    return format if format in FOLDER_FORMATS else ""
+
+
 def _names() -> dict[str, Path]:
     root = data_folder()
     if root is None:
@@ -177,9 +210,12 @@ def _names() -> dict[str, Path]:
     names = {}
     for folder in sorted(p for p in root.iterdir() if p.is_dir()):
         files = data_files(folder)
-        if files:
+        whole = folder_format(folder)
+        if files or whole:
             names[folder.name] = folder
-        for file in files:
+        for part, inside in named_parts(folder, whole).items():
+            names[f"{folder.name}/{part}"] = inside
+        for file in [] if whole else files:
             names.setdefault(f"{folder.name}/{data_name(file)}", file)
     return names
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from floorline.datasets.gaps import Gaps, settle_gaps
-from floorline.datasets.reading import numbers, read_parquet, stack, texts
+from floorline.datasets.prices import check_prices
+from floorline.datasets.reading import numbers, read_parquet, row_mean, stack, texts
 from floorline.datasets.table import RoutingTable
-from floorline.errors import DataError, InvalidInput, check_number
+from floorline.errors import DataError
 
 PRICES: Mapping[str, tuple[float, float]] = {
     "aws-claude-3-5-sonnet-v1": (3.0, 15.0),
@@ -43,7 +45,7 @@ _FIELDS = {"score", "num_input_tokens", "num_output_tokens"}
 def load_sprout(
     path: str | Path,
     gaps: Gaps = "mask",
-    prices: Mapping[str, tuple[float, float]] | None = None,
+    prices: Mapping[str, Any] | None = None,
 ) -> RoutingTable:
     """Read one .parquet file.
 
@@ -53,7 +55,7 @@ def load_sprout(
     Parameters
     ----------
     prices
-        Name → (input, output) USD per million tokens; ``PRICES`` if not given.
+        Name → USD per million tokens, as for ``check_prices``; ``PRICES`` if not given.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def load_sprout(
     models = [name for name, dtype in frame.schema.items() if is_answer(dtype)]
     if not models:
         raise DataError(path, "not SPROUT's layout: no column holds score and token counts")
-    listed = _check_prices(models, PRICES if prices is None else prices)
+    listed = check_prices(PRICES if prices is None else prices, models)
     quality, cost, tokens_in, tokens_out = [], [], [], []
     for name in models:
         # Errors name the column and the field.
@@ -101,7 +103,7 @@ def load_sprout(
         stack(cost),
         task=texts(path, frame, "dataset") if "dataset" in frame.columns else None,
         split=[split] * frame.height,
-        tokens_in=_row_mean(stack(tokens_in)),
+        tokens_in=row_mean(stack(tokens_in)),
         tokens_out=stack(tokens_out),
         name=path.stem,
         source=f"SPROUT layout, {path.name}",
@@ -112,27 +114,3 @@ def load_sprout(
 def is_answer(dtype: pl.DataType) -> bool:
     """Tell whether a column's type is SPROUT's structure of score and token counts."""
     return isinstance(dtype, pl.Struct) and {field.name for field in dtype.fields} >= _FIELDS
-
-
-def _check_prices(
-    models: list[str], prices: Mapping[str, tuple[float, float]]
-) -> dict[str, tuple[float, float]]:
-    fix = "give USD per million tokens as a number of 0 or more"
-    checked = {}
-    for name in models:
-        if name not in prices:
-            raise InvalidInput("prices", sorted(prices), f"add a price for {name!r}")
-        price_in, price_out = (
-            check_number(f"price of {name}", p, low=0, fix=fix) for p in prices[name]
-        )
-        checked[name] = (price_in, price_out)
-    return checked
-
-
-def _row_mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[float]:
-    known = ~np.isnan(values)
-    count = known.sum(axis=1)
-    total = np.where(known, values, 0).sum(axis=1)
-    mean = np.full(len(values), np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return [float(value) for value in mean]
