@@ -119,6 +119,8 @@ def test_a_request_that_no_model_can_serve_is_refused_with_what_it_asked_for(abl
         ({"quality_hint": True}, r"Model\.quality_hint of 'a' is True"),
         ({"quality_hint": float("nan")}, r"Model\.quality_hint of 'a' is nan"),
         ({"quality_hint": "good"}, r"Model\.quality_hint of 'a' is 'good'"),
+        ({"quality_hint": 0.5, "quality_like": "b"}, r"quality_like of .a. is .b.: give it or"),
+        ({"quality_like": "a"}, r"Model\.quality_like of .a. is .a.: name another model"),
         ({"hint_weight": 0}, r"Model\.hint_weight of 'a' is 0: give a number of labels from 1"),
         ({"hint_weight": 1e7}, r"Model\.hint_weight of 'a' is 10000000\.0"),
     ],

@@ -18,7 +18,7 @@ _MAX_TYPICAL_TOKENS = 1e9
 """Most tokens of a typical answer: no model writes a thousandth of it."""
 _MAX_CAPABILITIES = 100
 """Most capabilities of a model."""
-_MAX_HINT_WEIGHT = 1e6
+MAX_HINT_WEIGHT = 1e6
 """Most labels that a hint is worth: more would never be learned away."""
 DEFAULT_HINT_WEIGHT = 20.0
 """Labels that a hint is worth by default. Scores of leaderboards and of other tasks differ from the
@@ -80,8 +80,11 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quality_hint
         Mean satisfaction in [0, 1] that is expected of the model, from what is known beforehand;
         None for no expectation.
+    quality_like
+        Name of a model that is expected to be about as good, instead of a ``quality_hint``; "" for
+        none. It says something as long as the zoo has that model, and hints or labels of it.
     hint_weight
-        Number of labels that ``quality_hint`` is worth.
+        Number of labels that ``quality_hint`` or ``quality_like`` is worth.
 
     Raises
     ------
@@ -108,6 +111,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_output_tokens: int | None = None
     capabilities: frozenset[str] = frozenset()
     quality_hint: float | None = None
+    quality_like: str = ""
     hint_weight: float = DEFAULT_HINT_WEIGHT
     v: int = 2
 
@@ -149,9 +153,15 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             fix = "give a mean satisfaction from 0 to 1, or None"
             hint = check_number(where, self.quality_hint, low=0.0, high=1.0, fix=fix)
             msgspec.structs.force_setattr(self, "quality_hint", float(hint))
+        where = f"Model.quality_like of {self.name!r}"
+        check_name(where, self.quality_like)
+        if self.quality_like and self.quality_hint is not None:
+            raise InvalidInput(where, self.quality_like, "give it or quality_hint, not both")
+        if self.quality_like == self.name:
+            raise InvalidInput(where, self.quality_like, "name another model")
         where = f"Model.hint_weight of {self.name!r}"
-        fix = f"give a number of labels from 1 to {_MAX_HINT_WEIGHT:g}"
-        weight = check_number(where, self.hint_weight, low=1.0, high=_MAX_HINT_WEIGHT, fix=fix)
+        fix = f"give a number of labels from 1 to {MAX_HINT_WEIGHT:g}"
+        weight = check_number(where, self.hint_weight, low=1.0, high=MAX_HINT_WEIGHT, fix=fix)
         msgspec.structs.force_setattr(self, "hint_weight", float(weight))
 
 

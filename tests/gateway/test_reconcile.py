@@ -67,6 +67,21 @@ def test_a_new_price_is_one_change(router, log):
     assert told(log) == ["zoo small large"]
 
 
+def test_a_new_hint_is_one_change_that_keeps_labels_and_moves_the_prior(log):
+    router = Router(Zoo([SMALL, LARGE]), "primal_dual", [GOLD], log=log)
+    for _ in range(3):
+        decision = router.route("prompt", sla="gold")
+        router.feedback(decision.id, satisfied=True)
+    posterior = router.policy.posterior_
+    labels, before = posterior.labels_.tolist(), posterior.mean_.copy()
+    hinted = Model("small", output_price=1.0, quality_hint=0.2, hint_weight=50.0)
+    reconcile(router, desired([hinted, LARGE]), at=1.0)
+    reconcile(router, desired([hinted, LARGE]), at=2.0)
+    assert told(log) == ["zoo small large"]
+    assert posterior.labels_.tolist() == labels
+    assert posterior.mean_[0] < before[0]
+
+
 def test_all_slas_can_be_replaced(router, log):
     reconcile(router, desired(slas=[SILVER]), at=1.0)
     assert told(log) == ["+silver", "-gold"]

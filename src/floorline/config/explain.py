@@ -184,6 +184,7 @@ def cross_field_rules(data: Mapping[str, Any]) -> Iterator[Problem]:
     known = {item["name"] for _, item in models}
     if known:
         yield from _unknown_models(slas, known)
+        yield from _hints(data.get("hints"), models, known)
     given = data.get("defaults")
     defaults = given if isinstance(given, Mapping) else {}
     yield from _without_endpoint(models, defaults)
@@ -235,6 +236,33 @@ def _unknown_models(
             if isinstance(name, str) and name.strip() not in known:
                 near = did_you_mean(name, known)
                 yield Problem(("slas", position, *location), f"is {quoted(name)}", near + fix)
+
+
+def _hints(
+    hints: Any, models: list[tuple[int, Mapping[str, Any]]], known: set[str]
+) -> Iterator[Problem]:
+    """Hints of no model or of one that has its own, and models that are like no model."""
+    fix = "name one of the models: " + ", ".join(sorted(known))
+    given = hints if isinstance(hints, Mapping) else {}
+    alike: list[tuple[Location, Any, Any]] = []
+    for name, hint in given.items():
+        if name not in known:
+            near = did_you_mean(str(name), known)
+            yield Problem(("hints", name), "is a hint of no model of this file", near + fix)
+        if isinstance(hint, Mapping):
+            alike.append((("hints", name, "like"), name, hint.get("like")))
+    for position, model in models:
+        name = model["name"]
+        for field in ("quality_hint", "quality_like", "hint_weight"):
+            if name in given and model.get(field) is not None:
+                location: Location = ("models", position, field)
+                yield Problem(location, f"is given beside hints.{name}", "keep one of them")
+        alike.append((("models", position, "quality_like"), name, model.get("quality_like")))
+    for location, name, other in alike:
+        if isinstance(other, str) and other == name:
+            yield Problem(location, "is the model itself", "name another model")
+        elif isinstance(other, str) and other not in known:
+            yield Problem(location, f"is {quoted(other)}", did_you_mean(other, known) + fix)
 
 
 def _without_endpoint(

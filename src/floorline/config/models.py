@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from floorline.config.provider import KEY_FIELDS, ProviderSettings
-from floorline.config.types import Count, Fix, Number, Price, Section, Text
+from floorline.config.types import Count, Fix, Number, Price, Section, Text, rule_error
 from floorline.core.bounds import MAX_NAME, is_name
-from floorline.zoo import Model
+from floorline.zoo import DEFAULT_HINT_WEIGHT, MAX_HINT_WEIGHT, Model
 
 _MAX_CAPABILITIES = 64
 """Capabilities of a model; requests ask for seven."""
@@ -35,6 +35,18 @@ ShortText = Annotated[
     Fix(f"give a printable text of at most {MAX_NAME} characters, in quotes if it is a number"),
 ]
 
+
+Satisfaction = Annotated[
+    Number,
+    Field(ge=0, le=1),
+    Fix("give a mean satisfaction from 0 to 1: a score of 62 % is 0.62"),
+]
+HintWeight = Annotated[
+    Number,
+    Field(ge=1, le=MAX_HINT_WEIGHT),
+    Fix(f"give a number of labels from 1 to {MAX_HINT_WEIGHT:g}"),
+]
+_WEIGHT = "Number of labels that the hint is worth."
 
 _FILE_ONLY = frozenset(
     {*KEY_FIELDS, "headers", "endpoint", "kind", "proxy", "no_proxy", "pass_headers"}
@@ -73,6 +85,35 @@ class ModelDefaults(ProviderSettings):
     ] = Field(256.0, description="Expected tokens of an answer, until answers have been measured.")
 
 
+class HintSettings(Section):
+    """What is known of a model beforehand: a mean satisfaction, or that it is like another one."""
+
+    quality: Satisfaction | None = Field(
+        None,
+        description="Mean satisfaction that is expected, such as a score of a leaderboard or of an "
+        "evaluation. A number in place of the section is its quality.",
+    )
+    like: ShortText | None = Field(
+        None,
+        description="Name of a model that is expected to be about as good, instead of quality.",
+    )
+    weight: HintWeight = Field(DEFAULT_HINT_WEIGHT, description=_WEIGHT)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, data: Any) -> Any:
+        return {"quality": data} if isinstance(data, int | float | str) else data
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> HintSettings:
+        if self.quality is None and self.like is None:
+            fix = "give a number from 0 to 1, or like: with the name of a model"
+            raise rule_error("says nothing of the model", fix)
+        if self.quality is not None and self.like is not None:
+            raise rule_error("is given beside quality", "keep one of them", "like")
+        return self
+
+
 class ModelSettings(ModelDefaults):
     """One model that can serve."""
 
@@ -88,7 +129,31 @@ class ModelSettings(ModelDefaults):
         None, description="The provider's name of the model; the same as name by default."
     )
 
+    quality_hint: Satisfaction | None = Field(
+        None,
+        description="Mean satisfaction that is expected of the model; the section hints says it "
+        "for several models.",
+    )
+    quality_like: ShortText | None = Field(
+        None,
+        description="Name of a model that is expected to be about as good, instead of "
+        "quality_hint.",
+    )
+    hint_weight: HintWeight = Field(DEFAULT_HINT_WEIGHT, description=_WEIGHT)
+
     _added_over_http: bool = PrivateAttr(False)
+
+    @model_validator(mode="after")
+    def _has_one_hint(self) -> ModelSettings:
+        if self.quality_like is not None:
+            if self.quality_hint is not None:
+                raise rule_error("is given beside quality_hint", "keep one of them", "quality_like")
+            if self.quality_like == self.name:
+                raise rule_error("is the model itself", "name another model", "quality_like")
+        elif self.quality_hint is None and "hint_weight" in self.model_fields_set:
+            fix = "give quality_hint, or remove hint_weight"
+            raise rule_error("is given without quality_hint", fix, "hint_weight")
+        return self
 
     @property
     def added_over_http(self) -> bool:
@@ -99,6 +164,17 @@ class ModelSettings(ModelDefaults):
     def upstream_model(self) -> str:
         """The provider's name of the model."""
         return self.name if self.model is None else self.model
+
+    def hinted(self, hint: HintSettings | None) -> ModelSettings:
+        """Return the model with a hint of the section ``hints``; None leaves it as it is."""
+        if hint is None:
+            return self
+        given = {
+            "quality_hint": hint.quality,
+            "quality_like": hint.like,
+            "hint_weight": hint.weight,
+        }
+        return self.model_copy(update=given)
 
     def completed(self, defaults: ModelDefaults) -> ModelSettings:
         """Return the model with the fields that it does not set taken from the defaults."""
@@ -129,6 +205,9 @@ class ModelSettings(ModelDefaults):
             context_window=self.context_window,
             max_output_tokens=self.max_output_tokens,
             capabilities=frozenset(self.capabilities),
+            quality_hint=self.quality_hint,
+            quality_like=self.quality_like or "",
+            hint_weight=self.hint_weight,
         )
 
 

@@ -53,6 +53,10 @@ def json_schema() -> dict[str, Any]:
     policy = schema["properties"]["policy"]
     reference = {"$ref": policy.pop("$ref")}
     policy["anyOf"] = [reference, {"type": "string"}]
+    hints = schema["properties"]["hints"]
+    hints["additionalProperties"] = {
+        "anyOf": [hints["additionalProperties"], {"type": "number", "minimum": 0, "maximum": 1}]
+    }
     return schema
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from floorline.config.explain import check_exposure
-from floorline.config.models import ModelDefaults, ModelSettings
+from floorline.config.models import HintSettings, ModelDefaults, ModelSettings
 from floorline.config.runtime_models import RuntimeModelSettings
 from floorline.config.sections import (
     EncoderName,
@@ -38,6 +38,14 @@ class Settings(Section):
         min_length=1, description="SLAs that requests can ask for; the first is the default."
     )
     defaults: ModelDefaults = field({}, "Fields for all models that do not set them themselves.")
+    hints: Annotated[
+        dict[str, HintSettings],
+        Fix("give hints by the names of models, such as {small: 0.62, new: {like: large}}"),
+    ] = Field(
+        {},
+        description="What is known of models beforehand, by name: 'floorline hints' prints this "
+        "section. The policy primal_dual starts from it and learns it away.",
+    )
     policy: PolicySettings = field(
         {}, "Policy that decides which model serves: a name, or name and options."
     )
@@ -86,7 +94,10 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _complete_models(self) -> Settings:
-        self.models[:] = [model.completed(self.defaults) for model in self.models]
+        self.models[:] = [
+            model.completed(self.defaults).hinted(self.hints.get(model.name))
+            for model in self.models
+        ]
         return self
 
     def as_zoo(self) -> Zoo:

@@ -27,7 +27,8 @@ _FIXED: tuple[tuple[str, ...], ...] = (
     ("telemetry",),
 )
 """Fields that change at the next start only: those of the store, the socket and the router."""
-_LISTS = ("models", "slas", "defaults")
+_LISTS = ("models", "slas", "defaults", "hints")
+"""Sections whose changes are changes of models and SLAs."""
 
 
 class Changes(NamedTuple):

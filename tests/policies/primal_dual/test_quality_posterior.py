@@ -146,3 +146,21 @@ def test_hints_are_in_the_snapshot():
     other.learn(0, 1.0)
     posterior.learn(0, 1.0)
     assert other.mean_.tolist() == posterior.mean_.tolist()
+
+
+def test_a_model_that_is_like_another_one_starts_from_what_is_known_of_it():
+    new = Model("new", call_price=1.0, quality_like="large", hint_weight=30.0)
+    zoo = THREE.with_model(new)
+    posterior, other = (QualityPosterior(z, 0.7, CONFIG) for z in (zoo, THREE))
+    for each in (posterior, other):
+        each.learn_many(np.tile([[0.5, 0.6, 0.95, np.nan][: len(each.labels_)]], (60, 1)))
+    other.set_zoo(THREE.with_model(Model("new", call_price=1.0)))
+    assert posterior.mean_[3] > other.mean_[3] + 0.1
+    # 1 / (1/30 + 1/60)
+    known, total = posterior.hints_.add_to(posterior.labels_, posterior.sum_, 0.2)
+    np.testing.assert_allclose((known[3], total[3] / known[3]), (20.0, 0.95))
+    # Without that model nothing is known of it; the order of models may change.
+    posterior.set_zoo(zoo.without("large"))
+    assert posterior.hints_.add_to(posterior.labels_, posterior.sum_, 0.2)[0][2] == 0.0
+    posterior.set_zoo(Zoo([new, *THREE.models]))
+    assert posterior.hints_.like_.tolist() == [3, -1, -1, -1]

@@ -6,20 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.snapshots import Stateful
-from floorline.estimators.base import carry_over
 from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
 
 
 class QualityHints(Stateful):
-    """Pseudo-labels that stand for the ``quality_hint`` of each model.
+    """Pseudo-labels that stand for the ``quality_hint`` or ``quality_like`` of each model.
 
     A hint of weight w says as much of a model's mean μ as w labels: its error has the variance
     v/w, where v is that of a label. Hints of one source are right or wrong together (an evaluation
     of other prompts, a leaderboard of another task). So their common error variance e² beyond v/w
     is estimated from the models that have both a hint and labels (moments), and every hint counts
     as v / (v/w + e²) labels. Where labels contradict some hints, all of them lose weight.
+
+    A model "about as good as" another one gets what is known of that one as its hint: the mean of
+    its n labels, counted as 1 / (1/w + 1/n) labels.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ class QualityHints(Stateful):
         Names of the M models.
     hint_, weight_
         (M,) hints, and their weights in labels; 0 and 0 for a model without a hint.
+    like_
+        (M,) position of the model that each one is like; −1 for none.
     given_
         (M,) weights as they were given, before they decayed.
 
@@ -49,16 +53,22 @@ class QualityHints(Stateful):
 
     def __init__(self, zoo: Zoo) -> None:
         self.models_ = list(zoo.names)
-        self.hint_, self.given_ = _read(zoo)
+        self.hint_, self.like_, self.given_ = _read(zoo)
         self.weight_ = self.given_.copy()
 
     def set_zoo(self, zoo: Zoo) -> None:
         """Keep the weights of unchanged hints; take those of models that joined or changed."""
-        hint, given = _read(zoo)
-        before = [carry_over(self.models_, zoo.names, part, np.nan) for part in self._parts]
-        unchanged = (before[0] == hint) & (before[1] == given)
-        self.models_, self.hint_, self.given_ = list(zoo.names), hint, given
-        self.weight_ = np.where(unchanged, before[2], given)
+        kept = {
+            name: (self._stated(position), float(self.weight_[position]))
+            for position, name in enumerate(self.models_)
+        }
+        self.models_ = list(zoo.names)
+        self.hint_, self.like_, self.given_ = _read(zoo)
+        self.weight_ = self.given_.copy()
+        for position, name in enumerate(self.models_):
+            stated, weight = kept.get(name, (None, 0.0))
+            if stated == self._stated(position):
+                self.weight_[position] = weight
 
     def decay(self, weights: Floats) -> None:
         """Multiply the weight of each hint by ``weights`` (M,), as that of labels before it."""
@@ -82,17 +92,30 @@ class QualityHints(Stateful):
         if not self.weight_.any():
             return labels, total
         weight = self._trusted(labels, total, variance)
-        return labels + weight, total + weight * self.hint_
+        known, sums = labels + weight, total + weight * self.hint_
+        for model in np.flatnonzero(self.like_ >= 0).tolist():
+            other, stated = int(self.like_[model]), float(self.weight_[model])
+            # What is known of the other model itself, without what it is like.
+            count = float(labels[other] + weight[other])
+            if count > 0.0 and stated > 0.0:
+                mean = float(total[other] + weight[other] * self.hint_[other]) / count
+                worth = 1.0 / (1.0 / stated + 1.0 / count)
+                known[model] += worth
+                sums[model] += worth * mean
+        return known, sums
 
-    @property
-    def _parts(self) -> tuple[Floats, Floats, Floats]:
-        return self.hint_, self.given_, self.weight_
+    def _stated(self, model: int) -> tuple[str, float, float]:
+        """Name of the model that another one is like ("" for none), its hint and its weight."""
+        like = int(self.like_[model])
+        name = self.models_[like] if like >= 0 else ""
+        return name, float(self.hint_[model]), float(self.given_[model])
 
     def _trusted(self, labels: Floats, total: Floats, variance: float) -> Floats:
-        """(M,) weights of the hints after their common error beyond chance is counted."""
+        """(M,) weights of the hints in numbers, after their common error beyond chance."""
+        stated = np.where(self.like_ < 0, self.weight_, 0.0)
         # Starts from no error, with the weight of one model whose mean is known exactly.
         beyond, models = 0.0, 1.0
-        given = [part.tolist() for part in (labels, total, *self._parts[::2])]
+        given = [part.tolist() for part in (labels, total, self.hint_, stated)]
         for count, labelled, hint, weight in zip(*given, strict=True):
             if count > 0.0 and weight > 0.0:
                 chance = variance / count + variance / weight
@@ -100,11 +123,14 @@ class QualityHints(Stateful):
                 beyond += share * ((labelled / count - hint) ** 2 - chance)
                 models += share
         error = max(0.0, beyond) / models
-        return self.weight_ / (1.0 + self.weight_ * (error / variance))
+        return np.asarray(stated / (1.0 + stated * (error / variance)))
 
 
-def _read(zoo: Zoo) -> tuple[Floats, Floats]:
-    """(M,) hints and weights of the models, 0 where there is none."""
-    hinted = [model.quality_hint is not None for model in zoo.models]
+def _read(zoo: Zoo) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """(M,) hints in numbers, positions of models that are alike (−1 for none), and weights."""
     hint = np.array([model.quality_hint or 0.0 for model in zoo.models])
-    return hint, np.where(hinted, [model.hint_weight for model in zoo.models], 0.0)
+    names = [model.quality_like for model in zoo.models]
+    like = np.array([zoo.index(name) if name in zoo else -1 for name in names], dtype=np.int64)
+    hinted = like >= 0
+    hinted |= [model.quality_hint is not None for model in zoo.models]
+    return hint, like, np.where(hinted, [model.hint_weight for model in zoo.models], 0.0)
