@@ -76,6 +76,11 @@ COMMANDS = {
         "List, describe, convert and fetch routing data: the quality and cost of each model on "
         "each prompt.",
     ),
+    "hints": _Command(
+        "hints:hints",
+        "data",
+        "Print the section 'hints' of floorline.yaml from an evaluation of the models.",
+    ),
     "train": _Command(
         "train:app",
         "train",
