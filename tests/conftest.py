@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from floorline.errors import FloorlineError, InvalidInput
+from floorline.errors import FloorlineError, InvalidInput, MissingExtra
 from floorline.estimators.network import TrainedNetwork, Weights
 from floorline.events import Feedback, Outcome, encode_event
 from floorline.policies import POLICIES, make_policy
@@ -75,7 +75,10 @@ def build_policy():
     def build(name, **parameters):
         if "c" in inspect.signature(POLICIES[name]).parameters:
             parameters = {"c": 0.5, **parameters}
-        return make_policy(name, **knowledge(name), **parameters)
+        try:
+            return make_policy(name, **knowledge(name), **parameters)
+        except MissingExtra as missing:
+            pytest.skip(str(missing))
 
     return build
 

@@ -106,7 +106,7 @@ def test_unknown_policies_are_rejected_with_the_known_ones(name):
 
 def test_unknown_parameters_are_rejected_with_the_known_ones():
     with pytest.raises(
-        InvalidInput, match=r"mess_plus is 'v': did you mean 'V'\? choose one of: V"
+        InvalidInput, match=r"mess_plus is 'v': did you mean 'V'\? choose one of: reading, V"
     ):
         make_policy("mess_plus", v=1)
 

@@ -10,6 +10,7 @@ from floorline.errors import InvalidInput
 from floorline.policies import POLICIES
 from floorline.policies.base import DECLINED
 from floorline.policies.query_all_policy import QueryAllPolicy
+from floorline.policies.reference.fixed_sample import ClopperPearsonGate, ConformalArbitrage
 from floorline.replay.compare import compare
 from floorline.replay.data import prepare
 from floorline.replay.run import build_policy, replay, stream_means, stream_rows
@@ -17,11 +18,12 @@ from floorline.replay.spec import Spec
 from floorline.replay.tables import records, save
 
 FEEDBACKS = ["full", "served", "sparse:0.3+delayed:5", "served+noisy:0.2"]
+OFTEN = {"c": 0.5, "sample_requests": 40}
 EXPLORE = {
-    name: {"c": 0.5}
+    name: {one: OFTEN[one] for one in inspect.signature(policy).parameters if one in OFTEN}
     for name, policy in POLICIES.items()
-    if "c" in inspect.signature(policy).parameters
 }
+QUERY_ALL = (QueryAllPolicy, ClopperPearsonGate, ConformalArbitrage)
 MEASURED = {"spec", "seconds", "learn_seconds"}
 
 
@@ -31,6 +33,8 @@ def decided(run):
 
 
 def spec_of(policy, **kwargs):
+    if policy == "vowpal_wabbit":
+        pytest.importorskip("vowpalwabbit")
     return Spec(policy, 0.75, parameters=EXPLORE.get(policy, {}), **kwargs)
 
 
@@ -109,8 +113,11 @@ def test_bills_and_labels_are_those_of_the_table(policy, simulated):
     at = (run.row, run.model)
     np.testing.assert_array_equal(run.satisfied, np.where(served, simulated.quality[at], 0.0))
     np.testing.assert_array_equal(run.served_cost, np.where(served, simulated.cost[at], 0.0))
-    queried = run.explored & issubclass(POLICIES[policy], QueryAllPolicy)
-    np.testing.assert_array_equal(run.cost[~queried], run.served_cost[~queried])
+    queried = run.explored & issubclass(POLICIES[policy], QUERY_ALL)
+    if policy == "frugal_cascade":
+        assert (run.cost[~queried] >= run.served_cost[~queried]).all()
+    else:
+        np.testing.assert_array_equal(run.cost[~queried], run.served_cost[~queried])
     everything = simulated.cost[run.row].sum(axis=1)
     np.testing.assert_allclose(run.cost[queried], everything[queried])
 
@@ -207,7 +214,8 @@ def test_policies_are_told_what_they_declare_and_no_more(policy, simulated):
 
 
 def test_the_oracle_meets_the_floor_at_the_lowest_cost_of_all(simulated):
-    runs = {policy: replay(simulated, spec_of(policy)) for policy in POLICIES}
+    policies = set(POLICIES) - {"vowpal_wabbit"}
+    runs = {policy: replay(simulated, spec_of(policy)) for policy in sorted(policies)}
     oracle = runs["oracle"]
     assert oracle.satisfied.mean() >= 0.75 - 1e-9
     for policy, run in runs.items():

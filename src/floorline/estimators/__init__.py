@@ -5,6 +5,7 @@ from floorline.estimators.blend import Blend
 from floorline.estimators.cost import CostEstimator
 from floorline.estimators.logistic import OnlineLogistic
 from floorline.estimators.neighbours import NearestNeighbours
+from floorline.estimators.perceptron import OnlinePerceptron
 from floorline.estimators.running_mean import RunningMean
 from floorline.estimators.shared_difficulty import SharedDifficulty
 
@@ -13,6 +14,7 @@ __all__ = [
     "CostEstimator",
     "NearestNeighbours",
     "OnlineLogistic",
+    "OnlinePerceptron",
     "QualityEstimator",
     "RunningMean",
     "SharedDifficulty",

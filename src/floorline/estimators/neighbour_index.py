@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,10 @@ class NeighbourIndex:
     """
 
     def __init__(self, dim: int, *, exact: bool) -> None:
+        # Vowpal Wabbit cannot read the numbers among its options once usearch is loaded, because
+        # both bring a C++ library of their own. In this order both work.
+        with suppress(ModuleNotFoundError):
+            import pylibvw  # noqa: F401
         with needs("offline", "searching nearest neighbours"):
             from usearch.index import Index
 

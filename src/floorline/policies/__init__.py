@@ -18,6 +18,8 @@ from floorline.policies.published.proteus import Proteus
 from floorline.policies.published.sla_router import SlaRouter
 from floorline.policies.reference.budget_fill import BudgetFill
 from floorline.policies.reference.budget_oracle import BudgetOracle, LpOnEstimates
+from floorline.policies.reference.cascade import FrugalCascade
+from floorline.policies.reference.fixed_sample import ClopperPearsonGate, ConformalArbitrage
 from floorline.policies.reference.oracle import Oracle
 from floorline.policies.reference.port_baselines import (
     BatchSplit,
@@ -29,6 +31,7 @@ from floorline.policies.reference.port_baselines import (
     KnnPerf,
 )
 from floorline.policies.reference.promptless import BestFixed, Cheapest, Random, StaticMix
+from floorline.policies.reference.vowpal_wabbit import VowpalWabbit
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
@@ -56,6 +59,10 @@ POLICIES: dict[str, type[Policy]] = {
         BudgetFill,
         LpOnEstimates,
         BudgetOracle,
+        ClopperPearsonGate,
+        ConformalArbitrage,
+        FrugalCascade,
+        VowpalWabbit,
     )
 }
 """All built-in policies by name."""

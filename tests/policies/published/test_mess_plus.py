@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +6,8 @@ from hypothesis import strategies as st
 
 from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
+from floorline.estimators import OnlineLogistic, OnlinePerceptron
+from floorline.events import Outcome
 from floorline.policies import Request, make_policy
 from floorline.policies.query_all_policy import exploration_probability
 from floorline.policies.virtual_queue import VirtualQueues
@@ -174,3 +177,71 @@ def test_a_longer_queue_never_prefers_a_worse_model(build_router, vector):
     assert served == sorted(served)
     assert served[0] == 0
     assert served[-1] == 2
+
+
+# The public code's reading.
+
+
+def test_the_code_decides_by_the_costs_of_the_last_exploration(build_router, vector):
+    """V = 1e-3, τ = 0.8, ŝ = (.3, .6, .9); 1 J each before the first exploration."""
+    policy = make_policy("mess_plus", reading="code", c=0.0, estimator=Fixed)
+    router = build_router(policy, [SLA("gold", floor=0.8)], zoo=JOULES)
+    assert router.policy.V == 1e-3
+    # Equal costs: with any shortfall the best model serves, however dear it is.
+    first = router.route(features=vector(0))
+    router.feedback(first.id, score=0.7)
+    assert router.route(features=vector(1)).model == "70b"
+    explored = msgspec.structs.replace(
+        router.route(features=vector(2)), id="explored", seq=99, explored=True
+    )
+    for model, cost in enumerate((50.0, 300.0, 2000.0)):
+        outcome = Outcome(decision="explored", model=explored.models[model], cost=cost)
+        router.policy.on_outcome(explored, model, outcome)
+    # .001·(50, 300, 2000) + .1·(.8 − ŝ) = (.1, .32, 1.99): now the cheapest.
+    assert router.policy.explored_cost_.tolist() == [50.0, 300.0, 2000.0]
+    assert router.route(features=vector(3)).model == "1b"
+    failed = Outcome(decision="explored", model="1b", cost=0.0, error="timeout")
+    router.policy.on_outcome(explored, 0, failed)
+    assert router.policy.explored_cost_[0] == 50.0
+
+
+def test_costs_of_exploration_follow_their_models(build_router, vector):
+    router = build_router(make_policy("mess_plus", reading="code", c=1.0), zoo=JOULES)
+    decision = router.route(features=vector(0))
+    for name in decision.called:
+        router.outcome(decision.id, model=name, cost=float(len(name)))
+    router.remove_model("8b")
+    router.add_model(Model("400b", call_price=9000.0))
+    assert dict(zip(router.zoo.names, router.policy.explored_cost_.tolist(), strict=True)) == {
+        "1b": 2.0,
+        "70b": 3.0,
+        "400b": 1.0,
+    }
+
+
+def test_the_code_thins_the_queue_and_never_the_predictor(build_router, vector):
+    def lived(share):
+        policy = make_policy("mess_plus", c=100.0, queue_label_share=share, estimator=Fixed)
+        router = build_router(policy, [SLA("gold", floor=1.0)])
+        for t in range(400):
+            decision = router.route(features=vector(t))
+            for name in decision.called:
+                router.feedback(decision.id, model=name, score=0.0)
+        return len(router.policy.quality_.labels), router.policy.queues_["gold"]
+
+    assert lived(1.0) == (1200, 400.0)
+    assert lived(0.0) == (1200, 0.0)
+    labels, queue = lived(0.2)
+    assert labels == 1200
+    assert queue == pytest.approx(80, abs=30)
+
+
+def test_the_readings_differ_in_v_costs_and_predictor_and_either_can_be_set():
+    paper, code = (make_policy("mess_plus", reading=one) for one in ("paper", "code"))
+    assert (paper.V, code.V) == (1e-4, 1e-3)
+    assert (paper.estimator, code.estimator) == (OnlineLogistic, OnlinePerceptron)
+    assert paper.fingerprint != code.fingerprint
+    mixed = make_policy("mess_plus", reading="code", V=1e-5, estimator=OnlineLogistic)
+    assert (mixed.V, mixed.estimator) == (1e-5, OnlineLogistic)
+    with pytest.raises(InvalidInput, match=r"mess_plus\.reading is 'cod': did you mean 'code'"):
+        make_policy("mess_plus", reading="cod")
