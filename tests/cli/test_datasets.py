@@ -61,8 +61,8 @@ def test_help_reads_like_sentences(run):
 
 def test_prices_of_a_text_and_of_a_file(run, tmp_path):
     source, prices = tmp_path / "own.jsonl", tmp_path / "prices.json"
-    row = {"query": "q", "model_name": "a", "performance": 1, "input_tokens": 1000}
-    source.write_text(json.dumps(row | {"output_tokens": 500}))
+    row = {"task_name": "t", "query": "q", "model_name": "a", "performance": 1}
+    source.write_text(json.dumps(row | {"input_tokens": 1000, "output_tokens": 500}))
     prices.write_text('{"a": {"input_price": 1, "output_price": 2}}')
     for given in (prices, '{"a": [1, 2]}'):
         told = json.loads(run("describe", source, "--prices", given, "--json"))
@@ -77,7 +77,8 @@ def test_prices_of_a_text_and_of_a_file(run, tmp_path):
 def test_prices_that_are_none_are_one_line(run, tmp_path, text):
     source = tmp_path / "own.jsonl"
     source.write_text(
-        '{"query": "q", "model_name": "a", "performance": 1, "input_tokens": 1, "output_tokens": 1}'
+        '{"task_name": "t", "query": "q", "model_name": "a", "performance": 1, "input_tokens": 1, '
+        '"output_tokens": 1}'
     )
     with pytest.raises(FloorlineError) as caught:
         run("describe", source, "--prices", text)

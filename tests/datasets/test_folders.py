@@ -230,6 +230,21 @@ def test_routerarena_by_name(arena, monkeypatch):
     assert len(load("cached_results")) == 3
 
 
+def test_named_columns_come_before_the_layout_of_a_folder(arena):
+    (arena / "claude.jsonl").unlink()
+    score, cost = "evaluation_result.score", "evaluation_result.inference_cost"
+    assert load(arena, columns=f"prompt=question,m:{score}:{cost}").models == ("m",)
+    with pytest.raises(DataError, match="column is missing"):
+        load(arena, columns="prompt=question,m:a:b")
+
+
+def test_a_folder_of_other_files_is_no_tree(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x.json").write_text('[{"prompt": "p", "m_score": 1, "m_cost": 1}]')
+    with pytest.raises(DataError, match="no file of routing data in this folder"):
+        load(tmp_path)
+
+
 def test_routerarena_of_the_least_that_it_has(tmp_path, caplog):
     row = {
         "global_index": "AIME_1",

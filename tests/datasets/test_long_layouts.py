@@ -130,7 +130,15 @@ def test_llmrouter_without_prices_costs_nothing_and_says_so(tmp_path, drop, word
 
 def test_llmrouter_with_tokens_in_one_sum(tmp_path):
     rows = [{"query": "q", "model_name": "gemma-2-9b-it", "performance": 1, "token_num": 2000}]
-    assert load(write_rows(tmp_path / "x.jsonl", rows)).cost.tolist() == [[pytest.approx(2e-4)]]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    assert load(path, format="llmrouter").cost.tolist() == [[pytest.approx(2e-4)]]
+
+
+def test_a_file_of_the_user_that_only_resembles_a_layout_keeps_its_costs(tmp_path):
+    rows = [{"query": "q", "model_name": "m", "performance": 1, "total_cost": 0.5}]
+    path = write_rows(tmp_path / "x.csv", rows)
+    assert detect(path) == "columns"
+    assert load(path).cost.tolist() == [[0.5]]
 
 
 EMBEDLLM = [
@@ -312,8 +320,7 @@ def test_routereval_names_the_bad_score(tmp_path, scores):
 
 def test_of_repeated_answers_the_first_with_a_score_counts(tmp_path, caplog):
     rows = [
-        {"query": "q", "model_name": "m", "performance": score, "cost": cost}
-        for score, cost in ((None, 1), (0.5, 2), (1, 3))
+        ulab("m", performance=score, cost=cost) for score, cost in ((None, 1), (0.5, 2), (1, 3))
     ]
     table = load(write_rows(tmp_path / "x.jsonl", rows))
     assert (table.quality.tolist(), table.cost.tolist()) == ([[0.5]], [[2]])

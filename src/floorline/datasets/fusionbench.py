@@ -28,10 +28,10 @@ from floorline.errors import DataError
 
 log = logging.getLogger("floorline.datasets")
 
-COLUMNS = frozenset({"query", "llm", "performance"})
+COLUMNS = frozenset({"task_name", "query", "llm", "performance"})
 """Columns by which a file of this layout is told."""
 
-_WANTED = {"task_name", "input_tokens_num", "output_tokens_num", "cost", *COLUMNS}
+_WANTED = {"input_tokens_num", "output_tokens_num", "cost", *COLUMNS}
 _THINK = "_think"
 _MILLIONTHS = 1e-3
 """USD per token above which costs cannot be dollars: 1,000 USD per million tokens."""

@@ -37,6 +37,7 @@ _CORES: Mapping[str, tuple[str, ...]] = {
     "quality": (
         *("quality", "score", "scores", "satisfied", "satisfaction", "label", "correct"),
         *("correctness", "accuracy", "acc", "reward", "rating", "success", "pass", "passed", "ok"),
+        *("performance",),
         *("match", "em", "f1", "grade"),
     ),
     "cost": (

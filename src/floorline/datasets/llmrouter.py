@@ -25,7 +25,7 @@ from floorline.errors import InvalidInput
 
 log = logging.getLogger("floorline.datasets")
 
-COLUMNS = frozenset({"query", "model_name", "performance"})
+COLUMNS = frozenset({"task_name", "query", "model_name", "performance"})
 """Columns by which a file of this layout is told."""
 
 PRICES: Mapping[str, float] = {

@@ -80,8 +80,9 @@ def load(
         from floorline.datasets.formats import load_file
 
     path = locate(spec)
-    if path.is_dir() and (whole := _whole(path, format)):
-        return load_file(path, format=whole, columns=columns, gaps=gaps, prices=prices)
+    # Named columns are those of each file.
+    if path.is_dir() and columns is None and (whole := _whole(path, format)):
+        return load_file(path, format=whole, gaps=gaps, prices=prices)
     files = _files(path)
     if not files:
         raise DataError(path, "no file of routing data in this folder: " + ", ".join(SUFFIXES))
