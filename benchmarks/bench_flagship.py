@@ -1,9 +1,9 @@
 """The flagship on each MESS+ log alone, cold start, under feedback from full to sparse.
 
 ``FLOORLINE_DATA=… python benchmarks/bench_flagship.py [cells] [verdicts] [frontier] [ablation]``,
-all by default; the folder needs ``messplus/*.csv``. Users label the served response with
-probability φ, and all calls are counted. ``--seeds 10`` is what docs/flagship.md prints; constants
-were chosen on seeds 10 to 26 of the same logs.
+all by default; the folder needs ``messplus/*.csv``. Users label each response with probability φ
+(``benchmarks/labels.py``), and all calls are counted. ``--seeds 10`` is what docs/flagship.md
+prints; constants were chosen on seeds 10 to 26 of the same logs.
 
 A floor is *clear* where the best model's mean over the whole log is at least .01 above it. Two of
 the fifteen are not (.0084 and .001): there even the best model throughout keeps or misses the floor
@@ -31,10 +31,11 @@ from floorline.replay.spec import Timeline
 from floorline.replay.tables import per_equal_mix
 from floorline.report.plots import PERCENT
 from floorline.sla import SLA
+from labels import AS_CODE, feedback, under_test
 from sheet import Sheet
 
 SHARES = (1.0, 0.2, 0.05)
-POLICIES = ("primal_dual", "sla_router", "mess_plus")
+POLICIES = ("primal_dual", "sla_router", "mess_plus", AS_CODE)
 REFERENCES = ("static_mix", "best_fixed", "random", "oracle")
 """Policies that learn nothing from labels, so φ is nothing to them."""
 CLEAR = 0.01
@@ -55,10 +56,6 @@ FRONTIER = {
     "optimism_sds": (0.65, 1.0, 1.3, 2.0, 3.0),
     "buffer_walks": (0.0, 2.0, 4.0, 8.0),
 }
-
-
-def feedback(share):
-    return "served" if share == 1.0 else f"served+sparse:{share}"
 
 
 class Measured(NamedTuple):
@@ -85,11 +82,10 @@ class Measured(NamedTuple):
 def measure(logs, policy, share, seeds, parameters=None, told=False):
     """Replay a policy over every cell; ``told`` gives it all labels beforehand, as means only."""
     jobs = [(data, floor, seed) for data, floors in logs for floor in floors for seed in seeds]
-    # MESS+ is defined for labels of all models while it explores.
-    labels = "full" if policy == "mess_plus" and share == 1.0 else feedback(share)
+    kind, labels, parameters = under_test(policy, share, parameters)
 
     def one(data, floor, seed):
-        spec = Spec(policy, floor, labels, seed, dict(parameters or {}))
+        spec = Spec(kind, floor, labels, seed, parameters)
         past = history_of(data, np.arange(data.rows)) if told else None
         means = data.quality.mean(axis=0), data.cost.mean(axis=0)
         with threadpool_limits(1):

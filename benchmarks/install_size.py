@@ -18,9 +18,9 @@ import urllib.request
 from pathlib import Path
 
 from floorline._markdown import markdown_table
+from written import write
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- written by benchmarks/install_size.py -->", "<!-- end of what it wrote -->"
 
 EXTRAS = {
     "": "routing in a Python program",
@@ -218,10 +218,7 @@ def main():
     text = "\n".join(tables)
     print(text)
     if options.write:
-        page = options.write.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        options.write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        write(options.write, "install_size.py", text)
 
 
 if __name__ == "__main__":
