@@ -96,7 +96,7 @@ def arena_score(accuracy: float, cost_per_1000: float) -> float:
     Examples
     --------
     >>> round(arena_score(0.7, 1.0), 4), round(arena_score(0.7, 10.0), 4)
-    (0.6761, 0.6367)
+    (0.6744, 0.6157)
     """
     if not cost_per_1000 > 0:
         raise InvalidInput("cost per 1,000 requests", cost_per_1000, "it must be above 0")
