@@ -140,6 +140,8 @@ def test_help_needs_only_the_extra_cli():
         (["replay"], "bench"),
         (["bench"], "bench"),
         (["datasets", "describe", "."], "data"),
+        (["hints", "x.csv"], "data"),
+        (["trial", "--prompts", "x.csv", "--max-cost", "1"], "gateway"),
         (["train", "proteus", "--data", "simulated", "--out", "x"], "train"),
         (["report", "certificate", "--log", "sqlite:///x.db", "--out", "x"], "report"),
         (["whatif", "--log", "sqlite:///x.db", "--policy", "random"], "gateway"),

@@ -81,6 +81,11 @@ COMMANDS = {
         "data",
         "Print the section 'hints' of floorline.yaml from an evaluation of the models.",
     ),
+    "trial": _Command(
+        "trial:trial",
+        "gateway,data",
+        "Collect labelled responses of live models to some prompts, within a cap on the cost.",
+    ),
     "train": _Command(
         "train:app",
         "train",

@@ -29,7 +29,7 @@ def hints(
         typer.Argument(
             metavar="FILE",
             help="Evaluation: one row for each prompt, with each model's score. Any table that "
-            "'floorline replay --data' reads.",
+            "'floorline replay --data' reads, such as one of 'floorline trial'.",
         ),
     ],
     format: Format = None,

@@ -26,7 +26,8 @@ from floorline.errors import DataError
 COST = "|total_cost"
 """Suffix of the name of a model's cost column."""
 
-_RESPONSE = "|model_response"
+RESPONSE = "|model_response"
+"""Suffix of the name of the column of a model's responses."""
 SUFFIXES = (".csv", ".parquet", ".pkl", ".pickle")
 """Files this loader reads."""
 
@@ -93,7 +94,7 @@ def _plain(text: str) -> str:
 
 def _read(path: Path) -> pl.DataFrame:
     def wanted(name: str) -> bool:
-        return not name.endswith(_RESPONSE)
+        return not name.endswith(RESPONSE)
 
     kind = kind_of(path)
     if kind == "pickle":
