@@ -91,18 +91,22 @@ class QualityHints(Stateful):
         """
         if not self.weight_.any():
             return labels, total
-        weight = self._trusted(labels, total, variance)
-        known, sums = labels + weight, total + weight * self.hint_
-        for model in np.flatnonzero(self.like_ >= 0).tolist():
-            other, stated = int(self.like_[model]), float(self.weight_[model])
-            # What is known of the other model itself, without what it is like.
-            count = float(labels[other] + weight[other])
-            if count > 0.0 and stated > 0.0:
-                mean = float(total[other] + weight[other] * self.hint_[other]) / count
-                worth = 1.0 / (1.0 / stated + 1.0 / count)
+        # Lists, since zoos are small: a call into NumPy takes as long as ten numbers.
+        counts, sums = labels.tolist(), total.tolist()
+        like, weight, hint = self.like_.tolist(), self.weight_.tolist(), self.hint_.tolist()
+        stated = [w if other < 0 else 0.0 for w, other in zip(weight, like, strict=True)]
+        error = _common_error(counts, sums, hint, stated, variance) / variance
+        trusted = [w / (1.0 + w * error) for w in stated]
+        known = [count + w for count, w in zip(counts, trusted, strict=True)]
+        total_known = [y + w * h for y, w, h in zip(sums, trusted, hint, strict=True)]
+        # What is known of the other model itself, without what it is like.
+        pairs = [(m, known[k], total_known[k]) for m, k in enumerate(like) if k >= 0]
+        for model, count, labelled in pairs:
+            if count > 0.0 and weight[model] > 0.0:
+                worth = 1.0 / (1.0 / weight[model] + 1.0 / count)
                 known[model] += worth
-                sums[model] += worth * mean
-        return known, sums
+                total_known[model] += worth * labelled / count
+        return np.array(known), np.array(total_known)
 
     def _stated(self, model: int) -> tuple[str, float, float]:
         """Name of the model that another one is like ("" for none), its hint and its weight."""
@@ -110,20 +114,24 @@ class QualityHints(Stateful):
         name = self.models_[like] if like >= 0 else ""
         return name, float(self.hint_[model]), float(self.given_[model])
 
-    def _trusted(self, labels: Floats, total: Floats, variance: float) -> Floats:
-        """(M,) weights of the hints in numbers, after their common error beyond chance."""
-        stated = np.where(self.like_ < 0, self.weight_, 0.0)
-        # Starts from no error, with the weight of one model whose mean is known exactly.
-        beyond, models = 0.0, 1.0
-        given = [part.tolist() for part in (labels, total, self.hint_, stated)]
-        for count, labelled, hint, weight in zip(*given, strict=True):
-            if count > 0.0 and weight > 0.0:
-                chance = variance / count + variance / weight
-                share = count / (count + weight)
-                beyond += share * ((labelled / count - hint) ** 2 - chance)
-                models += share
-        error = max(0.0, beyond) / models
-        return np.asarray(stated / (1.0 + stated * (error / variance)))
+
+def _common_error(
+    counts: list[float],
+    sums: list[float],
+    hints: list[float],
+    weights: list[float],
+    variance: float,
+) -> float:
+    """Error variance e² of all hints beyond chance, by those of models with labels (moments)."""
+    # Starts from no error, with the weight of one model whose mean is known exactly.
+    beyond, models = 0.0, 1.0
+    for count, total, hint, weight in zip(counts, sums, hints, weights, strict=True):
+        if count > 0.0 and weight > 0.0:
+            share = count / (count + weight)
+            chance = variance / count + variance / weight
+            beyond += share * ((total / count - hint) ** 2 - chance)
+            models += share
+    return max(0.0, beyond) / models
 
 
 def _read(zoo: Zoo) -> tuple[Floats, NDArray[np.int64], Floats]:
