@@ -199,6 +199,31 @@ def test_a_call_that_may_have_been_charged_counts_in_full(arguments, provider):
     assert len(provider.asked) == 1
 
 
+def test_a_judge_grades_within_the_cap_and_also_earlier_responses(arguments, provider, capfd):
+    config = Path("floorline.yaml").read_text()
+    config = config.replace("slas:", "  - {name: judge, model: j, input_price: 1}\nslas:")
+    Path("floorline.yaml").write_text(config)
+    provider.answers["j"] = lambda prompt: "0.75" if "It is Paris" in prompt else "Grade: 0"
+    chosen = [*arguments, "--model", "small", "--model", "llama3.1"]
+    Path("prompts.csv").write_text("prompt\nWhy?\nHow?\n")
+    assert main([*chosen, "--max-cost", "100", "--n", "1"]) == 0
+    assert main([*chosen, "--max-cost", "100", "--n", "2", "--judge", "judge"]) == 0
+    assert [(row["small"], row["llama3.1"]) for row in rows()] == [("0", "0.75")] * 2
+    asked = [body["model"] for body in provider.asked]
+    assert (asked.count("s"), asked.count("l"), asked.count("j")) == (2, 2, 4)
+    # 100 prompt tokens cost 0.0001 each call, and 64 tokens at most are charged for a grade.
+    spent = sum(float(row["trial|spent"]) for row in rows())
+    assert 4 * PER_CALL + 2 < spent <= 4 * PER_CALL + 2 + 4 * 0.65
+    # Nothing is left to do, whatever the cap.
+    assert main([*chosen, "--max-cost", "0", "--n", "2", "--judge", "judge"]) == 0
+    assert len(provider.asked) == 8
+    Path("trial.csv").unlink()
+    # Response and grade are reserved together.
+    assert main([*chosen, "--max-cost", "7.2", "--n", "1", "--judge", "judge"]) == 2
+    assert "--max-cost is 7.2: the next prompt may cost" in " ".join(capfd.readouterr().err.split())
+    assert len(provider.asked) == 8
+
+
 def test_a_response_is_no_formula_of_a_spreadsheet(arguments, provider):
     provider.answers["s"] = lambda prompt: '=HYPERLINK("http://x")\0\ud800'
     assert main([*arguments, "--max-cost", "100"]) == 0

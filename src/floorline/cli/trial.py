@@ -20,6 +20,7 @@ from floorline.core.bounds import MAX_COST
 from floorline.datasets.answer_match import MATCHES, matches
 from floorline.datasets.trial_table import TrialTable, read_questions
 from floorline.errors import InvalidInput, check_number, check_one_of, did_you_mean, listed
+from floorline.gateway.paid_calls import PaidCalls
 from floorline.gateway.trial import Trial, check_fields
 from floorline.gateway.upstream_config import upstream_settings
 from floorline.gateway.upstreams import UpstreamSettings
@@ -58,6 +59,13 @@ def trial(
             "answer as whole words. Case, space and punctuation at its ends do not count."
         ),
     ] = "exact",
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Model of the configuration that grades responses instead, by a right answer or "
+            "without one; its calls count against --max-cost."
+        ),
+    ] = None,
     system: Annotated[str, typer.Option(help="System prompt of every call.")] = "",
     max_tokens: Annotated[
         int, typer.Option(min=1, help="Most tokens of an answer, which bounds its cost.")
@@ -74,14 +82,15 @@ def trial(
     """Collect labelled responses of live models to some prompts, within a cap on the cost.
 
     'floorline hints', 'floorline replay --data' and 'history:' in floorline.yaml read the table.
-    Without right answers the scores are left empty for a person, from 0 to 1 or yes and no. A
-    stopped trial goes on when the same command is given again.
+    Without right answers and a judge the scores are left empty for a person: 0 to 1, or yes and no.
+    A stopped trial goes on when the same command is given again.
     """
     check_number("--max-cost", max_cost, low=0.0, high=MAX_COST, fix="give an amount of 0 or more")
     check_one_of("--match", match, MATCHES)
     body = _fields(fields, max_tokens)
     settings = configuration.load(config)
-    calls = _calls(settings, model or [])
+    calls = _calls(settings, "--model", model or [])
+    judges = _calls(settings, "--judge", [judge]) if judge is not None else {}
     with data_notes():
         questions = read_questions(prompts, n, seed)
     if len(questions) < n:
@@ -90,16 +99,19 @@ def trial(
     table.save()
 
     def score(response: str, answer: str) -> str:
-        return str(int(matches(response, answer, match))) if answer else ""
+        if not answer or judge is not None:
+            return ""
+        return str(int(matches(response, answer, match)))
 
     running = Trial(
         table,
-        settings.as_zoo(),
-        calls,
+        PaidCalls(settings.as_zoo(), calls | judges),
+        list(calls),
         fields=body,
         system=system,
         max_cost=max_cost,
         score=score,
+        judge=judge or "",
     )
     try:
         _run(running, len(questions))
@@ -122,13 +134,13 @@ def _fields(text: str, max_tokens: int) -> dict[str, Any]:
     return given if bounded else {"max_tokens": max_tokens, **given}
 
 
-def _calls(settings: Settings, names: Sequence[str]) -> dict[str, UpstreamSettings]:
+def _calls(settings: Settings, option: str, names: Sequence[str]) -> dict[str, UpstreamSettings]:
     """How the chosen models are called, by name."""
     models = {one.name: one for one in settings.models}
     for name in names:
         if name not in models:
             fix = did_you_mean(name, models) + f"name one of the models: {listed(models)}"
-            raise InvalidInput("--model", name, fix)
+            raise InvalidInput(option, name, fix)
     return {name: upstream_settings(models[name]) for name in names or models}
 
 
@@ -159,8 +171,8 @@ def _report(running: Trial, unit: str) -> None:
         grid.add_row(name, str(len(costs)), str(len(scores)), mean, cost)
     console.print(grid)
     console.print(f"spent at most {table.spent:.6g} {unit}", highlight=False)
-    for name, reason in running.failures.items():
-        end = ", and is called no more" if name in running.left_out else ""
+    for name, reason in running.calls.failures.items():
+        end = ", and is called no more" if name in running.calls.left_out else ""
         note(f"calls failed, the last one: {reason}{end}; the same command calls again")
     answered = sum(1 for row in rows if row.costs)
     if running.needed is not None:

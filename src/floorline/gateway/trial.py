@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from random import Random
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from floorline.datasets.trial_table import TrialRow, TrialTable, shown_response
+from floorline.datasets.trial_table import Question, TrialRow, TrialTable, shown_response
 from floorline.errors import InvalidInput
-from floorline.gateway.chat_request import ChatBody, read_chat
-from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
-from floorline.gateway.upstreams.redaction import Redactor
-from floorline.gateway.upstreams.retry import Backoff
-from floorline.gateway.upstreams.usage import UsageBounds, check_usage, cost_of
-from floorline.zoo import Zoo
+from floorline.gateway.paid_calls import PaidCalls
 
-_UNCHARGED = frozenset({"connect", "status", "open", "saturated"})
-"""Kinds of errors after which no answer was written, so that nothing is charged."""
-_MAX_FAILURES = 3
-"""Failures of a model one after the other, after which it is called no more."""
-_MAX_WAIT = 60.0
-"""Longest wait in seconds before another attempt."""
-_MAX_REASON = 160
-"""Characters of a provider's message that are repeated."""
+_GRADER = (
+    "You grade responses of language models. Reply with one number from 0 (wrong or useless) to 1 "
+    "(right and helpful), and with nothing else."
+)
+_GRADE_FIELDS = {"max_tokens": 64}
+"""A grade has two tokens; some models write a few words before it."""
+_GRADED = 4_000
+"""Characters of a response that a judge reads, so that the cost of a grade is bounded."""
+_LARGEST = "\x01" * _GRADED
+"""A response that takes most bytes in JSON."""
 
 Score = Callable[[str, str], str]
 """Returns the score of a response, as a text, by the right answer; "" for none."""
@@ -35,17 +30,17 @@ Score = Callable[[str, str], str]
 class Trial:
     """Calls of models with the prompts of a table.
 
-    What a call can cost at most is added to its row, in the file, before it is sent, and replaced
-    by its cost after it. So the cap holds whatever happens between.
+    What the calls of a row can cost at most is added to the row, in the file, before they are sent,
+    and replaced by their cost after them. So the cap holds whatever happens between.
 
     Parameters
     ----------
     table
         The rows; saved after each change.
-    zoo
-        Models and their prices.
     calls
-        How each model is called, by name.
+        Providers of the models, and of the judge.
+    models
+        Names of the models.
     fields
         Fields of every request besides ``model`` and ``messages``, such as ``max_tokens``.
     system
@@ -54,15 +49,11 @@ class Trial:
         Most that all calls of the table may cost.
     score
         Scores responses.
-    sleep
-        Waits a number of seconds.
+    judge
+        Name of the model that grades responses without a score; "" for none.
 
     Attributes
     ----------
-    failures
-        The latest reason why a call failed, by model name.
-    left_out
-        Models that failed several times one after the other and are called no more.
     needed
         What the row at which the cap stopped the trial can cost; None if all rows were called.
     """
@@ -70,175 +61,134 @@ class Trial:
     def __init__(
         self,
         table: TrialTable,
-        zoo: Zoo,
-        calls: Mapping[str, UpstreamSettings],
+        calls: PaidCalls,
+        models: Sequence[str],
         *,
         fields: Mapping[str, Any],
         system: str,
         max_cost: float,
         score: Score,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        judge: str = "",
     ) -> None:
         self.table = table
-        self.zoo = zoo
+        self.calls = calls
+        self.models = list(models)
         self.fields = dict(fields)
         self.system = system
         self.max_cost = max_cost
         self.score = score
-        self.failures: dict[str, str] = {}
-        self.left_out: set[str] = set()
+        self.judge = judge
         self.needed: float | None = None
-        self._sleep = sleep
-        self._rng = Random(0)
-        self._retries = {name: one.retries for name, one in calls.items()}
-        # Attempts are made here: one that may be charged must not be repeated unseen.
-        self._calls = {n: one.model_copy(update={"retries": 0}) for n, one in calls.items()}
-        self._in_a_row = dict.fromkeys(calls, 0)
 
     async def run(self, progress: Callable[[int], object]) -> None:
         """Call all models with all prompts that they have not answered.
 
         It ends before the first row whose calls may exceed the cap.
         """
-        upstreams = Upstreams(self._calls)
-        await upstreams.start()
+        await self.calls.start()
         try:
             for done, row in enumerate(self.table.rows, 1):
-                waiting = [
-                    name
-                    for name in self._calls
-                    if name not in row.costs and name not in self.left_out
-                ]
-                if not self._reserve(row, waiting):
+                waiting = {n: self._most(row, n) for n in self.models if self._wanted(row, n)}
+                if not self._reserve(row, math.fsum(sum(pair) for pair in waiting.values())):
                     return
-                await self._answer_all(upstreams, row, waiting)
+                await self._complete_all(row, waiting)
                 progress(done)
         finally:
-            await upstreams.close()
+            await self.calls.close()
 
-    async def _answer_all(self, upstreams: Upstreams, row: TrialRow, names: list[str]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in names:
-                    group.create_task(self._answer(upstreams, row, name))
-        except* OSError as errors:
-            # The file cannot be written.
-            raise errors.exceptions[0] from None
+    def _wanted(self, row: TrialRow, name: str) -> bool:
+        """Whether a response or its grade is missing and can be had."""
+        given = name in row.costs
+        return self._ungraded(row, name) if given else self._unasked(row, name)
 
-    def _reserve(self, row: TrialRow, names: list[str]) -> bool:
+    def _unasked(self, row: TrialRow, name: str) -> bool:
+        return name not in row.costs and name not in self.calls.left_out
+
+    def _ungraded(self, row: TrialRow, name: str) -> bool:
+        """Whether the judge is to grade the response that a model has given or will give."""
+        wanted = bool(self.judge) and self.judge not in self.calls.left_out
+        return wanted and not row.scores.get(name)
+
+    def _most(self, row: TrialRow, name: str) -> tuple[float, float]:
+        """Most that the response and its grade can cost, 0 for what is not wanted."""
+        asked, response = 0.0, row.responses.get(name, "")
+        if self._unasked(row, name):
+            asked, response = self.calls.most(name, self._question(row, name)), _LARGEST
+        graded = 0.0
+        if self._ungraded(row, name):
+            graded = self.calls.most(self.judge, self._grade(row.question, response))
+        return asked, graded
+
+    def _reserve(self, row: TrialRow, most: float) -> bool:
         """Add to a row what its calls can cost, unless that may exceed the cap."""
-        if not names:
-            return True
-        most = math.fsum(self._most(row, name) for name in names)
-        if self.table.spent + most > self.max_cost:
+        if self.table.spent + most > self.max_cost and most:
             self.needed = most
             return False
         row.spent += most
         self.table.save()
         return True
 
-    def _request(self, row: TrialRow, name: str) -> tuple[bytes, ChatBody]:
+    async def _complete_all(
+        self, row: TrialRow, waiting: Mapping[str, tuple[float, float]]
+    ) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, (asked, graded) in waiting.items():
+                    group.create_task(self._complete(row, name, asked, graded))
+        except* OSError as errors:
+            # The file cannot be written.
+            raise errors.exceptions[0] from None
+
+    async def _complete(self, row: TrialRow, name: str, asked: float, graded: float) -> None:
+        """Put a model's response, its cost and its score into the row."""
+        if name not in row.costs:
+            paid = await self.calls.call(name, self._question(row, name))
+            if paid.text is None:
+                self._settle(row, asked + graded, paid.cost)
+                return
+            row.responses[name] = shown_response(paid.text)
+            row.scores[name] = self.score(paid.text, row.question.answer)
+            row.costs[name] = paid.cost
+            self._settle(row, asked, paid.cost)
+        if not self._ungraded(row, name):
+            self._settle(row, graded, 0.0)
+            return
+        paid = await self.calls.call(self.judge, self._grade(row.question, row.responses[name]))
+        row.scores[name] = "" if paid.text is None else grade_in(paid.text)
+        self._settle(row, graded, paid.cost)
+
+    def _settle(self, row: TrialRow, reserved: float, cost: float) -> None:
+        row.spent = max(0.0, row.spent - reserved) + cost
+        self.table.save()
+
+    def _question(self, row: TrialRow, name: str) -> bytes:
         messages = [{"role": "user", "content": row.question.prompt}]
         if self.system:
             messages.insert(0, {"role": "system", "content": self.system})
-        body = {"model": self._calls[name].model, "messages": messages, **self.fields}
-        data = json.dumps(body).encode()
-        return data, read_chat(data, {})
+        return self.calls.request(name, messages, self.fields)
 
-    def _most(self, row: TrialRow, name: str) -> float:
-        """Most that a call can cost, in the zoo's unit."""
-        _, chat = self._request(row, name)
-        return float(self.zoo.largest_costs(chat.limits)[self.zoo.index(name)])
-
-    async def _answer(self, upstreams: Upstreams, row: TrialRow, name: str) -> None:
-        """Call a model and put its response and its cost into the row."""
-        most = self._most(row, name)
-        try:
-            response, cost = await self._call(upstreams, row, name)
-        except UpstreamError as error:
-            self._failed(name, error.for_client)
-            charged = most if error.kind not in _UNCHARGED else 0.0
-        else:
-            self._in_a_row[name] = 0
-            row.responses[name] = shown_response(response)
-            row.scores[name] = self.score(response, row.question.answer)
-            row.costs[name] = charged = cost
-        row.spent = max(0.0, row.spent - most) + charged
-        self.table.save()
-
-    async def _call(self, upstreams: Upstreams, row: TrialRow, name: str) -> tuple[str, float]:
-        """Return a model's response and its cost; repeat attempts that are not charged."""
-        data, chat = self._request(row, name)
-        backoff, attempt = Backoff(max_retry_after_seconds=_MAX_WAIT), 0
-        while True:
-            attempt += 1
-            try:
-                async with await upstreams.call(name, data, stream=False) as answer:
-                    body = await answer.body()
-                    self._check(name, answer, body)
-                    return response_text(body), self._cost(name, chat, answer)
-            except UpstreamError as error:
-                again = error.retryable and error.kind in ("connect", "status")
-                if not again or attempt > self._retries[name]:
-                    raise
-                wait = backoff.wait(attempt, self._rng, error.retry_after)
-                if wait is None:
-                    raise
-            await self._sleep(wait)
-
-    def _check(self, name: str, answer: Answer, body: bytes) -> None:
-        """Raise what the provider says of a request that it refuses."""
-        if answer.status < 400:
-            return
-        text = body.decode(errors="replace")
-        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
-            text = str(json.loads(body)["error"]["message"])
-        text = " ".join(Redactor(self._calls[name].secrets()).text(text).split())
-        why = f"model {name!r}: the provider refuses the request ({answer.status}): "
-        raise UpstreamError(why + text[:_MAX_REASON], "status")
-
-    def _cost(self, name: str, chat: ChatBody, answer: Answer) -> float:
-        model = self.zoo.models[self.zoo.index(name)]
-        most = [n for n in (chat.limits.output_tokens, model.max_output_tokens) if n is not None]
-        bounds = UsageBounds(
-            chat.input_tokens,
-            chat.limits.input_tokens,
-            chat.media,
-            answer.output_characters,
-            chat.limits.answers,
-            min(most, default=None),
-            chat.certain_tokens,
-        )
-        return cost_of(model, check_usage(answer.usage, bounds).usage)
-
-    def _failed(self, name: str, reason: str) -> None:
-        self.failures[name] = reason
-        self._in_a_row[name] += 1
-        if self._in_a_row[name] >= _MAX_FAILURES:
-            self.left_out.add(name)
+    def _grade(self, question: Question, response: str) -> bytes:
+        parts = [f"Request:\n{question.prompt}"]
+        if question.answer:
+            parts.append(f"Right answer:\n{question.answer}")
+        parts.append(f"Response:\n{response[:_GRADED]}")
+        messages = [
+            {"role": "system", "content": _GRADER},
+            {"role": "user", "content": "\n\n".join(parts)},
+        ]
+        return self.calls.request(self.judge, messages, _GRADE_FIELDS)
 
 
-def response_text(body: bytes) -> str:
-    """Return the text of a completion's first choice; "" if it has none.
+def grade_in(text: str) -> str:
+    """Return the first number of a judge's answer if it is from 0 to 1, else "".
 
     Examples
     --------
-    >>> response_text(b'{"choices": [{"message": {"content": "Hi"}}]}')
-    'Hi'
+    >>> grade_in("Grade: 0.8."), grade_in("8 of 10"), grade_in("good")
+    ('0.8', '', '')
     """
-    try:
-        # The strict parser refuses lone surrogates.
-        message = json.loads(body)["choices"][0]["message"]
-        content, refusal = message.get("content"), message.get("refusal")
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        return ""
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        content = "".join(part for part in parts if isinstance(part, str))
-    for text in (content, refusal):
-        if isinstance(text, str) and text:
-            return text
-    return ""
+    found = re.search(r"(?<![\w.-])\d+(\.\d+)?", text)
+    return found[0] if found and float(found[0]) <= 1.0 else ""
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
