@@ -199,6 +199,7 @@ def _report(running: Trial, unit: str) -> None:
 def _mean(scores: Sequence[str]) -> str:
     """Mean of scores; "-" if there is none, or one that is no number, such as a person's yes."""
     try:
-        return f"{sum(map(float, scores)) / len(scores):.3f}"
+        numbers = [float(score.replace(",", ".")) for score in scores]
+        return f"{sum(numbers) / len(numbers):.3f}"
     except (ValueError, ZeroDivisionError):
         return "-"

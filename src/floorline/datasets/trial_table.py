@@ -143,7 +143,7 @@ class TrialTable:
                 cost = row.costs.get(name)
                 cells += [row.scores.get(name, ""), row.responses.get(name, "")]
                 cells.append("" if cost is None else repr(cost))
-            own = [str(question.row), question.prompt, question.answer, repr(row.spent)]
+            own = [str(question.row), question.prompt, question.answer, f"{row.spent:.12g}"]
             writer.writerow([*own, *cells])
         # With a byte order mark, by which spreadsheets know UTF-8.
         write_whole(self.path, text.getvalue().encode("utf-8-sig"))
