@@ -231,7 +231,7 @@ def test_a_response_is_no_formula_of_a_spreadsheet(arguments, provider):
     assert len(load("trial.csv").prompts) == 3
 
 
-def test_an_interrupted_trial_loses_nothing_and_goes_on(arguments, provider):
+def test_an_interrupted_trial_loses_nothing_and_goes_on(arguments, provider, capfd):
     seen = []
     answers = provider.answers["l"]
 
@@ -243,6 +243,11 @@ def test_an_interrupted_trial_loses_nothing_and_goes_on(arguments, provider):
     command = [sys.executable, "-m", "floorline", *arguments, "--max-cost", "100"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert provider.waiting.wait(30)
+    # Two trials would each spend up to the cap.
+    calls = len(provider.asked)
+    assert main([*arguments, "--max-cost", "100"]) == 2
+    assert "another trial writes this table" in " ".join(capfd.readouterr().err.split())
+    assert len(provider.asked) == calls
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -270,6 +275,7 @@ def test_an_interrupted_trial_loses_nothing_and_goes_on(arguments, provider):
         (["--max-cost", "9", "--fields", '{"n": 3}'], "--fields is 'n': remove n"),
         (["--max-cost", "9", "--out", "t.parquet"], "--out is 't.parquet': give it a name that"),
         (["--max-cost", "9", "--out", "prompts.csv"], "this one is no table of a trial"),
+        (["--max-cost", "9", "--out", "no/folder.csv"], "No such file or directory"),
         (["--max-cost", "9", "--prompts", "none.csv"], "no such file"),
         (["--max-cost", "9", "--prompts", "other.csv"], "column is missing"),
         (["--max-cost", "9", "--config", "none.yaml"], "there is no such file"),

@@ -18,7 +18,7 @@ from floorline.cli.terminal import console, data_notes, note
 from floorline.config import Settings
 from floorline.core.bounds import MAX_COST
 from floorline.datasets.answer_match import MATCHES, matches
-from floorline.datasets.trial_table import TrialTable, read_questions
+from floorline.datasets.trial_table import TrialTable, only_writer, read_questions
 from floorline.errors import InvalidInput, check_number, check_one_of, did_you_mean, listed
 from floorline.gateway.paid_calls import PaidCalls
 from floorline.gateway.trial import Trial, check_fields
@@ -95,29 +95,32 @@ def trial(
         questions = read_questions(prompts, n, seed)
     if len(questions) < n:
         note(f"{prompts} has {len(questions):,} prompts: all of them are used")
-    table = TrialTable(out, questions, list(calls))
-    table.save()
 
     def score(response: str, answer: str) -> str:
         if not answer or judge is not None:
             return ""
         return str(int(matches(response, answer, match)))
 
-    running = Trial(
-        table,
-        PaidCalls(settings.as_zoo(), calls | judges),
-        list(calls),
-        fields=body,
-        system=system,
-        max_cost=max_cost,
-        score=score,
-        judge=judge or "",
-    )
-    try:
-        _run(running, len(questions))
-    except KeyboardInterrupt:
-        note(f"stopped; {out} has what was answered, and the same command goes on from there")
-        raise
+    if out.suffix.lower() != ".csv":
+        raise InvalidInput("--out", str(out), "give it a name that ends in .csv")
+    with only_writer(out):
+        table = TrialTable(out, questions, list(calls))
+        table.save()
+        running = Trial(
+            table,
+            PaidCalls(settings.as_zoo(), calls | judges),
+            list(calls),
+            fields=body,
+            system=system,
+            max_cost=max_cost,
+            score=score,
+            judge=judge or "",
+        )
+        try:
+            _run(running, len(questions))
+        except KeyboardInterrupt:
+            note(f"stopped; {out} has what was answered, and the same command goes on from there")
+            raise
     _report(running, settings.cost_unit)
 
 

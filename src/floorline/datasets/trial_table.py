@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -58,6 +60,33 @@ class TrialRow(msgspec.Struct):
     costs: dict[str, float] = {}
 
 
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Let no other process write a table in this block; both would spend up to the cap.
+
+    The lock is that of SQLite on a file beside the table, as for stores: it is right on every
+    operating system, and ends with its process.
+
+    Raises
+    ------
+    InvalidInput
+        If another process writes it.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    # SQLite has its own words for a folder that does not exist.
+    lock.touch()
+    connection = sqlite3.connect(lock, timeout=0.0, isolation_level=None)
+    try:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            fix = "another trial writes this table: wait until it ends, or give another file"
+            raise InvalidInput("--out", str(path), fix) from None
+        yield
+    finally:
+        connection.close()
+
+
 def read_questions(path: Path, count: int, seed: int) -> list[Question]:
     """Draw prompts from a CSV, TSV, JSON or Parquet file with a column ``prompt``.
 
@@ -87,7 +116,7 @@ class TrialTable:
     Parameters
     ----------
     path
-        The file, which ends in ``.csv``. If it exists, its rows are kept.
+        The file. If it exists, its rows are kept.
     questions
         Prompts of the trial; rows for those that the file lacks are added.
     models
@@ -107,8 +136,6 @@ class TrialTable:
     """
 
     def __init__(self, path: Path, questions: Sequence[Question], models: Sequence[str]) -> None:
-        if path.suffix.lower() != ".csv":
-            raise InvalidInput("--out", str(path), "give it a name that ends in .csv")
         for name in models:
             if name in _OWN or "|" in name:
                 fix = f"a table has other columns of this name; leave the model {name!r} out"
