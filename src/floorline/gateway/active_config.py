@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 from floorline.config import Settings, load_runtime_model
-from floorline.errors import ConfigError
+from floorline.config.document import quoted
+from floorline.errors import ConfigError, did_you_mean, listed
 from floorline.gateway.reconcile import reconcile
 from floorline.gateway.runtime_models import RuntimeModels, desired_state
 from floorline.gateway.upstream_config import upstream_settings
@@ -101,9 +102,13 @@ class ActiveConfig:
         FloorlineError
             If the model cannot serve; nothing changes and nothing is kept then.
         """
-        name = load_runtime_model(text, self.settings.runtime_models).name
-        await self._change_model(name, text)
-        return name
+        model = load_runtime_model(text, self.settings.runtime_models)
+        other, names = model.quality_like, self._router.zoo.names
+        if other is not None and other not in names:
+            fix = did_you_mean(other, names) + "name one of the models: " + listed(names)
+            raise ConfigError([f"the body: quality_like is {quoted(other)}: {fix}"])
+        await self._change_model(model.name, text)
+        return model.name
 
     async def remove_model(self, name: str) -> None:
         """Stop serving a model, also after a restart and if the settings have it.

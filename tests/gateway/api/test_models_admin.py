@@ -66,6 +66,20 @@ def test_a_model_gets_new_prices(administered, new_model):
     assert zoo.models[zoo.index("sim-new")].output_price == 9.0
 
 
+def test_a_model_starts_from_its_hint_also_after_a_restart(start_administered, new_model):
+    gateway = start_administered()
+    hinted = {**new_model, "quality_like": "sim-titan", "hint_weight": 40}
+    assert gateway.http.post("/v1/zoo/models", json=hinted).status_code == 201
+    gateway.stop()
+    again = start_administered()
+    zoo = again.gateway.router.zoo
+    model = zoo.models[zoo.index("sim-new")]
+    assert (model.quality_like, model.hint_weight) == ("sim-titan", 40.0)
+    assert again.http.post("/v1/zoo/models", json={**new_model, "quality_hint": 1}).is_success
+    posterior = again.gateway.router.policy.posterior_
+    assert posterior.hints_.hint_.tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
@@ -89,6 +103,9 @@ def test_a_model_gets_new_prices(administered, new_model):
         ({"api_key_env": "NOT_SET"}, "name one that runtime_models.endpoints lists"),
         ({"name": "n-${AWS_SECRET}"}, "references are filled in in floorline.yaml only"),
         ({"timeouts": {"total": "${AWS_SECRET:-1}"}}, "timeouts.total is '${AWS_SECRET:-1}'"),
+        ({"quality_hint": 62}, "quality_hint is 62: give a mean satisfaction from 0 to 1"),
+        ({"hint_weight": 10}, "hint_weight is given without quality_hint"),
+        ({"quality_like": "sim-titann"}, "quality_like is 'sim-titann': did you mean 'sim-titan'?"),
         ({"kind": "litellm"}, "kind is 'litellm': add a model of this kind to floorline.yaml"),
         ({"name": "floorline/x"}, "without spaces"),
         ({"name": "n" * 257}, "at most 256 characters"),
