@@ -1,9 +1,10 @@
 """MESS+ in both readings and the baselines that users ask for, on the MESS+ logs, cold start.
 
-``FLOORLINE_DATA=… python benchmarks/bench_baselines.py [--seeds 3] [--write docs/results.md]``; the
-folder needs ``messplus/*.csv``, and ``vowpal_wabbit`` the extra ``vw`` (without it, its row is left
-out). Each cell is the mean over the five logs at three floors each. The rule for labels is in
-``benchmarks/labels.py``. Told policies are marked: * the means of the models, ** every label.
+``FLOORLINE_DATA=… python benchmarks/bench_baselines.py [readings] [baselines] [--seeds 3]
+[--write docs/results.md]``, both parts by default; the folder needs ``messplus/*.csv``, and
+``vowpal_wabbit`` the extra ``vw`` (without it, its row is left out). Each cell is the mean over the
+five logs at three floors each. The rule for labels is in ``benchmarks/labels.py``. Told policies
+are marked: * the means of the models, ** every label.
 """
 
 import argparse
@@ -30,6 +31,7 @@ SHARES = (1.0, 0.2, 0.05)
 READINGS = (
     ("mess_plus (paper)", "mess_plus", {}),
     ("mess_plus, V = 1e-3", "mess_plus", {"V": 1e-3}),
+    ("mess_plus (paper), labels as coded", AS_CODE, {"reading": "paper"}),
     ("mess_plus (code)", AS_CODE, {}),
     ("mess_plus (code), V = 1e-4", AS_CODE, {"V": 1e-4}),
     ("mess_plus (code), c = 1", AS_CODE, {"c": 1.0}),
@@ -48,6 +50,10 @@ TOLD = (
     ("oracle **", "oracle", {}),
 )
 """Policies to which labels are nothing, so they run at φ = 1 only."""
+PARTS = {
+    "readings": ("MESS+, both readings", READINGS),
+    "baselines": ("Baselines", BASELINES + TOLD),
+}
 
 
 def measure(logs, name, share, seeds, parameters):
@@ -68,6 +74,7 @@ def measure(logs, name, share, seeds, parameters):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=[], help=", ".join(PARTS))
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", type=Path, help="page whose part is replaced by the tables")
@@ -81,10 +88,10 @@ def main():
     seeds = range(given.first, given.first + given.seeds)
     runs = sum(len(levels) for levels in floors.values()) * given.seeds
     headers = [f"φ = {s:g}: {what}" for s in SHARES for what in ("floors", "/ mix", "/ equal")]
-    pages = []
-    for title, policies in (("MESS+, both readings", READINGS), ("Baselines", BASELINES + TOLD)):
-        sheet = Sheet(f"{title}; {runs} runs a cell, seeds {seeds[0]} to {seeds[-1]}",
-                      ["policy", *headers])  # fmt: skip
+    for part in given.parts or PARTS:
+        title, policies = PARTS[part]
+        span = f"seed {seeds[0]}" if given.seeds == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+        sheet = Sheet(f"{title}; {runs} runs a cell, {span}", ["policy", *headers])
         for label, name, parameters in policies:
             if name == "vowpal_wabbit" and importlib.util.find_spec("vowpalwabbit") is None:
                 print("vowpal_wabbit left out: pip install 'floorline[vw]'")
@@ -92,11 +99,13 @@ def main():
             told = (label, name, parameters) in TOLD
             shares = SHARES[:1] if told else SHARES
             cells = [measure(logs, name, share, seeds, parameters) for share in shares]
-            sheet.add_row(label, *(value for cell in cells for value in cell))
+            row = [value for cell in cells for value in cell]
+            print(label, *row, flush=True)
+            sheet.add_row(label, *row)
         sheet.show()
-        pages.append(f"{sheet.title}:\n\n{markdown_table(sheet.headers, sheet.rows)}")
-    if given.write:
-        write(given.write, "bench_baselines.py", "\n\n".join(pages))
+        if given.write:
+            text = f"{sheet.title}:\n\n{markdown_table(sheet.headers, sheet.rows)}"
+            write(given.write, f"bench_baselines.py {part}", text)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ class Recorded:
     """
 
     def __init__(self, dim, models, quality, cost):
-        self.quality, self.cost = quality, cost
+        # joblib shares large arrays as memory maps, which the check of choices refuses.
+        self.quality, self.cost = np.asarray(quality), np.asarray(cost)
 
     def estimate_one(self, x):
         """Return the estimates of a row."""

@@ -146,8 +146,8 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     index : int
         Position of the served model in ``models``; −1 if the request was declined.
     called : tuple of str
-        Names of all models whose call is paid, the served one first; more than one only when the
-        policy explores.
+        Names of all models whose call is paid, the served one first; more than one where the
+        policy explores by querying others, or served a later answer of a cascade.
     models : tuple of str
         Names of the M models of the zoo at the time; arrays over models follow this order.
     propensities : ndarray (M,)
