@@ -9,7 +9,7 @@ from floorline.policies.published.mess_plus import MessPlus
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"policy": "carrot"}, r"snapshot has policy 'mess_plus\(.*this router 'carrot\("),
+        ({"policy": "carrot"}, r"snapshot has policy .mess_plus\(.*this router 'carrot\("),
         ({"policy": MessPlus(V=1e-3, c=0.5)}, r"V=0.0001.*V=0.001"),
         ({"seed": 4}, "snapshot has seed 3, this router 4"),
         ({"dim": 7}, "snapshot"),
