@@ -15,13 +15,12 @@ import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from bench_port import FACTORS, cell, grid, record, routerbench
+from bench_port import FACTORS, grid, routerbench
 from floorline._markdown import markdown_table
 from floorline.bench.suite import load_suite
-from floorline.datasets import load, simulate
-from floorline.encoders import Lsa, make_encoder
+from floorline.datasets import load
+from floorline.encoders import make_encoder
 from floorline.replay import Spec, prepare, replay
-from floorline.replay.budgets import SPLITS
 from floorline.replay.compare import summarise
 from labels import AS_CODE, under_test
 from written import write
@@ -93,31 +92,16 @@ def port_ratios(results, port):
 
 
 def port(seeds):
-    """Yield the rows of PORT on RouterBench and on the simulated zoo of the paper's size."""
+    """Yield the rows of PORT; ``bench_port.py simulated`` has the paper's number of requests."""
     bench = routerbench()
-    real = grid(bench, seeds, 1 - 1000 / bench.rows, 1000, 50, 2)
-    yield from port_rows("RouterBench", real, 50)
-    table = simulate(36_497)
-    data = prepare(table, Lsa(64).fit(table.prompts[::4]))
-    history = 26_497 / 36_497
-    made = record(data, Spec("random", 0.0, history=history, horizon=10_000))
-    large = Parallel(n_jobs=2)(
-        delayed(cell)(data, made, 0, history, 10_000, split, FACTORS[0], 250) for split in SPLITS
-    )
-    yield from port_rows("simulated", large, 250)
-
-
-def port_rows(where, results, every):
-    """Yield the rows of one data set."""
+    results = grid(bench, seeds, 1 - 1000 / bench.rows, 1000, 50, 2)
     first = [scores for _, factor, scores in results if factor == FACTORS[0]]
-    for name in ("port", f"port, every {every}"):
+    for name in ("port", "port, every 50"):
         ratios = port_ratios(results, name)
         optimum = np.mean([scores[name, LOST].to_optimum for scores in first])
         for mode in (LOST, NEXT):
             shown = [f"{ratio:.2f}" for ratio in ratios[mode]]
-            row = [f"{name}, {where}; baselines: {mode}", *shown, f"{optimum:.2f}"]
-            print(*row, flush=True)
-            yield row
+            yield f"{name}, RouterBench; baselines: {mode}", *shown, f"{optimum:.2f}"
 
 
 def main():
