@@ -142,6 +142,9 @@ READERS = {
     "train proteus --out net --data {}": ".json",
     "bench --suite {}": ".yaml",
     "check --offline --config {}": ".yaml",
+    "hints {}": ".csv",
+    "trial --max-cost 1 --prompts {}": ".csv",
+    "trial --max-cost 1 --prompts table.parquet --config {}": ".yaml",
     "serve --config {}": ".yaml",
     "keys list --config {}": ".yaml",
     "keys list --store sqlite:///{}": ".db",
@@ -189,6 +192,7 @@ WRITERS = [
     "train proteus --data table.parquet --steps 1 --out {}/x",
     "store migrate --store sqlite:///{}/x.db",
     "keys create name --store sqlite:///{}/x.db",
+    "trial --max-cost 1 --n 1 --prompts table.parquet --out {}/x.csv",
 ]
 
 
@@ -248,6 +252,12 @@ VALUES = [
     "serve --demo --config floorline.yaml",
     "serve --demo --host 0.0.0.0",
     "serve --demo --port 99999",
+    "hints table.parquet --max-weight -1",
+    "hints simulatd",
+    "trial --prompts table.parquet --max-cost -1",
+    "trial --prompts table.parquet --max-cost nan",
+    "trial --prompts table.parquet --max-cost 1 --n 0",
+    "trial --prompts table.parquet --max-cost 1 --match similar",
     "keys create x --scope chatt",
     "keys create x --budget 3",
     "keys create x --period 3d",

@@ -72,7 +72,7 @@ class OnlinePerceptron(QualityEstimator):
     >>> for _ in range(50):
     ...     network.learn_one(np.array([1.0, 0.0], dtype=np.float32), 0, 1.0)
     ...     network.learn_one(np.array([0.0, 1.0], dtype=np.float32), 0, 0.0)
-    >>> network.predict_one(np.array([1.0, 0.0], dtype=np.float32))[0] > 0.9
+    >>> bool(network.predict_one(np.array([1.0, 0.0], dtype=np.float32))[0] > 0.9)
     True
     """
 
