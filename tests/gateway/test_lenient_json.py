@@ -118,3 +118,11 @@ def test_millions_of_signs_without_values_are_no_json(junk):
     with pytest.raises(ValueError, match="malformed"):
         read_fields(b'{"a":NaN,"b":' + junk + b"}")
     assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize("odd", [b"1", *ODD])
+def test_one_byte_order_mark_is_no_part_of_the_json(odd):
+    mark = b"\xef\xbb\xbf"
+    assert bytes(read_fields(mark + b'{"a": ' + odd + b"}")["a"]) == odd
+    with pytest.raises(ValueError):
+        read_fields(mark * 5_000 + b'{"a": ' + odd + b"}")

@@ -19,7 +19,7 @@ CHECK_SECONDS = 3.0
 async def keep_current(context: ssl.SSLContext, settings: TlsSettings) -> None:
     """Read certificate and key again when their files have changed, until cancelled.
 
-    Connections from then on use them. Files that do not fit are left alone until they change
+    Connections from then on use them. Files that do not fit are not read again until they change
     again: one of the two may not have been written yet.
 
     Parameters

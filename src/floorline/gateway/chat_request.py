@@ -37,7 +37,6 @@ _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 """Texts that providers take for ``true``, in lower case."""
 _MAX_DIGITS = 400
 """Characters of a number that is a text."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,7 +205,7 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
 def _read_leniently(data: bytes, strict: Exception) -> tuple[dict[str, msgspec.Raw], _View]:
     """Read a body that is no strict JSON, such as one with ``NaN`` or a lone surrogate."""
     try:
-        fields = read_fields(data.removeprefix(_BYTE_ORDER_MARK))
+        fields = read_fields(data)
         view = _View()
         for name in _View.__struct_fields__:
             raw = fields.get(name)

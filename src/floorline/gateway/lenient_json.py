@@ -7,6 +7,7 @@ read, by a slower parser, and the value travels on as it came.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -61,7 +62,12 @@ def read_fields(data: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _fields.decode(data)
     except UNREADABLE:
-        return _scanned(data)
+        pass
+    if data.startswith(_BOM):
+        data = data[len(_BOM) :]
+        with contextlib.suppress(*UNREADABLE):
+            return _fields.decode(data)
+    return _scanned(data)
 
 
 def read_items(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:

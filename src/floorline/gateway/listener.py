@@ -75,7 +75,7 @@ def _listen_on_file(path: Path, mode: int) -> socket.socket:
         )
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Nobody but the owner may connect before the permissions are set.
+    # Only the owner may connect before the permissions are set.
     before = os.umask(0o177)
     try:
         listener.bind(str(path))

@@ -1,4 +1,4 @@
-"""A stream ends by its protocol: whoever closes first, the call is a success with its usage."""
+"""A stream ends by its protocol: the call is a success, whichever side closes first."""
 
 import asyncio
 import json

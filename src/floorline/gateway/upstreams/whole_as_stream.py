@@ -9,7 +9,6 @@ import msgspec
 from floorline.gateway.lenient_json import read_fields, read_items, write_fields
 
 _CHUNK = msgspec.Raw(b'"chat.completion.chunk"')
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ENDS = bytes.maketrans(b"\r\n", b"  ")
 """A line end would end the event's data; outside of texts, JSON has spaces in its place as well."""
 
@@ -28,7 +27,7 @@ def as_stream(completion: bytes) -> bytes:
     >>> chunk
     b'data: {"choices":[{"delta":{"content":"Hi"}}],"object":"chat.completion.chunk"}'
     """
-    fields = read_fields(completion.removeprefix(_BYTE_ORDER_MARK))
+    fields = read_fields(completion)
     fields["choices"] = _list([_with_delta(item) for item in read_items(fields["choices"])])
     fields["object"] = _CHUNK
     return b"data: " + write_fields(fields).translate(_ENDS) + b"\n\ndata: [DONE]\n\n"
