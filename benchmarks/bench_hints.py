@@ -17,19 +17,21 @@ cheapest model to that of its best one. Hints are:
 
 import argparse
 import os
+from pathlib import Path
 
 import msgspec
 import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
+from floorline._markdown import markdown_table
 from floorline.datasets import load
 from floorline.encoders import make_encoder
 from floorline.replay import Spec, prepare, replay
 from floorline.replay.compare import summarise
 from floorline.replay.run import history_of
 from floorline.zoo import DEFAULT_HINT_WEIGHT, Zoo
-from sheet import Sheet
+from written import write
 
 TABLES = (
     "manymodels/medmcqa",
@@ -103,9 +105,8 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument("--write", type=Path, help="page to write the tables into")
     given = parser.parse_args()
-    Sheet.markdown = given.markdown
     if not os.environ.get("FLOORLINE_DATA"):
         print("skipped: set FLOORLINE_DATA to the folder that holds manymodels/ and routerbench/")
         return
@@ -124,14 +125,21 @@ def main():
     runs = Parallel(n_jobs=given.jobs)(delayed(one)(*job) for job in jobs)
     shape = (len(given.shares), len(variants), len(tables), -1, 2)
     found = np.array(runs).reshape(shape).mean(axis=3)
+    texts = []
     for share, per_variant in zip(given.shares, found, strict=True):
-        title = f"Floors met and cost / static mix, φ = {share:g}, {given.seeds} seeds"
-        names = [name.rpartition("/")[2] for name in tables]
-        sheet = Sheet(title, ["hints", *names, "all"])
+        title = f"Floors met at cost / static mix, φ = {share:g}, {given.seeds} seeds"
+        names = [f"{name} ({data.rows / len(data.zoo):.0f})" for name, data in tables.items()]
+        lines = []
         for variant, cells in zip(variants, per_variant, strict=True):
             rows = [*cells, cells.mean(axis=0)]
-            sheet.add_row(variant, *(f"{met:.0%}  {cost:.2f}" for met, cost in rows))
-        sheet.show()
+            lines.append([variant, *(f"{met:.0%} at {cost:.2f}" for met, cost in rows)])
+        title += "; requests per model in brackets"
+        texts.append(f"{title}:\n\n{markdown_table(['hints', *names, 'all'], lines)}")
+    text = "\n\n".join(texts)
+    if given.write:
+        write(given.write, "bench_hints.py", text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":
