@@ -12,8 +12,9 @@ from floorline.report.certificate_data import Promise
 from floorline.report.certificate_methods import METHODS
 from floorline.report.certificate_page import html_page
 from floorline.report.certificate_report import Report, make_report, read_promise
-from floorline.sla import SLA
+from floorline.sla import SLA, Budget
 from floorline.stores.log_source import LogDigest
+from floorline.zoo import Model
 
 pytest.importorskip("sqlalchemy")
 START = 1_790_000_000.0
@@ -75,6 +76,34 @@ def test_the_page_says_what_the_router_says(router, tmp_path, capsys):
     assert body["corrected"] > 0
     assert body["signed_by"] == "A. Tester"
     assert msgspec.json.decode((tmp_path / "certificate.json").read_bytes(), type=Report)
+
+
+def test_the_evidence_is_the_routers_own(build_router, vector, tmp_path):
+    from floorline.stores.sql import SqlStore
+
+    router = build_router("random", memory=500)
+    router.log = SqlStore(f"sqlite:///{tmp_path}/log.db")
+    router.set_sla(SLA("gold", floor=0.95, budget=Budget(total=300.0, period=600.0)))
+    live(router, vector, share=0.6, satisfied=0.5)
+    router.remove_model("medium")
+    router.add_model(Model("medium", call_price=4.0))
+    live(router, vector, count=100, seed=1, share=0.6, satisfied=0.5)
+    router.log.flush()
+    made = router.certificate()
+    assert made.verdict == "unreachable"
+    assert made.reachability.budget_per_request == 6 * 300.0 / 400
+    certify("--log", tmp_path / "log.db", "--out", tmp_path)
+    router.log.close()
+    report = msgspec.json.decode((tmp_path / "certificate.json").read_bytes(), type=Report)
+    found = report.certificate.reachability
+    assert (found.finding, found.reason) == (made.reachability.finding, made.reachability.reason)
+    assert (found.affordable, found.budget_per_request) == pytest.approx(
+        (made.reachability.affordable, made.reachability.budget_per_request)
+    )
+    for one, other in zip(found.models, made.reachability.models, strict=True):
+        assert (one.model, one.labels) == (other.model, other.labels)
+        numbers = (one.mean, one.upper, one.cost)
+        assert numbers == pytest.approx((other.mean, other.upper, other.cost))
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_closes_its_tags(router, tmp_path):

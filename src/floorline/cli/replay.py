@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -222,6 +223,20 @@ def _lost(results: Sequence[Result]) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in lost.items() if share >= 0.005)
 
 
+def _unreachable(results: Sequence[Result]) -> list[str]:
+    """Return one line for each floor that certificates call unreachable."""
+    found: dict[float, Counter[str]] = {}
+    for result in results:
+        if result.verdict == "unreachable":
+            found.setdefault(result.spec.floor, Counter())[result.shown] += 1
+    return [
+        f"Floor {floor:g}: by the labels of some policies no model reaches it, or no mix within "
+        "the budget (verdict unreachable): "
+        + ", ".join(f"{name} in {count} seeds" for name, count in shown.items())
+        for floor, shown in found.items()
+    ]
+
+
 def _spec(data: ReplayData, spec: Spec, budget: float | None, split: str | None) -> Spec:
     """Return a specification with the budget of its stream."""
     if budget is None:
@@ -254,6 +269,8 @@ def show(
     lost = _lost(results)
     if lost:
         console.print(f"Requests that no budget was left for: {lost}.", markup=False)
+    for line in _unreachable(results):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(LEGEND + (_SIMULATED if table.simulated else ""), style="dim", markup=False)
     if out is None:
         return

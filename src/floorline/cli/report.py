@@ -75,8 +75,9 @@ def certificate(
 ) -> None:
     """Certify an SLA's floor from a log, and write the certificate as HTML and JSON.
 
-    Prints one line. Exit code 0 if the floor is kept, 1 if it is broken, at risk or unknown, 2 if
-    the command or the log has an error.
+    Prints one line, and a second one if the floor is unreachable: why. Exit code 0 if the floor is
+    kept, 1 if it is unreachable, broken, at risk or unknown, 2 if the command or the log has an
+    error.
     """
     from floorline.errors import without_credentials
     from floorline.report.certificate_page import verdict_line, write_report
@@ -99,6 +100,8 @@ def certificate(
     written = write_report(report, out)
     console = Console(soft_wrap=True, highlight=False)
     console.print(verdict_line(report), markup=False)
+    if report.certificate.verdict == "unreachable":
+        console.print(report.certificate.reason, markup=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
     if report.certificate.verdict != "kept":

@@ -20,6 +20,7 @@ from floorline.replay.metrics import Scores, references, running_mean, score
 from floorline.replay.run import build_policy, replay, stream_rows
 from floorline.replay.spec import Run, Spec
 from floorline.sla import SLA
+from floorline.state.certificate import Verdict
 
 POINTS = 200
 """Maximum number of points of a curve over time; enough for a smooth line."""
@@ -60,6 +61,8 @@ class Result(NamedTuple):
         Median times of a decision and of the learning after it, in microseconds.
     label
         Name of the policy in tables and plots. Default: the name of the policy.
+    verdict
+        Verdict of the certificate at the end.
     """
 
     data: str
@@ -70,6 +73,7 @@ class Result(NamedTuple):
     decide_us: float
     learn_us: float
     label: str = ""
+    verdict: Verdict = "unknown"
 
     def __repr__(self) -> str:
         scores = self.scores
@@ -82,6 +86,7 @@ class Result(NamedTuple):
     def _repr_html_(self) -> str:
         spec = self.spec
         rows = [("floor", f"{spec.floor:g}"), ("feedback", spec.feedback), ("seed", f"{spec.seed}")]
+        rows.append(("verdict", self.verdict))
         for name, value in msgspec.structs.asdict(self.scores).items():
             rows.append((name.replace("_", " "), show_number(value)))
         for name, share in self.calls.items():
@@ -203,4 +208,5 @@ def summarise(data: ReplayData, run: Run) -> Result:
         curves=Curves(marks + 1, running_mean(run.satisfied)[marks], running_mean(run.cost)[marks]),
         decide_us=float(np.median(run.seconds)) * 1e6,
         learn_us=float(np.median(run.learn_seconds)) * 1e6,
+        verdict=run.verdict,
     )

@@ -170,7 +170,7 @@ def replay(
             run.learn_seconds[step] = clock() - started
             if watch is not None:
                 watch(step, router)
-    return run
+    return run._replace(verdict=router.certificate().verdict)
 
 
 def _no_clock() -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.sla import SLA
+from floorline.state.certificate import Verdict
 from floorline.zoo import Zoo
 
 
@@ -101,6 +102,8 @@ class Run(NamedTuple):
         Number of labels revealed, at once or later.
     seconds, learn_seconds
         Time of the decision, and of folding its outcomes and feedback.
+    verdict
+        Verdict of the certificate of the first SLA at the end.
     """
 
     spec: Spec
@@ -113,3 +116,4 @@ class Run(NamedTuple):
     labels: NDArray[np.int64]
     seconds: NDArray[np.float64]
     learn_seconds: NDArray[np.float64]
+    verdict: Verdict = "unknown"

@@ -61,6 +61,7 @@ def records(results: Iterable[Result]) -> list[dict[str, Any]]:
             "history": result.spec.history,
             "seed": result.spec.seed,
             **msgspec.structs.asdict(result.scores),
+            "verdict": result.verdict,
             "calls": msgspec.json.encode(result.calls).decode(),
         }
         for result in results

@@ -50,7 +50,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .2rem; }
 h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; border-bottom: 1px solid #d5dbe3; }
 .verdict { border-left: .5rem solid; padding: .6rem 1rem; margin: 1.2rem 0; background: #f5f7fa; }
 .verdict strong { font-size: 1.3rem; }
-.kept { border-color: #1a7f4b; } .broken { border-color: #b3261e; }
+.kept { border-color: #1a7f4b; } .broken, .unreachable { border-color: #b3261e; }
 .at-risk { border-color: #c77700; } .unknown { border-color: #6b7686; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #e7ebf0;
@@ -97,6 +97,21 @@ over ${report.counted}.</p>
 % if report.window is not None:
 <h2>Latest ${f"{report.window.window:,}"} labels</h2>
 ${verdict(report.window)}\
+% endif
+% if made.reachability is not None:
+<h2>What the models reach</h2>
+<p>${made.reachability.finding.capitalize()}: ${made.reachability.reason}. The bounds of the models
+hold at ${percent(made.reachability.confidence)} confidence or more.</p>
+<table>
+<tr><th>model</th><th class="number">labels</th><th class="number">mean satisfaction</th>\
+<th class="number">upper bound</th></tr>
+% for bound in made.reachability.models:
+<tr><td>${bound.model}</td><td class="number">${f"{bound.labels:,}"}</td>\
+<td class="number">${"-" if bound.mean is None else percent(bound.mean)}</td>\
+<td class="number">${percent(bound.upper)}</td></tr>
+% endfor
+</table>
+${bullets(made.reachability.assumptions)}\
 % endif
 <h2>What this assumes</h2>
 ${bullets(made.assumptions)}\

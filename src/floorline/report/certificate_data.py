@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from floorline.events import DIRECT, Decision, Event, Feedback, Recall, SlaChange
+from floorline.events import DIRECT, Decision, Event, Feedback, Recall, SlaChange, ZooChange
+from floorline.policies.budgets.periods import BudgetPeriods
 from floorline.sla import SLA
+from floorline.state.reachability import Evidence
 from floorline.state.senders import sender_of
 
 
@@ -17,7 +19,8 @@ class Response(msgspec.Struct):
     ``expected`` is the estimate q̂ of its model. ``score`` is its latest label and ``source`` the
     source of that; both are None without a label. ``arrived`` is the position of its first label
     among the first labels of all responses, −1 without one. ``sender`` is the tenant or key of its
-    request, and ``weight`` that of its label in the certificate.
+    request, and ``weight`` that of its label in the certificate. ``departed`` says that its model
+    left the zoo later.
     """
 
     model: str
@@ -28,6 +31,7 @@ class Response(msgspec.Struct):
     score: float | None = None
     source: str | None = None
     arrived: int = -1
+    departed: bool = False
 
 
 class Promise:
@@ -48,6 +52,8 @@ class Promise:
     ----------
     promised
         The SLA as the log last set it; None if the log does not set it.
+    models
+        Names of the models that the log last says can serve.
     seen
         Names of all SLAs that the log has decisions of.
     requests, labels, corrected
@@ -62,6 +68,7 @@ class Promise:
         self.sla = sla
         self.sources = None if sources is None else frozenset(sources)
         self.promised: SLA | None = None
+        self.models: tuple[str, ...] = ()
         self.seen: set[str] = set()
         self.notes: list[str] = []
         if self.sources is not None:
@@ -75,10 +82,13 @@ class Promise:
         self.corrected = 0
         self.responses: dict[str, Response] = {}
         self._heard: dict[str, set[str]] = {}
+        self._asked_at: list[float] = []
+        self._expected: dict[str, list[float]] = {}
 
     def fold(self, event: Event) -> None:
         """Fold the next event of the log."""
         if isinstance(event, Decision):
+            self._set_models(event.models)
             self._decision(event)
         elif isinstance(event, Feedback):
             self._feedback(event)
@@ -97,6 +107,8 @@ class Promise:
                             weight=weight,
                         )
                     )
+        elif isinstance(event, ZooChange):
+            self._set_models(event.zoo.names)
         elif isinstance(event, SlaChange) and event.sla.name == self.sla:
             self.promised = None if event.removed else event.sla
             if event.removed:
@@ -109,6 +121,12 @@ class Promise:
         if event.sla != self.sla or event.id in self.responses:
             return
         self.requests += (not event.after) - event.declined
+        if not event.after:
+            self._asked_at.append(event.at)
+        for name, cost in event.cost.items():
+            sums = self._expected.setdefault(name, [0.0, 0.0])
+            sums[0] += 1.0
+            sums[1] += cost
         if event.after in self.responses and self.responses[event.after].score is None:
             # Its call failed, so no user received it.
             del self.responses[event.after]
@@ -138,6 +156,37 @@ class Promise:
         else:
             self.corrected += 1
         response.score, response.source = score, event.source
+
+    def _set_models(self, names: tuple[str, ...]) -> None:
+        gone = set(self.models) - set(names)
+        if gone:
+            for response in self.responses.values():
+                response.departed |= response.model in gone
+        self.models = names
+
+    def evidence(self, sla: SLA) -> Evidence:
+        """Return what the labels say of the models that the SLA allows, as the router's fold does.
+
+        The latencies that its fold measures are not taken into account.
+        """
+        labels: dict[str, list[float]] = {}
+        for response in self.responses.values():
+            if response.score is not None and not response.departed:
+                sums = labels.setdefault(response.model, [0.0, 0.0, 0.0])
+                sums[0] += 1.0
+                sums[1] += response.weight
+                sums[2] += response.weight * response.score
+        periods, budgets = BudgetPeriods(), 1
+        if sla.budget is not None and sla.budget.period is not None:
+            given = [periods.advance(sla.budget.period, at) for at in self._asked_at]
+            budgets += sum(given[1:])
+        return Evidence(
+            models=[name for name in self.models if sla.models is None or name in sla.models],
+            labels=labels,
+            cost={name: cost / count for name, (count, cost) in self._expected.items()},
+            requests=len(self._asked_at),
+            budgets=budgets,
+        )
 
     def replace_floor(self, floor: float) -> None:
         """Compare all responses with this floor instead of the floors of their requests."""

@@ -165,7 +165,7 @@ def make_report(
     """
     series = intervals(promise, method, rate, sla.confidence)
     labelled = promise.labelled()
-    certificate = _certificate(promise.requests, labelled, sla, method, rate, series)
+    certificate = _certificate(promise, labelled, sla, method, rate, series)
     window = None
     if sla.label_window is not None:
         latest = _tally(promise.requests, labelled[-sla.label_window :], weighed=True)
@@ -236,16 +236,17 @@ def _senders(responses: Sequence[Response]) -> tuple[Sender, ...]:
 
 
 def _certificate(
-    requests: int,
+    promise: Promise,
     labelled: Sequence[Response],
     sla: SLA,
     method: str,
     rate: float | None,
     series: Sequence[MethodPoint],
 ) -> Certificate:
-    tally = _tally(requests, labelled, weighed=method not in ("ipw", "dr"))
+    tally = _tally(promise.requests, labelled, weighed=method not in ("ipw", "dr"))
+    evidence = promise.evidence(sla)
     if method == "betting" or not series:
-        return certify(sla, tally)
+        return certify(sla, tally, evidence=evidence)
     plain = certify(sla, tally).assumptions
     if rate is not None and method in ("ipw", "dr"):
         known = (
@@ -261,6 +262,7 @@ def _certificate(
         mean=last.mean,
         method=METHODS[method],
         assumptions=plain,
+        evidence=evidence,
     )
 
 

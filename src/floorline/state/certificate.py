@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -10,8 +11,11 @@ from floorline.core.display import html_table, show_number
 from floorline.guarantees import Interval, betting_interval
 from floorline.sla import SLA
 from floorline.state.ledger import POSITIVE_LABEL, Ledger
+from floorline.state.reachability import Evidence, Reachability, reachability_of
 
-Verdict = Literal["kept", "at risk", "broken", "unknown"]
+Verdict = Literal["kept", "unreachable", "broken", "at risk", "unknown"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""All verdicts; of those that hold, a certificate gives the first one."""
 
 BETTING = "betting confidence sequence (constant-odds mixture)"
 
@@ -65,6 +69,11 @@ class Tally(NamedTuple):
     floor_sum: float
     weight: float
 
+    @property
+    def representative(self) -> bool:
+        """Whether labels may stand for the other responses: they are no complaints only."""
+        return self.positive_labels > 0 or self.labels >= self.requests
+
 
 class Certificate(msgspec.Struct, frozen=True):
     """Bounds on the mean satisfaction under an SLA, and the verdict on its floor.
@@ -85,14 +94,19 @@ class Certificate(msgspec.Struct, frozen=True):
         Sum of the labels' weights, which the bounds count instead of their number. It is less than
         the number where several senders of labels are weighed against each other.
     verdict
-        ``"kept"`` if ``lower`` reaches the floor, ``"broken"`` if ``upper`` is below it,
-        ``"at risk"`` if only ``satisfaction`` is below it, ``"unknown"`` otherwise.
+        The first that holds: ``"kept"`` if ``lower`` reaches the floor; ``"unreachable"`` if
+        ``satisfaction`` is below the SLA's floor, which by ``reachability`` no model reaches or no
+        mix within the budget; ``"broken"`` if ``upper`` is below the floor; ``"at risk"`` if only
+        ``satisfaction`` is below it; ``"unknown"``.
     reason
         The verdict's reason in words.
     method, confidence, assumptions
         How the bounds are computed, with which confidence they hold, and under which assumptions.
     window
         Number of latest labels that the certificate is about; None for all.
+    reachability
+        Upper bounds of all models by all labels, and whether they can reach the SLA's floor; given
+        with every verdict. None for a window.
     """
 
     sla: str
@@ -109,6 +123,7 @@ class Certificate(msgspec.Struct, frozen=True):
     assumptions: tuple[str, ...]
     window: int | None = None
     weight: float = 0.0
+    reachability: Reachability | None = None
 
     def __repr__(self) -> str:
         return (
@@ -128,14 +143,27 @@ class Certificate(msgspec.Struct, frozen=True):
             ("labels", f"{self.labels:,} of {self.requests:,} requests"),
             ("weight of the labels", show_number(self.weight)),
             ("window", "all labels" if self.window is None else f"last {self.window:,} labels"),
+            *reachability_rows(self.reachability),
             ("method", self.method),
             *(("assumption", text) for text in self.assumptions),
         ]
         return html_table(f"Certificate of SLA {self.sla}", rows)
 
 
-def certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
-    """Certify an SLA over all labels of its ledger."""
+def reachability_rows(found: Reachability | None) -> list[tuple[str, str]]:
+    """Rows of a table that show whether the models can reach the floor."""
+    if found is None or not found.models:
+        return []
+    rows = [("the floor and the models", f"{found.finding}: {found.reason}")]
+    if found.finding != "open":
+        for bound in found.models:
+            text = f"{bound.labels:,} labels of mean {show_number(bound.mean)}, at most "
+            rows.append((f"satisfaction with {bound.model}", text + show_number(bound.upper)))
+    return rows
+
+
+def certificate_of(sla: SLA, ledger: Ledger, models: Sequence[str] = ()) -> Certificate:
+    """Certify an SLA over all labels of its ledger; ``models`` are those that may serve."""
     served = ledger.requests_ - ledger.declined_
     tally = Tally(
         served,
@@ -145,7 +173,14 @@ def certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
         ledger.floor_sum_,
         ledger.label_weight_,
     )
-    return certify(sla, tally)
+    evidence = Evidence(
+        models=models,
+        labels=ledger.by_model_,
+        cost={name: cost / count for name, (count, _, cost) in ledger.expected_.items()},
+        requests=ledger.requests_,
+        budgets=ledger.budgets_,
+    )
+    return certify(sla, tally, evidence=evidence)
 
 
 def window_certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
@@ -169,6 +204,7 @@ def certify(
     method: str = BETTING,
     assumptions: tuple[str, ...] | None = None,
     window: int | None = None,
+    evidence: Evidence | None = None,
 ) -> Certificate:
     """Certify a tally, by the betting confidence sequence or by a given interval.
 
@@ -185,6 +221,8 @@ def certify(
         Bounds, estimate, name and assumptions of another method.
     window
         Number of latest labels that the tally is limited to; None for all.
+    evidence
+        What is known of the models; None if whether they can reach the floor is not asked.
     """
     weight = tally.weight
     if interval is None:
@@ -197,7 +235,10 @@ def certify(
         assumptions = (_TRUE_LABELS, *sparse, *weighed, last)
     # Sums of equal floors differ from their multiple in the last digits.
     floor = round(tally.floor_sum / weight, 12) if weight else sla.floor
-    verdict, reason = _judge(floor, mean, interval, tally)
+    reach = None
+    if evidence is not None:
+        reach = reachability_of(sla, evidence, representative=tally.representative)
+    verdict, reason = _judge(floor, mean, interval, tally, reach)
     return Certificate(
         sla=sla.name,
         floor=floor,
@@ -213,23 +254,33 @@ def certify(
         assumptions=assumptions,
         window=window,
         weight=weight,
+        reachability=reach,
     )
 
 
 def _judge(
-    floor: float, mean: float | None, interval: Interval, tally: Tally
+    floor: float,
+    mean: float | None,
+    interval: Interval,
+    tally: Tally,
+    reach: Reachability | None,
 ) -> tuple[Verdict, str]:
     if mean is None:
         return "unknown", "there is no label yet" if not tally.labels else "no label has a weight"
-    if tally.positive_labels == 0 and tally.labels < tally.requests:
+    if not tally.representative:
         return "unknown", (
             "no label is positive, and some responses have none: if users report complaints "
             "only, the labels do not represent the other responses"
         )
     if interval.lower >= floor:
         return "kept", f"the lower bound {interval.lower:.4f} reaches the floor {floor:g}"
+    broken = f"the upper bound {interval.upper:.4f} is below the floor {floor:g}"
+    if reach is not None and reach.finding != "open" and mean < reach.floor:
+        # The floor was missed in either case, and this one says that it will be again.
+        was = f"; for the responses so far, {broken}" if interval.upper < floor else ""
+        return "unreachable", reach.reason + was
     if interval.upper < floor:
-        return "broken", f"the upper bound {interval.upper:.4f} is below the floor {floor:g}"
+        return "broken", broken
     if mean < floor:
         return "at risk", (
             f"the mean {mean:.4f} is below the floor {floor:g}, which lies between the bounds"

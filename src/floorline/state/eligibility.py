@@ -59,6 +59,20 @@ def able(
     return fits
 
 
+def eligible_models(fold: Fold, sla: SLA) -> tuple[str, ...]:
+    """Names of the models that may serve an SLA's requests which need no capability."""
+    try:
+        mask = able(fold, sla, 0, (), ())
+    except NoModelCanServe:
+        return ()
+    names = fold.zoo_.names
+    return (
+        names
+        if mask is None
+        else tuple(name for name, fits in zip(names, mask.tolist(), strict=True) if fits)
+    )
+
+
 def unable(
     zoo: Zoo, sla: SLA, tokens: int, needs: Iterable[str], exclude: Iterable[str]
 ) -> dict[str, str]:

@@ -193,6 +193,8 @@ class Fold(Stateful):
         elif isinstance(event, ZooChange):
             self.zoo_ = event.zoo
             self.policy_.on_zoo(event.zoo)
+            for ledger in self.ledgers_.values():
+                ledger.keep_models(event.zoo.names)
             changed = True
         elif isinstance(event, Tombstone):
             self.lost_ += 1
@@ -400,6 +402,7 @@ class Fold(Stateful):
                 score,
                 previous,
                 floor=decision.floor,
+                model=event.model if event.model in self.zoo_ else None,
                 sender=sender_of(decision),
                 weight=event.weight,
                 window=window,

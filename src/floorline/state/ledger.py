@@ -49,10 +49,15 @@ class Ledger(Stateful):
     label_weight_, satisfied_, floor_sum_ : float
         Sum of the labels' weights, and weighted sums of their scores and of the floors of their
         requests. All weights are 1 under an SLA with one sender of labels.
+    by_model_ : dict of str to list of float
+        By model name, of the models of the zoo that served: number of labels, and the sums of their
+        weights and weighted scores.
     recent_ : dict of str to list of float
         Score, floor and weight by decision id, of the labels in the SLA's window.
     senders_ : SenderAccounts
         Requests and labels by sender.
+    budgets_ : int
+        How often the budget was given: number of its periods with a request, at least 1.
     expected_ : dict of str to list of float
         By model name: number of requests that it could have served, and the sums of its q̂ and ĉ
         over them.
@@ -83,7 +88,9 @@ class Ledger(Stateful):
         self.satisfied_ = 0.0
         self.positive_labels_ = 0
         self.floor_sum_ = 0.0
+        self.by_model_: dict[str, list[float]] = {}
         self.recent_: dict[str, list[float]] = {}
+        self.budgets_ = 1
         self.senders_ = SenderAccounts()
         self.expected_: dict[str, list[float]] = {}
 
@@ -146,6 +153,7 @@ class Ledger(Stateful):
         previous: float | None,
         *,
         floor: float,
+        model: str | None = None,
         sender: str = "",
         weight: float = 1.0,
         window: int | None = None,
@@ -163,6 +171,8 @@ class Ledger(Stateful):
             Score from 0 to 1, and the one that it replaces; None for the first label.
         floor, sender
             Floor of the request, and the sender of its label.
+        model
+            Model that served it; None if it left the zoo.
         weight
             Weight from 0 to 1, which was known before the first score.
         window
@@ -172,6 +182,8 @@ class Ledger(Stateful):
             self.satisfied_ += weight * (score - previous)
             self.positive_labels_ += (score >= POSITIVE_LABEL) - (previous >= POSITIVE_LABEL)
             self.senders_.correct(sender, score - previous)
+            if model in self.by_model_:
+                self.by_model_[model][2] += weight * (score - previous)
             if decision in self.recent_:
                 self.recent_[decision][0] = score
             return
@@ -181,6 +193,11 @@ class Ledger(Stateful):
         self.positive_labels_ += score >= POSITIVE_LABEL
         self.floor_sum_ += weight * floor
         self.senders_.label(sender, score, weight)
+        if model is not None:
+            sums = self.by_model_.setdefault(model, [0.0, 0.0, 0.0])
+            sums[0] += 1.0
+            sums[1] += weight
+            sums[2] += weight * score
         if window is None:
             self.recent_ = {}
             return
@@ -188,10 +205,15 @@ class Ledger(Stateful):
         while len(self.recent_) > window:
             del self.recent_[next(iter(self.recent_))]
 
+    def keep_models(self, names: Sequence[str]) -> None:
+        """Forget the labels of models that left: one that comes back may be another."""
+        self.by_model_ = {name: sums for name, sums in self.by_model_.items() if name in names}
+
     def renew(self, sla: SLA, at: float) -> None:
         """Begin a new budget period if one has begun by time ``at``."""
         if self.spending_.renew(_period(sla), at):
             self.judge_cost_ = 0.0
+            self.budgets_ += self.requests_ > 0
 
     def left(self, sla: SLA, zoo: Zoo, at: float) -> NDArray[np.float64]:
         """(M,) cost that each model may still cause at time ``at``; infinity without a budget."""

@@ -14,6 +14,7 @@ from floorline.events import Decision, Event
 from floorline.policies import Policy
 from floorline.sla import SLA
 from floorline.state.certificate import Certificate, certificate_of, window_certificate_of
+from floorline.state.eligibility import eligible_models
 from floorline.state.event_log import EventLog
 from floorline.state.fold import DecisionRecord, Find, Fold
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
@@ -106,7 +107,11 @@ class LiveState:
         """Report an SLA's satisfaction, certificate and costs; the first one by default."""
         with self._lock:
             agreement = self._fold.sla(sla)
-            return status_of(agreement, self._fold.ledgers_[agreement.name], self.zoo.cost_unit)
+            ledger, models = (
+                self._fold.ledgers_[agreement.name],
+                eligible_models(self._fold, agreement),
+            )
+            return status_of(agreement, ledger, self.zoo.cost_unit, models)
 
     def totals(self, sla: str | None = None) -> SlaTotals:
         """Return an SLA's counts of requests and labels and its spending; the first by default."""
@@ -120,10 +125,12 @@ class LiveState:
 
     def certificate(self, sla: str | None = None, *, window: bool = False) -> Certificate:
         """Certify an SLA's floor, over all labels or over those of its window."""
-        certify = window_certificate_of if window else certificate_of
         with self._lock:
             agreement = self._fold.sla(sla)
-            return certify(agreement, self._fold.ledgers_[agreement.name])
+            ledger = self._fold.ledgers_[agreement.name]
+            if window:
+                return window_certificate_of(agreement, ledger)
+            return certificate_of(agreement, ledger, eligible_models(self._fold, agreement))
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events that are in the log already, such as those after the last snapshot."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from floorline.core.display import html_table, show_number
 from floorline.sla import SLA
-from floorline.state.certificate import Verdict, certificate_of
+from floorline.state.certificate import Verdict, certificate_of, reachability_rows
 from floorline.state.ledger import Ledger
+from floorline.state.reachability import Reachability
 from floorline.state.senders import SenderRow
 
 MOST_SENDERS = 20
@@ -47,6 +49,8 @@ class Status(msgspec.Struct, frozen=True):
     senders
         The ``MOST_SENDERS`` tenants or keys of most requests, with what their labels weigh; the
         others as one row.
+    reachability
+        Upper bounds of all models, and whether they can reach the floor within the budget.
     """
 
     sla: str
@@ -68,6 +72,7 @@ class Status(msgspec.Struct, frozen=True):
     reason: str = ""
     label_weight: float = 0.0
     senders: tuple[SenderRow, ...] = ()
+    reachability: Reachability | None = None
 
     def __repr__(self) -> str:
         return (
@@ -89,6 +94,7 @@ class Status(msgspec.Struct, frozen=True):
             ("labels", show_number(self.labels)),
             ("spent", f"{show_number(self.spent)} {self.cost_unit}"),
             ("reserved", f"{show_number(self.reserved)} {self.cost_unit}"),
+            *reachability_rows(self.reachability),
         ]
         if self.best_fixed is not None and self.savings is not None:
             rows.append((f"saved against {self.best_fixed}", f"{self.savings:.1%}"))
@@ -142,9 +148,9 @@ def totals_of(ledger: Ledger) -> SlaTotals:
     )
 
 
-def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
-    """Sum up an SLA's ledger."""
-    certificate = certificate_of(sla, ledger)
+def status_of(sla: SLA, ledger: Ledger, cost_unit: str, models: Sequence[str]) -> Status:
+    """Sum up an SLA's ledger; ``models`` are those that may serve."""
+    certificate = certificate_of(sla, ledger, models)
     best = ledger.best_fixed()
     alone = best[1] * ledger.requests_ if best else 0.0
     reserved = sum(ledger.reserved_.values())
@@ -168,6 +174,7 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str) -> Status:
         reason=certificate.reason,
         label_weight=ledger.label_weight_,
         senders=ledger.senders_.rows(MOST_SENDERS),
+        reachability=certificate.reachability,
     )
 
 

@@ -128,3 +128,13 @@ def test_a_tenant_of_any_name_reads_its_own_sla(tenant, keyed):
     status = keyed.http.get(path, headers=headers)
     assert (status.status_code, status.json()["name"]) == (200, f"gold@{tenant}")
     assert keyed.http.get(path, headers=keyed.use()).status_code == 404
+
+
+def test_the_evidence_of_a_status_names_no_other_models(keyed):
+    def named(headers):
+        status = keyed.http.get("/v1/slas/silver", headers=headers)
+        assert TITAN not in status.json()["reason"]
+        return {row["model"] for row in status.json()["reachability"]["models"]}
+
+    assert named(keyed.use(models=[NANO])) == {NANO}
+    assert named(keyed.use()) == {NANO, MEDIUM, TITAN}

@@ -6,9 +6,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from floorline import SLA, Model, Router, Status, Zoo
-from floorline.gateway.observability.collectors import VERDICTS
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.upstreams import Health
+from floorline.state.certificate import VERDICTS
 
 CALL = {"first_byte": 0.2, "total": 0.4, "input_tokens": 10, "output_tokens": 20, "cost": 0.5}
 

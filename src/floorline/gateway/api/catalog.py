@@ -94,6 +94,8 @@ class CatalogApi:
         status["senders"] = [row._asdict() for row in rows]
         if status["best_fixed"] is not None and not caller.may_call(status["best_fixed"]):
             status["best_fixed"] = None
+        reach = status["reachability"]
+        reach["models"] = [row for row in reach["models"] if caller.may_call(row["model"])]
         queue = self.gateway.router.policy.queue(name)
         return {"object": "floorline.sla", "name": status.pop("sla"), **status, "queue": queue}
 

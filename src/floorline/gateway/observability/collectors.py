@@ -18,6 +18,7 @@ from floorline._version import __version__
 from floorline.errors import InvalidInput
 from floorline.gateway.observability.labels import MAX_VALUES, OTHER, LabelValues
 from floorline.gateway.tenants import split_tenant
+from floorline.state.certificate import VERDICTS
 from floorline.state.status import NO_TOTALS, SlaTotals
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from floorline.router import Router
 
 _BREAKER_STATES = ("closed", "half_open", "open")
-VERDICTS = ("kept", "at risk", "broken", "unknown")
-"""Values of ``Status.verdict``."""
 
 
 class Log(Protocol):
@@ -178,6 +177,8 @@ _SLA_GAUGES = {
     "recent_satisfaction": "Mean of the labels in the SLA's label_window, where it is set.",
     "lower": "Lower bound of the satisfaction at the SLA's confidence.",
     "upper": "Upper bound of the satisfaction at the SLA's confidence.",
+    "model_upper": "Highest upper bound of a model's mean satisfaction, of those that may serve.",
+    "affordable_upper": "Upper bound of the satisfaction that the budget pays for; absent without.",
     "queue": "Virtual queue: accumulated shortfall against the floor.",
     "reserved": "Expected cost of open calls, in the cost unit.",
     "savings_ratio": "Share of the best fixed model's estimated cost that was saved.",
@@ -225,12 +226,15 @@ def sla_metrics(router: Router) -> list[Metric]:
             sla_and_tenant = (sla_and_tenant[0], OTHER)
             others[sla_and_tenant] = others.get(sla_and_tenant, NO_TOTALS).plus(totals)
             continue
+        reach = status.reachability
         levels = {
             "floor": status.floor,
             "satisfaction": status.satisfaction,
             "recent_satisfaction": status.recent,
             "lower": status.lower,
             "upper": status.upper,
+            "model_upper": None if reach is None else reach.upper,
+            "affordable_upper": None if reach is None else reach.affordable,
             "queue": router.policy.queue(name),
             "reserved": status.reserved,
             "savings_ratio": status.savings,
