@@ -43,18 +43,16 @@ VARIANTS = {
     "primal_dual": {},
     "prompts=False": {"prompts": False},
     "exploration_cost_share=0": {"exploration_cost_share": 0.0},
-    "buffer_walks=0": {"buffer_walks": 0.0},
-    "buffer_walks=8": {"buffer_walks": 8.0},
+    "keep_probability=0.5": {"keep_probability": 0.5},
+    "keep_probability=0.99": {"keep_probability": 0.99},
     "optimism_sds=0": {"optimism_sds": 0.0},
     "optimism_sds=2": {"optimism_sds": 2.0},
-    "margin_standard_errors=0": {"margin_standard_errors": 0.0},
     "detect=False": {"detect": False},
     "correction_requests=300": {"correction_requests": 300.0},
 }
 FRONTIER = {
-    "margin_standard_errors": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0),
+    "keep_probability": (0.5, 0.8, 0.9, 0.95, 0.98, 0.99),
     "optimism_sds": (0.65, 1.0, 1.3, 2.0, 3.0),
-    "buffer_walks": (0.0, 2.0, 4.0, 8.0),
 }
 
 

@@ -180,10 +180,11 @@ def test_a_good_cheap_model_that_joins_finds_its_share():
 def test_a_model_that_leaves_is_replaced_and_what_it_did_still_counts():
     users = Users().live(600)
     account = users.router.policy.surplus_["s"]
-    level, variance = users.router.policy.posterior_.mean_, 0.2
-    surplus, _ = account.surplus(level, variance)
+    posterior, variance = users.router.policy.posterior_, 0.2
+    surplus, _ = account.surplus(posterior.mean_, posterior.sd_, variance)
     users.router.remove_model("medium")
-    after, _ = account.surplus(users.router.policy.posterior_.mean_, variance)
+    posterior = users.router.policy.posterior_
+    after, _ = account.surplus(posterior.mean_, posterior.sd_, variance)
     assert after == pytest.approx(surplus, abs=1.0)
     users.live(600)
     assert np.mean(users.satisfied) >= 0.68

@@ -11,7 +11,7 @@ from floorline.policies.primal_dual.static_mix_controller import StaticMixContro
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
 
 CONFIG = PrimalDualConfig(optimism_sds=1.0)
-SHORT, PLENTY = SurplusEstimate(-5.0, 0.0), SurplusEstimate(1e6, 0.0)
+SHORT, PLENTY = SurplusEstimate(-5.0), SurplusEstimate(1e6)
 
 
 def known(true, labels=400):
@@ -59,7 +59,7 @@ def test_only_allowed_models_serve():
 def test_the_shortcuts_change_no_choice(true, labels, floor):
     posterior, cost = known(true, labels)
     mean, sds = posterior.mean_.tolist(), posterior.sd_.tolist()
-    need, share = floor + 5.0 / 3000.0, 1.0 / (1.0 + CONFIG.half_optimism_label_rate)
+    need, share = floor + 5.0 / 3000.0, 3000.0 / (3000.0 + 30.0)
     distances = [(m - need, share * sd) for m, sd in zip(mean, sds, strict=True)]
     gains = [
         improvement(d, sd) if d >= -CONFIG.significance_sds * sd else 0.0 for d, sd in distances

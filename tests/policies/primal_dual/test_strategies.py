@@ -32,7 +32,7 @@ def situation():
         request=Request(np.zeros(1, np.float32), "gold", 0.75),
         quality=np.array([0.6, 0.9]),
         cost=COST,
-        estimate=SurplusEstimate(0.0, 0.0),
+        estimate=SurplusEstimate(0.0),
         account=SurplusEstimator(ZOO.names, CONFIG),
         posterior=posterior,
         uncertain=np.zeros(2),
@@ -57,7 +57,7 @@ def test_a_shortfall_raises_the_price_and_a_surplus_lowers_it(situation):
     rng = np.random.default_rng(0)
     strategy = PromptStrategy(CONFIG, curve(0.9 - rng.uniform(0, 0.6, (1000, 1)) * [1.0, 0.0]))
     targets = [
-        strategy._target(situation._replace(estimate=SurplusEstimate(surplus, 0.0)))
+        strategy._target(situation._replace(estimate=SurplusEstimate(surplus)))
         for surplus in (-1e6, -30.0, 0.0, 60.0, 1e6)
     ]
     assert targets == sorted(targets, reverse=True)
@@ -80,7 +80,7 @@ def test_only_allowed_models_serve_in_every_strategy(situation):
     allowed = np.array([True, False])
     barred = situation._replace(request=situation.request._replace(allowed=allowed))
     pacing = Pacing(SLA("gold", floor=0.75, budget=Budget(total=1e6)), ZOO.names, CONFIG)
-    short = barred._replace(estimate=SurplusEstimate(-50.0, 0.0))
+    short = barred._replace(estimate=SurplusEstimate(-50.0))
     for strategy in (
         PromptStrategy(CONFIG, curve(np.tile([0.1, 0.9], (100, 1)))),
         StaticMixStrategy(CONFIG),
@@ -105,14 +105,14 @@ def test_a_shortfall_makes_satisfaction_worth_more_than_the_budget_alone_would(s
     pacing.shared_ = 0.04
     strategy = BudgetStrategy(CONFIG, pacing)
     assert strategy.serve(situation).model == 0
-    short = situation._replace(estimate=SurplusEstimate(-200.0, 0.0))
+    short = situation._replace(estimate=SurplusEstimate(-200.0))
     assert strategy.serve(short).model == 1
 
 
 def test_the_static_mix_serves_by_the_surplus(situation):
     strategy = StaticMixStrategy(CONFIG)
-    assert strategy.serve(situation._replace(estimate=SurplusEstimate(-5.0, 0.0))).model == 1
-    assert strategy.serve(situation._replace(estimate=SurplusEstimate(1e6, 0.0))).model == 0
+    assert strategy.serve(situation._replace(estimate=SurplusEstimate(-5.0))).model == 1
+    assert strategy.serve(situation._replace(estimate=SurplusEstimate(1e6))).model == 0
 
 
 def test_the_surplus_drifts_with_the_square_root_of_the_horizon():

@@ -58,15 +58,18 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             "5 % significance, two-sided",
         ),
     ] = 2.0
-    margin_standard_errors: Annotated[
+    keep_probability: Annotated[
         float,
         Constant(
-            "standard errors",
-            "Standard errors of the surplus estimate to keep in hand.",
-            _LOGS,
-            off=0.0,
+            "probability",
+            "With which the floor is to be kept at the horizon. The static mix keeps as much in "
+            "hand as that takes: for responses without labels, and for what is corrected late.",
+            "given by the user; docs/sparse.md has what it costs",
+            low=0.5,
+            high=0.9999,
+            off=0.5,
         ),
-    ] = 1.5
+    ] = 0.95
 
     # Exploration
     optimism_sds: Annotated[
@@ -78,20 +81,6 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             off=0.0,
         ),
     ] = 1.3
-    half_optimism_label_rate: Annotated[
-        float,
-        Constant(
-            "labels per request",
-            "Label rate at which optimism is halved: with few labels, exploration costs more than "
-            "it teaches.",
-            _LOGS,
-            off=0.0,
-        ),
-    ] = 0.04
-    label_rate_prior_requests: Annotated[
-        float,
-        Constant("requests", "Labelled requests that the label rate starts from.", _LOGS, low=1e-6),
-    ] = 10.0
     exploration_cost_share: Annotated[
         float,
         Constant(
@@ -104,16 +93,6 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
     ] = 0.02
 
     # Course of the surplus
-    buffer_walks: Annotated[
-        float,
-        Constant(
-            "mean depths of the random walk",
-            "Surplus that the static mix keeps: v/2δ is how far a random walk with drift δ and "
-            "variance v sinks on average.",
-            _LOGS,
-            off=0.0,
-        ),
-    ] = 4.0
     correction_requests: Annotated[
         float,
         Constant(

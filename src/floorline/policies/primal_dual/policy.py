@@ -238,13 +238,14 @@ class PrimalDual(EstimatingPolicy):
         return self.gate_.adjust(means, prediction)
 
     def _surplus(self, sla: str) -> SurplusEstimate:
-        """Surplus of an SLA, and the margin to keep because it is an estimate."""
-        account, errors = self.surplus_[sla], self.config.margin_standard_errors
+        """Surplus of an SLA, and what to keep in hand because it is an estimate."""
+        account, keep = self.surplus_[sla], self.config.keep_probability
         if self.complaints_.silence_is_satisfied_:
             surplus, error = self.complaints_.surplus(account)
-            return SurplusEstimate(surplus, errors * error)
-        surplus, error = account.surplus(self.posterior_.mean_, self.posterior_.variance)
-        return SurplusEstimate(surplus, errors * error + account.proof)
+            return SurplusEstimate(surplus, error, keep)
+        known = self.posterior_
+        surplus, error = account.surplus(known.mean_, known.sd_, known.variance)
+        return SurplusEstimate(surplus, error, keep, account.proof)
 
     def _explore(self, served: int, cost: Floats, able: NDArray[np.bool_] | None) -> Floats:
         """(M,) propensities: the served model, and a little of those with few labels."""
@@ -271,12 +272,12 @@ class PrimalDual(EstimatingPolicy):
 
         The band is widened by the margin, so that an imprecise surplus does not trigger it.
         """
-        config, (surplus, margin) = self.config, self._surplus(sla)
+        config, estimate = self.config, self._surplus(sla)
         drift = surplus_drift_sd(self.posterior_, config)
         target = config.target_surplus_sds * drift
         # From where the surplus is significantly negative, to as far above the target.
-        band = target + config.significance_sds * drift + margin
-        self.surplus_[sla].watch(target - surplus, band)
+        band = target + config.significance_sds * drift + estimate.margin
+        self.surplus_[sla].watch(target - estimate.surplus, band)
 
     def _count(
         self, sla: str, model: int, score: float, previous: float | None, feedback: Feedback

@@ -38,7 +38,7 @@ class StaticMixController(NamedTuple):
     ...     posterior.learn(1, 0.9)
     >>> controller, account = StaticMixController(config), SurplusEstimator(["s", "l"], config)
     >>> cost = np.array([1.0, 9.0])
-    >>> estimates = SurplusEstimate(-1.0, 0.0), SurplusEstimate(99.0, 0.0)
+    >>> estimates = SurplusEstimate(-1.0), SurplusEstimate(99.0)
     >>> [controller.serve(cost, None, 0.8, posterior, account, each) for each in estimates]
     [1, 0]
     """
@@ -56,7 +56,7 @@ class StaticMixController(NamedTuple):
     ) -> int:
         """Position of the model that serves, at these costs (M,) per call."""
         config = self.config
-        surplus, margin = estimate
+        surplus = estimate.surplus
         floor = account.comparable_floor(floor)
         price, mean, sd = cost.tolist(), posterior.mean_.tolist(), posterior.sd_.tolist()
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
@@ -68,14 +68,19 @@ class StaticMixController(NamedTuple):
         drift = max(mean[high] - floor, sd[high])
         # Mean depth of a random walk with this drift.
         walk = posterior.variance / (2.0 * drift)
-        if surplus < margin + config.buffer_walks * walk:
+        if surplus < estimate.target(walk):
             return high
         return self._partner(price, mean, able, floor, high, drift)
 
     def _optimism(self, account: SurplusEstimator) -> float:
-        """Standard deviations that count as possible improvement."""
-        rate = account.label_rate
-        return self.config.optimism_sds * rate / (rate + self.config.half_optimism_label_rate)
+        """Standard deviations that count as possible improvement.
+
+        A trial pays where labels will tell: optimism is halved where a shortfall is worked off
+        before there are labels that tell something.
+        """
+        config = self.config
+        labels = account.label_rate * config.correction_requests
+        return config.optimism_sds * labels / (labels + config.informative_labels)
 
     def _most_efficient(
         self,
