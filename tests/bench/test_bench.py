@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -40,11 +42,37 @@ parts:
 """
 
 
-@pytest.fixture
-def suite_file(tmp_path):
-    path = tmp_path / "tiny.yaml"
-    path.write_text(SUITE)
-    return path
+class Finished(NamedTuple):
+    """A suite that was killed and started again: its files, and when each run was written."""
+
+    suite: Path
+    out: Path
+    before: dict[str, int]
+    after: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Kill a suite after some of its runs, and run it again; all tests look at its results."""
+    folder = tmp_path_factory.mktemp("suite")
+    suite, out = folder / "tiny.yaml", folder / "out"
+    suite.write_text(SUITE)
+    command = [sys.executable, "-m", "floorline", "bench", "--suite", str(suite)]
+    command += ["--out", str(out), "--jobs", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list((out / "runs").glob("*.json"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = written(out)
+    assert main(command[3:]) == 0
+    return Finished(suite, out, before, written(out))
+
+
+def written(out):
+    """Times at which the results of runs were written, by file."""
+    return {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.json")}
 
 
 def silent(*_):
@@ -58,9 +86,8 @@ def test_suites_of_floorline_load_and_all_is_every_suite_except_smoke():
     assert not {part.name for part in smoke.parts} & set(names)
 
 
-def test_a_report_folder_contains_tables_plots_and_configuration(suite_file, tmp_path):
-    out = tmp_path / "out"
-    assert main(["bench", "--suite", str(suite_file), "--out", str(out), "--jobs", "1"]) == 0
+def test_a_report_folder_contains_tables_plots_and_configuration(finished):
+    out = finished.out
     report = (out / "report.md").read_text()
     for name in ("mess_plus, V = 0.01", "static_mix *", "oracle **", "random", "routellm"):
         assert f"| {name} |" in report
@@ -76,10 +103,8 @@ def test_a_report_folder_contains_tables_plots_and_configuration(suite_file, tmp
     assert len(runs) == 2 * 2 * (2 + 7) * 2
 
 
-def test_a_second_run_replays_nothing_and_writes_an_equal_report(suite_file, tmp_path, monkeypatch):
-    suite, out = load_suite(str(suite_file)), tmp_path / "out"
-    first = run_suite(suite, out, jobs=1, progress=silent)
-    write_up(suite, first, out)
+def test_a_second_run_replays_nothing_and_writes_an_equal_report(finished, monkeypatch):
+    suite, out = load_suite(str(finished.suite)), finished.out
     report, results = (out / "report.md").read_text(), (out / "results.json").read_bytes()
     monkeypatch.setattr(sys.modules["floorline.replay.compare"], "replay", None)
     second = run_suite(suite, out, jobs=1, progress=silent)
@@ -88,23 +113,10 @@ def test_a_second_run_replays_nothing_and_writes_an_equal_report(suite_file, tmp
     assert (out / "results.json").read_bytes() == results
 
 
-def test_a_killed_suite_continues_where_it_stopped(suite_file, tmp_path):
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "floorline", "bench", "--suite", str(suite_file)]
-    command += ["--out", str(out), "--jobs", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    runs = out / "runs"
-    deadline = time.monotonic() + 60
-    while len(list(runs.glob("*.json"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    finished = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.json")}
-    assert len(finished) >= 5
-    assert main(command[3:]) == 0
-    after = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.json")}
-    assert len(after) == 72
-    assert all(after[name] == written for name, written in finished.items())
+def test_a_killed_suite_continues_where_it_stopped(finished):
+    assert 5 <= len(finished.before) < 72
+    assert len(finished.after) == 72
+    assert all(finished.after[name] == at for name, at in finished.before.items())
 
 
 def test_a_damaged_result_is_not_used(tmp_path):
