@@ -42,6 +42,7 @@ from floorline.replay import Spec, prepare, replay
 from floorline.replay.compare import summarise
 from floorline.replay.spec import Timeline
 from floorline.sla import SLA
+from labels import feedback
 
 SHARES = (1.0, 0.2)
 BETWEEN = (0.25, 0.5, 0.75)
@@ -210,18 +211,17 @@ def cells(data):
     }
 
 
-def ran(data, name, floor, feedback, seed, parameters, **given):
+def ran(data, name, floor, labels, seed, parameters, **given):
     """One stream of a table: (floor met, cost over the static mix)."""
     horizon = min(LONGEST, round((1.0 - given.get("history", 0.0)) * data[name].rows))
-    spec = Spec("primal_dual", floor, feedback, seed, parameters, horizon=horizon, **given)
+    spec = Spec("primal_dual", floor, labels, seed, parameters, horizon=horizon, **given)
     scores = summarise(data[name], replay(data[name], spec)).scores
     return [(float(scores.floor_met), scores.cost_per_static_mix)]
 
 
 def on_floors(data, cell, seed, parameters):
     name, floor, share = cell
-    feedback = "served" if share == 1.0 else f"served+sparse:{share}"
-    return ran(data, name, floor, feedback, seed, parameters)
+    return ran(data, name, floor, feedback(share), seed, parameters)
 
 
 def on_warm(data, cell, seed, parameters):

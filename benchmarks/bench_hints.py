@@ -31,6 +31,7 @@ from floorline.replay import Spec, prepare, replay
 from floorline.replay.compare import summarise
 from floorline.replay.run import history_of
 from floorline.zoo import DEFAULT_HINT_WEIGHT, Zoo
+from labels import feedback
 from written import write
 
 TABLES = (
@@ -86,7 +87,7 @@ def one(data, variant, floor, seed, share, weight):
         data = hinted(data, hints, weight)
     past = history_of(data, np.arange(data.rows)) if variant == "told" else None
     history = ROWS / data.rows if variant.endswith("ten rows") else 0.0
-    labels = "served" if share == 1.0 else f"served+sparse:{share}"
+    labels = feedback(share)
     parameters = {"prompts": False} if variant == "told" else {}
     spec = Spec("primal_dual", floor, labels, seed, parameters, history)
     with threadpool_limits(1):

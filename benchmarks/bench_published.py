@@ -1,18 +1,21 @@
 """Headlines of the papers beside what this repository measures.
 
 ``FLOORLINE_DATA=… python benchmarks/bench_published.py [floors] [port] [--seeds 2]
-[--write docs/published.md]``; the folder needs ``messplus/*.csv`` and ``routerbench/*.csv``. It
-measures the headlines of MESS+, SLARouter and PORT. Those of PROTEUS need PyTorch and have their
-own commands, which the page names.
+[--results FILE] [--write docs/published.md]``; the folder needs ``messplus/*.csv`` and
+``routerbench/*.csv``. It measures the headlines of MESS+, SLARouter and PORT; those of PORT at its
+paper's size are in ``bench_port_long.py``. Those of PROTEUS need PyTorch and have their own
+commands, which the page names. ``--results`` keeps the replays of part floors, so that a second run
+replays only what is missing.
 """
 
 import argparse
+import json
 import os
+import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from bench_port import FACTORS, grid, routerbench
@@ -31,33 +34,65 @@ OTHERS = ("random", "best_fixed", "carrot", "routellm", "static_mix")
 LOST, NEXT = "lost", "next best"
 
 
-def spent(logs, name, share, seeds):
-    """Return (cells,) mean satisfaction minus floor, and mean cost."""
-    policy, feedback, given = under_test(name, share)
+class Floors:
+    """Replays of the logs of MESS+ at their floors, kept in a file by policy, share and seed."""
 
-    def one(data, floor, seed):
-        with threadpool_limits(1):
-            run = summarise(data, replay(data, Spec(policy, floor, feedback, seed, given)))
-        return run.scores.satisfaction - floor, run.scores.cost
+    def __init__(self, file):
+        self.file, self.kept = file, {}
+        for line in file.read_text().splitlines() if file and file.exists() else ():
+            name, share, seed, cells = json.loads(line)
+            self.kept[name, share, seed] = cells
+        self._logs = None
 
-    jobs = [(data, floor, seed) for data, floors in logs for floor in floors for seed in seeds]
-    found = np.array(Parallel(n_jobs=2)(delayed(one)(*job) for job in jobs))
-    return found.reshape(-1, len(seeds), 2).mean(axis=1).T
+    def replay(self, name, share, seed):
+        """Replay all cells (log, floor) unless they are kept."""
+        if (name, share, seed) in self.kept:
+            return
+        started = time.perf_counter()
+        policy, feedback, given = under_test(name, share)
+        cells = []
+        for data, floors in self.logs():
+            for floor in floors:
+                run = summarise(data, replay(data, Spec(policy, floor, feedback, seed, given)))
+                cells.append([run.scores.satisfaction - floor, run.scores.cost])
+        self.kept[name, share, seed] = cells
+        if self.file:
+            with self.file.open("a") as lines:
+                lines.write(json.dumps([name, share, seed, cells]) + "\n")
+        taken = time.perf_counter() - started
+        print(f"{name}, φ = {share:g}, seed {seed}: {taken:.0f} s", flush=True)
+
+    def logs(self):
+        """Return the encoded logs and their floors; they are read when first needed."""
+        if self._logs is None:
+            cells, encoder = load_suite("mess_plus").parts[0].data, make_encoder("hashed")
+            self._logs = [(prepare(load(name), encoder), levels) for name, levels in cells.items()]
+        return self._logs
+
+    def means(self, name, share, seeds):
+        """Return (cells,) mean satisfaction minus floor, and mean cost."""
+        return np.mean([self.kept[name, share, seed] for seed in seeds], axis=0).T
 
 
-def floors(logs, seeds):
+def floors(runs, seeds):
     """Yield the rows of MESS+ and SLARouter."""
-    mess = {name: spent(logs, name, 1.0, seeds) for name in ("mess_plus", AS_CODE)}
+    alone = [(name, 1.0) for name in (*OTHERS, "mess_plus", AS_CODE)]
+    tested = [(n, s) for s in SHARES for n in ("sla_router", "mess_plus", AS_CODE)]
+    for seed in seeds:
+        for name, share in dict.fromkeys([*alone, *tested]):
+            with threadpool_limits(1):
+                runs.replay(name, share, seed)
     for other in OTHERS:
-        above, cost = spent(logs, other, 1.0, seeds)
-        for name, (ours, price) in mess.items():
+        above, cost = runs.means(other, 1.0, seeds)
+        for name in ("mess_plus", AS_CODE):
+            ours, price = runs.means(name, 1.0, seeds)
             both = (above >= 0.0) & (ours >= 0.0)
             ratio = f"{np.mean(cost[both] / price[both]):.2f}" if both.any() else "–"
             yield f"{other} / {name}", f"{both.sum()} of {len(both)}", ratio
     for share in SHARES:
-        above, cost = spent(logs, "sla_router", share, seeds)
+        above, cost = runs.means("sla_router", share, seeds)
         for name in ("mess_plus", AS_CODE):
-            ours, price = spent(logs, name, share, seeds)
+            ours, price = runs.means(name, share, seeds)
             both = (above >= 0.0) & (ours >= 0.0)
             ratios = price[both] / cost[both]
             shown = f"{ratios.mean():.2f}, up to {ratios.max():.2f}" if both.any() else "–"
@@ -108,6 +143,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=[], help="floors, port")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--results", type=Path, help="file that keeps replays of part floors")
     parser.add_argument("--write", type=Path, help="page whose parts are replaced by the tables")
     given = parser.parse_args()
     if not os.environ.get("FLOORLINE_DATA"):
@@ -116,11 +152,8 @@ def main():
     seeds = range(given.seeds)
     for part in given.parts or ("floors", "port"):
         if part == "floors":
-            cells = load_suite("mess_plus").parts[0].data
-            encoder = make_encoder("hashed")
-            logs = [(prepare(load(name), encoder), levels) for name, levels in cells.items()]
             table = markdown_table(
-                ["cost of … / cost of …", "cells", "ratio"], [*floors(logs, seeds)]
+                ["cost of … / cost of …", "cells", "ratio"], [*floors(Floors(given.results), seeds)]
             )
         else:
             headers = ["policy", "performance", "performance / cost", "throughput", "/ optimum"]
