@@ -1,5 +1,7 @@
 """With prompts that tell nothing, or lie, the flagship is its own static mix, or nearly."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -36,22 +38,32 @@ def both(scene, seed, past):
     return prompts, without, proven[0] if proven else REQUESTS
 
 
+@pytest.fixture(scope="module")
+def useless(data):
+    """Both streams with useless prompts, by seed and length of the past; replayed once."""
+
+    @functools.cache
+    def replayed(seed, past):
+        scene = useless_prompts(steady(data, floor=FLOOR, requests=REQUESTS, seed=seed), seed=seed)
+        return both(scene, seed, past)
+
+    return replayed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("past", [0, 1000])
-def test_until_prompts_have_proved_to_tell_every_decision_is_the_static_mixs(data, past):
+def test_until_prompts_have_proved_to_tell_every_decision_is_the_static_mixs(useless, past):
     for seed in range(3):
-        scene = useless_prompts(steady(data, floor=FLOOR, requests=REQUESTS, seed=seed), seed=seed)
-        prompts, without, proven = both(scene, seed, past)
+        prompts, without, proven = useless(seed, past)
         assert (prompts.model[:proven] == without.model[:proven]).all()
         assert (prompts.explored[:proven] == without.explored[:proven]).all()
 
 
 @pytest.mark.slow
-def test_useless_prompts_cost_little_and_no_floor(data):
+def test_useless_prompts_cost_little_and_no_floor(useless):
     ratios, above = [], []
     for seed in range(6):
-        scene = useless_prompts(steady(data, floor=FLOOR, requests=REQUESTS, seed=seed), seed=seed)
-        prompts, without, _ = both(scene, seed, 0)
+        prompts, without, _ = useless(seed, 0)
         ratios.append(prompts.cost.sum() / without.cost.sum())
         above.append(prompts.satisfied.mean() - FLOOR)
     assert np.mean(ratios) < 1.05
