@@ -26,7 +26,7 @@ def streams(probability):
         seen, total = rng.random(REQUESTS) < SHARE, 0.0
         for y, label in zip(satisfied, seen, strict=True):
             estimate = SurplusEstimate(*account.surplus(*known, posterior.variance), probability)
-            model = controller.serve(COST, None, FLOOR, posterior, account, estimate)
+            model = controller.serve(COST, None, FLOOR, posterior, account, estimate).model
             account.serve(model, FLOOR)
             total += y[model]
             if label:

@@ -242,7 +242,7 @@ def numbers(state):
 
 
 @pytest.mark.slow
-def test_the_state_is_as_large_after_9000_requests_as_after_3000():
+def test_the_state_is_as_large_after_9000_requests_as_after_6000():
     slas = (
         SLA("s", floor=0.7),
         SLA("sure", floor=0.75, guarded=True),
@@ -262,12 +262,18 @@ def test_the_state_is_as_large_after_9000_requests_as_after_3000():
         # Decisions are remembered for late feedback, up to a number of its own (test_fold.py).
         del whole["records_"]
         sizes.append((numbers(whole), numbers(users.router.policy.snapshot())))
-    assert sizes[0] == sizes[1] == sizes[2]
+    # A model that is first tried in the second stretch adds its counts.
+    assert sizes[0] <= sizes[1] == sizes[2]
 
 
-def test_propensities_of_exploration_are_logged():
+def test_exploration_waits_for_the_buffer_and_its_propensities_are_logged():
     users = Users(exploration_cost_share=0.2)
     x = np.zeros(DIM, dtype=np.float32)
+    first = users.router.route(features=x)
+    assert first.propensities.tolist() == [
+        float(m == first.index) for m in range(len(first.propensities))
+    ]
+    users.live(400)
     decision = users.router.route(features=x)
     assert decision.propensities.sum() == pytest.approx(1.0)
     assert (decision.propensities > 0).all()

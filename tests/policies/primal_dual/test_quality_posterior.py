@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from floorline import Model, Zoo
 from floorline.policies.primal_dual.config import PrimalDualConfig
+from floorline.policies.primal_dual.price_and_name import relative_ranks
 from floorline.policies.primal_dual.quality_posterior import QualityPosterior
 
 CONFIG = PrimalDualConfig()
@@ -29,17 +30,22 @@ def test_a_label_of_one_model_moves_the_means_of_all():
 )
 def test_it_is_the_exact_posterior_of_the_linear_model(prices, floor, seed, most):
     rng = np.random.default_rng(seed)
-    zoo = Zoo([Model(f"m{m}", call_price=price) for m, price in enumerate(prices)])
+    # Every second model is of one family.
+    names = [f"{'family' if m % 2 else ''}{m}" for m in range(len(prices))]
+    zoo = Zoo([Model(n, call_price=price) for n, price in zip(names, prices, strict=True)])
     posterior = QualityPosterior(zoo, floor, CONFIG)
     count = rng.integers(0, most + 1, len(prices)).astype(float)
     total = count * rng.random(len(prices))
     posterior.deviation_sd_ = rng.uniform(0.03, 0.5)
     posterior.restart(count, total)
-    gain = posterior.gain_
+    rise = np.sqrt(relative_ranks(zoo.typical_costs))
+    one = np.arange(len(prices))
+    alike = (one[:, None] % 2 == 1) & (one % 2 == 1) | (one[:, None] == one)
+    share = CONFIG.family_share
     spread = (
-        CONFIG.prior_level_sd**2
-        + CONFIG.model_deviation_sd**2 * np.outer(gain, gain)
-        + posterior.deviation_sd_**2 * np.eye(len(gain))
+        CONFIG.prior_line_sd**2 * (1.0 + np.outer(rise, rise))
+        + posterior.deviation_sd_**2 * share * alike
+        + posterior.deviation_sd_**2 * (1.0 - share) * np.eye(len(rise))
     )
     prior = np.linalg.inv(4.0 * posterior.variance * spread)
     covariance = np.linalg.inv(prior + np.diag(count / posterior.variance))
@@ -55,6 +61,27 @@ def test_before_any_label_dearer_models_are_expected_to_be_better_around_the_flo
     assert len({round(float(sd), 3) for sd in posterior.sd_}) > 1
 
 
+def test_a_label_says_most_of_models_with_a_similar_name():
+    names = ("llama-8b", "qwen-7b", "llama-70b", "gpt")
+    zoo = Zoo([Model(name, call_price=1.0) for name in names])
+    posterior = QualityPosterior(zoo, 0.7, CONFIG)
+    for _ in range(50):
+        posterior.learn(0, 0.2)
+    assert posterior.mean_[0] < posterior.mean_[2] < posterior.mean_[1]
+    assert posterior.mean_[1] == posterior.mean_[3]
+    assert posterior.sd_[2] < posterior.sd_[1]
+
+
+def test_the_prior_follows_the_rank_of_prices_not_their_ratios():
+    near, far = (
+        QualityPosterior(
+            Zoo([Model(str(m), call_price=c) for m, c in enumerate(prices)]), 0.7, CONFIG
+        )
+        for prices in ((1.0, 1.1, 1.2), (1.0, 500.0, 510.0))
+    )
+    np.testing.assert_array_equal(near.mean_, far.mean_)
+
+
 def test_a_correction_leaves_what_the_corrected_label_alone_would_have():
     posterior, other = (QualityPosterior(THREE, 0.7, CONFIG) for _ in range(2))
     posterior.learn(0, 0.0)
@@ -67,8 +94,8 @@ def test_models_that_differ_more_than_the_prior_says_are_shrunk_less():
     alike, apart = (QualityPosterior(THREE, 0.7, CONFIG) for _ in range(2))
     alike.learn_many(np.tile([0.7, 0.7, 0.7], (200, 1)))
     apart.learn_many(np.tile([0.9, 0.2, 0.7], (200, 1)))
-    assert alike.deviation_sd_ < 2 * CONFIG.model_deviation_sd
-    assert apart.deviation_sd_ > 5 * CONFIG.model_deviation_sd
+    assert alike.deviation_sd_ < 1.1 * CONFIG.model_deviation_sd
+    assert apart.deviation_sd_ > 2 * CONFIG.model_deviation_sd
     assert abs(apart.mean_[1] - 0.2) < 0.02
 
 

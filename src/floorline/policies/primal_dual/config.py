@@ -12,6 +12,7 @@ Silence = Literal["auto", "unknown", "satisfied"]
 
 _LOGS = "chosen on the MESS+ logs, seeds 10 to 26"
 _CHANGES = "chosen on bench_scenarios.py drift, seeds 10 to 23"
+_ZOOS = "chosen on 12 tables of 3 to 11 models, seeds 10 to 23"
 _TUNED = "several constants became one; chosen on bench_constants.py, seeds 0 to 2"
 
 
@@ -81,11 +82,22 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
             off=0.0,
         ),
     ] = 1.3
+    risk_charge: Annotated[
+        float,
+        Constant(
+            "1",
+            "Share of the satisfaction that a trial is expected to lose that is charged to it, at "
+            "the lowest price at which improvement can be had.",
+            _ZOOS,
+            off=0.0,
+        ),
+    ] = 0.3
     exploration_cost_share: Annotated[
         float,
         Constant(
             "share of a request's cost",
-            "Most that is spent, in expectation, on calls of models with few labels.",
+            "Most that is spent, in expectation, on calls of models with few labels, while the "
+            "buffer is in hand.",
             _LOGS,
             high=1.0,
             off=0.0,
@@ -147,30 +159,44 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
     ] = 0.2
 
     # Prior of the models' means
-    prior_level_sd: Annotated[
+    prior_line_sd: Annotated[
         float,
         Constant(
-            "label sds", "Prior standard deviation of what all models share.", _LOGS, low=1e-3
+            "label sds",
+            "Prior standard deviation of what all models share, and of the gain with price.",
+            _ZOOS,
+            low=1e-3,
         ),
-    ] = 0.3
+    ] = 0.15
     prior_price_gain: Annotated[
         float,
         Constant(
             "label sds",
             "Prior mean of how much better the most expensive model is than the cheapest.",
-            _LOGS,
+            _ZOOS,
             off=0.0,
         ),
-    ] = 0.15
+    ] = 0.3
     model_deviation_sd: Annotated[
         float,
         Constant(
             "label sds",
-            "Prior standard deviation of that gain, and of each model's mean from the line.",
-            _TUNED,
+            "Prior standard deviation of each model's mean from the line, until labels show it.",
+            "models of mixed zoos lie about .1 off their line",
             low=1e-6,
         ),
-    ] = 0.04
+    ] = 0.12
+    family_share: Annotated[
+        float,
+        Constant(
+            "share of a variance",
+            "Share of the variance of that deviation that models with the same words in their "
+            "names have in common; as much less as they have fewer words in common.",
+            _ZOOS,
+            high=1.0,
+            off=0.0,
+        ),
+    ] = 0.5
     min_label_variance: Annotated[
         float,
         Constant(

@@ -117,11 +117,12 @@ class PrimalDual(EstimatingPolicy):
             posterior=self.posterior_,
             uncertain=self.detector_.uncertain(self.posterior_.labels_),
         )
-        served, able = self._strategy(request, by_prompts=by_prompts).serve(situation)
+        served, able, explore = self._strategy(request, by_prompts=by_prompts).serve(situation)
         if served == DECLINED:
             choice = declined(len(cost))
         else:
-            propensities = self._explore(served, cost, able)
+            share = self.config.exploration_cost_share if explore else 0.0
+            propensities = self._explore(served, cost, able, share)
             model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
             model = min(model, len(cost) - 1)
             choice = Choice(model, (model,), propensities, model != served, cost, cost)
@@ -247,14 +248,19 @@ class PrimalDual(EstimatingPolicy):
         surplus, error = account.surplus(known.mean_, known.sd_, known.variance)
         return SurplusEstimate(surplus, error, keep, account.proof)
 
-    def _explore(self, served: int, cost: Floats, able: NDArray[np.bool_] | None) -> Floats:
-        """(M,) propensities: the served model, and a little of those with few labels."""
+    def _explore(
+        self, served: int, cost: Floats, able: NDArray[np.bool_] | None, share: float
+    ) -> Floats:
+        """(M,) propensities: the served model, and a little of those with few labels.
+
+        ``share`` of the served model's cost is spent on the latter, in expectation.
+        """
         paid = float(cost[served])
         known = self.config.informative_labels
         unknown = known / (self.posterior_.labels_ + known)
         # A call that costs more than the served model's is as much rarer.
         price = np.maximum(cost, paid or 1e-300)
-        share = self.config.exploration_cost_share / max(1.0, float(unknown.sum()))
+        share /= max(1.0, float(unknown.sum()))
         propensities = (share * paid) * unknown / price
         if able is not None:
             propensities *= able

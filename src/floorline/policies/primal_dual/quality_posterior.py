@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import Stateful
 from floorline.estimators.base import carry_over
 from floorline.policies.primal_dual.config import PrimalDualConfig
+from floorline.policies.primal_dual.price_and_name import name_similarity, relative_ranks
 from floorline.policies.primal_dual.quality_hints import QualityHints
 from floorline.zoo import Zoo
 
@@ -19,12 +20,13 @@ Floats = NDArray[np.float64]
 class QualityPosterior(Stateful):
     """Gaussian posterior of every model's mean satisfaction, whatever the prompt.
 
-    A priori the means lie around a line over √(log price): a common level, a common slope, a
-    deviation per model. So a label of one model says something of all others, a model that joins
-    starts where its price puts it, and not every model has to be tried first. A model's hint
-    (``Model.quality_hint``) counts as labels of that model. The prior's centre
-    is the promised floor, since floors are promised that a zoo can keep. The standard deviation of
-    the models' own deviations is estimated from the labels (moments).
+    A priori the means lie around a line over √(rank of price): a common level, a common gain, a
+    deviation per model, of which models with similar names share a part. So a label of one model
+    says something of all others, a model that joins starts where its price puts it, and not every
+    model has to be tried first. The rank, since equal ratios of prices do not mean equal gains of
+    quality in zoos of many makers. A model's hint (``Model.quality_hint``) counts as labels of that
+    model. The prior's centre is the promised floor, since floors are promised that a zoo can keep.
+    The standard deviation of the deviations is estimated from the labels (moments).
 
     Parameters
     ----------
@@ -43,6 +45,11 @@ class QualityPosterior(Stateful):
         (M,) number of labels that count for each model, and their sum; hints are not among them.
     hints_
         What is known of the models beforehand, as further labels.
+    centre_
+        (M,) means before the first label.
+    line_, own_
+        (M, M) prior covariances of the means: what they share by the line, and their deviations
+        from it for a deviation of one label sd.
     deviation_sd_
         Estimated standard deviation of models from the line, in units of a label's.
 
@@ -123,11 +130,16 @@ class QualityPosterior(Stateful):
         self._condition()
 
     def _set_prior(self, zoo: Zoo) -> None:
-        price = np.log(np.maximum(zoo.typical_costs, 1e-12))
-        self.gain_ = np.sqrt((price - price.min()) / max(float(np.ptp(price)), 1e-9))
+        config, scale = self.config, self._label_sd
+        rise = np.sqrt(relative_ranks(zoo.typical_costs))
         # The floor lies in the middle between the cheapest and the most expensive model.
-        gain = self._label_sd * self.config.prior_price_gain * (self.gain_ - 0.5)
+        gain = scale * config.prior_price_gain * (rise - 0.5)
         self.centre_ = np.clip(self.floor_ + gain, 0.0, 1.0)
+        self.line_ = (scale * config.prior_line_sd) ** 2 * (1.0 + rise[:, None] * rise)
+        share = config.family_share
+        self.own_ = scale**2 * (
+            share * name_similarity(zoo.names) + (1.0 - share) * np.eye(len(zoo))
+        )
         self._update()
 
     @property
@@ -152,39 +164,23 @@ class QualityPosterior(Stateful):
         mean = sum(weight * off for weight, off, _ in seen) / (weight or 1.0)
         beyond = sum(weight * ((off - mean) ** 2 - noise) for weight, off, noise in seen)
         # The prior is worth as much as labels of the whole zoo.
-        prior, models = self.config.model_deviation_sd, len(self.models_)
-        found = models * prior**2 + max(0.0, beyond) / self._label_sd**2
-        self.deviation_sd_ = max(prior, (found / (models + weight)) ** 0.5)
+        models = len(self.models_)
+        found = models * self.config.model_deviation_sd**2 + max(0.0, beyond) / self._label_sd**2
+        self.deviation_sd_ = (found / (models + weight)) ** 0.5
 
     def _condition(self) -> None:
-        """Condition level and slope on all labels, then every model's deviation on its own.
+        """Condition the means of all models on all labels, as one Gaussian vector.
 
-        Given level and slope, models are independent, so that no covariance of all models has to
-        be inverted. Lists, since zoos are small: a call into NumPy takes as long as ten numbers.
+        With the prior covariance P, n labels per model and a label's variance v, and R = diag(√n),
+        the mean moves by P·R (v·I + R·P·R)⁻¹ (sums of what labels lie above the centre, over √n).
         """
-        config = self.config
-        variance, scale = self.variance, self._label_sd**2
-        own_variance = self.deviation_sd_**2 * scale
-        # Precision (a, b; b, d) of level and slope, and what labels pull them by.
-        a, b = 1.0 / (config.prior_level_sd**2 * scale), 0.0
-        d, p, r = 1.0 / (config.model_deviation_sd**2 * scale), 0.0, 0.0
-        given = [part.tolist() for part in (*self._known(), self.centre_, self.gain_)]
-        own: list[tuple[float, float, float]] = []
-        for count, total, centre, gain in zip(*given, strict=True):
-            share = 1.0 / (count * own_variance + variance)
-            weight, pull = count * share, (total - count * centre) * share
-            a += weight
-            b += weight * gain
-            d += weight * gain * gain
-            p += pull
-            r += pull * gain
-            own.append((gain, centre + own_variance * pull, variance * share))
-        det = a * d - b * b
-        level, slope = (d * p - b * r) / det, (a * r - b * p) / det
-        mean = [at + left * (level + slope * gain) for gain, at, left in own]
-        spread = [
-            left * (own_variance + left * (d - 2.0 * b * gain + a * gain * gain) / det)
-            for gain, _, left in own
-        ]
-        self.mean_ = np.minimum(np.maximum(mean, 0.0), 1.0)
-        self.sd_ = np.sqrt(np.maximum(spread, 1e-12))
+        labels, total = self._known()
+        root = np.sqrt(labels)
+        prior = self.line_ + self.deviation_sd_**2 * self.own_
+        seen = root[:, None] * prior
+        noisy = seen * root + self.variance * np.eye(len(root))
+        above = (total - labels * self.centre_) / np.where(root > 0.0, root, 1.0)
+        solved = np.linalg.solve(noisy, np.column_stack((seen, above)))
+        self.mean_ = np.clip(self.centre_ + seen.T @ solved[:, -1], 0.0, 1.0)
+        explained = (seen * solved[:, :-1]).sum(axis=0)
+        self.sd_ = np.sqrt(np.maximum(prior.diagonal() - explained, 1e-12))

@@ -14,13 +14,23 @@ from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstim
 
 _PEAK = 0.3989422804014327
 """Density of the standard normal at 0: E max(0, X) ≤ max(0, mean) + 0.399·sd."""
+_LEAST_DRIFT = 1e-12
+"""Bounds the depth of a random walk without drift. A numerical bound."""
+
+
+class MixChoice(NamedTuple):
+    """Position of the model that serves, and whether the buffer is in hand."""
+
+    model: int
+    buffered: bool
 
 
 class StaticMixController(NamedTuple):
     """The model with the lowest cost per improvement over the floor, and its cheapest partner.
 
     While less than a buffer is in hand the first serves, so that an uncertain expensive model has
-    to be worth trying; while there is more, the one that makes the cheapest mix with it.
+    to be worth trying; while there is more, the one that makes the cheapest mix with it. Both are
+    optimistic: a model that few labels speak against is tried, and so shown right or wrong.
 
     Parameters
     ----------
@@ -39,7 +49,7 @@ class StaticMixController(NamedTuple):
     >>> controller, account = StaticMixController(config), SurplusEstimator(["s", "l"], config)
     >>> cost = np.array([1.0, 9.0])
     >>> estimates = SurplusEstimate(-1.0), SurplusEstimate(99.0)
-    >>> [controller.serve(cost, None, 0.8, posterior, account, each) for each in estimates]
+    >>> [controller.serve(cost, None, 0.8, posterior, account, each).model for each in estimates]
     [1, 0]
     """
 
@@ -53,24 +63,25 @@ class StaticMixController(NamedTuple):
         posterior: QualityPosterior,
         account: SurplusEstimator,
         estimate: SurplusEstimate,
-    ) -> int:
-        """Position of the model that serves, at these costs (M,) per call."""
+    ) -> MixChoice:
+        """Choose the model that serves, at these costs (M,) per call."""
         config = self.config
         surplus = estimate.surplus
         floor = account.comparable_floor(floor)
-        price, mean, sd = cost.tolist(), posterior.mean_.tolist(), posterior.sd_.tolist()
+        price, mean = cost.tolist(), posterior.mean_.tolist()
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
+        spread = (self._optimism(account) * posterior.sd_).tolist()
         need = floor + max(0.0, -surplus) / (config.correction_requests + account.requests_)
-        high = self._most_efficient(price, mean, sd, able, need, self._optimism(account))
+        high = self._most_efficient(price, mean, spread, able, need)
         if high is None:
             # Every model is eliminated: serve the one with the highest mean.
-            return max(able, key=lambda m: (mean[m], -price[m]))
-        drift = max(mean[high] - floor, sd[high])
+            return MixChoice(max(able, key=lambda m: (mean[m], -price[m])), False)
+        drift = max(improvement(mean[high] - floor, spread[high]), _LEAST_DRIFT)
         # Mean depth of a random walk with this drift.
         walk = posterior.variance / (2.0 * drift)
         if surplus < estimate.target(walk):
-            return high
-        return self._partner(price, mean, able, floor, high, drift)
+            return MixChoice(high, False)
+        return MixChoice(self._partner(price, mean, spread, able, floor, high, drift), True)
 
     def _optimism(self, account: SurplusEstimator) -> float:
         """Standard deviations that count as possible improvement.
@@ -86,29 +97,35 @@ class StaticMixController(NamedTuple):
         self,
         price: list[float],
         mean: list[float],
-        sd: list[float],
+        spread: list[float],
         able: range | list[int],
         need: float,
-        optimism: float,
     ) -> int | None:
-        """Model of the lowest cost per expected improvement; None if every one is eliminated."""
-        high, cheapest = None, math.inf
+        """Model of the lowest cost per expected improvement; None if every one is eliminated.
+
+        A model whose mean is below what is needed is expected to lose satisfaction, which has to be
+        bought back: a share of that is charged to it, at the lowest cost per improvement.
+        """
+        gains: list[tuple[int, float, float]] = []
+        lowest = math.inf
         for m in able:
-            distance, spread = mean[m] - need, optimism * sd[m]
-            if distance < -self.config.significance_sds * spread:
+            distance = mean[m] - need
+            if distance < -self.config.significance_sds * spread[m]:
                 continue
-            # An upper bound of the improvement saves most models the exact one.
-            if price[m] >= cheapest * (max(0.0, distance) + 0.4 * spread):
-                continue
-            gain = improvement(distance, spread)
-            if price[m] < cheapest * gain:
-                high, cheapest = m, price[m] / gain
-        return high
+            gain = improvement(distance, spread[m])
+            if gain > 0.0:
+                gains.append((m, gain, distance))
+                lowest = min(lowest, price[m] / gain)
+        if not gains:
+            return None
+        charge = self.config.risk_charge * lowest
+        return min(gains, key=lambda g: (price[g[0]] + charge * max(0.0, -g[2])) / g[1])[0]
 
     def _partner(
         self,
         price: list[float],
         mean: list[float],
+        spread: list[float],
         able: range | list[int],
         floor: float,
         high: int,
@@ -121,7 +138,7 @@ class StaticMixController(NamedTuple):
         best, lowest = high, price[high]
         for low in able:
             if price[low] < price[high]:
-                missing = max(0.0, floor - mean[low])
+                missing = max(0.0, floor - mean[low] - spread[low])
                 share = missing / (missing + drift)
                 mix = share * price[high] + (1.0 - share) * price[low]
                 if mix < lowest:

@@ -34,12 +34,13 @@ class Situation(NamedTuple):
 
 
 class Served(NamedTuple):
-    """Position of the model that serves, ``DECLINED`` for none, and the mask (M,) of models that
-    may be tried instead, None for all.
+    """Position of the model that serves, ``DECLINED`` for none; the mask (M,) of models that may
+    be tried instead, None for all; and whether one may be tried now.
     """
 
     model: int
     able: NDArray[np.bool_] | None
+    explore: bool = True
 
 
 class Strategy(Protocol):
@@ -105,14 +106,18 @@ class PromptStrategy(NamedTuple):
 
 
 class StaticMixStrategy(NamedTuple):
-    """The static mix on what is known of the models; prompts play no part."""
+    """The static mix on what is known of the models; prompts play no part.
+
+    It explores while its buffer is in hand: before, a trial's loss of satisfaction would have to be
+    bought back first.
+    """
 
     config: PrimalDualConfig
 
     def serve(self, situation: Situation) -> Served:
         """Choose by the static mix."""
         request = situation.request
-        served = StaticMixController(self.config).serve(
+        served, buffered = StaticMixController(self.config).serve(
             situation.cost,
             request.allowed,
             request.floor,
@@ -120,7 +125,7 @@ class StaticMixStrategy(NamedTuple):
             situation.account,
             situation.estimate,
         )
-        return Served(served, request.allowed)
+        return Served(served, request.allowed, buffered)
 
 
 def surplus_drift_sd(posterior: QualityPosterior, config: PrimalDualConfig) -> float:

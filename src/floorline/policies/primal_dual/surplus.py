@@ -57,8 +57,8 @@ class SurplusEstimate(NamedTuple):
 
         Examples
         --------
-        >>> round(SurplusEstimate(0.0, error=10.0, keep=0.95).target(walk=5.0), 1)
-        22.3
+        >>> round(SurplusEstimate(0.0, error=10.0, keep=0.95).target(walk=2.0), 1)
+        17.5
         """
         unseen = _quantile(self.keep) * self.error
         sunk = -math.log1p(-self.keep) * walk
