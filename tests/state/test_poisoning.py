@@ -1,8 +1,5 @@
 """What senders of false labels can do to the others, through a router."""
 
-from collections import Counter
-from itertools import product
-
 import numpy as np
 import pytest
 from tests.support.inside import fold_of
@@ -76,14 +73,15 @@ def test_one_request_in_twenty_labelled_bad_does_not_break_an_honest_promise(bui
 
 
 def test_it_hardly_costs_the_others_more(build, vector):
-    # Two streams, since one alone may be cheap or dear by chance.
-    spent = Counter()
-    for weighed, share, seed in product((False, True), (0.0, 0.1), (0, 1)):
+    def spent(weighed, share, seed):
         router = build(weighed=weighed, seed=seed)
-        serve(router, vector, 1500, share=share, rate=1.0, seed=seed)
-        spent[weighed, share] += router.status().spent
-    assert spent[False, 0.1] > 1.4 * spent[False, 0.0]
-    assert spent[True, 0.1] < 1.3 * spent[True, 0.0]
+        serve(router, vector, 1200, share=share, rate=1.0, seed=seed)
+        return router.status().spent
+
+    # The median of three streams, since one alone may be cheap or dear by chance.
+    ratios = [spent(True, 0.1, seed) / spent(True, 0.0, seed) for seed in range(3)]
+    assert np.median(ratios) < 1.3
+    assert spent(False, 0.1, 0) > 1.4 * spent(False, 0.0, 0)
 
 
 def test_labels_all_good_do_not_lower_what_others_get(build, vector):
