@@ -75,7 +75,7 @@ def test_one_request_in_twenty_labelled_bad_does_not_break_an_honest_promise(bui
 def test_it_hardly_costs_the_others_more(build, vector):
     def spent(weighed, share, seed):
         router = build(weighed=weighed, seed=seed)
-        serve(router, vector, 1200, share=share, rate=1.0, seed=seed)
+        serve(router, vector, 2000, share=share, rate=1.0, seed=seed)
         return router.status().spent
 
     # The median of three streams, since one alone may be cheap or dear by chance.
