@@ -48,7 +48,7 @@ class Records:
             name: [floor for floor in levels if top(tables[name]) - floor >= clear]
             for name, levels in floors.items()
         }
-        names = {"now" if label != BEFORE else BEFORE: label, BEFORE: BEFORE, "": ""}
+        names = {"now": label, BEFORE: BEFORE, "": ""}
         shown = {(names[kind], policy): name for (kind, policy), name in NAMES.items()}
         self.found = defaultdict(lambda: defaultdict(list))
         for record in records:
