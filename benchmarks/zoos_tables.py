@@ -37,6 +37,8 @@ NAMES = {
     ("", "oracle"): "oracle",
 }
 """Rows of the tables: label and policy of the records, and what the row is called."""
+WATCHED = ("before", "before, told the means", "**ours**", "ours, told the means")
+"""Rows of the tables by floor, over time and of dismissals."""
 
 
 class Records:
@@ -160,8 +162,7 @@ def by_table(found, share):
 
 def by_floor(found, share):
     """Every clear floor: before, now and told the means."""
-    names = ("before", "**ours**", "ours, told the means")
-    policies = list(found.rows(share, names))
+    policies = list(found.rows(share, WATCHED))
     rows = [
         [
             name,
@@ -182,7 +183,7 @@ def course(found, share):
     """Cost / mix and satisfaction less floor so far, at parts of the stream."""
     rows = []
     for name in by_size(found.tables):
-        for policy, cells in found.rows(share, ("before", "**ours**", "ours, told the means")):
+        for policy, cells in found.rows(share, WATCHED):
             records = [
                 np.mean([r["course"] for r in cell], axis=0) for cell in of_tables(cells, [name])
             ]
@@ -195,8 +196,7 @@ def course(found, share):
 
 def dismissals(found, share):
     """Runs in which a model of the best mix hardly served in the last third, and their cost."""
-    names = ("before", "**ours**", "ours, hints right to ± .05", "ours, told the means")
-    policies = list(found.rows(share, names))
+    policies = list(found.rows(share, WATCHED))
     many = [name for name in by_size(found.tables) if len(found.tables[name].zoo) >= MANY]
     lines = [(name, [name]) for name in many]
     long = [name for name in many if found.tables[name].rows >= LONG]
