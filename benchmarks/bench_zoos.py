@@ -101,9 +101,19 @@ def parts(data, sizes):
         yield data.take(rows)._replace(name=f"{data.name}, {size:,} rows")
 
 
-def load_tables(names):
+class NoFeatures:
+    """Encoder for tables that are only described: encoding takes most of the time of loading."""
+
+    fingerprint = ""
+
+    def encode_batch(self, prompts):
+        """Return (N, 0) features."""
+        return np.zeros((len(prompts), 0), dtype=np.float32)
+
+
+def load_tables(names, encoder):
     """Return prepared tables by name, small ones first."""
-    encoder, found = make_encoder("hashed"), []
+    found = []
     for name in names:
         data = prepare(load(name, gaps="drop"), encoder)
         found += parts(data._replace(name=name), TABLES[name])
@@ -238,9 +248,10 @@ def main():
         print("skipped: set FLOORLINE_DATA to the folder that holds messplus/ and the others")
         return
     given.label = given.label or last_commit()
-    tables = load_tables(given.tables)
     cache = Cache(given.cache)
-    if given.print or given.write:
+    only_shown = given.print or given.write
+    tables = load_tables(given.tables, NoFeatures() if only_shown else make_encoder("hashed"))
+    if only_shown:
         floors = {name: floors_of(data.quality.mean(axis=0)) for name, data in tables.items()}
         pages(tables, floors, CLEAR, cache.records.values(), given.label, given.write)
         return
