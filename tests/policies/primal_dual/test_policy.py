@@ -167,7 +167,9 @@ def test_a_drop_of_quality_is_followed_where_prompts_decide():
     policy.warm_start(History(list(x), labels, cost, np.zeros(900, dtype=np.int64)))
     users.true["small"] = 0.0
     users.live(200)
-    assert users.share("small", 50) < 0.2
+    assert users.share("small", 100) < 0.2
+    # The stream is young, so that the shortfall of the drop is worked off at once.
+    assert np.mean(users.satisfied) > 0.68
 
 
 def test_a_good_cheap_model_that_joins_finds_its_share():

@@ -14,6 +14,8 @@ from floorline.policies.primal_dual.strategies import (
     PromptStrategy,
     Situation,
     StaticMixStrategy,
+    correction_horizon,
+    price_of_surplus,
     surplus_drift_sd,
 )
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
@@ -61,10 +63,9 @@ def test_a_shortfall_raises_the_price_and_a_surplus_lowers_it(situation):
         for surplus in (-1e6, -30.0, 0.0, 60.0, 1e6)
     ]
     assert targets == sorted(targets, reverse=True)
-    drift = surplus_drift_sd(situation.posterior, CONFIG)
-    assert targets[2] - 0.75 == pytest.approx(
-        CONFIG.target_surplus_sds * drift / CONFIG.price_horizon_requests
-    )
+    horizon = correction_horizon(situation.account, CONFIG)
+    drift = surplus_drift_sd(situation.posterior, horizon)
+    assert targets[2] - 0.75 == pytest.approx(CONFIG.target_surplus_sds * drift / horizon)
 
 
 def test_a_model_that_joined_is_estimated_optimistically(situation):
@@ -117,6 +118,39 @@ def test_the_static_mix_serves_by_the_surplus(situation):
 
 def test_the_surplus_drifts_with_the_square_root_of_the_horizon():
     posterior = QualityPosterior(ZOO, 0.8, CONFIG)
-    assert surplus_drift_sd(posterior, CONFIG) == pytest.approx(
-        (0.16 * CONFIG.price_horizon_requests / 2) ** 0.5
-    )
+    assert surplus_drift_sd(posterior, 500.0) == pytest.approx((0.16 * 500.0 / 2) ** 0.5)
+
+
+def served(requests, label_every=1):
+    account = SurplusEstimator(ZOO.names, CONFIG)
+    for number in range(requests):
+        account.serve(1, 0.75)
+        if number % label_every == 0:
+            account.label(1, 1.0)
+    return account
+
+
+def test_prompts_correct_a_young_stream_within_it():
+    horizons = [correction_horizon(served(requests), CONFIG) for requests in (0, 64, 1000, 8000)]
+    assert horizons == pytest.approx([1.0, 16.0, 100.0, 400.0])
+    assert correction_horizon(served(40_000), CONFIG) == CONFIG.price_horizon_requests
+    # With few labels the estimate is noisier, as that of more requests.
+    assert 350.0 < correction_horizon(served(1000, label_every=8), CONFIG) < 400.0
+
+
+def test_prompts_pay_no_more_for_a_shortfall_than_the_static_mix(situation):
+    # Prompts tell nothing, so that no price makes more of them satisfied than the large model does.
+    strategy = PromptStrategy(CONFIG, curve(np.tile([0.6, 0.9], (1000, 1))))
+    short = situation._replace(estimate=SurplusEstimate(-1e6))
+    assert strategy._price(short) == pytest.approx(10.0 / 0.15, rel=0.01)
+    # Two models that differ by .01 only: the dear one is not worth 100 times as much.
+    dear = PromptStrategy(CONFIG, curve(np.tile([0.89, 0.9], (1000, 1))))
+    close = short._replace(quality=np.array([0.89, 0.9]))
+    close.posterior.learn_many(np.tile([0.9, 0.9], (200_000, 1)))
+    assert dear.serve(close).model == 0
+
+
+def test_no_model_above_the_floor_sets_no_price():
+    mean, cost = np.array([0.5, 0.6]), np.array([1.0, 2.0])
+    assert price_of_surplus(mean, cost, 0.7, None) == np.inf
+    assert price_of_surplus(mean, cost, 0.55, np.array([True, False])) == np.inf

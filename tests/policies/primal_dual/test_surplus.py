@@ -108,13 +108,13 @@ def test_models_that_left_are_settled_at_what_was_known_of_them():
     assert after == pytest.approx(before, abs=5.0)
 
 
-def test_the_fallback_starts_outside_the_band_and_ends_at_the_target():
+def test_the_fallback_starts_below_the_band_and_ends_at_the_target():
     account = SurplusEstimator(["only"], CONFIG)
     states = []
     for short in (5.0, 19.0, 21.0, 10.0, 1.0, -1.0, -15.0, -30.0, -5.0, 2.0):
         account.watch(short, band=20.0)
         states.append(account.outside_band)
-    assert states == [False, False, True, True, True, False, False, True, True, False]
+    assert states == [False, False, True, True, True, False, False, False, False, False]
 
 
 def test_a_guarded_sla_keeps_the_surplus_that_proves_its_floor():

@@ -118,8 +118,8 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
         int,
         Constant(
             "requests",
-            "Latest requests that prices of prompts are read from, and over which these work off a "
-            "shortfall: cost is convex in what is asked for, so fast correction is expensive.",
+            "Latest requests that prices of prompts are read from, and the most over which these "
+            "work off a shortfall.",
             _TUNED,
             low=1.0,
         ),
@@ -129,10 +129,10 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
         Constant(
             "standard deviations of the surplus",
             "Surplus that prices of prompts aim at.",
-            _LOGS,
+            "2 sds: the floor is kept with probability .98 at any one request",
             off=0.0,
         ),
-    ] = 1.5
+    ] = 2.0
 
     # Prices of prompts
     max_prompt_cost_factor: Annotated[

@@ -26,6 +26,7 @@ from floorline.policies.primal_dual.strategies import (
     Situation,
     StaticMixStrategy,
     Strategy,
+    correction_horizon,
     surplus_drift_sd,
 )
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
@@ -46,7 +47,7 @@ class PrimalDual(EstimatingPolicy):
        improvement over the floor serves, above B the one that makes the cheapest mix with it.
     4. *Prompts*: once predictions are shown to tell models apart (``PromptGate``),
        argmin ĉ − λ·q̃(x) serves instead, at the price λ at which the latest requests just meet the
-       floor (``PriceCurve``). A surplus outside its band brings the static mix back.
+       floor (``PriceCurve``). A surplus below its band brings the static mix back.
     5. *Budgets* (``Pacing``): an SLA with one gets the most satisfaction for it, at least τ.
 
     Parameters
@@ -274,16 +275,17 @@ class PrimalDual(EstimatingPolicy):
         return self.config.prompts and self.gate_.is_significant
 
     def _watch(self, sla: str) -> None:
-        """Start or end the fallback to the static mix, by where the surplus is in its band.
+        """Start the fallback to the static mix where the surplus is significantly negative; end it
+        where the surplus is at its target.
 
-        The band is widened by the margin, so that an imprecise surplus does not trigger it.
+        The band is widened by the margin, so that an imprecise surplus does not trigger it. A
+        surplus above its target needs no fallback: it lowers the price of prompts.
         """
-        config, estimate = self.config, self._surplus(sla)
-        drift = surplus_drift_sd(self.posterior_, config)
+        config, account, estimate = self.config, self.surplus_[sla], self._surplus(sla)
+        drift = surplus_drift_sd(self.posterior_, correction_horizon(account, config))
         target = config.target_surplus_sds * drift
-        # From where the surplus is significantly negative, to as far above the target.
         band = target + config.significance_sds * drift + estimate.margin
-        self.surplus_[sla].watch(target - estimate.surplus, band)
+        account.watch(target - estimate.surplus, band)
 
     def _count(
         self, sla: str, model: int, score: float, previous: float | None, feedback: Feedback

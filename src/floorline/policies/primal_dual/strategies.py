@@ -90,19 +90,28 @@ class PromptStrategy(NamedTuple):
 
     def serve(self, situation: Situation) -> Served:
         """Choose the model of the lowest cost less worth."""
-        price = self.price_curve.price(self._target(situation))
+        able = situation.request.allowed
         sd = situation.posterior.sd_ * situation.uncertain
         optimistic = situation.quality + self.config.optimism_sds * sd
-        able = situation.request.allowed
-        return Served(lowest(situation.cost - price * optimistic, able), able)
+        return Served(lowest(situation.cost - self._price(situation) * optimistic, able), able)
+
+    def _price(self, situation: Situation) -> float:
+        """λ for the floor and what is short of it, at most what the static mix pays for that."""
+        floor = situation.account.comparable_floor(situation.request.floor)
+        price = self.price_curve.price(self._target(situation))
+        most = price_of_surplus(
+            situation.posterior.mean_, situation.cost, floor, situation.request.allowed
+        )
+        # The floor itself is met at whatever price.
+        return min(price, max(most, self.price_curve.price(floor)))
 
     def _target(self, situation: Situation) -> float:
         """Mean satisfaction that the price aims at: the floor, and what is short of it."""
-        config = self.config
-        target = config.target_surplus_sds * surplus_drift_sd(situation.posterior, config)
+        config, account = self.config, situation.account
+        horizon = correction_horizon(account, config)
+        target = config.target_surplus_sds * surplus_drift_sd(situation.posterior, horizon)
         shortfall = situation.estimate.shortfall + target
-        floor = situation.account.comparable_floor(situation.request.floor)
-        return floor + shortfall / config.price_horizon_requests
+        return account.comparable_floor(situation.request.floor) + shortfall / horizon
 
 
 class StaticMixStrategy(NamedTuple):
@@ -128,10 +137,39 @@ class StaticMixStrategy(NamedTuple):
         return Served(served, request.allowed, buffered)
 
 
-def surplus_drift_sd(posterior: QualityPosterior, config: PrimalDualConfig) -> float:
-    """Standard deviation of the surplus under so slow a correction, in satisfied requests.
+def correction_horizon(account: SurplusEstimator, config: PrimalDualConfig) -> float:
+    """Requests H over which prompts work off a deviation of an SLA's surplus.
+
+    Correction over H requests varies what is asked for by a variance of v/2H, and cost is convex in
+    that: it costs a share of every request that is proportional to 1/H. It also needs a surplus in
+    hand that is proportional to √H, which is bought once. Over n requests the sum is least at an H
+    proportional to n^(2/3), and a stream that has lasted n requests is expected to last n more.
+    With a share φ of labels the estimate of the surplus varies as that of n/φ requests does.
+    """
+    requests = max(1, account.requests_) / account.label_rate
+    return float(min(requests ** (2.0 / 3.0), config.price_horizon_requests))
+
+
+def surplus_drift_sd(posterior: QualityPosterior, horizon: float) -> float:
+    """Standard deviation of the surplus under correction over H requests, in satisfied requests.
 
     An Ornstein-Uhlenbeck process with variance v per request, pulled back over H requests, has the
     stationary variance v·H/2.
     """
-    return math.sqrt(0.5 * posterior.variance * config.price_horizon_requests)
+    return math.sqrt(0.5 * posterior.variance * horizon)
+
+
+def price_of_surplus(
+    mean: Floats, cost: Floats, floor: float, allowed: NDArray[np.bool_] | None
+) -> float:
+    """Least cost per satisfied request above the floor, of the means (M,); infinite if none is.
+
+    Examples
+    --------
+    >>> price_of_surplus(np.array([0.5, 0.75, 1.0]), np.array([1.0, 2.0, 3.0]), 0.5, None)
+    6.0
+    """
+    price, able = cost.tolist(), range(len(cost))
+    means = mean.tolist()
+    above = [m for m in able if means[m] > floor and (allowed is None or allowed[m])]
+    return min((price[m] / (means[m] - floor) for m in above), default=math.inf)

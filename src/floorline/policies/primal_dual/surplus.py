@@ -101,7 +101,7 @@ class SurplusEstimator(Stateful):
     difficulty_offset_
         By how much this SLA's labels lie above the means over all SLAs.
     fallback_active_
-        Sign of the deviation for which the static mix took over from prompts; 0 while it has not.
+        Whether the static mix took over from prompts because the surplus was below its band.
 
     Examples
     --------
@@ -125,7 +125,7 @@ class SurplusEstimator(Stateful):
         self.departed_satisfaction_ = 0.0
         self.difficulty_offset_ = 0.0
         self.compared_ = 0.0
-        self.fallback_active_ = 0.0
+        self.fallback_active_ = False
         # Surplus of the labels that would prove the floor, and how many labels that was for.
         self.proof_ = np.zeros(2)
 
@@ -158,16 +158,16 @@ class SurplusEstimator(Stateful):
         return float(surplus * self.requests_ / labels) if labels else 0.0
 
     def watch(self, short: float, band: float) -> None:
-        """Start the fallback when ``short`` leaves ±``band``; end it at 0."""
-        if abs(short) > band:
-            self.fallback_active_ = math.copysign(1.0, short)
-        elif short * self.fallback_active_ <= 0.0:
-            self.fallback_active_ = 0.0
+        """Start the fallback when ``short`` is above ``band``; end it at 0."""
+        if short > band:
+            self.fallback_active_ = True
+        elif short <= 0.0:
+            self.fallback_active_ = False
 
     @property
     def outside_band(self) -> bool:
-        """Whether the surplus left its band and has not come back to its target since."""
-        return self.fallback_active_ != 0.0
+        """Whether the surplus sank below its band and has not come back to its target since."""
+        return self.fallback_active_
 
     def serve(self, model: int, floor: float) -> None:
         """Count a response of a model to a request with this floor."""
