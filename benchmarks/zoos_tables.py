@@ -204,7 +204,7 @@ def dismissals(found, share):
     lines.append(("all shorter ones", [name for name in many if name not in long]))
     rows = []
     for label, tables in lines:
-        row = [label]
+        row = [label, str(len(tables))]
         for _, cells in policies:
             runs = [record for cell in of_tables(cells, tables) for record in cell]
             gone = [record["cost"] for record in runs if record["dismissed"]]
@@ -216,7 +216,7 @@ def dismissals(found, share):
         f"φ = {share:g}, runs that dismissed a model with a share of 20 % or more in the best "
         "mix (cost / mix of these runs, of the others)"
     )
-    return title, ["table", *(name for name, _ in policies)], rows
+    return title, ["table", "tables", *(name for name, _ in policies)], rows
 
 
 def pages(tables, floors, clear, records, label, page):
@@ -227,8 +227,14 @@ def pages(tables, floors, clear, records, label, page):
     made += [by_table(found, share) for share in found.shares()]
     if 1.0 in found.shares():
         made += [by_floor(found, 1.0), course(found, 1.0), dismissals(found, 1.0)]
-    texts = [f"{title}:\n\n{markdown_table(headers, rows)}" for title, headers, rows in made]
-    text = "\n\n".join([f"Our policy: {label}.", *texts])
+    # A row without any run has empty cells after its two first ones at most.
+    texts = [
+        f"{title}:\n\n{markdown_table(headers, [row for row in rows if any(row[2:])])}"
+        for title, headers, rows in made
+    ]
+    runs = any("**ours**" in row for row, share in found.found if found.found[row, share])
+    head = f"Rows of ours: {label}." if runs else f"There are no runs of ours ({label}) yet."
+    text = "\n\n".join([head, *texts])
     if page is None:
         print(text)
     else:
