@@ -37,11 +37,20 @@ def test_the_best_model_serves_where_none_reaches_the_floor():
     assert serve(posterior, cost, SHORT, floor=0.95) == 1
 
 
-def test_uncertain_worse_models_do_not_displace_the_best_where_the_floor_is_out_of_reach():
+def test_the_highest_bound_is_tried_where_the_floor_is_out_of_reach():
     posterior, cost = known([0.6, 0.8, 0.9])
-    labels = np.array([400.0, 20.0, 2000.0])
-    posterior.restart(labels, labels * [0.6, 0.8, 0.9])
-    assert serve(posterior, cost, SHORT, floor=0.97) == 2
+
+    def tried(labels, estimate=SHORT):
+        counts = np.array(labels)
+        posterior.restart(counts, counts * [0.6, 0.8, 0.9])
+        return serve(posterior, cost, estimate, floor=0.97)
+
+    # Labels of a model that looks worse must show that it is.
+    assert tried([400.0, 20.0, 2000.0]) == 1
+    assert tried([400.0, 400.0, 2000.0]) == 2
+    assert tried([0.0, 400.0, 2000.0]) == 0
+    # Nothing is tried while there is a surplus.
+    assert tried([400.0, 20.0, 2000.0], PLENTY) == 2
 
 
 def test_only_allowed_models_serve():

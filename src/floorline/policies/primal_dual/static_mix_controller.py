@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
+from floorline.policies.primal_dual.upper_bounds import highest_bound
 
 _PEAK = 0.3989422804014327
 """Density of the standard normal at 0: E max(0, X) ≤ max(0, mean) + 0.399·sd."""
@@ -74,14 +75,27 @@ class StaticMixController(NamedTuple):
         need = floor + max(0.0, -surplus) / (config.correction_requests + account.requests_)
         high = self._most_efficient(price, mean, spread, able, need)
         if high is None:
-            # Every model is eliminated: serve the one with the highest mean.
-            return MixChoice(max(able, key=lambda m: (mean[m], -price[m])), False)
+            return MixChoice(self._out_of_reach(price, posterior, able, surplus), False)
         drift = max(improvement(mean[high] - floor, spread[high]), _LEAST_DRIFT)
         # Mean depth of a random walk with this drift.
         walk = posterior.variance / (2.0 * drift)
         if surplus < estimate.target(walk):
             return MixChoice(high, False)
         return MixChoice(self._partner(price, mean, spread, able, floor, high, drift), True)
+
+    def _out_of_reach(
+        self,
+        price: list[float],
+        posterior: QualityPosterior,
+        able: range | list[int],
+        surplus: float,
+    ) -> int:
+        """Model that serves where every one is eliminated; see ``highest_bound``."""
+        if surplus < 0.0:
+            labels, total = posterior.labels_.tolist(), posterior.sum_.tolist()
+            return highest_bound(labels, total, price, able)
+        mean = posterior.mean_.tolist()
+        return max(able, key=lambda m: (mean[m], -price[m]))
 
     def _optimism(self, account: SurplusEstimator) -> float:
         """Standard deviations that count as possible improvement.
