@@ -118,7 +118,7 @@ def print_routers(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["bounds", "routers"])
-    parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--length", type=int, default=1500)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
