@@ -37,13 +37,14 @@ from written import write
 
 SHARES = (1.0, 0.5, 0.2, 0.05)
 REQUESTS = (500, 1000, 2000, 5000, 20000)
-GAPS = (0.05, 0.15)
+GAPS = (0.15, 0.05)
 """Distances of the better model's mean from the floor."""
 PROBABILITIES = (0.5, 0.8, 0.9, 0.95, 0.99)
 LONG = 20000
 """Requests from which on a stream is simulated a quarter as often."""
 TOLD_LABELS = 2000
 """Labels of each model in the history that tells the means."""
+ENCODER = make_encoder("hashed")
 POLICIES = ("ours", "ours, told", "sla_router", "mess_plus, code", "mess_plus")
 REFERENCES = ("static_mix", "best_fixed", "random", "oracle")
 
@@ -53,8 +54,14 @@ def stream(case, seed):
     rng = np.random.default_rng([seed, case.requests])
     quality = (rng.random((case.requests, 2)) < case.means).astype(float)
     cost = np.tile(case.costs, (case.requests, 1))
-    table = RoutingTable(["prompt"] * case.requests, ("small", "large"), quality, cost)
-    return prepare(table, make_encoder("hashed"))
+    # The prompts are all the same, so that one is encoded.
+    one = prepare(RoutingTable(["prompt"], ("small", "large"), quality[:1], cost[:1]), ENCODER)
+    return one._replace(
+        quality=quality,
+        cost=cost,
+        features=np.repeat(one.features, case.requests, axis=0),
+        input_tokens=np.repeat(one.input_tokens, case.requests),
+    )
 
 
 def exact_history(case, data):
@@ -125,7 +132,7 @@ def streams(given):
     ]
     rows = []
     for gap in given.gaps:
-        for share in SHARES:
+        for share in given.shares:
             for requests in given.requests:
                 case = Case(share, requests, gap)
                 kept, cost = optimum(case, probability)
@@ -186,6 +193,7 @@ def tables(given):
         cells = [
             (name, floor)
             for name, table in data.items()
+            if table.rows <= given.longest
             for floor in floors_of(table.quality.mean(axis=0))
             if table.quality.mean(axis=0).max() - floor >= CLEAR
         ]
@@ -237,7 +245,9 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--gaps", nargs="*", type=float, default=GAPS)
+    parser.add_argument("--shares", nargs="*", type=float, default=SHARES, help="values of φ")
     parser.add_argument("--requests", nargs="*", type=int, default=REQUESTS)
+    parser.add_argument("--longest", type=float, default=np.inf, help="skip longer tables")
     parser.add_argument("--probability", type=float, default=PrimalDualConfig().keep_probability)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cache", type=Path, help="folder of records of runs")
