@@ -39,14 +39,18 @@ SHARES = (1.0, 0.5, 0.2, 0.05)
 REQUESTS = (500, 1000, 2000, 5000, 20000)
 GAPS = (0.15, 0.05)
 """Distances of the better model's mean from the floor."""
-PROBABILITIES = (0.5, 0.8, 0.9, 0.95, 0.99)
+PROBABILITIES = (0.5, 0.8, 0.95, 0.99)
 LONG = 20000
 """Requests from which on a stream is simulated a quarter as often."""
 TOLD_LABELS = 2000
 """Labels of each model in the history that tells the means."""
 ENCODER = make_encoder("hashed")
-POLICIES = ("ours", "ours, told", "sla_router", "mess_plus, code", "mess_plus")
+SPARSE = (0.2, 0.05)
+"""Shares of labels at which tables are compared."""
+OTHERS = ("sla_router", "mess_plus, code", "mess_plus")
 REFERENCES = ("static_mix", "best_fixed", "random", "oracle")
+BEFORE = "before"
+"""Label of runs of our policy as it was before, in the cache of ``bench_zoos.py``."""
 
 
 def stream(case, seed):
@@ -151,17 +155,19 @@ def streams(given):
                 rows.append(row)
     title = (
         f"Floor kept at cost / static mix, two models, floor .75, p = {probability:g}, "
-        f"{given.seeds} seeds ({max(given.seeds // 4, 1)} at T = {LONG:,})"
+        f"{given.seeds} streams each"
     )
+    if max(given.requests) >= LONG:
+        title += f" ({max(given.seeds // 4, 1)} at T = {LONG:,})"
     return f"{title}:\n\n{markdown_table(headers, rows)}"
 
 
 def frontier(given):
     """Cost of the probability itself."""
-    simulated, rows = Simulated(given), []
-    for share in SHARES:
+    simulated, rows, requests = Simulated(given), [], min(given.requests)
+    for share in given.shares:
         for probability in PROBABILITIES:
-            case = Case(share, 2000, 0.15)
+            case = Case(share, requests, GAPS[0])
             row = [f"{share:g}", f"{probability:g}"]
             for told in (True, False):
                 row.append(ratio(case.bound(probability, told=told)))
@@ -169,7 +175,9 @@ def frontier(given):
             print(*row, sep=" | ", flush=True)
             rows.append(row)
     headers = ["φ", "p", "bound, told", "ours, told", "bound, learned", "ours, cold"]
-    title = f"Floor kept at cost / static mix, T = 2,000, gap .15, {given.seeds} seeds"
+    title = (
+        f"Floor kept at cost / static mix, T = {requests:,}, gap {GAPS[0]:g}, {given.seeds} seeds"
+    )
     return f"{title}:\n\n{markdown_table(headers, rows)}"
 
 
@@ -188,7 +196,12 @@ def tables(given):
     data = load_tables(list(TABLES))
     records = Cache(given.cache).records
     texts = []
-    for share in (1.0, 0.2, 0.05):
+    ours = [
+        (name, label, policy)
+        for policy, name in (("ours", "ours"), ("ours, told", "ours, told the means"))
+        for name, label in ((f"**{name}**", given.label), (f"{name}, before", BEFORE))
+    ]
+    for share in SPARSE:
         rows = []
         cells = [
             (name, floor)
@@ -213,8 +226,8 @@ def tables(given):
                 )
                 row.append(f"{found[:, 1].mean():.0%} reach it at {found[:, 0].mean():.2f}")
             rows.append([*row, ""])
-        for policy in (*POLICIES, *REFERENCES):
-            label = given.label if policy.startswith("ours") else ""
+        others = [(policy, "", policy) for policy in (*OTHERS, *REFERENCES)]
+        for name, label, policy in (*ours, *others):
             at = 1.0 if policy in REFERENCES else share
             found = {}
             for cell, record in records.items():
@@ -224,7 +237,7 @@ def tables(given):
                     )
             if not all(cell in found for cell in cells):
                 continue
-            row = [policy]
+            row = [name]
             for part in groups.values():
                 met, cost = np.mean([np.mean(found[cell], axis=0) for cell in part], axis=0)
                 row.append(f"{met:.0%} at {cost:.2f}")
