@@ -1,12 +1,13 @@
 """What prompts buy and whether they keep floors: with and without them, by encoder, warm and cold.
 
-``FLOORLINE_DATA=… python benchmarks/bench_prompts.py [policy] [encoders] [stream]``, all by
+``FLOORLINE_DATA=… python benchmarks/bench_prompts.py [policy] [areas] [encoders] [stream]``, all by
 default. The folder needs ``messplus/``, ``routerbench/``, ``paretobandit/`` and ``manymodels/``. A
 *warm* start learns one half of a table, with all labels, and serves the other half; a *cold* one
 serves the whole table. Users label served responses with probability φ (``--share``, default 1).
 
 - ``policy``: every table, with and without prompts;
-- ``encoders``: hashed, LSA and MiniLM (float and int8): AUC, floors, cost, time;
+- ``areas``: AUC and encoding time of hashed, LSA and MiniLM (float and int8);
+- ``encoders``: floors and cost with the encoders of ``--encoders``;
 - ``stream``: cost on the longest table by part of the stream, cold, with and without prompts.
 
 A table's floors are those of the MESS+ paper on its logs, and elsewhere a half, three quarters and
@@ -18,8 +19,6 @@ are kept in the folder ``--cache``, so that a run that was cut off goes on where
 """
 
 import argparse
-import contextlib
-import io
 import itertools
 import os
 import sys
@@ -36,12 +35,10 @@ from floorline.replay import Spec, replay
 from floorline.replay.run import stream_rows
 from prompt_runs import ENCODERS, HISTORY, MARKS, MINILM_FILES, POLICY, TABLES, Case, PromptRuns
 from sheet import Sheet
-from written import write
 
 LONGEST = "manymodels/logparse"
 TIMED = 100
 """Prompts of each table whose encoding is timed, one at a time."""
-PAGE = Path(__file__).parents[1] / "docs" / "prompts.md"
 
 
 def starts(given):
@@ -102,38 +99,38 @@ def policy(runs, given, seeds):
 
 
 def encoders(runs, given, seeds):
-    """Every encoder on every table: AUC, floors, cost and times."""
-    names = [name for name in ENCODERS if runs.minilm or name not in MINILM_FILES]
-    heads = ["encoder", "AUC", "encode µs", "decide µs", "met", "/ mix", "worst"]
+    """Every encoder on every table: floors, cost and time of a decision."""
+    heads = ["encoder", "decide µs", "met", "/ mix", "worst"]
     for warm in starts(given):
         start = "warm, on one half" if warm else "cold"
-        means = Sheet(f"Encoders, {start}, means of tables, {len(seeds)} seeds", heads)
-        sheet = Sheet(f"Encoders by table, {start}", ["table", *heads])
-        every = {name: [] for name in names}
+        sheet = Sheet(f"Encoders, {start}, {len(seeds)} seeds", ["table", *heads])
         for table in given.tables:
-            for name in names:
+            for name in given.encoders:
                 fields = {"encoder": name, "warm": warm, "prompts": True, "share": given.share}
                 cases = cases_of(runs, table, seeds, **fields)
-                found = runs.mean(cases)
-                learned = auc(runs, table, name, seeds, warm=warm)
-                took = encode_us(runs, table, name)
-                row = (learned, took, found["decide_us"], found["met"], found["cost"])
-                row = (*row, worst(runs, cases))
-                every[name].append(row)
-                sheet.add_row(table, name, *cells(row))
-                progress(f"{start} {table} {name}: {' '.join(cells(row))}")
-        for name, rows in every.items():
-            row = np.mean(rows, axis=0)
-            row[-1] = min(each[-1] for each in rows)
-            means.add_row(name, *cells(row))
-        means.show()
+                found, low = runs.mean(cases), worst(runs, cases)
+                row = (f"{found['decide_us']:.0f}", f"{found['met']:.0%}", f"{found['cost']:.2f}")
+                sheet.add_row(table, name, *row, f"{low:+.4f}")
+                progress(f"{start} {table} {name}: {' '.join(row)} {low:+.4f}")
         sheet.show()
 
 
-def cells(row):
-    """Return the numbers of an encoder as a table prints them."""
-    area, took, decide, met, cost, low = row
-    return f"{area:.3f}", f"{took:.0f}", f"{decide:.0f}", f"{met:.0%}", f"{cost:.2f}", f"{low:+.4f}"
+def areas(runs, given, seeds):
+    """AUC of every encoder on every table, and the time that it takes for a prompt."""
+    for warm in starts(given):
+        start = "of all labels of one half" if warm else "of the labels served in the first half"
+        sheet = Sheet(f"AUC on the other half, {start}, {len(seeds)} seeds", ["table", *ENCODERS])
+        for table in given.tables:
+            row = []
+            for name in ENCODERS:
+                if not runs.has(table, name):
+                    row.append("–")
+                    continue
+                area = auc(runs, table, name, seeds, warm=warm)
+                row.append(f"{area:.3f}, {encode_us(runs, table, name):,.0f} µs")
+                progress(f"{start} {table} {name}: {row[-1]}")
+            sheet.add_row(table, *row)
+        sheet.show()
 
 
 def auc(runs, table, encoder, seeds, *, warm):
@@ -143,7 +140,7 @@ def auc(runs, table, encoder, seeds, *, warm):
     middle floor.
     """
     found = []
-    for seed in list(seeds)[:3]:
+    for seed in seeds:
         data = runs.data(table, encoder, seed)
         half, rest = stream_rows(data, Spec(POLICY, 0.5, seed=seed, history=HISTORY))
         with threadpool_limits(1):
@@ -172,7 +169,7 @@ def served_first(data, floor, seed, requests):
 
 
 def encode_us(runs, table, name):
-    """Median time in µs to encode one prompt of a table."""
+    """Median CPU time in µs to encode one prompt of a table."""
     prompts = runs.table(table).prompts[:TIMED]
     if name == "lsa":
         encoder = Lsa().fit(runs.table(table).prompts[:1000])
@@ -182,9 +179,9 @@ def encode_us(runs, table, name):
         encoder = make_encoder(name)
     times = []
     for prompt in prompts:
-        started = time.perf_counter()
+        started = time.process_time()
         encoder.encode(prompt)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return float(np.median(times)) * 1e6
 
 
@@ -213,7 +210,7 @@ def progress(line):
     print(line, file=sys.stderr, flush=True)
 
 
-PARTS = {"policy": policy, "encoders": encoders, "stream": stream}
+PARTS = {"policy": policy, "areas": areas, "encoders": encoders, "stream": stream}
 
 
 def main():
@@ -228,20 +225,15 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
-    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
     given = parser.parse_args()
     if not os.environ.get("FLOORLINE_DATA"):
         print("skipped: set FLOORLINE_DATA to the folder that holds messplus/ and the others")
         return
     runs = PromptRuns(given.cache, given.minilm)
     seeds = range(given.first, given.first + given.seeds)
-    Sheet.markdown = given.markdown or given.write
+    Sheet.markdown = given.markdown
     for part in given.parts or PARTS:
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text) if given.write else contextlib.nullcontext():
-            PARTS[part](runs, given, seeds)
-        if given.write:
-            write(PAGE, f"bench_prompts.py {part}", text.getvalue())
+        PARTS[part](runs, given, seeds)
 
 
 if __name__ == "__main__":

@@ -115,6 +115,11 @@ class PromptRuns:
             self._data = {key: plain._replace(features=features, encoder=encoder)}
         return self._data[key]
 
+    def has(self, name, encoder):
+        """Whether a table's vectors of an encoder are there, or can be made."""
+        made = encoder not in MINILM_FILES or self._vectors(name, encoder).exists()
+        return made or self.minilm is not None
+
     def run(self, case):
         """Return the numbers of a run: satisfaction, floor met, costs, and times in µs."""
         if tuple(case) not in self.done:
@@ -148,8 +153,11 @@ class PromptRuns:
         half, _ = stream_rows(self.plain(name), Spec(POLICY, 0.5, seed=seed, history=HISTORY))
         return Lsa().fit([prompts[row] for row in half]).encode_batch(prompts)
 
+    def _vectors(self, name, encoder):
+        return self.cache / f"{name.replace('/', '_')}.{encoder}.npy"
+
     def _minilm(self, name, encoder):
-        path = self.cache / f"{name.replace('/', '_')}.{encoder}.npy"
+        path = self._vectors(name, encoder)
         if not path.exists():
             model = MiniLm(self.minilm, file=MINILM_FILES[encoder])
             prompts = self.table(name).prompts

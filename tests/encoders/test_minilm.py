@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -183,3 +184,14 @@ def test_hub(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra, match="minilm"):
         MiniLm.from_hub()
+
+
+@pytest.mark.skipif(
+    not os.environ.get("FLOORLINE_MINILM"),
+    reason="set FLOORLINE_MINILM to a folder that benchmarks/minilm_onnx.py wrote",
+)
+@pytest.mark.parametrize(("file", "off"), [("model.onnx", 1e-4), ("model_int8.onnx", 2e-2)])
+def test_the_real_weights_give_the_published_embedding(file, off):
+    x = MiniLm(os.environ["FLOORLINE_MINILM"], file=file).encode("This is an example sentence")
+    published = (0.06766, 0.06350, 0.04871, 0.07930, 0.03745)
+    np.testing.assert_allclose(x[:5], published, atol=off)
