@@ -204,7 +204,8 @@ def dismissals(found, share):
     lines.append(("all shorter ones", [name for name in many if name not in long]))
     rows = []
     for label, tables in lines:
-        row = [label, str(len(tables))]
+        covered = {table for _, cells in policies for table, _ in cells}
+        row = [label, str(len(covered.intersection(tables)))]
         for _, cells in policies:
             runs = [record for cell in of_tables(cells, tables) for record in cell]
             gone = [record["cost"] for record in runs if record["dismissed"]]
