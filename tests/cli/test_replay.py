@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -303,3 +304,12 @@ def test_a_submission_into_no_folder_is_refused_first(arena, tmp_path, capfd):
     target = tmp_path / "nowhere" / "mine.json"
     assert main(["replay", "--data", str(arena), "--submission", str(target)]) == 2
     assert "there is no folder" in capfd.readouterr().err
+
+
+def test_a_floor_that_no_model_reaches_is_said(small, capfd):
+    arguments = ["--policy", "random", "--floor", "1", "--floor", "0.5", "--no-references"]
+    assert main([*small, *arguments]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "Floor 1: by the labels of some policies no model reaches it" in told
+    assert re.search(r"\(verdict unreachable\): random in [12] of 2 seeds", told)
+    assert "Floor 0.5" not in told

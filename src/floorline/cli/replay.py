@@ -226,13 +226,14 @@ def _lost(results: Sequence[Result]) -> str:
 def _unreachable(results: Sequence[Result]) -> list[str]:
     """Return one line for each floor that certificates call unreachable."""
     found: dict[float, Counter[str]] = {}
+    seeds = 1 + max(result.spec.seed for result in results)
     for result in results:
         if result.verdict == "unreachable":
             found.setdefault(result.spec.floor, Counter())[result.shown] += 1
     return [
         f"Floor {floor:g}: by the labels of some policies no model reaches it, or no mix within "
         "the budget (verdict unreachable): "
-        + ", ".join(f"{name} in {count} seeds" for name, count in shown.items())
+        + ", ".join(f"{name} in {count} of {seeds} seeds" for name, count in shown.items())
         for floor, shown in found.items()
     ]
 
