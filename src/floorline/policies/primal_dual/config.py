@@ -55,7 +55,7 @@ class PrimalDualConfig(PacingConfig, frozen=True, kw_only=True):
         Constant(
             "standard errors",
             "Standard errors at which a difference counts as shown: that prompts tell models "
-            "apart, that a model cannot reach the floor, that the surplus is off its course.",
+            "apart, that a model cannot reach the floor.",
             "5 % significance, two-sided",
         ),
     ] = 2.0

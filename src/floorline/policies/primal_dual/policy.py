@@ -275,17 +275,16 @@ class PrimalDual(EstimatingPolicy):
         return self.config.prompts and self.gate_.is_significant
 
     def _watch(self, sla: str) -> None:
-        """Start the fallback to the static mix where the surplus is significantly negative; end it
-        where the surplus is at its target.
+        """Start the fallback to the static mix where the surplus is negative; end it where the
+        surplus is at its target.
 
-        The band is widened by the margin, so that an imprecise surplus does not trigger it. A
-        surplus above its target needs no fallback: it lowers the price of prompts.
+        The margin is added, so that an imprecise surplus does not trigger it. A surplus above its
+        target needs no fallback: it lowers the price of prompts.
         """
         config, account, estimate = self.config, self.surplus_[sla], self._surplus(sla)
         drift = surplus_drift_sd(self.posterior_, correction_horizon(account, config))
         target = config.target_surplus_sds * drift
-        band = target + config.significance_sds * drift + estimate.margin
-        account.watch(target - estimate.surplus, band)
+        account.watch(target - estimate.surplus, target + estimate.margin)
 
     def _count(
         self, sla: str, model: int, score: float, previous: float | None, feedback: Feedback
