@@ -65,8 +65,8 @@ def test_one_request_in_twenty_labelled_bad_does_not_break_an_honest_promise(bui
     for router in (before, after):
         got = serve(router, vector, 2500)
         assert np.mean(got) > 0.8
-    assert before.certificate().verdict == "broken"
-    assert after.certificate().verdict != "broken"
+    assert before.certificate().verdict in ("broken", "unreachable")
+    assert after.certificate().verdict not in ("broken", "unreachable")
     assert after.certificate().satisfaction > 0.78
     assert attackers_share(before) > 0.3
     assert attackers_share(after) < 0.03
