@@ -76,7 +76,7 @@ def test_comments_before_the_first_event(kept):
     with gateway.live.http.stream(
         "POST",
         "/v1/chat/completions",
-        json={"model": "floorline/gold", "messages": WHY, "stream": True},
+        json={"model": "small", "messages": WHY, "stream": True},
     ) as answer:
         headers_after = time.monotonic() - begun
         body = b"".join(answer.iter_raw())

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 REFUSING = (
     "CREATE TRIGGER no BEFORE INSERT ON events "
-    "WHEN new.kind = 'outcome' AND new.model = 'sim-nano' "
+    "WHEN new.kind = 'outcome' AND new.position % 7 = 0 "
     "BEGIN SELECT RAISE(ABORT, 'the operator said no'); END"
 )
 
