@@ -47,7 +47,7 @@ class PrimalDual(EstimatingPolicy):
        improvement over the floor serves, above B the one that makes the cheapest mix with it.
     4. *Prompts*: once predictions are shown to tell models apart (``PromptGate``),
        argmin ĉ − λ·q̃(x) serves instead, at the price λ at which the latest requests just meet the
-       floor (``PriceCurve``). A surplus below its band brings the static mix back.
+       floor (``PriceCurve``). A negative surplus brings the static mix back.
     5. *Budgets* (``Pacing``): an SLA with one gets the most satisfaction for it, at least τ.
 
     Parameters

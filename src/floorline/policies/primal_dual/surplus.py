@@ -101,7 +101,7 @@ class SurplusEstimator(Stateful):
     difficulty_offset_
         By how much this SLA's labels lie above the means over all SLAs.
     fallback_active_
-        Whether the static mix took over from prompts because the surplus was below its band.
+        Whether the static mix took over from prompts because the surplus was negative.
 
     Examples
     --------
@@ -166,7 +166,7 @@ class SurplusEstimator(Stateful):
 
     @property
     def outside_band(self) -> bool:
-        """Whether the surplus sank below its band and has not come back to its target since."""
+        """Whether the surplus sank below 0 and has not come back to its target since."""
         return self.fallback_active_
 
     def serve(self, model: int, floor: float) -> None:
