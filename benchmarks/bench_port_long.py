@@ -25,6 +25,7 @@ from bench_published import LOST, NEXT, port_ratios
 from floorline._markdown import markdown_table
 from floorline.datasets import load
 from floorline.encoders import MiniLm, make_encoder
+from floorline.policies import BUDGET_REFERENCE_POINTS
 from floorline.replay import Spec, prepare
 from floorline.replay.budgets import BudgetScores
 from floorline.replay.run import stream_rows
@@ -41,21 +42,7 @@ MAIN = "weighted"
 """Split under which every seed is replayed: in proportion to √(quality / cost)."""
 OTHERS = ("extreme", "random")
 """Splits under which seed 0 is replayed, too."""
-SHOWN = (
-    "port",
-    "port, resolved",
-    "random",
-    "greedy_perf",
-    "greedy_cost",
-    "knn_perf",
-    "knn_cost",
-    "batch_split",
-    "classifier_perf",
-    "classifier_cost",
-    "budget_fill",
-    "lp_on_estimates",
-    "budget_oracle",
-)
+SHOWN = ("port", RESOLVED, *BUDGET_REFERENCE_POINTS)
 MARKS = {"budget_fill": " *", "lp_on_estimates": " °", "budget_oracle": " **"}
 
 
