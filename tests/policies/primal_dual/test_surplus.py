@@ -113,7 +113,7 @@ def test_the_fallback_starts_below_the_band_and_ends_at_the_target():
     states = []
     for short in (5.0, 19.0, 21.0, 10.0, 1.0, -1.0, -15.0, -30.0, -5.0, 2.0):
         account.watch(short, band=20.0)
-        states.append(account.outside_band)
+        states.append(account.fallback_active_)
     assert states == [False, False, True, True, True, False, False, False, False, False]
 
 

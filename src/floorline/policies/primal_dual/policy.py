@@ -108,7 +108,7 @@ class PrimalDual(EstimatingPolicy):
         """Serve under a budget, by prompts or by the static mix, and explore a little."""
         prediction, cost = self._estimate(request.features, request.input_tokens)
         account = self.surplus_[request.sla]
-        by_prompts = self._prompts_decide and not account.outside_band
+        by_prompts = self._prompts_decide and not account.fallback_active_
         situation = Situation(
             request=request,
             quality=self._adjust(prediction, by_prompts=by_prompts),

@@ -95,7 +95,7 @@ class QualityPosterior(Stateful):
     def replace(self, model: int, before: float, y: float, weight: float = 1.0) -> None:
         """Put another label in the place of an earlier one of this weight."""
         self.sum_[model] += weight * (y - before)
-        self._condition()
+        self._condition(*self._known())
 
     def learn_many(self, labels: Floats) -> None:
         """Learn labels (n, M), NaN where unknown."""
@@ -109,13 +109,13 @@ class QualityPosterior(Stateful):
         self.labels_ = self.labels_ * weights
         self.sum_ = self.sum_ * weights
         self.hints_.decay(weights)
-        self._condition()
+        self._condition(*self._known())
 
     def restart(self, labels: Floats, total: Floats) -> None:
         """Take this many labels (M,) with these sums instead of all before."""
         self.labels_ = np.array(labels, dtype=np.float64)
         self.sum_ = np.array(total, dtype=np.float64)
-        self._condition()
+        self._condition(*self._known())
 
     def set_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay; take new prices."""
@@ -126,8 +126,9 @@ class QualityPosterior(Stateful):
         self._set_prior(zoo)
 
     def _update(self) -> None:
-        self._estimate_deviation()
-        self._condition()
+        labels, total = self._known()
+        self._estimate_deviation(labels, total)
+        self._condition(labels, total)
 
     def _set_prior(self, zoo: Zoo) -> None:
         config, scale = self.config, self._label_sd
@@ -151,13 +152,13 @@ class QualityPosterior(Stateful):
         """(M,) numbers of labels and their sums, each with the hints'."""
         return self.hints_.add_to(self.labels_, self.sum_, self.variance)
 
-    def _estimate_deviation(self) -> None:
+    def _estimate_deviation(self, labels: Floats, total: Floats) -> None:
         """Estimate how far models lie off the line, beyond what chance explains (moments)."""
         half, variance = self.config.informative_labels, self.variance
-        given = [part.tolist() for part in (*self._known(), self.centre_)]
+        given = [part.tolist() for part in (labels, total, self.centre_)]
         seen = [
-            (count / (count + half), total / count - centre, variance / count)
-            for count, total, centre in zip(*given, strict=True)
+            (count / (count + half), score / count - centre, variance / count)
+            for count, score, centre in zip(*given, strict=True)
             if count > 0.0
         ]
         weight = sum(weight for weight, _, _ in seen)
@@ -168,13 +169,12 @@ class QualityPosterior(Stateful):
         found = models * self.config.model_deviation_sd**2 + max(0.0, beyond) / self._label_sd**2
         self.deviation_sd_ = (found / (models + weight)) ** 0.5
 
-    def _condition(self) -> None:
+    def _condition(self, labels: Floats, total: Floats) -> None:
         """Condition the means of all models on all labels, as one Gaussian vector.
 
         With the prior covariance P, n labels per model and a label's variance v, and R = diag(√n),
         the mean moves by P·R (v·I + R·P·R)⁻¹ (sums of what labels lie above the centre, over √n).
         """
-        labels, total = self._known()
         root = np.sqrt(labels)
         prior = self.line_ + self.deviation_sd_**2 * self.own_
         seen = root[:, None] * prior

@@ -101,7 +101,8 @@ class SurplusEstimator(Stateful):
     difficulty_offset_
         By how much this SLA's labels lie above the means over all SLAs.
     fallback_active_
-        Whether the static mix took over from prompts because the surplus was negative.
+        Whether the static mix has taken over from prompts: the surplus was negative and has not
+        come back to its target since.
 
     Examples
     --------
@@ -163,11 +164,6 @@ class SurplusEstimator(Stateful):
             self.fallback_active_ = True
         elif short <= 0.0:
             self.fallback_active_ = False
-
-    @property
-    def outside_band(self) -> bool:
-        """Whether the surplus sank below 0 and has not come back to its target since."""
-        return self.fallback_active_
 
     def serve(self, model: int, floor: float) -> None:
         """Count a response of a model to a request with this floor."""
