@@ -314,8 +314,13 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
         Cost of the call in the zoo's cost unit, 0 or more.
     input_tokens, output_tokens : int, optional
         Number of tokens; None if unknown.
+    cached_tokens, cache_write_tokens : int, optional
+        Number of the input tokens that the provider read from its cache, and that it wrote to it;
+        None if unknown.
     latency : float, optional
         Seconds from the request to the end of the response; None if unknown.
+    first_token : float, optional
+        Seconds from the request to the first content of the response; None if unknown.
     error : str, optional
         Message of the failure; None if the call succeeded. Longer ones than ``bounds.MAX_ERROR``
         characters are cut.
@@ -344,18 +349,22 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     cost: float
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     latency: float | None = None
+    first_token: float | None = None
     error: str | None = None
     at: float = 0.0
     completion: str | None = None
     estimated: bool = False
     tenant: str = ""
     key: str = ""
-    v: int = 2
+    v: int = 3
 
     def __post_init__(self) -> None:
         cost, latency, error, completion = self.cost, self.latency, self.error, self.completion
         given, answered = self.input_tokens, self.output_tokens
+        cached, written, first = self.cached_tokens, self.cache_write_tokens, self.first_token
         try:
             names = self.decision + self.model + ("" if completion is None else completion)
             names += self.tenant + self.key + ("" if error is None else error)
@@ -372,6 +381,9 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
                 and (latency is None or (type(latency) is float and 0.0 <= latency <= MAX_LATENCY))
                 and (given is None or (type(given) is int and 0 <= given <= MAX_TOKENS))
                 and (answered is None or (type(answered) is int and 0 <= answered <= MAX_TOKENS))
+                and (cached is None or (type(cached) is int and 0 <= cached <= MAX_TOKENS))
+                and (written is None or (type(written) is int and 0 <= written <= MAX_TOKENS))
+                and (first is None or (type(first) is float and 0.0 <= first <= MAX_LATENCY))
             )
         except TypeError:
             plain = False
@@ -381,10 +393,12 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     def _check(self) -> None:
         fix = f"give the measured cost, a number from 0 to {MAX_COST:g}"
         check_number("Outcome.cost", self.cost, low=0.0, high=MAX_COST, fix=fix)
-        if self.latency is not None:
-            fix = f"give seconds from 0 to {MAX_LATENCY:g}, or None"
-            check_number("Outcome.latency", self.latency, low=0.0, high=MAX_LATENCY, fix=fix)
-        for field in ("input_tokens", "output_tokens"):
+        for field in ("latency", "first_token"):
+            seconds = getattr(self, field)
+            if seconds is not None:
+                fix = f"give seconds from 0 to {MAX_LATENCY:g}, or None"
+                check_number(f"Outcome.{field}", seconds, low=0.0, high=MAX_LATENCY, fix=fix)
+        for field in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"):
             tokens = getattr(self, field)
             if tokens is not None:
                 whole = check_count(f"Outcome.{field}", tokens)

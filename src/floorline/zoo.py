@@ -24,6 +24,13 @@ DEFAULT_HINT_WEIGHT = 20.0
 """Labels that a hint is worth by default. Scores of leaderboards and of other tasks differ from the
 satisfaction on one's own requests by about .1 (standard deviation); a mean of 20 labels does too,
 .1² = .2/20, where .2 is the variance of a label at a mean of .28 or .72."""
+DEFAULT_CACHE_SECONDS = 300.0
+"""Seconds for which a provider keeps a cached prompt: five minutes at Anthropic, five to ten at
+OpenAI."""
+DEFAULT_CACHE_MIN_TOKENS = 1024
+"""Tokens of the shortest prompt that is cached, at OpenAI and for most of Anthropic's models."""
+_MAX_CACHE_SECONDS = 31 * 86400.0
+"""Longest life of a cached prompt: a month, longer than any provider keeps one."""
 COST_UNITS = ("USD", "J")
 """Units of costs: US dollars or joules."""
 
@@ -67,6 +74,13 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call_price
         Price of a call in addition to its tokens; the whole typical cost of a call where tokens
         are not counted, as in most routing tables.
+    cached_input_price, cache_write_price
+        Price per million input tokens that the provider reads from its cache, and that it writes to
+        it; None where they cost as much as other input tokens.
+    cache_seconds
+        Time since the last use after which the provider drops a cached prompt.
+    cache_min_tokens
+        Shortest prompt in tokens that the provider caches.
     typical_output_tokens
         Expected number of tokens of an answer, until answers have been measured.
     endpoint
@@ -105,6 +119,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input_price: float = 0.0
     output_price: float = 0.0
     call_price: float = 0.0
+    cached_input_price: float | None = None
+    cache_write_price: float | None = None
+    cache_seconds: float = DEFAULT_CACHE_SECONDS
+    cache_min_tokens: int = DEFAULT_CACHE_MIN_TOKENS
     typical_output_tokens: float = 256.0
     endpoint: str = ""
     context_window: int | None = None
@@ -113,13 +131,29 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quality_hint: float | None = None
     quality_like: str = ""
     hint_weight: float = DEFAULT_HINT_WEIGHT
-    v: int = 2
+    v: int = 3
 
     def __post_init__(self) -> None:
         check_name("Model.name", self.name, empty=False)
         for field in ("input_price", "output_price", "call_price"):
             where = f"Model.{field} of {self.name!r}"
             check_number(where, getattr(self, field), low=0.0, high=MAX_PRICE, fix=_PRICE_FIX)
+        for field in ("cached_input_price", "cache_write_price"):
+            given = getattr(self, field)
+            if given is not None:
+                where = f"Model.{field} of {self.name!r}"
+                price = check_number(where, given, low=0.0, high=MAX_PRICE, fix=_PRICE_FIX)
+                # A log could not give a whole number back.
+                msgspec.structs.force_setattr(self, field, float(price))
+        where = f"Model.cache_seconds of {self.name!r}"
+        fix = f"give seconds from 0 to {_MAX_CACHE_SECONDS:g}"
+        life = check_number(where, self.cache_seconds, low=0.0, high=_MAX_CACHE_SECONDS, fix=fix)
+        msgspec.structs.force_setattr(self, "cache_seconds", float(life))
+        where = f"Model.cache_min_tokens of {self.name!r}"
+        fix = f"give a number of tokens from 0 to {MAX_TOKENS:,}"
+        if check_number(where, self.cache_min_tokens, low=0, high=MAX_TOKENS, fix=fix) % 1:
+            raise InvalidInput(where, self.cache_min_tokens, fix)
+        msgspec.structs.force_setattr(self, "cache_min_tokens", int(self.cache_min_tokens))
         check_number(
             f"Model.typical_output_tokens of {self.name!r}",
             self.typical_output_tokens,

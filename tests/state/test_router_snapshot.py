@@ -49,7 +49,7 @@ def test_snapshots_of_another_version_are_refused(build_router):
     router = build_router("mess_plus")
     state = unpack(router.snapshot())
     state["version"] -= 1
-    with pytest.raises(SnapshotMismatch, match="snapshot has version 6, this router 7: restore in"):
+    with pytest.raises(SnapshotMismatch, match="snapshot has version 7, this router 8: restore in"):
         router.restore(pack(state))
 
 

@@ -7,7 +7,7 @@ from floorline.encoders.base import Encoder
 from floorline.errors import SnapshotMismatch
 from floorline.state.fold import Find, Fold
 
-_VERSION = 7
+_VERSION = 8
 
 
 def write_snapshot(fold: Fold, encoder: Encoder, seed: int, *, decisions: bool = True) -> bytes:

@@ -26,15 +26,15 @@ _COUNTED_ENDS = 16
 """Tokens above the limit of an answer that are no wrong count: providers count its end as well."""
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """Tokens of one call.
 
     Attributes
     ----------
     prompt_tokens, completion_tokens
         Tokens of the request and of the answer.
-    cached_tokens
-        Part of the prompt's tokens that the provider read from its cache.
+    cached_tokens, cache_write_tokens
+        Parts of the prompt's tokens that the provider read from its cache, and that it wrote to it.
     estimated
         Whether the counts are estimates from the lengths of texts.
     """
@@ -42,6 +42,7 @@ class Usage(msgspec.Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     estimated: bool = False
 
 
@@ -58,7 +59,7 @@ def estimate_usage(prompt_tokens: int, output_characters: int) -> Usage:
     Examples
     --------
     >>> estimate_usage(12, 10)
-    Usage(prompt_tokens=12, completion_tokens=3, cached_tokens=0, estimated=True)
+    Usage(prompt_tokens=12, completion_tokens=3, estimated=True)
     """
     return Usage(prompt_tokens, (output_characters + 3) // 4, estimated=True)
 
@@ -114,9 +115,9 @@ def check_usage(given: Usage | None, bounds: UsageBounds) -> Checked:
     >>> check_usage(Usage(15, 290), bounds).corrected  # 100 tokens of text, the rest is hidden
     False
     >>> check_usage(Usage(15, 2**52), bounds).usage
-    Usage(prompt_tokens=15, completion_tokens=300, cached_tokens=0, estimated=True)
+    Usage(prompt_tokens=15, completion_tokens=300, estimated=True)
     >>> check_usage(Usage(0, 0), bounds).usage
-    Usage(prompt_tokens=12, completion_tokens=100, cached_tokens=0, estimated=True)
+    Usage(prompt_tokens=12, completion_tokens=100, estimated=True)
     """
     prompt_estimate, largest, media, characters, answers, limit, certain = bounds
     if limit is not None:

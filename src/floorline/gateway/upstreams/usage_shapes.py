@@ -103,9 +103,9 @@ def read_usage(value: Any) -> Usage | None:
     --------
     >>> read_usage({"prompt_tokens": 9, "completion_tokens": 3,
     ...             "prompt_tokens_details": {"cached_tokens": 8}})
-    Usage(prompt_tokens=9, completion_tokens=3, cached_tokens=8, estimated=False)
+    Usage(prompt_tokens=9, completion_tokens=3, cached_tokens=8)
     >>> read_usage({"input_tokens": 9.0, "output_tokens": "3", "cache_read_input_tokens": 80})
-    Usage(prompt_tokens=89, completion_tokens=3, cached_tokens=80, estimated=False)
+    Usage(prompt_tokens=89, completion_tokens=3, cached_tokens=80)
     >>> read_usage({"prompt_tokens": -9, "completion_tokens": 3, "total_tokens": 12})
     """
     if not isinstance(value, dict) or not value:
@@ -128,7 +128,7 @@ def read_timings(value: Any) -> Usage | None:
     Examples
     --------
     >>> read_timings({"cache_n": 236, "prompt_n": 1, "predicted_n": 35, "predicted_ms": 661.0})
-    Usage(prompt_tokens=237, completion_tokens=35, cached_tokens=236, estimated=False)
+    Usage(prompt_tokens=237, completion_tokens=35, cached_tokens=236)
     """
     if not isinstance(value, dict):
         return None
@@ -166,7 +166,7 @@ def later_usage(
     --------
     >>> _, known = later_usage(None, {"input_tokens": 9, "output_tokens": None})
     >>> later_usage(known, {"input_tokens": 0, "output_tokens": 3})[0]
-    Usage(prompt_tokens=9, completion_tokens=3, cached_tokens=0, estimated=False)
+    Usage(prompt_tokens=9, completion_tokens=3)
     """
     usage = read_usage(value)
     if before is None or (usage is not None and usage.prompt_tokens and usage.completion_tokens):
