@@ -135,3 +135,17 @@ def test_a_hint_reaches_the_log_and_comes_back():
     data = encode_event(ZooChange(zoo=zoo))
     assert decode_event(data).zoo == zoo
     assert encode_event(decode_event(data)) == data
+
+
+@pytest.mark.parametrize("given", [["tools", "vision"], ("tools", "vision"), {"tools", "vision"}])
+def test_capabilities_may_be_any_collection_of_texts(given):
+    model = Model("a", capabilities=given)
+    assert model == Model("a", capabilities=frozenset({"tools", "vision"}))
+    assert hash(model)
+    assert Zoo([model, Model("b")]).able(needs=["vision"]).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("given", ["tools", 5, None, {"tools": 1}, [["tools"]], [5]])
+def test_capabilities_that_are_no_texts_are_refused(given):
+    with pytest.raises(InvalidInput, match=r"Model\.capabilities of 'a'"):
+        Model("a", capabilities=given)

@@ -173,11 +173,16 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 # A log could not give a float back.
                 msgspec.structs.force_setattr(self, field, int(given))
         check_name(f"Model.endpoint of {self.name!r}", self.endpoint, MAX_URL)
+        where = f"Model.capabilities of {self.name!r}"
+        if not isinstance(self.capabilities, frozenset | set | list | tuple):
+            fix = 'give a set of texts, such as {"tools", "vision"}'
+            raise InvalidInput(where, self.capabilities, fix)
         if len(self.capabilities) > _MAX_CAPABILITIES:
             fix = f"give at most {_MAX_CAPABILITIES} capabilities"
-            raise InvalidInput(f"Model.capabilities of {self.name!r}", self.capabilities, fix)
+            raise InvalidInput(where, self.capabilities, fix)
         for capability in self.capabilities:
-            check_name(f"Model.capabilities of {self.name!r}", capability)
+            check_name(where, capability)
+        msgspec.structs.force_setattr(self, "capabilities", frozenset(self.capabilities))
         self._check_hint()
 
     def _check_hint(self) -> None:
