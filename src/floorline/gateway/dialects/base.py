@@ -74,11 +74,14 @@ class Dialect(Protocol):
         """Read a whole answer; empty if it is none, ``Failed`` if it is an error."""
         ...
 
-    def write_answer(self, parts: Iterable[AnswerPart], model: str, id: str) -> bytes:
+    def write_answer(
+        self, parts: Iterable[AnswerPart], model: str, id: str, request: Conversation | None = None
+    ) -> bytes:
         """Write a whole answer.
 
         ``model`` is the name that the client gets to see. ``id`` takes the place of the provider's
-        id unless it is "".
+        id unless it is "". ``request`` is what the client asked in this dialect: some answers
+        repeat parts of it, or depend on the form of its tools.
         """
         ...
 
@@ -86,7 +89,9 @@ class Dialect(Protocol):
         """Return a reader of one streamed answer."""
         ...
 
-    def stream_writer(self, model: str, id: str) -> StreamWriter:
+    def stream_writer(
+        self, model: str, id: str, request: Conversation | None = None
+    ) -> StreamWriter:
         """Return a writer of one streamed answer; arguments as for ``write_answer``."""
         ...
 

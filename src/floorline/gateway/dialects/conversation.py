@@ -189,6 +189,9 @@ class Conversation(msgspec.Struct):
         OpenAI's ``prompt_cache_key``; "" for none.
     losses
         Names of the request's fields that this form does not hold.
+    echo
+        Fields of the request, as they came, for the writer of its answer in the same dialect:
+        Responses repeats them, and names tool calls by the kind of their tool.
     """
 
     turns: list[Turn]
@@ -206,3 +209,4 @@ class Conversation(msgspec.Struct):
     user: str = ""
     cache_key: str = ""
     losses: list[str] = []
+    echo: dict[str, Any] = {}
