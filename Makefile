@@ -15,8 +15,11 @@ LOCKED := --require-hashes --no-deps
 EDITABLE := --no-deps --no-build-isolation -e .
 
 CLIENTS := tests/npm_clients/node_modules
+AGENTS := tests/agents/node_modules
+# A registry that does not answer ends an installation instead of holding it up.
+NPM_CI := npm ci --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000 --prefix
 
-.PHONY: demo serve test test-train test-upstream test-clients clients check lint unit quick audit bench dist lock clean
+.PHONY: demo serve test test-train test-upstream test-clients clients test-agents agents check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -40,6 +43,12 @@ test-clients: $(VENV)/.dev $(CLIENTS)/.installed
 	$(BIN)/python -m pytest tests/npm_clients
 
 clients: $(CLIENTS)/.installed
+
+# Runs coding agents (1 GB of packages) through a server; needs Node.js and npm.
+test-agents: $(VENV)/.dev $(AGENTS)/.installed
+	$(BIN)/python -m pytest -m agents tests/agents
+
+agents: $(AGENTS)/.installed
 
 check: lint
 
@@ -73,7 +82,7 @@ dist: $(VENV)/.dev
 	$(BIN)/hatchling build -d dist
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(AGENTS) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -89,8 +98,8 @@ $(VENV)/.full: $(VENV)/.dev requirements/full.txt requirements/torch.in
 	$(PIP) -r requirements/torch.in
 	touch $@
 
-$(CLIENTS)/.installed: tests/npm_clients/package-lock.json
-	npm ci --prefix tests/npm_clients --no-audit --no-fund
+$(CLIENTS)/.installed $(AGENTS)/.installed: tests/%/node_modules/.installed: tests/%/package-lock.json
+	$(NPM_CI) tests/$*
 	touch $@
 
 # Writes the lock files anew, with the newest versions that pyproject.toml allows; needs uv. To change

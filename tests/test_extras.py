@@ -36,6 +36,7 @@ MODULES = {
     "otel": ("opentelemetry",),
     "postgres": ("psycopg",),
     "litellm": ("litellm",),
+    "connect": ("ruamel", "tomlkit"),
     "train": ("torch",),
 }
 """Extra → the modules it carries, without those of the extras that it contains.
@@ -132,6 +133,8 @@ def test_help_needs_only_the_extra_cli():
     ("arguments", "extra"),
     [
         (["demo"], "bench"),
+        (["connect", "codex"], "connect"),
+        (["connect", "continue"], "connect"),
         (["demo", "--gateway"], "gateway"),
         (["serve", "--demo"], "gateway"),
         (["check"], "gateway"),

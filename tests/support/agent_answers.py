@@ -59,7 +59,9 @@ class Chat:
 
     @staticmethod
     def tools(body):
-        return [one["function"]["name"] for one in body.get("tools", ())]
+        """Names of the arguments of each tool that is offered, by the tool's name."""
+        offered = [one["function"] for one in body.get("tools", ())]
+        return {one["name"]: set(one["parameters"]["properties"]) for one in offered}
 
     @staticmethod
     def results(body):
@@ -122,7 +124,8 @@ class Messages:
 
     @staticmethod
     def tools(body):
-        return [one["name"] for one in body.get("tools", ())]
+        offered = body.get("tools", ())
+        return {one["name"]: set(one["input_schema"]["properties"]) for one in offered}
 
     @staticmethod
     def results(body):
@@ -195,7 +198,8 @@ class Responses:
 
     @staticmethod
     def tools(body):
-        return [one["name"] for one in body.get("tools", ()) if one["type"] == "function"]
+        offered = [one for one in body.get("tools", ()) if one["type"] == "function"]
+        return {one["name"]: set(one["parameters"]["properties"]) for one in offered}
 
     @staticmethod
     def results(body):

@@ -24,23 +24,23 @@ _SECONDS = 20.0
 """Longest time for which an answer waits to be seen by its client."""
 
 
-def _write(path):
-    """Arguments of the tools that write a file, by their names, the best first."""
-    command = f"printf %s {shlex.quote(CONTENT)} > {shlex.quote(str(path))}"
-    return {
-        "Write": {"file_path": str(path), "content": CONTENT},
-        "write": {"filePath": str(path), "content": CONTENT},
-        "exec_command": {"cmd": command},
-    }
+_WRITE = ("Write", "write", "exec_command")
+"""Names of tools that write a file, or that run a command; an agent has one of them."""
+_READ = ("Read", "read", "exec_command")
+_PATH = ("file_path", "filePath", "filepath")
+"""Names that agents give to the argument with the path."""
 
 
-def _read(path):
-    """Arguments of the tools that read a file."""
-    return {
-        "Read": {"file_path": str(path)},
-        "read": {"filePath": str(path)},
-        "exec_command": {"cmd": f"cat {shlex.quote(str(path))}"},
-    }
+def _call(step, path, offered):
+    """The tool to call at a step, and its arguments."""
+    known = _READ if step else _WRITE
+    tool = next(name for name in known if name in offered)
+    shown = shlex.quote(str(path))
+    if tool == "exec_command":
+        write = f"printf %s {shlex.quote(CONTENT)} > {shown}"
+        return tool, {"cmd": f"cat {shown}" if step else write}
+    name = next(name for name in _PATH if name in offered[tool])
+    return tool, {name: str(path)} | ({} if step else {"content": CONTENT})
 
 
 class AgentProvider:
@@ -98,24 +98,23 @@ class AgentProvider:
         results = dialect.results(body)
         tokens = Tokens(size // _CHARACTERS_PER_TOKEN, 2048 if results else 0, 40)
         offered = dialect.tools(body)
-        calls = {0: _write, 1: _read}.get(len(results))
         tool, arguments, text = "", {}, f"Title {number}."
-        if offered and calls is not None:
-            known = calls(self.path)
-            tool = next(name for name in known if name in offered)
-            arguments, text = known[tool], f"Step {number}: {tool}."
+        if offered and len(results) < 2:
+            tool, arguments = _call(len(results), self.path, offered)
+            text = f"Step {number}: {tool}."
         elif offered:
             text = f"Step {number}: the file says {results[-1]}"
         return AgentAnswer(f"answer{number}", body["model"], text, tool, arguments, tokens)
 
     async def _stream(self, dialect, answer):
         """Stream an answer, whose end waits until the agent has seen its text."""
-        marker = answer.text[:6]
-        waited = False
+        # "Step 3:" is in no other answer.
+        marker = " ".join(answer.text.split(" ")[:2])
+        waits = self.seen is not None
         for event in dialect.events(answer):
             yield event
-            if not waited and marker.encode() in event:
-                waited = True
-                if self.seen is not None and not await self.seen(marker, _SECONDS):
+            if waits and marker.encode() in event:
+                waits = False
+                if not await self.seen(marker, _SECONDS):
                     self.unseen.append(answer.text)
             await asyncio.sleep(0.002)

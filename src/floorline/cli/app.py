@@ -54,6 +54,11 @@ COMMANDS = {
         "gateway",
         "Create, list and revoke the API keys of the server's clients.",
     ),
+    "connect": _Command(
+        "connect:connect",
+        "connect",
+        "Print the settings that point a client at the server, or write them into its file.",
+    ),
     "store": _Command(
         "store:app",
         "gateway",

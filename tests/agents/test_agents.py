@@ -1,0 +1,137 @@
+"""Coding agents do a task of several turns through ``floorline serve``.
+
+The provider behind it is scripted: its model asks for a tool that writes a file, then for one that
+reads it, and ends. ``make test-agents`` installs the agents, in the versions of
+``package-lock.json``.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+
+import pytest
+from tests.agents.agents import AGENTS, PROGRAMS, connect, run
+from tests.support.agent_provider import CONTENT, AgentProvider
+from tests.support.live_gateway import InThread, http_server, wait_until
+from tests.support.serving import Serving
+from tests.support.tap import Tap
+
+from floorline.events import Decision, Outcome
+
+pytestmark = [
+    pytest.mark.agents,
+    pytest.mark.slow,
+    pytest.mark.skipif(not PROGRAMS.is_dir(), reason="'make test-agents' installs the agents"),
+]
+
+PRICES = {"input_price": 2.0, "output_price": 10.0}
+UPSTREAMS = ("openai",)
+CELLS = [
+    ("opencode", "openai"),
+    ("continue", "openai"),
+]
+"""Agents and the dialects of the providers behind the server."""
+
+
+class Scene:
+    """A provider of one dialect, ``floorline serve`` before it, and a tap before that."""
+
+    def __init__(self, folder, kind):
+        self.provider = AgentProvider(folder / "out.txt")
+        served = InThread(http_server(self.provider.app))
+        models = [
+            {"name": name, "endpoint": f"{served.value}/v1", "kind": kind, "retries": 0}
+            | {"capabilities": ["tools", "json"], **PRICES}
+            for name in ("small", "large")
+        ]
+        settings = {
+            "models": models,
+            "slas": [{"name": "gold", "floor": 0.8}],
+            "auth": "keys",
+            "store": {"url": f"sqlite:///{folder}/log.db"},
+        }
+        self.serving = Serving(folder, json.dumps(settings))
+        self.key = self._make_key()
+        self.serving.start()
+        self._tap = InThread(Tap(self.serving.port))
+        self.tap = self._tap.value
+        self.provider.seen = self.tap.has_received
+        self._served = served
+        self._logged = 0
+
+    def _make_key(self):
+        floorline = [sys.executable, "-m", "floorline"]
+        store = ["--config", self.serving.path]
+        for given in (["store", "migrate"], ["keys", "create", "agents"]):
+            done = subprocess.run([*floorline, *given, *store], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def happened(self, calls):
+        """Decisions and their outcomes since the last time, once there are so many."""
+        found = []
+
+        def enough():
+            found[:] = [event for _, event in self.serving.log()][self._logged :]
+            return sum(isinstance(event, Outcome) for event in found) >= calls
+
+        wait_until(enough)
+        self._logged += len(found)
+        outcomes = {one.decision: one for one in found if isinstance(one, Outcome)}
+        return [(one, outcomes[one.id]) for one in found if isinstance(one, Decision)]
+
+    def stop(self):
+        self.serving.stop()
+        self._tap.stop()
+        self._served.stop()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Return the scene with a provider of some dialect."""
+    with contextlib.ExitStack() as stack:
+        begun = {}
+
+        def of(kind):
+            if kind not in begun:
+                begun[kind] = Scene(tmp_path_factory.mktemp(kind), kind)
+                stack.callback(begun[kind].stop)
+            return begun[kind]
+
+        yield of
+
+
+def cost_of(answer):
+    """What the provider's count of an answer costs."""
+    tokens = answer.tokens
+    return (tokens.prompt * PRICES["input_price"] + tokens.answer * PRICES["output_price"]) / 1e6
+
+
+@pytest.mark.parametrize(("agent", "kind"), CELLS)
+def test_an_agent_does_its_task(scene, agent, kind, tmp_path):
+    stage = scene(kind)
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    stage.provider.path = work / "out.txt"
+    first, begun = len(stage.provider.answers), len(stage.tap.sent)
+    connect(agent, stage.tap.url, home)
+    said = run(agent, stage.key, home, work)
+
+    assert stage.provider.path.read_text() == CONTENT
+    assert CONTENT.strip() in said
+    answers = stage.provider.answers[first:]
+    turns = [answer for answer in answers if answer.text.startswith("Step")]
+    assert [bool(answer.tool) for answer in turns] == [True, True, False]
+    # Its own dialect, and each answer arrived while the provider went on.
+    assert f"POST {AGENTS[agent].path}".encode() in stage.tap.sent[begun:]
+    assert stage.provider.unseen == []
+
+    happened = stage.happened(len(answers))
+    assert len(happened) == len(answers)
+    assert {decision.sla for decision, _ in happened} == {"gold"}
+    assert [outcome.error for _, outcome in happened] == [None] * len(answers)
+    booked = [(o.input_tokens, o.output_tokens, o.cost, o.estimated) for _, o in happened]
+    expected = [(a.tokens.prompt, a.tokens.answer, cost_of(a), False) for a in answers]
+    assert sorted(booked) == [(*one[:2], pytest.approx(one[2]), one[3]) for one in sorted(expected)]
