@@ -1,0 +1,202 @@
+"""Conversations as requests of the Responses API."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from floorline.gateway.dialects.conversation import (
+    Conversation,
+    MediaPart,
+    OutputSchema,
+    TextPart,
+    ThinkingPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    Turn,
+)
+from floorline.gateway.dialects.losses import WRITTEN
+from floorline.gateway.dialects.responses import ResponsesDialect
+
+DIALECT = ResponsesDialect()
+
+
+def written(turns=(), **fields):
+    request = Conversation(list(turns) or [Turn("user", [TextPart("Why?")])], **fields)
+    return DIALECT.write_request(request, "gpt-5"), request.losses
+
+
+def test_turns():
+    fields, losses = written(
+        [
+            Turn("system", [TextPart("Be brief.")]),
+            Turn(
+                "user", [TextPart("Look:"), MediaPart("image", data="AA", media_type="image/png")]
+            ),
+            Turn("assistant", [TextPart("Well."), ToolCallPart("c1", "f", "{}"), TextPart("So.")]),
+            Turn("user", [ToolResultPart("c1", [TextPart("12")]), TextPart("And?")]),
+        ]
+    )
+    text = "input_text"
+    assert fields["input"] == [
+        {
+            "type": "message",
+            "role": "system",
+            "content": [{"type": text, "text": "Be brief."}],
+        },
+        {
+            "type": "message",
+            "role": "user",
+            "content": [
+                {"type": text, "text": "Look:"},
+                {
+                    "type": "input_image",
+                    "image_url": "data:image/png;base64,AA",
+                    "detail": "auto",
+                },
+            ],
+        },
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Well."}],
+        },
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "So."}],
+        },
+        {"type": "function_call_output", "call_id": "c1", "output": "12"},
+        {"type": "message", "role": "user", "content": [{"type": text, "text": "And?"}]},
+    ]
+    assert (fields["model"], fields["store"], losses) == ("gpt-5", False, [])
+    assert "stream" not in fields
+
+
+def test_fields():
+    fields, losses = written(
+        stream=True,
+        tools=[Tool("f", "Does f.", {"type": "object"}), Tool("g")],
+        tool_choice="tool:f",
+        parallel_tools=False,
+        max_output_tokens=100,
+        temperature=0.5,
+        top_p=0.9,
+        effort="low",
+        output=OutputSchema({"type": "object"}, "city", True),
+        user="u",
+        cache_key="k",
+    )
+    assert losses == []
+    assert fields["tools"][0] == {
+        "type": "function",
+        "name": "f",
+        "description": "Does f.",
+        "parameters": {"type": "object"},
+        "strict": False,
+    }
+    assert fields["tool_choice"] == {"type": "function", "name": "f"}
+    assert fields["reasoning"] == {"effort": "low"}
+    assert fields["text"]["format"] == {
+        "type": "json_schema",
+        "name": "city",
+        "schema": {"type": "object"},
+        "strict": True,
+    }
+    assert fields["safety_identifier"] == "u"
+    assert fields["prompt_cache_key"] == "k"
+    assert fields["stream"] is True
+
+
+LOST = {
+    "cached": {"turns": [Turn("user", [TextPart("Why?", cached=True)])]},
+    "max_output_tokens": {"max_output_tokens": 1},
+    "media": {"turns": [Turn("user", [MediaPart("video", "https://a.example/b.mp4")])]},
+    "stop": {"stop": ["."]},
+    "thinking": {"turns": [Turn("assistant", [ThinkingPart("Hm.", "EqQB")])]},
+    "thinking_tokens": {"thinking_tokens": 8_000},
+    "tool_result.failed": {
+        "turns": [Turn("user", [ToolResultPart("c", [TextPart("no")], failed=True)])]
+    },
+    "user": {"user": "u" * 65},
+}
+
+
+def test_losses_are_those_of_the_table():
+    assert LOST.keys() == WRITTEN["responses"].keys()
+    for name, fields in LOST.items():
+        assert written(**fields)[1] == [name]
+
+
+def test_the_users_long_name_is_hashed():
+    fields, _ = written(user="u" * 65, cache_key="k" * 65)
+    assert len(fields["safety_identifier"]) == len(fields["prompt_cache_key"]) == 64
+
+
+_texts = st.text(min_size=1, max_size=12)
+_text_parts = st.builds(TextPart, _texts)
+_media = st.one_of(
+    st.builds(
+        MediaPart,
+        st.just("image"),
+        data=st.just("AAAA"),
+        media_type=st.sampled_from(["image/png", "image/jpeg"]),
+        detail=st.sampled_from(["", "low", "high"]),
+    ),
+    st.just(MediaPart("image", "https://a.example/b.png")),
+    st.just(MediaPart("file", data="AAAA", media_type="application/pdf", name="a.pdf")),
+    st.just(MediaPart("file", "https://a.example/b.pdf")),
+    st.just(MediaPart("audio", data="AAAA", media_type="audio/mpeg")),
+)
+_user_turns = st.lists(_text_parts | _media, min_size=1, max_size=3).map(lambda p: Turn("user", p))
+
+
+@st.composite
+def conversations(draw):
+    turns = []
+    if draw(st.booleans()):
+        turns.append(Turn("system", draw(st.lists(_text_parts, min_size=1, max_size=2))))
+    calls = 0
+    for _ in range(draw(st.integers(1, 4))):
+        turns.append(draw(_user_turns))
+        said = draw(st.lists(_text_parts, max_size=2))
+        made = []
+        for _ in range(draw(st.integers(0, 2))):
+            calls += 1
+            made.append(
+                ToolCallPart(f"call_{calls}", "f", draw(st.sampled_from(["{}", "no JSON"])))
+            )
+        if said or made:
+            turns.append(Turn("assistant", [*said, *made]))
+        if made:
+            answers = st.lists(_text_parts, min_size=1, max_size=2)
+            turns.append(Turn("user", [ToolResultPart(one.id, draw(answers)) for one in made]))
+    limits = st.none() | st.integers(16, 4096)
+    return Conversation(
+        turns=turns,
+        stream=draw(st.booleans()),
+        tools=[Tool("f", draw(st.text(max_size=5)), {"type": "object"}, draw(st.booleans()))],
+        tool_choice=draw(st.sampled_from(["", "auto", "none", "required", "tool:f"])),
+        parallel_tools=draw(st.none() | st.booleans()),
+        max_output_tokens=draw(limits),
+        temperature=draw(st.none() | st.floats(0, 2)),
+        top_p=draw(st.none() | st.floats(0, 1)),
+        effort=draw(st.sampled_from(["", "none", "minimal", "low", "medium", "high"])),
+        output=draw(
+            st.none()
+            | st.just(OutputSchema())
+            | st.just(OutputSchema({"type": "object"}, "a", True))
+        ),
+        user=draw(st.text(max_size=64)),
+        cache_key=draw(st.text(max_size=64)),
+    )
+
+
+@given(conversations())
+def test_what_is_written_is_read_again(request):
+    fields = DIALECT.write_request(request, "gpt-5")
+    again = DIALECT.read_request(msgspec.json.decode(msgspec.json.encode(fields)))
+    assert request.losses == again.losses == []
+    again.echo = {}
+    assert again == request
