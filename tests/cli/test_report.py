@@ -38,3 +38,19 @@ def test_errors_are_one_line(certify):
     assert code == 2
     (line,) = told.err.splitlines()
     assert "method is 'guessing'" in line
+
+
+def test_a_bench_run_becomes_one_page(tmp_path, capfd):
+    (tmp_path / "report.md").write_text("# Runs\n\n## One\n\n|a|b|\n|-|-|\n|1|2|\n")
+    assert main(["report", "run", str(tmp_path)]) == 0
+    assert capfd.readouterr().out == f"wrote {tmp_path / 'report.html'}\n"
+    assert main(["report", "run", str(tmp_path), "--out", str(tmp_path / "new" / "x.html")]) == 0
+    assert (tmp_path / "new" / "x.html").read_text() == (tmp_path / "report.html").read_text()
+
+
+def test_a_folder_that_is_no_run_is_one_line(tmp_path, capfd):
+    assert main(["report", "run", str(tmp_path)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith(
+        "has no report.md: give a folder that 'floorline bench --out FOLDER' wrote"
+    )

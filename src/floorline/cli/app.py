@@ -99,7 +99,7 @@ COMMANDS = {
     "report": _Command(
         "report:app",
         "report",
-        "Write reports on SLAs from the log of their requests.",
+        "Write reports: on SLAs from the log of their requests, and on bench runs.",
     ),
     "whatif": _Command(
         "whatif:whatif",

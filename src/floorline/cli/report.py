@@ -15,16 +15,12 @@ if TYPE_CHECKING:
     from floorline.sla import SLA
 
 app = typer.Typer(
-    help="Write reports on SLAs from the log of their requests.", no_args_is_help=True
+    help="Write reports: on SLAs from the log of their requests, and on bench runs.",
+    no_args_is_help=True,
 )
 
 NOT_KEPT = 1
 """Exit code if the verdict is anything but 'kept'."""
-
-
-@app.callback()
-def _root() -> None:
-    """Make typer treat 'certificate' as a subcommand although it is the only one."""
 
 
 @app.command()
@@ -106,6 +102,23 @@ def certificate(
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
     if report.certificate.verdict != "kept":
         raise typer.Exit(NOT_KEPT)
+
+
+@app.command()
+def run(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that 'floorline bench --out FOLDER' wrote.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File of the page. [default: report.html in the folder]")
+    ] = None,
+) -> None:
+    """Write a bench run as one HTML page, with its tables, its plots and what made them."""
+    from floorline.report.run_page import write_run_page
+
+    Console(soft_wrap=True, highlight=False).print(
+        f"wrote {write_run_page(folder, out)}", markup=False
+    )
 
 
 def _known(config: Path | None) -> list[SLA]:
