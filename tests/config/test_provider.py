@@ -35,7 +35,10 @@ def wrong_field(problems):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("kind: grpc", "kind is 'grpc': choose 'openai' or 'litellm'"),
+        (
+            "kind: grpc",
+            "kind is 'grpc': choose 'openai', 'anthropic', 'responses', 'azure' or 'litellm'",
+        ),
         (
             "headers: {'a b': c}",
             f"headers has an entry whose name is not valid (not shown): {HEADERS_FIX}",

@@ -181,8 +181,8 @@ def test_targets_of_requests(gateway, target):
 @pytest.mark.parametrize("target", [b"http://localhost", b"http://localhost/", b"http://[::1]?x"])
 def test_a_target_without_a_path(gateway, target):
     status, _, body = ask(gateway, get(target), "GET")
-    assert status == 404
-    assert "there is no path /: " in json.loads(body)["error"]["message"]
+    assert status == 200
+    assert json.loads(body)["object"] == "floorline"
 
 
 def test_the_host_of_a_target_does_not_replace_the_header(gateway):

@@ -77,18 +77,24 @@ FallbackReason = Literal[
 ]
 
 
+ProviderKind = Literal["openai", "anthropic", "responses", "azure", "litellm"]
+DialectName = Literal["openai", "anthropic", "responses"]
+"""The forms in which requests and answers are written."""
+
+
 class ProviderSettings(Section):
     """How a model's provider is called: the one declaration, for the file and for the calls."""
 
     endpoint: BaseUrl | None = Field(
         None,
-        description="Base URL of an OpenAI-compatible API, with a query if it needs one; optional "
-        "with kind litellm.",
+        description="Base URL of the provider's API, with a query if it needs one; optional with "
+        "kind litellm.",
     )
-    kind: Literal["openai", "litellm"] = Field(
+    kind: ProviderKind = Field(
         "openai",
-        description="openai: any OpenAI-compatible endpoint. litellm: another provider, through "
-        "LiteLLM (extra litellm).",
+        description="openai: any endpoint of OpenAI's chat completions. anthropic: Anthropic's "
+        "messages. responses: OpenAI's responses. azure: Azure OpenAI, with its paths and its "
+        "header api-key. litellm: another provider, through LiteLLM (extra litellm).",
     )
     api_key: Key | None = Field(
         None, description="The provider's key, best written as ${NAME}. Never shown or logged."
@@ -169,6 +175,11 @@ class ProviderSettings(Section):
             self._key_path = context.folder / self.api_key_file
             self._key = SecretStr(key_in(self._key_path))
         return self
+
+    @property
+    def dialect(self) -> DialectName:
+        """The form in which the provider takes requests and sends answers."""
+        return self.kind if self.kind in ("anthropic", "responses") else "openai"
 
     @property
     def key(self) -> SecretStr | None:

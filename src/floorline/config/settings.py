@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from floorline.config.aliases import Aliases, check_aliases
 from floorline.config.explain import check_exposure
 from floorline.config.models import HintSettings, ModelDefaults, ModelSettings
 from floorline.config.runtime_models import RuntimeModelSettings
@@ -36,6 +37,12 @@ class Settings(Section):
     )
     slas: Annotated[list[SlaSettings], Fix("give a list of SLAs: '- name: …'")] = Field(
         min_length=1, description="SLAs that requests can ask for; the first is the default."
+    )
+    aliases: Aliases = Field(
+        {},
+        description="Names that clients have built in, and the floorline/SLA, floorline/auto or "
+        "model that each stands for, such as {claude-*: floorline/gold}; * stands for any text, "
+        "and the first one that fits counts. A model of that very name comes first.",
     )
     defaults: ModelDefaults = field({}, "Fields for all models that do not set them themselves.")
     hints: Annotated[
@@ -98,6 +105,9 @@ class Settings(Section):
             model.completed(self.defaults).hinted(self.hints.get(model.name))
             for model in self.models
         ]
+        check_aliases(
+            self.aliases, [model.name for model in self.models], [sla.name for sla in self.slas]
+        )
         return self
 
     def as_zoo(self) -> Zoo:

@@ -12,6 +12,9 @@ from floorline.gateway.errors import ApiError
 from floorline.gateway.key_budget import KeyBudget
 from floorline.stores.keys import ApiKey, key_id
 
+_KEY_HEADERS = ("x-api-key", "api-key")
+"""Headers with a key beside ``Authorization``: of Anthropic and of Azure."""
+
 
 class Caller(NamedTuple):
     """Who sent a request.
@@ -264,15 +267,22 @@ class Auth:
         return KeyBudget(key.budget, key.period, self._costs(key.id), self._clock())
 
     def _account(self, headers: Mapping[str, str]) -> _Account:
+        accounts = self._accounts or {}
         scheme, _, given = headers.get("authorization", "").partition(" ")
         secret = given.strip() if scheme.lower() == "bearer" else ""
-        account = (self._accounts or {}).get(key_id(secret) or "")
-        if account is None or not account.key.matches(secret):
-            raise ApiError(
-                401,
-                "the request has no valid API key: send 'Authorization: Bearer fl-…' with a key of "
-                "'floorline keys create'",
-                code="invalid_api_key",
-                headers={"www-authenticate": "Bearer"},
-            )
-        return account
+        account = accounts.get(key_id(secret) or "")
+        if account is not None and account.key.matches(secret):
+            return account
+        # Clients of Anthropic and Azure; some send a token of their own beside it.
+        for name in _KEY_HEADERS:
+            secret = headers.get(name, "").strip()
+            account = accounts.get(key_id(secret) or "")
+            if account is not None and account.key.matches(secret):
+                return account
+        raise ApiError(
+            401,
+            "the request has no valid API key: send 'Authorization: Bearer fl-…', or x-api-key or "
+            "api-key, with a key of 'floorline keys create'",
+            code="invalid_api_key",
+            headers={"www-authenticate": "Bearer"},
+        )

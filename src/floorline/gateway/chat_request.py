@@ -1,4 +1,4 @@
-"""Read a chat request: the fields that routing needs; all others stay unchanged.
+"""Read a request for an answer: the fields that routing needs; all others stay unchanged.
 
 The provider decides whether a request is well formed. Routing takes what it can find: a text from
 any message, a number from any form of one. Refused are only a body that is no JSON object, one
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from floorline.config.provider import DialectName
 from floorline.core.bounds import MAX_NAME, MAX_TOKENS, check_name
 from floorline.encoders.base import Prompt
 from floorline.errors import InvalidInput, abbreviated
@@ -82,6 +83,10 @@ class ChatBody(msgspec.Struct, frozen=True):
         Field ``floorline`` of the body, and the headers that stand for it.
     fields
         All fields of the body but ``floorline``, as the bytes that arrived.
+    dialect
+        Dialect of the body.
+    query
+        Query of the request's URL.
     """
 
     model: str
@@ -96,6 +101,8 @@ class ChatBody(msgspec.Struct, frozen=True):
     media: int
     options: Options
     fields: dict[str, msgspec.Raw]
+    dialect: DialectName = "openai"
+    query: str = ""
 
     @property
     def sla(self) -> str | None:
@@ -112,6 +119,29 @@ class ChatBody(msgspec.Struct, frozen=True):
             fields[name] = msgspec.Raw(msgspec.json.encode(value))
         return write_fields(fields)
 
+    def values(self) -> dict[str, Any]:
+        """Decode all fields, for a translation.
+
+        Raises
+        ------
+        ApiError
+            400 if a field is malformed.
+        """
+        found = {}
+        for name, raw in self.fields.items():
+            try:
+                found[name] = read_value(raw)
+            except ValueError as error:
+                text = f"{name} cannot be read: {error}"
+                raise ApiError(400, text, code="invalid_body", param=name) from error
+        return found
+
+    @property
+    def prompt_json(self) -> bytes:
+        """The messages as they arrived."""
+        field = "input" if self.dialect == "responses" else "messages"
+        return bytes(self.fields.get(field, b""))
+
 
 class _View(msgspec.Struct):
     """The fields that routing reads, of any type."""
@@ -125,14 +155,50 @@ class _View(msgspec.Struct):
     n: Any = None
     floorline: msgspec.Raw | None = None
 
+    @property
+    def prompt(self) -> Any:
+        """What the encoders read."""
+        return self.messages
+
+
+class _AnthropicView(_View):
+    system: Any = None
+
+    @property
+    def prompt(self) -> Any:
+        """Messages with the system prompt; results of tools are no words of the user."""
+        if not isinstance(self.messages, list):
+            return self.messages
+        turns = [_results_apart(message) for message in self.messages]
+        return [{"role": "system", "content": self.system}, *turns] if self.system else turns
+
+
+class _ResponsesView(_View):
+    input: Any = None
+    instructions: Any = None
+
+    @property
+    def prompt(self) -> Any:
+        """Items with the instructions; a text is a message of the user."""
+        items = self.input if isinstance(self.input, list) else [self.input] if self.input else []
+        if self.instructions:
+            return [{"role": "system", "content": self.instructions}, *items]
+        return items
+
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_view = msgspec.json.Decoder(_View)
+_VIEWS: dict[DialectName, tuple[type[_View], msgspec.json.Decoder[Any]]] = {
+    "openai": (_View, msgspec.json.Decoder(_View)),
+    "anthropic": (_AnthropicView, msgspec.json.Decoder(_AnthropicView)),
+    "responses": (_ResponsesView, msgspec.json.Decoder(_ResponsesView)),
+}
 _options = msgspec.json.Decoder(Options | None)
 
 
-def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
-    """Read the body of a chat request.
+def read_chat(
+    data: bytes, headers: Mapping[str, str], dialect: DialectName = "openai", query: str = ""
+) -> ChatBody:
+    """Read the body of a request for an answer.
 
     Parameters
     ----------
@@ -140,6 +206,10 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
         The body, JSON.
     headers
         Headers, names in lower case; some of them stand for fields of ``floorline``.
+    dialect
+        Dialect of the body.
+    query
+        Query of the request's URL.
 
     Raises
     ------
@@ -160,9 +230,9 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
     """
     try:
         fields = _fields.decode(data)
-        view = _view.decode(data)
+        view = _VIEWS[dialect][1].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        fields, view = _read_leniently(data, error)
+        fields, view = _read_leniently(data, error, _VIEWS[dialect][0])
     model = view.model
     if not isinstance(model, str) or not model.strip():
         raise ApiError(
@@ -177,13 +247,15 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
     if len(options.exclude) > MAX_EXCLUDED:
         fix = f"exclude at most {MAX_EXCLUDED:,} models"
         raise InvalidInput("floorline.exclude", f"{len(options.exclude):,} names", fix)
-    messages = view.messages if isinstance(view.messages, list) else [view.messages]
+    given = view.input if isinstance(view, _ResponsesView) else view.messages
+    messages = given if isinstance(given, list) else [given]
     _check_numbers(messages)
+    prompt = view.prompt
     size = measure_request(fields, messages, len(data))
     reserve, is_certain = _largest_answer(view)
     return ChatBody(
         model=model,
-        prompt=view.messages if isinstance(view.messages, list | str) and view.messages else "",
+        prompt=prompt if isinstance(prompt, list | str) and prompt else "",
         stream=_is_true(view.stream),
         input_tokens=size.input_tokens,
         certain_tokens=size.certain_tokens,
@@ -193,21 +265,38 @@ def read_chat(data: bytes, headers: Mapping[str, str]) -> ChatBody:
         limits=CallLimits(
             input_tokens=size.largest_input,
             output_tokens=reserve or None,
-            answers=max(1, _count("n", view.n)[0]),
+            answers=max(1, _count("n", view.n)[0]) if dialect == "openai" else 1,
             is_certain=is_certain,
         ),
         media=size.media,
         options=options,
         fields=fields,
+        dialect=dialect,
+        query=query,
     )
 
 
-def _read_leniently(data: bytes, strict: Exception) -> tuple[dict[str, msgspec.Raw], _View]:
+def _results_apart(message: Any) -> Any:
+    """Return a message of Anthropic's; one with results of tools alone has the role of OpenAI's."""
+    if type(message) is dict and message.get("role") == "user":
+        content = message.get("content")
+        if type(content) is list and content and all(map(_is_result, content)):
+            return {"role": "tool", "content": content}
+    return message
+
+
+def _is_result(part: Any) -> bool:
+    return type(part) is dict and part.get("type") == "tool_result"
+
+
+def _read_leniently(
+    data: bytes, strict: Exception, kind: type[_View]
+) -> tuple[dict[str, msgspec.Raw], _View]:
     """Read a body that is no strict JSON, such as one with ``NaN`` or a lone surrogate."""
     try:
         fields = read_fields(data)
-        view = _View()
-        for name in _View.__struct_fields__:
+        view = kind()
+        for name in kind.__struct_fields__:
             raw = fields.get(name)
             if raw is not None:
                 setattr(view, name, raw if name == "floorline" else read_value(raw))
@@ -237,8 +326,8 @@ def _check_numbers(messages: list[Any]) -> None:
     parts = 0
     for message in messages:
         if type(message) is dict:
-            # Gemini's messages have parts in place of a content.
-            for name in ("content", "parts"):
+            # Gemini's messages have parts in place of a content, items of responses an output.
+            for name in ("content", "parts", "output"):
                 held = message.get(name)
                 if type(held) is list:
                     parts += len(held)

@@ -104,7 +104,7 @@ class ApiError(FloorlineError):
         """Encode OpenAI's error object as JSON."""
         error = {
             "message": self.text,
-            "type": _TYPES.get(self.status, "api_error"),
+            "type": error_type(self.status),
             "param": self.param,
             "code": self.code,
         }
@@ -133,6 +133,11 @@ class ProviderAnswer(ApiError):
     def body(self) -> bytes:
         """Return the provider's body."""
         return self._body
+
+
+def error_type(status: int) -> str:
+    """Return OpenAI's type of an error with a status."""
+    return _TYPES.get(status, "api_error")
 
 
 def api_error(error: FloorlineError) -> ApiError:

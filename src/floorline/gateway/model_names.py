@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
+import msgspec
+
 from floorline.errors import abbreviated, closest_name, listed
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Caller
-from floorline.gateway.chat_request import ROUTED
+from floorline.gateway.chat_request import ROUTED, ChatBody
 from floorline.gateway.errors import ApiError
 from floorline.gateway.tenants import split_tenant, tenant_sla
 from floorline.router import Router
@@ -30,6 +35,20 @@ class ModelNames:
     def __init__(self, config: ActiveConfig, router: Router) -> None:
         self._config = config
         self._router = router
+
+    def renamed(self, chat: ChatBody) -> ChatBody:
+        """Return a request with the SLA or the model that an alias of the settings stands for.
+
+        Agents have names of models built in, such as claude-sonnet-4-5, and some refuse a slash. A
+        model of that very name comes first.
+        """
+        aliases = self._config.settings.aliases
+        if not aliases or chat.model.startswith(ROUTED) or chat.model in self._router.zoo:
+            return chat
+        for pattern, meant in aliases.items():
+            if _pattern(pattern).fullmatch(chat.model):
+                return msgspec.structs.replace(chat, model=meant)
+        return chat
 
     def check_model(self, name: str, caller: Caller) -> None:
         """Raise ApiError (404) if there is no such model, or the caller may not name it."""
@@ -107,3 +126,9 @@ class ModelNames:
         if model or meant:
             return f"did you mean {listed([model or ROUTED + meant])}? "
         return ""
+
+
+@lru_cache(256)
+def _pattern(alias: str) -> re.Pattern[str]:
+    """Pattern of an alias, in which ``*`` stands for any text."""
+    return re.compile(".*".join(map(re.escape, alias.split("*"))), re.DOTALL)

@@ -15,7 +15,7 @@ from yarl import URL
 from floorline.errors import system_reason
 from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
 from floorline.gateway.upstreams.connections import open_session
-from floorline.gateway.upstreams.http_client import endpoint_url, request_headers
+from floorline.gateway.upstreams.endpoints import endpoint_url, request_headers
 from floorline.gateway.upstreams.proxies import proxy_of
 from floorline.gateway.upstreams.redaction import Redactor
 

@@ -23,6 +23,8 @@ _TEXT_FIELDS = frozenset(
         "guided_grammar",
         "guided_json",
         "json_schema",
+        "output_config",
+        "output_format",
         "response_format",
         "structured_outputs",
         "text",
@@ -35,7 +37,7 @@ _TEXT_FIELDS = frozenset(
 """Fields beside the messages that providers write into the prompt, as the JSON that arrived."""
 _PROMPT_FIELDS = frozenset({"instructions", "system", "system_instruction", "systemInstruction"})
 """Fields that are like messages."""
-_FORMAT_FIELDS = frozenset({"response_format", "text"})
+_FORMAT_FIELDS = frozenset({"output_config", "output_format", "response_format", "text"})
 _TOOL_FIELDS = frozenset({"functions", "toolConfig", "tool_config", "tools"})
 _MEASURED = _TEXT_FIELDS | _PROMPT_FIELDS | {"modalities"}
 
@@ -138,7 +140,7 @@ def _asks_for_json(raw: msgspec.Raw) -> bool:
     """Whether a field is the format of an answer that is no free text."""
     try:
         found = _format.decode(raw)
-        # OpenAI's responses have the format in a field of ``text``.
+        # OpenAI's responses have the format in a field of ``text``, Anthropic of output_config.
         kind = found.type or msgspec.convert(found.format, _Format).type
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False

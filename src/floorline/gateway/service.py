@@ -19,12 +19,17 @@ from floorline.gateway.model_names import ModelNames
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
-from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams
+from floorline.gateway.translation import stateful_field, translated
+from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
 
 NOT_CALLED = "the gateway calls only the model that serves"
 """Error in the outcome of a call that a policy wanted for exploration and that was not made."""
+
+
+_ANTHROPIC_HEADERS = ("anthropic-version", "anthropic-beta")
+"""Headers of clients that belong to a request that is passed on to Anthropic as it is."""
 
 
 class ChatService:
@@ -114,6 +119,8 @@ class ChatService:
             If no model that can serve fits into the SLA's budget.
         """
         self._readiness.check_log()
+        if chat.dialect == "responses":
+            self._check_stateless(chat)
         began = time.perf_counter()
         at = self._router.clock()
         context = RequestContext(caller.tenant, caller.key, chat.options.session, after, call_by)
@@ -132,8 +139,16 @@ class ChatService:
             self._auth.hold(caller.key, decision.id, costs.reserved(decision.index))
         self._metrics.decided(time.perf_counter() - began)
         if self._config.settings.store.store_prompts:
-            self._store.append_prompt(decision.id, bytes(chat.fields.get("messages", b"")))
+            self._store.append_prompt(decision.id, chat.prompt_json)
         return decision
+
+    def _check_stateless(self, chat: ChatBody) -> None:
+        """Refuse a request that needs what one provider keeps, unless it names a model of it."""
+        provider = self._config.calls.get(chat.model)
+        if provider is None or provider.dialect != "responses":
+            refusal = stateful_field(chat)
+            if refusal is not None:
+                raise refusal
 
     def _key_costs(self, chat: ChatBody, caller: Caller) -> KeyCosts | None:
         """What calls cost and what the key's budget has left; None without such a budget."""
@@ -225,23 +240,37 @@ class ChatService:
         """
         try:
             provider = self._config.calls[decision.model]
-            body = chat.with_fields(model=provider.model)
+            losses: Sequence[str] = ()
+            if chat.dialect == provider.dialect:
+                body = chat.with_fields(model=provider.model)
+            else:
+                body, losses = translated(chat, decision.model, provider)
             span = self._telemetry.call(
                 decision, provider, incoming, stream=chat.stream, content=body
             )
+        except UpstreamError as failure:
+            self._recorder.uncalled(decision, str(failure))
+            raise
         except BaseException as error:
             self._recorder.uncalled(
                 decision, f"the call could not be prepared: {type(error).__name__}"
             )
             raise
         try:
-            headers = span.headers
-            if provider.pass_headers:
-                headers = passed_on(provider.pass_headers, incoming) | dict(headers)
+            passed = _passed_headers(chat, provider, incoming)
+            headers = {**passed, **span.headers} if passed else span.headers
+            query = chat.query if chat.dialect == provider.dialect else ""
             own_id = decision.id if self._config.settings.completion_ids == "own" else ""
             answer = await self._upstreams.call(
-                decision.model, body, stream=chat.stream, headers=headers, own_id=own_id
+                decision.model,
+                body,
+                stream=chat.stream,
+                headers=headers,
+                own_id=own_id,
+                dialect=chat.dialect,
+                query=query,
             )
+            answer.losses = losses
         except UpstreamError as failure:
             self._recorder.failed(decision, failure, span)
             if failure.meaning is not None and failure.meaning.teaches_window:
@@ -253,3 +282,47 @@ class ChatService:
             self._recorder.abandoned(decision, span)
             raise
         return answer, span
+
+    async def ask(
+        self, chat: ChatBody, path: str, incoming: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Send a request that costs nothing to another path of a model's provider.
+
+        Parameters
+        ----------
+        chat
+            The request; it names a model whose provider speaks its dialect.
+        path
+            Path below the endpoint.
+        incoming
+            Headers of the client's request, names in lower case.
+
+        Returns
+        -------
+        tuple
+            Status and body of the answer.
+
+        Raises
+        ------
+        UpstreamError
+            If no answer came.
+        """
+        provider = self._config.calls[chat.model]
+        return await self._upstreams.ask(
+            chat.model,
+            chat.with_fields(model=provider.model),
+            path,
+            headers=_passed_headers(chat, provider, incoming),
+            dialect=chat.dialect,
+            query=chat.query,
+        )
+
+
+def _passed_headers(
+    chat: ChatBody, provider: UpstreamSettings, incoming: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the headers of a client that its request's provider gets."""
+    names = provider.pass_headers
+    if chat.dialect == provider.dialect == "anthropic":
+        names = [*_ANTHROPIC_HEADERS, *names]
+    return passed_on(names, incoming) if names else {}

@@ -7,7 +7,14 @@ from floorline.config.provider import KEY_FIELDS
 from floorline.config.proxy import NO_PROXY
 from floorline.errors import ConfigError, InvalidInput
 from floorline.gateway.upstreams import UpstreamSettings
+from floorline.gateway.upstreams.endpoints import KEY_HEADERS
 
+_EXAMPLES = {
+    "openai": "http://127.0.0.1:8000/v1",
+    "anthropic": "https://api.anthropic.com",
+    "responses": "https://api.openai.com/v1",
+    "azure": "https://NAME.openai.azure.com?api-version=2024-10-21",
+}
 _SHARED_FIELDS = [name for name in ProviderSettings.model_fields if name not in KEY_FIELDS]
 
 
@@ -25,13 +32,15 @@ def upstream_settings(model: ModelSettings) -> UpstreamSettings:
         If the model has no endpoint and needs one, has both a key and the header that would carry
         it, or a proxy that its kind does not use.
     """
-    if model.kind == "openai" and model.endpoint is None:
-        fix = "give the base URL of its API, such as http://127.0.0.1:8000/v1"
+    if model.kind != "litellm" and model.endpoint is None:
+        fix = f"give the base URL of its API, such as {_EXAMPLES[model.kind]}"
         raise InvalidInput("endpoint", model.endpoint, fix)
-    if model.key is not None and "authorization" in map(str.lower, model.headers):
-        raise InvalidInput(
-            "headers", "Authorization", "remove this header, or the key (api_key, api_key_env, …)"
-        )
+    if model.key is not None:
+        given = set(map(str.lower, model.headers))
+        for name in KEY_HEADERS.get(model.kind, ("Authorization",)):
+            if name.lower() in given:
+                fix = "remove this header, or the key (api_key, api_key_env, …)"
+                raise InvalidInput("headers", name, fix)
     proxy = NO_PROXY if model.proxy is None else model.proxy.get_secret_value()
     if model.kind == "litellm" and proxy != NO_PROXY:
         fix = "write proxy: none for this model: LiteLLM reads HTTPS_PROXY itself"

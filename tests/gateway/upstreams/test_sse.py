@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from floorline.core.bounds import canonical_id
 from floorline.gateway.upstreams.completions import read_completion
-from floorline.gateway.upstreams.sse import SseReader, looks_like_events
+from floorline.gateway.upstreams.event_reader import looks_like_events
+from floorline.gateway.upstreams.sse import SseReader
 from floorline.gateway.upstreams.usage import Usage
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2}

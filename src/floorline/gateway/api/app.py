@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from floorline.errors import FloorlineError
 from floorline.gateway.api.catalog import CatalogApi
 from floorline.gateway.api.chat import ChatEndpoint
+from floorline.gateway.api.count_tokens import CountTokensApi
 from floorline.gateway.api.feedback import FeedbackApi
 from floorline.gateway.api.guard import RequestGuard, with_headers
 from floorline.gateway.api.health import HealthApi
@@ -23,16 +24,19 @@ from floorline.gateway.api.openapi import document
 from floorline.gateway.api.paths import explain_missing, unify
 from floorline.gateway.api.responses import reply
 from floorline.gateway.api.route import RouteApi
+from floorline.gateway.dialect_errors import dialect_of, error_response
 from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.startup import Gateway
 
 CHAT = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
+RESPONSES = "/v1/responses"
 
 
 class App:
     """The ASGI application.
 
-    Every request is checked by the same guard. Chat requests skip Starlette's routing and
+    Every request is checked by the same guard. Requests for answers skip Starlette's routing and
     middleware, which would add to their latency.
 
     Parameters
@@ -44,7 +48,11 @@ class App:
     def __init__(self, gateway: Gateway) -> None:
         self._root_path = gateway.config.settings.server.root_path or ""
         self._guard = RequestGuard(lambda: gateway.config.settings)
-        self._chat = ChatEndpoint(gateway)
+        self._answers: dict[str, ChatEndpoint] = {
+            CHAT: ChatEndpoint(gateway),
+            MESSAGES: ChatEndpoint(gateway, "anthropic"),
+            RESPONSES: ChatEndpoint(gateway, "responses"),
+        }
         self._others = Starlette(routes=routes(gateway), exception_handlers=_HANDLERS)
         # Paths are unified instead.
         self._others.router.redirect_slashes = False
@@ -59,8 +67,9 @@ class App:
             return
         if verdict is not None:
             send = with_headers(send, verdict)
-        if scope["path"] == CHAT and scope["method"] == "POST":
-            await self._chat(scope, receive, send)
+        endpoint = self._answers.get(scope["path"])
+        if endpoint is not None and scope["method"] == "POST":
+            await endpoint(scope, receive, send)
         else:
             await self._others(scope, receive, send)
 
@@ -70,9 +79,15 @@ def routes(gateway: Gateway) -> list[Route]:
     feedback, catalog = FeedbackApi(gateway), CatalogApi(gateway)
     decisions, models, health = RouteApi(gateway), ModelsAdminApi(gateway), HealthApi(gateway)
 
-    async def chat(request: Request) -> Response:
+    counting = CountTokensApi(gateway)
+
+    async def answer(request: Request) -> Response:
         # ``App`` answers POST itself; this route makes other methods a 405.
         raise NotImplementedError
+
+    async def root(request: Request) -> Response:
+        # Some clients ask for the base URL before their first request.
+        return reply({"object": "floorline", "openapi": "/openapi.json"})
 
     async def openapi(request: Request) -> Response:
         root_path = request.scope.get("app_root_path")
@@ -81,7 +96,11 @@ def routes(gateway: Gateway) -> list[Route]:
         return reply({**document(), "servers": [{"url": root_path}]})
 
     return [
-        Route(CHAT, chat, methods=["POST"]),
+        Route("/", root, methods=["GET"]),
+        Route(CHAT, answer, methods=["POST"]),
+        Route(MESSAGES, answer, methods=["POST"]),
+        Route(f"{MESSAGES}/count_tokens", counting.count, methods=["POST"]),
+        Route(RESPONSES, answer, methods=["POST"]),
         Route("/v1/feedback", feedback.feedback, methods=["POST"]),
         Route("/v1/outcomes", feedback.outcome, methods=["POST"]),
         Route("/v1/route", decisions.route, methods=["POST"]),
@@ -100,7 +119,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
 async def _floorline_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FloorlineError)
-    return api_error(error).response()
+    return error_response(api_error(error), dialect_of(request.scope["path"]))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -116,12 +135,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
     elif status == 405:
         headers["Allow"] = allowed = ", ".join(sorted(headers["Allow"].split(", ")))
         text = f"{request.scope['path']} does not take {request.method}: use {allowed}"
-    return ApiError(status, text, headers=headers).response()
+    missing = ApiError(status, text, headers=headers)
+    return error_response(missing, dialect_of(request.scope["path"]))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     client = "" if request.client is None else f" of {request.client.host}"
-    return unexpected(f"{request.method} {request.url.path}{client}", error).response()
+    failure = unexpected(f"{request.method} {request.url.path}{client}", error)
+    return error_response(failure, dialect_of(request.scope["path"]))
 
 
 _HANDLERS: Mapping[Any, Any] = {

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from floorline.gateway.startup import Gateway
 
 
+_EPOCH = "1970-01-01T00:00:00Z"
+"""When a model was made, in Anthropic's list: the gateway does not know."""
+
+
 class CatalogApi:
     """The endpoints that list models and SLAs."""
 
@@ -33,6 +37,8 @@ class CatalogApi:
         names += [f"{ROUTED}{name}" for name in self._slas(caller) if not split_tenant(name)[1]]
         entries = [_entry(name, "floorline") for name in names]
         entries += [_entry(name, "provider") for name in self._models(caller)]
+        if "anthropic-version" in request.headers:
+            return reply(_anthropic_list([entry["id"] for entry in entries]))
         return reply({"object": "list", "data": entries})
 
     async def model(self, request: Request) -> Response:
@@ -47,6 +53,8 @@ class CatalogApi:
                 f"there is no model {abbreviated(name)}: see /v1/models",
                 code="model_not_found",
             )
+        if "anthropic-version" in request.headers:
+            return reply(_anthropic_entry(name))
         return reply(_entry(name, "floorline" if routed else "provider"))
 
     async def slas(self, request: Request) -> Response:
@@ -98,6 +106,20 @@ class CatalogApi:
         reach["models"] = [row for row in reach["models"] if caller.may_call(row["model"])]
         queue = self.gateway.router.policy.queue(name)
         return {"object": "floorline.sla", "name": status.pop("sla"), **status, "queue": queue}
+
+
+def _anthropic_list(names: list[str]) -> dict[str, Any]:
+    """Return a list of models as Anthropic's API has it."""
+    return {
+        "data": [_anthropic_entry(name) for name in names],
+        "has_more": False,
+        "first_id": names[0],
+        "last_id": names[-1],
+    }
+
+
+def _anthropic_entry(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": _EPOCH}
 
 
 def _entry(name: str, owner: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""``POST /v1/chat/completions``: decide, call, pass the answer on, record what it took."""
+"""The endpoints of answers: decide, call, pass the answer on, record what it took.
+
+``POST /v1/chat/completions``, ``/v1/messages`` and ``/v1/responses`` differ in their dialect alone.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from floorline.config.provider import DialectName
 from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
 from floorline.events import DIRECT, Decision
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.event_stream import STREAM_HEADERS, EventStream, HeaderList
-from floorline.gateway.api.responses import decision_headers
+from floorline.gateway.api.responses import decision_headers, losses_header
 from floorline.gateway.call_recorder import DISCONNECTED, STREAM_ERROR, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
+from floorline.gateway.dialect_errors import error_body, error_event, error_response
 from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.header_text import as_header
 from floorline.gateway.observability.spans import CallSpan
@@ -36,7 +41,7 @@ round trip each."""
 
 
 class ChatEndpoint:
-    """ASGI application of the chat endpoint.
+    """ASGI application of an endpoint of answers.
 
     It uses ASGI directly, because Starlette's request and response objects add latency.
 
@@ -44,10 +49,13 @@ class ChatEndpoint:
     ----------
     gateway
         Serves the requests.
+    dialect
+        Of requests, answers and errors.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, dialect: DialectName = "openai") -> None:
         self.gateway = gateway
+        self.dialect = dialect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,7 +71,9 @@ class ChatEndpoint:
                     scope, receive, gateway.config.settings.server.max_body, memory
                 )
                 with gateway.admission.admit():
-                    chat = read_chat(data, headers)
+                    query = scope["query_string"].decode("latin-1")
+                    chat = read_chat(data, headers, self.dialect, query)
+                    chat = gateway.chat.names.renamed(chat)
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                     await exchange.run()
         except FloorlineError as error:
@@ -71,7 +81,7 @@ class ChatEndpoint:
         except Exception as error:
             if exchange is not None and exchange.started:
                 raise
-            failure = unexpected("chat request", error)
+            failure = unexpected(f"{scope['path']} request", error)
         else:
             return
         if exchange is not None and exchange.stream_started:
@@ -79,10 +89,9 @@ class ChatEndpoint:
         else:
             await self._refuse(failure, exchange)(scope, receive, send)
 
-    @staticmethod
-    def _refuse(error: ApiError, exchange: _Exchange | None) -> Response:
+    def _refuse(self, error: ApiError, exchange: _Exchange | None) -> Response:
         """Answer with an error, and with the headers of the last decision if there was one."""
-        response = error.response()
+        response = error_response(error, self.dialect)
         if exchange is not None and exchange.decision is not None:
             response.raw_headers += decision_headers(exchange.decision, exchange.attempts)
         return response
@@ -125,7 +134,9 @@ class _Exchange:
         timer = loop.call_later(_WATCH_AFTER_SECONDS, self._watch, task)
         if self.chat.stream:
             every = self.gateway.config.settings.server.stream_keepalive or None
-            self.stream = EventStream(self.send, every, self._headers_so_far)
+            self.stream = EventStream(
+                self.send, every, self._headers_so_far, error_event(self.chat.dialect)
+            )
         try:
             try:
                 await self._serve()
@@ -251,6 +262,7 @@ class _Exchange:
         headers = [(b"content-type", answer.content_type.encode())]
         headers += decision_headers(decision, self.attempts)
         headers += answer.headers()
+        headers += losses_header(answer.losses)
         headers.append((b"content-length", str(len(body)).encode()))
         headers.append((b"x-floorline-cost", f"{measured.cost:.9g}".encode()))
         self.started = True
@@ -263,6 +275,7 @@ class _Exchange:
         assert stream is not None
         await self.gateway.store.committed(self.position)
         headers = [*STREAM_HEADERS, *decision_headers(decision, self.attempts), *answer.headers()]
+        headers += losses_header(answer.losses)
         self.started = True
         if not await stream.start(headers) and decision is not self.announced:
             # The headers named the model that failed meanwhile.
@@ -294,4 +307,6 @@ class _Exchange:
     async def fail(self, error: ApiError | bytes) -> None:
         """End a stream that has begun with an error."""
         assert self.stream is not None
-        await self.stream.end(error if isinstance(error, bytes) else error.body())
+        if isinstance(error, ApiError):
+            error = error_body(error, self.chat.dialect)
+        await self.stream.end(error)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Send
 
 from floorline.errors import FloorlineError
+from floorline.gateway.dialect_errors import openai_error_event
 
 HeaderList = list[tuple[bytes, bytes]]
 
@@ -40,6 +41,8 @@ class EventStream:
     headers_so_far
         Returns the headers of an answer that has to begin before any model has answered, once what
         they say is durable.
+    error_event
+        Writes the body of an error as an event of the client's dialect.
 
     Attributes
     ----------
@@ -52,7 +55,9 @@ class EventStream:
         send: Send,
         every: float | None,
         headers_so_far: Callable[[], Awaitable[HeaderList]],
+        error_event: Callable[[bytes], bytes] = openai_error_event,
     ) -> None:
+        self._error_event = error_event
         self.started = False
         self._send = send
         self._every = every
@@ -98,7 +103,7 @@ class EventStream:
         self._sent_at = self._loop.time()
 
     async def end(self, error: bytes | None = None) -> None:
-        """End the stream, after an error in OpenAI's form if one is given."""
+        """End the stream, after the body of an error if one is given."""
         await self._settle()
         if self._ended:
             return
@@ -107,7 +112,7 @@ class EventStream:
         if error is not None:
             # Within an event the client would read the error as a part of it.
             last = b"" if self._between_events() else b"\n\n"
-            last += b"data: " + error.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"
+            last += self._error_event(error)
         await self._send({"type": "http.response.body", "body": last})
 
     def probe(self) -> None:

@@ -36,6 +36,7 @@ _ERRORS = {
     503: "The event log cannot be written, or no model that can serve is callable now; see "
     "Retry-After.",
     504: "The provider of the model that was called last took too long.",
+    529: "As 503, for clients of Anthropic's API.",
 }
 _KEY = (401, 403, 429)
 _BODY = (400, 408, 413, 415, 503, *_KEY)
@@ -89,6 +90,37 @@ def document() -> dict[str, Any]:
         },
         "additionalProperties": True,
     }
+    schemas["MessagesRequest"] = {
+        "description": "Anthropic's request, which may name an SLA as its model.",
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": _text("floorline/SLA, floorline/auto, an alias or the name of a model"),
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+            "system": {"type": ["string", "array"], "items": {"type": "object"}},
+            "max_tokens": {"type": "integer", "minimum": 1},
+            "stream": {"type": "boolean"},
+            "floorline": _ref("Options"),
+        },
+        "additionalProperties": True,
+    }
+    schemas["ResponsesRequest"] = {
+        "description": "OpenAI's request of a response, which may name an SLA as its model.",
+        "type": "object",
+        "required": ["model", "input"],
+        "properties": {
+            "model": _text("floorline/SLA, floorline/auto, an alias or the name of a model"),
+            "input": {"type": ["string", "array"], "items": {"type": "object"}},
+            "instructions": {"type": ["string", "null"]},
+            "stream": {"type": ["boolean", "null"]},
+            "floorline": _ref("Options"),
+        },
+        "additionalProperties": True,
+    }
+    schemas["AnthropicError"] = _object(
+        {"type": {"const": "error"}, "error": _object({"type": _text(), "message": _text()})},
+        extra=True,
+    )
     schemas["Message"] = {
         "type": "object",
         "required": ["role"],
@@ -111,19 +143,24 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Floorline gateway",
             "version": __version__,
-            "description": "An OpenAI-compatible server that routes each request to the cheapest "
-            "model that keeps the SLA's floor on satisfaction.",
+            "description": "A server of OpenAI's and Anthropic's APIs that routes each request to "
+            "the cheapest model that keeps the SLA's floor on satisfaction.",
         },
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+            },
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"x-api-key": []}, {"api-key": []}],
         "paths": _paths(),
     }
 
 
 def _paths() -> dict[str, Any]:
+    done = _object({}, extra=True)
     chat = _operation(
         "Answer a chat request",
         _object({}, extra=True),
@@ -137,13 +174,32 @@ def _paths() -> dict[str, Any]:
             "X-Floorline-Session", _text("Conversation that stays on the model that served it")
         ),
     ]
-    chat["parameters"] = options
-    answer = chat["responses"]["200"]
-    answer["content"]["text/event-stream"] = {"schema": _text()}
-    answer["headers"] = {
-        f"X-Floorline-{name}": {"schema": _text()}
-        for name in ("Decision", "Model", "Expected-Quality", "Expected-Cost", "Cost")
-    }
+    messages = _operation(
+        "Answer a request of Anthropic's messages",
+        done,
+        (404, 422, 502, 504, 529, *_BODY),
+        body="MessagesRequest",
+        error="AnthropicError",
+    )
+    responses = _operation(
+        "Answer a request of OpenAI's responses",
+        done,
+        (404, 422, 502, 504, *_BODY),
+        body="ResponsesRequest",
+    )
+    names = ("Decision", "Model", "Expected-Quality", "Expected-Cost", "Cost", "Losses")
+    for one in (chat, messages, responses):
+        one["parameters"] = options
+        answer = one["responses"]["200"]
+        answer["content"]["text/event-stream"] = {"schema": _text()}
+        answer["headers"] = {f"X-Floorline-{name}": {"schema": _text()} for name in names}
+    count = _operation(
+        "Count the tokens of a request of Anthropic's messages",
+        _object({"input_tokens": {"type": "integer", "minimum": 0}}, extra=True),
+        (404, 422, 502, 504, 529, *_BODY),
+        body="MessagesRequest",
+        error="AnthropicError",
+    )
     route = _operation(
         "Decide which model should serve, without a call",
         "Routed",
@@ -158,7 +214,6 @@ def _paths() -> dict[str, Any]:
         body={"anyOf": [_ref("FeedbackItem"), _ref("FeedbackBatch")]},
     )
     feedback["responses"]["429"]["content"] = _json({"anyOf": [_ref("Error"), _ref("TakenInPart")]})
-    done = _object({}, extra=True)
     listing = _object({"data": {"type": "array"}}, extra=True)
     readyz = _operation("Return whether the gateway can serve", "Readiness")
     readyz["responses"]["503"] = {
@@ -170,7 +225,11 @@ def _paths() -> dict[str, Any]:
         "Record what a call took", done, (404, 409, 410, *_BODY), body="OutcomeItem"
     )
     return {
+        "/": {"get": _operation("Return that this is a gateway", done)},
         "/v1/chat/completions": {"post": chat},
+        "/v1/messages": {"post": messages},
+        "/v1/messages/count_tokens": {"post": count},
+        "/v1/responses": {"post": responses},
         "/v1/feedback": {"post": feedback},
         "/v1/outcomes": {"post": outcome},
         "/v1/route": {"post": route},
@@ -203,14 +262,15 @@ def _operation(
     *,
     body: str | dict[str, Any] | None = None,
     status: int = 200,
+    error: str = "Error",
 ) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": summary,
         "responses": {
             str(status): {"description": "Success.", "content": _json(answer)},
             **{
-                str(error): {"description": _ERRORS[error], "content": _json("Error")}
-                for error in sorted(errors)
+                str(number): {"description": _ERRORS[number], "content": _json(error)}
+                for number in sorted(errors)
             },
         },
     }

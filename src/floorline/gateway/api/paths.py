@@ -18,9 +18,7 @@ _NOT_SERVED = (
     "embeddings",
     "files",
     "images",
-    "messages",
     "moderations",
-    "responses",
     "videos",
 )
 """First words of paths of OpenAI's API, and of Anthropic's, that have no endpoint here."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from floorline.gateway.upstreams.usage import Usage
+if TYPE_CHECKING:
+    # The package of the upstreams reads these parts itself.
+    from floorline.gateway.upstreams.usage import Usage
 
 EndReason = Literal["stop", "length", "tool_calls", "content_filter", "pause"]
 """Why an answer ended: at its end or a stop text, at its limit, to call tools, by a filter or a

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from floorline.gateway.upstreams.client import Reply
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.event_reader import EventReader
 from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.settings import UpstreamSettings
-from floorline.gateway.upstreams.sse import SseReader
 from floorline.gateway.upstreams.usage import Usage
-from floorline.gateway.upstreams.whole_as_stream import as_stream
 
 _SECONDS_AFTER_ERROR = 1.0
 """Time in which a stream may go on after an error before its connection is closed."""
 _SECONDS_FOR_USAGE = 1.0
 """Time in which the usage may follow the end of all choices, if the client has left."""
 
-_DONE = b"data: [DONE]\n\n"
 _PASSED_HEADERS = tuple(
     (name, name.encode())
     for name in (
@@ -80,12 +78,15 @@ class Answer:
         Id that the client gets in place of the provider's; "" if it gets the provider's.
     complete
         True if the answer is over and was complete, False if it failed; else None.
+    losses
+        Names of what the translation of the request left out.
     """
 
     streamed = False
     content_type = "application/json"
     own_id = ""
     complete: bool | None = None
+    losses: Sequence[str] = ()
 
     def __init__(
         self,
@@ -132,9 +133,14 @@ class Answer:
         """Error object within the answer; it is passed on to the client, too."""
         return self._found.error
 
-    def turn_into_stream(self) -> None:
-        """Turn a whole completion into a stream of one chunk, for a client that asked for one."""
-        self._body = as_stream(self._body)
+    @property
+    def start(self) -> bytes:
+        """The whole body of an answer that is no stream; the first bytes of one that is."""
+        return self._body
+
+    def turn_into_stream(self, events: bytes) -> None:
+        """Turn a whole answer into a stream of these events, for a client that asked for one."""
+        self._body = events
         self.streamed, self.content_type = True, StreamedAnswer.content_type
 
     async def body(self) -> bytes:
@@ -208,7 +214,7 @@ class StreamedAnswer(Answer):
         self,
         model: str,
         reply: Reply,
-        reader: SseReader,
+        reader: EventReader,
         start: bytes,
         settings: UpstreamSettings,
         redactor: Redactor,
@@ -243,8 +249,8 @@ class StreamedAnswer(Answer):
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the stream as they arrive, unchanged; UpstreamError if it broke.
 
-        A stream is over and complete at ``[DONE]``, whatever its connection does then, or when its
-        connection ends after all its choices did; ``[DONE]`` is added then.
+        A stream is over and complete at the event that ends it, whatever its connection does then,
+        or when its connection ends after all its choices did; that event is added then.
         """
         start, self._body = self._body, b""
         if self._reader.done:
@@ -304,9 +310,9 @@ class StreamedAnswer(Answer):
         gap = b"\n\n" if self._reader.pending else b""
         rest = self._redactor.body(self._reader.close())
         if self.error is None and self._found.complete:
-            # Some servers do not send [DONE], and some clients wait for it.
+            # Some servers do not send the last event, and some clients wait for it.
             self._finish(True)
-            return rest + gap + _DONE
+            return rest + gap + self._reader.ending()
         self._finish(False)
         if self.error is None:
             raise self._abort_reason or failure or ended_early(self.model)

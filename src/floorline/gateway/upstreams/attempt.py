@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from floorline.config.provider import DialectName
+from floorline.gateway.dialects.answer_parts import AnswerPart
+from floorline.gateway.dialects.events import with_answer_id
+from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.upstreams.answer import (
     Answer,
     OnEnd,
@@ -17,18 +22,43 @@ from floorline.gateway.upstreams.answer import (
 from floorline.gateway.upstreams.client import Client, Reply
 from floorline.gateway.upstreams.completions import (
     has_content,
+    is_json_object,
     read_completion,
     with_id,
 )
+from floorline.gateway.upstreams.dialect_readers import PassedReader, TranslatedReader
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.event_reader import EventReader, looks_like_events
 from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.refusals import Refusals
 from floorline.gateway.upstreams.settings import UpstreamSettings
-from floorline.gateway.upstreams.sse import SseReader, looks_like_events
+from floorline.gateway.upstreams.sse import SseReader
+from floorline.gateway.upstreams.whole_as_stream import as_stream
 
 _MAX_BEFORE_CONTENT = 2**20
 """Bytes of comments, pings and white space that are kept until content arrives."""
+
+
+class Sent(NamedTuple):
+    """A request to a provider.
+
+    Attributes
+    ----------
+    body, stream, headers, query
+        As for ``Client.send``.
+    own_id
+        Id that replaces the provider's in the answer; "" keeps the provider's.
+    dialect
+        Dialect of the client, into which the answer is translated if it is not the provider's.
+    """
+
+    body: bytes
+    stream: bool = False
+    headers: Mapping[str, str] | None = None
+    own_id: str = ""
+    dialect: DialectName = "openai"
+    query: str = ""
 
 
 class Attempt:
@@ -55,35 +85,24 @@ class Attempt:
     ) -> None:
         self._name = name
         self._settings = settings
+        self._dialect = settings.dialect
         self._client = client
         self._redactor = Redactor(settings.secrets())
         self._refusals = Refusals(name, settings, self._redactor, wall_clock)
 
-    async def make(
-        self,
-        body: bytes,
-        *,
-        stream: bool,
-        drop_usage: bool,
-        headers: Mapping[str, str] | None,
-        began: float,
-        on_end: OnEnd,
-        own_id: str = "",
-    ) -> Answer:
+    async def make(self, sent: Sent, *, drop_usage: bool, began: float, on_end: OnEnd) -> Answer:
         """Send a request; return a whole answer, or a stream that has begun.
 
         Parameters
         ----------
-        body, stream, headers
-            As for ``Client.send``.
+        sent
+            The request.
         drop_usage
-            Whether to remove the chunk that carries the usage from a stream.
+            Whether to remove the chunk that carries the usage from a stream of chat completions.
         began
             When the call began in the event loop's time, for ``timeouts.total``.
         on_end
             Called at the end of a stream.
-        own_id
-            Id that replaces the provider's in a completion; "" keeps the provider's.
 
         Raises
         ------
@@ -92,19 +111,22 @@ class Attempt:
             as its ``answer``.
         """
         time = asyncio.get_running_loop().time
+        body, stream, own_id = sent.body, sent.stream, sent.own_id
         timeouts = self._settings.timeouts
         deadline = began + timeouts.total
         due = min(time() + timeouts.first_byte, deadline)
         first_byte = None
         reply: Reply | None = None
-        reader: SseReader | None = None
+        reader: EventReader | None = None
         try:
             async with asyncio.timeout_at(due) as limit:
-                reply = await self._client.send(body, stream=stream, headers=headers)
+                reply = await self._client.send(
+                    body, stream=stream, headers=sent.headers, query=sent.query
+                )
                 data = await self._first_bytes(reply)
                 streamed = stream and 200 <= reply.status < 300
                 if streamed and data and looks_like_events(data):
-                    reader = SseReader(drop_usage=drop_usage, own_id=own_id)
+                    reader = self._reader(sent, drop_usage=drop_usage)
                     data = await self._until_content(reply, data, reader)
                     first_byte = time() - began
                 else:
@@ -113,9 +135,9 @@ class Attempt:
             if reader is not None:
                 answer = self._stream(reply, data, reader, began, deadline, on_end, body)
             elif streamed:
-                answer = self._unstreamed(reply, data, own_id, body)
+                answer = self._unstreamed(reply, data, sent)
             else:
-                answer = self._whole(reply, data, own_id, body)
+                answer = self._whole(reply, data, sent)
             answer.own_id = own_id
         except TimeoutError:
             self._abort(reply)
@@ -135,6 +157,48 @@ class Attempt:
                 raise timed_out(self._name, what, "first_byte", retryable=True)
             raise timed_out(self._name, f"no chunk for {timeouts.idle:g} s", "idle")
         raise timed_out(self._name, f"no end within {timeouts.total:g} s", "total")
+
+    async def ask(self, sent: Sent, path: str) -> tuple[int, bytes]:
+        """Send a request to another path; return status and body of an answer without an error.
+
+        Raises
+        ------
+        UpstreamError
+            As for ``make``.
+        """
+        time = asyncio.get_running_loop().time
+        timeouts = self._settings.timeouts
+        deadline = time() + timeouts.total
+        reply: Reply | None = None
+        try:
+            async with asyncio.timeout_at(min(time() + timeouts.first_byte, deadline)) as limit:
+                reply = await self._client.send(
+                    sent.body, stream=False, headers=sent.headers, path=path, query=sent.query
+                )
+                data = await self._rest(reply, await reply.read(), limit, deadline)
+        except TimeoutError:
+            self._abort(reply)
+            what = f"no answer within {timeouts.first_byte:g} s"
+            raise timed_out(self._name, what, "first_byte") from None
+        except BaseException:
+            self._abort(reply)
+            raise
+        if not 200 <= reply.status < 300:
+            raise self._refusals.of_status(reply.status, reply.headers, data, sent.body)
+        if not is_json_object(data):
+            raise self._refusals.of_success(data, "no JSON object", sent.body)
+        return reply.status, data
+
+    def _reader(self, sent: Sent, *, drop_usage: bool) -> EventReader:
+        """Return the reader of a stream of the provider for the client's dialect."""
+        own, client, own_id = self._dialect, sent.dialect, sent.own_id
+        if client != own:
+            writer = dialect_named(client).stream_writer(self._settings.model, own_id)
+            end_mark = SseReader.end_mark if own == "openai" else b""
+            return TranslatedReader(dialect_named(own).stream_reader(), writer, end_mark=end_mark)
+        if own == "openai":
+            return SseReader(drop_usage=drop_usage, own_id=own_id)
+        return PassedReader(dialect_named(own).stream_reader(), own, own_id=own_id)
 
     @staticmethod
     def _abort(reply: Reply | None) -> None:
@@ -181,7 +245,7 @@ class Attempt:
         text = f"the provider sent {_MAX_BEFORE_CONTENT >> 20} MiB before any content"
         return UpstreamError(f"model {self._name!r}: {text}", "invalid_response")
 
-    async def _until_content(self, reply: Reply, start: bytes, reader: SseReader) -> bytes:
+    async def _until_content(self, reply: Reply, start: bytes, reader: EventReader) -> bytes:
         """Read a stream until it has begun; return the bytes so far, as they are passed on.
 
         Comments, pings and chunks without content are kept until then, so that another model can
@@ -202,22 +266,31 @@ class Attempt:
                 raise self._without_content()
         return b"".join(parts)
 
-    def _unstreamed(self, reply: Reply, body: bytes, own_id: str, request: bytes) -> Answer:
-        """Answer of a body that was to be a stream: a completion is passed on as one."""
+    def _unstreamed(self, reply: Reply, body: bytes, sent: Sent) -> Answer:
+        """Answer of a body that was to be a stream: a whole answer is passed on as one."""
         if not body:
             raise ended_early(self._name, retryable=True)
-        completion = read_completion(body)
-        if completion is None or completion.choices is None:
-            raise self._refusals.of_success(body, "no server-sent events", request)
-        answer = self._whole(reply, body, own_id, request)
-        answer.turn_into_stream()
+        own, client = self._dialect, sent.dialect
+        if client == own == "openai":
+            completion = read_completion(body)
+            if completion is None or completion.choices is None:
+                raise self._refusals.of_success(body, "no server-sent events", sent.body)
+            answer = self._whole(reply, body, sent)
+            answer.turn_into_stream(as_stream(answer.start))
+            return answer
+        parts = dialect_named(own).read_answer(body)
+        if not parts:
+            raise self._refusals.of_success(body, "no server-sent events", sent.body)
+        answer = self._whole(reply, body, sent)
+        writer = dialect_named(client).stream_writer(self._settings.model, sent.own_id)
+        answer.turn_into_stream(writer.write(parts) + writer.end())
         return answer
 
     def _stream(
         self,
         reply: Reply,
         passed: bytes,
-        reader: SseReader,
+        reader: EventReader,
         began: float,
         deadline: float,
         on_end: OnEnd,
@@ -241,9 +314,12 @@ class Attempt:
             on_end=on_end,
         )
 
-    def _whole(self, reply: Reply, body: bytes, own_id: str, request: bytes) -> Answer:
+    def _whole(self, reply: Reply, body: bytes, sent: Sent) -> Answer:
+        request = sent.body
         if not 200 <= reply.status < 300:
             raise self._refusals.of_status(reply.status, reply.headers, body, request)
+        if not sent.dialect == self._dialect == "openai":
+            return self._whole_of_parts(reply, body, sent)
         found = Findings()
         completion = read_completion(body)
         if completion is None or completion.choices is None or completion.fault is not None:
@@ -253,5 +329,21 @@ class Attempt:
         if not found.begun and not has_content(body):
             what = "a chat completion without content"
             raise self._refusals.of_success(body, what, request)
-        body = with_id(body, own_id) if own_id else body
+        body = with_id(body, sent.own_id) if sent.own_id else body
+        return Answer(self._name, reply.status, reply.headers, body, found)
+
+    def _whole_of_parts(self, reply: Reply, body: bytes, sent: Sent) -> Answer:
+        """Answer that another dialect's reader reads: passed on, or translated for the client."""
+        own, client, own_id, request = self._dialect, sent.dialect, sent.own_id, sent.body
+        parts: list[AnswerPart] = dialect_named(own).read_answer(body)
+        found = Findings()
+        found.add_parts(parts)
+        if not parts or found.error is not None:
+            raise self._refusals.of_success(body, "no answer of its API", request, found.error)
+        if not found.begun:
+            raise self._refusals.of_success(body, "an answer without content", request)
+        if client != own:
+            body = dialect_named(client).write_answer(parts, self._settings.model, own_id)
+        elif own_id:
+            body = with_answer_id(body, own_id)
         return Answer(self._name, reply.status, reply.headers, body, found)

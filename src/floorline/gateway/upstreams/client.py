@@ -44,17 +44,29 @@ class Reply(Protocol):
 class Client(Protocol):
     """Sends requests to one model's provider."""
 
-    async def send(self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None) -> Reply:
+    async def send(
+        self,
+        body: bytes,
+        *,
+        stream: bool,
+        headers: Mapping[str, str] | None,
+        path: str = "",
+        query: str = "",
+    ) -> Reply:
         """Send a request and wait for the status and headers of its answer.
 
         Parameters
         ----------
         body
-            A request of OpenAI's chat completions.
+            A request in the provider's dialect.
         stream
             Whether it asks for a stream.
         headers
             Further headers; the settings' headers win over them.
+        path
+            Path below the endpoint; "" for that of the kind's answers.
+        query
+            Query of the client's request; parameters of the endpoint win over it.
 
         Raises
         ------

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from floorline.core.bounds import canonical_id
+from floorline.gateway.dialects.answer_parts import (
+    AnswerPart,
+    Ended,
+    Failed,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    Used,
+)
 from floorline.gateway.lenient_json import read_value
 from floorline.gateway.upstreams.completions import (
     Completion,
@@ -44,6 +56,7 @@ class Findings:
 
     __slots__ = (
         "_ended",
+        "_has_parts",
         "_seen",
         "_usage_fields",
         "_usage_of_choices",
@@ -60,6 +73,7 @@ class Findings:
         self.output_characters = 0
         self.finish_reasons: list[str] = []
         self.error: dict[str, Any] | None = None
+        self._has_parts = False
         self._seen: set[int | str | None] = set()
         self._ended: set[int | str | None] = set()
         self._usage_fields: Mapping[str, Any] | None = None
@@ -78,7 +92,34 @@ class Findings:
     @property
     def begun(self) -> bool:
         """Whether the model wrote something that the gateway reads, or ended a choice."""
-        return self.output_characters > 0 or bool(self.finish_reasons)
+        return self.output_characters > 0 or bool(self.finish_reasons) or self._has_parts
+
+    def add_parts(self, parts: Iterable[AnswerPart]) -> None:
+        """Add parts of an answer of any dialect; it has one choice."""
+        for part in parts:
+            match part:
+                case TextDelta() | RefusalDelta():
+                    self.output_characters += len(part.text)
+                case ToolCallDelta():
+                    self.output_characters += len(part.arguments)
+                case ThinkingDelta():
+                    self.output_characters += len(part.text)
+                    self._has_parts = True
+                case ToolCallStarted():
+                    self.output_characters += len(part.name)
+                    self._has_parts = True
+                case Started():
+                    if self.completion_id is None and part.id:
+                        self.completion_id = canonical_id(part.id)
+                    self._seen.add(0)
+                case Used():
+                    self.usage = part.usage
+                case Ended():
+                    self._seen.add(0)
+                    self._ended.add(0)
+                    self.finish_reasons.append(part.reason)
+                case Failed():
+                    self.error = part.error or self.error or {"message": "the provider failed"}
 
     def add(self, completion: Completion) -> None:
         """Add a completion or the next chunk of one."""

@@ -1,4 +1,4 @@
-"""Send requests to an OpenAI-compatible endpoint."""
+"""Send requests to a provider over HTTP."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from yarl import URL
 from floorline._version import __version__
 from floorline.errors import system_reason
 from floorline.gateway.upstreams.connections import Abortable, Connector, Request, current_request
+from floorline.gateway.upstreams.endpoints import (
+    ANTHROPIC_VERSION,
+    call_url,
+    path_url,
+    request_headers,
+)
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.proxies import proxy_of
 from floorline.gateway.upstreams.settings import UpstreamSettings
@@ -24,18 +30,22 @@ _MAX_UNSPLIT_BODY = 2**20
 """Bytes of a body that is sent in one piece; aiohttp warns of larger ones, which block the loop."""
 
 
-def endpoint_url(settings: UpstreamSettings, path: str) -> URL:
-    """Return the URL of a path below the endpoint, with the endpoint's query."""
-    base = URL(settings.endpoint or "")
-    return base.with_path(base.path.rstrip("/") + path, keep_query=True)
+def with_query(url: URL, query: str) -> URL:
+    """Return a URL with the query of a client's request added; its own parameters win.
 
-
-def request_headers(settings: UpstreamSettings) -> dict[str, str]:
-    """Return the settings' headers, with the key as a bearer token; they hold secrets."""
-    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-    if settings.key is not None:
-        headers["Authorization"] = f"Bearer {settings.key.get_secret_value()}"
-    return headers
+    Examples
+    --------
+    >>> str(with_query(URL("http://host/p?api-version=1"), "beta=true&api-version=7"))
+    'http://host/p?api-version=1&beta=true'
+    """
+    try:
+        given = URL.build(query_string=query, encoded=True).query
+    except ValueError:
+        return url
+    # The version of Azure's API is the endpoint's, whatever a client of Azure's names.
+    left_out = {*url.query, "api-version"}
+    added = [(name, value) for name, value in given.items() if name not in left_out]
+    return url.extend_query(added) if added else url
 
 
 def _closed_while_idle(response: aiohttp.ClientResponse) -> bool:
@@ -118,7 +128,8 @@ class HttpClient:
             connector.ending if isinstance(connector, Connector) else set()
         )
         self._name = name
-        self._url = endpoint_url(settings, "/chat/completions")
+        self._settings = settings
+        self._url = call_url(settings)
         # All headers are given, so that aiohttp does not compute them for each request.
         self._headers = CIMultiDict(
             {
@@ -129,9 +140,15 @@ class HttpClient:
             }
         )
         self._headers.update(request_headers(settings))
+        # What the headers of a call replace, unlike those of the settings.
+        self._replaced = {}
+        if settings.kind == "anthropic" and "anthropic-version" not in self._headers:
+            self._replaced["anthropic-version"] = ANTHROPIC_VERSION
         self._proxy = proxy_of(settings, self._url)
         if self._proxy is not None:
             self._headers.update(self._proxy.request_headers)
+        self._usual_headers = self._headers.copy()
+        self._usual_headers.update(self._replaced)
         # The caller applies the other timeouts, with one timer for a whole call.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=settings.timeouts.connect)
         self._options: dict[str, Any] = {
@@ -144,20 +161,30 @@ class HttpClient:
             self._options["proxy_headers"] = self._proxy.tunnel_headers
 
     async def send(
-        self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None
+        self,
+        body: bytes,
+        *,
+        stream: bool,
+        headers: Mapping[str, str] | None,
+        path: str = "",
+        query: str = "",
     ) -> HttpReply:
         """Send a request; return its answer once status and headers arrived, else UpstreamError."""
-        sent = self._headers
+        sent, url = self._usual_headers, self._url
         if headers:
-            sent = sent.copy()
-            for key, value in headers.items():
+            sent = self._headers.copy()
+            for key, value in {**self._replaced, **headers}.items():
                 sent.setdefault(key, value)
+        if path:
+            url = path_url(self._settings, path)
+        if query:
+            url = with_query(url, query)
         for fresh in (False, True):
             request = Request(fresh=fresh)
             current_request.set(request)
             try:
                 response = await self._session.post(
-                    self._url, data=_data(body), headers=sent, **self._options
+                    url, data=_data(body), headers=sent, **self._options
                 )
             except (aiohttp.ClientError, OSError) as error:
                 failure = self._failure(error)

@@ -217,9 +217,18 @@ class LitellmClient:
             self._fixed["api_key"] = settings.key.get_secret_value()
 
     async def send(
-        self, body: bytes, *, stream: bool, headers: Mapping[str, str] | None
+        self,
+        body: bytes,
+        *,
+        stream: bool,
+        headers: Mapping[str, str] | None,
+        path: str = "",
+        query: str = "",
     ) -> WholeReply | EventReply:
         """Send a request; return its answer once it begins, else UpstreamError."""
+        if path:
+            text = f"models of kind litellm have no {path}: name a model of another kind"
+            return _error_reply(404, {}, client_error_body(text))
         try:
             # LiteLLM takes values, so that of odd ones not every byte is kept.
             request: dict[str, Any] = read_value(body)

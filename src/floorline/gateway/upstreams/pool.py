@@ -9,11 +9,13 @@ from random import Random
 
 import msgspec
 
+from floorline.config.provider import DialectName
 from floorline.errors import InvalidInput, listed
 from floorline.gateway.upstreams.answer import Answer, OnEnd, StreamedAnswer
-from floorline.gateway.upstreams.attempt import Attempt
+from floorline.gateway.upstreams.attempt import Attempt, Sent
 from floorline.gateway.upstreams.breaker import Breaker, State
 from floorline.gateway.upstreams.client import Client
+from floorline.gateway.upstreams.client_errors import for_client
 from floorline.gateway.upstreams.connections import Sessions
 from floorline.gateway.upstreams.effects import breaker_effect, stream_effect
 from floorline.gateway.upstreams.errors import UpstreamError
@@ -194,15 +196,17 @@ class Upstreams:
         stream: bool,
         headers: Mapping[str, str] | None = None,
         own_id: str = "",
+        dialect: DialectName = "openai",
+        query: str = "",
     ) -> Answer:
-        """Send a chat completion to a model's provider.
+        """Send a request for an answer to a model's provider.
 
         Parameters
         ----------
         model
             The zoo's name.
         body
-            The request as JSON, with the provider's name of the model.
+            The request in the provider's dialect, with the provider's name of the model.
         stream
             Whether it asks for a stream. The stream has begun when this returns: its first bytes
             have arrived.
@@ -210,6 +214,10 @@ class Upstreams:
             Further headers; the settings' headers win over them.
         own_id
             Id that replaces the provider's in the completion; "" keeps the provider's.
+        dialect
+            Dialect of the client, in which the answer and the provider's errors come.
+        query
+            Query of the client's request, for the provider.
 
         Raises
         ------
@@ -233,12 +241,62 @@ class Upstreams:
         self._calls += 1
         running = False
         try:
-            answer = await self._attempts(model, target, body, stream, headers, began, own_id)
+            sent = Sent(body, stream, headers, own_id, dialect, query)
+            answer = await self._attempts(model, target, sent, began)
             running = answer.running
             return answer
         finally:
             if not running:
                 self._release(limiter)
+
+    async def ask(
+        self,
+        model: str,
+        body: bytes,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        dialect: DialectName = "openai",
+        query: str = "",
+    ) -> tuple[int, bytes]:
+        """Send a request that is answered by no model to another path of a provider, once.
+
+        Parameters
+        ----------
+        model, body, headers, dialect, query
+            As for ``call``.
+        path
+            Path below the endpoint, such as ``/messages/count_tokens``.
+
+        Returns
+        -------
+        tuple
+            Status and body: a JSON object, or the provider's error that is the client's own.
+
+        Raises
+        ------
+        UpstreamError
+            If there is no answer to pass on.
+        """
+        target = self._models[model]
+        if not target.breaker.would_admit():
+            raise _breaker_open(model, target.breaker)
+        attempt = target.attempt
+        if self._closing or attempt is None:
+            raise UpstreamError("the gateway is not running", "connect", fallback=False)
+        try:
+            await target.limiter.acquire()
+        except Saturated:
+            raise _saturated(model, target.settings) from None
+        self._calls += 1
+        try:
+            return await attempt.ask(Sent(body, False, headers, "", dialect, query), path)
+        except UpstreamError as failure:
+            if failure.answer is None:
+                raise
+            return for_client(failure.answer, failure.meaning, dialect)
+        finally:
+            self._release(target.limiter)
 
     def _release(self, limiter: Limiter) -> None:
         limiter.release()
@@ -250,11 +308,8 @@ class Upstreams:
         self,
         name: str,
         target: _Model,
-        body: bytes,
-        stream: bool,
-        headers: Mapping[str, str] | None,
+        sent: Sent,
         began: float,
-        own_id: str,
     ) -> Answer:
         """Attempt a call until it is answered or failed, and report it to the breaker once."""
         breaker = target.breaker
@@ -263,11 +318,11 @@ class Upstreams:
             raise _breaker_open(name, breaker)
         on_end = _StreamEnd(self, target, ticket)
         try:
-            answer = await self._answered(
-                target, ticket, body, stream, headers, began, own_id, on_end
-            )
+            answer = await self._answered(target, ticket, sent, began, on_end)
         except UpstreamError as failure:
             breaker.ended(ticket, breaker_effect(failure))
+            if failure.answer is not None:
+                failure.answer = for_client(failure.answer, failure.meaning, sent.dialect)
             if failure.answer is None or failure.fallback:
                 raise
             # The error is the client's own.
@@ -291,19 +346,18 @@ class Upstreams:
         self,
         target: _Model,
         ticket: int,
-        body: bytes,
-        stream: bool,
-        headers: Mapping[str, str] | None,
+        request: Sent,
         began: float,
-        own_id: str,
         on_end: OnEnd,
     ) -> Answer:
         """Make attempts; the errors of those that another attempt follows are dropped."""
         settings, attempt = target.settings, target.attempt
         time = asyncio.get_running_loop().time
-        sent, asks = body, False
-        if stream and settings.ask_usage and target.takes_usage is not False:
-            sent, asks = ask_usage(body)
+        sent, asks = request, False
+        may_ask = request.stream and settings.ask_usage and settings.dialect == "openai"
+        if may_ask and target.takes_usage is not False:
+            asking, asks = ask_usage(request.body)
+            sent = request._replace(body=asking)
         without_usage = False
         number = 0
         while True:
@@ -311,15 +365,7 @@ class Upstreams:
                 raise UpstreamError("the gateway is not running", "connect", fallback=False)
             number += 1
             try:
-                answer = await attempt.make(
-                    sent,
-                    stream=stream,
-                    drop_usage=asks,
-                    headers=headers,
-                    began=began,
-                    on_end=on_end,
-                    own_id=own_id,
-                )
+                answer = await attempt.make(sent, drop_usage=asks, began=began, on_end=on_end)
             except UpstreamError as error:
                 failure = error
             else:
@@ -330,7 +376,7 @@ class Upstreams:
             failure.attempts = number
             if asks and refuses_usage(failure, proven=target.takes_usage is True):
                 # At once, and none of the retries of the settings: the field is the gateway's own.
-                sent, asks, without_usage = body, False, True
+                sent, asks, without_usage = request, False, True
                 continue
             wait = self._wait(settings, failure, number - without_usage)
             if wait is None or time() + wait >= began + settings.timeouts.total:

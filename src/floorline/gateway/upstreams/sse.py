@@ -1,13 +1,9 @@
-"""Parse a stream of server-sent events while its bytes are passed on.
-
-Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
-"""
+"""Read a stream of chat completions while its bytes are passed on."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from floorline.gateway.lenient_json import read_value
@@ -17,18 +13,13 @@ from floorline.gateway.upstreams.completions import (
     read_completion,
     with_id,
 )
-from floorline.gateway.upstreams.findings import Findings
+from floorline.gateway.upstreams.event_reader import EventReader
 
-_BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
-_LONGEST_END = 200
-"""Bytes of the longest event that can be the end of a stream."""
-_CRLF = re.compile(rb"\r\n")
 _ERROR_EVENT = re.compile(rb"^event: ?error$", re.MULTILINE)
-_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n")
 
 
-class SseReader:
+class SseReader(EventReader):
     r"""Reads the fields of a streamed completion that the gateway needs.
 
     Parameters
@@ -61,115 +52,28 @@ class SseReader:
     ('c-1', 2, False)
     """
 
-    __slots__ = (
-        "_changes",
-        "_drop_usage",
-        "_own_id",
-        "_skip_newline",
-        "_started",
-        "_tail",
-        "begun",
-        "done",
-        "found",
-    )
+    __slots__ = ("_drop_usage", "_own_id")
+
+    end_mark = _DONE
 
     def __init__(self, *, drop_usage: bool = False, own_id: str = "") -> None:
-        self.found = Findings()
-        self.done = False
-        self.begun = False
+        super().__init__(changes=drop_usage or own_id != "")
         self._drop_usage = drop_usage
         self._own_id = own_id
-        self._changes = drop_usage or own_id != ""
-        self._tail = bytearray()
-        self._skip_newline = False
-        self._started = False
 
-    @property
-    def pending(self) -> int:
-        """Number of bytes of the last event, whose end has not arrived."""
-        return len(self._tail)
-
-    def feed(self, data: bytes) -> bytes:
-        """Read the next bytes; return those to pass on to the client, up to ``[DONE]``."""
-        if self.done:
-            return b""
-        if self._skip_newline or b"\r" in data:
-            skips = self._skip_newline and data[:1] == b"\n"
-            text = self._unify(data)
-        else:
-            skips, text = False, data
-        tail, known = self._tail, 0
-        if tail:
-            known = len(tail)
-            tail += text
-            if tail.find(b"\n\n", known - 1) < 0:
-                return self._end_at_done(b"" if self._changes else data)
-            text = bytes(tail)
-            tail.clear()
-        *events, rest = text.split(b"\n\n")
-        if self._changes:
-            passed: list[bytes] = []
-            for one in events:
-                event = self._read(one)
-                if event is not None:
-                    passed += (event, b"\n\n")
-                if self.done:
-                    return b"".join(passed)
-            tail += rest
-            return self._end_at_done(b"".join(passed))
-        for event in events:
-            self._read(event)
-            if self.done:
-                return _prefix(data, _size_with(event, events) - known + skips)
-        if rest:
-            tail += rest
-            return self._end_at_done(data)
-        return data
-
-    def _end_at_done(self, passed: bytes) -> bytes:
-        """End the stream at a last event without the blank line, which its server may not send."""
-        tail = self._tail
-        if len(tail) < _LONGEST_END and tail.rstrip().endswith(_DONE):
-            event = bytes(tail).rstrip(b"\n")
-            self._read(event)
-            if self.done:
-                tail.clear()
-                passed += event + b"\n\n" if self._changes else b"\n\n"
-        return passed
-
-    def close(self) -> bytes:
-        """End the stream; return the last bytes to pass on.
-
-        The last event counts although no blank line follows it.
-        """
-        rest, self._tail = bytes(self._tail), bytearray()
-        passed = self._read(rest)
-        return passed if self._changes and passed is not None else b""
-
-    def _unify(self, data: bytes) -> bytes:
-        """Turn every line end into a newline, also one that is split between two reads."""
-        if self._skip_newline and data[:1] == b"\n":
-            data = data[1:]
-            if not data:
-                self._skip_newline = False
-                return data
-        if data:
-            self._skip_newline = data[-1:] == b"\r"
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    def ending(self) -> bytes:
+        """Return ``[DONE]``: some servers do not send it, and some clients wait for it."""
+        return b"data: [DONE]\n\n"
 
     def _read(self, event: bytes) -> bytes | None:
         """Read one event; return it as it is passed on, None if it is removed."""
         whole = event
-        if not self._started:
-            self._started = True
-            event = event.removeprefix(_BOM)
-        if event.startswith(b"data:") and b"\n" not in event:
-            payload = event[5:]
+        if self._started and event.startswith(b"data:") and b"\n" not in event:
+            payload: bytes | None = event[5:]
         else:
-            lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-            if not lines:
-                return whole
-            payload = b"\n".join(lines)
+            event, payload = self._data_of(event)
+        if payload is None:
+            return whole
         if len(payload) < 16 and payload.strip() == _DONE:
             self.done = True
             return whole
@@ -199,38 +103,7 @@ class SseReader:
             self.found.error = fields or {"message": text}
 
 
-def _size_with(event: bytes, events: Iterable[bytes]) -> int:
-    """Return the size of all events up to the given one, with their blank lines."""
-    size = 0
-    for one in events:
-        size += len(one) + 2
-        if one is event:
-            break
-    return size
-
-
-def _prefix(data: bytes, size: int) -> bytes:
-    """Return the bytes that became the first ``size`` ones when its line ends became newlines."""
-    for match in _CRLF.finditer(data):
-        if match.start() >= size:
-            break
-        size += 1
-    return data[:size]
-
-
 def _with_id(event: bytes, payload: bytes, id: str) -> bytes:
     """Replace the id in the data of an event; its other lines stay."""
     others = [line for line in event.split(b"\n") if not line.startswith(b"data:")]
     return b"\n".join([*others, b"data: " + with_id(payload, id)])
-
-
-def looks_like_events(start: bytes) -> bool:
-    """Whether bytes can be the beginning of a stream of events.
-
-    Examples
-    --------
-    >>> looks_like_events(b"data: {"), looks_like_events(b'{"id"'), looks_like_events(b"da")
-    (True, False, True)
-    """
-    start = start.removeprefix(_BOM).replace(b"\r", b"\n")
-    return any(start.startswith(whole) or whole.startswith(start) for whole in (_BOM, *_STARTS))

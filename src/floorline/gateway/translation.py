@@ -1,0 +1,80 @@
+"""Requests whose model's provider speaks another dialect than the client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from floorline.gateway.chat_request import ChatBody
+from floorline.gateway.dialect_errors import error_body
+from floorline.gateway.dialects.registry import dialect_named
+from floorline.gateway.errors import ApiError
+from floorline.gateway.upstreams import UpstreamError, UpstreamSettings
+from floorline.gateway.upstreams.errors import ErrorAnswer
+from floorline.gateway.upstreams.provider_errors import ProviderError
+
+_STATEFUL = {
+    "previous_response_id": "send the whole conversation as input",
+    "conversation": "send the whole conversation as input",
+    "background": "send the request without background",
+    "store": "send store: false",
+}
+"""Fields of OpenAI's responses that need what the provider keeps, with the fix."""
+_EMPTY = frozenset({b"null", b"false", b'""'})
+
+
+def translated(
+    chat: ChatBody, model: str, provider: UpstreamSettings
+) -> tuple[bytes, Sequence[str]]:
+    """Return a request in the dialect of its model's provider, and what it left out.
+
+    Parameters
+    ----------
+    chat
+        The request in the client's dialect.
+    model, provider
+        The zoo's name of the model, and how it is called.
+
+    Raises
+    ------
+    UpstreamError
+        If the request cannot be said in that dialect; another model may be able to serve it.
+    """
+    try:
+        conversation = dialect_named(chat.dialect).read_request(chat.values())
+        conversation.stream = chat.stream
+        fields = dialect_named(provider.dialect).write_request(conversation, provider.model)
+    except ApiError as error:
+        raise UpstreamError(
+            f"model {model!r}: the request cannot be translated into the dialect "
+            f"{provider.dialect}: {error.text}",
+            "status",
+            status=error.status,
+            fallback="unsupported" in provider.fallback_on,
+            meaning=ProviderError("unsupported"),
+            answer=ErrorAnswer(error.status, error_body(error, chat.dialect)),
+        ) from error
+    return msgspec.json.encode(fields), conversation.losses
+
+
+def stateful_field(chat: ChatBody) -> ApiError | None:
+    """Return the error of a request that only the provider which keeps its state can serve.
+
+    Examples
+    --------
+    >>> from floorline.gateway.chat_request import read_chat
+    >>> body = b'{"model": "floorline/auto", "input": "Hi", "previous_response_id": "resp_1"}'
+    >>> stateful_field(read_chat(body, {}, "responses")).param
+    'previous_response_id'
+    """
+    for field, fix in _STATEFUL.items():
+        if bytes(chat.fields.get(field, b"null")) not in _EMPTY:
+            return ApiError(
+                400,
+                f"{field} needs what one provider keeps, and the model {chat.model!r} is not "
+                f"called there by its name: {fix}, or name a model whose kind is responses",
+                code="unsupported_parameter",
+                param=field,
+            )
+    return None
