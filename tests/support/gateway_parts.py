@@ -54,7 +54,7 @@ class StubUpstreams:
     def health(self):
         return {name: Health("closed", 0, 0) for name in ("small", "large")}
 
-    async def call(self, model, body, *, stream, headers, own_id="", dialect="openai", query=""):
+    async def call(self, model, body, *, stream, headers, **about):
         self.requests.append((model, json.loads(body)))
         answer = self.planned.pop(0)
         if isinstance(answer, BaseException):

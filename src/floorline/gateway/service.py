@@ -19,7 +19,7 @@ from floorline.gateway.model_names import ModelNames
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
-from floorline.gateway.translation import stateful_field, translated
+from floorline.gateway.translation import stateful_field, translated, untranslated
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
@@ -240,11 +240,11 @@ class ChatService:
         """
         try:
             provider = self._config.calls[decision.model]
-            losses: Sequence[str] = ()
+            conversation = None
             if chat.dialect == provider.dialect:
-                body = chat.with_fields(model=provider.model)
+                body = untranslated(chat, provider.model)
             else:
-                body, losses = translated(chat, decision.model, provider)
+                body, conversation = translated(chat, decision.model, provider)
             span = self._telemetry.call(
                 decision, provider, incoming, stream=chat.stream, content=body
             )
@@ -269,8 +269,10 @@ class ChatService:
                 own_id=own_id,
                 dialect=chat.dialect,
                 query=query,
+                conversation=conversation,
             )
-            answer.losses = losses
+            if conversation is not None:
+                answer.losses = conversation.losses
         except UpstreamError as failure:
             self._recorder.failed(decision, failure, span)
             if failure.meaning is not None and failure.meaning.teaches_window:

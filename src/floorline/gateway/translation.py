@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.dialect_errors import error_body
+from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.registry import dialect_named
+from floorline.gateway.dialects.responses import MARK, without_translated
 from floorline.gateway.errors import ApiError
 from floorline.gateway.upstreams import UpstreamError, UpstreamSettings
 from floorline.gateway.upstreams.errors import ErrorAnswer
@@ -24,10 +24,22 @@ _STATEFUL = {
 _EMPTY = frozenset({b"null", b"false", b'""'})
 
 
+def untranslated(chat: ChatBody, model: str) -> bytes:
+    """Return a request for the provider's model, in the client's dialect.
+
+    All fields but ``model`` keep their bytes. Only reasoning that an earlier translation wrote for
+    the client is left out, since a provider refuses what is not its own.
+    """
+    if chat.dialect == "responses" and MARK.encode() in bytes(chat.fields.get("input", b"")):
+        items = without_translated(chat.values()["input"])
+        return chat.with_fields(model=model, input=items)
+    return chat.with_fields(model=model)
+
+
 def translated(
     chat: ChatBody, model: str, provider: UpstreamSettings
-) -> tuple[bytes, Sequence[str]]:
-    """Return a request in the dialect of its model's provider, and what it left out.
+) -> tuple[bytes, Conversation]:
+    """Return a request in the dialect of its model's provider, and what the client asked.
 
     Parameters
     ----------
@@ -55,7 +67,7 @@ def translated(
             meaning=ProviderError("unsupported"),
             answer=ErrorAnswer(error.status, error_body(error, chat.dialect)),
         ) from error
-    return msgspec.json.encode(fields), conversation.losses
+    return msgspec.json.encode(fields), conversation
 
 
 def stateful_field(chat: ChatBody) -> ApiError | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from floorline.config.provider import DialectName
 from floorline.gateway.dialects.answer_parts import AnswerPart
+from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.events import with_answer_id
 from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.upstreams.answer import (
@@ -51,6 +52,8 @@ class Sent(NamedTuple):
         Id that replaces the provider's in the answer; "" keeps the provider's.
     dialect
         Dialect of the client, into which the answer is translated if it is not the provider's.
+    conversation
+        What the client asked, for the writer of a translated answer.
     """
 
     body: bytes
@@ -59,6 +62,7 @@ class Sent(NamedTuple):
     own_id: str = ""
     dialect: DialectName = "openai"
     query: str = ""
+    conversation: Conversation | None = None
 
 
 class Attempt:
@@ -193,7 +197,9 @@ class Attempt:
         """Return the reader of a stream of the provider for the client's dialect."""
         own, client, own_id = self._dialect, sent.dialect, sent.own_id
         if client != own:
-            writer = dialect_named(client).stream_writer(self._settings.model, own_id)
+            writer = dialect_named(client).stream_writer(
+                self._settings.model, own_id, sent.conversation
+            )
             end_mark = SseReader.end_mark if own == "openai" else b""
             return TranslatedReader(dialect_named(own).stream_reader(), writer, end_mark=end_mark)
         if own == "openai":
@@ -282,7 +288,9 @@ class Attempt:
         if not parts:
             raise self._refusals.of_success(body, "no server-sent events", sent.body)
         answer = self._whole(reply, body, sent)
-        writer = dialect_named(client).stream_writer(self._settings.model, sent.own_id)
+        writer = dialect_named(client).stream_writer(
+            self._settings.model, sent.own_id, sent.conversation
+        )
         answer.turn_into_stream(writer.write(parts) + writer.end())
         return answer
 
@@ -343,7 +351,9 @@ class Attempt:
         if not found.begun:
             raise self._refusals.of_success(body, "an answer without content", request)
         if client != own:
-            body = dialect_named(client).write_answer(parts, self._settings.model, own_id)
+            body = dialect_named(client).write_answer(
+                parts, self._settings.model, own_id, sent.conversation
+            )
         elif own_id:
             body = with_answer_id(body, own_id)
         return Answer(self._name, reply.status, reply.headers, body, found)

@@ -11,6 +11,7 @@ import msgspec
 
 from floorline.config.provider import DialectName
 from floorline.errors import InvalidInput, listed
+from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.upstreams.answer import Answer, OnEnd, StreamedAnswer
 from floorline.gateway.upstreams.attempt import Attempt, Sent
 from floorline.gateway.upstreams.breaker import Breaker, State
@@ -198,6 +199,7 @@ class Upstreams:
         own_id: str = "",
         dialect: DialectName = "openai",
         query: str = "",
+        conversation: Conversation | None = None,
     ) -> Answer:
         """Send a request for an answer to a model's provider.
 
@@ -218,6 +220,8 @@ class Upstreams:
             Dialect of the client, in which the answer and the provider's errors come.
         query
             Query of the client's request, for the provider.
+        conversation
+            What the client asked, if the request is a translation.
 
         Raises
         ------
@@ -241,7 +245,7 @@ class Upstreams:
         self._calls += 1
         running = False
         try:
-            sent = Sent(body, stream, headers, own_id, dialect, query)
+            sent = Sent(body, stream, headers, own_id, dialect, query, conversation)
             answer = await self._attempts(model, target, sent, began)
             running = answer.running
             return answer
