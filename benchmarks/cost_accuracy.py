@@ -3,7 +3,10 @@
 Run ``python benchmarks/cost_accuracy.py [COUNT] [SEED]``; it takes about a minute. A scripted
 provider on loopback answers whole and streamed, with and without ``[DONE]``, with odd values in
 fields that do not matter; its clients read to the end or leave after it. The bill follows from the
-true counts; "books" is what the event log holds.
+true counts in rational arithmetic: cached, written, reasoning, heard and spoken tokens, images and
+service tiers have prices of their own, and some providers name their own bill. "books" is what the
+event log holds, "unequal" counts answers that differ by half a cent or more. "flat" is what one
+input and one output price would book, as before.
 """
 
 import sys
@@ -25,7 +28,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         booked = book(cases(count, seed), Path(folder))
     table = Table(box=SIMPLE)
-    for column in ("", "answers", "unequal", "estimated", "books", "bill", "largest difference"):
+    columns = ("answers", "unequal", "estimated", "books", "bill", "largest difference")
+    for column in ("", *columns, "flat", "flat unequal"):
         table.add_column(column, justify="left" if not column else "right")
     _add(table, "all", booked)
     groups = defaultdict(list)
@@ -48,8 +52,10 @@ def _add(table, name, booked):
         f"{sum(not one.equal for one in booked):,}",
         f"{sum(one.estimated for one in booked):,}",
         f"{sum(one.cost or 0.0 for one in booked):,.2f}",
-        f"{sum(one.case.counts.bill for one in booked):,.2f}",
+        f"{float(sum(one.case.bill for one in booked)):,.2f}",
         f"{max(one.difference for one in booked):.2g}",
+        f"{float(sum(one.case.counts.flat_bill() for one in booked)):,.2f}",
+        f"{sum(abs(one.case.counts.flat_bill() - one.case.bill) >= 0.005 for one in booked):,}",
     )
 
 

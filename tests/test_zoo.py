@@ -1,9 +1,10 @@
+import msgspec
 import numpy as np
 import pytest
 
 from floorline.errors import InvalidInput
 from floorline.events import ZooChange, decode_event, encode_event
-from floorline.zoo import Model, Zoo
+from floorline.zoo import CallLimits, Model, Zoo
 
 
 @pytest.mark.parametrize(
@@ -149,3 +150,52 @@ def test_capabilities_may_be_any_collection_of_texts(given):
 def test_capabilities_that_are_no_texts_are_refused(given):
     with pytest.raises(InvalidInput, match=r"Model\.capabilities of 'a'"):
         Model("a", capabilities=given)
+
+
+PARTS = ("cached_input_price", "cache_write_price", "cache_write_1h_price", "reasoning_price")
+
+
+@pytest.mark.parametrize("field", [*PARTS, "audio_input_price", "audio_output_price"])
+def test_prices_of_parts_may_be_left_out_and_are_bounded(field):
+    assert getattr(Model("m"), field) is None
+    price = getattr(Model("m", **{field: 2}), field)
+    assert (price, type(price)) == (2.0, float)
+    with pytest.raises(InvalidInput, match=rf"Model.{field} of 'm' is -1: give a price from 0"):
+        Model("m", **{field: -1})
+
+
+@pytest.mark.parametrize("field", ["batch_factor", "priority_factor"])
+def test_factors_of_tiers_are_bounded(field):
+    with pytest.raises(InvalidInput, match=rf"Model.{field} of 'm' is 101: give a factor"):
+        Model("m", **{field: 101})
+
+
+def test_a_model_without_prices_is_not_a_free_one():
+    assert not Model("m").has_price
+    assert Model("m", free=True).free
+    assert Model("m", reasoning_price=1.0).has_price
+    with pytest.raises(InvalidInput, match=r"Model.free of 'm' is True: remove it, or the prices"):
+        Model("m", free=True, call_price=1.0)
+
+
+def test_the_largest_cost_is_at_the_largest_price_of_every_part():
+    model = Model(
+        "m",
+        input_price=1.0,
+        output_price=2.0,
+        cache_write_price=1.25,
+        cache_write_1h_price=2.0,
+        reasoning_price=3.0,
+        image_price=0.5,
+        audio_input_price=10.0,
+        audio_output_price=20.0,
+        priority_factor=2.0,
+    )
+    million = 10**6
+    zoo = Zoo([model])
+    text = CallLimits(million, million, answers=2, images=3, has_audio=False)
+    assert zoo.largest_costs(text) == pytest.approx([2 * (2.0 + 2 * 3.0) + 1.5])
+    heard = text._replace(has_audio=True)
+    assert zoo.largest_costs(heard) == pytest.approx([2 * (10.0 + 2 * 20.0) + 1.5])
+    batch = msgspec.structs.replace(model, priority_factor=1.0, batch_factor=0.5)
+    assert Zoo([batch]).largest_costs(text) == pytest.approx([2.0 + 2 * 3.0 + 1.5])

@@ -332,6 +332,9 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     estimated : bool
         Whether the cost is computed from the lengths of the texts, because the provider reported
         no tokens.
+    billed : bool
+        Whether the cost is what the provider said it bills for the call, instead of its tokens at
+        list prices.
     tenant, key : str
         Owner of the decision, in which ``completion`` is looked up: its tenant, or the id of its
         API key if it has no tenant; "" for none.
@@ -357,6 +360,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     at: float = 0.0
     completion: str | None = None
     estimated: bool = False
+    billed: bool = False
     tenant: str = ""
     key: str = ""
     v: int = 3
@@ -405,9 +409,11 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
                 if whole is not tokens:
                     # A log could not give a float back.
                     msgspec.structs.force_setattr(self, field, whole)
-        if self.estimated is not True and self.estimated is not False:
-            # Nor a number that stands for a bool.
-            msgspec.structs.force_setattr(self, "estimated", bool(self.estimated))
+        for field in ("estimated", "billed"):
+            flag = getattr(self, field)
+            if flag is not True and flag is not False:
+                # Nor a number that stands for a bool.
+                msgspec.structs.force_setattr(self, field, bool(flag))
         _check_at(self)
         check_name("Outcome.decision", self.decision)
         check_name("Outcome.model", self.model)

@@ -345,6 +345,7 @@ class Router(ChangingState):
         at: float | None = None,
         completion: str | None = None,
         estimated: bool = False,
+        billed: bool = False,
     ) -> bool:
         """Record the measured result of a call; see ``Outcome`` for the arguments.
 
@@ -377,6 +378,7 @@ class Router(ChangingState):
                     at=when,
                     completion=completion,
                     estimated=estimated,
+                    billed=billed,
                     tenant=owner.tenant,
                     key=owner.key,
                 )

@@ -14,6 +14,9 @@ from floorline.core.bounds import MAX_PRICE, MAX_TOKENS, MAX_URL, check_name
 from floorline.errors import InvalidInput, NoModelCanServe, check_number, check_one_of, listed
 
 _PRICE_FIX = f"give a price from 0 to {MAX_PRICE:g}"
+MAX_TIER_FACTOR = 100.0
+"""Largest factor of a service tier; those of providers are from .25 to 6."""
+_FACTOR_FIX = f"give a factor from 0 to {MAX_TIER_FACTOR:g}"
 _MAX_TYPICAL_TOKENS = 1e9
 """Most tokens of a typical answer: no model writes a thousandth of it."""
 _MAX_CAPABILITIES = 100
@@ -29,8 +32,34 @@ DEFAULT_CACHE_SECONDS = 300.0
 OpenAI."""
 DEFAULT_CACHE_MIN_TOKENS = 1024
 """Tokens of the shortest prompt that is cached, at OpenAI and for most of Anthropic's models."""
-_MAX_CACHE_SECONDS = 31 * 86400.0
+MAX_CACHE_SECONDS = 31 * 86400.0
 """Longest life of a cached prompt: a month, longer than any provider keeps one."""
+PRICES = (
+    "input_price",
+    "output_price",
+    "call_price",
+    "cached_input_price",
+    "cache_write_price",
+    "cache_write_1h_price",
+    "reasoning_price",
+    "image_price",
+    "audio_input_price",
+    "audio_output_price",
+    "batch_factor",
+    "priority_factor",
+)
+"""Fields of ``Model`` that say what its calls cost."""
+_GENERAL_PRICES = ("input_price", "output_price", "call_price", "image_price")
+_PARTIAL_PRICES = (
+    "cached_input_price",
+    "cache_write_price",
+    "cache_write_1h_price",
+    "reasoning_price",
+    "audio_input_price",
+    "audio_output_price",
+)
+"""Prices of parts of the tokens, which cost as much as the others where they are None."""
+_FACTORS = ("batch_factor", "priority_factor")
 COST_UNITS = ("USD", "J")
 """Units of costs: US dollars or joules."""
 
@@ -54,12 +83,18 @@ class CallLimits(NamedTuple):
     is_certain : bool
         Whether every provider keeps to ``output_tokens``. If not, some ignore it, as if the request
         did not bound its answer.
+    images : int
+        Number of images in the prompt.
+    has_audio : bool
+        Whether recordings may be part of the prompt or of the answers.
     """
 
     input_tokens: int
     output_tokens: int | None = None
     answers: int = 1
     is_certain: bool = True
+    images: int = 0
+    has_audio: bool = True
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +112,22 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cached_input_price, cache_write_price
         Price per million input tokens that the provider reads from its cache, and that it writes to
         it; None where they cost as much as other input tokens.
+    cache_write_1h_price
+        Price per million input tokens that it writes to its cache for an hour; None where they cost
+        as much as other written tokens.
+    reasoning_price
+        Price per million tokens of hidden reasoning; None where they cost as much as other output
+        tokens.
+    image_price
+        Price of an image of the prompt, in addition to its tokens.
+    audio_input_price, audio_output_price
+        Price per million tokens of recordings in the prompt and in the answer; None where they cost
+        as much as other tokens.
+    batch_factor, priority_factor
+        Factor of the prices of tokens for an answer that the provider gave as part of a batch or
+        in its slow, cheap tier (``flex``), and in its fast one (``priority``).
+    free
+        Whether calls cost nothing. A model without any price that is not free has unknown prices.
     cache_seconds
         Time since the last use after which the provider drops a cached prompt.
     cache_min_tokens
@@ -121,6 +172,14 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call_price: float = 0.0
     cached_input_price: float | None = None
     cache_write_price: float | None = None
+    cache_write_1h_price: float | None = None
+    reasoning_price: float | None = None
+    image_price: float = 0.0
+    audio_input_price: float | None = None
+    audio_output_price: float | None = None
+    batch_factor: float = 1.0
+    priority_factor: float = 1.0
+    free: bool = False
     cache_seconds: float = DEFAULT_CACHE_SECONDS
     cache_min_tokens: int = DEFAULT_CACHE_MIN_TOKENS
     typical_output_tokens: float = 256.0
@@ -135,19 +194,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_name("Model.name", self.name, empty=False)
-        for field in ("input_price", "output_price", "call_price"):
-            where = f"Model.{field} of {self.name!r}"
-            check_number(where, getattr(self, field), low=0.0, high=MAX_PRICE, fix=_PRICE_FIX)
-        for field in ("cached_input_price", "cache_write_price"):
-            given = getattr(self, field)
-            if given is not None:
-                where = f"Model.{field} of {self.name!r}"
-                price = check_number(where, given, low=0.0, high=MAX_PRICE, fix=_PRICE_FIX)
-                # A log could not give a whole number back.
-                msgspec.structs.force_setattr(self, field, float(price))
+        self._check_prices()
         where = f"Model.cache_seconds of {self.name!r}"
-        fix = f"give seconds from 0 to {_MAX_CACHE_SECONDS:g}"
-        life = check_number(where, self.cache_seconds, low=0.0, high=_MAX_CACHE_SECONDS, fix=fix)
+        fix = f"give seconds from 0 to {MAX_CACHE_SECONDS:g}"
+        life = check_number(where, self.cache_seconds, low=0.0, high=MAX_CACHE_SECONDS, fix=fix)
         msgspec.structs.force_setattr(self, "cache_seconds", float(life))
         where = f"Model.cache_min_tokens of {self.name!r}"
         fix = f"give a number of tokens from 0 to {MAX_TOKENS:,}"
@@ -185,6 +235,43 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.structs.force_setattr(self, "capabilities", frozenset(self.capabilities))
         self._check_hint()
 
+    def _check_prices(self) -> None:
+        for fields, most, fix in (
+            (_GENERAL_PRICES, MAX_PRICE, _PRICE_FIX),
+            (_PARTIAL_PRICES, MAX_PRICE, _PRICE_FIX),
+            (_FACTORS, MAX_TIER_FACTOR, _FACTOR_FIX),
+        ):
+            for field in fields:
+                given = getattr(self, field)
+                if given is None and fields is _PARTIAL_PRICES:
+                    continue
+                where = f"Model.{field} of {self.name!r}"
+                checked = check_number(where, given, low=0.0, high=most, fix=fix)
+                if type(given) is not float:
+                    # A log could not give a whole number back.
+                    msgspec.structs.force_setattr(self, field, float(checked))
+        if self.free and self.has_price:
+            fix = "remove it, or the prices"
+            raise InvalidInput(f"Model.free of {self.name!r}", self.free, fix)
+
+    @property
+    def has_price(self) -> bool:
+        """Whether a price is above 0; if none is, and the model is not free, they are unknown."""
+        return any(getattr(self, field) for field in (*_GENERAL_PRICES, *_PARTIAL_PRICES))
+
+    @property
+    def largest_input_price(self) -> float:
+        """Largest price per million input tokens of any kind but recordings."""
+        cached, written = self.cached_input_price, self.cache_write_price
+        return max(
+            self.input_price, cached or 0.0, written or 0.0, self.cache_write_1h_price or 0.0
+        )
+
+    @property
+    def largest_output_price(self) -> float:
+        """Largest price per million output tokens of any kind but recordings."""
+        return max(self.output_price, self.reasoning_price or 0.0)
+
     def _check_hint(self) -> None:
         # A log could not give a whole number back.
         where = f"Model.quality_hint of {self.name!r}"
@@ -202,6 +289,25 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fix = f"give a number of labels from 1 to {MAX_HINT_WEIGHT:g}"
         weight = check_number(where, self.hint_weight, low=1.0, high=MAX_HINT_WEIGHT, fix=fix)
         msgspec.structs.force_setattr(self, "hint_weight", float(weight))
+
+
+class _Bounds(NamedTuple):
+    """Arrays (M,) that bound the cost of a call.
+
+    ``call`` and ``image`` are the prices of one, ``input`` and ``output`` the largest prices of a
+    token of any kind and tier, with recordings for ``audio_input`` and ``audio_output``.
+    ``largest_output`` is the largest answer in tokens, ``usual_output`` that of a request without a
+    limit.
+    """
+
+    call: NDArray[np.float64]
+    image: NDArray[np.float64]
+    input: NDArray[np.float64]
+    output: NDArray[np.float64]
+    audio_input: NDArray[np.float64]
+    audio_output: NDArray[np.float64]
+    largest_output: NDArray[np.float64]
+    usual_output: NDArray[np.float64]
 
 
 class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -299,30 +405,47 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def largest_costs(self, limits: CallLimits) -> NDArray[np.float64]:
         """(M,) list price of a call whose prompt and answers are as long as they can be.
 
+        All tokens have the largest price of their direction: a provider may write the whole prompt
+        to its cache, reason through the whole answer, and bill it at its dearest tier.
+
         Where ``limits`` does not bound the answers, they have ``Model.max_output_tokens``, or
         ``DEFAULT_MAX_OUTPUT_TOKENS`` where that is not known either. A bound that is not certain
         makes them longer, but not shorter than that.
         """
-        call, per_input, per_output, most, usual = self._bounds
+        bounds = self._bounds
         if limits.output_tokens is None:
-            output = usual
+            output = bounds.usual_output
         else:
-            output = np.minimum(most, float(limits.output_tokens))
+            output = np.minimum(bounds.largest_output, float(limits.output_tokens))
             if not limits.is_certain:
-                output = np.maximum(usual, output)
+                output = np.maximum(bounds.usual_output, output)
+        if limits.has_audio:
+            per_input, per_output = bounds.audio_input, bounds.audio_output
+        else:
+            per_input, per_output = bounds.input, bounds.output
         tokens = per_input * float(limits.input_tokens) + per_output * output * limits.answers
-        return np.asarray(call + tokens)
+        cost = bounds.call + tokens
+        return np.asarray(cost + bounds.image * limits.images if limits.images else cost)
 
     @cached_property
-    def _bounds(self) -> tuple[NDArray[np.float64], ...]:
-        """(M,) each: prices per call and per token, largest answers, and those where not known."""
+    def _bounds(self) -> _Bounds:
         models = self.models
-        return (
-            np.array([m.call_price for m in models]),
-            np.array([m.input_price for m in models]) / 1e6,
-            np.array([m.output_price for m in models]) / 1e6,
-            np.array([m.max_output_tokens or np.inf for m in models]),
-            np.array([float(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS) for m in models]),
+        factor = np.array([max(1.0, m.batch_factor, m.priority_factor) for m in models]) / 1e6
+        per_input = np.array([m.largest_input_price for m in models]) * factor
+        per_output = np.array([m.largest_output_price for m in models]) * factor
+        audio_input = np.array([m.audio_input_price or 0.0 for m in models]) * factor
+        audio_output = np.array([m.audio_output_price or 0.0 for m in models]) * factor
+        return _Bounds(
+            call=np.array([m.call_price for m in models]),
+            image=np.array([m.image_price for m in models]),
+            input=per_input,
+            output=per_output,
+            audio_input=np.maximum(per_input, audio_input),
+            audio_output=np.maximum(per_output, audio_output),
+            largest_output=np.array([m.max_output_tokens or np.inf for m in models]),
+            usual_output=np.array(
+                [float(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS) for m in models]
+            ),
         )
 
     @cached_property

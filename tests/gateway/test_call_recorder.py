@@ -77,6 +77,52 @@ def test_an_answer_is_recorded_everywhere(parts):
     assert found.id == decision.id
 
 
+def test_parts_of_the_tokens_and_the_time_to_content_are_recorded(tmp_path):
+    model = {
+        "name": "small",
+        "endpoint": "http://127.0.0.1:1/v1",
+        "input_price": 1.0,
+        "cached_input_price": 0.1,
+        "cache_write_price": 1.25,
+    }
+    parts = Parts(tmp_path, models=[model])
+    usage = {"input_tokens": 1, "cache_read_input_tokens": 8, "cache_creation_input_tokens": 4}
+    body = {"id": "c-1", "choices": [], "usage": {**usage, "output_tokens": 1}}
+    span = RecordingSpan()
+    parts.answered(
+        parts.chat.decide(chat_request(), Caller("")), answer(json.dumps(body).encode()), span
+    )
+    (outcome,) = parts.events(Outcome)
+    assert (outcome.input_tokens, outcome.cached_tokens, outcome.cache_write_tokens) == (13, 8, 4)
+    assert (outcome.first_token, outcome.latency, outcome.billed) == (0.25, 0.5, False)
+    assert outcome.cost == pytest.approx((1 + 8 * 0.1 + 4 * 1.25) / 1e6)
+    where = {"model": "small", "sla": "gold"}
+    assert parts.count("floorline_cache_tokens_total", **where, use="read") == 8
+    assert parts.count("floorline_cache_tokens_total", **where, use="write") == 4
+    assert (span.noted["cached_tokens"], span.noted["cache_write_tokens"]) == (8, 4)
+    parts.store.close()
+
+
+def test_the_bill_of_the_provider_is_booked_and_marked_if_it_can_be_true(parts, caplog):
+    def serve(bill):
+        usage = {"prompt_tokens": 100, "completion_tokens": 1000, "cost": bill}
+        body = {"id": "c-1", "choices": [], "usage": usage}
+        parts.answered(decide(parts), answer(json.dumps(body).encode()))
+        return parts.events(Outcome)[-1]
+
+    listed = 1000 * 1.0 / 1e6
+    for bill in (listed / 10, listed * 3):
+        outcome = serve(bill)
+        assert (outcome.cost, outcome.billed) == (bill, True)
+    assert parts.usage_check.warnings() == []
+    for bill in (listed / 100, listed * 100):
+        outcome = serve(bill)
+        assert (outcome.cost, outcome.billed) == (listed, False)
+    (warning,) = parts.usage_check.warnings()
+    assert "model 'small' named 2 bills" in warning
+    assert caplog.text.count("correct the model's prices") == 1
+
+
 def test_tokens_that_the_provider_does_not_count_are_estimated(parts):
     decision = decide(parts)
     parts.answered(decision, answer(WITHOUT_USAGE), RecordingSpan(), "ok")

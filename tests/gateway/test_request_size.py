@@ -10,6 +10,7 @@ from floorline.errors import NoModelCanServe
 from floorline.events import Outcome
 from floorline.gateway.auth import Caller
 from floorline.gateway.chat_request import read_chat
+from floorline.gateway.request_size import measure_request
 
 TOOLS = [
     {
@@ -236,3 +237,10 @@ def test_a_body_of_20_mb_is_measured_within_seconds():
     assert time.process_time() - began < 2.0
     assert (chat.media, chat.needs) == (1, {"tools", "vision"})
     assert chat.input_tokens < 3_000_000
+
+
+def test_images_are_counted_apart_from_other_media():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    audio = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    found = measure_request({}, [{"role": "user", "content": [image, audio, image]}], size=300)
+    assert (found.images, found.media, "audio" in found.needs) == (2, 3, True)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import random
+from fractions import Fraction
 from typing import NamedTuple
 
 import aiohttp
@@ -16,9 +17,19 @@ from floorline.events import Outcome
 from tests.support.faulty_provider import FaultyProvider
 from tests.support.live_gateway import InThread, Live, wait_until, write_settings
 from tests.support.streams import leave_after
-from tests.support.usage_shapes import INPUT_PRICE, OUTPUT_PRICE, SHAPES, Counts
+from tests.support.usage_shapes import (
+    BATCH_FACTOR,
+    CALL_PRICE,
+    IMAGE_PRICE,
+    PRICES,
+    PRIORITY_FACTOR,
+    SHAPES,
+    Counts,
+)
 
 _CLIENTS = 12
+_HALF_A_CENT = Fraction(1, 200)
+_IMAGE = "data:image/png;base64,iVBORw0KGgo="
 
 PLACES = ("after the choices", "with the last choice", "with every chunk", "in two parts")
 ODD = {
@@ -50,6 +61,11 @@ class Case(NamedTuple):
     crlf: bool
 
     @property
+    def bill(self):
+        """What the provider bills, exactly."""
+        return SHAPES[self.shape].bill(self.counts)
+
+    @property
     def about(self):
         return {"id": f"bill-{self.number}", "object": "chat.completion", "model": "m"}
 
@@ -60,14 +76,14 @@ class Case(NamedTuple):
 
     def whole(self):
         """Body of the answer."""
-        usage = SHAPES[self.shape](self.counts)
+        usage = SHAPES[self.shape].write(self.counts)
         message = {"role": "assistant", "content": "".join(self.words)}
         choice = {"index": 0, "message": message, "finish_reason": "stop", **usage.of_choice}
         return self._json({"choices": [choice], **usage.fields})
 
     def events(self):
         """Events of the stream; those after the last choice are in a list of their own."""
-        usage, words = SHAPES[self.shape](self.counts), self.words
+        usage, words = SHAPES[self.shape].write(self.counts), self.words
         half = len(words) // 2
         chunks = [{"role": "assistant", "content": ""}]
         chunks += [{"content": "".join(part)} for part in (words[:half], words[half:]) if part]
@@ -82,6 +98,14 @@ class Case(NamedTuple):
             sent = [one | _so_far(fields) for one in sent]
             end |= fields
             after = [{"choices": [], **fields}]
+        elif self.place == "in two parts" and self.shape.startswith("Anthropic,"):
+            # As Anthropic does now: the counts at the end repeat those at the start, without parts.
+            start, rest = dict(fields["usage"]), dict(fields["usage"])
+            start["output_tokens"] = 1
+            rest.pop("cache_creation", None)
+            rest.pop("service_tier", None)
+            sent[0] |= {"usage": start}
+            after = [{"choices": [], "usage": rest}]
         elif self.place == "in two parts" and self.shape == "Anthropic":
             start, rest = dict(fields["usage"]), dict(fields["usage"])
             start["output_tokens"], rest = 0, {"output_tokens": rest["output_tokens"]}
@@ -118,7 +142,19 @@ def cases(count, seed=7):
         cached = rng.choice([0, prompt // 2])
         written = rng.choice([0, prompt // 4])
         reasoning = rng.choice([0, 0, rng.randint(1, 900)])
-        counts = Counts(prompt, visible + reasoning, cached, written, reasoning)
+        shape = names[number % len(names)]
+        told = SHAPES[shape].told
+        counts = Counts(
+            prompt,
+            visible + reasoning,
+            cached,
+            written,
+            rng.choice([0, written // 3]),
+            reasoning,
+            rng.choice([0, prompt // 8]) if "heard" in told else 0,
+            rng.choice([0, visible // 2]) if "spoken" in told else 0,
+            rng.choice([0, 0, 2]),
+        )
         stream = rng.random() < 0.7
         ending = rng.choice(ENDINGS)
         client = rng.choice(CLIENTS)
@@ -127,7 +163,7 @@ def cases(count, seed=7):
         yield Case(
             number,
             counts,
-            names[number % len(names)],
+            shape,
             stream,
             rng.choice(PLACES),
             rng.choice(list(ODD)),
@@ -190,20 +226,26 @@ class Booked(NamedTuple):
     cost: float | None
     estimated: bool
     error: str | None
+    billed: bool = False
 
     @property
     def difference(self):
-        return abs((self.cost or 0.0) - self.case.counts.bill)
+        return float(abs(Fraction(self.cost or 0.0) - self.case.bill))
 
     @property
     def equal(self):
         """Whether the booked cost is the bill, to the cent."""
-        return self.cost is not None and round(self.cost, 2) == round(self.case.counts.bill, 2)
+        return self.cost is not None and abs(Fraction(self.cost) - self.case.bill) < _HALF_A_CENT
 
 
 async def _ask(url, case, session):
     # Four characters to a token of the prompt.
     content = "Why " * case.counts.prompt
+    parts = [{"type": "image_url", "image_url": {"url": _IMAGE}}] * case.counts.images
+    if case.counts.heard or case.counts.spoken:
+        parts += [{"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}]
+    if parts:
+        content = [{"type": "text", "text": content}, *parts]
     body = {
         "model": "floorline/gold",
         "messages": [{"role": "user", "content": content}],
@@ -241,8 +283,12 @@ def book(given, folder):
     model = {
         "name": "m",
         "endpoint": provider.value.base_url,
-        "input_price": INPUT_PRICE,
-        "output_price": OUTPUT_PRICE,
+        **PRICES,
+        "image_price": float(IMAGE_PRICE),
+        "call_price": float(CALL_PRICE),
+        "batch_factor": float(BATCH_FACTOR),
+        "priority_factor": float(PRIORITY_FACTOR),
+        "capabilities": ["vision", "audio"],
         "retries": 0,
         "breaker": {"failures": 1_000_000},
     }
@@ -262,6 +308,6 @@ def book(given, folder):
         booked.append(
             Booked(case, None, False, "no outcome")
             if one is None
-            else Booked(case, one.cost, one.estimated, one.error)
+            else Booked(case, one.cost, one.estimated, one.error, one.billed)
         )
     return booked

@@ -8,9 +8,28 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from floorline.config.provider import KEY_FIELDS, ProviderSettings
-from floorline.config.types import Count, Fix, Number, Price, Section, Text, rule_error
-from floorline.core.bounds import MAX_NAME, is_name
-from floorline.zoo import DEFAULT_HINT_WEIGHT, MAX_HINT_WEIGHT, Model
+from floorline.config.types import (
+    Count,
+    Duration,
+    Fix,
+    Number,
+    Price,
+    Section,
+    Text,
+    Whole,
+    field,
+    rule_error,
+)
+from floorline.core.bounds import MAX_NAME, MAX_TOKENS, is_name
+from floorline.zoo import (
+    DEFAULT_CACHE_MIN_TOKENS,
+    DEFAULT_HINT_WEIGHT,
+    MAX_CACHE_SECONDS,
+    MAX_HINT_WEIGHT,
+    MAX_TIER_FACTOR,
+    PRICES,
+    Model,
+)
 
 _MAX_CAPABILITIES = 64
 """Capabilities of a model; requests ask for seven."""
@@ -46,8 +65,15 @@ HintWeight = Annotated[
     Field(ge=1, le=MAX_HINT_WEIGHT),
     Fix(f"give a number of labels from 1 to {MAX_HINT_WEIGHT:g}"),
 ]
+TierFactor = Annotated[
+    Number,
+    Field(ge=0, le=MAX_TIER_FACTOR),
+    Fix(f"give a factor from 0 to {MAX_TIER_FACTOR:g}: half the price is 0.5"),
+]
 _WEIGHT = "Number of labels that the hint is worth."
 
+_GENERAL_PRICES = ("input_price", "output_price", "call_price")
+_COSTS = tuple(name for name in PRICES if name.endswith("_price"))
 _FILE_ONLY = frozenset(
     {*KEY_FIELDS, "headers", "endpoint", "kind", "proxy", "no_proxy", "pass_headers"}
 )
@@ -61,6 +87,55 @@ class ModelDefaults(ProviderSettings):
     output_price: Price = Field(0.0, description="Cost per million output tokens.")
     call_price: Annotated[Price, Fix("give a price from 0 to 1e+09 (cost unit per call)")] = Field(
         0.0, description="Cost of a call in addition to its tokens."
+    )
+    cached_input_price: Price | None = Field(
+        None,
+        description="Cost per million input tokens that the provider reads from its cache; "
+        "input_price if empty.",
+    )
+    cache_write_price: Price | None = Field(
+        None,
+        description="Cost per million input tokens that the provider writes to its cache; "
+        "input_price if empty.",
+    )
+    cache_write_1h_price: Price | None = Field(
+        None,
+        description="Cost per million input tokens that it writes to its cache for an hour; "
+        "cache_write_price if empty.",
+    )
+    reasoning_price: Price | None = Field(
+        None,
+        description="Cost per million tokens of hidden reasoning; output_price if empty.",
+    )
+    audio_input_price: Price | None = Field(
+        None,
+        description="Cost per million tokens of recordings in the prompt; input_price if empty.",
+    )
+    audio_output_price: Price | None = Field(
+        None,
+        description="Cost per million tokens of recordings in the answer; output_price if empty.",
+    )
+    image_price: Annotated[Price, Fix("give a price from 0 to 1e+09 (cost unit per image)")] = (
+        Field(0.0, description="Cost of an image of the prompt, in addition to its tokens.")
+    )
+    batch_factor: TierFactor = Field(
+        1.0,
+        description="Factor of the prices of tokens for answers whose service_tier is batch or "
+        "flex, such as 0.5.",
+    )
+    priority_factor: TierFactor = Field(
+        1.0,
+        description="Factor of the prices of tokens for answers whose service_tier is priority, "
+        "such as 2. Budgets reserve with it.",
+    )
+    cache_lifetime: Annotated[
+        Duration, Field(le=MAX_CACHE_SECONDS), Fix("give a time of at most 31 days, such as 5m")
+    ] = field("5m", "Time since its last use after which the provider drops a cached prompt.")
+    cache_min_tokens: Annotated[
+        Whole, Field(ge=0, le=MAX_TOKENS), Fix(f"give a number of tokens from 0 to {MAX_TOKENS:,}")
+    ] = Field(
+        DEFAULT_CACHE_MIN_TOKENS,
+        description="Tokens of the shortest prompt that the provider caches.",
     )
     context_window: Count | None = Field(
         None, description="Largest number of tokens of a request; empty for no limit."
@@ -165,6 +240,12 @@ class ModelSettings(ModelDefaults):
         """The provider's name of the model."""
         return self.name if self.model is None else self.model
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the prices are said to be 0, instead of left out."""
+        is_said = any(name in self.model_fields_set for name in _GENERAL_PRICES)
+        return is_said and not any(getattr(self, name) for name in _COSTS)
+
     def hinted(self, hint: HintSettings | None) -> ModelSettings:
         """Return the model with a hint of the section ``hints``; None leaves it as it is."""
         if hint is None:
@@ -197,9 +278,10 @@ class ModelSettings(ModelDefaults):
         """Return the model as a router takes it."""
         return Model(
             name=self.name,
-            input_price=self.input_price,
-            output_price=self.output_price,
-            call_price=self.call_price,
+            **{name: getattr(self, name) for name in PRICES},
+            free=self.is_free,
+            cache_seconds=self.cache_lifetime,
+            cache_min_tokens=self.cache_min_tokens,
             typical_output_tokens=self.typical_output_tokens,
             endpoint=self.endpoint or "",
             context_window=self.context_window,

@@ -65,6 +65,8 @@ class PromptSize(NamedTuple):
         Capabilities that the media need: vision, audio, video, files.
     calls_tools : bool
         Whether a message calls a tool or has its result.
+    images : int
+        Number of images.
     """
 
     characters: int = 0
@@ -75,6 +77,7 @@ class PromptSize(NamedTuple):
     media_characters: int = 0
     needs: frozenset[str] = frozenset()
     calls_tools: bool = False
+    images: int = 0
 
     @property
     def tokens(self) -> int:
@@ -147,6 +150,7 @@ def measure_messages(messages: Iterable[Any]) -> PromptSize:
         reader.media_characters,
         frozenset(reader.needs),
         reader.calls_tools,
+        reader.images,
     )
 
 
@@ -162,6 +166,7 @@ class _Reader:
         self.media_characters = 0
         self.needs: set[str] = set()
         self.calls_tools = False
+        self.images = 0
         self._left = _MAX_VALUES
         # A stack in place of recursion, with the name of the field that holds each value.
         self._waiting: list[tuple[Any, Any]] = []
@@ -250,6 +255,7 @@ class _Reader:
             # Some dialects have one type of part for all media.
             need = _need_of(mime)
         self.media += 1
+        self.images += need == "vision"
         self.needs.add(need)
         self.media_characters += length
         # Base64 has four characters for three bytes.

@@ -14,7 +14,7 @@ from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan
-from floorline.gateway.upstreams import Answer, UpstreamError, Usage, cost_of
+from floorline.gateway.upstreams import Answer, UpstreamError, Usage
 from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router
 
@@ -36,10 +36,11 @@ INTERRUPTED = "the gateway ended during the call"
 
 
 class Measured(NamedTuple):
-    """Tokens of an answer, and its cost in the zoo's unit."""
+    """Tokens of an answer, its cost in the zoo's unit, and whether that is the provider's bill."""
 
     usage: Usage
     cost: float
+    billed: bool = False
 
 
 class CallRecorder:
@@ -82,7 +83,10 @@ class CallRecorder:
         model = zoo.models[zoo.index(name)] if name in zoo else None
         usage = self._usage_check.check(name, model, chat, answer)
         # If the model was removed while it answered, its prices were removed, too.
-        return Measured(usage, _expected(decision) if model is None else cost_of(model, usage))
+        if model is None:
+            return Measured(usage, _expected(decision))
+        bill = self._usage_check.bill(model, usage, zoo.cost_unit)
+        return Measured(usage, bill.cost, bill.is_providers)
 
     def note_completion(self, decision: Decision, answer: Answer) -> bool:
         """Note the id of an answer before the client sees it; False if it has not arrived yet."""
@@ -113,16 +117,21 @@ class CallRecorder:
         content
             Body of the answer, for traces with content.
         """
-        usage, cost = measured
+        usage, cost, billed = measured
+        refused = answer.status >= 400
         self._charge(
             decision,
             cost,
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
             latency=min(answer.total_s, MAX_LATENCY),
+            first_token=None if refused else min(answer.first_byte_s, MAX_LATENCY),
             error=error or None,
             completion=_shown_id(answer),
             estimated=usage.estimated,
+            billed=billed,
         )
         self._metrics.request(decision.model, decision.sla, result)
         self._metrics.retried(decision.model, answer.attempts - 1)
@@ -133,6 +142,8 @@ class CallRecorder:
             total=answer.total_s,
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
             cost=cost,
         )
         span.answered(
@@ -140,6 +151,9 @@ class CallRecorder:
             completion=answer.completion_id,
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             finish_reasons=answer.finish_reasons,
             cost=cost,
             content=content,

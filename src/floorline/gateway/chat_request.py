@@ -267,6 +267,8 @@ def read_chat(
             output_tokens=reserve or None,
             answers=max(1, _count("n", view.n)[0]) if dialect == "openai" else 1,
             is_certain=is_certain,
+            images=size.images,
+            has_audio="audio" in size.needs,
         ),
         media=size.media,
         options=options,

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from floorline.config import ModelSettings, Settings
-
-_PRICES = ("input_price", "output_price", "call_price")
+from floorline.zoo import PRICES
 
 _FIXED: tuple[tuple[str, ...], ...] = (
     ("store", "url"),
@@ -112,8 +111,8 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, 
     return tuple(name for name in after if name in before and before[name] != after[name])
 
 
-def _prices(model: ModelSettings) -> tuple[float, ...]:
-    return tuple(getattr(model, name) for name in _PRICES)
+def _prices(model: ModelSettings) -> tuple[float | None, ...]:
+    return tuple(getattr(model, name) for name in PRICES)
 
 
 def _differing(old: Settings, new: Settings) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from floorline.gateway.chat_request import ChatBody, read_chat
 from floorline.gateway.upstreams import Answer, Backoff, UpstreamError, Upstreams, UpstreamSettings
 from floorline.gateway.upstreams.redaction import Redactor
-from floorline.gateway.upstreams.usage import UsageBounds, check_usage, cost_of
+from floorline.gateway.upstreams.usage import bill_of, check_usage
+from floorline.gateway.usage_check import usage_bounds
 from floorline.zoo import Zoo
 
 _UNCHARGED = frozenset({"connect", "status", "open", "saturated"})
@@ -137,17 +138,8 @@ class PaidCalls:
 
     def _cost(self, name: str, chat: ChatBody, answer: Answer) -> float:
         model = self._zoo.models[self._zoo.index(name)]
-        most = [n for n in (chat.limits.output_tokens, model.max_output_tokens) if n is not None]
-        bounds = UsageBounds(
-            chat.input_tokens,
-            chat.limits.input_tokens,
-            chat.media,
-            answer.output_characters,
-            chat.limits.answers,
-            min(most, default=None),
-            chat.certain_tokens,
-        )
-        return cost_of(model, check_usage(answer.usage, bounds).usage)
+        usage = check_usage(answer.usage, usage_bounds(chat, answer, model)).usage
+        return bill_of(model, usage, self._zoo.cost_unit).cost
 
 
 def response_text(body: bytes) -> str:

@@ -7,10 +7,9 @@ from floorline.events import CLIENT, Decision
 from floorline.gateway.errors import ApiError
 from floorline.zoo import CallLimits, Zoo
 
-_LARGEST_CALL = CallLimits(input_tokens=2**20, output_tokens=2**17)
-"""Tokens of the largest call that is believed: the context window and the answer of the largest
-models in use."""
-_SMALLEST_CALL = CallLimits(input_tokens=1, output_tokens=1)
+_LARGEST_CALL = CallLimits(input_tokens=2**20, output_tokens=2**17, images=1_000)
+"""The largest call that is believed: the context window and the answer of the largest models in
+use."""
 _SMALLEST_SHARE = 0.05
 """Smallest share of the list price that is believed: cached prompts cost a tenth of it, and batches
 half of that."""
@@ -50,8 +49,40 @@ def check_reported(decision: Decision, cost: float, error: str | None, zoo: Zoo)
         fix = f"give the cost of one call in {zoo.cost_unit}, which is at most {most:g}"
         raise InvalidInput("cost", cost, fix)
     if error is None and decision.model in zoo:
-        smallest = zoo.largest_costs(_SMALLEST_CALL)[zoo.index(decision.model)]
-        least = _SMALLEST_SHARE * float(smallest)
+        model = zoo.models[zoo.index(decision.model)]
+        smallest = model.call_price + (model.input_price + model.output_price) / 1e6
+        least = _SMALLEST_SHARE * smallest
         if cost < least:
             fix = f"give what the call cost, at least {least:g}; for a call that failed give error"
             raise InvalidInput("cost", cost, fix)
+
+
+def check_parts(
+    input_tokens: int | None,
+    cached_tokens: int | None,
+    cache_write_tokens: int | None,
+    latency: float | None,
+    first_token: float | None,
+) -> None:
+    """Refuse parts that are larger than the whole; arguments as for ``Outcome``.
+
+    Raises
+    ------
+    InvalidInput
+        If they are.
+    """
+    left = input_tokens
+    for field, tokens in (
+        ("cached_tokens", cached_tokens),
+        ("cache_write_tokens", cache_write_tokens),
+    ):
+        if tokens and left is None:
+            raise InvalidInput(field, tokens, "give input_tokens, too: they are part of them")
+        if tokens and left is not None:
+            if tokens > left:
+                fix = f"give a part of the {input_tokens:,} input_tokens, apart from other parts"
+                raise InvalidInput(field, tokens, fix)
+            left -= tokens
+    if first_token is not None and latency is not None and first_token > latency:
+        fix = f"give seconds until the first content, at most the latency of {latency:g}"
+        raise InvalidInput("first_token", first_token, fix)

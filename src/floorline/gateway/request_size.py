@@ -61,6 +61,8 @@ class RequestSize(NamedTuple):
         Capabilities that a model must have.
     prefers : frozenset of str
         Capabilities that a model should have if there is one.
+    images : int
+        Number of images.
     """
 
     input_tokens: int
@@ -69,6 +71,7 @@ class RequestSize(NamedTuple):
     media: int
     needs: frozenset[str]
     prefers: frozenset[str]
+    images: int = 0
 
 
 class _Format(msgspec.Struct):
@@ -127,6 +130,7 @@ def measure_request(
         found.media,
         needs | found.needs,
         _TOOLS if found.calls_tools else _NOTHING,
+        found.images,
     )
 
 

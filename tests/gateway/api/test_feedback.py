@@ -2,7 +2,7 @@ import pytest
 from tests.support.live_gateway import InThread, http_server, wait_until, write_settings
 from tests.support.overspending import GreedyProvider
 
-from floorline.events import Feedback, Recall
+from floorline.events import Feedback, Outcome, Recall
 
 
 def give(gateway, **fields):
@@ -217,6 +217,46 @@ def test_a_cost_that_no_call_can_have_is_refused(outcome, fix, gateway):
     assert gateway.gateway.router.status("gold").reserved > 0.0
     assert report(gateway, id=routed["id"], cost=0.0, error="it failed").status_code == 200
     assert gateway.gateway.router.status("gold").reserved == 0.0
+
+
+def routed_id(gateway):
+    body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+    return gateway.http.post("/v1/route", json=body).json()["id"]
+
+
+def test_parts_of_the_tokens_and_the_time_to_content_may_be_reported(gateway):
+    took = {
+        "input_tokens": 90,
+        "cached_tokens": 60,
+        "cache_write_tokens": 30,
+        "latency": 2.5,
+        "first_token": 0.5,
+    }
+    assert report(gateway, id=routed_id(gateway), cost=0.25, **took).json()["changed"] is True
+    (outcome,) = (one for one in gateway.gateway.store.read() if isinstance(one, Outcome))
+    assert {name: getattr(outcome, name) for name in took} == took
+
+
+@pytest.mark.parametrize(
+    ("took", "message"),
+    [
+        ({"cached_tokens": 9}, "cached_tokens is 9: give input_tokens, too"),
+        (
+            {"input_tokens": 8, "cached_tokens": 9},
+            "cached_tokens is 9: give a part of the 8 input_tokens",
+        ),
+        (
+            {"input_tokens": 8, "cached_tokens": 5, "cache_write_tokens": 4},
+            "cache_write_tokens is 4: give a part of the 8 input_tokens",
+        ),
+        ({"latency": 1.0, "first_token": 2.0}, "first_token is 2.0: give seconds until"),
+        ({"cached_tokens": -1}, "cached_tokens"),
+    ],
+)
+def test_parts_that_are_larger_than_the_whole_are_refused(took, message, gateway):
+    refused = report(gateway, id=routed_id(gateway), cost=0.25, **took)
+    assert refused.status_code == 400
+    assert message in refused.json()["error"]["message"]
 
 
 def test_the_status_of_an_sla(gateway):

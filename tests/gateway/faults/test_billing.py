@@ -12,3 +12,6 @@ def test_booked_costs_are_the_bill_to_the_cent(tmp_path):
     assert [one for one in booked if not one.equal] == []
     assert max(one.difference for one in booked) < 1e-9
     assert not any(one.estimated or one.error for one in booked)
+    assert [
+        one for one in booked if one.billed != (SHAPES[one.case.shape].own_bill is not None)
+    ] == []

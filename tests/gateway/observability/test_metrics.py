@@ -10,7 +10,15 @@ from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.upstreams import Health
 from floorline.state.certificate import VERDICTS
 
-CALL = {"first_byte": 0.2, "total": 0.4, "input_tokens": 10, "output_tokens": 20, "cost": 0.5}
+CALL = {
+    "first_byte": 0.2,
+    "total": 0.4,
+    "input_tokens": 10,
+    "output_tokens": 20,
+    "cached_tokens": 6,
+    "cache_write_tokens": 3,
+    "cost": 0.5,
+}
 
 
 class Store:

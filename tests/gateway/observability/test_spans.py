@@ -57,6 +57,9 @@ def test_a_call_is_a_span_by_the_conventions(tracing, exporter, decision):
         input_tokens=12,
         output_tokens=34,
         finish_reasons=["stop"],
+        cached_tokens=8,
+        cache_write_tokens=0,
+        reasoning_tokens=20,
         cost=0.002,
         content=b"{}",
     )
@@ -75,6 +78,8 @@ def test_a_call_is_a_span_by_the_conventions(tracing, exporter, decision):
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": 12,
         "gen_ai.usage.output_tokens": 34,
+        "gen_ai.usage.cache_read.input_tokens": 8,
+        "gen_ai.usage.reasoning.output_tokens": 20,
         "http.response.status_code": 200,
         "server.address": "127.0.0.1",
         "server.port": 11434,

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from floorline.gateway.upstreams import Usage, cost_of, estimate_usage
-from floorline.gateway.upstreams.usage import UsageBounds, check_usage
+from floorline.gateway.upstreams.usage import UsageBounds, bill_of, check_usage
 from floorline.gateway.upstreams.usage_shapes import read_usage
-from floorline.zoo import Model
+from floorline.zoo import CallLimits, Model, Zoo
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,147 @@ def test_cost():
     estimate = estimate_usage(1_000, 399)
     assert estimate.estimated
     assert cost_of(model, estimate) == cost_of(model, Usage(1_000, 100))
+
+
+PARTS = Model(
+    "m",
+    input_price=1.0,
+    output_price=10.0,
+    cached_input_price=0.1,
+    cache_write_price=1.25,
+    cache_write_1h_price=2.0,
+    reasoning_price=12.0,
+    image_price=0.5,
+    audio_input_price=8.0,
+    audio_output_price=20.0,
+    batch_factor=0.5,
+    priority_factor=2.0,
+)
+MILLION = 10**6
+
+
+@pytest.mark.parametrize(
+    ("parts", "cost"),
+    [
+        ({}, 20.0),
+        ({"cached_tokens": MILLION}, 20.0 - 0.9),
+        ({"cache_write_tokens": MILLION}, 20.0 + 0.25),
+        ({"cache_write_tokens": MILLION, "cache_write_1h_tokens": MILLION}, 20.0 + 1.0),
+        ({"reasoning_tokens": MILLION}, 20.0 + 2.0),
+        ({"audio_input_tokens": MILLION}, 20.0 + 7.0),
+        ({"audio_output_tokens": MILLION}, 20.0 + 10.0),
+        ({"images": 2}, 20.0 + 1.0),
+        ({"tier": "batch"}, 10.0),
+        ({"tier": "priority", "images": 2}, 40.0 + 1.0),
+    ],
+)
+def test_parts_cost_their_own_prices(parts, cost):
+    usage = Usage(10 * MILLION, MILLION, **parts)
+    assert cost_of(PARTS, usage) == pytest.approx(cost, abs=1e-9)
+
+
+def test_parts_without_a_price_cost_as_much_as_the_others():
+    plain = Model("m", input_price=1.0, output_price=10.0)
+    usage = Usage(50, 30, 10, 20, False, 5, 9, 8, 7, 3, "batch")
+    assert cost_of(plain, usage) == cost_of(plain, Usage(50, 30))
+    # Those for an hour cost what the other written ones do.
+    written = Model("m", cache_write_price=3.0)
+    assert cost_of(written, usage) == pytest.approx(20 * 3e-6)
+
+
+@pytest.mark.parametrize(
+    ("bill", "model", "unit", "cost"),
+    [
+        (1.5, PARTS, "USD", 1.5),
+        (0.06, PARTS, "USD", 0.06),
+        (7.9, PARTS, "USD", 7.9),
+        # Below a twentieth and above eight times the list price.
+        (0.04, PARTS, "USD", None),
+        (8.1, PARTS, "USD", None),
+        # No dollars.
+        (1.5, PARTS, "J", None),
+        # All that is known of a model without prices; up to what tokens cost anywhere.
+        (1.5, Model("m"), "USD", 1.5),
+        (2_000.0, Model("m"), "USD", None),
+        # A model that is said to cost nothing bills nothing.
+        (1.5, Model("m", free=True), "USD", None),
+    ],
+)
+def test_a_bill_is_believed_if_it_can_be_true(bill, model, unit, cost):
+    usage = Usage(MILLION, 0, bill=bill)
+    found = bill_of(model, usage, unit)
+    expected = cost_of(model, usage) if cost is None else cost
+    assert found == (expected, cost is not None, cost is None and unit == "USD")
+
+
+def test_what_is_counted_wrongly_is_not_billed_by_the_provider_either():
+    wrong = Usage(2**52, 200, 2**51, 2**51, bill=3.0, reasoning_tokens=100)
+    assert check_usage(wrong, bounds()).usage == Usage(
+        100, 200, estimated=True, reasoning_tokens=100
+    )
+
+
+def test_recordings_are_believed_of_requests_that_may_have_them():
+    usage = Usage(100, 200, audio_input_tokens=60, audio_output_tokens=90)
+    assert check_usage(usage, bounds()).usage == Usage(100, 200)
+    assert check_usage(usage, bounds(has_audio=True)).usage == usage
+
+
+def test_images_are_those_of_the_request():
+    assert check_usage(Usage(100, 200, images=9), bounds(images=2)).usage.images == 2
+    assert check_usage(None, bounds(images=2)).usage.images == 2
+
+
+PRICE = st.floats(0, 100)
+SOME_PRICE = st.none() | PRICE
+
+
+@given(
+    st.builds(
+        Model,
+        st.just("m"),
+        input_price=PRICE,
+        output_price=PRICE,
+        call_price=PRICE,
+        cached_input_price=SOME_PRICE,
+        cache_write_price=SOME_PRICE,
+        cache_write_1h_price=SOME_PRICE,
+        reasoning_price=SOME_PRICE,
+        image_price=PRICE,
+        audio_input_price=SOME_PRICE,
+        audio_output_price=SOME_PRICE,
+        batch_factor=st.floats(0, 3),
+        priority_factor=st.floats(0, 3),
+    ),
+    st.lists(st.integers(0, 2000), min_size=6, max_size=6),
+    st.booleans(),
+    st.sampled_from(["", "batch", "priority"]),
+)
+def test_no_honest_call_costs_more_than_what_is_reserved(model, parts, has_audio, tier):
+    cached, written, written_1h, heard, reasoning, spoken = parts
+    limits = CallLimits(8000, 4000, images=3, has_audio=has_audio)
+    usage = Usage(
+        8000,
+        4000,
+        cached,
+        written,
+        False,
+        min(written_1h, written),
+        reasoning,
+        heard,
+        spoken,
+        tier=tier,
+    )
+    known = bounds(
+        prompt_tokens=8000,
+        largest_prompt=8000,
+        output_characters=100,
+        output_tokens=4000,
+        images=3,
+        has_audio=has_audio,
+    )
+    cost = cost_of(model, check_usage(usage, known).usage)
+    assert cost <= Zoo([model]).largest_costs(limits)[0] * (1 + 1e-12)
 
 
 def bounds(**changed):
@@ -120,7 +261,24 @@ def test_estimates_stay_within_the_limit_unless_the_text_is_certainly_longer():
 COUNTS = st.integers(0, 2**53 - 1)
 
 
-@given(st.none() | st.builds(Usage, COUNTS, COUNTS, COUNTS), COUNTS, st.integers(0, 10**6))
+@given(
+    st.none()
+    | st.builds(
+        Usage,
+        COUNTS,
+        COUNTS,
+        COUNTS,
+        COUNTS,
+        st.just(False),
+        COUNTS,
+        COUNTS,
+        COUNTS,
+        COUNTS,
+        COUNTS,
+    ),
+    COUNTS,
+    st.integers(0, 10**6),
+)
 def test_whatever_is_counted_no_more_than_the_limit_or_the_text_is_charged(
     usage, limit, characters
 ):
@@ -128,4 +286,8 @@ def test_whatever_is_counted_no_more_than_the_limit_or_the_text_is_charged(
     checked = check_usage(usage, known).usage
     assert checked.prompt_tokens <= 480 + 1024
     assert checked.completion_tokens <= max(limit, (characters + 3) // 4)
-    assert checked.cached_tokens <= checked.prompt_tokens or usage in (checked, None)
+    heard, spoken = checked.audio_input_tokens, checked.audio_output_tokens
+    assert checked.cached_tokens + checked.cache_write_tokens + heard <= checked.prompt_tokens
+    assert checked.cache_write_1h_tokens <= checked.cache_write_tokens
+    assert checked.reasoning_tokens + spoken <= checked.completion_tokens
+    assert checked.images == 0

@@ -1,12 +1,26 @@
 """Every shape in which providers send the tokens of a call."""
 
 import json
+from fractions import Fraction
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.usage_shapes import (
+    BATCH_FACTOR,
+    CALL_PRICE,
+    PRICES,
+    PRIORITY_FACTOR,
+    Counts,
+)
+from tests.support.usage_shapes import SHAPES as BILLED_SHAPES
 
 from floorline.gateway.upstreams import Usage
 from floorline.gateway.upstreams.sse import SseReader
-from floorline.gateway.upstreams.usage_shapes import read_usage
+from floorline.gateway.upstreams.usage import bill_of
+from floorline.gateway.upstreams.usage_shapes import _COUNTS, _PARTS, read_usage
+from floorline.zoo import Model
 
 # Of which provider or server the shape is known, what it sends, and what it means.
 SHAPES = {
@@ -18,7 +32,7 @@ SHAPES = {
             "prompt_tokens_details": {"cached_tokens": 64, "audio_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": 20},
         },
-        (90, 30, 64),
+        (90, 30, 64, {"reasoning_tokens": 20}),
     ),
     "OpenAI's Responses": (
         {
@@ -28,7 +42,7 @@ SHAPES = {
             "output_tokens_details": {"reasoning_tokens": 20},
             "total_tokens": 120,
         },
-        (90, 30, 64),
+        (90, 30, 64, {"reasoning_tokens": 20}),
     ),
     "Responses without a total": (
         {"input_tokens": 90, "input_tokens_details": {"cached_tokens": 64}, "output_tokens": 30},
@@ -42,7 +56,7 @@ SHAPES = {
             "cache_read_input_tokens": 64,
             "output_tokens": 30,
         },
-        (90, 30, 64),
+        (90, 30, 64, {"cache_write_tokens": 16}),
     ),
     "Anthropic with nulls": (
         {"input_tokens": 90, "cache_read_input_tokens": None, "output_tokens": 30},
@@ -57,7 +71,7 @@ SHAPES = {
             "cache_creation_input_tokens": 16,
             "prompt_tokens_details": {"cached_tokens": 64},
         },
-        (90, 30, 64),
+        (90, 30, 64, {"cache_write_tokens": 16}),
     ),
     "Anthropic behind a proxy that counts the cache apart": (
         {
@@ -67,7 +81,7 @@ SHAPES = {
             "cache_read_input_tokens": 64,
             "cache_creation_input_tokens": 16,
         },
-        (90, 30, 64),
+        (90, 30, 64, {"cache_write_tokens": 16}),
     ),
     "Bedrock": (
         {"inputTokens": 90, "outputTokens": 30, "totalTokens": 120, "cacheReadInputTokens": 64},
@@ -98,7 +112,7 @@ SHAPES = {
             "total_tokens": 120,
             "completion_tokens_details": {"reasoning_tokens": 20},
         },
-        (90, 30, 0),
+        (90, 30, 0, {"reasoning_tokens": 20}),
     ),
     "Gemini": (
         {
@@ -108,12 +122,12 @@ SHAPES = {
             "totalTokenCount": 120,
             "cachedContentTokenCount": 64,
         },
-        (90, 30, 64),
+        (90, 30, 64, {"reasoning_tokens": 20}),
     ),
     "Gemini that only thought": (
         {"prompt_tokens": 90, "total_tokens": 120, "completion_tokens": 0}
         | {"completion_tokens_details": {"reasoning_tokens": 30}},
-        (90, 30, 0),
+        (90, 30, 0, {"reasoning_tokens": 30}),
     ),
     "Cohere": (
         {
@@ -166,8 +180,86 @@ SHAPES = {
         {"input_tokens": 90, "output_tokens": 30, "total_tokens": 0},
         (90, 30, 0),
     ),
-    "a total that explains nothing": (
-        {"prompt_tokens": 90, "completion_tokens": 30, "total_tokens": 1_000},
+    "a total with reasoning that is not told apart": (
+        {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},
+        (20, 603, 0, {"reasoning_tokens": 405}),
+    ),
+    "Gemini's own tools": (
+        {
+            "promptTokenCount": 70,
+            "toolUsePromptTokenCount": 20,
+            "candidatesTokenCount": 10,
+            "thoughtsTokenCount": 20,
+            "totalTokenCount": 120,
+        },
+        (90, 30, 0, {"reasoning_tokens": 20}),
+    ),
+    "a cache for an hour, without the sum": (
+        {
+            "input_tokens": 10,
+            "cache_read_input_tokens": 64,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": 10,
+                "ephemeral_1h_input_tokens": 6,
+            },
+            "output_tokens": 30,
+        },
+        (90, 30, 64, {"cache_write_tokens": 16, "cache_write_1h_tokens": 6}),
+    ),
+    "parts that are larger than the whole": (
+        {
+            "prompt_tokens": 90,
+            "completion_tokens": 30,
+            "total_tokens": 120,
+            "prompt_tokens_details": {
+                "cached_tokens": 80,
+                "cache_write_tokens": 80,
+                "audio_tokens": 80,
+            },
+            "completion_tokens_details": {"reasoning_tokens": 99, "audio_tokens": 99},
+        },
+        (90, 30, 80, {"cache_write_tokens": 10, "reasoning_tokens": 30}),
+    ),
+    "the counts of a cache that is larger than the prompt": (
+        {"prompt_tokens": 10, "completion_tokens": 30, "cache_read_input_tokens": 80},
+        (90, 30, 80),
+    ),
+    "OpenRouter": (
+        {
+            "prompt_tokens": 90,
+            "completion_tokens": 30,
+            "total_tokens": 120,
+            "cost": 0.02,
+            "is_byok": False,
+            "cost_details": {"upstream_inference_cost": 0.02},
+        },
+        (90, 30, 0, {"bill": 0.02}),
+    ),
+    "OpenRouter with an own key": (
+        {
+            "prompt_tokens": 90,
+            "completion_tokens": 30,
+            "total_tokens": 120,
+            "cost": 0.5,
+            "is_byok": True,
+            "cost_details": {"upstream_inference_cost": 10.0},
+        },
+        (90, 30, 0, {"bill": 10.5}),
+    ),
+    "a bill in ticks": (
+        {"prompt_tokens": 90, "completion_tokens": 30, "cost_in_usd_ticks": 5_000_000_000},
+        (90, 30, 0, {"bill": 0.5}),
+    ),
+    "bills that are none": (
+        {"prompt_tokens": 90, "completion_tokens": 30, "cost": "a lot", "estimated_cost": -1},
+        (90, 30, 0),
+    ),
+    "a batch": (
+        {"input_tokens": 90, "output_tokens": 30, "service_tier": "batch"},
+        (90, 30, 0, {"tier": "batch"}),
+    ),
+    "the usual tier": (
+        {"input_tokens": 90, "output_tokens": 30, "service_tier": "standard"},
         (90, 30, 0),
     ),
 }
@@ -175,8 +267,8 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_shape_is_read(name):
-    sent, counts = SHAPES[name]
-    assert read_usage(sent) == Usage(*counts)
+    sent, (prompt, output, cached, *parts) = SHAPES[name]
+    assert read_usage(sent) == Usage(prompt, output, cached, **(parts[0] if parts else {}))
 
 
 REFUSED = [
@@ -261,3 +353,83 @@ def test_a_count_that_is_no_number_is_refused_in_a_stream(count):
     usage = f'{{"prompt_tokens": {count}, "completion_tokens": 3, "total_tokens": 30}}'
     reader.feed(f'data: {{"choices": [], "usage": {usage}}}\n\n'.encode())
     assert reader.found.usage is None
+
+
+def feed(*chunks):
+    reader = SseReader()
+    for chunk in chunks:
+        reader.feed(b"data: " + json.dumps({"choices": [], **chunk}).encode() + b"\n\n")
+    return reader.found.usage
+
+
+def test_what_a_stream_says_of_the_cache_at_its_start_is_kept():
+    counts = {"input_tokens": 10, "cache_creation_input_tokens": 80}
+    parts = {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 50}
+    start = {**counts, "output_tokens": 1, "cache_creation": parts, "service_tier": "batch"}
+    found = feed({"usage": start}, {"usage": {**counts, "output_tokens": 30}})
+    assert found == Usage(90, 30, cache_write_tokens=80, cache_write_1h_tokens=50, tier="batch")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_service_tier_counts_wherever_a_stream_names_it(place):
+    chunks = [{}, {"usage": {"prompt_tokens": 90, "completion_tokens": 30}}, {}]
+    chunks[place] |= {"service_tier": "flex"}
+    assert feed(*chunks) == Usage(90, 30, tier="batch")
+
+
+COUNT = st.integers(-2, 200) | st.none() | st.floats(allow_nan=True) | st.text(max_size=3)
+FIELDS = st.sampled_from(
+    sorted({path[0] for paths in _COUNTS + _PARTS for path in paths} | {"cost", "service_tier"})
+)
+VALUES = COUNT | st.dictionaries(
+    st.sampled_from(sorted({path[-1] for paths in _COUNTS + _PARTS for path in paths})),
+    COUNT,
+    max_size=4,
+)
+
+
+@given(st.dictionaries(FIELDS, VALUES, max_size=8))
+def test_parts_are_never_more_than_the_whole(value):
+    usage = read_usage(value)
+    if usage is None:
+        return
+    assert usage.cached_tokens + usage.cache_write_tokens + usage.audio_input_tokens <= (
+        usage.prompt_tokens
+    )
+    assert usage.cache_write_1h_tokens <= usage.cache_write_tokens
+    assert usage.reasoning_tokens + usage.audio_output_tokens <= usage.completion_tokens
+    assert min(number for number in msgspec.structs.astuple(usage)[:4]) >= 0
+
+
+MODEL = Model(
+    "m",
+    **PRICES,
+    call_price=float(CALL_PRICE),
+    batch_factor=float(BATCH_FACTOR),
+    priority_factor=float(PRIORITY_FACTOR),
+)
+
+
+@pytest.mark.parametrize("name", BILLED_SHAPES)
+@given(st.data())
+def test_the_cost_of_every_shape_is_its_bill(name, data):
+    shape = BILLED_SHAPES[name]
+    part = st.integers(0, 50)
+    cached, written, heard, reasoning, spoken = (data.draw(part) for _ in range(5))
+    counts = Counts(
+        cached + written + heard + data.draw(st.integers(1, 500)),
+        reasoning + spoken + data.draw(st.integers(1, 500)),
+        cached,
+        written,
+        data.draw(st.integers(0, written)),
+        reasoning,
+        heard,
+        spoken,
+    )
+    reader = SseReader()
+    fields, of_choice = shape.write(counts)
+    chunk = {"choices": [CHOICE | of_choice], **fields}
+    reader.feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    booked = bill_of(MODEL, reader.found.usage, "USD")
+    assert abs(Fraction(booked.cost) - shape.bill(counts)) < Fraction(1, 10**9)
+    assert booked.is_providers == (shape.own_bill is not None)

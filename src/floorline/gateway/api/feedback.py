@@ -13,7 +13,7 @@ from floorline.errors import FloorlineError, InvalidInput
 from floorline.gateway.api.body import decode_body, malformed, read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.errors import ApiError, api_error
-from floorline.gateway.reported_outcome import check_reported
+from floorline.gateway.reported_outcome import check_parts, check_reported
 from floorline.gateway.upstreams.findings import number_id
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _MAX_ID = 16_384
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_ID)] | int | float
 _Own = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_LATENCY)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -68,8 +69,11 @@ class FeedbackReceipt(msgspec.Struct, frozen=True):
 class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a call took that ``/v1/route`` decided on.
 
-    ``id`` is that of the decision. ``cost`` is in the zoo's unit, ``latency`` in seconds. An
-    ``error`` is cut after 1,000 characters. ``completion`` is the provider's id of the answer.
+    ``id`` is that of the decision. ``cost`` is in the zoo's unit. ``cached_tokens`` and
+    ``cache_write_tokens`` are the parts of ``input_tokens`` that the provider read from its cache
+    and wrote to it. ``latency`` is in seconds until the end of the answer, ``first_token`` until
+    its first content. An ``error`` is cut after 1,000 characters. ``completion`` is the provider's
+    id of the answer.
     Calls that the gateway made are refused, because it has measured them itself, and so is a cost
     that no call can have.
     """
@@ -78,7 +82,10 @@ class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cost: Annotated[float, msgspec.Meta(ge=0, le=MAX_COST)]
     input_tokens: _Tokens | None = None
     output_tokens: _Tokens | None = None
-    latency: Annotated[float, msgspec.Meta(ge=0, le=MAX_LATENCY)] | None = None
+    cached_tokens: _Tokens | None = None
+    cache_write_tokens: _Tokens | None = None
+    latency: _Seconds | None = None
+    first_token: _Seconds | None = None
     error: str | None = None
     completion: _Id | None = None
 
@@ -119,12 +126,22 @@ class FeedbackApi:
         gateway.readiness.check_log()
         decision = await gateway.decisions.find_exactly(item.id, caller)
         check_reported(decision, item.cost, item.error, gateway.router.zoo)
+        check_parts(
+            item.input_tokens,
+            item.cached_tokens,
+            item.cache_write_tokens,
+            item.latency,
+            item.first_token,
+        )
         changed = gateway.router.outcome(
             decision.id,
             cost=item.cost,
             input_tokens=item.input_tokens,
             output_tokens=item.output_tokens,
+            cached_tokens=item.cached_tokens,
+            cache_write_tokens=item.cache_write_tokens,
             latency=item.latency,
+            first_token=item.first_token,
             error=item.error,
             completion=None if item.completion is None else _id_text(item.completion),
         )

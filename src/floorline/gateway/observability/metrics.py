@@ -114,6 +114,12 @@ class Metrics:
             ["model", "sla", "token_type"],
             **given,
         )
+        self._cache_tokens = Counter(
+            "floorline_cache_tokens",
+            "Input tokens that the provider read from its cache (read), or wrote to it (write).",
+            ["model", "sla", "use"],
+            **given,
+        )
         self._cost = Counter(
             _COSTS[cost_unit], "Cost of calls, in the cost unit.", ["model", "sla"], **given
         )
@@ -140,6 +146,7 @@ class Metrics:
             self._first_byte,
             self._total,
             self._tokens,
+            self._cache_tokens,
             self._cost,
             self._fallbacks,
             self._retries,
@@ -195,6 +202,8 @@ class Metrics:
         total: float,
         input_tokens: int,
         output_tokens: int,
+        cached_tokens: int,
+        cache_write_tokens: int,
         cost: float,
     ) -> None:
         """Count what a call took: seconds, tokens, and cost in the zoo's unit."""
@@ -204,6 +213,9 @@ class Metrics:
         children.total.observe(total)
         children.input.inc(input_tokens)
         children.output.inc(output_tokens)
+        if cached_tokens or cache_write_tokens:
+            children.cache_read.inc(cached_tokens)
+            children.cache_write.inc(cache_write_tokens)
         children.cost.inc(cost)
 
     def feedback(self, source: str, changed: bool) -> None:
@@ -289,6 +301,8 @@ class Metrics:
             total=self._total.labels(model),
             input=self._tokens.labels(*labels, "input"),
             output=self._tokens.labels(*labels, "output"),
+            cache_read=self._cache_tokens.labels(*labels, "read"),
+            cache_write=self._cache_tokens.labels(*labels, "write"),
             cost=self._cost.labels(*labels),
         )
         if OTHER not in labels:
@@ -325,4 +339,6 @@ class _Call(NamedTuple):
     total: Histogram
     input: Counter
     output: Counter
+    cache_read: Counter
+    cache_write: Counter
     cost: Counter

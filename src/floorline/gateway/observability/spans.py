@@ -38,6 +38,9 @@ class CallSpan(Protocol):
         model: str | None = None,
         input_tokens: int | None = None,
         output_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        cache_write_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
         finish_reasons: Sequence[str] = (),
         cost: float | None = None,
         content: bytes | None = None,
@@ -50,6 +53,9 @@ class CallSpan(Protocol):
             HTTP status, id of the completion, the provider's name of the model, why choices ended.
         input_tokens, output_tokens, cost
             Size and cost of the call, in the zoo's unit.
+        cached_tokens, cache_write_tokens, reasoning_tokens
+            Parts of the input that were read from the provider's cache and written to it, and of
+            the output that is hidden reasoning.
         content
             Body of the answer, kept only with ``capture_content``.
         """

@@ -59,6 +59,7 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     error: Any = None
     x_groq: Groq | None = None
     timings: Any = None
+    service_tier: Any = None
 
     @property
     def fault(self) -> dict[str, Any] | None:
@@ -127,6 +128,7 @@ def _read_loosely(body: bytes) -> Completion | None:
         error=_value(fields, "error"),
         x_groq=Groq(groq.get("usage")) if isinstance(groq, dict) else None,
         timings=_value(fields, "timings"),
+        service_tier=_value(fields, "service_tier"),
     )
 
 

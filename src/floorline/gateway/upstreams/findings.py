@@ -28,7 +28,7 @@ from floorline.gateway.upstreams.completions import (
     ResponseChoice,
     fault_of,
 )
-from floorline.gateway.upstreams.usage import Usage
+from floorline.gateway.upstreams.usage import Tier, Usage, tier_of
 from floorline.gateway.upstreams.usage_shapes import later_usage, read_timings, read_usage
 
 _NO_REASONS = ("null", "None")
@@ -58,6 +58,7 @@ class Findings:
         "_ended",
         "_has_parts",
         "_seen",
+        "_tier",
         "_usage_fields",
         "_usage_of_choices",
         "completion_id",
@@ -76,6 +77,7 @@ class Findings:
         self._has_parts = False
         self._seen: set[int | str | None] = set()
         self._ended: set[int | str | None] = set()
+        self._tier: Tier = ""
         self._usage_fields: Mapping[str, Any] | None = None
         self._usage_of_choices: dict[int | str | None, Usage] = {}
 
@@ -145,6 +147,8 @@ class Findings:
                 self.error = self.error or fault_of(choice.error)
             if choice.usage is not None and completion.usage is None:
                 self._add_usage_of_choice(choice)
+        if completion.service_tier is not None:
+            self._tier = tier_of(completion.service_tier)
         if completion.usage is not None:
             self._add_usage(completion.usage)
         elif last:
@@ -153,6 +157,8 @@ class Findings:
             if completion.timings is not None and self._usage_fields is None:
                 # llama.cpp sends these without being asked, and both if asked.
                 self.usage = read_timings(completion.timings) or self.usage
+        if self._tier and self.usage is not None and not self.usage.tier:
+            self.usage = msgspec.structs.replace(self.usage, tier=self._tier)
 
     def _add_usage(self, value: Any) -> None:
         if isinstance(value, dict):
@@ -165,9 +171,14 @@ class Findings:
         if usage is not None and len(self._usage_of_choices) < _MAX_CHOICES:
             self._usage_of_choices[choice.index] = usage
             every = self._usage_of_choices.values()
-            prompt = max(one.prompt_tokens for one in every)
-            output = sum(one.completion_tokens for one in every)
-            self.usage = Usage(prompt, output, max(one.cached_tokens for one in every))
+            longest = max(every, key=lambda one: one.prompt_tokens)
+            self.usage = msgspec.structs.replace(
+                longest,
+                completion_tokens=sum(one.completion_tokens for one in every),
+                reasoning_tokens=sum(one.reasoning_tokens for one in every),
+                audio_output_tokens=sum(one.audio_output_tokens for one in every),
+                bill=None,
+            )
 
 
 def read_id(value: msgspec.Raw) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,24 @@ _COUNTED_ENDS = 16
 """Tokens above the limit of an answer that are no wrong count: providers count its end as well."""
 
 
+Tier = Literal["", "batch", "priority"]
+"""Service tier of an answer: the usual one, batches and what is as cheap (``flex``), or the fast
+one."""
+_TIERS: dict[str, Tier] = {"batch": "batch", "flex": "batch", "priority": "priority"}
+
+_LEAST_BILL = 0.05
+"""Smallest share of the cost at list prices that a provider's own bill is believed to be. Cached
+prompts cost a tenth of the list price, and batches half of that."""
+_MOST_BILL = 8.0
+"""Largest multiple of it. Routers of providers bill what their dearest provider of a model takes,
+some three times the cheapest one's price; fees of tools come on top."""
+_DEAREST_TOKEN = 1e-3
+"""USD that a token of a model without prices is believed to cost at most: the dearest model in use
+costs 600 USD per million tokens."""
+_DEAREST_CALL = 1.0
+"""USD that such a call is believed to cost at most beside its tokens: images and tools."""
+
+
 class Usage(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """Tokens of one call.
 
@@ -37,6 +55,18 @@ class Usage(msgspec.Struct, frozen=True, repr_omit_defaults=True):
         Parts of the prompt's tokens that the provider read from its cache, and that it wrote to it.
     estimated
         Whether the counts are estimates from the lengths of texts.
+    cache_write_1h_tokens
+        Part of the written tokens that is kept for an hour instead of five minutes.
+    reasoning_tokens
+        Part of the answer's tokens that is hidden reasoning.
+    audio_input_tokens, audio_output_tokens
+        Parts of the prompt's and of the answer's tokens that are recordings.
+    images
+        Number of images of the prompt; from the request, not from the provider.
+    tier
+        Service tier in which the provider answered.
+    bill
+        What the provider says it bills for the call in USD; None if it does not say.
     """
 
     prompt_tokens: int
@@ -44,6 +74,24 @@ class Usage(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     estimated: bool = False
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    images: int = 0
+    tier: Tier = ""
+    bill: float | None = None
+
+
+def tier_of(name: object) -> Tier:
+    """Return the tier that a provider's ``service_tier`` names; "" for the usual one.
+
+    Examples
+    --------
+    >>> tier_of("flex"), tier_of("default"), tier_of(None)
+    ('batch', '', '')
+    """
+    return _TIERS.get(name, "") if isinstance(name, str) else ""
 
 
 def estimate_usage(prompt_tokens: int, output_characters: int) -> Usage:
@@ -84,6 +132,10 @@ class UsageBounds(NamedTuple):
     certain_prompt : int, optional
         Part of ``prompt_tokens`` that every provider counts, without tools and images; None for
         all of them.
+    images : int
+        Number of images in the prompt.
+    has_audio : bool
+        Whether recordings may be part of the prompt or of the answers.
     """
 
     prompt_tokens: int
@@ -93,6 +145,8 @@ class UsageBounds(NamedTuple):
     answers: int = 1
     output_tokens: int | None = None
     certain_prompt: int | None = None
+    images: int = 0
+    has_audio: bool = False
 
 
 class Checked(NamedTuple):
@@ -108,6 +162,7 @@ def check_usage(given: Usage | None, bounds: UsageBounds) -> Checked:
     A count that cannot be true says nothing, so the estimate from the texts replaces it; a count
     above the limit of the answers is lowered to the limit. Counts that can be true are kept:
     answers may have hidden reasoning up to their limit, and images may take any number of tokens.
+    Parts are never more than the whole, and parts of a count that was replaced count as none.
 
     Examples
     --------
@@ -119,12 +174,13 @@ def check_usage(given: Usage | None, bounds: UsageBounds) -> Checked:
     >>> check_usage(Usage(0, 0), bounds).usage
     Usage(prompt_tokens=12, completion_tokens=100, estimated=True)
     """
-    prompt_estimate, largest, media, characters, answers, limit, certain = bounds
+    prompt_estimate, largest, media, characters, answers, limit, certain, images, _ = bounds
     if limit is not None:
         limit *= answers
     if given is None:
+        estimate = _within(estimate_usage(prompt_estimate, characters), limit, characters)
         return Checked(
-            _within(estimate_usage(prompt_estimate, characters), limit, characters), False
+            msgspec.structs.replace(estimate, images=images) if images else estimate, False
         )
     prompt, output = given.prompt_tokens, given.completion_tokens
     output_estimate = (characters + 3) // 4
@@ -145,11 +201,48 @@ def check_usage(given: Usage | None, bounds: UsageBounds) -> Checked:
         wrong_output, output = True, output_estimate
     if wrong_prompt:
         prompt = prompt_estimate
-    elif not wrong_output and output == given.completion_tokens:
-        return Checked(given, False)
-    corrected = wrong_prompt or wrong_output
-    cached = min(given.cached_tokens, prompt)
-    return Checked(Usage(prompt, output, cached, estimated=corrected), corrected)
+    return Checked(
+        _with_parts(given, prompt, output, wrong_prompt, wrong_output, bounds),
+        wrong_prompt or wrong_output,
+    )
+
+
+def _with_parts(
+    given: Usage,
+    prompt: int,
+    output: int,
+    wrong_prompt: bool,
+    wrong_output: bool,
+    bounds: UsageBounds,
+) -> Usage:
+    """Return a usage of these counts whose parts are those that are given, as far as they fit."""
+    cached = written = written_1h = audio_input = reasoning = audio_output = 0
+    if not wrong_prompt:
+        cached = min(given.cached_tokens, prompt)
+        written = min(given.cache_write_tokens, prompt - cached)
+        written_1h = min(given.cache_write_1h_tokens, written)
+        if bounds.has_audio:
+            audio_input = min(given.audio_input_tokens, prompt - cached - written)
+    if not wrong_output:
+        reasoning = min(given.reasoning_tokens, output)
+        if bounds.has_audio:
+            audio_output = min(given.audio_output_tokens, output - reasoning)
+    wrong = wrong_prompt or wrong_output
+    return Usage(
+        prompt,
+        output,
+        cached,
+        written,
+        wrong or given.estimated,
+        written_1h,
+        reasoning,
+        audio_input,
+        audio_output,
+        bounds.images,
+        given.tier,
+        # A provider that counts wrongly bills wrongly.
+        None if wrong else given.bill,
+    )
 
 
 def _within(estimate: Usage, limit: int | None, characters: int) -> Usage:
@@ -163,13 +256,85 @@ def _within(estimate: Usage, limit: int | None, characters: int) -> Usage:
 def cost_of(model: Model, usage: Usage) -> float:
     """Cost of a call in the zoo's unit, at the model's prices.
 
-    Cached tokens cost as much as the other tokens of the prompt: a model has one input price. A
-    cost above ``bounds.MAX_COST``, which no event can hold, is cut to it.
+    A cost above ``bounds.MAX_COST``, which no event can hold, is cut to it.
 
     Examples
     --------
     >>> cost_of(Model("small", input_price=0.5, output_price=2.0), Usage(1_000_000, 500_000))
     1.5
+    >>> model = Model("small", input_price=0.5, output_price=2.0, cached_input_price=0.05)
+    >>> cost_of(model, Usage(1_000_000, 500_000, cached_tokens=1_000_000))
+    1.05
     """
-    tokens = usage.prompt_tokens * model.input_price + usage.completion_tokens * model.output_price
-    return min(model.call_price + tokens / 1e6, MAX_COST)
+    plain_input = model.input_price
+    tokens = usage.prompt_tokens * plain_input + usage.completion_tokens * model.output_price
+    # Parts of the tokens cost more or less than the others; most usages have none of them.
+    price = model.cached_input_price
+    if usage.cached_tokens and price is not None:
+        tokens += usage.cached_tokens * (price - plain_input)
+    if usage.cache_write_tokens:
+        written = plain_input if model.cache_write_price is None else model.cache_write_price
+        tokens += usage.cache_write_tokens * (written - plain_input)
+        price = model.cache_write_1h_price
+        if price is not None:
+            tokens += usage.cache_write_1h_tokens * (price - written)
+    price = model.reasoning_price
+    if usage.reasoning_tokens and price is not None:
+        tokens += usage.reasoning_tokens * (price - model.output_price)
+    price = model.audio_input_price
+    if usage.audio_input_tokens and price is not None:
+        tokens += usage.audio_input_tokens * (price - plain_input)
+    price = model.audio_output_price
+    if usage.audio_output_tokens and price is not None:
+        tokens += usage.audio_output_tokens * (price - model.output_price)
+    if usage.tier:
+        tokens *= model.batch_factor if usage.tier == "batch" else model.priority_factor
+    cost = model.call_price + tokens / 1e6
+    if usage.images:
+        cost += usage.images * model.image_price
+    # Differences of prices may leave a rounding error below 0.
+    return min(max(cost, 0.0), MAX_COST)
+
+
+class Bill(NamedTuple):
+    """Cost of a call, and where it comes from.
+
+    Attributes
+    ----------
+    cost : float
+        Cost in the zoo's unit.
+    is_providers : bool
+        Whether it is what the provider said it bills, instead of tokens times list prices.
+    is_doubtful : bool
+        Whether the provider named a bill that is not believed.
+    """
+
+    cost: float
+    is_providers: bool = False
+    is_doubtful: bool = False
+
+
+def bill_of(model: Model, usage: Usage, cost_unit: str) -> Bill:
+    """Return the cost of a call: the provider's own bill if it can be true, else list prices.
+
+    A bill is in USD, so that zoos in joules do not take it. It is believed from a twentieth to
+    eight times the cost at list prices. If the model has no prices, it is all that is known, and
+    it is believed up to 1,000 USD per million tokens.
+
+    Examples
+    --------
+    >>> model = Model("small", input_price=0.5, output_price=2.0)
+    >>> bill_of(model, Usage(1_000_000, 500_000, bill=1.2), "USD")
+    Bill(cost=1.2, is_providers=True, is_doubtful=False)
+    >>> bill_of(model, Usage(1_000_000, 500_000, bill=100.0), "USD")
+    Bill(cost=1.5, is_providers=False, is_doubtful=True)
+    """
+    listed = cost_of(model, usage)
+    if usage.bill is None or cost_unit != "USD":
+        return Bill(listed)
+    if model.has_price or model.free:
+        is_sound = _LEAST_BILL * listed <= usage.bill <= _MOST_BILL * listed
+    else:
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        is_sound = 0.0 <= usage.bill <= _DEAREST_CALL + _DEAREST_TOKEN * tokens
+    return Bill(usage.bill, True) if is_sound else Bill(listed, is_doubtful=True)

@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from floorline.gateway.upstreams.usage import Usage
+from floorline.core.bounds import MAX_COST
+from floorline.gateway.upstreams.usage import Usage, tier_of
 
 _MAX_TOKENS = 2**53
 """From this count on, floats cannot represent every whole number, so costs would be inexact."""
+_MAX_AMOUNT_TEXT = 64
+"""Characters of an amount of money that is a text."""
 _WHOLE_NUMBER = re.compile(r"\s*(\d{1,16})(?:\.0*)?\s*", re.ASCII)
 
 _Path = tuple[str, ...]
@@ -45,6 +48,8 @@ _TOTAL: tuple[_Path, ...] = (
 _REASONING: tuple[_Path, ...] = (
     ("completion_tokens_details", "reasoning_tokens"),
     ("output_tokens_details", "reasoning_tokens"),
+    ("output_tokens_details", "thinking_tokens"),
+    ("output_token_details", "reasoning"),
     ("reasoning_tokens",),
     ("reasoningTokens",),
     ("thoughts_token_count",),
@@ -76,16 +81,71 @@ _CACHE_WRITTEN: tuple[_Path, ...] = (
     ("cacheWriteInputTokens",),
     ("cacheWriteInputTokenCount",),
 )
+_WRITTEN: tuple[_Path, ...] = (
+    ("prompt_tokens_details", "cache_write_tokens"),
+    ("prompt_tokens_details", "cache_creation_tokens"),
+    ("input_tokens_details", "cache_write_tokens"),
+    ("input_tokens_details", "cache_creation_tokens"),
+    ("input_token_details", "cache_creation"),
+    ("cache_write_tokens",),
+)
+"""Tokens written to the cache, where they are part of the prompt's count."""
+_FOR_MINUTES, _FOR_AN_HOUR = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
+_WRITTEN_PARTS: tuple[_Path, ...] = (
+    ("cache_creation",),
+    ("cacheCreation",),
+    ("prompt_tokens_details", "cache_creation_token_details"),
+)
+"""Where Anthropic's counts are of what was written for five minutes and for an hour."""
+_TOOL_PROMPT: tuple[_Path, ...] = (
+    ("tool_use_prompt_token_count",),
+    ("toolUsePromptTokenCount",),
+)
+"""Tokens of Gemini's own tools, which are billed as input and are no part of the prompt's count."""
+_AUDIO_INPUT: tuple[_Path, ...] = (
+    ("prompt_tokens_details", "audio_tokens"),
+    ("input_tokens_details", "audio_tokens"),
+    ("input_token_details", "audio"),
+)
+_AUDIO_OUTPUT: tuple[_Path, ...] = (
+    ("completion_tokens_details", "audio_tokens"),
+    ("output_tokens_details", "audio_tokens"),
+    ("output_token_details", "audio"),
+)
+_MODALITIES = {
+    "input": ("promptTokensDetails", "prompt_tokens_details"),
+    "output": ("candidatesTokensDetails", "candidates_tokens_details"),
+}
+"""Gemini's lists of the tokens of each modality."""
+_APART = frozenset({"candidates_token_count", "candidatesTokenCount"})
+"""Counts of answers that leave out reasoning."""
+_OWN_BILLS = ("cost", "estimated_cost")
+"""What the provider bills in USD: OpenRouter, LiteLLM and Perplexity; DeepInfra."""
+_USD_PER_TICK = 1e-10
+"""xAI bills in ticks."""
+_KEPT = ("cache_creation", "service_tier")
+"""What Anthropic sends at the start of a stream only, beside counts that it repeats at the end."""
 _WITHIN = ("billed_units", "tokens", "usage")
 """Objects within ``usage`` that hold the counts if it has none itself."""
-_NAMES = frozenset(
-    {
-        path[0]
-        for paths in (_PROMPT, _OUTPUT, _TOTAL, _REASONING, _CACHED, _CACHE_READ, _CACHE_WRITTEN)
-        for path in paths
-    }
-).union(_WITHIN)
+_COUNTS = (_PROMPT, _OUTPUT, _TOTAL, _REASONING, _CACHED, _CACHE_READ, _CACHE_WRITTEN, _WRITTEN)
+_PARTS = (_WRITTEN_PARTS, _TOOL_PROMPT, _AUDIO_INPUT, _AUDIO_OUTPUT)
+_NAMES = frozenset({path[0] for paths in _COUNTS + _PARTS for path in paths}).union(
+    _WITHIN,
+    _OWN_BILLS,
+    *_MODALITIES.values(),
+    ("cost_details", "is_byok", "cost_in_usd_ticks", "service_tier"),
+)
 """Fields of ``usage`` that are read."""
+_OPENAIS = frozenset(
+    {
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+    }
+)
+"""Fields of OpenAI's shape."""
 _INPUT_NAMES = frozenset({"input_tokens", "inputTokens", "inputTokenCount", "input_token_count"})
 
 
@@ -97,7 +157,8 @@ def read_usage(value: Any) -> Usage | None:
     """Read the ``usage`` object of a completion; None unless both counts are known and valid.
 
     Counts may be whole numbers, floats without a fraction or texts of digits. A count that is
-    missing follows from the total.
+    missing follows from the total, and what a total has beyond both counts is reasoning unless
+    other counts explain it.
 
     Examples
     --------
@@ -169,8 +230,11 @@ def later_usage(
     Usage(prompt_tokens=9, completion_tokens=3)
     """
     usage = read_usage(value)
-    if before is None or (usage is not None and usage.prompt_tokens and usage.completion_tokens):
+    if before is None:
         return usage, value
+    if usage is not None and usage.prompt_tokens and usage.completion_tokens:
+        kept = {name: before[name] for name in _KEPT if name in before and name not in value}
+        return (read_usage({**kept, **value}), {**kept, **value}) if kept else (usage, value)
     known = {**before, **{name: one for name, one in value.items() if one and name in _NAMES}}
     return read_usage(known) or usage, known
 
@@ -178,46 +242,143 @@ def later_usage(
 def _read_openais(value: dict[str, Any]) -> Usage | None:
     """Read OpenAI's shape, in which almost all counts come, without a look at the others."""
     prompt, output = value.get("prompt_tokens"), value.get("completion_tokens")
-    total, details = value.get("total_tokens"), value.get("prompt_tokens_details")
+    total, of_prompt = value.get("total_tokens"), value.get("prompt_tokens_details")
     if not (type(prompt) is type(output) is type(total) is int and prompt > 0 and output > 0):
         return None
-    cached = 0
-    if type(details) is dict:
-        cached = details.get("cached_tokens") or 0
-    elif len(value) > len(("prompt_tokens", "completion_tokens", "total_tokens")):
+    if prompt + output != total or total >= _MAX_TOKENS:
         return None
-    if type(cached) is int and 0 <= cached <= prompt and prompt + output == total < _MAX_TOKENS:
-        return Usage(prompt, output, cached)
+    if len(value) == len(("prompt_tokens", "completion_tokens", "total_tokens")):
+        return Usage(prompt, output)
+    of_output = value.get("completion_tokens_details")
+    if type(of_prompt) is not dict or type(of_output) is not dict or value.keys() != _OPENAIS:
+        return None
+    cached, reasoning = of_prompt.get("cached_tokens") or 0, of_output.get("reasoning_tokens") or 0
+    written = of_prompt.get("cache_write_tokens") or 0
+    heard, spoken = of_prompt.get("audio_tokens") or 0, of_output.get("audio_tokens") or 0
+    if (
+        type(cached) is type(reasoning) is type(written) is type(heard) is type(spoken) is int
+        and min(cached, reasoning, written, heard, spoken) >= 0
+        and cached + written + heard <= prompt
+        and reasoning + spoken <= output
+        and "cache_creation_token_details" not in of_prompt
+        and "cache_creation_tokens" not in of_prompt
+    ):
+        return Usage(
+            prompt,
+            output,
+            cached,
+            written,
+            reasoning_tokens=reasoning,
+            audio_input_tokens=heard,
+            audio_output_tokens=spoken,
+        )
     return None
 
 
 def _read(value: dict[str, Any]) -> Usage | None:
     name, prompt = _first(value, _PROMPT)
-    _, output = _first(value, _OUTPUT)
+    output_name, output = _first(value, _OUTPUT)
     total = _first(value, _TOTAL)[1] or None
     if prompt is None and output is not None and total is not None and total >= output:
         prompt, name = total - output, ""
     elif output is None and prompt is not None and total is not None and total >= prompt:
-        output = total - prompt
+        output, output_name = total - prompt, ""
     if prompt is None or output is None:
         return None
-    cached, read, written = (
-        _detail(value, paths) for paths in (_CACHED, _CACHE_READ, _CACHE_WRITTEN)
-    )
-    if name in _INPUT_NAMES and total is None and not cached:
-        prompt += read + written
-    elif total is not None and total > prompt + output:
+    cached, read, reasoning = (_detail(value, one) for one in (_CACHED, _CACHE_READ, _REASONING))
+    written = _detail(value, _CACHE_WRITTEN)
+    for_minutes, for_an_hour = _written_parts(value)
+    # Bedrock and Anthropic tell the parts beside their sum, and some proxies the parts alone.
+    written = written or for_minutes + for_an_hour
+    tools = _detail(value, _TOOL_PROMPT)
+    if total is None:
+        if (name in _INPUT_NAMES and not cached) or read + written > prompt:
+            prompt += read + written
+        prompt += tools
+        if output_name in _APART:
+            output += reasoning
+    elif total > prompt + output:
         # The total tells which of the details the counts leave out.
-        beyond, reasoning = total - prompt - output, _detail(value, _REASONING)
-        apart = [part for part in (read + written, written, read) if part]
-        if beyond == reasoning:
-            output += beyond
-        elif beyond in apart:
+        beyond = total - prompt - output
+        apart = {part for part in (read + written, written, read, tools) if part}
+        if beyond in apart:
             prompt += beyond
         elif beyond - reasoning in apart:
             output += reasoning
             prompt += beyond - reasoning
-    return Usage(prompt, output, min(cached or read, prompt))
+        else:
+            # Hidden reasoning, whether it is told or not: Gemini behind several proxies.
+            output += beyond
+            reasoning = max(reasoning, beyond)
+    cached = min(cached or read, prompt)
+    written = min(written or _detail(value, _WRITTEN), prompt - cached)
+    return Usage(
+        prompt,
+        output,
+        cached,
+        written,
+        cache_write_1h_tokens=min(for_an_hour, written),
+        reasoning_tokens=min(reasoning, output),
+        audio_input_tokens=min(_audio(value, "input", _AUDIO_INPUT), prompt - cached - written),
+        audio_output_tokens=min(_audio(value, "output", _AUDIO_OUTPUT), max(0, output - reasoning)),
+        tier=tier_of(value.get("service_tier")),
+        bill=_own_bill(value),
+    )
+
+
+def _written_parts(value: dict[str, Any]) -> tuple[int, int]:
+    """Tokens that were written to the cache for five minutes and for an hour."""
+    for path in _WRITTEN_PARTS:
+        minutes = _detail(value, [(*path, _FOR_MINUTES)])
+        hour = _detail(value, [(*path, _FOR_AN_HOUR)])
+        if minutes or hour:
+            return minutes, hour
+    return 0, 0
+
+
+def _audio(value: dict[str, Any], side: str, paths: Iterable[_Path]) -> int:
+    """Tokens of recordings, as a count or in Gemini's list of modalities."""
+    for name in _MODALITIES[side]:
+        listed = value.get(name)
+        if isinstance(listed, list):
+            for one in listed:
+                if isinstance(one, dict) and str(one.get("modality")).upper() == "AUDIO":
+                    return _detail(one, [("tokenCount",), ("token_count",)])
+            return 0
+    return _detail(value, paths)
+
+
+def _own_bill(value: dict[str, Any]) -> float | None:
+    """What the provider says it bills in USD; None if it does not say so in a number.
+
+    OpenRouter's ``cost`` leaves out what a provider bills directly, whose key its user has.
+    """
+    ticks = _amount(value.get("cost_in_usd_ticks"))
+    if ticks:
+        return ticks * _USD_PER_TICK
+    for name in _OWN_BILLS:
+        bill = value.get(name)
+        bill = _amount(bill.get("total_cost") if isinstance(bill, dict) else bill)
+        if bill is None:
+            continue
+        details = value.get("cost_details")
+        if isinstance(details, dict) and value.get("is_byok") is not False:
+            bill += _amount(details.get("upstream_inference_cost")) or 0.0
+        # Proxies that do not know a price bill nothing.
+        return bill or None
+    return None
+
+
+def _amount(value: Any) -> float | None:
+    """Return an amount of money; None if it is none."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if len(value) <= _MAX_AMOUNT_TEXT else None
+        except ValueError:
+            return None
+    if type(value) not in (int, float) or not 0.0 <= value <= MAX_COST:
+        return None
+    return float(value)
 
 
 def _first(value: dict[str, Any], paths: Iterable[_Path]) -> tuple[str, int | None]:
@@ -233,7 +394,7 @@ def _first(value: dict[str, Any], paths: Iterable[_Path]) -> tuple[str, int | No
 
 
 def _detail(value: dict[str, Any], paths: Iterable[_Path]) -> int:
-    """Return the first count that is valid and not 0; else 0: no money follows it."""
+    """Return the first count that is valid and not 0; else 0: the whole costs its full price."""
     for *within, name in paths:
         holder: Any = value
         for one in within:
