@@ -18,6 +18,7 @@ _OWN_ITEM = "the item belongs to a tool that OpenAI runs"
 
 READ: dict[str, dict[str, str]] = {
     "responses": {
+        "client_metadata": "the client's notes for the provider",
         "context_management": "the provider's way of shortening a conversation",
         "include": "further fields of the answer; reasoning.encrypted_content is kept",
         "input.computer_call": _OWN_ITEM,

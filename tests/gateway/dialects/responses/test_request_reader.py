@@ -286,6 +286,7 @@ def test_reasoning_that_openai_encrypted_is_lost():
 
 
 LOST = {
+    "client_metadata": {"client_metadata": {"session_id": "a"}},
     "context_management": {"context_management": [{"type": "compaction"}]},
     "include": {"include": ["message.output_text.logprobs"]},
     "input.content.annotations": {

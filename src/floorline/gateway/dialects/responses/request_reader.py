@@ -74,6 +74,7 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
 _LOST = frozenset(
     {
         *_DEFAULTS,
+        "client_metadata",
         "max_tool_calls",
         "moderation",
         "prompt_cache_options",
