@@ -1,0 +1,380 @@
+"""Write a request of Anthropic's Messages API."""
+
+from __future__ import annotations
+
+import base64
+from hashlib import sha256
+from typing import Any
+
+from floorline.gateway.dialects.anthropic.cache_marks import set_marks
+from floorline.gateway.dialects.conversation import (
+    Conversation,
+    MediaPart,
+    Part,
+    TextPart,
+    ThinkingPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    Turn,
+)
+from floorline.gateway.dialects.json_texts import arguments_object, is_object
+from floorline.gateway.dialects.losses import lose
+from floorline.gateway.dialects.model_limits import ClaudeLimits, claude_limits
+from floorline.gateway.dialects.thinking_effort import (
+    MIN_THINKING_TOKENS,
+    THINKING_TOKENS,
+    effort_of,
+)
+from floorline.gateway.dialects.tool_names import short_name
+
+DEFAULT_MAX_TOKENS = 8_192
+"""Limit of an answer if neither the request nor the model's settings have one: Anthropic demands
+one. All of its models since Claude 3.5 can give that many, and few answers are longer."""
+_ANSWER_TOKENS = 1_024
+"""Tokens that are left for the answer beside the thinking, if the request's limit allows it."""
+_MAX_USER = 512
+"""Characters of the longest name of a user that Anthropic takes."""
+OPENING = "Continue."
+"""What the user says where Anthropic demands a turn of the user and the request has none: before
+the assistant's first turn, and after its last one for models that do not continue it."""
+JSON_ONLY = "Answer with one JSON object and nothing else."
+"""Instruction for an answer in JSON without a schema, which Anthropic cannot enforce."""
+_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+_PDF = "application/pdf"
+
+Block = dict[str, Any]
+
+
+def write_request(
+    request: Conversation,
+    model: str,
+    *,
+    max_output_tokens: int | None = None,
+    marks_conversations: bool = True,
+) -> dict[str, Any]:
+    """Return the fields of a request; what it cannot say is added to ``request.losses``.
+
+    Parameters
+    ----------
+    request
+        The request.
+    model
+        The provider's name of the model, which also decides what the model takes.
+    max_output_tokens
+        Limit of the answer if the request has none; None for ``DEFAULT_MAX_TOKENS``.
+    marks_conversations
+        Whether the prompt of an agent is marked for the provider's cache if the client marked
+        nothing, as other providers do by themselves.
+    """
+    limits = claude_limits(model)
+    system, messages = _Writer(request.losses, limits).turns(request.turns)
+    if request.output is not None and request.output.schema is None:
+        system.append({"type": "text", "text": JSON_ONLY})
+        lose(request.losses, "output")
+    fields: dict[str, Any] = {"model": model, "messages": messages}
+    if request.tools:
+        fields["tools"] = [_tool(tool, request.losses) for tool in request.tools]
+    if system:
+        plain = len(system) == 1 and len(system[0]) == 2
+        fields["system"] = system[0]["text"] if plain else system
+    _write_limits(request, fields, limits, max_output_tokens or DEFAULT_MAX_TOKENS)
+    if request.tools:
+        _write_tool_choice(request, fields, limits)
+    if request.output is not None and request.output.schema is not None:
+        form = {"type": "json_schema", "schema": request.output.schema}
+        fields.setdefault("output_config", {})["format"] = form
+    if request.user:
+        user = request.user
+        if len(user) > _MAX_USER:
+            user = sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+        fields["metadata"] = {"user_id": user}
+    if request.cache_key:
+        lose(request.losses, "cache_key")
+    if request.stream:
+        fields["stream"] = True
+    set_marks(fields, marks_conversations=marks_conversations)
+    return fields
+
+
+class _Writer:
+    """Writes turns as messages."""
+
+    def __init__(self, losses: list[str], limits: ClaudeLimits) -> None:
+        self._losses = losses
+        self._limits = limits
+        self._messages: list[dict[str, Any]] = []
+
+    def turns(self, turns: list[Turn]) -> tuple[list[Block], list[dict[str, Any]]]:
+        """Return the blocks of the system, and the messages."""
+        system: list[Block] = []
+        for position, turn in enumerate(turns):
+            blocks = [block for part in turn.parts for block in self._part(part, turn.role)]
+            if not blocks:
+                continue
+            if turn.role != "system":
+                self._add(turn.role, blocks)
+            elif not self._messages:
+                system += blocks
+            else:
+                following = turns[position + 1].role if position + 1 < len(turns) else "assistant"
+                self._add_later_system(blocks, following)
+        self._finish()
+        return system, self._messages
+
+    def _add(self, role: str, blocks: list[Block]) -> None:
+        """Add blocks to the last message if it is of the same role, since roles alternate."""
+        if self._messages and self._messages[-1]["role"] == role:
+            content = self._messages[-1]["content"]
+            content += blocks
+        else:
+            if not self._messages and role == "assistant":
+                self._messages.append(_says("user", OPENING))
+            self._messages.append({"role": role, "content": blocks})
+
+    def _add_later_system(self, blocks: list[Block], following: str) -> None:
+        """Add a turn of the system among the messages, or what stands for it."""
+        before = self._messages[-1]["role"]
+        if self._limits.takes_later_system and before == "user" and following == "assistant":
+            self._messages.append({"role": "system", "content": blocks})
+            return
+        lose(self._losses, "messages.system")
+        for block in blocks:
+            block["text"] = f"<system>\n{block['text']}\n</system>"
+        self._add("user", blocks)
+
+    def _finish(self) -> None:
+        """Bring the messages into the form that Anthropic demands."""
+        if not self._messages:
+            self._messages.append(_says("user", OPENING))
+        for message in self._messages:
+            content = message["content"]
+            if message["role"] == "user":
+                # The results of all calls of a turn come first in the next one.
+                content.sort(key=lambda block: block["type"] != "tool_result")
+            if len(content) == 1 and len(content[0]) == 2 and content[0]["type"] == "text":
+                message["content"] = content[0]["text"]
+        last = self._messages[-1]
+        if last["role"] != "assistant":
+            return
+        if not self._limits.takes_prefill:
+            self._messages.append(_says("user", OPENING))
+        elif type(last["content"]) is str:
+            last["content"] = last["content"].rstrip()
+        elif last["content"][-1]["type"] == "text":
+            last["content"][-1]["text"] = last["content"][-1]["text"].rstrip()
+
+    def _part(self, part: Part, role: str) -> list[Block]:
+        match part:
+            case TextPart():
+                # A text of spaces alone is refused as well.
+                if not part.text.strip():
+                    return []
+                return [_marked({"type": "text", "text": part.text}, part.cached)]
+            case MediaPart():
+                if role != "user":
+                    lose(self._losses, "media")
+                    return []
+                block = self._media(part)
+                return [] if block is None else [block]
+            case ThinkingPart():
+                # Only with Anthropic's own signature would it be taken, and it is not known whose
+                # this is: a request of Anthropic's dialect travels to Anthropic as it came.
+                lose(self._losses, "thinking")
+                return []
+            case ToolCallPart():
+                return [self._call(part)] if role == "assistant" else []
+            case ToolResultPart():
+                return [self._result(part)] if role == "user" else []
+
+    def _call(self, part: ToolCallPart) -> Block:
+        if part.arguments.strip() and not is_object(part.arguments):
+            lose(self._losses, "tool_call.arguments")
+        block = {
+            "type": "tool_use",
+            "id": part.id,
+            "name": short_name(part.name),
+            "input": arguments_object(part.arguments),
+        }
+        return _marked(block, part.cached)
+
+    def _result(self, part: ToolResultPart) -> Block:
+        content = [block for one in part.parts for block in self._part(one, "user")]
+        block: Block = {"type": "tool_result", "tool_use_id": part.call}
+        if len(content) == 1 and len(content[0]) == 2 and content[0]["type"] == "text":
+            block["content"] = content[0]["text"]
+        elif content:
+            block["content"] = content
+        if part.failed:
+            block["is_error"] = True
+        return _marked(block, part.cached)
+
+    def _media(self, part: MediaPart) -> Block | None:
+        """Write an image or a document; other media have no block."""
+        if part.detail:
+            lose(self._losses, "media.detail")
+        media = part.media_type.partition(";")[0].strip().lower()
+        kind = part.kind
+        if kind == "file" and media.startswith("image/"):
+            kind = "image"
+        source: Block
+        if kind == "image" and (part.url or media in _IMAGES):
+            source = {"type": "base64", "media_type": media, "data": part.data}
+        elif kind == "file" and (media == _PDF or (part.url and not media)):
+            source = {"type": "base64", "media_type": _PDF, "data": part.data}
+        elif kind == "file" and media.startswith("text/") and (text := _decoded(part.data)):
+            source = {"type": "text", "media_type": "text/plain", "data": text}
+        else:
+            lose(self._losses, "media")
+            return None
+        if part.url:
+            source = {"type": "url", "url": part.url}
+        block = {"type": "image" if kind == "image" else "document", "source": source}
+        if kind == "file" and part.name:
+            block["title"] = part.name
+        elif part.name:
+            lose(self._losses, "media.name")
+        return _marked(block, part.cached)
+
+
+def _decoded(data: str) -> str:
+    """Return the text in base64; "" if it is none."""
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except ValueError:
+        return ""
+
+
+def _says(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def _marked(block: Block, cached: bool) -> Block:
+    if cached:
+        block["cache_control"] = {"type": "ephemeral"}
+    return block
+
+
+def _tool(tool: Tool, losses: list[str]) -> Block:
+    schema = tool.parameters
+    if type(schema) is not dict:
+        schema = {"type": "object", "properties": {}}
+    elif "type" not in schema:
+        schema = {"type": "object", **schema}
+    block: Block = {"name": short_name(tool.name), "input_schema": schema}
+    if tool.description:
+        block["description"] = tool.description
+    if tool.strict is not None:
+        block["strict"] = tool.strict
+    return _marked(block, tool.cached)
+
+
+def _write_limits(
+    request: Conversation, fields: dict[str, Any], limits: ClaudeLimits, default: int
+) -> None:
+    """Write the limit of the answer, the thinking within it, and how it is sampled."""
+    thinks = False
+    if request.effort == "none":
+        if limits.always_thinks:
+            fields["output_config"] = {"effort": "low"}
+        elif limits.quiet_thinking:
+            fields["thinking"] = {"type": limits.quiet_thinking}
+    elif request.effort or request.thinking_tokens is not None:
+        if limits.is_adaptive:
+            if request.thinking_tokens is not None:
+                lose(request.losses, "thinking_tokens")
+            fields["thinking"] = {"type": "adaptive"}
+            fields["output_config"] = {"effort": _adaptive_effort(request, limits)}
+            thinks = True
+        else:
+            thinks = _write_thinking_tokens(request, fields, default)
+    fields.setdefault("max_tokens", request.max_output_tokens or default)
+    _write_sampling(request, fields, limits, thinks)
+
+
+def _write_thinking_tokens(request: Conversation, fields: dict[str, Any], default: int) -> bool:
+    """Write a number of tokens to think with; return whether the model will think."""
+    tokens = request.thinking_tokens
+    if tokens is None:
+        tokens = THINKING_TOKENS.get(request.effort, THINKING_TOKENS["medium"])
+    elif request.effort:
+        lose(request.losses, "effort")
+    limit = request.max_output_tokens
+    if limit is None:
+        limit = max(default, tokens + _ANSWER_TOKENS)
+    elif tokens >= limit or request.thinking_tokens is None:
+        tokens = min(tokens, limit - _ANSWER_TOKENS)
+    # A turn that called tools would have to begin with thinking that Anthropic signed.
+    if tokens < MIN_THINKING_TOKENS or _within_tool_loop(fields["messages"]):
+        lose(request.losses, "effort")
+        return False
+    fields["thinking"] = {"type": "enabled", "budget_tokens": tokens}
+    fields["max_tokens"] = limit
+    return True
+
+
+def _write_sampling(
+    request: Conversation, fields: dict[str, Any], limits: ClaudeLimits, thinks: bool
+) -> None:
+    for name in ("temperature", "top_p"):
+        value = getattr(request, name)
+        if value is None:
+            continue
+        if thinks or not limits.takes_sampling:
+            # Anything but the default is refused.
+            if value != 1:
+                lose(request.losses, name)
+        elif "temperature" in fields and not limits.takes_both_samplings:
+            lose(request.losses, name)
+        elif value > 1:
+            # OpenAI's temperatures end at 2, Anthropic's at 1.
+            fields[name] = 1.0
+            lose(request.losses, name)
+        else:
+            fields[name] = value
+    stops = [stop for stop in request.stop if stop.strip()]
+    if len(stops) < len(request.stop):
+        lose(request.losses, "stop")
+    if stops:
+        fields["stop_sequences"] = stops
+
+
+def _adaptive_effort(request: Conversation, limits: ClaudeLimits) -> str:
+    """Return Anthropic's name of the effort."""
+    effort = request.effort
+    if not effort and request.thinking_tokens is not None:
+        effort = effort_of(request.thinking_tokens)
+    if effort == "minimal":
+        return "low"
+    # Models before Claude 4.7 have no effort between "high" and "max".
+    return "high" if effort == "xhigh" and limits.takes_sampling else effort
+
+
+def _within_tool_loop(messages: list[dict[str, Any]]) -> bool:
+    """Whether the last message brings results of tools."""
+    content = messages[-1]["content"]
+    return type(content) is list and any(block["type"] == "tool_result" for block in content)
+
+
+def _write_tool_choice(request: Conversation, fields: dict[str, Any], limits: ClaudeLimits) -> None:
+    """Write which tools the model may or must call."""
+    kind, _, name = request.tool_choice.partition(":")
+    choice: dict[str, Any] = {"type": {"required": "any", "": "auto"}.get(kind, kind)}
+    if kind == "tool":
+        choice["name"] = short_name(name)
+    thinks = fields.get("thinking", {}).get("type") in ("adaptive", "enabled")
+    if choice["type"] in ("any", "tool") and (thinks or not limits.takes_forced_tools):
+        if thinks and limits.takes_forced_tools:
+            # A demanded call cannot follow thinking, and the call matters more.
+            del fields["thinking"]
+            if limits.is_adaptive and limits.quiet_thinking:
+                fields["thinking"] = {"type": limits.quiet_thinking}
+            lose(request.losses, "effort")
+        else:
+            choice = {"type": "auto"}
+            lose(request.losses, "tool_choice")
+    parallel = request.parallel_tools
+    if parallel is not None and choice["type"] != "none":
+        choice["disable_parallel_tool_use"] = not parallel
+    if request.tool_choice or len(choice) > 1:
+        fields["tool_choice"] = choice
