@@ -41,6 +41,10 @@ CLIENT = "client"
 """``Decision.call_by`` where the client calls the model itself and reports the outcome."""
 
 
+RECOGNISED = "~"
+"""Begins the name of a conversation that no one gave to Floorline: another header or field names
+it, or its messages tell."""
+
 _CALLERS = ("", GATEWAY, CLIENT)
 
 
@@ -87,6 +91,12 @@ class RequestContext(NamedTuple):
         Id of the decision that this one replaces because its call failed; "" for none.
     call_by : str
         Who calls the model: ``GATEWAY``, ``CLIENT`` or "" where it is not known.
+    prefixes : tuple of str
+        Hashes of the prefixes of the request's messages, the shortest first: of what comes before
+        the first message, and of that with every message more. A request whose messages begin with
+        those of an earlier one continues its conversation. Empty if they are not known.
+    head_tokens : int
+        Estimated tokens of the first of these prefixes.
     """
 
     tenant: str = ""
@@ -94,6 +104,8 @@ class RequestContext(NamedTuple):
     session: str = ""
     after: str = ""
     call_by: str = ""
+    prefixes: tuple[str, ...] = ()
+    head_tokens: int = 0
 
     @property
     def owner(self) -> Owner:
@@ -104,9 +116,9 @@ class RequestContext(NamedTuple):
 NO_CONTEXT = RequestContext()
 
 
-def check_context(context: RequestContext) -> None:
-    """Raise InvalidInput if a field of a context is no name within its bound."""
-    tenant, key, session, after, call_by = context
+def check_context(context: RequestContext) -> RequestContext:
+    """Return a context; InvalidInput if a field of it is no name within its bound."""
+    tenant, key, session, after, call_by, prefixes, head_tokens = context
     try:
         names = tenant + key + session + after
         # Nearly all contexts: four texts that keep the bounds together.
@@ -119,6 +131,12 @@ def check_context(context: RequestContext) -> None:
             check_name(f"RequestContext.{field}", getattr(context, field))
     if call_by not in _CALLERS:
         check_one_of("RequestContext.call_by", call_by, _CALLERS)
+    if prefixes:
+        # The first and the last one get into the log.
+        for prefix in (prefixes[0], prefixes[-1]):
+            check_name("RequestContext.prefixes", prefix, empty=False)
+        check_count("RequestContext.head_tokens", head_tokens)
+    return context
 
 
 def _check_at(event: Any) -> None:
@@ -170,7 +188,13 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     at : float
         Time of the decision in seconds of the router's clock (Unix time by default).
     tenant, key, session : str
-        Tenant, id of the API key and conversation of the request; "" where there is none.
+        Tenant, id of the API key and conversation of the request; "" where there is none. A
+        name that begins with ``RECOGNISED`` was not given to Floorline.
+    prefix, follows, head : str
+        Hash of the request's messages, of those of the request that it continues, and of what comes
+        before its first message; "" where there is none or it is not known.
+    head_tokens : int
+        Estimated tokens of ``head``.
     after : str
         Id of the decision that this one replaces because its call failed; "" if there is none.
     call_by : str
@@ -182,6 +206,9 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     prediction : ndarray (M,), optional
         What the policy's estimator predicted for this request, before the policy adjusted it to
         ``quality_estimates``; None where the policy carries none.
+    future_cost : ndarray (M,), optional
+        What serving each model now is expected to cost the later turns of the conversation, beside
+        ``cost_estimates``; None where no later turn depends on it.
     v : int
         Version of the serialised form.
     """
@@ -209,7 +236,12 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     call_by: str = ""
     reserved: tuple[float, ...] = ()
     prediction: NDArray[np.float64] | None = None
-    v: int = 3
+    future_cost: NDArray[np.float64] | None = None
+    prefix: str = ""
+    follows: str = ""
+    head: str = ""
+    head_tokens: int = 0
+    v: int = 4
 
     def __repr__(self) -> str:
         served = "declined" if self.declined else f"model={self.model!r}"
@@ -287,15 +319,22 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         return float(self.propensities[self.index])
 
 
+_NAME_FIELDS = (
+    "sla", "model", "policy", "key", "session", "after", "call_by", "prefix", "follows", "head",
+)  # fmt: skip
+"""Fields of a decision that are names or hashes of at most ``MAX_NAME`` characters."""
+
+
 def _check_decision(decision: Decision) -> None:
     """Check a decision that a caller gives back; those that a router makes keep the bounds."""
     check_name("Decision.id", decision.id, empty=False)
     check_name("Decision.tenant", decision.tenant, MAX_TENANT)
-    for field in ("sla", "model", "policy", "key", "session", "after", "call_by"):
+    for field in _NAME_FIELDS:
         check_name(f"Decision.{field}", getattr(decision, field))
     for name in (*decision.models, *decision.called):
         check_name("Decision.models", name)
     check_count("Decision.input_tokens", decision.input_tokens)
+    check_count("Decision.head_tokens", decision.head_tokens)
     check_count("Decision.seq", decision.seq)
     check_time("Decision.at", decision.at)
 
@@ -700,7 +739,7 @@ def check_readable(event: Event, data: bytes) -> None:
 
 def _has_right_types(event: Decision) -> bool:
     texts = (event.id, event.sla, event.model, event.policy, event.tenant, event.key)
-    others = (event.session, event.after, event.call_by)
+    others = (event.session, event.after, event.call_by, event.prefix, event.follows, event.head)
     try:
         # Raises TypeError for what is no text.
         "".join((*texts, *others, *event.called, *event.models))
@@ -709,6 +748,7 @@ def _has_right_types(event: Decision) -> bool:
             and isinstance(event.models, tuple)
             and isinstance(event.reserved, tuple)
             and type(event.seq) is type(event.index) is type(event.input_tokens) is int
+            and type(event.head_tokens) is int
             and type(event.floor) is type(event.at) is float
             and all(type(cost) is float for cost in event.reserved)
             and type(event.explored) is bool
@@ -717,6 +757,7 @@ def _has_right_types(event: Decision) -> bool:
             and isinstance(event.quality_estimates, np.ndarray)
             and isinstance(event.cost_estimates, np.ndarray)
             and (event.prediction is None or isinstance(event.prediction, np.ndarray))
+            and (event.future_cost is None or isinstance(event.future_cost, np.ndarray))
         )
     except TypeError:
         return False

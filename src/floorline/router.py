@@ -189,9 +189,10 @@ class Router(ChangingState):
         at
             Time in seconds; the present time of ``clock`` by default.
         context
-            Tenant, key and conversation of the request. A conversation (``session``) stays on the
-            model that served it within the last hour, because providers cache its prompt, unless
-            that would keep the SLA below its floor.
+            Tenant, key and conversation of the request. Where models have prices of cached tokens,
+            the cost of each model depends on what its provider has cached of the conversation.
+            Otherwise a conversation with a name (``session``) stays on the model that served it
+            within the last hour, unless that would keep the SLA below its floor.
 
         Raises
         ------
@@ -218,6 +219,7 @@ class Router(ChangingState):
                 exclude=exclude,
                 at=when,
                 limits=limits,
+                context=check_context(context),
             )
             (decision,) = self._decide([request], [id], when, context)
             if decision.declined:
@@ -239,6 +241,7 @@ class Router(ChangingState):
         exclude: Iterable[str] = (),
         limits: CallLimits | None = None,
         at: float | None = None,
+        context: RequestContext = NO_CONTEXT,
     ) -> Request:
         """Build a request for ``decide``; arguments and errors as for ``route``."""
         when = self._time(at)
@@ -255,6 +258,7 @@ class Router(ChangingState):
                 exclude=exclude,
                 at=when,
                 limits=limits,
+                context=check_context(context),
             )
 
     def decide(

@@ -460,6 +460,15 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         )
 
     @cached_property
+    def caches(self) -> bool:
+        """Whether a model has a price of its own for cached tokens."""
+        return any(
+            price is not None and price != model.input_price
+            for model in self.models
+            for price in (model.cached_input_price, model.cache_write_price)
+        )
+
+    @cached_property
     def _windows(self) -> NDArray[np.float64]:
         return np.array([m.context_window or np.inf for m in self.models])
 

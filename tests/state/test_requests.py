@@ -61,7 +61,7 @@ def request(fold, sla=None, *, floor=None, exclude=(), at=0.0):
 
 
 def test_the_request_has_the_slas_floor_or_its_own(fold):
-    assert request(fold)[1:] == ("gold", 0.8, 5, None, 0.0, None)
+    assert request(fold)[1:7] == ("gold", 0.8, 5, None, 0.0, None)
     assert request(fold, "cheap", floor=0.5).floor == 0.5
     with pytest.raises(InvalidInput, match=r"floor is 1\.5"):
         request(fold, floor=1.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import State, Stateful
 from floorline.errors import check_number
 from floorline.estimators.base import carry_over
-from floorline.zoo import DEFAULT_MAX_OUTPUT_TOKENS, Zoo
+from floorline.zoo import DEFAULT_MAX_OUTPUT_TOKENS, Model, Zoo
 
 _BUCKETS = 12
 """Number of prompt-length buckets B."""
@@ -136,13 +136,30 @@ class BucketMean(Stateful):
         self._stale.clear()
 
 
+class CacheTokens(NamedTuple):
+    """Input tokens of one request that each provider reads from its cache and writes to it.
+
+    Attributes
+    ----------
+    read, written
+        (M,) numbers of tokens, in the same measure as the request's input tokens; together at most
+        as many as these.
+    """
+
+    read: NDArray[np.float64]
+    written: NDArray[np.float64]
+
+
 class CostEstimator(Stateful):
     """Expected cost ĉ_m of a call, in the zoo's cost unit.
 
-    The estimate is a learned correction times the listed cost ``call price + input price · n +
-    output price · ô_m(n)``. Here n is the number of input tokens and ô_m(n) the mean length of the
-    answers to prompts of about n tokens. The correction is the mean of real over listed cost; if
-    the lengths of answers are unknown, as in routing tables, only the correction learns. The
+    The estimate is a learned correction times the listed cost ``call price + input price ·
+    (n − read − written) + cached price · read + write price · written + output price · ô_m(n)``.
+    Here n is the number of input tokens, ô_m(n) the mean length of the answers to prompts of about
+    n tokens, and ``read`` and ``written`` are what the provider reads from its cache and writes to
+    it. The correction is the mean of real over listed cost; the listed cost of a call has the
+    tokens that its provider really read and wrote, so that the correction learns nothing of caches.
+    If the lengths of answers are unknown, as in routing tables, only the correction learns. The
     estimate of a model listed as free is its mean real cost.
 
     Parameters
@@ -158,6 +175,9 @@ class CostEstimator(Stateful):
         ``BucketMean`` of real over listed cost; of the real cost for models listed as free.
     input_price_, output_price_
         (M,) prices per token.
+    read_change_, write_change_
+        (M,) what a token costs more, or less where negative, than another input token if the
+        provider reads it from its cache, or writes it to it.
     call_price_
         (M,) prices per call; 1 for models listed as free.
     free_
@@ -184,11 +204,23 @@ class CostEstimator(Stateful):
         self._set_prices(zoo)
         self.correction_ = BucketMean(zoo.names, self._correction_prior())
 
-    def predict_one(self, input_tokens: int) -> NDArray[np.float64]:
-        """Return the (M,) expected costs of a request with this many input tokens."""
+    def predict_one(
+        self, input_tokens: int, cache: CacheTokens | None = None
+    ) -> NDArray[np.float64]:
+        """Return the (M,) expected costs of a request with this many input tokens.
+
+        ``cache`` has those of them that the providers are expected to have in their caches; None if
+        caches play no part.
+        """
         bucket = length_bucket(input_tokens)
-        output = self.output_tokens_.predict_one(bucket)
-        return self._listed(input_tokens, output) * self.correction_.predict_one(bucket)
+        listed = self._listed(input_tokens, self.output_tokens_.predict_one(bucket))
+        if cache is not None:
+            listed = listed + self.cache_change(cache)
+        return listed * self.correction_.predict_one(bucket)
+
+    def cache_change(self, cache: CacheTokens) -> NDArray[np.float64]:
+        """Return what caches change of the (M,) list prices; negative where they save money."""
+        return np.asarray(self.read_change_ * cache.read + self.write_change_ * cache.written)
 
     def learn_one(
         self,
@@ -197,9 +229,14 @@ class CostEstimator(Stateful):
         cost: float,
         input_tokens: int,
         output_tokens: int | None = None,
+        cached_tokens: float = 0.0,
+        cache_write_tokens: float = 0.0,
         reported: bool = False,
     ) -> None:
         """Learn the real cost of one call and, if known, the length of its answer.
+
+        ``cached_tokens`` and ``cache_write_tokens`` are those of the input tokens that the provider
+        read from its cache and wrote to it.
 
         Of a cost that a client ``reported``, and no gateway measured, no more is believed than a
         factor of 8 from the list price, and an answer of the model's usual largest length.
@@ -226,6 +263,10 @@ class CostEstimator(Stateful):
             + self.input_price_[model] * input_tokens
             + self.output_price_[model] * output
         )
+        if cached_tokens or cache_write_tokens:
+            read = min(cached_tokens, float(input_tokens))
+            written = min(cache_write_tokens, input_tokens - read)
+            listed += float(self.read_change_[model] * read + self.write_change_[model] * written)
         if listed > 0:
             # Weighted by the listed cost, the correction is a ratio of sums, which is unbiased for
             # the total cost. A mean of ratios is biased.
@@ -265,6 +306,8 @@ class CostEstimator(Stateful):
     def _set_prices(self, zoo: Zoo) -> None:
         self.input_price_ = np.array([m.input_price for m in zoo.models]) * _PER_MILLION
         self.output_price_ = np.array([m.output_price for m in zoo.models]) * _PER_MILLION
+        self.read_change_ = np.array([_change(m, m.cached_input_price) for m in zoo.models])
+        self.write_change_ = np.array([_change(m, m.cache_write_price) for m in zoo.models])
         free = np.array([m.input_price + m.output_price + m.call_price == 0 for m in zoo.models])
         # A model listed as free gets the list price 1, so that its correction is its mean cost.
         self.longest_ = np.array(
@@ -281,3 +324,8 @@ class CostEstimator(Stateful):
         return np.asarray(
             self.call_price_ + self.input_price_ * input_tokens + self.output_price_ * output_tokens
         )
+
+
+def _change(model: Model, price: float | None) -> float:
+    """What an input token of this price per million costs more than the others, in cost units."""
+    return 0.0 if price is None else (price - model.input_price) * _PER_MILLION

@@ -22,6 +22,7 @@ from floorline.gateway.errors import ApiError
 from floorline.gateway.header_text import header_lines, header_names, header_text
 from floorline.gateway.lenient_json import read_fields, read_value, write_fields
 from floorline.gateway.request_size import measure_request
+from floorline.gateway.session_keys import session_name
 from floorline.zoo import CallLimits
 
 ROUTED = "floorline/"
@@ -81,6 +82,8 @@ class ChatBody(msgspec.Struct, frozen=True):
         Number of images, recordings, videos and files.
     options
         Field ``floorline`` of the body, and the headers that stand for it.
+    session
+        Name of the conversation; "" if nothing names it.
     fields
         All fields of the body but ``floorline``, as the bytes that arrived.
     dialect
@@ -100,6 +103,7 @@ class ChatBody(msgspec.Struct, frozen=True):
     limits: CallLimits
     media: int
     options: Options
+    session: str
     fields: dict[str, msgspec.Raw]
     dialect: DialectName = "openai"
     query: str = ""
@@ -272,6 +276,7 @@ def read_chat(
         ),
         media=size.media,
         options=options,
+        session=session_name(options.session, headers, fields),
         fields=fields,
         dialect=dialect,
         query=query,

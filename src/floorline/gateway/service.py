@@ -19,6 +19,7 @@ from floorline.gateway.model_names import ModelNames
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
+from floorline.gateway.session_keys import request_prefixes
 from floorline.gateway.translation import stateful_field, translated, untranslated
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
 from floorline.router import Router
@@ -123,7 +124,10 @@ class ChatService:
             self._check_stateless(chat)
         began = time.perf_counter()
         at = self._router.clock()
-        context = RequestContext(caller.tenant, caller.key, chat.options.session, after, call_by)
+        context = RequestContext(caller.tenant, caller.key, chat.session, after, call_by)
+        if self._router.zoo.caches:
+            hashes, head_tokens = request_prefixes(chat.prompt, chat.fields)
+            context = context._replace(prefixes=hashes, head_tokens=head_tokens)
         costs = self._key_costs(chat, caller)
         if chat.sla is None:
             decision = self._decide_directly(chat, caller, context, at, costs)

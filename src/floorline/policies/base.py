@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from floorline.core.features import Features
 from floorline.core.snapshots import Stateful
+from floorline.estimators.cost import CacheTokens
 from floorline.events import Decision, Feedback, Outcome
 from floorline.sla import SLA
 from floorline.zoo import CallLimits, Zoo
@@ -42,6 +43,9 @@ class Request(NamedTuple):
         is planned with as a renewed one.
     limits
         Upper bounds of the call's tokens; None to reserve its expected cost.
+    cache
+        Tokens of the prompt that each provider is expected to read from its cache and to write to
+        it; None if caches play no part. Only ĉ uses them: what is reserved has nothing cached.
     """
 
     features: Features
@@ -51,6 +55,7 @@ class Request(NamedTuple):
     allowed: NDArray[np.bool_] | None = None
     at: float = 0.0
     limits: CallLimits | None = None
+    cache: CacheTokens | None = None
 
 
 def _describe(value: object) -> str:
@@ -88,6 +93,9 @@ class Choice(NamedTuple):
     prediction
         What the estimator predicted (M,) before the policy adjusted it to ``quality``; the decision
         carries it to ``on_decision``.
+    future_cost
+        What serving each model is expected to cost the later turns of the conversation (M,), which
+        the policy added to ``cost`` in its scores; None for nothing.
     """
 
     model: int
@@ -97,6 +105,7 @@ class Choice(NamedTuple):
     quality: NDArray[np.float64]
     cost: NDArray[np.float64]
     prediction: NDArray[np.float64] | None = None
+    future_cost: NDArray[np.float64] | None = None
 
 
 class History(NamedTuple):
@@ -205,6 +214,19 @@ class Policy(Stateful, ABC):
 
     def warm_start(self, history: History) -> None:
         """Learn labelled requests from before; policies without estimators learn nothing."""
+
+
+def cache_tokens_of(decision: Decision, outcome: Outcome) -> tuple[float, float]:
+    """Tokens that a call read from its provider's cache and wrote to it; 0 if unknown.
+
+    They are in the measure of ``decision.input_tokens``, which is an estimate, while the outcome
+    has the tokens that the provider counted.
+    """
+    read, written = outcome.cached_tokens or 0, outcome.cache_write_tokens or 0
+    if not (read or written) or not outcome.input_tokens:
+        return float(read), float(written)
+    scale = decision.input_tokens / outcome.input_tokens
+    return scale * read, scale * written
 
 
 def certain(

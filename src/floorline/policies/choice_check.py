@@ -39,7 +39,7 @@ def check_choice(policy: str, choice: Choice, request: Request, models: int, bud
         for the request, or has estimates that are no finite numbers or a negative cost; or a
         declined request has calls.
     """
-    model, called, propensities, _, quality, cost, _ = choice
+    model, called, propensities, _, quality, cost, _, _ = choice
     for field, array in (("propensities", propensities), ("quality", quality), ("cost", cost)):
         if type(array) is not np.ndarray or array.shape != (models,):
             shape = getattr(array, "shape", None)

@@ -12,7 +12,7 @@ from floorline.errors import InvalidInput
 from floorline.estimators import CostEstimator, QualityEstimator
 from floorline.estimators.base import check_label
 from floorline.events import CLIENT, Decision, Feedback, Outcome
-from floorline.policies.base import History, Policy
+from floorline.policies.base import History, Policy, cache_tokens_of
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -55,11 +55,14 @@ class EstimatingPolicy(Policy):
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Learn the real cost of a call that did not fail."""
         if outcome.error is None:
+            read, written = cache_tokens_of(decision, outcome)
             self.cost_.learn_one(
                 model,
                 cost=outcome.cost,
                 input_tokens=decision.input_tokens,
                 output_tokens=outcome.output_tokens,
+                cached_tokens=read,
+                cache_write_tokens=written,
                 reported=decision.call_by == CLIENT,
             )
 

@@ -96,12 +96,15 @@ class HistoryPolicy(EstimatingPolicy):
     def estimate(self, request: Request) -> tuple[Floats, Floats]:
         """Return the (M,) estimates d̂ and ĝ of a request.
 
-        Where the history has no cost of a model, ĝ comes from list prices and real costs.
+        Where the history has no cost of a model, ĝ comes from list prices and real costs. The costs
+        of a history know nothing of caches: what these change of the list price is added.
         """
         quality, cost = self.quality_.estimate_one(request.features)
-        unknown = np.isnan(cost)
+        unknown, cache = np.isnan(cost), request.cache
+        if cache is not None:
+            cost = np.maximum(cost + self.cost_.cache_change(cache), 0.0)
         if unknown.any():
-            cost = np.where(unknown, self.cost_.predict_one(request.input_tokens), cost)
+            cost = np.where(unknown, self.cost_.predict_one(request.input_tokens, cache), cost)
         return quality, cost
 
     @abstractmethod
@@ -188,7 +191,7 @@ class HistoryPolicy(EstimatingPolicy):
         if not tracker.limited:
             return request
         limit = tracker.may_spend()
-        fits = self.cost_.predict_one(request.input_tokens) <= limit
+        fits = self.cost_.predict_one(request.input_tokens, request.cache) <= limit
         return request._replace(allowed=fits if request.allowed is None else fits & request.allowed)
 
     def _as_decision(self, request: Request, choice: Choice) -> Decision:

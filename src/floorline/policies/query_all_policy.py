@@ -107,7 +107,7 @@ class QueryAllPolicy(EstimatingPolicy):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Explore with probability p_t, otherwise serve the model that ``prefer`` chooses."""
         quality = self.quality_.predict_one(request.features)
-        cost = self.cost_.predict_one(request.input_tokens)
+        cost = self.cost_.predict_one(request.input_tokens, request.cache)
         preferred = self.prefer(request, quality, cost)
         p = exploration_probability(self.c, self.t_ + 1)
         strongest = self._strongest(request.allowed)

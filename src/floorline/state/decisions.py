@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -57,15 +58,18 @@ def decision_of(
 ) -> Decision:
     """Build the decision that a choice becomes: its conversation's model, within the budget."""
     agreement = fold.slas_[request.sla]
-    if context.session:
+    if context.session and not fold.zoo_.caches:
         ledger = fold.ledgers_[request.sla]
         session = Session(context.owner, context.session)
         choice = fold.sessions_.stay(session, choice, request, fold.zoo_, ledger, at)
     called, reserved = choice.called, _NOTHING
     if agreement.budget is not None:
-        limits = request.limits
-        called, costs = within_budget(fold, called, choice.cost, agreement, at, limits)
-        reserved = () if limits is None else costs
+        limits, cost = request.limits, choice.cost
+        if request.cache is not None:
+            # Nothing is certain to be cached, so a budget reserves the cost without.
+            cost = np.maximum(cost, expected_costs(fold, request.input_tokens))
+        called, costs = within_budget(fold, called, cost, agreement, at, limits)
+        reserved = () if limits is None and request.cache is None else costs
     names = fold.zoo_.names
     return Decision(
         id=id,
@@ -86,7 +90,8 @@ def decision_of(
         prediction=choice.prediction,
         reserved=reserved,
         at=at,
-        **context._asdict(),
+        future_cost=choice.future_cost,
+        **_origin(fold, context),
     )
 
 
@@ -126,7 +131,7 @@ def direct_decision(
         input_tokens=input_tokens,
         policy=DIRECT,
         at=at,
-        **context._asdict(),
+        **_origin(fold, context),
     )
 
 
@@ -149,6 +154,27 @@ def called_model(fold: Fold, decision: str, model: str | None) -> str:
         fix = "name a model that this decision called: " + ", ".join(made.called)
         raise InvalidInput("model", model, fix)
     return model
+
+
+def _origin(fold: Fold, context: RequestContext) -> dict[str, Any]:
+    """Fields of a decision that say where its request comes from, and what it continues."""
+    fields: dict[str, Any] = {
+        "tenant": context.tenant,
+        "key": context.key,
+        "session": context.session,
+        "after": context.after,
+        "call_by": context.call_by,
+    }
+    if fold.zoo_.caches and (context.prefixes or context.session):
+        conversations = fold.conversations_
+        fields["follows"] = follows = conversations.find(context)
+        fields["session"] = conversations.session(context, follows)
+        if context.prefixes:
+            fields["prefix"] = context.prefixes[-1]
+            if context.head_tokens:
+                fields["head"] = context.prefixes[0]
+                fields["head_tokens"] = context.head_tokens
+    return fields
 
 
 def _servable(request: Request, models: int) -> bool:

@@ -18,6 +18,7 @@ from floorline.events import (
     CLIENT,
     DIRECT,
     GATEWAY,
+    RECOGNISED,
     Decision,
     Event,
     Feedback,
@@ -32,6 +33,7 @@ from floorline.events import (
 )
 from floorline.policies import Policy
 from floorline.sla import SLA
+from floorline.state.conversations import Conversations
 from floorline.state.history import unpack_history
 from floorline.state.latency import LatencyWindows
 from floorline.state.ledger import Ledger
@@ -132,7 +134,9 @@ class Fold(Stateful):
     client_calls_ : OrderedDict of str to float
         Time in seconds of the decisions whose client makes the call and has not reported it.
     sessions_ : Sessions
-        Model of each conversation.
+        Model of each named conversation.
+    conversations_ : Conversations
+        What providers have cached of each conversation, and how conversations go on.
     warm_starts_ : list of str
         Digests of the histories that the policy learned.
     latency_ : LatencyWindows
@@ -163,6 +167,7 @@ class Fold(Stateful):
         self.open_: OrderedDict[str, RememberedDecision] = OrderedDict()
         self.client_calls_: OrderedDict[str, float] = OrderedDict()
         self.sessions_ = Sessions()
+        self.conversations_ = Conversations(zoo)
         self.warm_starts_: list[str] = []
         self.latency_ = LatencyWindows()
         self.senders_ = SenderAccounts()
@@ -193,6 +198,7 @@ class Fold(Stateful):
         elif isinstance(event, ZooChange):
             self.zoo_ = event.zoo
             self.policy_.on_zoo(event.zoo)
+            self.conversations_.set_zoo(event.zoo)
             for ledger in self.ledgers_.values():
                 ledger.keep_models(event.zoo.names)
             changed = True
@@ -272,6 +278,8 @@ class Fold(Stateful):
         if event.call_by == CLIENT and reserved:
             self.client_calls_[event.id] = event.at
         self._remember(RememberedDecision(event, reserved, {}, []))
+        if not event.declined:
+            self.conversations_.decide(event)
         if event.policy == DIRECT:
             return True
         ledger = self.ledgers_[event.sla]
@@ -286,7 +294,7 @@ class Fold(Stateful):
         ledger.expect(self.zoo_.names, event.quality_estimates, cost)
         for name, expected in reserved.items():
             ledger.reserve(name, expected)
-        if event.session and not event.declined:
+        if event.session and not event.session.startswith(RECOGNISED) and not event.declined:
             self.sessions_.note(event)
         self.policy_.on_decision(event)
         return True
@@ -360,6 +368,7 @@ class Fold(Stateful):
         ledger = self.ledger(record.decision)
         if ledger is not None:
             ledger.settle(event.model, reserved=reserved, real=event.cost)
+        self.conversations_.outcome(record.decision, event)
         if event.latency is not None:
             self.latency_.observe(event.model, sender_of(record.decision), event.latency)
         if event.model in self.zoo_ and record.decision.policy != DIRECT:
@@ -492,6 +501,7 @@ class Fold(Stateful):
         self.slas_ = {change.sla.name: change.sla for change in changes}
         self.ledgers_ = {name: Ledger() for name in self.slas_}
         self.policy_.start(self.zoo_, self.slas_, self.dim)
+        self.conversations_.set_zoo(self.zoo_)
         for name in self._plain_names():
             setattr(self, name, copy_in(getattr(self, name), state[name]))
         self.client_calls_ = OrderedDict(self.client_calls_)

@@ -9,6 +9,8 @@ from floorline.core.features import Features, freeze, is_finite, length
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.prompt_size import approximate_tokens
 from floorline.errors import InvalidInput, check_number
+from floorline.estimators.cost import CacheTokens
+from floorline.events import NO_CONTEXT, RequestContext
 from floorline.policies.base import Request
 from floorline.sla import check_floor
 from floorline.state.eligibility import able, affordable
@@ -65,11 +67,13 @@ def make_request(
     exclude: Iterable[str],
     at: float,
     limits: CallLimits | None = None,
+    context: RequestContext = NO_CONTEXT,
 ) -> Request:
     """Build a request of an SLA, with the mask of the models that may serve it at time ``at``.
 
     ``limits`` bounds the tokens of its call; without them its expected cost is reserved. A context
-    window must hold the prompt and the longest answer.
+    window must hold the prompt and the longest answer. ``context`` says which conversation the
+    request continues, so that its cost is known where providers have cached that.
 
     Raises
     ------
@@ -82,7 +86,19 @@ def make_request(
     allowed = able(fold, agreement, needed_tokens(input_tokens, limits), needs, exclude)
     if agreement.budget is not None:
         allowed = affordable(fold, agreement, input_tokens, allowed, at, limits)
-    return Request(features, agreement.name, held, input_tokens, allowed, at, limits)
+    cache = _expected_cache(fold, context, input_tokens, at)
+    return Request(features, agreement.name, held, input_tokens, allowed, at, limits, cache)
+
+
+def _expected_cache(
+    fold: Fold, context: RequestContext, tokens: int, at: float
+) -> CacheTokens | None:
+    """Tokens that providers are expected to read from caches and to write; None if unknown."""
+    if not fold.zoo_.caches or not (context.prefixes or context.session):
+        return None
+    conversations = fold.conversations_
+    node = conversations.node(context.owner, conversations.find(context))
+    return conversations.expected(node, tokens, at)
 
 
 def needed_tokens(input_tokens: int, limits: CallLimits | None) -> int:

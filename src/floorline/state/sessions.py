@@ -1,4 +1,8 @@
-"""Conversations: each stays on the model that served it, because providers cache its prompt."""
+"""Named conversations stay on the model that served them, because providers cache their prompts.
+
+This holds where no model has a price of cached tokens; with prices, costs decide
+(``state.conversations``).
+"""
 
 from __future__ import annotations
 

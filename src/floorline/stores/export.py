@@ -18,15 +18,16 @@ from floorline.stores.reading import LogReader
 
 FORMATS = (".jsonl", ".parquet")
 """Suffixes of the formats."""
-_COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens", "rows")
+_COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens", "rows", "head_tokens")
 _NUMBERS = ("at", "floor", "cost", "latency", "score", "weight", "influence")
 _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
+    "prefix", "follows", "head",
     "completion", "error", "source", "change", "digest", "lost",
     "reason",
 )  # fmt: skip
 _FLAGS = ("explored", "estimated", "removed")
-_VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction")
+_VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction", "future_cost")
 COLUMNS = (
     *_COUNTS,
     *_NUMBERS,
@@ -136,8 +137,9 @@ def _decision(event: Decision, features: bool) -> dict[str, Any]:
     flat["models"] = list(event.models)
     flat["expected_quality"] = flat.pop("quality_estimates").tolist()
     flat["expected_cost"] = flat.pop("cost_estimates").tolist()
-    if event.prediction is not None:
-        flat["prediction"] = event.prediction.tolist()
+    for name in ("prediction", "future_cost"):
+        if flat[name] is not None:
+            flat[name] = flat[name].tolist()
     vector = flat.pop("features")
     if features:
         flat["features"] = dense(vector).tolist()

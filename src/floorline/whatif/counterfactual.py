@@ -16,6 +16,7 @@ import numpy as np
 from floorline.errors import check_number
 from floorline.events import (
     DIRECT,
+    RECOGNISED,
     Decision,
     Event,
     Feedback,
@@ -115,10 +116,11 @@ class Counterfactual:
             return "made between other models"
         if event.after:
             return "made in place of a failed call"
-        if event.session:
+        depends = self.router.zoo.caches or not event.session.startswith(RECOGNISED)
+        if event.session and depends:
             session = Session(event.owner, event.session)
             if session in self._conversations:
-                return "later turns of a conversation, which stays on its model"
+                return "later turns of a conversation, which depend on its earlier ones"
             self._conversations.add(session)
         return ""
 

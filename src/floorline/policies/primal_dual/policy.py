@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.features import Features
+from floorline.estimators.cost import CacheTokens
 from floorline.estimators.shared_difficulty import SharedDifficulty
 from floorline.events import Decision, Feedback, Outcome
 from floorline.policies.base import DECLINED, Choice, History, Request, declined
@@ -106,7 +107,7 @@ class PrimalDual(EstimatingPolicy):
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve under a budget, by prompts or by the static mix, and explore a little."""
-        prediction, cost = self._estimate(request.features, request.input_tokens)
+        prediction, cost = self._estimate(request.features, request.input_tokens, request.cache)
         account = self.surplus_[request.sla]
         by_prompts = self._prompts_decide and not account.fallback_active_
         situation = Situation(
@@ -222,9 +223,11 @@ class PrimalDual(EstimatingPolicy):
             return PromptStrategy(self.config, self.price_curve_)
         return StaticMixStrategy(self.config)
 
-    def _estimate(self, x: Features, input_tokens: int) -> tuple[Floats, Floats]:
+    def _estimate(
+        self, x: Features, input_tokens: int, cache: CacheTokens | None = None
+    ) -> tuple[Floats, Floats]:
         """(M,) q̂(x), and ĉ(x): the cost of calls of this length, times what the prompt adds."""
-        usual = self.cost_.predict_one(input_tokens)
+        usual = self.cost_.predict_one(input_tokens, cache)
         prediction, factor = self.quality_.estimate_one(x)
         most = self.config.max_prompt_cost_factor
         factor = np.minimum(np.maximum(factor, 1.0 / most), most)

@@ -107,7 +107,7 @@ class OmniRouter(EstimatingPolicy):
     def decide_batch(self, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
         """Assign the requests of a batch; decline those that find no free capacity."""
         quality = np.array([self.quality_.predict_one(r.features) for r in requests])
-        cost = np.array([self.cost_.predict_one(r.input_tokens) for r in requests])
+        cost = np.array([self.cost_.predict_one(r.input_tokens, r.cache) for r in requests])
         allowed_cost = cost.copy()
         for row, request in enumerate(requests):
             if request.allowed is not None:

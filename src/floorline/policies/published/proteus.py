@@ -82,7 +82,7 @@ class Proteus(EstimatingPolicy):
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve the model with the highest score."""
-        cost = self.cost_.predict_one(request.input_tokens)
+        cost = self.cost_.predict_one(request.input_tokens, request.cache)
         network = self.quality_
         if not isinstance(network, RoutingNetwork):
             quality = network.predict_one(request.features)

@@ -113,7 +113,7 @@ class SlaRouter(EstimatingPolicy):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve a random model with probability p_t, otherwise minimise V·ĉ + Q·(τ − ŝ)."""
         quality = self.quality_.predict_one(request.features)
-        cost = self.cost_.predict_one(request.input_tokens)
+        cost = self.cost_.predict_one(request.input_tokens, request.cache)
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
         queue = self.queues_[request.sla]
         greedy = lowest(self._V() * cost + queue * (request.floor - quality), allowed)

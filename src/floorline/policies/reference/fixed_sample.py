@@ -90,7 +90,7 @@ class _FixedSample(EstimatingPolicy):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Query all models during the sample; then serve one of the pair."""
         quality = self.quality_.predict_one(request.features)
-        cost = self.cost_.predict_one(request.input_tokens)
+        cost = self.cost_.predict_one(request.input_tokens, request.cache)
         allowed = np.ones(len(cost), bool) if request.allowed is None else request.allowed
         if self.t_ < self.sample_requests:
             best = int(np.where(allowed, self.price_, -1.0).argmax())

@@ -26,7 +26,7 @@ class _Promptless(EstimatingPolicy):
     def _estimates(self, request: Request) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return (
             self.quality_.predict_one(request.features),
-            self.cost_.predict_one(request.input_tokens),
+            self.cost_.predict_one(request.input_tokens, request.cache),
         )
 
 

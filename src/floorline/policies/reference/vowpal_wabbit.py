@@ -97,7 +97,7 @@ class VowpalWabbit(EstimatingPolicy):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Draw a model from the bandit's distribution."""
         quality = self.quality_.predict_one(request.features)
-        cost = self.cost_.predict_one(request.input_tokens)
+        cost = self.cost_.predict_one(request.input_tokens, request.cache)
         allowed = np.ones(len(cost), bool) if request.allowed is None else request.allowed
         positions = np.flatnonzero(allowed)
         names = [self.models_[m] for m in positions.tolist()]
