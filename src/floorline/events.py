@@ -294,6 +294,12 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         return dict(zip(self.models, self.cost_estimates.tolist(), strict=True))
 
     @property
+    def scored_costs(self) -> NDArray[np.float64]:
+        """(M,) estimated cost of a call and of what it changes of later turns."""
+        future = self.future_cost
+        return self.cost_estimates if future is None else self.cost_estimates + future
+
+    @property
     def expected_quality(self) -> float:
         """Estimated quality q̂ of the served model; 0 if declined."""
         return 0.0 if self.declined else float(self.quality_estimates[self.index])

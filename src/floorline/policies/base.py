@@ -16,6 +16,7 @@ from floorline.core.features import Features
 from floorline.core.snapshots import Stateful
 from floorline.estimators.cost import CacheTokens
 from floorline.events import Decision, Feedback, Outcome
+from floorline.policies.conversation import Turn
 from floorline.sla import SLA
 from floorline.zoo import CallLimits, Zoo
 
@@ -46,6 +47,8 @@ class Request(NamedTuple):
     cache
         Tokens of the prompt that each provider is expected to read from its cache and to write to
         it; None if caches play no part. Only ĉ uses them: what is reserved has nothing cached.
+    turn
+        What the request is in its conversation; None if it is in none, or caches play no part.
     """
 
     features: Features
@@ -56,6 +59,7 @@ class Request(NamedTuple):
     at: float = 0.0
     limits: CallLimits | None = None
     cache: CacheTokens | None = None
+    turn: Turn | None = None
 
 
 def _describe(value: object) -> str:

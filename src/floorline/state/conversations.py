@@ -17,9 +17,12 @@ from floorline.core.snapshots import State, Stateful
 from floorline.estimators.cost import CacheTokens
 from floorline.events import CLIENT, RECOGNISED, Decision, Outcome, Owner, RequestContext
 from floorline.policies.base import cache_tokens_of
+from floorline.policies.conversation import Turn
 from floorline.state.cache_rates import CacheRates
-from floorline.state.turn_statistics import TurnStatistics
+from floorline.state.turn_statistics import TurnStatistics, last_turn
 from floorline.zoo import Zoo
+
+Floats = NDArray[np.float64]
 
 _CAPACITY = 100_000
 """Most nodes remembered, of about 700 bytes each. A conversation has its last two, and one that it
@@ -42,6 +45,8 @@ class Node(msgspec.Struct, array_like=True):
         Time of the request in seconds.
     tokens
         Its estimated input tokens.
+    served
+        Name of the model that served it; "" if conversations share it.
     parent, child
         Keys of the node that it continues and of the first one that continues it; "" for none.
     cached
@@ -53,6 +58,7 @@ class Node(msgspec.Struct, array_like=True):
     turn: int
     at: float
     tokens: int
+    served: str = ""
     parent: str = ""
     child: str = ""
     cached: dict[str, tuple[float, float]] = {}
@@ -96,6 +102,13 @@ class Conversations(Stateful):
         self.turns_ = TurnStatistics()
         # The nodes of each owner, in the same order.
         self._owned: dict[Owner, OrderedDict[str, Node]] = {}
+        self._position: dict[str, int] = {}
+        # (M,) seconds and least tokens of caches; shares of pauses within the former, and what
+        # these were computed of.
+        self._seconds: Floats = np.empty(0)
+        self._least: Floats = np.empty(0)
+        self._within: Floats = np.empty(0)
+        self._within_of: Floats = np.empty(0)
         self._set_zoo(zoo)
 
     def find(self, context: RequestContext) -> str:
@@ -144,11 +157,18 @@ class Conversations(Stateful):
                 self._follow(known, decision)
                 known.turn += 1
                 known.tokens = decision.input_tokens
-            known.at = decision.at
+            known.at, known.served = decision.at, decision.model
             self._touch(owner, own)
             return
         parent = self.node(owner, decision.follows)
-        node = Node(decision.session, 1, decision.at, decision.input_tokens, decision.follows)
+        node = Node(
+            decision.session,
+            1,
+            decision.at,
+            decision.input_tokens,
+            decision.model,
+            decision.follows,
+        )
         if parent is not None:
             node.turn = parent.turn + 1
             node.cached = {**parent.cached}
@@ -205,11 +225,43 @@ class Conversations(Stateful):
                     read[model] = min(cached, tokens)
         return self.with_rates(read, tokens)
 
-    def with_rates(self, read: NDArray[np.float64], tokens: float) -> CacheTokens:
+    def turn(self, node: Node | None, tokens: int, at: float) -> Turn:
+        """Return what a request is in its conversation; arguments as for ``expected``."""
+        statistics, rates = self.turns_, self.rates_
+        number = 1 if node is None else last_turn(node.turn + 1)
+        remaining = float(statistics.remaining_[number])
+        if self._within_of is not statistics.within_:
+            self._within_of = statistics.within_
+            self._within = statistics.share_within(self._seconds)
+        settled = np.zeros(len(self._least))
+        left = np.zeros(len(self._least))
+        if node is not None and node.turn:
+            settled = float(min(node.tokens, tokens)) * (at - node.at <= self._seconds)
+            for name, (cached, used) in node.cached.items():
+                model = self._position.get(name)
+                if model is not None:
+                    rest = float(self._seconds[model]) - (at - used)
+                    left[model] = min(cached, tokens) * statistics.chance_within(rest)
+        later_tokens = int(tokens + 0.5 * (remaining + 1.0) * statistics.growth_)
+        prefix = later_tokens - statistics.growth_
+        return Turn(
+            served="" if node is None else node.served,
+            settled=self.with_rates(settled, tokens),
+            goes_on=float(statistics.goes_on_[number]),
+            remaining=remaining,
+            later_tokens=later_tokens,
+            later=self.with_rates(prefix * self._within, later_tokens),
+            lost=np.maximum(tokens * self._within - left, 0.0)
+            * rates.read_
+            * (tokens >= self._least),
+            written=rates.written_,
+        )
+
+    def with_rates(self, read: Floats, tokens: float) -> CacheTokens:
         """Apply the rates that were learned to (M,) tokens that should be in the cache."""
-        read = read * self.rates_.read_
-        written = (tokens - read) * self.rates_.written_
-        return CacheTokens(read, written * (tokens >= self._least))
+        cached = tokens >= self._least
+        read = read * self.rates_.read_ * cached
+        return CacheTokens(read, (tokens - read) * self.rates_.written_ * cached)
 
     def set_zoo(self, zoo: Zoo) -> None:
         """Change the models; what is known of those that stay is kept."""
@@ -231,9 +283,11 @@ class Conversations(Stateful):
 
     def _set_zoo(self, zoo: Zoo) -> None:
         self.active = zoo.caches
+        self._within_of = np.empty(0)
         self._position = {name: position for position, name in enumerate(zoo.names)}
         self._seconds = np.array([m.cache_seconds for m in zoo.models])
         self._least = np.array([float(m.cache_min_tokens) for m in zoo.models])
+        self._within = np.zeros(len(zoo))
 
     def _use_head(self, decision: Decision) -> None:
         """Remember the prefix that a conversation may share with others."""

@@ -9,7 +9,6 @@ from floorline.core.features import Features, freeze, is_finite, length
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.prompt_size import approximate_tokens
 from floorline.errors import InvalidInput, check_number
-from floorline.estimators.cost import CacheTokens
 from floorline.events import NO_CONTEXT, RequestContext
 from floorline.policies.base import Request
 from floorline.sla import check_floor
@@ -86,19 +85,15 @@ def make_request(
     allowed = able(fold, agreement, needed_tokens(input_tokens, limits), needs, exclude)
     if agreement.budget is not None:
         allowed = affordable(fold, agreement, input_tokens, allowed, at, limits)
-    cache = _expected_cache(fold, context, input_tokens, at)
-    return Request(features, agreement.name, held, input_tokens, allowed, at, limits, cache)
-
-
-def _expected_cache(
-    fold: Fold, context: RequestContext, tokens: int, at: float
-) -> CacheTokens | None:
-    """Tokens that providers are expected to read from caches and to write; None if unknown."""
+    request = Request(features, agreement.name, held, input_tokens, allowed, at, limits)
     if not fold.zoo_.caches or not (context.prefixes or context.session):
-        return None
+        return request
     conversations = fold.conversations_
     node = conversations.node(context.owner, conversations.find(context))
-    return conversations.expected(node, tokens, at)
+    return request._replace(
+        cache=conversations.expected(node, input_tokens, at),
+        turn=conversations.turn(node, input_tokens, at),
+    )
 
 
 def needed_tokens(input_tokens: int, limits: CallLimits | None) -> int:

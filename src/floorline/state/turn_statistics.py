@@ -102,6 +102,15 @@ class TurnStatistics(Stateful):
         powers = np.log2(np.maximum(seconds, 0.5)) + 1.0
         return np.interp(powers, np.arange(_GAP_BINS + 1), self.within_)
 
+    def chance_within(self, seconds: float) -> float:
+        """Share of the pauses that are at most this long, of one number; 0 below 0."""
+        if seconds <= 0.0:
+            return 0.0
+        power = min(max(math.log2(seconds) + 1.0, 0.0), _GAP_BINS - 1e-9)
+        whole = int(power)
+        below, above = self.within_[whole : whole + 2].tolist()
+        return float(below + (power - whole) * (above - below))
+
     def _count(self) -> None:
         self.turns_ += 1
         if self.turns_ >= _REFRESH_TURNS:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tests.support.live_gateway import InThread, http_server, wait_until, write_settings
 
+from floorline import Zoo
 from floorline.config import load_text
 from floorline.events import Decision, Outcome
 
@@ -119,6 +120,31 @@ def test_cost_without_a_count_is_estimated_and_marked(start, recorder):
     gateway.chat()
     (outcome,) = events(gateway, Outcome)
     assert (outcome.output_tokens, outcome.estimated) == (10, True)
+
+
+def test_an_agents_turns_are_one_session_and_each_continues_the_last(start, recorder):
+    gateway = start(one_model(recorder, input_price=1.0))
+    router = gateway.gateway.router
+    cached = msgspec.structs.replace(router.zoo.models[0], cached_input_price=0.1)
+    gateway.call(router.change_zoo, Zoo([cached]))
+    talk = [{"role": "system", "content": "You code."}]
+    named = {"x-claude-code-session-id": "s-17"}
+    for number in range(3):
+        talk.append({"role": "user", "content": f"step {number}"})
+        answer = gateway.chat(messages=talk, headers=named if number else {})
+        talk.append(answer.json()["choices"][0]["message"])
+    made = events(gateway, Decision)
+    assert [decision.session for decision in made[1:]] == ["~s-17", "~s-17"]
+    assert made[0].session == f"~{made[0].prefix}"
+    assert [decision.follows for decision in made] == ["", *(d.prefix for d in made[:2])]
+    assert {decision.head for decision in made} == {made[0].head}
+
+
+def test_without_prices_of_cached_tokens_an_agents_header_only_names_the_session(start, recorder):
+    gateway = start(one_model(recorder))
+    gateway.chat(headers={"session-id": "s-17"})
+    (decision,) = events(gateway, Decision)
+    assert (decision.session, decision.prefix) == ("~s-17", "")
 
 
 def test_a_models_own_name_bypasses_routing_and_is_logged(start, recorder):

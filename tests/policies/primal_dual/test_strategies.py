@@ -87,7 +87,7 @@ def test_only_allowed_models_serve_in_every_strategy(situation):
         StaticMixStrategy(CONFIG),
         BudgetStrategy(CONFIG, pacing),
     ):
-        served, able, _ = strategy.serve(short)
+        served, able, *_ = strategy.serve(short)
         assert served == 0
         assert not able[1]
 

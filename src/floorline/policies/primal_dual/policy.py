@@ -14,6 +14,7 @@ from floorline.estimators.shared_difficulty import SharedDifficulty
 from floorline.events import Decision, Feedback, Outcome
 from floorline.policies.base import DECLINED, Choice, History, Request, declined
 from floorline.policies.budgets.pacing import Pacing
+from floorline.policies.conversation import FutureCosts, future_costs
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator, check_history
 from floorline.policies.primal_dual.change_detector import Change, ChangeDetector
 from floorline.policies.primal_dual.complaints import ComplaintMode
@@ -118,8 +119,10 @@ class PrimalDual(EstimatingPolicy):
             account=account,
             posterior=self.posterior_,
             uncertain=self.detector_.uncertain(self.posterior_.labels_),
+            future=self._future(request, by_prompts=by_prompts),
         )
-        served, able, explore = self._strategy(request, by_prompts=by_prompts).serve(situation)
+        strategy = self._strategy(request, by_prompts=by_prompts)
+        served, able, explore, future_cost = strategy.serve(situation)
         if served == DECLINED:
             choice = declined(len(cost))
         else:
@@ -128,7 +131,9 @@ class PrimalDual(EstimatingPolicy):
             model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
             model = min(model, len(cost) - 1)
             choice = Choice(model, (model,), propensities, model != served, cost, cost)
-        return choice._replace(quality=situation.quality, cost=cost, prediction=prediction)
+        return choice._replace(
+            quality=situation.quality, cost=cost, prediction=prediction, future_cost=future_cost
+        )
 
     def on_decision(self, decision: Decision) -> None:
         """Count what was served and promised; move the prices of floor and budgets."""
@@ -136,7 +141,7 @@ class PrimalDual(EstimatingPolicy):
         if prediction is None or decision.policy != self.name:
             prediction = self.quality_.predict_one(decision.features)
         self.gate_.see(prediction)
-        self.price_curve_.see(self._adjust(prediction), decision.cost_estimates)
+        self.price_curve_.see(self._adjust(prediction), decision.scored_costs)
         if self.pacing_[decision.sla].limited:
             self.pacing_[decision.sla].see(decision, decision.quality_estimates)
         if decision.declined:
@@ -232,6 +237,13 @@ class PrimalDual(EstimatingPolicy):
         most = self.config.max_prompt_cost_factor
         factor = np.minimum(np.maximum(factor, 1.0 / most), most)
         return prediction, usual * np.where(np.isnan(factor), 1.0, factor)
+
+    def _future(self, request: Request, *, by_prompts: bool) -> FutureCosts | None:
+        """Costs of the later turns of a request's conversation; None if it has none."""
+        if request.turn is None:
+            return None
+        mean = self.gate_.centre_ if by_prompts else self.posterior_.mean_
+        return future_costs(self.cost_, request.input_tokens, request.turn, mean)
 
     def _adjust(self, prediction: Floats, *, by_prompts: bool = True) -> Floats:
         """(M,) q̃(x) of a prediction q̂(x): means, moved by what prompts were shown to tell.

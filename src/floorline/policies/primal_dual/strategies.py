@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from floorline.policies.base import DECLINED, Request, lowest
 from floorline.policies.budgets.pacing import Pacing
+from floorline.policies.conversation import FutureCosts, Turn
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.price_curve import PriceCurve
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
-from floorline.policies.primal_dual.static_mix_controller import StaticMixController
+from floorline.policies.primal_dual.static_mix_controller import MixChoice, StaticMixController
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
 
 
@@ -22,6 +23,7 @@ class Situation(NamedTuple):
 
     ``quality`` and ``cost`` (M,) are the estimates q̃(x) and ĉ(x); ``estimate`` and ``account`` are
     those of the request's SLA; ``uncertain`` (M,) is 1 for models that changed or joined lately.
+    ``future`` prices the later turns of the request's conversation, None where there are none.
     """
 
     request: Request
@@ -31,16 +33,25 @@ class Situation(NamedTuple):
     account: SurplusEstimator
     posterior: QualityPosterior
     uncertain: Floats
+    future: FutureCosts | None = None
+
+    def future_cost(self, price: float) -> Floats | None:
+        """(M,) cost that serving each model now adds to later turns, at a price of satisfaction."""
+        if self.future is None:
+            return None
+        return self.future.addend(price, self.request.allowed)
 
 
 class Served(NamedTuple):
     """Position of the model that serves, ``DECLINED`` for none; the mask (M,) of models that may
-    be tried instead, None for all; and whether one may be tried now.
+    be tried instead, None for all; whether one may be tried now; and what serving each model (M,)
+    was taken to cost later turns, None for nothing.
     """
 
     model: int
     able: NDArray[np.bool_] | None
     explore: bool = True
+    future_cost: Floats | None = None
 
 
 class Strategy(Protocol):
@@ -67,14 +78,19 @@ class BudgetStrategy(NamedTuple):
         shortfall = max(0.0, situation.estimate.shortfall)
         weight = 1.0 + shortfall / math.sqrt(config.correction_requests)
         optimistic = situation.quality + config.optimism_sds * situation.posterior.sd_
-        score = weight * optimistic - self.pacing.prices * cost
+        prices = self.pacing.prices
+        score = weight * optimistic - prices * cost
+        price = float(prices.mean())
+        future = situation.future_cost(weight / price) if price > 0.0 else None
+        if future is not None:
+            score = score - prices * future
         paced = self.pacing.within_pace(cost)
         able = paced if able is None else able & paced
         served = int(np.where(able, score, -np.inf).argmax())
         worthless = score[served] < 0.0 and not self.pacing.untouched
         if not able[served] or worthless:
             return Served(DECLINED, able)
-        return Served(served, able)
+        return Served(served, able, future_cost=future)
 
 
 class PromptStrategy(NamedTuple):
@@ -93,7 +109,11 @@ class PromptStrategy(NamedTuple):
         able = situation.request.allowed
         sd = situation.posterior.sd_ * situation.uncertain
         optimistic = situation.quality + self.config.optimism_sds * sd
-        return Served(lowest(situation.cost - self._price(situation) * optimistic, able), able)
+        price, cost = self._price(situation), situation.cost
+        future = situation.future_cost(price)
+        if future is not None:
+            cost = cost + future
+        return Served(lowest(cost - price * optimistic, able), able, future_cost=future)
 
     def _price(self, situation: Situation) -> float:
         """λ for the floor and what is short of it, at most what the static mix pays for that."""
@@ -125,16 +145,41 @@ class StaticMixStrategy(NamedTuple):
 
     def serve(self, situation: Situation) -> Served:
         """Choose by the static mix."""
-        request = situation.request
-        served, buffered = StaticMixController(self.config).serve(
-            situation.cost,
+        request, future = situation.request, situation.future
+        controller = StaticMixController(self.config)
+        mix = controller.serve(
+            situation.cost if future is None else future.settled,
             request.allowed,
             request.floor,
             situation.posterior,
             situation.account,
             situation.estimate,
         )
-        return Served(served, request.allowed, buffered)
+        if future is None or request.turn is None:
+            return Served(mix.model, request.allowed, mix.buffered)
+        return self._in_conversation(situation, request.turn, future, mix)
+
+    def _in_conversation(
+        self, situation: Situation, turn: Turn, future: FutureCosts, mix: MixChoice
+    ) -> Served:
+        """Keep the model of the conversation unless the mix's choice is worth the switch.
+
+        The mix is one of conversations: each begins with the model that the mix asks for then. At
+        the price of the mix both its models cost as much per turn, so a switch, which throws the
+        cached prompt away, pays only where the surplus is far off its target.
+        """
+        models, allowed = situation.posterior.models_, situation.request.allowed
+        addend = situation.future_cost(mix.price)
+        assert addend is not None
+        served = mix.model
+        if turn.served in models:
+            kept = models.index(turn.served)
+            if kept != served and (allowed is None or allowed[kept]):
+                cost, mean = situation.cost + addend, future.quality
+                gain = mix.price * mix.urgency * float(mean[served] - mean[kept])
+                if float(cost[served] - cost[kept]) > gain:
+                    served = kept
+        return Served(served, allowed, mix.buffered, addend)
 
 
 def correction_horizon(account: SurplusEstimator, config: PrimalDualConfig) -> float:

@@ -1,0 +1,125 @@
+"""What the choice of a model now costs the later turns of its conversation.
+
+docs/sessions.md derives it. Let R be the expected number of turns that follow, s the probability
+that one does, L_m the cost of a later turn on model m while its provider has the conversation
+cached, and q_m its satisfaction. At a price λ of satisfaction, a later turn on m is worth
+ℓ_m = L_m − λ·q_m. If the turns after this one are served by one model, which is chosen at the next
+turn and costs A_j more there unless it also serves now, then serving m now leaves
+
+    V_m = min( R·ℓ_m,  min_j ( s·A_j + R·ℓ_j ) )
+
+to be paid. Only differences of V count, so a policy adds V_m − min_j V_j to its estimated costs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.estimators.cost import CacheTokens, CostEstimator
+
+Floats = NDArray[np.float64]
+
+
+class Turn(NamedTuple):
+    """A request as one turn of a conversation.
+
+    Attributes
+    ----------
+    served
+        Name of the model that served the turn before; "" for the first turn.
+    settled
+        Tokens of this prompt in the caches, if each model had served all turns so far.
+    goes_on, remaining
+        Probability s that another turn follows, and the expected number R of those that follow.
+    later_tokens, later
+        Tokens of an average later prompt, and those of them in the caches of a model that serves
+        all turns.
+    lost
+        (M,) tokens of the next prompt that a model's provider reads less from its cache if the
+        model does not serve now.
+    written
+        (M,) share of these tokens that it writes to its cache instead.
+    """
+
+    served: str
+    settled: CacheTokens
+    goes_on: float
+    remaining: float
+    later_tokens: int
+    later: CacheTokens
+    lost: Floats
+    written: Floats
+
+
+class FutureCosts(NamedTuple):
+    """The costs of a turn that do not depend on a price of satisfaction, in the cost unit.
+
+    Attributes
+    ----------
+    settled
+        (M,) cost of this turn, if each model had served all turns so far.
+    later
+        (M,) R·L: cost of the turns that follow, on the model that serves all of them.
+    lost
+        (M,) s·A: what a model costs more at the next turn if it does not serve now.
+    remaining
+        R.
+    quality
+        (M,) q: expected satisfaction of a later turn.
+    """
+
+    settled: Floats
+    later: Floats
+    lost: Floats
+    remaining: float
+    quality: Floats
+
+    def addend(self, price: float, allowed: NDArray[np.bool_] | None = None) -> Floats:
+        """(M,) V_m − min V: what serving each model now costs later.
+
+        Parameters
+        ----------
+        price
+            λ, in cost per unit of satisfaction.
+        allowed
+            Mask (M,) of the models that may serve; None for all.
+
+        Examples
+        --------
+        A conversation of ten more turns, at equal worth of both models; the first is cached.
+
+        >>> none = np.zeros(2)
+        >>> same = FutureCosts(none, np.array([1.0, 1.0]), np.array([0.0, 0.5]), 10.0, none)
+        >>> same.addend(0.0).tolist()
+        [0.0, 0.0]
+
+        The second one is worth more over the turns that follow, so that moving there soon pays.
+
+        >>> better = FutureCosts(none, np.array([5.0, 1.0]), np.array([0.0, 0.5]), 10.0, none)
+        >>> better.addend(0.0).tolist()
+        [0.5, 0.0]
+        """
+        stay = self.later - (price * self.remaining) * self.quality
+        move = self.lost + stay
+        if allowed is not None:
+            move = np.where(allowed, move, np.inf)
+        value = np.minimum(stay, move.min())
+        return np.asarray(value - value.min())
+
+
+def future_costs(
+    estimator: CostEstimator, input_tokens: int, turn: Turn, quality: Floats
+) -> FutureCosts:
+    """Price a turn by what an estimator has learned; ``quality`` (M,) as in ``FutureCosts``."""
+    later = estimator.predict_one(turn.later_tokens, turn.later)
+    lost = estimator.cache_change(CacheTokens(-turn.lost, turn.lost * turn.written))
+    return FutureCosts(
+        estimator.predict_one(input_tokens, turn.settled),
+        turn.remaining * later,
+        turn.goes_on * np.maximum(lost, 0.0),
+        turn.remaining,
+        quality,
+    )
