@@ -72,3 +72,13 @@ def test_a_deep_message_has_a_hash():
     for _ in range(3000):
         deep = [deep]
     assert message_prefixes([user(deep)]).hashes
+
+
+def test_the_number_of_a_request_in_claude_codes_system_prompt_is_no_part_of_it():
+    heads = [
+        b'[{"type":"text","text":"x-anthropic-billing-header: cc_version=2.1.197; cch=%d;"},'
+        b'{"type":"text","text":"You are Claude Code."}]' % number
+        for number in (1, 2)
+    ]
+    one, other = (message_prefixes([user("hi")], [head]) for head in heads)
+    assert one.hashes == other.hashes

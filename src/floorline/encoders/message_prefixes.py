@@ -8,6 +8,7 @@ of the one before and of the message.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ _CACHE_MARK = "cache_control"
 """Field by which Anthropic's clients mark where the provider is to cache. The marks move on with
 each request, and are no part of the text."""
 _CACHE_MARK_BYTES = _CACHE_MARK.encode()
+_BILLING = re.compile(rb'x-anthropic-billing-header:[^"\\\\]*')
+"""Line that Claude Code puts before its system prompt, with a number of its own in each request."""
 _MAX_DEPTH = 32
 """Levels of a message in which marks are looked for; deeper ones are hashed as they are."""
 
@@ -69,7 +72,7 @@ def message_prefixes(messages: Any, head: Iterable[bytes] = ()) -> MessagePrefix
     turns = messages if isinstance(messages, list | tuple) else [messages]
     digest, size, first = b"", 0, 0
     for part in head:
-        data = _without_marks(part)
+        data = _BILLING.sub(b"", _without_marks(part))
         digest = _hash(digest, data)
         size += len(data)
     for first, message in enumerate(turns):  # noqa: B007

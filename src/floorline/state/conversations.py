@@ -236,7 +236,8 @@ class Conversations(Stateful):
         settled = np.zeros(len(self._least))
         left = np.zeros(len(self._least))
         if node is not None and node.turn:
-            settled = float(min(node.tokens, tokens)) * (at - node.at <= self._seconds)
+            valid = at - node.at <= self._seconds
+            settled = np.where(valid, float(min(node.tokens, tokens)), 0.0)
             for name, (cached, used) in node.cached.items():
                 model = self._position.get(name)
                 if model is not None:
