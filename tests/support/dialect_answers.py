@@ -5,6 +5,7 @@ with its pieces.
 """
 
 import json
+from typing import ClassVar
 
 PROMPT, CACHED, OUTPUT = 40, 8, 9
 """Tokens that every provider counts: of the whole prompt, of it from the cache, of the answer."""
@@ -28,8 +29,8 @@ class Chat:
 
     name = "openai"
     path = "/v1/chat/completions"
-    ends = {"stop": "stop", "length": "length", "tool": "tool_calls"}
-    usage = {
+    ends: ClassVar = {"stop": "stop", "length": "length", "tool": "tool_calls"}
+    usage: ClassVar = {
         "prompt_tokens": PROMPT,
         "completion_tokens": OUTPUT,
         "total_tokens": PROMPT + OUTPUT,
@@ -91,8 +92,8 @@ class Messages:
 
     name = "anthropic"
     path = "/v1/messages"
-    ends = {"stop": "end_turn", "length": "max_tokens", "tool": "tool_use"}
-    usage = {
+    ends: ClassVar = {"stop": "end_turn", "length": "max_tokens", "tool": "tool_use"}
+    usage: ClassVar = {
         "input_tokens": PROMPT - CACHED,
         "cache_read_input_tokens": CACHED,
         "cache_creation_input_tokens": 0,
@@ -157,7 +158,7 @@ class Responses:
 
     name = "responses"
     path = "/v1/responses"
-    usage = {
+    usage: ClassVar = {
         "input_tokens": PROMPT,
         "input_tokens_details": {"cached_tokens": CACHED},
         "output_tokens": OUTPUT,

@@ -191,8 +191,9 @@ def test_a_whole_answer_to_a_streamed_request_becomes_a_stream(gateway, kind):
 @pytest.mark.parametrize("kind", NEW)
 @pytest.mark.parametrize("stream", [False, True])
 def test_feedback_by_the_id_that_the_client_saw(gateway, kind, stream):
-    answer = ask(gateway, kind, f"floorline/{'messages' if kind == 'anthropic' else kind}",
-                 stream=stream)
+    answer = ask(
+        gateway, kind, f"floorline/{'messages' if kind == 'anthropic' else kind}", stream=stream
+    )
     assert answer.status_code == 200, answer.text
     id = answer.headers["x-floorline-decision"]
     recorded(gateway, answer)
