@@ -9,6 +9,8 @@ from starlette.responses import Response
 from floorline.config.provider import DialectName
 from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.errors import ApiError, ProviderAnswer, error_type
+from floorline.gateway.upstreams.client_errors import for_client
+from floorline.gateway.upstreams.errors import ErrorAnswer
 
 _ANTHROPIC_STATUS = {503: 529}
 """Statuses for which Anthropic's API has another one, by ours: 529 says that it is overloaded."""
@@ -49,6 +51,18 @@ def error_response(error: ApiError, dialect: DialectName) -> Response:
         status = _ANTHROPIC_STATUS.get(status, status)
     body = error_body(error, dialect)
     return Response(body, status, error.headers, media_type="application/json")
+
+
+def in_dialect(response: Response, dialect: DialectName) -> Response:
+    """Return an error that is in OpenAI's form, or an answer without a body, in a dialect."""
+    if dialect != "anthropic" or response.status_code < 400:
+        return response
+    body = for_client(ErrorAnswer(response.status_code, bytes(response.body)), None, dialect).body
+    response.body = body
+    for place, (name, _) in enumerate(response.raw_headers):
+        if name == b"content-length":
+            response.raw_headers[place] = (name, str(len(body)).encode())
+    return response
 
 
 def openai_error_event(error: bytes) -> bytes:

@@ -248,7 +248,9 @@ class ChatService:
             if chat.dialect == provider.dialect:
                 body = untranslated(chat, provider.model)
             else:
-                body, conversation = translated(chat, decision.model, provider)
+                zoo = self._router.zoo
+                model = zoo.models[zoo.index(decision.model)]
+                body, conversation = translated(chat, model, provider)
             span = self._telemetry.call(
                 decision, provider, incoming, stream=chat.stream, content=body
             )

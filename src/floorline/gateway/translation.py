@@ -6,6 +6,7 @@ import msgspec
 
 from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.dialect_errors import error_body
+from floorline.gateway.dialects.anthropic import without_foreign_thinking
 from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.dialects.responses import MARK, without_translated
@@ -13,6 +14,7 @@ from floorline.gateway.errors import ApiError
 from floorline.gateway.upstreams import UpstreamError, UpstreamSettings
 from floorline.gateway.upstreams.errors import ErrorAnswer
 from floorline.gateway.upstreams.provider_errors import ProviderError
+from floorline.zoo import Model
 
 _STATEFUL = {
     "previous_response_id": "send the whole conversation as input",
@@ -30,14 +32,15 @@ def untranslated(chat: ChatBody, model: str) -> bytes:
     All fields but ``model`` keep their bytes. Only reasoning that an earlier translation wrote for
     the client is left out, since a provider refuses what is not its own.
     """
+    if chat.dialect == "anthropic":
+        return without_foreign_thinking(chat.with_fields(model=model))
     if chat.dialect == "responses" and MARK.encode() in bytes(chat.fields.get("input", b"")):
-        items = without_translated(chat.values()["input"])
-        return chat.with_fields(model=model, input=items)
+        return chat.with_fields(model=model, input=without_translated(chat.values()["input"]))
     return chat.with_fields(model=model)
 
 
 def translated(
-    chat: ChatBody, model: str, provider: UpstreamSettings
+    chat: ChatBody, model: Model, provider: UpstreamSettings
 ) -> tuple[bytes, Conversation]:
     """Return a request in the dialect of its model's provider, and what the client asked.
 
@@ -46,7 +49,7 @@ def translated(
     chat
         The request in the client's dialect.
     model, provider
-        The zoo's name of the model, and how it is called.
+        The model, and how it is called.
 
     Raises
     ------
@@ -56,10 +59,12 @@ def translated(
     try:
         conversation = dialect_named(chat.dialect).read_request(chat.values())
         conversation.stream = chat.stream
-        fields = dialect_named(provider.dialect).write_request(conversation, provider.model)
+        fields = dialect_named(provider.dialect).write_request(
+            conversation, provider.model, max_output_tokens=model.max_output_tokens
+        )
     except ApiError as error:
         raise UpstreamError(
-            f"model {model!r}: the request cannot be translated into the dialect "
+            f"model {model.name!r}: the request cannot be translated into the dialect "
             f"{provider.dialect}: {error.text}",
             "status",
             status=error.status,

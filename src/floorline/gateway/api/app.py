@@ -24,7 +24,7 @@ from floorline.gateway.api.openapi import document
 from floorline.gateway.api.paths import explain_missing, unify
 from floorline.gateway.api.responses import reply
 from floorline.gateway.api.route import RouteApi
-from floorline.gateway.dialect_errors import dialect_of, error_response
+from floorline.gateway.dialect_errors import dialect_of, error_response, in_dialect
 from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.startup import Gateway
 
@@ -63,7 +63,7 @@ class App:
             unify(scope, self._root_path)
         verdict = self._guard.check(scope)
         if isinstance(verdict, Response):
-            await verdict(scope, receive, send)
+            await in_dialect(verdict, dialect_of(scope["path"]))(scope, receive, send)
             return
         if verdict is not None:
             send = with_headers(send, verdict)

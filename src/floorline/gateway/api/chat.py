@@ -22,6 +22,7 @@ from floorline.gateway.api.responses import decision_headers, losses_header
 from floorline.gateway.call_recorder import DISCONNECTED, STREAM_ERROR, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
 from floorline.gateway.dialect_errors import error_body, error_event, error_response
+from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.header_text import as_header
 from floorline.gateway.observability.spans import CallSpan
@@ -56,6 +57,8 @@ class ChatEndpoint:
     def __init__(self, gateway: Gateway, dialect: DialectName = "openai") -> None:
         self.gateway = gateway
         self.dialect = dialect
+        # Its import takes milliseconds, which the first request would otherwise wait.
+        dialect_named(dialect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

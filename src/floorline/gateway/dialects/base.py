@@ -63,10 +63,14 @@ class Dialect(Protocol):
         """
         ...
 
-    def write_request(self, request: Conversation, model: str) -> dict[str, Any]:
+    def write_request(
+        self, request: Conversation, model: str, *, max_output_tokens: int | None = None
+    ) -> dict[str, Any]:
         """Return the fields of a request for the provider's ``model``.
 
-        Fields of the conversation that the dialect cannot say are added to its ``losses``.
+        ``max_output_tokens`` is the model's own limit of an answer, for dialects whose requests
+        must have one. Fields of the conversation that the dialect cannot say are added to its
+        ``losses``.
         """
         ...
 

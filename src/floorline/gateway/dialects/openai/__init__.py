@@ -25,7 +25,9 @@ class OpenAIDialect:
         """Read the decoded fields of a request."""
         return read_request.read_request(fields)
 
-    def write_request(self, request: Conversation, model: str) -> dict[str, Any]:
+    def write_request(
+        self, request: Conversation, model: str, *, max_output_tokens: int | None = None
+    ) -> dict[str, Any]:
         """Return the fields of a request for the provider's ``model``."""
         return write_request.write_request(request, model)
 

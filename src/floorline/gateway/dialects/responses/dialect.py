@@ -26,7 +26,9 @@ class ResponsesDialect:
         """Read the decoded fields of a request."""
         return request_reader.read_request(fields)
 
-    def write_request(self, request: Conversation, model: str) -> dict[str, Any]:
+    def write_request(
+        self, request: Conversation, model: str, *, max_output_tokens: int | None = None
+    ) -> dict[str, Any]:
         """Return the fields of a request for the provider's ``model``."""
         return request_writer.write_request(request, model)
 
