@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from floorline.core.bounds import MAX_TOKENS
@@ -26,14 +26,21 @@ def untranslatable(path: str, fix: str, dialect: str) -> ApiError:
     )
 
 
-def as_object(value: Any, path: str, fix: str) -> Mapping[str, Any]:
+def as_object(value: Any, path: str, fix: str = "give an object") -> Mapping[str, Any]:
     """Return an object, or raise the error that it is none."""
     if not isinstance(value, Mapping):
         raise invalid(path, value, fix)
     return value
 
 
-def as_list(value: Any, path: str, fix: str) -> list[Any]:
+def as_objects(value: Any, path: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield the objects of an array, each with its path."""
+    for position, item in enumerate(as_list(value, path)):
+        place = f"{path}[{position}]"
+        yield as_object(item, place), place
+
+
+def as_list(value: Any, path: str, fix: str = "give an array") -> list[Any]:
     """Return an array, or raise the error that it is none."""
     if not isinstance(value, list):
         raise invalid(path, value, fix)

@@ -2,7 +2,8 @@
 
 A reader adds the names of ``READ`` to ``Conversation.losses``, a writer those of ``WRITTEN``. Each
 name is that of a field, with the fields around it before it and without the places in lists. A
-field that a reader does not know at all is added by its own name, as ``unknown`` writes it.
+field that a reader does not know at all is added by its own name, as ``unknown`` writes it. A ``*``
+at the end of a name stands for any ending, such as the date of a tool.
 """
 
 from __future__ import annotations
@@ -16,7 +17,74 @@ _MAX_LOSSES = 64
 _HOSTED = "the provider runs this tool itself"
 _OWN_ITEM = "the item belongs to a tool that OpenAI runs"
 
+_HOSTED_BLOCK = "the block belongs to a tool that Anthropic runs"
+_CLIENT_TOOL = "Anthropic's models know this tool without a description"
+
 READ: dict[str, dict[str, str]] = {
+    "anthropic": {
+        "cache_control.ttl": "for how long the prompt is cached; that it is cached is kept",
+        "container": "Anthropic's container for code",
+        "context_management": "the provider's way of shortening a conversation",
+        "diagnostics": "why a prompt was not in the cache",
+        "inference_geo": "where Anthropic computes the answer",
+        "mcp_servers": "servers of tools that Anthropic calls",
+        "messages.content.bash_code_execution_tool_result": _HOSTED_BLOCK,
+        "messages.content.citations": "where a text is from; the text is kept",
+        "messages.content.code_execution_tool_result": _HOSTED_BLOCK,
+        "messages.content.container_upload": _HOSTED_BLOCK,
+        "messages.content.context": "what a document is about; the document is kept",
+        "messages.content.mcp_tool_result": _HOSTED_BLOCK,
+        "messages.content.mcp_tool_use": _HOSTED_BLOCK,
+        "messages.content.server_tool_use": _HOSTED_BLOCK,
+        "messages.content.text_editor_code_execution_tool_result": _HOSTED_BLOCK,
+        "messages.content.tool_reference": _HOSTED_BLOCK,
+        "messages.content.tool_search_tool_result": _HOSTED_BLOCK,
+        "messages.content.transformations": "how Anthropic scales an image",
+        "messages.content.web_fetch_tool_result": _HOSTED_BLOCK,
+        "messages.content.web_search_tool_result": _HOSTED_BLOCK,
+        "metadata.*": "fields beside user_id",
+        "output_config.effort": "how thorough an answer without thinking is",
+        "service_tier": "how Anthropic serves and bills the request",
+        "speed": "Anthropic's fast mode",
+        "thinking.display": "whether the thinking is shown; it is if the provider sends it",
+        "tools.allowed_callers": "which programs of the model may call a tool",
+        "tools.bash_*": _CLIENT_TOOL,
+        "tools.code_execution_*": _HOSTED,
+        "tools.computer_*": _CLIENT_TOOL,
+        "tools.defer_loading": "the tool is given to the model at once",
+        "tools.eager_input_streaming": "arguments are streamed as the provider does it",
+        "tools.input_examples": "examples of arguments",
+        "tools.memory_*": _CLIENT_TOOL,
+        "tools.text_editor_*": _CLIENT_TOOL,
+        "tools.tool_search_tool_*": _HOSTED,
+        "tools.web_fetch_*": _HOSTED,
+        "tools.web_search_*": _HOSTED,
+        "top_k": "how many tokens are sampled from",
+        "user_profile_id": "Anthropic's profile of a user",
+    },
+    "openai": {
+        "audio": "the voice of a spoken answer",
+        "frequency_penalty": "how an answer avoids repetitions",
+        "logit_bias": "tokens that are preferred or avoided",
+        "logprobs": "probabilities of the answer's tokens",
+        "messages.audio": "an earlier spoken answer, which only its provider has",
+        "messages.name": "name of a speaker",
+        "metadata": "what OpenAI keeps beside the answer",
+        "modalities": "spoken answers",
+        "moderation": "OpenAI's check of the request and of the answer",
+        "prediction": "a text that the answer is expected to repeat",
+        "presence_penalty": "how an answer avoids repetitions",
+        "prompt_cache_options": "how OpenAI caches the prompt",
+        "prompt_cache_retention": "for how long OpenAI caches the prompt",
+        "response_format.json_schema.description": "what the form of the answer is for",
+        "seed": "repeatable sampling",
+        "service_tier": "how OpenAI serves and bills the request",
+        "store": "the answer is not kept by the provider",
+        "tools.custom.format": "the grammar of a tool's input is not enforced",
+        "top_logprobs": "probabilities of the answer's tokens",
+        "verbosity": "how long the answer is",
+        "web_search_options": _HOSTED,
+    },
     "responses": {
         "client_metadata": "the client's notes for the provider",
         "context_management": "the provider's way of shortening a conversation",
@@ -73,6 +141,37 @@ READ: dict[str, dict[str, str]] = {
 """Per dialect: what a request cannot take into another dialect, and why or what that means."""
 
 WRITTEN: dict[str, dict[str, str]] = {
+    "anthropic": {
+        "cache_key": "Anthropic finds cached prompts by their texts alone",
+        "effort": "no thinking where Anthropic refuses it: with a demanded call, within a loop of"
+        " tools whose earlier thinking it did not sign, or with fewer than 2,048 tokens to answer",
+        "media": "recordings, videos, files that are neither PDF nor text, and media of the"
+        " assistant",
+        "media.detail": "how closely an image is looked at",
+        "media.name": "name of an image's file",
+        "output": "JSON without a schema is asked for in words and not enforced",
+        "stop": "texts of spaces alone",
+        "system": "a later turn of the system becomes a text of the user for models before Claude"
+        " 4.8, and where it does not stand between a user's turn and an answer",
+        "temperature": "above 1 it becomes 1; none beside thinking and for models since Claude 4.7",
+        "thinking": "Anthropic takes only thinking that it signed",
+        "thinking_tokens": "becomes the nearest effort for models since Claude 4.6",
+        "tool_call.arguments": 'arguments that are no JSON object stand in one, as "_raw"',
+        "tool_choice": "models since Claude 5.5 cannot be made to call a tool",
+        "top_p": "none beside a temperature, beside thinking and for models since Claude 4.7",
+    },
+    "openai": {
+        "cache_key": "only OpenAI's own models have it",
+        "cached": "the provider chooses itself what of the prompt it caches",
+        "effort": "becomes the nearest one that the model takes; none for models that do not think",
+        "media": "recordings and files behind an address, and media of the assistant",
+        "stop": "all texts but four; all for OpenAI's models that think",
+        "temperature": "none for OpenAI's models that think",
+        "thinking": "only models that want their reasoning back get it, since the last question",
+        "thinking_tokens": "becomes the nearest effort",
+        "top_p": "none for OpenAI's models that think",
+        "user": "a name above 64 characters is replaced by its SHA-256",
+    },
     "responses": {
         "cached": "OpenAI chooses itself what of the prompt it caches",
         "max_output_tokens": "raised to 16, the least that OpenAI takes",

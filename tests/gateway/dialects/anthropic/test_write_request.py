@@ -86,7 +86,7 @@ def test_the_system_among_the_messages():
     assert losses == []
     old, losses = write(WHY, later)
     assert texts(old["messages"][0]) == ["Why?", "<system>\nBe brief.\n</system>"]
-    assert losses == ["messages.system"]
+    assert losses == ["system"]
 
 
 def test_empty_texts_are_left_out():

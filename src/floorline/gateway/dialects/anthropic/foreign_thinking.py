@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from floorline.gateway.dialects import request_values as values
 from floorline.gateway.dialects.conversation import ThinkingPart
+from floorline.gateway.dialects.fields import as_text, optional_text
 from floorline.gateway.dialects.json_texts import encode, json_object
 
 SIGNATURE = "floorline-unsigned"
@@ -25,11 +25,11 @@ _MARKS = (SIGNATURE.encode(), ENCRYPTED.encode())
 def read_thinking(block: Mapping[str, Any], path: str) -> ThinkingPart | None:
     """Read a block of thinking; None if it is empty."""
     if block.get("type") == "redacted_thinking":
-        data = values.text(values.field(block, "data"), f"{path}.data")
+        data = as_text(block.get("data"), f"{path}.data")
         return ThinkingPart(encrypted=data.removeprefix(ENCRYPTED)) if data else None
-    text = values.text(values.field(block, "thinking"), f"{path}.thinking")
+    text = as_text(block.get("thinking"), f"{path}.thinking")
     signature = block.get("signature")
-    signature = "" if signature is None else values.text(signature, f"{path}.signature")
+    signature = optional_text(signature, f"{path}.signature")
     if signature == SIGNATURE:
         signature = ""
     return ThinkingPart(text, signature) if text or signature else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from floorline.gateway.dialects import request_values as values
 from floorline.gateway.dialects.anthropic.foreign_thinking import read_thinking
 from floorline.gateway.dialects.conversation import (
     Conversation,
@@ -17,6 +16,19 @@ from floorline.gateway.dialects.conversation import (
     ToolCallPart,
     ToolResultPart,
     Turn,
+)
+from floorline.gateway.dialects.fields import (
+    as_list,
+    as_name,
+    as_object,
+    as_objects,
+    as_text,
+    invalid,
+    optional_count,
+    optional_flag,
+    optional_number,
+    optional_text,
+    untranslatable,
 )
 from floorline.gateway.dialects.json_texts import arguments_text
 from floorline.gateway.dialects.losses import lose, unknown
@@ -73,8 +85,8 @@ def read_request(fields: Mapping[str, Any], *, counted: bool = False) -> Convers
         parts = read.content(system, "system")
         if parts:
             request.turns.append(Turn("system", parts))
-    messages = values.field(fields, "messages")
-    for message, path in values.mappings(messages, "messages"):
+    messages = fields.get("messages")
+    for message, path in as_objects(messages, "messages"):
         turn = read.message(message, path)
         if turn is not None:
             request.turns.append(turn)
@@ -85,11 +97,11 @@ def read_request(fields: Mapping[str, Any], *, counted: bool = False) -> Convers
     _read_tools(fields, request, read)
     metadata = fields.get("metadata")
     if metadata is not None:
-        for one, value in values.mapping(metadata, "metadata").items():
+        for one, value in as_object(metadata, "metadata").items():
             if one != "user_id":
                 unknown(losses, one, "metadata")
-            elif value is not None:
-                request.user = values.text(value, "metadata.user_id")
+            else:
+                request.user = optional_text(value, "metadata.user_id")
     if fields.get("cache_control") is not None:
         read.cached(fields)
         _mark_last(request)
@@ -104,13 +116,13 @@ class _Reader:
 
     def message(self, message: Mapping[str, Any], path: str) -> Turn | None:
         """Read a message; None if nothing is in it."""
-        role = values.field(message, "role")
+        role = message.get("role")
         if role not in ("user", "assistant", "system"):
-            raise values.bad(f"{path}.role", role, "give user or assistant")
+            raise invalid(f"{path}.role", role, "give user or assistant")
         for one in message:
             if one not in ("content", "role"):
                 unknown(self._losses, one, "messages")
-        parts = self.content(values.field(message, "content"), f"{path}.content")
+        parts = self.content(message.get("content"), f"{path}.content")
         return Turn(role, parts) if parts else None
 
     def content(self, content: Any, path: str) -> list[Part]:
@@ -118,9 +130,9 @@ class _Reader:
         if type(content) is str:
             return [TextPart(content)] if content else []
         if type(content) is not list:
-            raise values.bad(path, content, "give a text or a list of blocks")
+            raise invalid(path, content, "give a text or a list of blocks")
         parts: list[Part] = []
-        for block, place in values.mappings(content, path):
+        for block, place in as_objects(content, path):
             parts += self._block(block, place)
         return parts
 
@@ -134,7 +146,7 @@ class _Reader:
         return True
 
     def _block(self, block: Mapping[str, Any], path: str) -> list[Part]:
-        kind = values.name(values.field(block, "type"), f"{path}.type")
+        kind = as_name(block.get("type"), f"{path}.type")
         match kind:
             case "text":
                 return list(self._text(block, path))
@@ -157,49 +169,44 @@ class _Reader:
     def _text(self, block: Mapping[str, Any], path: str) -> list[TextPart]:
         if block.get("citations"):
             lose(self._losses, "messages.content.citations")
-        text = values.text(values.field(block, "text"), f"{path}.text")
+        text = as_text(block.get("text"), f"{path}.text")
         return [TextPart(text, self.cached(block))] if text else []
 
     def _media(
         self, block: Mapping[str, Any], path: str, kind: Literal["image", "file"]
     ) -> MediaPart:
         place = f"{path}.source"
-        source = values.mapping(values.field(block, "source"), place)
+        source = as_object(block.get("source"), place)
         if block.get("transformations"):
             lose(self._losses, "messages.content.transformations")
         cached = self.cached(block)
         match source.get("type"):
             case "base64":
-                data = values.name(values.field(source, "data"), f"{place}.data")
-                media = values.name(values.field(source, "media_type"), f"{place}.media_type")
+                data = as_name(source.get("data"), f"{place}.data")
+                media = as_name(source.get("media_type"), f"{place}.media_type")
                 return MediaPart(kind, data=data, media_type=media, cached=cached)
             case "url":
-                url = values.name(values.field(source, "url"), f"{place}.url")
+                url = as_name(source.get("url"), f"{place}.url")
                 return MediaPart(kind, url=url, cached=cached)
             case "file":
-                raise values.bad(
-                    place,
-                    "a file at Anthropic",
-                    "send its bytes as base64, or ask for a model of Anthropic, because no other"
-                    " provider has the file",
-                )
-        raise values.bad(f"{place}.type", values.field(source, "type"), "give base64 or url")
+                raise untranslatable(place, "send the bytes of the file as base64", "anthropic")
+        raise invalid(f"{place}.type", source.get("type"), "give base64 or url")
 
     def _document(self, block: Mapping[str, Any], path: str) -> list[TextPart | MediaPart]:
         """Read a document; a plain text becomes a text, which every provider takes."""
         place = f"{path}.source"
-        source = values.mapping(values.field(block, "source"), place)
+        source = as_object(block.get("source"), place)
         for one in ("citations", "context"):
             if block.get(one):
                 lose(self._losses, f"messages.content.{one}")
         title = block.get("title")
-        title = "" if title is None else values.text(title, f"{path}.title")
+        title = optional_text(title, f"{path}.title")
         found: list[TextPart | MediaPart]
         if source.get("type") == "text":
-            data = values.text(values.field(source, "data"), f"{place}.data")
+            data = as_text(source.get("data"), f"{place}.data")
             found = [TextPart(_titled(title, data), self.cached(block))]
         elif source.get("type") == "content":
-            inner = self._results(values.field(source, "content"), f"{place}.content")
+            inner = self._results(source.get("content"), f"{place}.content")
             found = [TextPart(_titled(title, ""))] if title else []
             found += inner
             if found and self.cached(block):
@@ -216,21 +223,19 @@ class _Reader:
     def _search_result(self, block: Mapping[str, Any], path: str) -> TextPart:
         """Read a result of a search of the client's own: its texts, under title and source."""
         texts = [
-            values.text(values.field(one, "text"), f"{place}.text")
-            for one, place in values.mappings(values.field(block, "content"), f"{path}.content")
+            as_text(one.get("text"), f"{place}.text")
+            for one, place in as_objects(block.get("content"), f"{path}.content")
         ]
-        heads = [
-            values.text(values.field(block, one), f"{path}.{one}") for one in ("title", "source")
-        ]
+        heads = [as_text(block.get(one), f"{path}.{one}") for one in ("title", "source")]
         if block.get("citations"):
             lose(self._losses, "messages.content.citations")
         return TextPart("\n".join([*heads, "", *texts]), self.cached(block))
 
     def _tool_use(self, block: Mapping[str, Any], path: str) -> ToolCallPart:
-        called = values.mapping(values.field(block, "input"), f"{path}.input")
+        called = as_object(block.get("input"), f"{path}.input")
         return ToolCallPart(
-            values.name(values.field(block, "id"), f"{path}.id"),
-            values.name(values.field(block, "name"), f"{path}.name"),
+            as_name(block.get("id"), f"{path}.id"),
+            as_name(block.get("name"), f"{path}.name"),
             "" if not called else arguments_text(called),
             self.cached(block),
         )
@@ -238,7 +243,7 @@ class _Reader:
     def _tool_result(self, block: Mapping[str, Any], path: str) -> ToolResultPart:
         content = block.get("content")
         return ToolResultPart(
-            values.name(values.field(block, "tool_use_id"), f"{path}.tool_use_id"),
+            as_name(block.get("tool_use_id"), f"{path}.tool_use_id"),
             [] if content is None else self._results(content, f"{path}.content"),
             failed=block.get("is_error") is True,
             cached=self.cached(block),
@@ -251,7 +256,7 @@ class _Reader:
             if isinstance(part, TextPart | MediaPart):
                 parts.append(part)
             else:
-                raise values.bad(path, content, "give texts, images and documents only")
+                raise invalid(path, content, "give texts, images and documents only")
         return parts
 
 
@@ -263,20 +268,20 @@ def _titled(title: str, text: str) -> str:
 def _read_limits(fields: Mapping[str, Any], request: Conversation, counted: bool) -> None:
     """Read the limit of the answer and how it is sampled."""
     if not counted:
-        limit = values.count(values.field(fields, "max_tokens"), "max_tokens", 0)
-        if limit == 0:
-            fix = "give a number from 1, because only models of Anthropic can fill a cache alone"
-            raise values.bad("max_tokens", 0, fix)
-        request.max_output_tokens = limit
+        limit = fields.get("max_tokens")
+        if limit is None:
+            raise invalid("max_tokens", None, "give the largest number of tokens of the answer")
+        if limit == 0 and type(limit) is int:
+            fix = "give a number from 1, because others do not fill a cache without an answer"
+            raise untranslatable("max_tokens", fix, "anthropic")
+        request.max_output_tokens = optional_count(limit, "max_tokens")
     for one in ("temperature", "top_p"):
-        value = fields.get(one)
-        if value is not None:
-            setattr(request, one, values.number(value, one))
+        setattr(request, one, optional_number(fields.get(one), one, 0, 1))
     stops = fields.get("stop_sequences")
     if stops is not None:
         request.stop = [
-            values.text(stop, f"stop_sequences[{position}]")
-            for position, stop in enumerate(values.items(stops, "stop_sequences"))
+            as_text(stop, f"stop_sequences[{position}]")
+            for position, stop in enumerate(as_list(stops, "stop_sequences"))
         ]
 
 
@@ -284,11 +289,11 @@ def _read_thinking(fields: Mapping[str, Any], request: Conversation) -> None:
     """Read how much the model is to think."""
     config = fields.get("output_config")
     if config is not None:
-        effort = values.mapping(config, "output_config").get("effort")
+        effort = as_object(config, "output_config").get("effort")
         if effort is not None:
             if effort not in _EFFORTS:
                 fix = f"give {', '.join(_EFFORTS[:-1])} or {_EFFORTS[-1]}"
-                raise values.bad("output_config.effort", effort, fix)
+                raise invalid("output_config.effort", effort, fix)
             request.effort = effort
         for one in config:
             if one not in ("effort", "format"):
@@ -296,11 +301,13 @@ def _read_thinking(fields: Mapping[str, Any], request: Conversation) -> None:
     thinking = fields.get("thinking")
     if thinking is None:
         return
-    kind = values.field(values.mapping(thinking, "thinking"), "type")
+    kind = as_object(thinking, "thinking").get("type")
     match kind:
         case "enabled":
-            tokens = values.field(thinking, "budget_tokens")
-            request.thinking_tokens = values.count(tokens, "thinking.budget_tokens")
+            tokens = thinking.get("budget_tokens")
+            if tokens is None:
+                raise invalid("thinking.budget_tokens", None, "give a number of tokens")
+            request.thinking_tokens = optional_count(tokens, "thinking.budget_tokens")
         case "disabled" | "between_tools":
             if request.effort:
                 # The effort is of the whole answer there, and of the thinking elsewhere.
@@ -310,7 +317,7 @@ def _read_thinking(fields: Mapping[str, Any], request: Conversation) -> None:
             pass
         case _:
             fix = "give enabled, adaptive or disabled"
-            raise values.bad("thinking.type", kind, fix)
+            raise invalid("thinking.type", kind, fix)
     if thinking.get("display") is not None:
         lose(request.losses, "thinking.display")
 
@@ -323,10 +330,10 @@ def _read_output(fields: Mapping[str, Any], request: Conversation) -> None:
         found, path = config.get("format"), "output_config.format"
     if found is None:
         return
-    kind = values.mapping(found, path).get("type")
+    kind = as_object(found, path).get("type")
     if kind != "json_schema":
-        raise values.bad(f"{path}.type", values.field(found, "type"), "give json_schema")
-    schema = values.mapping(values.field(found, "schema"), f"{path}.schema")
+        raise invalid(f"{path}.type", found.get("type"), "give json_schema")
+    schema = as_object(found.get("schema"), f"{path}.schema")
     request.output = OutputSchema(schema)
 
 
@@ -335,10 +342,10 @@ def _read_tools(fields: Mapping[str, Any], request: Conversation, read: _Reader)
     tools = fields.get("tools")
     lost: set[str] = set()
     found: list[Tool] = []
-    for tool, path in values.mappings([] if tools is None else tools, "tools"):
+    for tool, path in as_objects([] if tools is None else tools, "tools"):
         kind = tool.get("type")
         if kind not in (None, "custom"):
-            unknown(request.losses, values.text(kind, f"{path}.type"), "tools")
+            unknown(request.losses, as_text(kind, f"{path}.type"), "tools")
             lost.add(str(tool.get("name")))
             continue
         found.append(_tool(tool, path, request.losses, cached=read.cached(tool)))
@@ -346,20 +353,22 @@ def _read_tools(fields: Mapping[str, Any], request: Conversation, read: _Reader)
     choice = fields.get("tool_choice")
     if choice is None:
         return
-    kind = values.field(values.mapping(choice, "tool_choice"), "type")
+    kind = as_object(choice, "tool_choice").get("type")
     if kind == "tool":
-        called = values.name(values.field(choice, "name"), "tool_choice.name")
+        called = as_name(choice.get("name"), "tool_choice.name")
         if called in lost:
-            fix = "no other provider has this tool: ask for a model of Anthropic"
-            raise values.bad("tool_choice.name", called, fix)
+            fix = "no other provider has this tool, so demand another one"
+            raise untranslatable("tool_choice.name", fix, "anthropic")
         request.tool_choice = f"tool:{called}"
     elif kind in _CHOICES:
         request.tool_choice = _CHOICES[kind]
     else:
-        raise values.bad("tool_choice.type", kind, "give auto, any, tool or none")
-    serial = choice.get("disable_parallel_tool_use")
+        raise invalid("tool_choice.type", kind, "give auto, any, tool or none")
+    serial = optional_flag(
+        choice.get("disable_parallel_tool_use"), "tool_choice.disable_parallel_tool_use"
+    )
     if serial is not None:
-        request.parallel_tools = not values.flag(serial, "tool_choice.disable_parallel_tool_use")
+        request.parallel_tools = not serial
 
 
 def _tool(tool: Mapping[str, Any], path: str, losses: list[str], *, cached: bool) -> Tool:
@@ -368,10 +377,10 @@ def _tool(tool: Mapping[str, Any], path: str, losses: list[str], *, cached: bool
             unknown(losses, one, "tools")
     description, strict = tool.get("description"), tool.get("strict")
     return Tool(
-        values.name(values.field(tool, "name"), f"{path}.name"),
-        "" if description is None else values.text(description, f"{path}.description"),
-        values.mapping(values.field(tool, "input_schema"), f"{path}.input_schema"),
-        None if strict is None else values.flag(strict, f"{path}.strict"),
+        as_name(tool.get("name"), f"{path}.name"),
+        optional_text(description, f"{path}.description"),
+        as_object(tool.get("input_schema"), f"{path}.input_schema"),
+        optional_flag(strict, f"{path}.strict"),
         cached=cached,
     )
 

@@ -138,7 +138,7 @@ class _Writer:
         if self._limits.takes_later_system and before == "user" and following == "assistant":
             self._messages.append({"role": "system", "content": blocks})
             return
-        lose(self._losses, "messages.system")
+        lose(self._losses, "system")
         for block in blocks:
             block["text"] = f"<system>\n{block['text']}\n</system>"
         self._add("user", blocks)

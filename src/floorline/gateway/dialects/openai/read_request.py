@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from floorline.gateway.dialects import request_values as values
 from floorline.gateway.dialects.conversation import (
     Conversation,
     MediaPart,
@@ -17,6 +16,19 @@ from floorline.gateway.dialects.conversation import (
     ToolCallPart,
     ToolResultPart,
     Turn,
+)
+from floorline.gateway.dialects.fields import (
+    as_list,
+    as_name,
+    as_object,
+    as_objects,
+    as_text,
+    invalid,
+    optional_count,
+    optional_flag,
+    optional_number,
+    optional_text,
+    untranslatable,
 )
 from floorline.gateway.dialects.losses import lose, unknown
 from floorline.gateway.dialects.openai.custom_tools import (
@@ -83,8 +95,8 @@ def read_request(fields: Mapping[str, Any]) -> Conversation:
         if one not in _READ and fields[one] is not None:
             unknown(request.losses, one)
     read = _Reader(request.losses)
-    messages = values.field(fields, "messages")
-    for message, path in values.mappings(messages, "messages"):
+    messages = fields.get("messages")
+    for message, path in as_objects(messages, "messages"):
         read.message(message, path)
     request.turns = read.turns
     request.stream = fields.get("stream") is True
@@ -93,18 +105,17 @@ def read_request(fields: Mapping[str, Any]) -> Conversation:
         request.echo = {"stream_options": options}
     number = fields.get("n")
     if number not in (None, 1):
-        fix = "ask for one answer, or for a model whose provider speaks chat completions"
-        raise values.bad("n", number, fix)
+        raise untranslatable("n", "ask for one answer", "openai")
     _read_limits(fields, request)
     _read_output(fields, request)
     _read_tools(fields, request)
     for one in ("safety_identifier", "user"):
         value = fields.get(one)
         if value is not None and not request.user:
-            request.user = values.text(value, one)
+            request.user = as_text(value, one)
     key = fields.get("prompt_cache_key")
     if key is not None:
-        request.cache_key = values.text(key, "prompt_cache_key")
+        request.cache_key = as_text(key, "prompt_cache_key")
     return request
 
 
@@ -128,7 +139,7 @@ class _Reader:
         for one in message:
             if one not in _MESSAGE_FIELDS and message[one] is not None:
                 unknown(self._losses, one, "messages")
-        role = values.field(message, "role")
+        role = message.get("role")
         match role:
             case "system" | "developer":
                 self._add("system", self._content(message, path))
@@ -137,15 +148,15 @@ class _Reader:
             case "assistant":
                 self._add("assistant", self._assistant(message, path))
             case "tool":
-                call = values.name(values.field(message, "tool_call_id"), f"{path}.tool_call_id")
+                call = as_name(message.get("tool_call_id"), f"{path}.tool_call_id")
                 self._add_result(call, message, path)
             case "function":
-                name = values.name(values.field(message, "name"), f"{path}.name")
+                name = as_name(message.get("name"), f"{path}.name")
                 call = self._functions.get(name) or self._next_id()
                 self._add_result(call, message, path)
             case _:
                 fix = "give system, developer, user, assistant or tool"
-                raise values.bad(f"{path}.role", role, fix)
+                raise invalid(f"{path}.role", role, fix)
 
     def _add(self, role: str, parts: list[Part]) -> None:
         if parts:
@@ -174,38 +185,38 @@ class _Reader:
         if type(content) is str:
             return [TextPart(content)] if content else []
         if type(content) is not list:
-            raise values.bad(place, content, "give a text or a list of parts")
+            raise invalid(place, content, "give a text or a list of parts")
         parts: list[Part] = []
-        for item, item_path in values.mappings(content, place):
+        for item, item_path in as_objects(content, place):
             part = self._part(item, item_path)
             if part is not None:
                 parts.append(part)
         return parts
 
     def _part(self, item: Mapping[str, Any], path: str) -> Part | None:
-        kind = values.name(values.field(item, "type"), f"{path}.type")
+        kind = as_name(item.get("type"), f"{path}.type")
         cached = any(
             type(item.get(one)) is dict for one in ("cache_control", "prompt_cache_breakpoint")
         )
         match kind:
             case "text" | "refusal":
-                text = values.text(values.field(item, kind), f"{path}.{kind}")
+                text = as_text(item.get(kind), f"{path}.{kind}")
                 return TextPart(text, cached) if text else None
             case "image_url" | "video_url":
-                held, place = values.field(item, kind), f"{path}.{kind}"
+                held, place = item.get(kind), f"{path}.{kind}"
                 # Some clients give the address alone.
-                source = {"url": held} if type(held) is str else values.mapping(held, place)
-                url = values.name(values.field(source, "url"), f"{place}.url")
+                source = {"url": held} if type(held) is str else as_object(held, place)
+                url = as_name(source.get("url"), f"{place}.url")
                 detail = source.get("detail")
                 media = _from_url("image" if kind == "image_url" else "video", url, place)
                 if detail is not None and detail != "auto":
-                    media.detail = values.text(detail, f"{place}.detail")
+                    media.detail = as_text(detail, f"{place}.detail")
                 media.cached = cached
                 return media
             case "input_audio":
-                source = values.mapping(values.field(item, kind), f"{path}.{kind}")
-                data = values.name(values.field(source, "data"), f"{path}.{kind}.data")
-                form = values.name(values.field(source, "format"), f"{path}.{kind}.format")
+                source = as_object(item.get(kind), f"{path}.{kind}")
+                data = as_name(source.get("data"), f"{path}.{kind}.data")
+                form = as_name(source.get("format"), f"{path}.{kind}.format")
                 media_type = _AUDIO_TYPES.get(form, f"audio/{form}")
                 return MediaPart("audio", data=data, media_type=media_type, cached=cached)
             case "file":
@@ -220,19 +231,19 @@ class _Reader:
 
     def _file(self, item: Mapping[str, Any], path: str) -> MediaPart:
         place = f"{path}.file"
-        source = values.mapping(values.field(item, "file"), place)
+        source = as_object(item.get("file"), place)
         if source.get("file_id") is not None:
-            fix = "send its bytes as file_data, because no other provider has the file"
-            raise values.bad(f"{place}.file_id", source["file_id"], fix)
+            fix = "send the bytes of the file as file_data"
+            raise untranslatable(f"{place}.file_id", fix, "openai")
         name = source.get("filename")
-        data = values.name(values.field(source, "file_data"), f"{place}.file_data")
+        data = as_name(source.get("file_data"), f"{place}.file_data")
         if data.startswith("data:"):
             media = _from_url("file", data, f"{place}.file_data")
         elif data.startswith(("http://", "https://")):
             media = MediaPart("file", url=data)
         else:
             media = MediaPart("file", data=data)
-        media.name = "" if name is None else values.text(name, f"{place}.filename")
+        media.name = optional_text(name, f"{place}.filename")
         if not media.media_type and media.name.lower().endswith(".pdf"):
             media.media_type = "application/pdf"
         return media
@@ -245,34 +256,34 @@ class _Reader:
         parts += self._content(message, path)
         refusal = message.get("refusal")
         if refusal:
-            parts.append(TextPart(values.text(refusal, f"{path}.refusal")))
+            parts.append(TextPart(as_text(refusal, f"{path}.refusal")))
         calls = message.get("tool_calls")
-        for call, place in values.mappings(calls or [], f"{path}.tool_calls"):
+        for call, place in as_objects(calls or [], f"{path}.tool_calls"):
             parts.append(self._call(call, place))
         function = message.get("function_call")
         if function is not None:
             place = f"{path}.function_call"
-            called = self._function(values.mapping(function, place), place, self._next_id())
+            called = self._function(as_object(function, place), place, self._next_id())
             self._functions[called.name] = called.id
             parts.append(called)
         return parts
 
     def _call(self, call: Mapping[str, Any], path: str) -> ToolCallPart:
-        id = values.name(values.field(call, "id"), f"{path}.id")
+        id = as_name(call.get("id"), f"{path}.id")
         if call.get("type") == "custom":
-            custom = values.mapping(values.field(call, "custom"), f"{path}.custom")
-            given = values.text(values.field(custom, "input"), f"{path}.custom.input")
-            name = values.name(values.field(custom, "name"), f"{path}.custom.name")
+            custom = as_object(call.get("custom"), f"{path}.custom")
+            given = as_text(custom.get("input"), f"{path}.custom.input")
+            name = as_name(custom.get("name"), f"{path}.custom.name")
             return ToolCallPart(id, name, custom_arguments(given))
-        function = values.mapping(values.field(call, "function"), f"{path}.function")
+        function = as_object(call.get("function"), f"{path}.function")
         return self._function(function, f"{path}.function", id)
 
     def _function(self, function: Mapping[str, Any], path: str, id: str) -> ToolCallPart:
         arguments = function.get("arguments")
         return ToolCallPart(
             id,
-            values.name(values.field(function, "name"), f"{path}.name"),
-            "" if arguments is None else values.text(arguments, f"{path}.arguments"),
+            as_name(function.get("name"), f"{path}.name"),
+            optional_text(arguments, f"{path}.arguments"),
         )
 
 
@@ -283,27 +294,24 @@ def _from_url(kind: Any, url: str, path: str) -> MediaPart:
     head, comma, data = url[5:].partition(",")
     media_type, _, coding = head.rpartition(";")
     if not comma or coding.strip().lower() != "base64" or not data:
-        raise values.bad(path, url, "give data as data:TYPE;base64,DATA")
+        raise invalid(path, url, "give data as data:TYPE;base64,DATA")
     return MediaPart(kind, data=data, media_type=media_type.strip().lower())
 
 
 def _read_limits(fields: Mapping[str, Any], request: Conversation) -> None:
     """Read the limit of the answer, how it is sampled and how much is thought."""
     for one in ("max_completion_tokens", "max_tokens"):
-        value = fields.get(one)
-        if value is not None and request.max_output_tokens is None:
-            request.max_output_tokens = values.count(value, one)
-    for one in ("temperature", "top_p"):
-        value = fields.get(one)
-        if value is not None:
-            setattr(request, one, values.number(value, one))
+        if request.max_output_tokens is None:
+            request.max_output_tokens = optional_count(fields.get(one), one)
+    request.temperature = optional_number(fields.get("temperature"), "temperature", 0, 2)
+    request.top_p = optional_number(fields.get("top_p"), "top_p", 0, 1)
     stop = fields.get("stop")
     if type(stop) is str:
         request.stop = [stop]
     elif stop is not None:
         request.stop = [
-            values.text(item, f"stop[{position}]")
-            for position, item in enumerate(values.items(stop, "stop"))
+            as_text(item, f"stop[{position}]")
+            for position, item in enumerate(as_list(stop, "stop"))
         ]
     effort, path = fields.get("reasoning_effort"), "reasoning_effort"
     reasoning = fields.get("reasoning")
@@ -312,14 +320,13 @@ def _read_limits(fields: Mapping[str, Any], request: Conversation) -> None:
         if effort is None:
             effort, path = reasoning.get("effort"), "reasoning.effort"
         tokens = reasoning.get("max_tokens")
-        if tokens is not None:
-            request.thinking_tokens = values.count(tokens, "reasoning.max_tokens")
+        request.thinking_tokens = optional_count(tokens, "reasoning.max_tokens")
         if reasoning.get("enabled") is False and effort is None:
             effort = "none"
     if effort is not None:
         if effort not in _EFFORTS:
             fix = f"give {', '.join(_EFFORTS[:-1])} or {_EFFORTS[-1]}"
-            raise values.bad(path, effort, fix)
+            raise invalid(path, effort, fix)
         request.effort = effort
 
 
@@ -328,39 +335,39 @@ def _read_output(fields: Mapping[str, Any], request: Conversation) -> None:
     form = fields.get("response_format")
     if form is None:
         return
-    kind = values.field(values.mapping(form, "response_format"), "type")
+    kind = as_object(form, "response_format").get("type")
     if kind == "json_object":
         request.output = OutputSchema()
     elif kind == "json_schema":
         path = "response_format.json_schema"
-        about = values.mapping(values.field(form, "json_schema"), path)
+        about = as_object(form.get("json_schema"), path)
         name, strict = about.get("name"), about.get("strict")
         if about.get("description"):
             lose(request.losses, "response_format.json_schema.description")
         schema = about.get("schema")
         request.output = OutputSchema(
-            {} if schema is None else values.mapping(schema, f"{path}.schema"),
-            "answer" if name is None else values.name(name, f"{path}.name"),
-            None if strict is None else values.flag(strict, f"{path}.strict"),
+            {} if schema is None else as_object(schema, f"{path}.schema"),
+            "answer" if name is None else as_name(name, f"{path}.name"),
+            optional_flag(strict, f"{path}.strict"),
         )
     elif kind != "text":
         fix = "give text, json_object or json_schema"
-        raise values.bad("response_format.type", kind, fix)
+        raise invalid("response_format.type", kind, fix)
 
 
 def _read_tools(fields: Mapping[str, Any], request: Conversation) -> None:
     """Read the tools, and which of them the model may or must call."""
     tools = fields.get("tools")
     custom: list[str] = []
-    for tool, path in values.mappings([] if tools is None else tools, "tools"):
-        kind = values.name(values.field(tool, "type"), f"{path}.type")
+    for tool, path in as_objects([] if tools is None else tools, "tools"):
+        kind = as_name(tool.get("type"), f"{path}.type")
         cached = type(tool.get("cache_control")) is dict
         if kind == "function":
-            about = values.mapping(values.field(tool, "function"), f"{path}.function")
+            about = as_object(tool.get("function"), f"{path}.function")
             request.tools.append(_function(about, f"{path}.function", cached=cached))
         elif kind == "custom":
-            about = values.mapping(values.field(tool, "custom"), f"{path}.custom")
-            name = values.name(values.field(about, "name"), f"{path}.custom.name")
+            about = as_object(tool.get("custom"), f"{path}.custom")
+            name = as_name(about.get("name"), f"{path}.custom.name")
             description = about.get("description") or ""
             form = about.get("format")
             if type(form) is dict and form.get("type") == "grammar":
@@ -368,7 +375,7 @@ def _read_tools(fields: Mapping[str, Any], request: Conversation) -> None:
             request.tools.append(
                 Tool(
                     name,
-                    values.text(description, f"{path}.custom.description"),
+                    as_text(description, f"{path}.custom.description"),
                     CUSTOM_PARAMETERS,
                     cached=cached,
                 )
@@ -379,11 +386,9 @@ def _read_tools(fields: Mapping[str, Any], request: Conversation) -> None:
     if custom:
         request.echo = {**request.echo, CUSTOM_TOOLS: custom}
     functions = fields.get("functions")
-    for about, path in values.mappings([] if functions is None else functions, "functions"):
+    for about, path in as_objects([] if functions is None else functions, "functions"):
         request.tools.append(_function(about, path, cached=False))
-    parallel = fields.get("parallel_tool_calls")
-    if parallel is not None:
-        request.parallel_tools = values.flag(parallel, "parallel_tool_calls")
+    request.parallel_tools = optional_flag(fields.get("parallel_tool_calls"), "parallel_tool_calls")
     choice, path = fields.get("tool_choice"), "tool_choice"
     if choice is None:
         choice, path = fields.get("function_call"), "function_call"
@@ -397,10 +402,10 @@ def _function(about: Mapping[str, Any], path: str, *, cached: bool) -> Tool:
     description, strict = about.get("description"), about.get("strict")
     parameters = about.get("parameters")
     return Tool(
-        values.name(values.field(about, "name"), f"{path}.name"),
-        "" if description is None else values.text(description, f"{path}.description"),
-        None if parameters is None else values.mapping(parameters, f"{path}.parameters"),
-        None if strict is None else values.flag(strict, f"{path}.strict"),
+        as_name(about.get("name"), f"{path}.name"),
+        optional_text(description, f"{path}.description"),
+        None if parameters is None else as_object(parameters, f"{path}.parameters"),
+        optional_flag(strict, f"{path}.strict"),
         cached=cached,
     )
 
@@ -409,26 +414,26 @@ def _read_choice(choice: Any, path: str, request: Conversation) -> None:
     if choice in ("none", "auto", "required"):
         request.tool_choice = choice
         return
-    kind = values.mapping(choice, path).get("type")
+    kind = as_object(choice, path).get("type")
     match kind:
         case "function" | "custom":
-            about = values.mapping(values.field(choice, kind), f"{path}.{kind}")
-            name = values.name(values.field(about, "name"), f"{path}.{kind}.name")
+            about = as_object(choice.get(kind), f"{path}.{kind}")
+            name = as_name(about.get("name"), f"{path}.{kind}.name")
             request.tool_choice = f"tool:{name}"
         case "allowed_tools":
             # The others are left out, so that the model cannot call them.
             place = f"{path}.{kind}"
-            about = values.mapping(values.field(choice, kind), place)
-            mode = values.field(about, "mode")
+            about = as_object(choice.get(kind), place)
+            mode = about.get("mode")
             if mode not in ("auto", "required"):
-                raise values.bad(f"{place}.mode", mode, "give auto or required")
+                raise invalid(f"{place}.mode", mode, "give auto or required")
             allowed = set()
-            for tool, tool_path in values.mappings(values.field(about, "tools"), f"{place}.tools"):
+            for tool, tool_path in as_objects(about.get("tools"), f"{place}.tools"):
                 inner = tool.get(str(tool.get("type")))
                 held = inner if type(inner) is dict else tool
-                allowed.add(values.name(values.field(held, "name"), f"{tool_path}.name"))
+                allowed.add(as_name(held.get("name"), f"{tool_path}.name"))
             request.tools = [tool for tool in request.tools if tool.name in allowed]
             request.tool_choice = mode
         case _:
             fix = "give none, auto, required or the function to call"
-            raise values.bad(path, choice, fix)
+            raise invalid(path, choice, fix)
