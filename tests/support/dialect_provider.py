@@ -38,6 +38,8 @@ LATE = {"breaks", "fails", "hangs"}
 def dialect_of(connection):
     """Dialect of a request, by its path."""
     path = connection.request["line"].split(" ")[1].partition("?")[0]
+    if path.startswith("/openai/deployments/"):
+        return BY_PATH["/v1/chat/completions"]
     return BY_PATH[path.replace("/count_tokens", "")]
 
 
@@ -101,6 +103,8 @@ def models(base, kinds=KINDS, scenes=SCENES):
             "output_price": 2.0,
             "capabilities": ["tools", "json", "vision"],
             "retries": 0,
+            # The scenes that fail shall go on to do so.
+            "breaker": {"failures": 1_000_000},
         }
         for kind in kinds
         for scene in scenes

@@ -12,8 +12,8 @@ from floorline.gateway.errors import ApiError, ProviderAnswer, error_type
 from floorline.gateway.upstreams.client_errors import for_client
 from floorline.gateway.upstreams.errors import ErrorAnswer
 
-_ANTHROPIC_STATUS = {503: 529}
-"""Statuses for which Anthropic's API has another one, by ours: 529 says that it is overloaded."""
+_OVERLOADED = 529
+"""Anthropic's status of an overload; it has no 503."""
 
 
 def dialect_of(path: str) -> DialectName:
@@ -34,7 +34,7 @@ def error_body(error: ApiError, dialect: DialectName) -> bytes:
     if dialect == "openai" or isinstance(error, ProviderAnswer):
         return error.body()
     return dialect_named(dialect).write_error(
-        error.status,
+        status_of(error, dialect),
         error.text,
         kind=error_type(error.status),
         code=error.code,
@@ -46,11 +46,16 @@ def error_response(error: ApiError, dialect: DialectName) -> Response:
     """Build the HTTP answer of an error in a dialect."""
     if dialect == "openai":
         return error.response()
-    status = error.status
-    if dialect == "anthropic":
-        status = _ANTHROPIC_STATUS.get(status, status)
     body = error_body(error, dialect)
+    status = status_of(error, dialect)
     return Response(body, status, error.headers, media_type="application/json")
+
+
+def status_of(error: ApiError, dialect: DialectName) -> int:
+    """Return the HTTP status of an error in a dialect."""
+    if dialect == "anthropic" and (error.overloaded or error.status == 503):
+        return _OVERLOADED
+    return error.status
 
 
 def in_dialect(response: Response, dialect: DialectName) -> Response:

@@ -77,7 +77,15 @@ class ApiError(FloorlineError):
         Seconds after which the client may send the request again.
     headers
         Further headers of the answer.
+
+    Attributes
+    ----------
+    overloaded
+        Whether the provider has no capacity at present, for which Anthropic has a status of its
+        own.
     """
+
+    overloaded = False
 
     def __init__(
         self,
@@ -163,13 +171,15 @@ def _upstream_error(error: UpstreamError) -> ApiError:
     headers = {name.decode(): value.decode() for name, value in error.headers}
     if error.answer is not None:
         return ProviderAnswer(error.answer, headers)
-    return ApiError(
+    found = ApiError(
         upstream_status(error),
         error.for_client,
         code=f"upstream_{error.kind}",
         retry_after=error.retry_after,
         headers=headers,
     )
+    found.overloaded = error.meaning is not None and error.meaning.reason == "overloaded"
+    return found
 
 
 def upstream_status(error: UpstreamError) -> int:

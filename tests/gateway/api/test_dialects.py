@@ -14,23 +14,26 @@ COST = (PROMPT * 1.0 + OUTPUT * 2.0) / 1e6
 
 @contextlib.asynccontextmanager
 async def serving():
-    async with DialectProvider() as provider:
-        yield provider
+    async with DialectProvider() as speaker:
+        yield speaker
 
 
 @pytest.fixture(scope="module")
-def provider():
+def speaker():
     served = InThread(serving())
     yield served.value
     served.stop()
 
 
 @pytest.fixture(scope="module")
-def gateway(provider, tmp_path_factory):
-    base = provider.base_url.removesuffix("/v1")
+def gateway(speaker, tmp_path_factory):
+    base = speaker.base_url.removesuffix("/v1")
     slas = [
         {"name": "messages", "floor": 0.1, "models": ["anthropic-words"]},
         {"name": "responses", "floor": 0.1, "models": ["responses-words"]},
+        {"name": "mixed", "floor": 0.1, "models": ["anthropic-busy", "responses-words"]},
+        {"name": "refused", "floor": 0.1, "models": ["openai-wrong", "responses-words"]},
+        {"name": "hosted", "floor": 0.1, "models": ["openai-words", "responses-words"]},
         {"name": "recovers", "floor": 0.1, "models": ["anthropic-busy", "anthropic-words"]},
     ]
     text = write_settings(
@@ -101,11 +104,11 @@ def test_a_stream_is_passed_on_as_it_is(gateway, kind, scene):
 
 
 @pytest.mark.parametrize("kind", NEW)
-def test_the_provider_gets_the_request_as_it_is(gateway, provider, kind):
+def test_the_provider_gets_the_request_as_it_is(gateway, speaker, kind):
     odd = {"metadata": {"user_id": "u-1"}, "top_k": 7, "future_field": [1.5, None]}
     answer = ask(gateway, kind, f"{kind}-words", query="?beta=true", **odd)
     assert answer.status_code == 200
-    got = provider.requests[-1]
+    got = speaker.requests[-1]
     assert got["line"] == f"POST {DIALECTS[kind].path}?beta=true HTTP/1.1"
     sent = json.loads(answer.request.content)
     assert got["body"] == {**sent, "model": "words"}
@@ -113,12 +116,12 @@ def test_the_provider_gets_the_request_as_it_is(gateway, provider, kind):
     assert got["headers"][key].endswith("sk-provider")
 
 
-def test_headers_of_anthropic(gateway, provider):
+def test_headers_of_anthropic(gateway, speaker):
     ask(gateway, "anthropic", "anthropic-words")
-    assert provider.requests[-1]["headers"]["anthropic-version"] == "2023-06-01"
+    assert speaker.requests[-1]["headers"]["anthropic-version"] == "2023-06-01"
     named = {"anthropic-version": "2099-01-01", "anthropic-beta": "a-1,b-2", "x-api-key": "mine"}
     ask(gateway, "anthropic", "anthropic-words", headers=named)
-    got = provider.requests[-1]["headers"]
+    got = speaker.requests[-1]["headers"]
     assert (got["anthropic-version"], got["anthropic-beta"]) == ("2099-01-01", "a-1,b-2")
     assert got["x-api-key"] == "sk-provider"
     assert "authorization" not in got
@@ -140,8 +143,8 @@ def test_the_clients_own_error_is_the_providers(gateway, kind, scene):
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_overload_is_one_in_anthropics_form(gateway, stream):
     answer = ask(gateway, "anthropic", "anthropic-busy", stream=stream)
-    assert answer.status_code == 502
-    assert answer.json()["error"]["type"] == "api_error"
+    assert answer.status_code == 529
+    assert answer.json()["error"]["type"] == "overloaded_error"
     assert OVERLOADED in answer.json()["error"]["message"]
 
 
@@ -244,12 +247,12 @@ def test_what_needs_a_providers_state_is_refused_unless_the_model_is_named(
     assert ask(gateway, "responses", "responses-words", **{field: value}).status_code == 200
 
 
-def test_tokens_are_counted_by_the_provider_of_a_named_model(gateway, provider):
+def test_tokens_are_counted_by_the_provider_of_a_named_model(gateway, speaker):
     body = {"model": "anthropic-words", "messages": [{"role": "user", "content": "Hi"}]}
     counted = gateway.http.post("/v1/messages/count_tokens", json=body, params={"beta": "true"})
     assert counted.json() == {"input_tokens": 1234}
-    assert provider.requests[-1]["line"] == "POST /v1/messages/count_tokens?beta=true HTTP/1.1"
-    assert provider.requests[-1]["body"] == {**body, "model": "words"}
+    assert speaker.requests[-1]["line"] == "POST /v1/messages/count_tokens?beta=true HTTP/1.1"
+    assert speaker.requests[-1]["body"] == {**body, "model": "words"}
 
 
 @pytest.mark.parametrize("model", ["floorline/messages", "claude-haiku-4-5", "openai-words"])
@@ -290,3 +293,87 @@ def test_the_errors_of_the_gateway_are_in_the_dialect(gateway, kind):
 
 
 JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_another_dialect_serves_after_an_overload(gateway, kind, stream):
+    answer = ask(gateway, kind, "floorline/mixed", stream=stream, metadata={"user_id": "u"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-floorline-model"] == "responses-words"
+    assert "Grüße" in answer.text or "Gr\\u00fc" in answer.text
+
+
+def test_what_a_translation_leaves_out_is_named(gateway):
+    answer = ask(gateway, "anthropic", "openai-words", top_k=7, service_tier="auto", odd_field=1)
+    assert answer.status_code == 200, answer.text
+    lost = answer.headers["x-floorline-losses"].split(",")
+    assert {"top_k", "odd_field"} <= set(lost)
+
+
+def test_a_model_that_needs_no_translation_serves_what_cannot_be_translated(gateway):
+    asked = {"input": [{"type": "item_reference", "id": "msg_of_the_provider"}]}
+    answer = ask(gateway, "responses", "floorline/hosted", **asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-floorline-model"] == "responses-words"
+    refused = ask(gateway, "responses", "openai-words", **asked)
+    assert refused.status_code == 400
+    assert (
+        "item_reference" in refused.json()["error"]["message"] or refused.json()["error"]["param"]
+    )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("client", KINDS)
+def test_own_ids(own_ids, client, kind, stream):
+    answer = ask(own_ids, client, f"{kind}-call", stream=stream)
+    assert answer.status_code == 200, answer.text
+    id = answer.headers["x-floorline-decision"]
+    assert id in answer.text
+    for theirs in ("chatcmpl-1", '"msg_1"', "resp_1"):
+        assert theirs not in answer.text
+    given = own_ids.http.post("/v1/feedback", json={"id": id, "satisfied": True})
+    assert given.status_code in (200, 400), given.text
+
+
+@pytest.fixture(scope="module")
+def own_ids(speaker, tmp_path_factory):
+    base = speaker.base_url.removesuffix("/v1")
+    slas = [{"name": "gold", "floor": 0.1}]
+    text = write_settings(base, models=models(base), slas=slas, completion_ids="own")
+    started = Live(text, tmp_path_factory.mktemp("own"))
+    yield started
+    started.stop()
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "api-key"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_in_any_header(speaker, start_administered, kind, header):
+    base = speaker.base_url.removesuffix("/v1")
+    gateway = start_administered(
+        models=models(base, scenes=["words"]), slas=[{"name": "gold", "floor": 0.1}]
+    )
+    secret = gateway.http.headers.pop("authorization").removeprefix("Bearer ")
+    refused = ask(gateway, kind, f"{kind}-words", headers={header: "sk-ant-other"})
+    assert refused.status_code == 401
+    assert "error" in refused.json()
+    value = f"Bearer {secret}" if header == "authorization" else secret
+    both = {"authorization": "Bearer sk-ant-other"} if header != "authorization" else {}
+    assert ask(gateway, kind, f"{kind}-words", headers={**both, header: value}).status_code == 200
+
+
+def test_azure(speaker, start):
+    base = speaker.base_url.removesuffix("/v1")
+    (model,) = models(base, ["azure"], ["words"])
+    model["endpoint"] = f"{base}?api-version=2024-10-21"
+    gateway = start(write_settings(base, models=[model], slas=[{"name": "gold", "floor": 0.1}]))
+    answer = ask(gateway, "openai", "floorline/gold", query="?api-version=2020-01-01")
+    got = speaker.requests[-1]
+    path = "/openai/deployments/words/chat/completions?api-version=2024-10-21"
+    assert got["line"] == f"POST {path} HTTP/1.1"
+    assert got["headers"]["api-key"] == "sk-provider"
+    assert "authorization" not in got["headers"]
+    assert answer.status_code == 200, answer.text
+    whole = ask(gateway, "anthropic", "floorline/gold", stream=True)
+    assert "event: message_stop" in whole.text

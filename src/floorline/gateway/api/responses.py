@@ -32,8 +32,8 @@ def losses_header(losses: Sequence[str]) -> list[tuple[bytes, bytes]]:
     """
     if not losses:
         return []
-    text = as_header(",".join(list(dict.fromkeys(losses))[:_MAX_LOSSES]))
-    return [(b"x-floorline-losses", text[:_MAX_LOSSES_BYTES])]
+    names = list(dict.fromkeys(losses))[:_MAX_LOSSES]
+    return [(b"x-floorline-losses", b",".join(map(as_header, names))[:_MAX_LOSSES_BYTES])]
 
 
 def decision_headers(decision: Decision, attempts: int | None = None) -> list[tuple[bytes, bytes]]:
