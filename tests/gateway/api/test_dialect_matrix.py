@@ -336,6 +336,8 @@ ERRORS = {
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_error_before_the_answer(gateway, client, kind, scene, stream):
     status, text = ERRORS[scene]
+    if scene == "busy" and client == "anthropic":
+        status = 529
     sdk = anthropic if client == "anthropic" else openai
     with pytest.raises(sdk.APIStatusError) as caught:
         ask(gateway, client, f"{kind}-{scene}", stream=stream)
@@ -344,8 +346,13 @@ def test_an_error_before_the_answer(gateway, client, kind, scene, stream):
     assert text in str(error.body["error"] if client == "anthropic" else error.body)
     if client == "anthropic":
         assert error.body["type"] == "error"
-        types = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit_error"}
-        assert error.body["error"]["type"] == types.get(status, "api_error")
+        types = {
+            400: "invalid_request_error",
+            404: "not_found_error",
+            429: "rate_limit_error",
+            529: "overloaded_error",
+        }
+        assert error.body["error"]["type"] == types[status]
     elif scene == "too-long" and kind == "anthropic":
         assert error.code == "context_length_exceeded"
 
