@@ -21,6 +21,14 @@ NAN, INF = float("nan"), float("inf")
         ({"label_window": 2.5}, r"SLA\.label_window is 2\.5: give a whole number of labels"),
         ({"max_latency": -1}, r"SLA\.max_latency is -1: give seconds of 0 or more"),
         ({"models": ()}, r"SLA\.models is \(\): name at least one model, or None for all"),
+        ({"ttft": {}}, r"SLA\.ttft is \{\}: give seconds by quantile, such as"),
+        ({"ttft": 2.0}, r"SLA\.ttft is 2\.0: give seconds by quantile"),
+        ({"ttft": {"p40": 1}}, r"SLA\.ttft is 'p40': name a quantile from p50 to p99\.9"),
+        ({"latency": {"95": 1}}, r"SLA\.latency is '95': name a quantile"),
+        ({"latency": {"p95": 0}}, r"SLA\.latency\['p95'\] is 0: give seconds above 0"),
+        ({"latency": {"p95": NAN}}, r"SLA\.latency\['p95'\] is nan: give seconds"),
+        ({"latency": {"p95": 1, "p95.0": 2}}, r"SLA\.latency is 'p95\.0': name each quantile once"),
+        ({"latency": {"p99": 1, "p95": 2}}, r"SLA\.latency\['p99'\] is 1\.0: give p99 at least"),
     ],
 )
 def test_bad_slas_are_refused_by_field_value_and_fix(arguments, message):

@@ -47,6 +47,16 @@ it, or its messages tell."""
 
 _CALLERS = ("", GATEWAY, CLIENT)
 
+DISCONNECTED = "the client disconnected"
+"""Error in the outcome of a call whose client left before the end of the answer."""
+UNREPORTED = "the client did not report the call within an hour"
+"""Error in the outcome of a call after ``/v1/route`` that ``/v1/outcomes`` did not report."""
+INTERRUPTED = "the gateway ended during the call"
+"""Error in the outcome of a call that a stop of the gateway cut off before it was recorded."""
+REFUSED = "the provider answered "
+"""Begin of the error in the outcome of a call whose client got the provider's own error, such as
+for a request that is not valid; the status follows."""
+
 
 class Owner(NamedTuple):
     """Who a decision belongs to: its tenant, or its API key where there is no tenant.
@@ -599,7 +609,7 @@ class SlaChange(msgspec.Struct, frozen=True, tag="sla", kw_only=True):
     sla: SLA
     removed: bool = False
     at: float = 0.0
-    v: int = 1
+    v: int = 2
 
     def __post_init__(self) -> None:
         _check_at(self)

@@ -22,6 +22,8 @@ def test_every_field_of_an_sla_reaches_routing(read):
             confidence: 0.99
             label_window: 500
             max_latency: 250ms
+            ttft: {p95: 2s, p50: 500ms}
+            latency: {p99: 1m}
             models: [small]
             per_tenant: true
     """)
@@ -33,6 +35,8 @@ def test_every_field_of_an_sla_reaches_routing(read):
             confidence=0.99,
             label_window=500,
             max_latency=0.25,
+            ttft={"p50": 0.5, "p95": 2.0},
+            latency={"p99": 60.0},
             models=("small",),
         )
     ]
@@ -49,6 +53,23 @@ def test_names_of_slas_must_fit_the_model_field_of_requests(problems, name, told
         slas: [{{name: {name}, floor: 0.9}}]
     """)
     assert f"slas[0].name is '{name}'" in line
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    ("promise", "told"),
+    [
+        ("ttft: {p30: 2s}", "slas[0].ttft is 'p30': name a quantile from p50 to p99.9"),
+        ("latency: {p99: 1s, p95: 2s}", "slas[0].latency.p99 is '1.0': give p99 at least"),
+        ("latency: {p99: soon}", "slas[0].latency.p99 is 'soon': give seconds above 0"),
+        ("latency: 2s", "slas[0].latency is '2s': write quantiles with durations"),
+    ],
+)
+def test_promises_of_latency_are_quantiles_with_durations(problems, promise, told):
+    (line,) = problems(f"""
+        models: [{{name: small, endpoint: "http://127.0.0.1:8000/v1"}}]
+        slas: [{{name: gold, floor: 0.9, {promise}}}]
+    """)
     assert told in line
 
 

@@ -317,3 +317,36 @@ def test_names_from_outside_are_escaped_on_the_page(build_router, vector):
         assert text not in page
     assert "Signed by <b>&lt;script&gt;alert(1)&lt;/script&gt;</b>" in page
     assert "a &amp; b.db" in page
+
+
+def test_promises_of_latency_are_certified_as_the_router_does(
+    build_router, vector, tmp_path, capsys
+):
+    from floorline.stores.sql import SqlStore
+
+    sla = SLA("gold", floor=0.5, latency={"p90": 2.0}, ttft={"p50": 0.5})
+    router = build_router(slas=[sla])
+    router.log = SqlStore(f"sqlite:///{tmp_path}/log.db")
+    router.set_sla(sla, at=START)
+    rng, failed = np.random.default_rng(0), ""
+    for number in range(400):
+        at = START + 10.0 * number
+        context = RequestContext(after=failed)
+        exclude = ["small"] if failed else []
+        made = router.route(features=vector(number % 50), at=at, context=context, exclude=exclude)
+        failed = made.id if rng.random() < 0.05 and made.model == "small" else ""
+        if failed:
+            router.outcome(made.id, cost=0.0, error="timeout", at=at + 1.0)
+            continue
+        total = float(rng.exponential(0.5))
+        router.outcome(made.id, cost=1.0, latency=total, first_token=total / 2, at=at + 1.0)
+        router.feedback(made.id, score=1.0, at=at + 2.0)
+    router.log.flush()
+    code = certify("--log", tmp_path / "log.db", "--out", tmp_path)
+    shown, body = capsys.readouterr().out, written(tmp_path)
+    made = router.certificate().latency
+    assert body["certificate"]["latency"] == json.loads(msgspec.json.encode(made))
+    assert "gold: kept. whole answer within 2 s for 90 % of the requests: share" in shown
+    assert "Promise of latency: first content" in (tmp_path / "certificate.html").read_text()
+    assert (code == 0) == all(one.verdict == "kept" for one in (router.certificate(), *made))
+    router.log.close()

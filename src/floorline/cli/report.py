@@ -71,12 +71,12 @@ def certificate(
 ) -> None:
     """Certify an SLA's floor from a log, and write the certificate as HTML and JSON.
 
-    Prints one line, and a second one if the floor is unreachable: why. Exit code 0 if the floor is
-    kept, 1 if it is unreachable, broken, at risk or unknown, 2 if the command or the log has an
-    error.
+    Prints one line, a second one if the floor is unreachable: why, and one line for each promise of
+    latency. Exit code 0 if the floor and these promises are kept, 1 if one is unreachable,
+    broken, at risk or unknown, 2 if the command or the log has an error.
     """
     from floorline.errors import without_credentials
-    from floorline.report.certificate_page import verdict_line, write_report
+    from floorline.report.certificate_page import latency_lines, verdict_line, write_report
     from floorline.report.certificate_report import make_report, promised, read_promise
     from floorline.stores.log_source import reading_log
 
@@ -98,9 +98,12 @@ def certificate(
     console.print(verdict_line(report), markup=False)
     if report.certificate.verdict == "unreachable":
         console.print(report.certificate.reason, markup=False)
+    for line in latency_lines(report):
+        console.print(line, markup=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
-    if report.certificate.verdict != "kept":
+    made = report.certificate
+    if made.verdict != "kept" or any(one.verdict != "kept" for one in made.latency):
         raise typer.Exit(NOT_KEPT)
 
 

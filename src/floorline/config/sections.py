@@ -32,7 +32,7 @@ from floorline.config.types import (
 )
 from floorline.errors import InvalidInput
 from floorline.policies import POLICIES, Policy, make_policy, policy_class
-from floorline.sla import SLA, Budget
+from floorline.sla import SLA, Budget, check_quantiles
 from floorline.stores.urls import normal_url
 
 DEFAULT_POLICY = "primal_dual"
@@ -51,6 +51,22 @@ def _not_auto(name: str) -> str:
     if name == "auto":
         raise ValueError
     return name
+
+
+def _known_quantiles(given: dict[str, float]) -> dict[str, float]:
+    try:
+        return check_quantiles("quantiles", given)
+    except InvalidInput as error:
+        wrong = f"is {quoted(str(error.value))}"
+        named = [name for name in given if error.field == f"quantiles[{name!r}]"]
+        raise rule_error(wrong, error.fix, *named) from None
+
+
+Quantiles = Annotated[
+    dict[str, Duration],
+    AfterValidator(_known_quantiles),
+    Fix("write quantiles with durations, such as {p95: 2s}"),
+]
 
 
 class BudgetSettings(Section):
@@ -101,6 +117,14 @@ class SlaSettings(Section):
         description="Largest median latency of a model's latest calls; slower models are "
         "not chosen.",
     )
+    ttft: Quantiles | None = Field(
+        None,
+        description="Promised time to the first content of the answer, by quantile: {p95: 2s} "
+        "promises 2 s to at least 95 % of the requests (docs/latency.md).",
+    )
+    latency: Quantiles | None = Field(
+        None, description="Promised time to the end of the answer, such as {p95: 20s}."
+    )
     models: Annotated[
         list[Text] | None, Fix("give a list of names of models, or leave it out for all")
     ] = Field(None, min_length=1, description="Models that may serve; empty for all.")
@@ -127,6 +151,8 @@ class SlaSettings(Section):
             max_latency=self.max_latency,
             models=None if self.models is None else tuple(self.models),
             guarded=self.guarded,
+            ttft=self.ttft,
+            latency=self.latency,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from floorline.core.bounds import MAX_COST, MAX_LATENCY
 from floorline.errors import StoreUnavailable
-from floorline.events import GATEWAY, Decision
+from floorline.events import DISCONNECTED, GATEWAY, INTERRUPTED, UNREPORTED, Decision
 from floorline.gateway.auth import Auth
 from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.decision_lookup import DecisionLookup
@@ -22,17 +22,11 @@ log = logging.getLogger("floorline.gateway")
 
 CallResult = Literal["ok", "client_error", "upstream_error", "disconnected"]
 """How a request ended; ``client_error`` is a provider's error that is the client's own."""
-DISCONNECTED = "the client disconnected"
-"""Error in the outcome of a call whose client left before the end of the answer."""
 STREAM_ERROR = "the provider's stream ended in an error"
 """Error in the outcome of a call whose client got the provider's own error within the stream."""
-UNREPORTED = "the client did not report the call within an hour"
-"""Error in the outcome of a call after ``/v1/route`` that ``/v1/outcomes`` did not report."""
 _CLIENT_CALL_SECONDS = 3600.0
 """Seconds after which a call that the client makes has ended, whether it reports an outcome or
 not: longer than any provider lets a completion take."""
-INTERRUPTED = "the gateway ended during the call"
-"""Error in the outcome of a call that a stop of the gateway cut off before it was recorded."""
 
 
 class Measured(NamedTuple):

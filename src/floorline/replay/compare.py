@@ -20,7 +20,7 @@ from floorline.replay.metrics import Scores, references, running_mean, score
 from floorline.replay.run import build_policy, replay, stream_rows
 from floorline.replay.spec import Run, Spec
 from floorline.sla import SLA
-from floorline.state.certificate import Verdict
+from floorline.state.verdicts import Verdict
 
 POINTS = 200
 """Maximum number of points of a curve over time; enough for a smooth line."""

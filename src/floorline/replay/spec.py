@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.sla import SLA
-from floorline.state.certificate import Verdict
+from floorline.state.verdicts import Verdict
 from floorline.zoo import Zoo
 
 

@@ -94,6 +94,24 @@ over ${report.counted}.</p>
 <tr><th>Method</th><td>${made.method}</td></tr>
 <tr><th>Confidence</th><td>${percent(made.confidence)}</td></tr>
 </table>
+% for promise in made.latency:
+<h2>Promise of latency: ${promise.promise}</h2>
+<div class="verdict ${promise.verdict.replace(" ", "-")}"><strong>${promise.verdict}</strong>
+<p>${promise.reason}.</p>
+<p>${"No time is known" if promise.within is None else percent(promise.within) + " of the requests were within the limit"};
+the mean share is ${percent(promise.lower)} to ${percent(promise.upper)} at ${percent(promise.confidence)}
+confidence. ${f"{promise.requests:,}"} requests with a known time, ${f"{promise.unknown:,}"} without.</p></div>
+<table>
+<tr><th>model</th><th class="number">calls</th><th class="number">within the limit</th>\
+<th class="number">upper bound</th></tr>
+% for row in promise.models:
+<tr><td>${row.model}</td><td class="number">${f"{row.calls:,}"}</td>\
+<td class="number">${"-" if row.within is None else percent(row.within)}</td>\
+<td class="number">${percent(row.upper)}</td></tr>
+% endfor
+</table>
+${bullets(promise.assumptions)}\
+% endfor
 % if report.window is not None:
 <h2>Latest ${f"{report.window.window:,}"} labels</h2>
 ${verdict(report.window)}\

@@ -6,11 +6,22 @@ from collections.abc import Iterable
 
 import msgspec
 
-from floorline.events import DIRECT, Decision, Event, Feedback, Recall, SlaChange, ZooChange
+from floorline.events import (
+    DIRECT,
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    Recall,
+    SlaChange,
+    ZooChange,
+)
 from floorline.policies.budgets.periods import BudgetPeriods
 from floorline.sla import SLA
+from floorline.state.elapsed import CallTimes, call_times
 from floorline.state.reachability import Evidence
 from floorline.state.senders import sender_of
+from floorline.state.timeliness import Timeliness
 
 
 class Response(msgspec.Struct):
@@ -32,6 +43,20 @@ class Response(msgspec.Struct):
     source: str | None = None
     arrived: int = -1
     departed: bool = False
+
+
+class Call(msgspec.Struct):
+    """One call of a served model: when its decision and its request's first one were made.
+
+    ``times`` is None until its outcome; ``replaced`` says that it failed and another was made.
+    """
+
+    model: str
+    at: float
+    began: float
+    times: CallTimes | None = None
+    departed: bool = False
+    replaced: bool = False
 
 
 class Promise:
@@ -60,6 +85,8 @@ class Promise:
         Numbers of requests, of labelled responses and of corrections of labels.
     responses
         Decision id → response.
+    calls
+        Decision id → call of the served model.
     notes
         Sentences on choices of the caller that the log does not contain.
     """
@@ -81,6 +108,7 @@ class Promise:
         self.labels = 0
         self.corrected = 0
         self.responses: dict[str, Response] = {}
+        self.calls: dict[str, Call] = {}
         self._heard: dict[str, set[str]] = {}
         self._asked_at: list[float] = []
         self._expected: dict[str, list[float]] = {}
@@ -92,6 +120,10 @@ class Promise:
             self._decision(event)
         elif isinstance(event, Feedback):
             self._feedback(event)
+        elif isinstance(event, Outcome):
+            call = self.calls.get(event.decision)
+            if call is not None and call.times is None and event.model == call.model:
+                call.times = call_times(event, call.at)
         elif isinstance(event, Recall):
             # Its decision and labels may have been deleted from the log since.
             if event.decision.id not in self.responses:
@@ -130,8 +162,13 @@ class Promise:
         if event.after in self.responses and self.responses[event.after].score is None:
             # Its call failed, so no user received it.
             del self.responses[event.after]
+        before = self.calls.get(event.after)
+        if before is not None:
+            before.replaced = True
         if event.declined:
             return
+        began = event.at if before is None else before.began
+        self.calls[event.id] = Call(event.model, event.at, began)
         self.responses[event.id] = Response(
             event.model, event.floor, event.expected_quality, sender_of(event)
         )
@@ -162,6 +199,8 @@ class Promise:
         if gone:
             for response in self.responses.values():
                 response.departed |= response.model in gone
+            for call in self.calls.values():
+                call.departed |= call.model in gone
         self.models = names
 
     def evidence(self, sla: SLA) -> Evidence:
@@ -187,6 +226,20 @@ class Promise:
             requests=len(self._asked_at),
             budgets=budgets,
         )
+
+    def timeliness(self, sla: SLA) -> Timeliness:
+        """Count the requests within the limits that an SLA promises.
+
+        The limits are those of ``sla`` for all requests, as if it had held from the first one on.
+        """
+        counted = Timeliness(sla)
+        for name, call in self.calls.items():
+            if call.times is not None:
+                model = "" if call.departed else call.model
+                counted.ended(name, model, call.times, max(0.0, call.at - call.began))
+                if call.replaced:
+                    counted.replace(name)
+        return counted
 
     def replace_floor(self, floor: float) -> None:
         """Compare all responses with this floor instead of the floors of their requests."""

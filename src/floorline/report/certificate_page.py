@@ -53,6 +53,18 @@ def verdict_line(report: Report) -> str:
     )
 
 
+def latency_lines(report: Report) -> list[str]:
+    """Return one line for each promise of latency, as ``verdict_line`` is for the floor."""
+    return [
+        f"{made.sla}: {made.verdict}. {made.promise}: share "
+        f"{'-' if made.within is None else format(made.within, '.4f')}, "
+        f"{100 * made.confidence:g} % bounds {made.lower:.4f} to {made.upper:.4f}, "
+        f"{made.requests:,} requests"
+        + (f" and {made.unknown:,} of unknown time" if made.unknown else "")
+        for made in report.certificate.latency
+    ]
+
+
 def percent(share: float) -> str:
     """Write a share as a percentage with up to two decimals."""
     return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"

@@ -17,6 +17,7 @@ from floorline.report.certificate_data import Promise, Response
 from floorline.report.certificate_methods import METHODS, MethodPoint, intervals
 from floorline.sla import SLA, check_floor
 from floorline.state.certificate import Certificate, Tally, certify
+from floorline.state.latency_certificate import latency_certificates_of
 from floorline.state.ledger import POSITIVE_LABEL
 from floorline.state.senders import OTHERS
 from floorline.state.status import MOST_SENDERS
@@ -245,8 +246,9 @@ def _certificate(
 ) -> Certificate:
     tally = _tally(promise.requests, labelled, weighed=method not in ("ipw", "dr"))
     evidence = promise.evidence(sla)
+    latency = latency_certificates_of(sla, promise.timeliness(sla), evidence.models)
     if method == "betting" or not series:
-        return certify(sla, tally, evidence=evidence)
+        return certify(sla, tally, evidence=evidence, latency=latency)
     plain = certify(sla, tally).assumptions
     if rate is not None and method in ("ipw", "dr"):
         known = (
@@ -263,6 +265,7 @@ def _certificate(
         method=METHODS[method],
         assumptions=plain,
         evidence=evidence,
+        latency=latency,
     )
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import msgspec
 
 from floorline.core.display import html_table, show_number
 from floorline.guarantees import Interval, betting_interval
 from floorline.sla import SLA
+from floorline.state.latency_certificate import LatencyCertificate, latency_certificates_of
 from floorline.state.ledger import POSITIVE_LABEL, Ledger
 from floorline.state.reachability import Evidence, Reachability, reachability_of
-
-Verdict = Literal["kept", "unreachable", "broken", "at risk", "unknown"]
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""All verdicts; of those that hold, a certificate gives the first one."""
+from floorline.state.verdicts import Verdict
 
 BETTING = "betting confidence sequence (constant-odds mixture)"
 
@@ -107,6 +105,8 @@ class Certificate(msgspec.Struct, frozen=True):
     reachability
         Upper bounds of all models by all labels, and whether they can reach the SLA's floor; given
         with every verdict. None for a window.
+    latency
+        Certificates of the SLA's promises of latency, each with a verdict of its own.
     """
 
     sla: str
@@ -124,6 +124,7 @@ class Certificate(msgspec.Struct, frozen=True):
     window: int | None = None
     weight: float = 0.0
     reachability: Reachability | None = None
+    latency: tuple[LatencyCertificate, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -144,6 +145,7 @@ class Certificate(msgspec.Struct, frozen=True):
             ("weight of the labels", show_number(self.weight)),
             ("window", "all labels" if self.window is None else f"last {self.window:,} labels"),
             *reachability_rows(self.reachability),
+            *(row for promise in self.latency for row in promise.rows()),
             ("method", self.method),
             *(("assumption", text) for text in self.assumptions),
         ]
@@ -180,7 +182,8 @@ def certificate_of(sla: SLA, ledger: Ledger, models: Sequence[str] = ()) -> Cert
         requests=ledger.requests_,
         budgets=ledger.budgets_,
     )
-    return certify(sla, tally, evidence=evidence)
+    latency = latency_certificates_of(sla, ledger.timeliness_, models)
+    return certify(sla, tally, evidence=evidence, latency=latency)
 
 
 def window_certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
@@ -205,6 +208,7 @@ def certify(
     assumptions: tuple[str, ...] | None = None,
     window: int | None = None,
     evidence: Evidence | None = None,
+    latency: tuple[LatencyCertificate, ...] = (),
 ) -> Certificate:
     """Certify a tally, by the betting confidence sequence or by a given interval.
 
@@ -223,6 +227,8 @@ def certify(
         Number of latest labels that the tally is limited to; None for all.
     evidence
         What is known of the models; None if whether they can reach the floor is not asked.
+    latency
+        Certificates of the SLA's promises of latency.
     """
     weight = tally.weight
     if interval is None:
@@ -255,6 +261,7 @@ def certify(
         window=window,
         weight=weight,
         reachability=reach,
+        latency=latency,
     )
 
 

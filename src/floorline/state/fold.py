@@ -34,8 +34,9 @@ from floorline.events import (
 from floorline.policies import Policy
 from floorline.sla import SLA
 from floorline.state.conversations import Conversations
+from floorline.state.elapsed import call_times
 from floorline.state.history import unpack_history
-from floorline.state.latency import LatencyWindows
+from floorline.state.latency import LatencyWindows, length_bucket
 from floorline.state.ledger import Ledger
 from floorline.state.senders import OTHERS, SenderAccounts, sender_of
 from floorline.state.sessions import Sessions
@@ -140,7 +141,7 @@ class Fold(Stateful):
     warm_starts_ : list of str
         Digests of the histories that the policy learned.
     latency_ : LatencyWindows
-        Latest latencies of each model.
+        Latest calls of each model, and how many of them are late.
     senders_ : SenderAccounts
         Requests and labels by sender, under all SLAs.
     trust_ : SenderTrust
@@ -161,7 +162,7 @@ class Fold(Stateful):
         self.decisions_ = 0
         self.zoo_ = zoo
         self.slas_ = {sla.name: sla for sla in slas}
-        self.ledgers_ = {name: Ledger() for name in self.slas_}
+        self.ledgers_ = {name: Ledger(sla=sla) for name, sla in self.slas_.items()}
         # A plain dict takes longer to find its first entry after each entry removed from its start.
         self.records_: OrderedDict[str, RememberedDecision] = OrderedDict()
         self.open_: OrderedDict[str, RememberedDecision] = OrderedDict()
@@ -170,6 +171,7 @@ class Fold(Stateful):
         self.conversations_ = Conversations(zoo)
         self.warm_starts_: list[str] = []
         self.latency_ = LatencyWindows()
+        self._watch_latencies()
         self.senders_ = SenderAccounts()
         self.trust_ = SenderTrust()
         self.lost_ = 0
@@ -289,6 +291,10 @@ class Fold(Stateful):
             ledger.requests_ += 1
             if not event.declined:
                 self._count_sender(event, ledger)
+        elif ledger.timeliness_.promises:
+            ledger.timeliness_.replace(event.after)
+        if ledger.timeliness_.promises and not event.declined:
+            self._price_latency(event, ledger)
         ledger.explored_ += event.explored
         ledger.declined_ += event.declined
         ledger.expect(self.zoo_.names, event.quality_estimates, cost)
@@ -298,6 +304,35 @@ class Fold(Stateful):
             self.sessions_.note(event)
         self.policy_.on_decision(event)
         return True
+
+    def _price_latency(self, event: Decision, ledger: Ledger) -> None:
+        """Move the prices of an SLA's promises of latency, before the decision's call is open."""
+        late: dict[str, float] = {}
+        open_late: dict[str, float] = {}
+        bucket, names = length_bucket(event.input_tokens), self.zoo_.names
+        for promise in ledger.timeliness_.promises:
+            shares = self.latency_.late_shares(promise, bucket, names)
+            late[promise.name] = float(shares[event.index])
+            open_late[promise.name] = sum(
+                calls * (promise.tolerated - float(shares[self.zoo_.index(name)]))
+                for name, calls in ledger.open_calls_.items()
+                if name in self.zoo_
+            )
+        ledger.timeliness_.served(late, open_late)
+
+    def _waited(self, decision: Decision) -> float:
+        """Seconds from a request's first decision to this one, made in place of failed ones."""
+        first = decision
+        while first.after:
+            before = self.remembered(first.after)
+            if before is None:
+                break
+            first = before.decision
+        return max(0.0, decision.at - first.at)
+
+    def _watch_latencies(self) -> None:
+        """Count late calls for the promises that hold now."""
+        self.latency_.watch(p for sla in self.slas_.values() for p in sla.latency_promises)
 
     def _fits(self, event: Decision) -> bool:
         """Whether no lost change of the models or SLAs lies before a decision."""
@@ -368,9 +403,12 @@ class Fold(Stateful):
         ledger = self.ledger(record.decision)
         if ledger is not None:
             ledger.settle(event.model, reserved=reserved, real=event.cost)
+            if ledger.timeliness_.promises and event.model == record.decision.model:
+                made = record.decision
+                times, waited = call_times(event, made.at), self._waited(made)
+                ledger.timeliness_.ended(made.id, event.model, times, waited)
         self.conversations_.outcome(record.decision, event)
-        if event.latency is not None:
-            self.latency_.observe(event.model, sender_of(record.decision), event.latency)
+        self.latency_.observe(record.decision, event, sender_of(record.decision))
         if event.model in self.zoo_ and record.decision.policy != DIRECT:
             self.policy_.on_outcome(record.decision, self.zoo_.index(event.model), event)
         return True
@@ -455,8 +493,11 @@ class Fold(Stateful):
             del self.ledgers_[name]
         else:
             self.slas_ = {**self.slas_, name: event.sla}
-            if name not in self.ledgers_:
-                self.ledgers_[name] = Ledger(since=self.decisions_)
+            if name in self.ledgers_:
+                self.ledgers_[name].timeliness_.set_sla(event.sla)
+            else:
+                self.ledgers_[name] = Ledger(since=self.decisions_, sla=event.sla)
+        self._watch_latencies()
         self.policy_.on_slas(self.slas_)
         return True
 
@@ -499,7 +540,8 @@ class Fold(Stateful):
         self.zoo_ = _decode(state["zoo_"], ZooChange).zoo
         changes = [_decode(data, SlaChange) for data in state["slas_"]]
         self.slas_ = {change.sla.name: change.sla for change in changes}
-        self.ledgers_ = {name: Ledger() for name in self.slas_}
+        self.ledgers_ = {name: Ledger(sla=sla) for name, sla in self.slas_.items()}
+        self._watch_latencies()
         self.policy_.start(self.zoo_, self.slas_, self.dim)
         self.conversations_.set_zoo(self.zoo_)
         for name in self._plain_names():

@@ -12,6 +12,7 @@ from floorline.core.snapshots import Stateful
 from floorline.policies.budgets.spending import Spending
 from floorline.sla import SLA
 from floorline.state.senders import SenderAccounts
+from floorline.state.timeliness import Timeliness
 from floorline.zoo import Zoo
 
 POSITIVE_LABEL = 0.5
@@ -31,6 +32,8 @@ class Ledger(Stateful):
     since
         Number of the last decision before this SLA began; earlier decisions belong to an SLA of
         the same name that was removed.
+    sla
+        The SLA as it is in the beginning; None without promises of latency.
 
     Attributes
     ----------
@@ -61,6 +64,8 @@ class Ledger(Stateful):
     expected_ : dict of str to list of float
         By model name: number of requests that it could have served, and the sums of its q̂ and ĉ
         over them.
+    timeliness_ : Timeliness
+        Requests within the promised limits of latency.
 
     Examples
     --------
@@ -71,7 +76,7 @@ class Ledger(Stateful):
     ({'large': 7.5}, {})
     """
 
-    def __init__(self, since: int = 0) -> None:
+    def __init__(self, since: int = 0, sla: SLA | None = None) -> None:
         self.since_ = since
         self.requests_ = 0
         self.explored_ = 0
@@ -93,6 +98,7 @@ class Ledger(Stateful):
         self.budgets_ = 1
         self.senders_ = SenderAccounts()
         self.expected_: dict[str, list[float]] = {}
+        self.timeliness_ = Timeliness(sla)
 
     def expect(
         self, names: Sequence[str], quality: NDArray[np.float64], cost: NDArray[np.float64]
@@ -206,8 +212,9 @@ class Ledger(Stateful):
             del self.recent_[next(iter(self.recent_))]
 
     def keep_models(self, names: Sequence[str]) -> None:
-        """Forget the labels of models that left: one that comes back may be another."""
+        """Forget labels and calls of models that left: one that comes back may be another."""
         self.by_model_ = {name: sums for name, sums in self.by_model_.items() if name in names}
+        self.timeliness_.keep_models(names)
 
     def renew(self, sla: SLA, at: float) -> None:
         """Begin a new budget period if one has begun by time ``at``."""

@@ -9,10 +9,12 @@ import msgspec
 
 from floorline.core.display import html_table, show_number
 from floorline.sla import SLA
-from floorline.state.certificate import Verdict, certificate_of, reachability_rows
+from floorline.state.certificate import certificate_of, reachability_rows
+from floorline.state.latency_certificate import LatencyCertificate
 from floorline.state.ledger import Ledger
 from floorline.state.reachability import Reachability
 from floorline.state.senders import SenderRow
+from floorline.state.verdicts import Verdict
 
 MOST_SENDERS = 20
 """Most senders of labels that a status or a certificate lists."""
@@ -51,6 +53,8 @@ class Status(msgspec.Struct, frozen=True):
         others as one row.
     reachability
         Upper bounds of all models, and whether they can reach the floor within the budget.
+    latency
+        Certificates of the SLA's promises of latency.
     """
 
     sla: str
@@ -73,6 +77,7 @@ class Status(msgspec.Struct, frozen=True):
     label_weight: float = 0.0
     senders: tuple[SenderRow, ...] = ()
     reachability: Reachability | None = None
+    latency: tuple[LatencyCertificate, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -95,6 +100,7 @@ class Status(msgspec.Struct, frozen=True):
             ("spent", f"{show_number(self.spent)} {self.cost_unit}"),
             ("reserved", f"{show_number(self.reserved)} {self.cost_unit}"),
             *reachability_rows(self.reachability),
+            *(row for promise in self.latency for row in promise.rows()),
         ]
         if self.best_fixed is not None and self.savings is not None:
             rows.append((f"saved against {self.best_fixed}", f"{self.savings:.1%}"))
@@ -175,6 +181,7 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str, models: Sequence[str]) -
         label_weight=ledger.label_weight_,
         senders=ledger.senders_.rows(MOST_SENDERS),
         reachability=certificate.reachability,
+        latency=certificate.latency,
     )
 
 

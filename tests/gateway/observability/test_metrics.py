@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from floorline import SLA, Model, Router, Status, Zoo
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.upstreams import Health
-from floorline.state.certificate import VERDICTS
+from floorline.state.verdicts import VERDICTS
 
 CALL = {
     "first_byte": 0.2,
@@ -220,3 +220,15 @@ def test_the_docs_name_every_metric_and_no_other(router):
     text = (Path(__file__).parents[3] / "docs" / "observability.md").read_text(encoding="utf-8")
     named = {re.sub("_bucket$", "", name) for name in re.findall(r"\bfloorline_[a-z_]+[a-z]", text)}
     assert named - {"floorline_sla"} == exposed | {"floorline_cost_joules_total"}
+
+
+def test_promises_of_latency_have_their_own_metrics():
+    zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
+    router = Router(zoo, "cheapest", [SLA("gold", floor=0.9, ttft={"p95": 2.0})], seed=1)
+    for _ in range(3):
+        router.outcome(router.route("hi").id, cost=0.0, latency=1.0, first_token=0.1)
+    text = Metrics(router=router).render()[0].decode()
+    labels = '{measure="ttft",quantile="p95",sla="gold",tenant=""}'
+    assert f"floorline_sla_latency_within_ratio{labels} 1.0" in text
+    assert f"floorline_sla_latency_limit_seconds{labels} 2.0" in text
+    assert 'floorline_sla_latency_verdict="unknown"' in text

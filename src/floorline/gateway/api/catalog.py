@@ -104,6 +104,9 @@ class CatalogApi:
             status["best_fixed"] = None
         reach = status["reachability"]
         reach["models"] = [row for row in reach["models"] if caller.may_call(row["model"])]
+        for promise in status["latency"]:
+            kept = [row for row in promise["models"] if caller.may_call(row["model"])]
+            promise["models"] = kept
         queue = self.gateway.router.policy.queue(name)
         return {"object": "floorline.sla", "name": status.pop("sla"), **status, "queue": queue}
 

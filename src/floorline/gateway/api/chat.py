@@ -15,11 +15,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from floorline.config.provider import DialectName
 from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
-from floorline.events import DIRECT, Decision
+from floorline.events import DIRECT, DISCONNECTED, REFUSED, Decision
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.event_stream import STREAM_HEADERS, EventStream, HeaderList
 from floorline.gateway.api.responses import decision_headers, losses_header
-from floorline.gateway.call_recorder import DISCONNECTED, STREAM_ERROR, CallResult, Measured
+from floorline.gateway.call_recorder import STREAM_ERROR, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
 from floorline.gateway.dialect_errors import error_body, error_event, error_response
 from floorline.gateway.dialects.registry import dialect_named
@@ -178,7 +178,7 @@ class _Exchange:
         decision, answer, span = await self._answer()
         gateway = self.gateway
         result: CallResult = "ok" if answer.status < 400 else "client_error"
-        error = "" if answer.status < 400 else f"the provider answered {answer.status}"
+        error = "" if answer.status < 400 else f"{REFUSED}{answer.status}"
         try:
             if answer.streamed:
                 await self._pass_stream(decision, answer)

@@ -18,8 +18,9 @@ from floorline._version import __version__
 from floorline.errors import InvalidInput
 from floorline.gateway.observability.labels import MAX_VALUES, OTHER, LabelValues
 from floorline.gateway.tenants import split_tenant
-from floorline.state.certificate import VERDICTS
+from floorline.state.latency_certificate import LatencyCertificate
 from floorline.state.status import NO_TOTALS, SlaTotals
+from floorline.state.verdicts import VERDICTS
 
 if TYPE_CHECKING:
     from floorline.gateway.admission import AdmissionControl
@@ -183,6 +184,13 @@ _SLA_GAUGES = {
     "reserved": "Expected cost of open calls, in the cost unit.",
     "savings_ratio": "Share of the best fixed model's estimated cost that was saved.",
 }
+_LATENCY_GAUGES = {
+    "limit_seconds": "Promised limit in seconds.",
+    "promised_ratio": "Share of the requests that must be within the limit.",
+    "within_ratio": "Share of the requests within the limit; absent before the first one.",
+    "lower": "Lower bound of that share at the SLA's confidence.",
+    "upper": "Upper bound of that share at the SLA's confidence.",
+}
 _SLA_COUNTERS = {
     "requests": "Requests under the SLA.",
     "explored": "Requests whose model was chosen by exploration.",
@@ -207,6 +215,7 @@ def sla_metrics(router: Router) -> list[Metric]:
         name: CounterMetricFamily(f"floorline_sla_{name}", about, labels=labels)
         for name, about in _SLA_COUNTERS.items()
     }
+    latency = _LatencyMetrics()
     about = "Verdict on the SLA's floor: 1 for the current verdict, else 0."
     verdicts = StateSetMetricFamily("floorline_sla_verdict", about, labels=labels)
     slas, tenants, shown = LabelValues(), LabelValues(), 0
@@ -245,7 +254,41 @@ def sla_metrics(router: Router) -> list[Metric]:
         for field, total in totals._asdict().items():
             counters[field].add_metric(sla_and_tenant, total)
         verdicts.add_metric(sla_and_tenant, {word: word == status.verdict for word in VERDICTS})
+        for promise in status.latency:
+            latency.add(sla_and_tenant, promise)
     for sla_and_tenant, sums in others.items():
         for field, total in sums._asdict().items():
             counters[field].add_metric(sla_and_tenant, total)
-    return [*gauges.values(), *counters.values(), verdicts]
+    return [*gauges.values(), *counters.values(), verdicts, *latency.families()]
+
+
+class _LatencyMetrics:
+    """Status of promises of latency, each with its measure and quantile as labels."""
+
+    def __init__(self) -> None:
+        labels = ["sla", "tenant", "measure", "quantile"]
+        self._gauges = {
+            name: GaugeMetricFamily(f"floorline_sla_latency_{name}", about, labels=labels)
+            for name, about in _LATENCY_GAUGES.items()
+        }
+        about = "Verdict on a promise of latency: 1 for the current verdict, else 0."
+        self._verdicts = StateSetMetricFamily("floorline_sla_latency_verdict", about, labels=labels)
+
+    def add(self, sla_and_tenant: tuple[str, str], promise: LatencyCertificate) -> None:
+        """Add one promise."""
+        labels = (*sla_and_tenant, promise.measure, promise.quantile)
+        levels = {
+            "limit_seconds": promise.limit,
+            "promised_ratio": promise.share,
+            "within_ratio": promise.within,
+            "lower": promise.lower,
+            "upper": promise.upper,
+        }
+        for name, level in levels.items():
+            if level is not None:
+                self._gauges[name].add_metric(labels, level)
+        self._verdicts.add_metric(labels, {word: word == promise.verdict for word in VERDICTS})
+
+    def families(self) -> list[Metric]:
+        """Return all metrics."""
+        return [*self._gauges.values(), self._verdicts]
