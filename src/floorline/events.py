@@ -216,9 +216,10 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     prediction : ndarray (M,), optional
         What the policy's estimator predicted for this request, before the policy adjusted it to
         ``quality_estimates``; None where the policy carries none.
-    future_cost : ndarray (M,), optional
-        What serving each model now is expected to cost the later turns of the conversation, beside
-        ``cost_estimates``; None where no later turn depends on it.
+    added_cost : ndarray (M,), optional
+        What serving each model costs beside ``cost_estimates``, by which the policy chose too: what
+        it leaves to the later turns of the conversation, and the price of being late. None for
+        nothing.
     v : int
         Version of the serialised form.
     """
@@ -246,7 +247,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     call_by: str = ""
     reserved: tuple[float, ...] = ()
     prediction: NDArray[np.float64] | None = None
-    future_cost: NDArray[np.float64] | None = None
+    added_cost: NDArray[np.float64] | None = None
     prefix: str = ""
     follows: str = ""
     head: str = ""
@@ -305,9 +306,9 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
 
     @property
     def scored_costs(self) -> NDArray[np.float64]:
-        """(M,) estimated cost of a call and of what it changes of later turns."""
-        future = self.future_cost
-        return self.cost_estimates if future is None else self.cost_estimates + future
+        """(M,) cost by which models were compared: that of a call, and ``added_cost``."""
+        added = self.added_cost
+        return self.cost_estimates if added is None else self.cost_estimates + added
 
     @property
     def expected_quality(self) -> float:
@@ -773,7 +774,7 @@ def _has_right_types(event: Decision) -> bool:
             and isinstance(event.quality_estimates, np.ndarray)
             and isinstance(event.cost_estimates, np.ndarray)
             and (event.prediction is None or isinstance(event.prediction, np.ndarray))
-            and (event.future_cost is None or isinstance(event.future_cost, np.ndarray))
+            and (event.added_cost is None or isinstance(event.added_cost, np.ndarray))
         )
     except TypeError:
         return False

@@ -49,6 +49,10 @@ class Request(NamedTuple):
         it; None if caches play no part. Only ĉ uses them: what is reserved has nothing cached.
     turn
         What the request is in its conversation; None if it is in none, or caches play no part.
+    added_cost
+        What serving each model costs beside its call and the conversation's later turns (M,), in
+        the zoo's cost unit: the price of being late, where the SLA promises latency. Policies
+        choose by it, and budgets do not pay it. None for nothing.
     """
 
     features: Features
@@ -60,6 +64,11 @@ class Request(NamedTuple):
     limits: CallLimits | None = None
     cache: CacheTokens | None = None
     turn: Turn | None = None
+    added_cost: NDArray[np.float64] | None = None
+
+    def scored(self, cost: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(M,) cost by which policies compare models: that of a call (M,), and ``added_cost``."""
+        return cost if self.added_cost is None else cost + self.added_cost
 
 
 def _describe(value: object) -> str:

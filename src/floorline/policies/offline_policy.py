@@ -114,7 +114,8 @@ class HistoryPolicy(EstimatingPolicy):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve the model with the highest score."""
         quality, cost = self.estimate(request)
-        return self.serve(self.rank(request, quality, cost), request, quality, cost)
+        scores = self.rank(request, quality, request.scored(cost))
+        return self.serve(scores, request, quality, cost)
 
     def serve(
         self,

@@ -102,13 +102,16 @@ class QueryAllPolicy(EstimatingPolicy):
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
     ) -> int:
-        """Return the position of the model to serve when not exploring."""
+        """Return the position of the model to serve when not exploring.
+
+        ``cost`` (M,) is what ``request.scored`` makes of the estimates.
+        """
 
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Explore with probability p_t, otherwise serve the model that ``prefer`` chooses."""
         quality = self.quality_.predict_one(request.features)
         cost = self.cost_.predict_one(request.input_tokens, request.cache)
-        preferred = self.prefer(request, quality, cost)
+        preferred = self.prefer(request, quality, request.scored(cost))
         p = exploration_probability(self.c, self.t_ + 1)
         strongest = self._strongest(request.allowed)
         propensities = np.zeros(len(quality))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from floorline.core.features import Features
 from floorline.errors import InvalidInput
@@ -90,7 +91,7 @@ def decision_of(
         prediction=choice.prediction,
         reserved=reserved,
         at=at,
-        future_cost=choice.future_cost,
+        added_cost=_sum(request.added_cost, choice.future_cost),
         **_origin(fold, context),
     )
 
@@ -154,6 +155,14 @@ def called_model(fold: Fold, decision: str, model: str | None) -> str:
         fix = "name a model that this decision called: " + ", ".join(made.called)
         raise InvalidInput("model", model, fix)
     return model
+
+
+def _sum(
+    one: NDArray[np.float64] | None, other: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
 
 
 def _origin(fold: Fold, context: RequestContext) -> dict[str, Any]:

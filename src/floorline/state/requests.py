@@ -14,6 +14,7 @@ from floorline.policies.base import Request
 from floorline.sla import check_floor
 from floorline.state.eligibility import able, affordable
 from floorline.state.fold import Fold
+from floorline.state.latency_cost import latency_cost
 from floorline.zoo import CallLimits
 
 
@@ -85,7 +86,10 @@ def make_request(
     allowed = able(fold, agreement, needed_tokens(input_tokens, limits), needs, exclude)
     if agreement.budget is not None:
         allowed = affordable(fold, agreement, input_tokens, allowed, at, limits)
-    request = Request(features, agreement.name, held, input_tokens, allowed, at, limits)
+    added = latency_cost(fold, agreement.name, input_tokens)
+    request = Request(
+        features, agreement.name, held, input_tokens, allowed, at, limits, added_cost=added
+    )
     if not fold.zoo_.caches or not (context.prefixes or context.session):
         return request
     conversations = fold.conversations_

@@ -27,7 +27,7 @@ _TEXTS = (
     "reason",
 )  # fmt: skip
 _FLAGS = ("explored", "estimated", "removed")
-_VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction", "future_cost")
+_VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction", "added_cost")
 COLUMNS = (
     *_COUNTS,
     *_NUMBERS,
@@ -137,7 +137,7 @@ def _decision(event: Decision, features: bool) -> dict[str, Any]:
     flat["models"] = list(event.models)
     flat["expected_quality"] = flat.pop("quality_estimates").tolist()
     flat["expected_cost"] = flat.pop("cost_estimates").tolist()
-    for name in ("prediction", "future_cost"):
+    for name in ("prediction", "added_cost"):
         if flat[name] is not None:
             flat[name] = flat[name].tolist()
     vector = flat.pop("features")

@@ -174,7 +174,7 @@ def _decision(row: dict[str, Any]) -> Decision:
         quality_estimates=_array(row.pop("expected_quality")),
         cost_estimates=_array(row.pop("expected_cost")),
         prediction=_array(row.pop("prediction")) if "prediction" in row else None,
-        future_cost=_array(row.pop("future_cost")) if "future_cost" in row else None,
+        added_cost=_array(row.pop("added_cost")) if "added_cost" in row else None,
         features=np.array(row.pop("features", []), dtype=np.float32),
         **row,
     )

@@ -127,7 +127,7 @@ class PrimalDual(EstimatingPolicy):
             choice = declined(len(cost))
         else:
             share = self.config.exploration_cost_share if explore else 0.0
-            propensities = self._explore(served, cost, able, share)
+            propensities = self._explore(served, cost, situation.scored, able, share)
             model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
             model = min(model, len(cost) - 1)
             choice = Choice(model, (model,), propensities, model != served, cost, cost)
@@ -265,17 +265,23 @@ class PrimalDual(EstimatingPolicy):
         return SurplusEstimate(surplus, error, keep, account.proof)
 
     def _explore(
-        self, served: int, cost: Floats, able: NDArray[np.bool_] | None, share: float
+        self,
+        served: int,
+        cost: Floats,
+        scored: Floats,
+        able: NDArray[np.bool_] | None,
+        share: float,
     ) -> Floats:
         """(M,) propensities: the served model, and a little of those with few labels.
 
-        ``share`` of the served model's cost is spent on the latter, in expectation.
+        ``share`` of the served model's cost is spent on the latter, in expectation; each of them
+        costs what it is ``scored`` (M,) at.
         """
         paid = float(cost[served])
         known = self.config.informative_labels
         unknown = known / (self.posterior_.labels_ + known)
         # A call that costs more than the served model's is as much rarer.
-        price = np.maximum(cost, paid or 1e-300)
+        price = np.maximum(scored, paid or 1e-300)
         share /= max(1.0, float(unknown.sum()))
         propensities = (share * paid) * unknown / price
         if able is not None:

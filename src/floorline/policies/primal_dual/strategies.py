@@ -41,6 +41,11 @@ class Situation(NamedTuple):
             return None
         return self.future.addend(price, self.request.allowed)
 
+    @property
+    def scored(self) -> Floats:
+        """(M,) ĉ(x), with what serving each model costs beside its call."""
+        return self.request.scored(self.cost)
+
 
 class Served(NamedTuple):
     """Position of the model that serves, ``DECLINED`` for none; the mask (M,) of models that may
@@ -86,11 +91,22 @@ class BudgetStrategy(NamedTuple):
             score = score - prices * future
         paced = self.pacing.within_pace(cost)
         able = paced if able is None else able & paced
-        served = int(np.where(able, score, -np.inf).argmax())
+        served = int(np.where(able, score - self._lateness(situation), -np.inf).argmax())
         worthless = score[served] < 0.0 and not self.pacing.untouched
         if not able[served] or worthless:
             return Served(DECLINED, able)
         return Served(served, able, future_cost=future)
+
+    def _lateness(self, situation: Situation) -> Floats | float:
+        """(M,) satisfaction that what a model costs beside its call stands for; 0 for nothing.
+
+        It is at what money is worth where the budget is short, and at least at one satisfied
+        request per most expensive call: being late is to count where money does not.
+        """
+        if situation.request.added_cost is None:
+            return 0.0
+        worth = max(float(self.pacing.prices.max()), 1.0 / max(float(situation.cost.max()), 1e-300))
+        return np.asarray(worth * situation.request.added_cost)
 
 
 class PromptStrategy(NamedTuple):
@@ -109,7 +125,7 @@ class PromptStrategy(NamedTuple):
         able = situation.request.allowed
         sd = situation.posterior.sd_ * situation.uncertain
         optimistic = situation.quality + self.config.optimism_sds * sd
-        price, cost = self._price(situation), situation.cost
+        price, cost = self._price(situation), situation.scored
         future = situation.future_cost(price)
         if future is not None:
             cost = cost + future
@@ -120,7 +136,7 @@ class PromptStrategy(NamedTuple):
         floor = situation.account.comparable_floor(situation.request.floor)
         price = self.price_curve.price(self._target(situation))
         most = price_of_surplus(
-            situation.posterior.mean_, situation.cost, floor, situation.request.allowed
+            situation.posterior.mean_, situation.scored, floor, situation.request.allowed
         )
         # The floor itself is met at whatever price.
         return min(price, max(most, self.price_curve.price(floor)))
@@ -148,7 +164,7 @@ class StaticMixStrategy(NamedTuple):
         request, future = situation.request, situation.future
         controller = StaticMixController(self.config)
         mix = controller.serve(
-            situation.cost if future is None else future.settled,
+            request.scored(situation.cost if future is None else future.settled),
             request.allowed,
             request.floor,
             situation.posterior,
@@ -175,7 +191,7 @@ class StaticMixStrategy(NamedTuple):
         if turn.served in models:
             kept = models.index(turn.served)
             if kept != served and (allowed is None or allowed[kept]):
-                cost, mean = situation.cost + addend, future.quality
+                cost, mean = situation.scored + addend, future.quality
                 gain = mix.price * mix.urgency * float(mean[served] - mean[kept])
                 if float(cost[served] - cost[kept]) > gain:
                     served = kept

@@ -92,7 +92,7 @@ class Carrot(QueryAllPolicy):
         super().on_decision(decision)
         if decision.declined:
             return
-        self.window_.add(decision.quality_estimates, self._costs(decision.cost_estimates))
+        self.window_.add(decision.quality_estimates, self._costs(decision.scored_costs))
         # Counted per SLA: if two SLAs alternate, a common count would solve for one of them only.
         requests = self.requests_[decision.sla] = self.requests_.get(decision.sla, 0) + 1
         if requests % self.every == 0 or requests < self.every:

@@ -108,7 +108,7 @@ class OmniRouter(EstimatingPolicy):
         """Assign the requests of a batch; decline those that find no free capacity."""
         quality = np.array([self.quality_.predict_one(r.features) for r in requests])
         cost = np.array([self.cost_.predict_one(r.input_tokens, r.cache) for r in requests])
-        allowed_cost = cost.copy()
+        allowed_cost = np.array([r.scored(c) for r, c in zip(requests, cost, strict=True)])
         for row, request in enumerate(requests):
             if request.allowed is not None:
                 allowed_cost[row, ~request.allowed] = np.inf
@@ -122,7 +122,7 @@ class OmniRouter(EstimatingPolicy):
     def on_decision(self, decision: Decision) -> None:
         """Add the predictions to the window."""
         if not decision.declined:
-            self.window_.add(decision.quality_estimates, decision.cost_estimates)
+            self.window_.add(decision.quality_estimates, decision.scored_costs)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Clear the window, whose predictions belong to other models."""

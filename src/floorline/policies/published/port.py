@@ -182,7 +182,7 @@ class Port(HistoryPolicy):
         quality, cost = self.estimate(request)
         if self.samples_[request.sla].seen_ >= self.learn:
             min_score = -np.inf if self.reference else 0.0
-            scores = self.rank(request, quality, cost)
+            scores = self.rank(request, quality, request.scored(cost))
             return self.serve(scores, request, quality, cost, min_score=min_score)
         allowed = np.ones(len(cost)) if request.allowed is None else request.allowed
         models = np.flatnonzero(allowed)

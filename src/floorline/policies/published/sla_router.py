@@ -116,7 +116,8 @@ class SlaRouter(EstimatingPolicy):
         cost = self.cost_.predict_one(request.input_tokens, request.cache)
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
         queue = self.queues_[request.sla]
-        greedy = lowest(self._V() * cost + queue * (request.floor - quality), allowed)
+        scored = self._V() * request.scored(cost) + queue * (request.floor - quality)
+        greedy = lowest(scored, allowed)
         p = exploration_probability(self.c, self.t_ + 1)
         propensities = p * allowed / allowed.sum()
         propensities[greedy] += 1.0 - p

@@ -50,7 +50,7 @@ class Cheapest(_Promptless):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve the cheapest allowed model."""
         quality, cost = self._estimates(request)
-        return certain(lowest(cost, request.allowed), quality, cost)
+        return certain(lowest(request.scored(cost), request.allowed), quality, cost)
 
 
 class KnowsMeans(_Promptless):
@@ -101,5 +101,6 @@ class StaticMix(KnowsMeans):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Draw a model from the mixture."""
         quality, cost = self._estimates(request)
-        weights = cheapest_mix(self.mean_quality, self.mean_cost, request.floor, request.allowed)
+        paid = request.scored(self.mean_cost)
+        weights = cheapest_mix(self.mean_quality, paid, request.floor, request.allowed)
         return mixed(weights, quality, cost, rng)
