@@ -22,6 +22,7 @@ from floorline.gateway.errors import ApiError
 from floorline.gateway.header_text import header_lines, header_names, header_text
 from floorline.gateway.lenient_json import read_fields, read_value, write_fields
 from floorline.gateway.request_size import measure_request
+from floorline.gateway.request_views import VIEWS, NamedPath, View
 from floorline.gateway.session_keys import session_name
 from floorline.zoo import CallLimits
 
@@ -90,6 +91,11 @@ class ChatBody(msgspec.Struct, frozen=True):
         Dialect of the body.
     query
         Query of the request's URL.
+    path
+        Path of the endpoint below the base URL, if it takes only names of models; "" for the
+        endpoints of answers.
+    echoed_characters
+        Characters of the prompt that the answer repeats.
     """
 
     model: str
@@ -107,6 +113,8 @@ class ChatBody(msgspec.Struct, frozen=True):
     fields: dict[str, msgspec.Raw]
     dialect: DialectName = "openai"
     query: str = ""
+    path: NamedPath = ""
+    echoed_characters: int = 0
 
     @property
     def sla(self) -> str | None:
@@ -143,64 +151,27 @@ class ChatBody(msgspec.Struct, frozen=True):
     @property
     def prompt_json(self) -> bytes:
         """The messages as they arrived."""
-        field = "input" if self.dialect == "responses" else "messages"
+        field = "input" if self.dialect == "responses" else _PROMPT_FIELDS[self.path]
         return bytes(self.fields.get(field, b""))
 
 
-class _View(msgspec.Struct):
-    """The fields that routing reads, of any type."""
-
-    model: Any = None
-    messages: Any = None
-    stream: Any = None
-    max_completion_tokens: Any = None
-    max_tokens: Any = None
-    max_output_tokens: Any = None
-    n: Any = None
-    floorline: msgspec.Raw | None = None
-
-    @property
-    def prompt(self) -> Any:
-        """What the encoders read."""
-        return self.messages
-
-
-class _AnthropicView(_View):
-    system: Any = None
-
-    @property
-    def prompt(self) -> Any:
-        """Messages with the system prompt; results of tools are no words of the user."""
-        if not isinstance(self.messages, list):
-            return self.messages
-        turns = [_results_apart(message) for message in self.messages]
-        return [{"role": "system", "content": self.system}, *turns] if self.system else turns
-
-
-class _ResponsesView(_View):
-    input: Any = None
-    instructions: Any = None
-
-    @property
-    def prompt(self) -> Any:
-        """Items with the instructions; a text is a message of the user."""
-        items = self.input if isinstance(self.input, list) else [self.input] if self.input else []
-        if self.instructions:
-            return [{"role": "system", "content": self.instructions}, *items]
-        return items
-
-
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_VIEWS: dict[DialectName, tuple[type[_View], msgspec.json.Decoder[Any]]] = {
-    "openai": (_View, msgspec.json.Decoder(_View)),
-    "anthropic": (_AnthropicView, msgspec.json.Decoder(_AnthropicView)),
-    "responses": (_ResponsesView, msgspec.json.Decoder(_ResponsesView)),
-}
 _options = msgspec.json.Decoder(Options | None)
+_PROMPT_FIELDS: dict[NamedPath, str] = {
+    "": "messages",
+    "/completions": "prompt",
+    "/embeddings": "input",
+}
+"""Field with the prompt, by the path of an endpoint."""
 
 
 def read_chat(
-    data: bytes, headers: Mapping[str, str], dialect: DialectName = "openai", query: str = ""
+    data: bytes,
+    headers: Mapping[str, str],
+    dialect: DialectName = "openai",
+    query: str = "",
+    path: NamedPath = "",
+    deployment: str = "",
 ) -> ChatBody:
     """Read the body of a request for an answer.
 
@@ -214,6 +185,10 @@ def read_chat(
         Dialect of the body.
     query
         Query of the request's URL.
+    path
+        As in ``ChatBody``.
+    deployment
+        Model that the request's URL names, which then counts in place of the body's, as with Azure.
 
     Raises
     ------
@@ -234,10 +209,10 @@ def read_chat(
     """
     try:
         fields = _fields.decode(data)
-        view = _VIEWS[dialect][1].decode(data)
+        view = VIEWS[path or dialect].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        fields, view = _read_leniently(data, error, _VIEWS[dialect][0])
-    model = view.model
+        fields, view = _read_leniently(data, error, VIEWS[path or dialect].type)
+    model = deployment or view.model
     if not isinstance(model, str) or not model.strip():
         raise ApiError(
             400,
@@ -251,54 +226,43 @@ def read_chat(
     if len(options.exclude) > MAX_EXCLUDED:
         fix = f"exclude at most {MAX_EXCLUDED:,} models"
         raise InvalidInput("floorline.exclude", f"{len(options.exclude):,} names", fix)
-    given = view.input if isinstance(view, _ResponsesView) else view.messages
-    messages = given if isinstance(given, list) else [given]
+    messages = view.measured()
     _check_numbers(messages)
-    prompt = view.prompt
+    prompt = view.for_encoders()
     size = measure_request(fields, messages, len(data))
     reserve, is_certain = _largest_answer(view)
+    token_ids = view.token_ids()
     return ChatBody(
         model=model,
         prompt=prompt if isinstance(prompt, list | str) and prompt else "",
         stream=_is_true(view.stream),
-        input_tokens=size.input_tokens,
-        certain_tokens=size.certain_tokens,
+        input_tokens=size.input_tokens + token_ids,
+        certain_tokens=size.certain_tokens + token_ids,
         needs=size.needs,
         prefers=size.prefers,
         reserve=reserve,
         limits=CallLimits(
             input_tokens=size.largest_input,
-            output_tokens=reserve or None,
-            answers=max(1, _count("n", view.n)[0]) if dialect == "openai" else 1,
+            output_tokens=0 if path == "/embeddings" else reserve or None,
+            answers=_answers(view),
             is_certain=is_certain,
             images=size.images,
             has_audio="audio" in size.needs,
         ),
         media=size.media,
         options=options,
-        session=session_name(options.session, headers, fields),
+        session=options.session if path else session_name(options.session, headers, fields),
         fields=fields,
         dialect=dialect,
         query=query,
+        path=path,
+        echoed_characters=view.echoed_characters(),
     )
 
 
-def _results_apart(message: Any) -> Any:
-    """Return a message of Anthropic's; one with results of tools alone has the role of OpenAI's."""
-    if type(message) is dict and message.get("role") == "user":
-        content = message.get("content")
-        if type(content) is list and content and all(map(_is_result, content)):
-            return {"role": "tool", "content": content}
-    return message
-
-
-def _is_result(part: Any) -> bool:
-    return type(part) is dict and part.get("type") == "tool_result"
-
-
 def _read_leniently(
-    data: bytes, strict: Exception, kind: type[_View]
-) -> tuple[dict[str, msgspec.Raw], _View]:
+    data: bytes, strict: Exception, kind: type[View]
+) -> tuple[dict[str, msgspec.Raw], View]:
     """Read a body that is no strict JSON, such as one with ``NaN`` or a lone surrogate."""
     try:
         fields = read_fields(data)
@@ -342,7 +306,7 @@ def _check_numbers(messages: list[Any]) -> None:
                         raise _too_many(name, "parts", parts)
 
 
-def _largest_answer(view: _View) -> tuple[int, bool]:
+def _largest_answer(view: View) -> tuple[int, bool]:
     """Largest number of tokens of the answer, 0 for none, and whether it is certain.
 
     Providers read one of the fields; the largest one bounds the answer for all of them.
@@ -354,6 +318,12 @@ def _largest_answer(view: _View) -> tuple[int, bool]:
             count, certain = _count(name, given)
             most, is_certain = max(most, count), is_certain and certain
     return most, is_certain
+
+
+def _answers(view: View) -> int:
+    """Number of answers that are paid for."""
+    each = max(_count(name, getattr(view, name, None))[0] for name in view.counts_of_answers)
+    return max(1, each) * view.prompts()
 
 
 def _count(name: str, given: Any) -> tuple[int, bool]:

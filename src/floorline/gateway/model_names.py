@@ -65,6 +65,18 @@ class ModelNames:
             param="model",
         )
 
+    def needs_model(self, chat: ChatBody, caller: Caller) -> ApiError:
+        """Return the error of a request for an endpoint that takes only names of models."""
+        known = [one for one in self._router.zoo.names if caller.may_call(one)]
+        fix = f": name one of {listed(known)}" if known else ""
+        return ApiError(
+            400,
+            f"model is {abbreviated(chat.model)}, but {chat.path} takes only the name of a "
+            f"model, because their answers cannot replace each other{fix}",
+            code="invalid_value",
+            param="model",
+        )
+
     def sla_for(self, name: str, caller: Caller) -> SLA:
         """Find the SLA that a caller asks for, or their tenant's own one.
 

@@ -14,6 +14,7 @@ from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.candidates import Candidates
 from floorline.gateway.chat_request import ChatBody
+from floorline.gateway.errors import ApiError
 from floorline.gateway.key_costs import KeyCosts
 from floorline.gateway.model_names import ModelNames
 from floorline.gateway.observability.metrics import Metrics
@@ -29,6 +30,8 @@ NOT_CALLED = "the gateway calls only the model that serves"
 """Error in the outcome of a call that a policy wanted for exploration and that was not made."""
 
 
+_ANSWERS_ALONE = ("anthropic", "litellm")
+"""Kinds of providers that are called for answers alone."""
 _ANTHROPIC_HEADERS = ("anthropic-version", "anthropic-beta")
 """Headers of clients that belong to a request that is passed on to Anthropic as it is."""
 
@@ -129,6 +132,8 @@ class ChatService:
             hashes, head_tokens = request_prefixes(chat.prompt, chat.fields)
             context = context._replace(prefixes=hashes, head_tokens=head_tokens)
         costs = self._key_costs(chat, caller)
+        if chat.path and chat.sla is not None:
+            raise self.names.needs_model(chat, caller)
         if chat.sla is None:
             decision = self._decide_directly(chat, caller, context, at, costs)
         else:
@@ -153,6 +158,18 @@ class ChatService:
             refusal = stateful_field(chat)
             if refusal is not None:
                 raise refusal
+
+    def _check_path(self, chat: ChatBody) -> None:
+        """Refuse a request for an endpoint that the provider of its model does not have."""
+        kind = self._config.calls[chat.model].kind
+        if kind in _ANSWERS_ALONE:
+            raise ApiError(
+                400,
+                f"model is {chat.model!r}, whose provider of kind {kind} is not called at "
+                f"{chat.path}: name a model of kind openai, azure or responses",
+                code="invalid_value",
+                param="model",
+            )
 
     def _key_costs(self, chat: ChatBody, caller: Caller) -> KeyCosts | None:
         """What calls cost and what the key's budget has left; None without such a budget."""
@@ -217,6 +234,8 @@ class ChatService:
         """Log the model that the client named; no policy decides."""
         zoo = self._router.zoo
         self.names.check_model(chat.model, caller)
+        if chat.path:
+            self._check_path(chat)
         if costs is not None:
             others = [name for name in zoo.names if name != chat.model]
             if not costs.fitting(zoo, others):
@@ -245,7 +264,9 @@ class ChatService:
         try:
             provider = self._config.calls[decision.model]
             conversation = None
-            if chat.dialect == provider.dialect:
+            if chat.path:
+                body = chat.with_fields(model=provider.model)
+            elif chat.dialect == provider.dialect:
                 body = untranslated(chat, provider.model)
             else:
                 zoo = self._router.zoo
@@ -276,6 +297,7 @@ class ChatService:
                 dialect=chat.dialect,
                 query=query,
                 conversation=conversation,
+                path=chat.path,
             )
             if conversation is not None:
                 answer.losses = conversation.losses

@@ -31,6 +31,8 @@ from floorline.gateway.startup import Gateway
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 RESPONSES = "/v1/responses"
+COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
 
 
 class App:
@@ -52,6 +54,8 @@ class App:
             CHAT: ChatEndpoint(gateway),
             MESSAGES: ChatEndpoint(gateway, "anthropic"),
             RESPONSES: ChatEndpoint(gateway, "responses"),
+            COMPLETIONS: ChatEndpoint(gateway, path="/completions"),
+            EMBEDDINGS: ChatEndpoint(gateway, path="/embeddings"),
         }
         self._others = Starlette(routes=routes(gateway), exception_handlers=_HANDLERS)
         # Paths are unified instead.
@@ -101,6 +105,8 @@ def routes(gateway: Gateway) -> list[Route]:
         Route(MESSAGES, answer, methods=["POST"]),
         Route(f"{MESSAGES}/count_tokens", counting.count, methods=["POST"]),
         Route(RESPONSES, answer, methods=["POST"]),
+        Route(COMPLETIONS, answer, methods=["POST"]),
+        Route(EMBEDDINGS, answer, methods=["POST"]),
         Route("/v1/feedback", feedback.feedback, methods=["POST"]),
         Route("/v1/outcomes", feedback.outcome, methods=["POST"]),
         Route("/v1/route", decisions.route, methods=["POST"]),

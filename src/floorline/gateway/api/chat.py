@@ -1,6 +1,7 @@
 """The endpoints of answers: decide, call, pass the answer on, record what it took.
 
 ``POST /v1/chat/completions``, ``/v1/messages`` and ``/v1/responses`` differ in their dialect alone.
+``/v1/completions`` and ``/v1/embeddings`` take only names of models.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
 from floorline.events import DIRECT, DISCONNECTED, REFUSED, Decision
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.event_stream import STREAM_HEADERS, EventStream, HeaderList
+from floorline.gateway.api.paths import DEPLOYMENT
 from floorline.gateway.api.responses import decision_headers, losses_header
 from floorline.gateway.call_recorder import STREAM_ERROR, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
@@ -26,6 +28,7 @@ from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.header_text import as_header
 from floorline.gateway.observability.spans import CallSpan
+from floorline.gateway.request_views import NamedPath
 from floorline.gateway.startup import Gateway
 from floorline.gateway.upstreams import Answer, UpstreamError
 
@@ -52,11 +55,16 @@ class ChatEndpoint:
         Serves the requests.
     dialect
         Of requests, answers and errors.
+    path
+        Path below the providers' endpoints, if the requests name their model; "" for answers.
     """
 
-    def __init__(self, gateway: Gateway, dialect: DialectName = "openai") -> None:
+    def __init__(
+        self, gateway: Gateway, dialect: DialectName = "openai", path: NamedPath = ""
+    ) -> None:
         self.gateway = gateway
-        self.dialect = dialect
+        self.dialect: DialectName = dialect
+        self.path: NamedPath = path
         # Its import takes milliseconds, which the first request would otherwise wait.
         dialect_named(dialect)
 
@@ -74,8 +82,9 @@ class ChatEndpoint:
                     scope, receive, gateway.config.settings.server.max_body, memory
                 )
                 with gateway.admission.admit():
+                    named = scope.get(DEPLOYMENT, "")
                     query = scope["query_string"].decode("latin-1")
-                    chat = read_chat(data, headers, self.dialect, query)
+                    chat = read_chat(data, headers, self.dialect, query, self.path, named)
                     chat = gateway.chat.names.renamed(chat)
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                     await exchange.run()

@@ -117,6 +117,25 @@ def document() -> dict[str, Any]:
         },
         "additionalProperties": True,
     }
+    named = _text("The name of a model")
+    schemas["CompletionsRequest"] = {
+        "description": "OpenAI's request of a completion without chat.",
+        "type": "object",
+        "required": ["model", "prompt"],
+        "properties": {
+            "model": named,
+            "prompt": {"type": ["string", "array"]},
+            "stream": {"type": ["boolean", "null"]},
+        },
+        "additionalProperties": True,
+    }
+    schemas["EmbeddingsRequest"] = {
+        "description": "OpenAI's request of embeddings.",
+        "type": "object",
+        "required": ["model", "input"],
+        "properties": {"model": named, "input": {"type": ["string", "array"]}},
+        "additionalProperties": True,
+    }
     schemas["AnthropicError"] = _object(
         {"type": {"const": "error"}, "error": _object({"type": _text(), "message": _text()})},
         extra=True,
@@ -187,12 +206,25 @@ def _paths() -> dict[str, Any]:
         (404, 422, 502, 504, *_BODY),
         body="ResponsesRequest",
     )
+    completions = _operation(
+        "Complete a text with the model that the request names",
+        done,
+        (404, 422, 502, 504, *_BODY),
+        body="CompletionsRequest",
+    )
+    embeddings = _operation(
+        "Embed texts with the model that the request names",
+        done,
+        (404, 422, 502, 504, *_BODY),
+        body="EmbeddingsRequest",
+    )
     names = ("Decision", "Model", "Expected-Quality", "Expected-Cost", "Cost", "Losses")
     for one in (chat, messages, responses):
         one["parameters"] = options
         answer = one["responses"]["200"]
         answer["content"]["text/event-stream"] = {"schema": _text()}
         answer["headers"] = {f"X-Floorline-{name}": {"schema": _text()} for name in names}
+    completions["responses"]["200"]["content"]["text/event-stream"] = {"schema": _text()}
     count = _operation(
         "Count the tokens of a request of Anthropic's messages",
         _object({"input_tokens": {"type": "integer", "minimum": 0}}, extra=True),
@@ -230,6 +262,8 @@ def _paths() -> dict[str, Any]:
         "/v1/messages": {"post": messages},
         "/v1/messages/count_tokens": {"post": count},
         "/v1/responses": {"post": responses},
+        "/v1/completions": {"post": completions},
+        "/v1/embeddings": {"post": embeddings},
         "/v1/feedback": {"post": feedback},
         "/v1/outcomes": {"post": outcome},
         "/v1/route": {"post": route},

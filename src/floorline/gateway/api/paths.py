@@ -13,9 +13,7 @@ _MAX_SHOWN = 200
 _NOT_SERVED = (
     "audio",
     "batches",
-    "completions",
     "conversations",
-    "embeddings",
     "files",
     "images",
     "moderations",
@@ -23,6 +21,10 @@ _NOT_SERVED = (
 )
 """First words of paths of OpenAI's API, and of Anthropic's, that have no endpoint here."""
 _CHAT = "/v1/chat/completions"
+_AZURE = "/openai/"
+_DEPLOYMENT = re.compile(r"deployments/(?P<name>.+?)/(?P<path>(?:chat/)?completions|embeddings)")
+DEPLOYMENT = "azure_deployment"
+"""Name in ASGI's scope of the deployment in a path of Azure OpenAI's."""
 
 
 def unify(scope: Scope, root_path: str) -> None:
@@ -47,7 +49,23 @@ def unify(scope: Scope, root_path: str) -> None:
         path = _SLASHES.sub("/", path)
     if path.endswith("/") and path != "/":
         path = path[:-1]
+    if path.startswith(_AZURE):
+        path = _unify_azure(scope, path)
     scope["path"] = path
+
+
+def _unify_azure(scope: Scope, path: str) -> str:
+    """Return the path that stands for one of Azure OpenAI's; ``scope`` gets the deployment's name.
+
+    Azure has ``/openai/v1/…`` like OpenAI's, ``/openai/deployments/NAME/…``, where the name is that
+    of the model, and ``/openai/…`` for what names its model in the body.
+    """
+    rest = path[len(_AZURE) :]
+    found = _DEPLOYMENT.fullmatch(rest)
+    if found is not None:
+        scope[DEPLOYMENT] = found["name"]
+        rest = found["path"]
+    return f"/{rest}" if rest.startswith("v1/") else f"/v1/{rest}"
 
 
 def base_url(scope: Scope) -> str:

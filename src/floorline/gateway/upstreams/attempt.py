@@ -22,9 +22,11 @@ from floorline.gateway.upstreams.answer import (
 )
 from floorline.gateway.upstreams.client import Client, Reply
 from floorline.gateway.upstreams.completions import (
+    fault_of,
     has_content,
     is_json_object,
     read_completion,
+    read_embeddings,
     with_id,
 )
 from floorline.gateway.upstreams.dialect_readers import PassedReader, TranslatedReader
@@ -35,6 +37,7 @@ from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.refusals import Refusals
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.sse import SseReader
+from floorline.gateway.upstreams.usage_shapes import read_usage
 from floorline.gateway.upstreams.whole_as_stream import as_stream
 
 _MAX_BEFORE_CONTENT = 2**20
@@ -54,6 +57,9 @@ class Sent(NamedTuple):
         Dialect of the client, into which the answer is translated if it is not the provider's.
     conversation
         What the client asked, for the writer of a translated answer.
+    path
+        Path below the endpoint, for requests in OpenAI's form that only it takes; "" for that of
+        the kind's answers.
     """
 
     body: bytes
@@ -63,6 +69,7 @@ class Sent(NamedTuple):
     dialect: DialectName = "openai"
     query: str = ""
     conversation: Conversation | None = None
+    path: str = ""
 
 
 class Attempt:
@@ -125,7 +132,7 @@ class Attempt:
         try:
             async with asyncio.timeout_at(due) as limit:
                 reply = await self._client.send(
-                    body, stream=stream, headers=sent.headers, query=sent.query
+                    body, stream=stream, headers=sent.headers, path=sent.path, query=sent.query
                 )
                 data = await self._first_bytes(reply)
                 streamed = stream and 200 <= reply.status < 300
@@ -195,7 +202,7 @@ class Attempt:
 
     def _reader(self, sent: Sent, *, drop_usage: bool) -> EventReader:
         """Return the reader of a stream of the provider for the client's dialect."""
-        own, client, own_id = self._dialect, sent.dialect, sent.own_id
+        own, client, own_id = self._own(sent), sent.dialect, sent.own_id
         if client != own:
             writer = dialect_named(client).stream_writer(
                 self._settings.model, own_id, sent.conversation
@@ -205,6 +212,10 @@ class Attempt:
         if own == "openai":
             return SseReader(drop_usage=drop_usage, own_id=own_id)
         return PassedReader(dialect_named(own).stream_reader(), own, own_id=own_id)
+
+    def _own(self, sent: Sent) -> DialectName:
+        """Return the dialect in which the provider answers."""
+        return "openai" if sent.path else self._dialect
 
     @staticmethod
     def _abort(reply: Reply | None) -> None:
@@ -276,7 +287,7 @@ class Attempt:
         """Answer of a body that was to be a stream: a whole answer is passed on as one."""
         if not body:
             raise ended_early(self._name, retryable=True)
-        own, client = self._dialect, sent.dialect
+        own, client = self._own(sent), sent.dialect
         if client == own == "openai":
             completion = read_completion(body)
             if completion is None or completion.choices is None:
@@ -326,7 +337,9 @@ class Attempt:
         request = sent.body
         if not 200 <= reply.status < 300:
             raise self._refusals.of_status(reply.status, reply.headers, body, request)
-        if not sent.dialect == self._dialect == "openai":
+        if sent.path == "/embeddings":
+            return self._embeddings(reply, body, sent)
+        if not sent.dialect == self._own(sent) == "openai":
             return self._whole_of_parts(reply, body, sent)
         found = Findings()
         completion = read_completion(body)
@@ -342,7 +355,7 @@ class Attempt:
 
     def _whole_of_parts(self, reply: Reply, body: bytes, sent: Sent) -> Answer:
         """Answer that another dialect's reader reads: passed on, or translated for the client."""
-        own, client, own_id, request = self._dialect, sent.dialect, sent.own_id, sent.body
+        own, client, own_id, request = self._own(sent), sent.dialect, sent.own_id, sent.body
         parts: list[AnswerPart] = dialect_named(own).read_answer(body)
         found = Findings()
         found.add_parts(parts)
@@ -356,4 +369,13 @@ class Attempt:
             )
         elif own_id:
             body = with_answer_id(body, own_id)
+        return Answer(self._name, reply.status, reply.headers, body, found)
+
+    def _embeddings(self, reply: Reply, body: bytes, sent: Sent) -> Answer:
+        found = Findings()
+        embeddings = read_embeddings(body)
+        if embeddings is None or embeddings.data is None:
+            fault = None if embeddings is None else fault_of(embeddings.error)
+            raise self._refusals.of_success(body, "no list of embeddings", sent.body, fault)
+        found.usage = read_usage(embeddings.usage)
         return Answer(self._name, reply.status, reply.headers, body, found)

@@ -33,11 +33,12 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResponseChoice(msgspec.Struct, frozen=True, gc=False):
-    """One of the ``n`` choices of an answer."""
+    """One of the ``n`` choices of an answer; a completion without chat has its text in ``text``."""
 
     index: int | str | None = 0
     delta: Message | None = None
     message: Message | None = None
+    text: Any = None
     finish_reason: Any = None
     error: Any = None
     usage: Any = None
@@ -111,6 +112,33 @@ def read_completion(body: bytes) -> Completion | None:
         return _read_loosely(sound)
 
 
+class Embeddings(msgspec.Struct, frozen=True):
+    """A list of embeddings; their numbers stay unread."""
+
+    data: list[msgspec.Raw] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_embeddings_decoder = msgspec.json.Decoder(Embeddings)
+
+
+def read_embeddings(body: bytes) -> Embeddings | None:
+    """Decode a list of embeddings; None if it is none.
+
+    Examples
+    --------
+    >>> read_embeddings(b'{"data": [{"embedding": [0.1]}], "usage": {"total_tokens": 3}}').usage
+    {'total_tokens': 3}
+    """
+    for tried in (bytes, repaired):
+        try:
+            return _embeddings_decoder.decode(tried(body))
+        except (*UNREADABLE, ValueError):
+            continue
+    return None
+
+
 def _read_loosely(body: bytes) -> Completion | None:
     """Read a completion field by field, without those that cannot be read."""
     fields = _fields(body)
@@ -143,6 +171,7 @@ def _choice(item: msgspec.Raw) -> ResponseChoice:
         index=index if isinstance(index, int | str) else int(index) if _is_whole(index) else 0,
         delta=_message(fields.get("delta")),
         message=_message(fields.get("message")),
+        text=_value(fields, "text"),
         finish_reason=_value(fields, "finish_reason"),
         error=_value(fields, "error"),
         usage=_value(fields, "usage"),

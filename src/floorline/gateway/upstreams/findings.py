@@ -135,6 +135,8 @@ class Findings:
             message = choice.delta or choice.message
             if message is not None:
                 self.output_characters += output_characters(message)
+            elif type(choice.text) is str:
+                self.output_characters += len(choice.text)
             self._seen.add(choice.index)
             reason = choice.finish_reason
             if reason and reason not in _NO_REASONS:

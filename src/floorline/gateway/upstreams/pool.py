@@ -200,6 +200,7 @@ class Upstreams:
         dialect: DialectName = "openai",
         query: str = "",
         conversation: Conversation | None = None,
+        path: str = "",
     ) -> Answer:
         """Send a request for an answer to a model's provider.
 
@@ -222,6 +223,8 @@ class Upstreams:
             Query of the client's request, for the provider.
         conversation
             What the client asked, if the request is a translation.
+        path
+            Path below the endpoint, such as ``/embeddings``; "" for that of the kind's answers.
 
         Raises
         ------
@@ -245,7 +248,7 @@ class Upstreams:
         self._calls += 1
         running = False
         try:
-            sent = Sent(body, stream, headers, own_id, dialect, query, conversation)
+            sent = Sent(body, stream, headers, own_id, dialect, query, conversation, path)
             answer = await self._attempts(model, target, sent, began)
             running = answer.running
             return answer
@@ -358,7 +361,8 @@ class Upstreams:
         settings, attempt = target.settings, target.attempt
         time = asyncio.get_running_loop().time
         sent, asks = request, False
-        may_ask = request.stream and settings.ask_usage and settings.dialect == "openai"
+        may_ask = request.stream and settings.ask_usage
+        may_ask = may_ask and (settings.dialect == "openai" or request.path != "")
         if may_ask and target.takes_usage is not False:
             asking, asks = ask_usage(request.body)
             sent = request._replace(body=asking)

@@ -9,6 +9,8 @@ import msgspec
 from floorline.gateway.lenient_json import read_fields, read_items, write_fields
 
 _CHUNK = msgspec.Raw(b'"chat.completion.chunk"')
+_TEXT = b'"text_completion"'
+"""Object of completions without chat, whole and as chunks."""
 _ENDS = bytes.maketrans(b"\r\n", b"  ")
 """A line end would end the event's data; outside of texts, JSON has spaces in its place as well."""
 
@@ -29,7 +31,8 @@ def as_stream(completion: bytes) -> bytes:
     """
     fields = read_fields(completion)
     fields["choices"] = _list([_with_delta(item) for item in read_items(fields["choices"])])
-    fields["object"] = _CHUNK
+    if bytes(fields.get("object", b"")) != _TEXT:
+        fields["object"] = _CHUNK
     return b"data: " + write_fields(fields).translate(_ENDS) + b"\n\ndata: [DONE]\n\n"
 
 
