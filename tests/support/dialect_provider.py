@@ -61,6 +61,9 @@ def play(scene):
                 return await stream(list(dialect.events(blocks, end)))(connection)
             body = json.dumps(dialect.whole(blocks, end), ensure_ascii=False).encode()
             return await whole(body)(connection)
+        if scene == "queued":
+            queued = {"id": "resp_1", "object": "response", "status": "queued", "output": []}
+            return await whole(json.dumps(queued).encode())(connection)
         if scene == "early":
             # An error as the first event of a stream.
             early = [dialect.error_event("overloaded_error", OVERLOADED)]
@@ -79,7 +82,7 @@ def _first_text(events):
     return next(n for n, one in enumerate(events) if WORDS[1].encode() in one)
 
 
-SCENES = [*ANSWERS, *REFUSED, *sorted(LATE), "early", "unstreamed"]
+SCENES = [*ANSWERS, *REFUSED, *sorted(LATE), "early", "queued", "unstreamed"]
 
 
 class DialectProvider(FaultyProvider):

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from floorline.gateway.chat_request import ChatBody, read_chat
+from floorline.gateway.translation import for_provider
 from floorline.gateway.upstreams import Answer, Backoff, UpstreamError, Upstreams, UpstreamSettings
 from floorline.gateway.upstreams.redaction import Redactor
 from floorline.gateway.upstreams.usage import bill_of, check_usage
@@ -108,11 +109,15 @@ class PaidCalls:
     async def _call(self, name: str, data: bytes) -> Paid:
         """Call a model, and repeat attempts that are not charged."""
         chat = read_chat(data, {})
+        model = self._zoo.models[self._zoo.index(name)]
+        sent, conversation = for_provider(chat, model, self._calls[name])
         backoff, attempt = Backoff(max_retry_after_seconds=_MAX_WAIT), 0
         while True:
             attempt += 1
             try:
-                async with await self._upstreams.call(name, data, stream=False) as answer:
+                async with await self._upstreams.call(
+                    name, sent, stream=False, conversation=conversation
+                ) as answer:
                     body = await answer.body()
                     self._check(name, answer, body)
                     return Paid(response_text(body), self._cost(name, chat, answer))

@@ -13,11 +13,14 @@ import aiohttp
 from yarl import URL
 
 from floorline.errors import system_reason
+from floorline.gateway.chat_request import read_chat
+from floorline.gateway.translation import for_provider
 from floorline.gateway.upstreams import UpstreamError, Upstreams, UpstreamSettings
 from floorline.gateway.upstreams.connections import open_session
-from floorline.gateway.upstreams.endpoints import endpoint_url, request_headers
+from floorline.gateway.upstreams.endpoints import default_headers, path_url, request_headers
 from floorline.gateway.upstreams.proxies import proxy_of
 from floorline.gateway.upstreams.redaction import Redactor
+from floorline.zoo import Model
 
 _KEEP_ALIVE = 1.0
 """Seconds for which connections are kept; each provider is asked once."""
@@ -97,9 +100,11 @@ class _Pinger:
 
     async def list_models(self) -> Ping:
         """Request the provider's list of models."""
-        if self.settings.kind != "openai":
-            note = "LiteLLM has no list of models; --call requests one token"
-            return Ping(self.name, self.endpoint or "litellm", None, note=note)
+        kind = self.settings.kind
+        if kind == "litellm" or (kind == "azure" and not self.endpoint.endswith("/v1")):
+            whose = "LiteLLM" if kind == "litellm" else "a deployment of Azure"
+            note = f"{whose} has no list of models; --call requests one token"
+            return Ping(self.name, self.endpoint or kind, None, note=note)
         status, body, seconds, failure = await self._get("/models")
         if failure is not None:
             return Ping(self.name, self.endpoint, False, problem=failure)
@@ -127,7 +132,7 @@ class _Pinger:
 
     async def _is_below_v1(self) -> bool:
         """Whether an endpoint without a version has its list of models one step further down."""
-        if re.search(r"/v\d", URL(self.endpoint).path):
+        if self.settings.kind == "anthropic" or re.search(r"/v\d", URL(self.endpoint).path):
             return False
         status, body, _, failure = await self._get("/v1/models")
         return failure is None and status == 200 and _names(body) is not None
@@ -145,8 +150,11 @@ class _Pinger:
         problem = None
         try:
             async with asyncio.timeout(self.timeout):
-                body = json.dumps(question).encode()
-                answer = await upstreams.call(self.name, body, stream=False)
+                chat = read_chat(json.dumps(question).encode(), {})
+                body, conversation = for_provider(chat, Model(self.name), self.settings)
+                answer = await upstreams.call(
+                    self.name, body, stream=False, conversation=conversation
+                )
                 if answer.status >= 400:
                     reason = self._reason(await answer.body())
                     problem = f"the provider answers a call with {answer.status}: {reason}"
@@ -161,14 +169,15 @@ class _Pinger:
     async def _get(self, path: str) -> tuple[int, bytes, float, str | None]:
         """Status, body and seconds of a request, and why there is no answer if so."""
         began = time.perf_counter()
-        url = endpoint_url(self.settings, path)
+        url = path_url(self.settings, path)
         proxy = proxy_of(self.settings, url)
         try:
             async with self.session.get(
                 url,
                 proxy=None if proxy is None else proxy.url,
                 proxy_headers=None if proxy is None else proxy.tunnel_headers,
-                headers=request_headers(self.settings)
+                headers=default_headers(self.settings)
+                | request_headers(self.settings)
                 | ({} if proxy is None else proxy.request_headers),
                 timeout=aiohttp.ClientTimeout(self.timeout, connect=self.timeout),
                 allow_redirects=False,

@@ -21,7 +21,7 @@ from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.session_keys import request_prefixes
-from floorline.gateway.translation import stateful_field, translated, untranslated
+from floorline.gateway.translation import for_provider, stateful_field
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
@@ -154,8 +154,9 @@ class ChatService:
     def _check_stateless(self, chat: ChatBody) -> None:
         """Refuse a request that needs what one provider keeps, unless it names a model of it."""
         provider = self._config.calls.get(chat.model)
-        if provider is None or provider.dialect != "responses":
-            refusal = stateful_field(chat)
+        own_ids = self._config.settings.completion_ids == "own"
+        if provider is None or provider.dialect != "responses" or own_ids:
+            refusal = stateful_field(chat, own_ids=own_ids)
             if refusal is not None:
                 raise refusal
 
@@ -263,15 +264,9 @@ class ChatService:
         """
         try:
             provider = self._config.calls[decision.model]
-            conversation = None
-            if chat.path:
-                body = chat.with_fields(model=provider.model)
-            elif chat.dialect == provider.dialect:
-                body = untranslated(chat, provider.model)
-            else:
-                zoo = self._router.zoo
-                model = zoo.models[zoo.index(decision.model)]
-                body, conversation = translated(chat, model, provider)
+            zoo = self._router.zoo
+            model = zoo.models[zoo.index(decision.model)]
+            body, conversation = for_provider(chat, model, provider)
             span = self._telemetry.call(
                 decision, provider, incoming, stream=chat.stream, content=body
             )

@@ -26,6 +26,21 @@ _STATEFUL = {
 _EMPTY = frozenset({b"null", b"false", b'""'})
 
 
+def for_provider(
+    chat: ChatBody, model: Model, provider: UpstreamSettings
+) -> tuple[bytes, Conversation | None]:
+    """Return a request as its model's provider gets it, and what was asked if it is a translation.
+
+    Parameters and errors as for ``translated``.
+    """
+    if chat.path:
+        # Embeddings and the like have no other dialect.
+        return chat.with_fields(model=provider.model), None
+    if chat.dialect == provider.dialect:
+        return untranslated(chat, provider.model), None
+    return translated(chat, model, provider)
+
+
 def untranslated(chat: ChatBody, model: str) -> bytes:
     """Return a request for the provider's model, in the client's dialect.
 
@@ -75,8 +90,15 @@ def translated(
     return msgspec.json.encode(fields), conversation
 
 
-def stateful_field(chat: ChatBody) -> ApiError | None:
+def stateful_field(chat: ChatBody, *, own_ids: bool = False) -> ApiError | None:
     """Return the error of a request that only the provider which keeps its state can serve.
+
+    Parameters
+    ----------
+    chat
+        The request.
+    own_ids
+        Whether clients see the gateway's ids, which no provider knows.
 
     Examples
     --------
@@ -87,6 +109,9 @@ def stateful_field(chat: ChatBody) -> ApiError | None:
     """
     for field, fix in _STATEFUL.items():
         if bytes(chat.fields.get(field, b"null")) not in _EMPTY:
+            if own_ids:
+                text = f"{field} needs ids of the provider, and completion_ids is own: {fix}"
+                return ApiError(400, text, code="unsupported_parameter", param=field)
             return ApiError(
                 400,
                 f"{field} needs what one provider keeps, and the model {chat.model!r} is not "

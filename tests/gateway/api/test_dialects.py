@@ -337,6 +337,18 @@ def test_own_ids(own_ids, client, kind, stream):
     assert given.status_code in (200, 400), given.text
 
 
+def test_ids_of_providers_are_of_no_use_with_own_ids(own_ids):
+    refused = ask(own_ids, "responses", "responses-words", previous_response_id="resp_1")
+    assert refused.status_code == 400
+    assert "completion_ids is own" in refused.json()["error"]["message"]
+
+
+def test_an_answer_that_runs_in_the_background(gateway):
+    answer = ask(gateway, "responses", "responses-queued", background=True)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "queued"
+
+
 @pytest.fixture(scope="module")
 def own_ids(speaker, tmp_path_factory):
     base = speaker.base_url.removesuffix("/v1")

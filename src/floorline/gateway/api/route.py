@@ -46,7 +46,7 @@ class RouteApi:
         with gateway.bodies.request() as memory:
             limit = gateway.config.settings.server.max_body
             data = await read_body(request.scope, request.receive, limit, memory)
-        chat = read_chat(data, request.headers)
+        chat = gateway.chat.names.renamed(read_chat(data, request.headers))
         if chat.sla is None:
             meant = gateway.chat.names.suggestion(chat.model, caller, sla=True)
             raise ApiError(

@@ -60,7 +60,26 @@ class _Typed(msgspec.Struct):
     type: str = ""
 
 
+class _Run(msgspec.Struct):
+    status: str = ""
+
+
 _typed = msgspec.json.Decoder(_Typed)
+_run = msgspec.json.Decoder(_Run)
+
+
+def is_running(body: bytes) -> bool:
+    """Whether a whole answer says that the provider still works on it, in the background.
+
+    Examples
+    --------
+    >>> is_running(b'{"id": "resp_1", "status": "queued", "output": []}')
+    True
+    """
+    try:
+        return _run.decode(body).status in ("queued", "in_progress")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def type_in(data: bytes) -> str:

@@ -40,6 +40,14 @@ _MAX_CONTENT = 64 * 1024
 """Bytes of a request or an answer that a span holds."""
 
 
+_KINDS = {
+    "openai": "openai_compatible",
+    "responses": "openai_compatible",
+    "azure": "azure.ai.openai",
+}
+"""Names of providers by kind, where the endpoint tells no more."""
+
+
 def provider_name(upstream: UpstreamSettings) -> str:
     """Name of the provider in the semantic conventions.
 
@@ -56,7 +64,7 @@ def provider_name(upstream: UpstreamSettings) -> str:
     for end, name in _PROVIDERS.items():
         if host == end or host.endswith(f".{end}"):
             return name
-    return "openai_compatible" if upstream.kind == "openai" else "litellm"
+    return _KINDS.get(upstream.kind, upstream.kind)
 
 
 def export_to(settings: TelemetrySettings) -> TracerProvider:

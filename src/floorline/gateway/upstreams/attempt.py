@@ -9,7 +9,7 @@ from typing import NamedTuple
 from floorline.config.provider import DialectName
 from floorline.gateway.dialects.answer_parts import AnswerPart
 from floorline.gateway.dialects.conversation import Conversation
-from floorline.gateway.dialects.events import with_answer_id
+from floorline.gateway.dialects.events import is_running, with_answer_id
 from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.upstreams.answer import (
     Answer,
@@ -361,7 +361,7 @@ class Attempt:
         found.add_parts(parts)
         if not parts or found.error is not None:
             raise self._refusals.of_success(body, "no answer of its API", request, found.error)
-        if not found.begun:
+        if not found.begun and not (client == own and is_running(body)):
             raise self._refusals.of_success(body, "an answer without content", request)
         if client != own:
             body = dialect_named(client).write_answer(

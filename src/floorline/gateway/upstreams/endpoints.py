@@ -9,7 +9,7 @@ from yarl import URL
 
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
-ANTHROPIC_VERSION = "2023-06-01"
+_VERSION_HEADER = {"anthropic-version": "2023-06-01"}
 """Version of Anthropic's API that is asked for if the client names none; the only one there is."""
 
 KEY_HEADERS: Mapping[str, tuple[str, ...]] = {
@@ -64,6 +64,13 @@ def _below(settings: UpstreamSettings) -> str:
         root = "" if path.endswith("/openai") else "/openai"
         return f"{root}/deployments/{settings.model}"
     return ""
+
+
+def default_headers(settings: UpstreamSettings) -> dict[str, str]:
+    """Return the headers that a call has unless its client or the settings give others."""
+    if settings.kind != "anthropic":
+        return {}
+    return {} if "anthropic-version" in map(str.lower, settings.headers) else _VERSION_HEADER
 
 
 def request_headers(settings: UpstreamSettings) -> dict[str, str]:

@@ -15,8 +15,8 @@ from floorline._version import __version__
 from floorline.errors import system_reason
 from floorline.gateway.upstreams.connections import Abortable, Connector, Request, current_request
 from floorline.gateway.upstreams.endpoints import (
-    ANTHROPIC_VERSION,
     call_url,
+    default_headers,
     path_url,
     request_headers,
 )
@@ -141,9 +141,7 @@ class HttpClient:
         )
         self._headers.update(request_headers(settings))
         # What the headers of a call replace, unlike those of the settings.
-        self._replaced = {}
-        if settings.kind == "anthropic" and "anthropic-version" not in self._headers:
-            self._replaced["anthropic-version"] = ANTHROPIC_VERSION
+        self._replaced = default_headers(settings)
         self._proxy = proxy_of(settings, self._url)
         if self._proxy is not None:
             self._headers.update(self._proxy.request_headers)
