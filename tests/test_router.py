@@ -352,6 +352,21 @@ def test_savings_compare_with_the_best_fixed_model():
     assert status.savings == pytest.approx(1.0 - 1.0 / alone)
 
 
+def test_without_a_price_no_savings_are_known():
+    zoo = Zoo([Model("none"), Model("large", call_price=10.0)])
+    router = Router(zoo, "cheapest", [SLA("gold", floor=0.5), SLA("own", 0.5, models=("large",))])
+    for _ in range(4):
+        router.outcome(router.route("Why?").id, cost=0.0)
+    status = router.status()
+    assert (status.savings, status.missing_prices) == (None, ("none",))
+    assert "spent 0 USD without none, of unknown prices" in repr(status)
+    assert "saved" not in status._repr_html_()
+    # It may not serve under the other one.
+    assert router.status("own").missing_prices == ()
+    free = Router(zoo.with_model(Model("none", free=True)), "cheapest", [SLA("gold", floor=0.5)])
+    assert free.status().missing_prices == ()
+
+
 def test_a_message_sent_again_does_not_undo_its_correction(build_router, vector):
     router = build_router("cheapest")
     id = router.route(features=vector(0)).id

@@ -16,6 +16,7 @@ from floorline.errors import InvalidInput, NoModelCanServe, check_number, check_
 _PRICE_FIX = f"give a price from 0 to {MAX_PRICE:g}"
 MAX_TIER_FACTOR = 100.0
 """Largest factor of a service tier; those of providers are from .25 to 6."""
+_BATCH_FIX = "give a factor from 0 to 1: half the price is 0.5"
 _FACTOR_FIX = f"give a factor from 0 to {MAX_TIER_FACTOR:g}"
 _MAX_TYPICAL_TOKENS = 1e9
 """Most tokens of a typical answer: no model writes a thousandth of it."""
@@ -47,6 +48,9 @@ PRICES = (
     "audio_output_price",
     "batch_factor",
     "priority_factor",
+    "long_prompt_tokens",
+    "long_prompt_input_factor",
+    "long_prompt_output_factor",
 )
 """Fields of ``Model`` that say what its calls cost."""
 _GENERAL_PRICES = ("input_price", "output_price", "call_price", "image_price")
@@ -59,7 +63,11 @@ _PARTIAL_PRICES = (
     "audio_output_price",
 )
 """Prices of parts of the tokens, which cost as much as the others where they are None."""
-_FACTORS = ("batch_factor", "priority_factor")
+_FACTORS = (
+    "priority_factor",
+    "long_prompt_input_factor",
+    "long_prompt_output_factor",
+)
 COST_UNITS = ("USD", "J")
 """Units of costs: US dollars or joules."""
 
@@ -87,6 +95,8 @@ class CallLimits(NamedTuple):
         Number of images in the prompt.
     has_audio : bool
         Whether recordings may be part of the prompt or of the answers.
+    is_priority : bool
+        Whether the provider may answer in its tier ``priority``.
     """
 
     input_tokens: int
@@ -95,6 +105,7 @@ class CallLimits(NamedTuple):
     is_certain: bool = True
     images: int = 0
     has_audio: bool = True
+    is_priority: bool = True
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +137,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_factor, priority_factor
         Factor of the prices of tokens for an answer that the provider gave as part of a batch or
         in its slow, cheap tier (``flex``), and in its fast one (``priority``).
+    long_prompt_tokens
+        Length of prompts in tokens above which tokens cost more; None if they never do.
+    long_prompt_input_factor, long_prompt_output_factor
+        Factor of the prices of input and output tokens of calls with longer prompts.
     free
         Whether calls cost nothing. A model without any price that is not free has unknown prices.
     cache_seconds
@@ -179,6 +194,9 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audio_output_price: float | None = None
     batch_factor: float = 1.0
     priority_factor: float = 1.0
+    long_prompt_tokens: int | None = None
+    long_prompt_input_factor: float = 1.0
+    long_prompt_output_factor: float = 1.0
     free: bool = False
     cache_seconds: float = DEFAULT_CACHE_SECONDS
     cache_min_tokens: int = DEFAULT_CACHE_MIN_TOKENS
@@ -211,7 +229,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             high=_MAX_TYPICAL_TOKENS,
             fix=f"give a number of tokens from 1 to {_MAX_TYPICAL_TOKENS:g}",
         )
-        for field in ("context_window", "max_output_tokens"):
+        for field in ("context_window", "max_output_tokens", "long_prompt_tokens"):
             given = getattr(self, field)
             if given is None:
                 continue
@@ -250,6 +268,9 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 if type(given) is not float:
                     # A log could not give a whole number back.
                     msgspec.structs.force_setattr(self, field, float(checked))
+        where = f"Model.batch_factor of {self.name!r}"
+        factor = check_number(where, self.batch_factor, low=0.0, high=1.0, fix=_BATCH_FIX)
+        msgspec.structs.force_setattr(self, "batch_factor", float(factor))
         if self.free and self.has_price:
             fix = "remove it, or the prices"
             raise InvalidInput(f"Model.free of {self.name!r}", self.free, fix)
@@ -295,9 +316,10 @@ class _Bounds(NamedTuple):
     """Arrays (M,) that bound the cost of a call.
 
     ``call`` and ``image`` are the prices of one, ``input`` and ``output`` the largest prices of a
-    token of any kind and tier, with recordings for ``audio_input`` and ``audio_output``.
-    ``largest_output`` is the largest answer in tokens, ``usual_output`` that of a request without a
-    limit.
+    token of any kind, with recordings for ``audio_input`` and ``audio_output``; ``tier`` is the
+    factor of the dearest tier. Prompts above ``long`` multiply them by ``long_input`` and
+    ``long_output``. ``largest_output`` is the largest answer in tokens, ``usual_output`` that of a
+    request without a limit.
     """
 
     call: NDArray[np.float64]
@@ -306,6 +328,11 @@ class _Bounds(NamedTuple):
     output: NDArray[np.float64]
     audio_input: NDArray[np.float64]
     audio_output: NDArray[np.float64]
+    tier: NDArray[np.float64]
+    long: NDArray[np.float64]
+    shortest_long: float
+    long_input: NDArray[np.float64]
+    long_output: NDArray[np.float64]
     largest_output: NDArray[np.float64]
     usual_output: NDArray[np.float64]
 
@@ -406,7 +433,8 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """(M,) list price of a call whose prompt and answers are as long as they can be.
 
         All tokens have the largest price of their direction: a provider may write the whole prompt
-        to its cache, reason through the whole answer, and bill it at its dearest tier.
+        to its cache, reason through the whole answer, and bill it at its tier ``priority`` if the
+        request allows it.
 
         Where ``limits`` does not bound the answers, they have ``Model.max_output_tokens``, or
         ``DEFAULT_MAX_OUTPUT_TOKENS`` where that is not known either. A bound that is not certain
@@ -423,30 +451,48 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             per_input, per_output = bounds.audio_input, bounds.audio_output
         else:
             per_input, per_output = bounds.input, bounds.output
+        if limits.input_tokens > bounds.shortest_long:
+            is_long = bounds.long < limits.input_tokens
+            per_input = per_input * np.where(is_long, bounds.long_input, 1.0)
+            per_output = per_output * np.where(is_long, bounds.long_output, 1.0)
         tokens = per_input * float(limits.input_tokens) + per_output * output * limits.answers
+        if limits.is_priority:
+            tokens = tokens * bounds.tier
         cost = bounds.call + tokens
         return np.asarray(cost + bounds.image * limits.images if limits.images else cost)
 
     @cached_property
     def _bounds(self) -> _Bounds:
         models = self.models
-        factor = np.array([max(1.0, m.batch_factor, m.priority_factor) for m in models]) / 1e6
-        per_input = np.array([m.largest_input_price for m in models]) * factor
-        per_output = np.array([m.largest_output_price for m in models]) * factor
-        audio_input = np.array([m.audio_input_price or 0.0 for m in models]) * factor
-        audio_output = np.array([m.audio_output_price or 0.0 for m in models]) * factor
+
+        def of(values: Iterable[float]) -> NDArray[np.float64]:
+            return np.array(list(values), dtype=np.float64)
+
+        per_input = of(m.largest_input_price for m in models) / 1e6
+        per_output = of(m.largest_output_price for m in models) / 1e6
+        audio_input = of(m.audio_input_price or 0.0 for m in models) / 1e6
+        audio_output = of(m.audio_output_price or 0.0 for m in models) / 1e6
+        long = of(m.long_prompt_tokens or np.inf for m in models)
         return _Bounds(
-            call=np.array([m.call_price for m in models]),
-            image=np.array([m.image_price for m in models]),
+            call=of(m.call_price for m in models),
+            image=of(m.image_price for m in models),
             input=per_input,
             output=per_output,
             audio_input=np.maximum(per_input, audio_input),
             audio_output=np.maximum(per_output, audio_output),
-            largest_output=np.array([m.max_output_tokens or np.inf for m in models]),
-            usual_output=np.array(
-                [float(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS) for m in models]
-            ),
+            tier=of(max(1.0, m.priority_factor) for m in models),
+            long=long,
+            shortest_long=float(long.min()),
+            long_input=of(max(1.0, m.long_prompt_input_factor) for m in models),
+            long_output=of(max(1.0, m.long_prompt_output_factor) for m in models),
+            largest_output=of(m.max_output_tokens or np.inf for m in models),
+            usual_output=of(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS for m in models),
         )
+
+    @cached_property
+    def unpriced(self) -> tuple[str, ...]:
+        """Names of the models whose prices are unknown: none is given, and they are not free."""
+        return tuple(m.name for m in self.models if not (m.free or m.has_price))
 
     @cached_property
     def typical_costs(self) -> NDArray[np.float64]:

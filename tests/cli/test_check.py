@@ -181,3 +181,23 @@ def test_a_provider_that_is_not_there_is_said_in_words_of_the_system(check):
     code, printed = check(text)
     assert code == 2
     assert "problem: a: no connection (Connection refused): check endpoint" in printed
+
+
+def test_prices_are_printed_and_missing_ones_are_warned_about(check):
+    code, printed = check(
+        """
+        models:
+          - {name: gpt-4o-mini, endpoint: "https://api.openai.com/v1", price: auto}
+          - {name: mine, endpoint: "http://127.0.0.1:9/v1"}
+          - {name: own, endpoint: "http://127.0.0.1:9/v1", input_price: 0}
+        slas: [{name: gold, floor: 0.9}]
+        """,
+        "--offline",
+    )
+    assert code == 0
+    assert "gpt-4o-mini: input 0.15, output 0.6, cached input 0.075" in printed
+    assert "(genai-prices " in printed
+    assert "mine: NO PRICE" in printed
+    assert "own: free" in printed
+    assert printed.count("warning:") == 1
+    assert "warning: model 'mine' has no price: its calls count as 0 USD" in printed

@@ -58,7 +58,7 @@ def test_a_tag_and_a_compound_name(problems):
 def test_names_and_texts_are_not_interpreted(read):
     settings = read("""
         models:
-          - {name: 2024-01-01, endpoint: "http://h/v1", capabilities: ["on", 'no']}
+          - {name: 2024-01-01, endpoint: "http://h/v1", capabilities: ["on", 'no'], price: free}
         slas: [{name: on-time, floor: 0.9, budget: {per_model: {2024-01-01: 3}}}]
     """)
     assert settings.as_zoo().names == ("2024-01-01",)

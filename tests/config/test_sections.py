@@ -14,7 +14,7 @@ from floorline.stores.urls import normal_url
 
 def test_every_field_of_an_sla_reaches_routing(read):
     settings = read("""
-        models: [{name: small, endpoint: "http://h/v1"}]
+        models: [{name: small, endpoint: "http://h/v1", output_price: 1}]
         slas:
           - name: gold
             floor: 0.9

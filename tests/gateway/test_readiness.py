@@ -8,6 +8,7 @@ from tests.support.gateway_parts import StubUpstreams
 from floorline.errors import StoreUnavailable
 from floorline.gateway.clock import Clock
 from floorline.gateway.readiness import Readiness
+from floorline.zoo import Model, Zoo
 
 
 class Built:
@@ -15,7 +16,8 @@ class Built:
         self.store = SimpleNamespace(failure=None, warnings=list)
         self.upstreams = StubUpstreams()
         self.reloader = SimpleNamespace(error=None, restart=()) if watched else None
-        router = SimpleNamespace(zoo=("small", "large"))
+        zoo = Zoo([Model("small", output_price=1.0), Model("large", free=True)])
+        self.router = router = SimpleNamespace(zoo=zoo)
         self.readiness = Readiness(router, self.store, self.upstreams, self.reloader)
 
 
@@ -24,6 +26,15 @@ def test_a_gateway_is_ready_if_nothing_is_wrong(watched):
     readiness = Built(watched).readiness
     assert (readiness.errors(), readiness.warnings()) == ([], [])
     readiness.check_log()
+
+
+def test_a_model_without_a_price_is_a_warning():
+    built = Built()
+    built.router.zoo = built.router.zoo.with_model(Model("large"))
+    assert built.readiness.errors() == []
+    (warning,) = built.readiness.warnings()
+    assert warning.startswith("model 'large' has no price: its calls count as 0 USD")
+    assert "price: free if calls cost nothing" in warning
 
 
 def test_a_gateway_that_stops_gets_no_more_requests():
@@ -79,7 +90,7 @@ def test_a_clock_that_was_set_is_a_warning(step, warned):
     built, wall = Built(), [1e9]
     clock = Clock(lambda: wall[0], lambda: 0.0)
     readiness = Readiness(
-        SimpleNamespace(zoo=("small",)), built.store, built.upstreams, None, clock=clock
+        SimpleNamespace(zoo=Zoo([Model("small", free=True)])), built.store, built.upstreams, None, clock=clock
     )
     assert readiness.warnings() == []
     wall[0] += step

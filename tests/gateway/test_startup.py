@@ -138,3 +138,30 @@ def test_events_older_than_the_retention_are_deleted(start, provider, tmp_path):
     last = start(write_settings(provider, store=short, memory=1), tmp_path)
     wait_until(lambda: last.gateway.store.first() > 0)
     assert last.http.get("/v1/slas/gold").json()["requests"] == 7
+
+
+def test_prices_that_changed_since_the_last_start_are_a_change_of_the_zoo_and_a_warning(
+    store, caplog
+):
+    use(opened(store))
+    dearer = Model("small", output_price=2.0, cached_input_price=0.1)
+    before = len(list(store.read()))
+    router = opened(store, wanted(models=(dearer, LARGE)))
+    store.flush()
+    assert router.zoo.models[0] == dearer
+    (change,) = list(store.read())[before:]
+    assert change.zoo.models[0] == dearer
+    assert caplog.messages == [
+        "since the last start the prices of model 'small' changed: output_price from 1 to 2, "
+        "cached_input_price from none to 0.1"
+    ]
+    # The log has the numbers: the same prices are no change.
+    caplog.clear()
+    assert opened(store, wanted(models=(dearer, LARGE))).snapshot() == router.snapshot()
+    assert caplog.messages == []
+
+
+def test_a_model_without_a_price_is_warned_about_at_the_start(store, caplog):
+    opened(store, wanted(models=(SMALL, Model("none"), Model("free", free=True))))
+    (message,) = caplog.messages
+    assert message.startswith("model 'none' has no price: its calls count as 0 USD")

@@ -52,10 +52,18 @@ def check(
         return
     from floorline import config as configuration
 
+    with needs("gateway", "checking providers"):
+        from floorline.gateway.price_changes import price_warnings
     settings = configuration.load(config)
     models = _prepare(settings)
     console = Console()
     console.print(_summary(config, settings), highlight=False)
+    unit = f"{settings.cost_unit} per million tokens"
+    console.print(f"prices ({unit}, image or call):", highlight=False)
+    for model in settings.models:
+        console.print(escape(f"  {model.price_line()}"), highlight=False, soft_wrap=True)
+    for warning in price_warnings(settings.as_zoo()):
+        console.print(f"[red]warning:[/red] {escape(warning)}", highlight=False, soft_wrap=True)
     if offline:
         return
     from floorline.gateway.ping import ping_all

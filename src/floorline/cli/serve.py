@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from floorline._extras import needs
 from floorline.errors import InvalidInput
@@ -72,7 +73,11 @@ def serve(
         uvloop.run(serve_demo(host or "127.0.0.1", 8080 if port is None else port, _print_demo))
         return
     assert config is not None
-    uvloop.run(run(load(config).at(host, port, unix_socket), config, on_ready=_print_address))
+    settings = load(config)
+    for model in settings.models:
+        if model.price not in (None, "free"):
+            _console.print(f"price of {escape(model.price_line())}")
+    uvloop.run(run(settings.at(host, port, unix_socket), config, on_ready=_print_address))
 
 
 def _print_address(url: str) -> None:

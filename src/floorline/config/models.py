@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from floorline.config.auto_prices import UnknownPrice, listed_prices
 from floorline.config.provider import KEY_FIELDS, ProviderSettings
 from floorline.config.types import (
     Count,
@@ -55,6 +56,20 @@ ShortText = Annotated[
 ]
 
 
+def _price_source(value: str) -> str:
+    if value in ("auto", "free"):
+        return value
+    provider, _, model = value.partition("/")
+    if not (provider and model):
+        raise ValueError
+    return _name(value)
+
+
+PriceSource = Annotated[
+    Text,
+    AfterValidator(_price_source),
+    Fix("give auto, free, or PROVIDER/MODEL as genai-prices names them, such as openai/gpt-4o"),
+]
 Satisfaction = Annotated[
     Number,
     Field(ge=0, le=1),
@@ -72,6 +87,11 @@ TierFactor = Annotated[
 ]
 _WEIGHT = "Number of labels that the hint is worth."
 
+PRICE_FIX = (
+    "give input_price and output_price, or price: PROVIDER/MODEL as genai-prices names them, or "
+    "price: free if calls cost nothing"
+)
+"""How to give the prices of a model that has none."""
 _GENERAL_PRICES = ("input_price", "output_price", "call_price")
 _COSTS = tuple(name for name in PRICES if name.endswith("_price"))
 _FILE_ONLY = frozenset(
@@ -83,6 +103,12 @@ _FILE_ONLY = frozenset(
 class ModelDefaults(ProviderSettings):
     """Values for all models that do not set the field themselves."""
 
+    price: PriceSource | None = Field(
+        None,
+        description="Where prices come from that are not given. auto: the package genai-prices "
+        "(extra prices), by the provider at the endpoint. PROVIDER/MODEL: another name there, such "
+        "as openai/gpt-4o. free: calls cost nothing.",
+    )
     input_price: Price = Field(0.0, description="Cost per million input tokens.")
     output_price: Price = Field(0.0, description="Cost per million output tokens.")
     call_price: Annotated[Price, Fix("give a price from 0 to 1e+09 (cost unit per call)")] = Field(
@@ -118,7 +144,18 @@ class ModelDefaults(ProviderSettings):
     image_price: Annotated[Price, Fix("give a price from 0 to 1e+09 (cost unit per image)")] = (
         Field(0.0, description="Cost of an image of the prompt, in addition to its tokens.")
     )
-    batch_factor: TierFactor = Field(
+    long_prompt_tokens: Count | None = Field(
+        None, description="Length of prompts in tokens above which tokens cost more."
+    )
+    long_prompt_input_factor: TierFactor = Field(
+        1.0, description="Factor of the prices of input tokens of calls with longer prompts."
+    )
+    long_prompt_output_factor: TierFactor = Field(
+        1.0, description="Factor of the prices of output tokens of calls with longer prompts."
+    )
+    batch_factor: Annotated[
+        Number, Field(ge=0, le=1), Fix("give a factor from 0 to 1: half the price is 0.5")
+    ] = Field(
         1.0,
         description="Factor of the prices of tokens for answers whose service_tier is batch or "
         "flex, such as 0.5.",
@@ -126,7 +163,7 @@ class ModelDefaults(ProviderSettings):
     priority_factor: TierFactor = Field(
         1.0,
         description="Factor of the prices of tokens for answers whose service_tier is priority, "
-        "such as 2. Budgets reserve with it.",
+        "such as 2. Budgets reserve with it for requests that name such a service_tier.",
     )
     cache_lifetime: Annotated[
         Duration, Field(le=MAX_CACHE_SECONDS), Fix("give a time of at most 31 days, such as 5m")
@@ -217,6 +254,14 @@ class ModelSettings(ModelDefaults):
     hint_weight: HintWeight = Field(DEFAULT_HINT_WEIGHT, description=_WEIGHT)
 
     _added_over_http: bool = PrivateAttr(False)
+    _price_source: str = PrivateAttr("")
+    _price_notes: tuple[str, ...] = PrivateAttr(())
+
+    @model_validator(mode="after")
+    def _is_free_or_not(self) -> ModelSettings:
+        if self.price == "free" and self._has_price:
+            raise rule_error("is free, and a price is given", "remove one of them", "price")
+        return self
 
     @model_validator(mode="after")
     def _has_one_hint(self) -> ModelSettings:
@@ -244,7 +289,63 @@ class ModelSettings(ModelDefaults):
     def is_free(self) -> bool:
         """Whether the prices are said to be 0, instead of left out."""
         is_said = any(name in self.model_fields_set for name in _GENERAL_PRICES)
-        return is_said and not any(getattr(self, name) for name in _COSTS)
+        return (is_said or self.price == "free") and not self._has_price
+
+    @property
+    def price_source(self) -> str:
+        """Where the prices come from, for operators; "" if there are none."""
+        if self._has_price:
+            return self._price_source or "given"
+        return "free" if self.is_free else ""
+
+    def price_line(self) -> str:
+        """Return the prices in one line, for operators.
+
+        Examples
+        --------
+        >>> ModelSettings(name="small", input_price=0.15, output_price=0.6).price_line()
+        'small: input 0.15, output 0.6 (given)'
+        """
+        model = self.as_model()
+        usual = Model(self.name)
+        shown = [
+            f"{name.removesuffix('_price').replace('_', ' ')} {getattr(model, name):g}"
+            for name in PRICES
+            if getattr(model, name) != getattr(usual, name)
+        ]
+        notes = "".join(f"; {note}" for note in self._price_notes)
+        said = ", ".join(shown) or ("free" if self.is_free else "NO PRICE")
+        source = f" ({self.price_source}{notes})" if shown else ""
+        return f"{self.name}: {said}{source}"
+
+    @property
+    def _has_price(self) -> bool:
+        return any(getattr(self, name) for name in _COSTS)
+
+    def priced(self) -> ModelSettings:
+        """Return the model with the prices that its field ``price`` asks for; given ones stay.
+
+        Raises
+        ------
+        MissingExtra
+            If the package of the prices is not installed.
+        UnknownPrice
+            If it has no prices of the model, and the model has no price of tokens of its own.
+        """
+        if self.price in (None, "free"):
+            return self
+        assert self.price is not None
+        own = self.model_fields_set.intersection(PRICES)
+        try:
+            found = listed_prices(self.kind, self.endpoint, self.upstream_model, self.price)
+        except UnknownPrice:
+            if {"input_price", "output_price"} <= own:
+                return self
+            raise
+        priced = self.model_copy(update={n: p for n, p in found.prices.items() if n not in own})
+        priced._price_source = found.source + (f"; given: {', '.join(sorted(own))}" if own else "")
+        priced._price_notes = found.notes
+        return priced
 
     def hinted(self, hint: HintSettings | None) -> ModelSettings:
         """Return the model with a hint of the section ``hints``; None leaves it as it is."""
@@ -260,6 +361,9 @@ class ModelSettings(ModelDefaults):
     def completed(self, defaults: ModelDefaults) -> ModelSettings:
         """Return the model with the fields that it does not set taken from the defaults."""
         taken = _unset_fields(self, defaults)
+        if "price" in self.model_fields_set:
+            # It says more of this model than the prices of all models do.
+            taken = {name: value for name, value in taken.items() if name not in PRICES}
         if self._added_over_http:
             # Key, headers and the query of the endpoint are the file's secrets.
             taken = {name: value for name, value in taken.items() if name not in _FILE_ONLY}

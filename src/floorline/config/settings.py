@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from floorline.config.aliases import Aliases, check_aliases
+from floorline.config.auto_prices import UnknownPrice
+from floorline.config.document import quoted
 from floorline.config.explain import check_exposure
-from floorline.config.models import HintSettings, ModelDefaults, ModelSettings
+from floorline.config.models import PRICE_FIX, HintSettings, ModelDefaults, ModelSettings
 from floorline.config.runtime_models import RuntimeModelSettings
 from floorline.config.sections import (
     EncoderName,
@@ -22,7 +24,7 @@ from floorline.config.sections import (
     relative_to_file,
 )
 from floorline.config.server import ServerSettings
-from floorline.config.types import Count, Fix, Section, Text, Whole, field
+from floorline.config.types import Count, Fix, Section, Text, Whole, field, rule_error
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -102,13 +104,35 @@ class Settings(Section):
     @model_validator(mode="after")
     def _complete_models(self) -> Settings:
         self.models[:] = [
-            model.completed(self.defaults).hinted(self.hints.get(model.name))
-            for model in self.models
+            self._priced(model.completed(self.defaults), number).hinted(self.hints.get(model.name))
+            for number, model in enumerate(self.models)
         ]
+        self._check_budgets()
         check_aliases(
             self.aliases, [model.name for model in self.models], [sla.name for sla in self.slas]
         )
         return self
+
+    def _priced(self, model: ModelSettings, number: int) -> ModelSettings:
+        if model.price not in (None, "free") and self.cost_unit != "USD":
+            fix = "give prices in joules, or cost_unit: USD"
+            wrong = f"is {quoted(model.price)}, which is in USD, but cost_unit is J"
+            raise rule_error(wrong, fix, "models", number, "price")
+        try:
+            return model.priced()
+        except UnknownPrice as error:
+            wrong = f"is {quoted(model.price)}, but {error}"
+            raise rule_error(wrong, PRICE_FIX, "models", number, "price") from None
+
+    def _check_budgets(self) -> None:
+        """Refuse budgets for models without prices: they would never be spent."""
+        for number, model in enumerate(self.models):
+            if model.price_source:
+                continue
+            for sla in self.slas:
+                if sla.budget is not None and (sla.models is None or model.name in sla.models):
+                    wrong = f"has no price, but SLA {quoted(sla.name)} has a budget"
+                    raise rule_error(wrong, PRICE_FIX, "models", number)
 
     def as_zoo(self) -> Zoo:
         """Return the models as a router takes them."""

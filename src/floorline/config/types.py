@@ -36,7 +36,7 @@ NOT_SHOWN = "is not valid (its value is not shown)"
 """What is wrong with a value that is secret, or often a secret by mistake."""
 
 
-def rule_error(wrong: str, fix: str, *fields: str) -> PydanticCustomError:
+def rule_error(wrong: str, fix: str, *fields: str | int) -> PydanticCustomError:
     """Make the error of a rule with its own words.
 
     Parameters

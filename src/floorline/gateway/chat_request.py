@@ -38,6 +38,10 @@ some 10 µs of the event loop."""
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 """Texts that providers take for ``true``, in lower case."""
+_USUAL_TIERS = frozenset(
+    {b"null", b'"default"', b'"standard"', b'"standard_only"', b'"flex"', b'"batch"'}
+)
+"""Service tiers of requests that cost no more than the usual price, as JSON."""
 _MAX_DIGITS = 400
 """Characters of a number that is a text."""
 
@@ -248,6 +252,7 @@ def read_chat(
             is_certain=is_certain,
             images=size.images,
             has_audio="audio" in size.needs,
+            is_priority=_may_be_priority(fields.get("service_tier")),
         ),
         media=size.media,
         options=options,
@@ -350,6 +355,11 @@ def _count(name: str, given: Any) -> tuple[int, bool]:
         raise InvalidInput(name, given, f"give a number up to {MAX_TOKENS:,}")
     # Also for NaN, which is above nothing.
     return (math.ceil(number) if number > 0 else 0), certain
+
+
+def _may_be_priority(tier: msgspec.Raw | None) -> bool:
+    """Whether a provider may answer in its tier ``priority``; it is not asked for by default."""
+    return tier is not None and bytes(tier) not in _USUAL_TIERS
 
 
 def _is_true(value: Any) -> bool:

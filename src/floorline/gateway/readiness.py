@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from floorline.errors import StoreUnavailable
 from floorline.gateway.clock import Clock
+from floorline.gateway.price_changes import price_warnings
 from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.upstreams import Upstreams
@@ -84,6 +85,7 @@ class Readiness:
             f"model {name!r} cannot be called: its circuit breaker is open or its queue is full"
             for name in self._upstreams.blocked()
         ]
+        warnings += price_warnings(self._router.zoo)
         warnings += self._store.warnings()
         if self._usage_check is not None:
             warnings += self._usage_check.warnings()

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 
 from floorline.config import ModelSettings, Settings, load_runtime_model
-from floorline.errors import ConfigError, InvalidInput
+from floorline.config.auto_prices import UnknownPrice
+from floorline.config.models import PRICE_FIX
+from floorline.errors import ConfigError, InvalidInput, MissingExtra
 from floorline.gateway.reconcile import DesiredState
 from floorline.stores.sql import SqlStore
 from floorline.zoo import Zoo
@@ -119,7 +121,15 @@ class RuntimeModels:
         except ConfigError as error:
             self.problems[name] = "; ".join(error.problems)
             return None
-        return model.completed(settings.defaults)
+        completed = model.completed(settings.defaults)
+        if completed.price not in (None, "free") and settings.cost_unit != "USD":
+            self.problems[name] = f"price is {completed.price!r}, which is in USD: give prices"
+            return None
+        try:
+            return completed.priced()
+        except (UnknownPrice, MissingExtra) as error:
+            self.problems[name] = f"price is {completed.price!r}, but {error}: {PRICE_FIX}"
+            return None
 
 
 def desired_state(models: list[ModelSettings], settings: Settings) -> DesiredState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from floorline.gateway.clock import Clock
 from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
+from floorline.gateway.price_changes import price_changes, price_warnings
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.reconcile import DesiredState, reconcile
 from floorline.gateway.reload import Reloader
@@ -35,6 +37,8 @@ from floorline.policies import Policy
 from floorline.router import Router
 from floorline.stores.recovery import recover
 from floorline.stores.sql import SqlStore
+
+log = logging.getLogger("floorline.gateway")
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,10 @@ def open_router(
         )
 
     router = recover(fresh, store)
+    for change in price_changes(router.zoo, desired.zoo):
+        log.warning("since the last start %s", change)
+    for warning in price_warnings(desired.zoo):
+        log.warning("%s", warning)
     reconcile(router, desired, at=at)
     return router
 

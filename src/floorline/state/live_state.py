@@ -111,7 +111,7 @@ class LiveState:
                 self._fold.ledgers_[agreement.name],
                 eligible_models(self._fold, agreement),
             )
-            return status_of(agreement, ledger, self.zoo.cost_unit, models)
+            return status_of(agreement, ledger, self.zoo, models)
 
     def totals(self, sla: str | None = None) -> SlaTotals:
         """Return an SLA's counts of requests and labels and its spending; the first by default."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from floorline.core.display import html_table, show_number
+from floorline.errors import listed
 from floorline.sla import SLA
 from floorline.state.certificate import certificate_of, reachability_rows
 from floorline.state.latency_certificate import LatencyCertificate
@@ -15,6 +16,7 @@ from floorline.state.ledger import Ledger
 from floorline.state.reachability import Reachability
 from floorline.state.senders import SenderRow
 from floorline.state.verdicts import Verdict
+from floorline.zoo import Zoo
 
 MOST_SENDERS = 20
 """Most senders of labels that a status or a certificate lists."""
@@ -45,7 +47,7 @@ class Status(msgspec.Struct, frozen=True):
         Model of the highest mean estimated quality; None before the first request.
     savings
         Share saved of the estimated cost of serving ``best_fixed`` only; None before the first
-        request.
+        request, and while prices are missing.
     label_weight
         Sum of the labels' weights; their number under an SLA with one sender of labels.
     senders
@@ -55,6 +57,8 @@ class Status(msgspec.Struct, frozen=True):
         Upper bounds of all models, and whether they can reach the floor within the budget.
     latency
         Certificates of the SLA's promises of latency.
+    missing_prices
+        Models that may serve whose prices are unknown: ``spent`` leaves out what they cost.
     """
 
     sla: str
@@ -78,13 +82,14 @@ class Status(msgspec.Struct, frozen=True):
     senders: tuple[SenderRow, ...] = ()
     reachability: Reachability | None = None
     latency: tuple[LatencyCertificate, ...] = ()
+    missing_prices: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
             f"Status({self.sla!r}: {self.verdict}, satisfaction {show_number(self.satisfaction)} "
             f"in [{show_number(self.lower)}, {show_number(self.upper)}], floor {self.floor:g}, "
             f"{self.requests:,} requests, {self.labels:,} labels, "
-            f"spent {show_number(self.spent)} {self.cost_unit})"
+            f"spent {show_number(self.spent)} {self.cost_unit}{self._left_out()})"
         )
 
     def _repr_html_(self) -> str:
@@ -97,7 +102,7 @@ class Status(msgspec.Struct, frozen=True):
             ("requests", show_number(self.requests)),
             ("explored, declined", f"{self.explored:,}, {self.declined:,}"),
             ("labels", show_number(self.labels)),
-            ("spent", f"{show_number(self.spent)} {self.cost_unit}"),
+            ("spent", f"{show_number(self.spent)} {self.cost_unit}{self._left_out()}"),
             ("reserved", f"{show_number(self.reserved)} {self.cost_unit}"),
             *reachability_rows(self.reachability),
             *(row for promise in self.latency for row in promise.rows()),
@@ -110,6 +115,11 @@ class Status(msgspec.Struct, frozen=True):
                 for row in self.senders
             ]
         return html_table(f"SLA {self.sla}", rows)
+
+    def _left_out(self) -> str:
+        if not self.missing_prices:
+            return ""
+        return f" without {listed(self.missing_prices)}, of unknown prices"
 
 
 class SlaTotals(NamedTuple):
@@ -154,8 +164,9 @@ def totals_of(ledger: Ledger) -> SlaTotals:
     )
 
 
-def status_of(sla: SLA, ledger: Ledger, cost_unit: str, models: Sequence[str]) -> Status:
+def status_of(sla: SLA, ledger: Ledger, zoo: Zoo, models: Sequence[str]) -> Status:
     """Sum up an SLA's ledger; ``models`` are those that may serve."""
+    missing = tuple(name for name in zoo.unpriced if name in models)
     certificate = certificate_of(sla, ledger, models)
     best = ledger.best_fixed()
     alone = best[1] * ledger.requests_ if best else 0.0
@@ -174,14 +185,17 @@ def status_of(sla: SLA, ledger: Ledger, cost_unit: str, models: Sequence[str]) -
         verdict=certificate.verdict,
         spent=ledger.lifetime_spend_,
         reserved=reserved,
-        cost_unit=cost_unit,
+        cost_unit=zoo.cost_unit,
         best_fixed=best[0] if best else None,
-        savings=1.0 - (ledger.lifetime_spend_ + reserved) / alone if alone > 0 else None,
+        savings=(
+            1.0 - (ledger.lifetime_spend_ + reserved) / alone if alone > 0 and not missing else None
+        ),
         reason=certificate.reason,
         label_weight=ledger.label_weight_,
         senders=ledger.senders_.rows(MOST_SENDERS),
         reachability=certificate.reachability,
         latency=certificate.latency,
+        missing_prices=missing,
     )
 
 

@@ -20,7 +20,12 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def new_model(provider):
-    return {"name": "sim-new", "model": "sim-nano", "endpoint": f"{provider}/v1"}
+    return {
+        "name": "sim-new",
+        "model": "sim-nano",
+        "endpoint": f"{provider}/v1",
+        "output_price": 1.0,
+    }
 
 
 def names(gateway):
@@ -46,6 +51,31 @@ def test_a_model_is_added_serves_and_is_removed(administered, new_model):
     assert gateway.http.delete("/v1/zoo/models/sim-new").status_code == 404
     # Nothing is kept of a model that the file does not have either.
     assert kept(gateway) == {}
+
+
+def test_prices_of_a_model_are_looked_up(administered, new_model):
+    gateway = administered
+    del new_model["output_price"]
+    for price, fix in (
+        ("auto", "genai-prices has no prices of 'sim-nano' of the provider at 127.0.0.1"),
+        ("openai/none", "genai-prices has no prices of 'none' of provider 'openai'"),
+        ("free of charge", "price is 'free of charge': give auto, free, or PROVIDER/MODEL"),
+    ):
+        refused = gateway.http.post("/v1/zoo/models", json={**new_model, "price": price})
+        assert refused.status_code == 400
+        assert fix in refused.json()["error"]["message"]
+    assert "sim-new" not in names(gateway)
+    named = {**new_model, "price": "openai/gpt-4o-mini", "cached_input_price": 0.01}
+    assert gateway.http.post("/v1/zoo/models", json=named).status_code == 201
+    added = gateway.gateway.router.zoo.models[-1]
+    assert (added.input_price, added.output_price, added.cached_input_price) == (0.15, 0.6, 0.01)
+    assert warnings(gateway) == []
+    assert gateway.http.post("/v1/zoo/models", json=new_model).status_code == 201
+    (warning,) = warnings(gateway)
+    assert warning.startswith("model 'sim-new' has no price")
+    free = {**new_model, "price": "free"}
+    assert gateway.http.post("/v1/zoo/models", json=free).status_code == 201
+    assert warnings(gateway) == []
 
 
 def test_changes_outlive_a_restart(start_administered, new_model):

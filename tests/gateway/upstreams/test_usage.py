@@ -80,6 +80,21 @@ def test_parts_cost_their_own_prices(parts, cost):
     assert cost_of(PARTS, usage) == pytest.approx(cost, abs=1e-9)
 
 
+def test_long_prompts_cost_more():
+    model = Model(
+        "m",
+        input_price=1.0,
+        output_price=10.0,
+        cached_input_price=0.5,
+        long_prompt_tokens=MILLION,
+        long_prompt_input_factor=2.0,
+        long_prompt_output_factor=1.5,
+    )
+    assert cost_of(model, Usage(MILLION, MILLION)) == pytest.approx(11.0)
+    longer = Usage(2 * MILLION, MILLION, cached_tokens=MILLION)
+    assert cost_of(model, longer) == pytest.approx(2 * 1.5 + 1.5 * 10.0)
+
+
 def test_parts_without_a_price_cost_as_much_as_the_others():
     plain = Model("m", input_price=1.0, output_price=10.0)
     usage = Usage(50, 30, 10, 20, False, 5, 9, 8, 7, 3, "batch")
@@ -150,8 +165,11 @@ SOME_PRICE = st.none() | PRICE
         image_price=PRICE,
         audio_input_price=SOME_PRICE,
         audio_output_price=SOME_PRICE,
-        batch_factor=st.floats(0, 3),
+        batch_factor=st.floats(0, 1),
         priority_factor=st.floats(0, 3),
+        long_prompt_tokens=st.none() | st.integers(1, 16_000),
+        long_prompt_input_factor=st.floats(0, 3),
+        long_prompt_output_factor=st.floats(0, 3),
     ),
     st.lists(st.integers(0, 2000), min_size=6, max_size=6),
     st.booleans(),
@@ -159,7 +177,8 @@ SOME_PRICE = st.none() | PRICE
 )
 def test_no_honest_call_costs_more_than_what_is_reserved(model, parts, has_audio, tier):
     cached, written, written_1h, heard, reasoning, spoken = parts
-    limits = CallLimits(8000, 4000, images=3, has_audio=has_audio)
+    is_priority = tier == "priority"
+    limits = CallLimits(8000, 4000, images=3, has_audio=has_audio, is_priority=is_priority)
     usage = Usage(
         8000,
         4000,

@@ -102,6 +102,7 @@ class CatalogApi:
         status["senders"] = [row._asdict() for row in rows]
         if status["best_fixed"] is not None and not caller.may_call(status["best_fixed"]):
             status["best_fixed"] = None
+        status["missing_prices"] = [n for n in found.missing_prices if caller.may_call(n)]
         reach = status["reachability"]
         reach["models"] = [row for row in reach["models"] if caller.may_call(row["model"])]
         for promise in status["latency"]:

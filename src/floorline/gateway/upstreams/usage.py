@@ -266,27 +266,32 @@ def cost_of(model: Model, usage: Usage) -> float:
     >>> cost_of(model, Usage(1_000_000, 500_000, cached_tokens=1_000_000))
     1.05
     """
-    plain_input = model.input_price
-    tokens = usage.prompt_tokens * plain_input + usage.completion_tokens * model.output_price
+    plain_input, plain_output = model.input_price, model.output_price
+    given, answered = usage.prompt_tokens * plain_input, usage.completion_tokens * plain_output
     # Parts of the tokens cost more or less than the others; most usages have none of them.
     price = model.cached_input_price
     if usage.cached_tokens and price is not None:
-        tokens += usage.cached_tokens * (price - plain_input)
+        given += usage.cached_tokens * (price - plain_input)
     if usage.cache_write_tokens:
         written = plain_input if model.cache_write_price is None else model.cache_write_price
-        tokens += usage.cache_write_tokens * (written - plain_input)
+        given += usage.cache_write_tokens * (written - plain_input)
         price = model.cache_write_1h_price
         if price is not None:
-            tokens += usage.cache_write_1h_tokens * (price - written)
-    price = model.reasoning_price
-    if usage.reasoning_tokens and price is not None:
-        tokens += usage.reasoning_tokens * (price - model.output_price)
+            given += usage.cache_write_1h_tokens * (price - written)
     price = model.audio_input_price
     if usage.audio_input_tokens and price is not None:
-        tokens += usage.audio_input_tokens * (price - plain_input)
+        given += usage.audio_input_tokens * (price - plain_input)
+    price = model.reasoning_price
+    if usage.reasoning_tokens and price is not None:
+        answered += usage.reasoning_tokens * (price - plain_output)
     price = model.audio_output_price
     if usage.audio_output_tokens and price is not None:
-        tokens += usage.audio_output_tokens * (price - model.output_price)
+        answered += usage.audio_output_tokens * (price - plain_output)
+    longest = model.long_prompt_tokens
+    if longest is not None and usage.prompt_tokens > longest:
+        given *= model.long_prompt_input_factor
+        answered *= model.long_prompt_output_factor
+    tokens = given + answered
     if usage.tier:
         tokens *= model.batch_factor if usage.tier == "batch" else model.priority_factor
     cost = model.call_price + tokens / 1e6
