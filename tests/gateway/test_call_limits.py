@@ -59,3 +59,12 @@ def test_images_and_files_count_by_piece_and_not_by_byte(part):
 def test_counts_beyond_their_bound_are_refused(field):
     with pytest.raises(InvalidInput, match=rf"{field} is .*: give a number up to"):
         limits(**{field: 2**60})
+
+
+@pytest.mark.parametrize(
+    ("tier", "is_priority"),
+    [(None, False), ("default", False), ("flex", False), ("priority", True), ("auto", True)],
+)
+def test_the_dear_tier_is_reserved_for_requests_that_may_get_it(tier, is_priority):
+    assert limits(service_tier=tier)[0].is_priority is is_priority
+    assert limits()[0].is_priority is False

@@ -90,7 +90,11 @@ def test_a_clock_that_was_set_is_a_warning(step, warned):
     built, wall = Built(), [1e9]
     clock = Clock(lambda: wall[0], lambda: 0.0)
     readiness = Readiness(
-        SimpleNamespace(zoo=Zoo([Model("small", free=True)])), built.store, built.upstreams, None, clock=clock
+        SimpleNamespace(zoo=Zoo([Model("small", free=True)])),
+        built.store,
+        built.upstreams,
+        None,
+        clock=clock,
     )
     assert readiness.warnings() == []
     wall[0] += step
