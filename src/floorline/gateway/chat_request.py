@@ -135,6 +135,11 @@ class ChatBody(msgspec.Struct, frozen=True):
             fields[name] = msgspec.Raw(msgspec.json.encode(value))
         return write_fields(fields)
 
+    def with_input(self, items: Any) -> ChatBody:
+        """Return the request with another ``input``."""
+        fields = {**self.fields, "input": msgspec.Raw(msgspec.json.encode(items))}
+        return msgspec.structs.replace(self, fields=fields)
+
     def values(self) -> dict[str, Any]:
         """Decode all fields, for a translation.
 

@@ -14,6 +14,7 @@ from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.candidates import Candidates
 from floorline.gateway.chat_request import ChatBody
+from floorline.gateway.dialects.responses.item_memory import ItemMemory
 from floorline.gateway.errors import ApiError
 from floorline.gateway.key_costs import KeyCosts
 from floorline.gateway.model_names import ModelNames
@@ -87,6 +88,7 @@ class ChatService:
         self._readiness = readiness
         self.names = ModelNames(config, router)
         self.candidates = Candidates(router, upstreams, auth)
+        self._items = ItemMemory(time.monotonic)
 
     def decide(
         self,
@@ -266,6 +268,8 @@ class ChatService:
             provider = self._config.calls[decision.model]
             zoo = self._router.zoo
             model = zoo.models[zoo.index(decision.model)]
+            if chat.dialect == "responses":
+                chat = self._with_items(chat, decision)
             body, conversation = for_provider(chat, model, provider)
             span = self._telemetry.call(
                 decision, provider, incoming, stream=chat.stream, content=body
@@ -307,6 +311,18 @@ class ChatService:
             self._recorder.abandoned(decision, span)
             raise
         return answer, span
+
+    def keep_items(self, decision: Decision, answer: Answer) -> None:
+        """Keep the items of an answer that was translated into OpenAI's responses."""
+        if answer.written is not None:
+            self._items.keep(repr(decision.owner), answer.written().get("output", ()))
+
+    def _with_items(self, chat: ChatBody, decision: Decision) -> ChatBody:
+        """Put the items that were kept in place of references to them."""
+        if b"item_reference" not in chat.prompt_json:
+            return chat
+        items = self._items.resolved(repr(decision.owner), chat.values().get("input"))
+        return chat.with_input(items)
 
     async def ask(
         self, chat: ChatBody, path: str, incoming: Mapping[str, str]

@@ -389,3 +389,25 @@ def test_azure(speaker, start):
     assert answer.status_code == 200, answer.text
     whole = ask(gateway, "anthropic", "floorline/gold", stream=True)
     assert "event: message_stop" in whole.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("scene", ["call", "unstreamed"])
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_references_to_items_of_translated_answers(gateway, speaker, kind, scene, stream):
+    first = ask(gateway, "responses", f"{kind}-{scene}", stream=stream)
+    assert first.status_code == 200, first.text
+    if stream:
+        last = first.content.strip().split(b"\n\n")[-1].partition(b"data: ")[2]
+        answer = json.loads(last)["response"]
+    else:
+        answer = first.json()
+    items = [{"type": "item_reference", "id": item["id"]} for item in answer["output"]]
+    (call,) = [item for item in answer["output"] if item["type"] == "function_call"]
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "It rains."}
+    asked = [{"role": "user", "content": "Why?"}, *items, result]
+    second = ask(gateway, "responses", f"{kind}-words", input=asked)
+    assert second.status_code == 200, second.text
+    sent = json.dumps(speaker.requests[-1]["body"])
+    assert "get_weather" in sent
+    assert "It rains." in sent

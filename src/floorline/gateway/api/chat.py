@@ -214,6 +214,7 @@ class _Exchange:
                 recorder = gateway.recorder
                 measured = self.measured or recorder.measure(decision, self.chat, answer)
                 recorder.answered(decision, answer, measured, span, result, error, self.body)
+                gateway.chat.keep_items(decision, answer)
 
     async def _answer(self) -> tuple[Decision, Answer, CallSpan]:
         """Call the chosen model, and other models while the calls fail."""

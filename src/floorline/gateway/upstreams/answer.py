@@ -80,6 +80,9 @@ class Answer:
         True if the answer is over and was complete, False if it failed; else None.
     losses
         Names of what the translation of the request left out.
+    written
+        Returns the answer that a translation wrote in OpenAI's responses, as an object, empty
+        before its end; None for all other answers.
     """
 
     streamed = False
@@ -87,6 +90,7 @@ class Answer:
     own_id = ""
     complete: bool | None = None
     losses: Sequence[str] = ()
+    written: Callable[[], Mapping[str, Any]] | None = None
 
     def __init__(
         self,

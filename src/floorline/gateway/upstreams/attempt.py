@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from floorline.config.provider import DialectName
@@ -25,11 +26,12 @@ from floorline.gateway.upstreams.completions import (
     fault_of,
     has_content,
     is_json_object,
+    json_object_in,
     read_completion,
     read_embeddings,
     with_id,
 )
-from floorline.gateway.upstreams.dialect_readers import PassedReader, TranslatedReader
+from floorline.gateway.upstreams.dialect_readers import PassedReader, TranslatedReader, written_by
 from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.event_reader import EventReader, looks_like_events
 from floorline.gateway.upstreams.findings import Findings
@@ -303,6 +305,8 @@ class Attempt:
             self._settings.model, sent.own_id, sent.conversation
         )
         answer.turn_into_stream(writer.write(parts) + writer.end())
+        if client != own:
+            answer.written = partial(written_by, writer)
         return answer
 
     def _stream(
@@ -321,7 +325,7 @@ class Attempt:
             raise self._refusals.of_success(passed, "a stream without content", request)
         if reader.found.error is not None:
             passed = self._redactor.body(passed)
-        return StreamedAnswer(
+        answer = StreamedAnswer(
             self._name,
             reply,
             reader,
@@ -332,6 +336,9 @@ class Attempt:
             deadline=deadline,
             on_end=on_end,
         )
+        if isinstance(reader, TranslatedReader):
+            answer.written = reader.written
+        return answer
 
     def _whole(self, reply: Reply, body: bytes, sent: Sent) -> Answer:
         request = sent.body
@@ -369,7 +376,10 @@ class Attempt:
             )
         elif own_id:
             body = with_answer_id(body, own_id)
-        return Answer(self._name, reply.status, reply.headers, body, found)
+        answer = Answer(self._name, reply.status, reply.headers, body, found)
+        if client != own and client == "responses":
+            answer.written = partial(json_object_in, body)
+        return answer
 
     def _embeddings(self, reply: Reply, body: bytes, sent: Sent) -> Answer:
         found = Findings()

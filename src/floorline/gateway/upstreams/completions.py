@@ -291,6 +291,15 @@ def carries_usage_alone(chunk: bytes) -> bool:
     return all(name in _USAGE_FIELDS or bytes(raw) in _EMPTY for name, raw in fields.items())
 
 
+def json_object_in(body: bytes) -> dict[str, Any]:
+    """Return the object that JSON is; an empty one if it is none."""
+    try:
+        value = read_value(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def is_json_object(body: bytes) -> bool:
     """Whether bytes are one JSON object.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from floorline.gateway.dialects.answer_parts import Failed
 from floorline.gateway.dialects.events import EVENT_FACTS, type_in, with_answer_id
@@ -82,6 +83,10 @@ class TranslatedReader(EventReader):
         self.end_mark = end_mark
         self._ended = False
 
+    def written(self) -> Mapping[str, Any]:
+        """Return what ``written_by`` does of the writer."""
+        return written_by(self._writer)
+
     def ending(self) -> bytes:
         """Return the events that end a stream."""
         if self._ended:
@@ -108,6 +113,12 @@ class TranslatedReader(EventReader):
             written += self.ending()
         # The reader of the bytes adds the blank line of every event.
         return written.removesuffix(b"\n\n") or None
+
+
+def written_by(writer: StreamWriter) -> Mapping[str, Any]:
+    """Return the answer that a writer of OpenAI's responses has written; empty of all others."""
+    found: Mapping[str, Any] = getattr(writer, "response", {})
+    return found
 
 
 def _name_of(event: bytes) -> str:
