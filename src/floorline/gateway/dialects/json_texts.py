@@ -17,6 +17,8 @@ Anthropic takes nothing else, and neither a call nor its text may be lost."""
 def encode(value: Any) -> bytes:
     r"""Encode JSON, also of texts with lone surrogates, which msgspec refuses.
 
+    Parts of it may be ``msgspec.Raw``.
+
     Examples
     --------
     >>> encode({"text": "\ud800", "n": 1.5})
@@ -25,7 +27,7 @@ def encode(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
     except (UnicodeEncodeError, OverflowError):
-        return json.dumps(value, separators=(",", ":")).encode()
+        return json.dumps(value, separators=(",", ":"), default=_decoded).encode()
 
 
 def arguments_object(text: str) -> dict[str, Any]:
@@ -83,3 +85,7 @@ def _value(text: str) -> Any:
         return read_value(text.encode("utf-8", "surrogatepass"))
     except ValueError:
         return None
+
+
+def _decoded(raw: msgspec.Raw) -> Any:
+    return json.loads(bytes(raw))

@@ -174,12 +174,14 @@ WRITTEN: dict[str, dict[str, str]] = {
     },
     "responses": {
         "cached": "OpenAI chooses itself what of the prompt it caches",
+        "effort": "becomes the nearest that the model takes, or is left out",
         "max_output_tokens": "raised to 16, the least that OpenAI takes",
         "media": "videos, recordings behind an address, and media of the assistant",
         "stop": "texts that end the answer",
+        "temperature": "reasoning models of OpenAI take only the default",
         "thinking": "reasoning of earlier turns",
         "thinking_tokens": "becomes the nearest effort",
-        "tool_result.failed": "whether a tool failed; its text is kept",
+        "top_p": "as temperature",
         "user": "a name above 64 characters is replaced by its SHA-256",
     },
 }

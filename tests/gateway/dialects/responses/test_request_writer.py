@@ -4,6 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from floorline.gateway.dialects.answer_parts import ToolCallStarted
 from floorline.gateway.dialects.conversation import (
     Conversation,
     MediaPart,
@@ -81,8 +82,8 @@ def test_fields():
         tool_choice="tool:f",
         parallel_tools=False,
         max_output_tokens=100,
-        temperature=0.5,
-        top_p=0.9,
+        temperature=1,
+        top_p=1,
         effort="low",
         output=OutputSchema({"type": "object"}, "city", True),
         user="u",
@@ -116,9 +117,9 @@ LOST = {
     "stop": {"stop": ["."]},
     "thinking": {"turns": [Turn("assistant", [ThinkingPart("Hm.", "EqQB")])]},
     "thinking_tokens": {"thinking_tokens": 8_000},
-    "tool_result.failed": {
-        "turns": [Turn("user", [ToolResultPart("c", [TextPart("no")], failed=True)])]
-    },
+    "effort": {"effort": "none"},
+    "temperature": {"temperature": 0.5},
+    "top_p": {"top_p": 0.5},
     "user": {"user": "u" * 65},
 }
 
@@ -127,6 +128,26 @@ def test_losses_are_those_of_the_table():
     assert LOST.keys() == WRITTEN["responses"].keys()
     for name, fields in LOST.items():
         assert written(**fields)[1] == [name]
+
+
+def test_a_tool_that_failed_says_so():
+    turn = Turn("user", [ToolResultPart("c", [TextPart("no file")], failed=True)])
+    (item,) = written([turn])[0]["input"]
+    assert "".join(part["text"] for part in item["output"]) == "Error: no file"
+
+
+def test_names_of_tools_are_those_that_openai_takes():
+    request = Conversation(
+        [Turn("assistant", [ToolCallPart("c", "a.b", "{}")])],
+        tools=[Tool("a.b")],
+        tool_choice="tool:a.b",
+    )
+    fields = DIALECT.write_request(request, "m")
+    name = fields["tools"][0]["name"]
+    assert name == fields["tool_choice"]["name"] == fields["input"][0]["name"] != "a.b"
+    parts = [ToolCallStarted(0, "c", name)]
+    body = DIALECT.write_answer(parts, "m", "", request)
+    assert msgspec.json.decode(body)["output"][0]["name"] == "a.b"
 
 
 def test_the_users_long_name_is_hashed():
@@ -182,7 +203,7 @@ def conversations(draw):
         max_output_tokens=draw(limits),
         temperature=draw(st.none() | st.floats(0, 2)),
         top_p=draw(st.none() | st.floats(0, 1)),
-        effort=draw(st.sampled_from(["", "none", "minimal", "low", "medium", "high"])),
+        effort=draw(st.sampled_from(["", "low", "medium", "high"])),
         output=draw(
             st.none()
             | st.just(OutputSchema())
@@ -195,7 +216,7 @@ def conversations(draw):
 
 @given(conversations())
 def test_what_is_written_is_read_again(request):
-    fields = DIALECT.write_request(request, "gpt-5")
+    fields = DIALECT.write_request(request, "some-model")
     again = DIALECT.read_request(msgspec.json.decode(msgspec.json.encode(fields)))
     assert request.losses == again.losses == []
     again.echo = {}

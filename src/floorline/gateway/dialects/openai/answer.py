@@ -20,12 +20,12 @@ from floorline.gateway.dialects.answer_parts import (
     Used,
 )
 from floorline.gateway.dialects.conversation import Conversation
-from floorline.gateway.dialects.json_texts import arguments_text, encode, json_object
-from floorline.gateway.dialects.openai.custom_tools import (
+from floorline.gateway.dialects.custom_tools import (
     custom_arguments,
     custom_input,
     custom_names,
 )
+from floorline.gateway.dialects.json_texts import arguments_text, encode, json_object
 from floorline.gateway.dialects.openai.reasoning import reasoning_in
 from floorline.gateway.dialects.openai.usage import usage_object
 from floorline.gateway.dialects.tool_names import client_names

@@ -17,6 +17,11 @@ from floorline.gateway.dialects.conversation import (
     ToolResultPart,
     Turn,
 )
+from floorline.gateway.dialects.custom_tools import (
+    CUSTOM_PARAMETERS,
+    CUSTOM_TOOLS,
+    custom_arguments,
+)
 from floorline.gateway.dialects.fields import (
     as_list,
     as_name,
@@ -31,11 +36,6 @@ from floorline.gateway.dialects.fields import (
     untranslatable,
 )
 from floorline.gateway.dialects.losses import lose, unknown
-from floorline.gateway.dialects.openai.custom_tools import (
-    CUSTOM_PARAMETERS,
-    CUSTOM_TOOLS,
-    custom_arguments,
-)
 from floorline.gateway.dialects.openai.reasoning import reasoning_in
 
 _READ = frozenset(

@@ -16,8 +16,8 @@ from floorline.gateway.dialects.conversation import (
     Turn,
 )
 from floorline.gateway.dialects.losses import lose
-from floorline.gateway.dialects.model_limits import ChatLimits, chat_limits, nearest_effort
-from floorline.gateway.dialects.thinking_effort import effort_of
+from floorline.gateway.dialects.model_limits import ChatLimits, chat_limits
+from floorline.gateway.dialects.openai_limits import effort_for, sampling_fields
 from floorline.gateway.dialects.tool_names import short_name
 
 _MAX_STOPS = 4
@@ -259,15 +259,7 @@ def _write_limits(request: Conversation, fields: dict[str, Any], limits: ChatLim
     if request.max_output_tokens is not None:
         name = "max_completion_tokens" if limits.reasons else "max_tokens"
         fields[name] = request.max_output_tokens
-    for name in ("temperature", "top_p"):
-        value = getattr(request, name)
-        if value is None:
-            continue
-        if not limits.reasons:
-            fields[name] = value
-        elif value != 1:
-            # Anything but the default is refused.
-            lose(losses, name)
+    fields |= sampling_fields(request, limits)
     if request.stop:
         if limits.reasons:
             lose(losses, "stop")
@@ -275,14 +267,6 @@ def _write_limits(request: Conversation, fields: dict[str, Any], limits: ChatLim
             fields["stop"] = request.stop[:_MAX_STOPS]
             if len(request.stop) > _MAX_STOPS:
                 lose(losses, "stop")
-    effort = request.effort
-    if request.thinking_tokens is not None:
-        lose(losses, "thinking_tokens")
-        effort = effort or effort_of(request.thinking_tokens)
+    effort = effort_for(request, limits.efforts)
     if effort:
-        if limits.efforts:
-            fields["reasoning_effort"] = nearest_effort(effort, limits.efforts)
-            if fields["reasoning_effort"] != effort:
-                lose(losses, "effort")
-        elif effort != "none":
-            lose(losses, "effort")
+        fields["reasoning_effort"] = effort

@@ -18,9 +18,9 @@ from floorline.gateway.dialects.answer_parts import (
     Used,
 )
 from floorline.gateway.dialects.conversation import Conversation
+from floorline.gateway.dialects.custom_tools import custom_input, custom_names
 from floorline.gateway.dialects.json_texts import encode
 from floorline.gateway.dialects.openai.answer import CompletionHead, error_body, finish_reason
-from floorline.gateway.dialects.openai.custom_tools import custom_input, custom_names
 from floorline.gateway.dialects.openai.usage import usage_object
 from floorline.gateway.dialects.tool_names import client_names
 from floorline.gateway.upstreams.usage import Usage

@@ -17,8 +17,9 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallStarted,
     Used,
 )
+from floorline.gateway.dialects.custom_tools import custom_arguments
 from floorline.gateway.dialects.responses.reasoning import read_item
-from floorline.gateway.dialects.responses.tools import function_name, text_arguments
+from floorline.gateway.dialects.responses.tools import function_name
 from floorline.gateway.lenient_json import read_value
 from floorline.gateway.upstreams.usage_shapes import read_usage
 
@@ -163,7 +164,7 @@ class _Items:
             parts += self._rest("arguments", index, 0, item.get("arguments"))
         elif kind == "custom_tool_call":
             text = item.get("input")
-            arguments = text_arguments(text) if isinstance(text, str) else "{}"
+            arguments = custom_arguments(text) if isinstance(text, str) else "{}"
             parts += self._rest("arguments", index, 0, arguments)
         return parts
 

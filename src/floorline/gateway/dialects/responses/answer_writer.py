@@ -24,6 +24,7 @@ from floorline.gateway.dialects.answer_parts import (
     Used,
 )
 from floorline.gateway.dialects.conversation import Conversation
+from floorline.gateway.dialects.json_texts import encode
 from floorline.gateway.dialects.responses.output_items import (
     CallItem,
     Emit,
@@ -34,6 +35,7 @@ from floorline.gateway.dialects.responses.output_items import (
 )
 from floorline.gateway.dialects.responses.request_reader import MORE_TOOLS
 from floorline.gateway.dialects.responses.tools import call_forms
+from floorline.gateway.dialects.tool_names import client_names
 from floorline.gateway.upstreams.usage import Usage
 
 _ECHO_DEFAULTS: dict[str, Any] = {
@@ -85,9 +87,10 @@ class ResponsesWriter:
         self, model: str, id: str, request: Conversation | None = None, *, streams: bool = True
     ) -> None:
         echo = request.echo if request is not None else {}
+        self._names = client_names(request)
         self._forms = call_forms(echo.get("tools"), echo.get(MORE_TOOLS))
         self._echo = {
-            name: msgspec.Raw(msgspec.json.encode(echo.get(name, default)))
+            name: msgspec.Raw(encode(echo.get(name, default)))
             for name, default in _ECHO_DEFAULTS.items()
         }
         self._model = model
@@ -188,7 +191,7 @@ class ResponsesWriter:
         self._close_open()
         # Calls stay open until the end, because their arguments may come in turns.
         call = id or f"call_{self._digest[:24]}{index}"
-        item = call_item(*self._next(), call, name, self._forms)
+        item = call_item(*self._next(), call, self._names.get(name, name), self._forms)
         item.begin(self._emit)
         self._items.append(item)
         self._calls[index] = item
@@ -232,7 +235,7 @@ class ResponsesWriter:
         }
 
     def _write_event(self, kind: str, **fields: Any) -> None:
-        data = msgspec.json.encode({"type": kind, "sequence_number": self._sequence, **fields})
+        data = encode({"type": kind, "sequence_number": self._sequence, **fields})
         self._sequence += 1
         self._events += (b"event: ", kind.encode(), b"\ndata: ", data, b"\n\n")
 
@@ -249,7 +252,7 @@ def write_answer(
     writer = ResponsesWriter(model, id, request, streams=False)
     writer.write(parts)
     writer.end()
-    return msgspec.json.encode(writer.response)
+    return encode(writer.response)
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:

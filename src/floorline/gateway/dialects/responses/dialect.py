@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from floorline.gateway.dialects.answer_parts import AnswerPart
 from floorline.gateway.dialects.conversation import Conversation
+from floorline.gateway.dialects.json_texts import encode, json_object
 from floorline.gateway.dialects.responses import (
     answer_reader,
     answer_writer,
@@ -57,29 +56,16 @@ class ResponsesDialect:
     ) -> bytes:
         """Write the body of an error; ``kind`` is OpenAI's type of it."""
         error = {"message": message, "type": kind, "param": param, "code": code}
-        return msgspec.json.encode({"error": error})
+        return encode({"error": error})
 
     def write_stream_error(self, error: bytes) -> bytes:
         """Write the event of an error within a stream from the body of one."""
-        try:
-            found = msgspec.json.decode(error)["error"]
-            message, code, param = (found.get(name) for name in ("message", "code", "param"))
-        except (
-            msgspec.DecodeError,
-            UnicodeError,
-            RecursionError,
-            AttributeError,
-            KeyError,
-            TypeError,
-        ):
-            found = None
-            message, code, param = error.decode("utf-8", "replace"), None, None
+        found = (json_object(error) or {}).get("error")
+        about = found if type(found) is dict else {"message": error.decode("utf-8", "replace")}
         event = {
             "type": "error",
             # What came before is not known here.
             "sequence_number": 0,
-            "code": code,
-            "message": message,
-            "param": param,
+            **{name: about.get(name) for name in ("code", "message", "param")},
         }
-        return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
+        return b"event: error\ndata: " + encode(event) + b"\n\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import msgspec
-
 from floorline.gateway.dialects.conversation import (
     MediaPart,
     Part,
@@ -15,6 +13,7 @@ from floorline.gateway.dialects.conversation import (
     ToolResultPart,
     Turn,
 )
+from floorline.gateway.dialects.custom_tools import custom_arguments
 from floorline.gateway.dialects.fields import (
     as_list,
     as_name,
@@ -24,9 +23,10 @@ from floorline.gateway.dialects.fields import (
     optional_text,
     untranslatable,
 )
+from floorline.gateway.dialects.json_texts import encode
 from floorline.gateway.dialects.losses import READ, lose, unknown
 from floorline.gateway.dialects.responses.reasoning import read_item, unpack_proof
-from floorline.gateway.dialects.responses.tools import function_name, text_arguments
+from floorline.gateway.dialects.responses.tools import function_name
 
 _ROLES: dict[Any, Literal["system", "user", "assistant"]] = {
     "user": "user",
@@ -175,7 +175,7 @@ class InputReader:
 
     def _custom_call(self, item: _Item, at: str) -> None:
         text = as_text(item.get("input"), f"{at}.input")
-        self._call(item, at, _tool_name(item, at), text_arguments(text))
+        self._call(item, at, _tool_name(item, at), custom_arguments(text))
 
     def _local_shell_call(self, item: _Item, at: str) -> None:
         action = dict(as_object(item.get("action"), f"{at}.action", "give the command"))
@@ -206,7 +206,7 @@ class InputReader:
 
     def _shell_output(self, item: _Item, at: str) -> None:
         output = as_list(item.get("output"), f"{at}.output", "give an array of outputs")
-        self._result(item, at, [TextPart(msgspec.json.encode(output).decode())])
+        self._result(item, at, [TextPart(encode(output).decode())])
 
     def _patch_output(self, item: _Item, at: str) -> None:
         text = optional_text(item.get("output"), f"{at}.output")
@@ -234,7 +234,7 @@ def _tool_name(item: _Item, at: str) -> str:
 
 
 def _arguments(value: _Item) -> str:
-    return msgspec.json.encode({k: v for k, v in value.items() if v is not None}).decode()
+    return encode({k: v for k, v in value.items() if v is not None}).decode()
 
 
 def _image(part: _Item, at: str, cached: bool) -> MediaPart:

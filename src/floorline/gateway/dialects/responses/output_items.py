@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from floorline.gateway.dialects.answer_parts import ThinkingDelta
+from floorline.gateway.dialects.custom_tools import custom_input
 from floorline.gateway.dialects.responses.reasoning import pack_proof
-from floorline.gateway.dialects.responses.tools import CallForm, FormKind, client_action, text_of
+from floorline.gateway.dialects.responses.tools import CallForm, FormKind, client_action
 
 ItemStatus = Literal["completed", "incomplete"]
 ContentKind = Literal["output_text", "refusal"]
@@ -233,13 +234,13 @@ class _CustomCallItem(CallItem):
         pass
 
     def _done(self, emit: Emit, text: str) -> None:
-        text = text_of(text)
+        text = custom_input(text)
         if text:
             self._at(emit, "response.custom_tool_call_input.delta", delta=text)
         self._at(emit, "response.custom_tool_call_input.done", input=text)
 
     def _item(self, status: str, text: str) -> dict[str, Any]:
-        return self._named("custom_tool_call", status, input=text_of(text))
+        return self._named("custom_tool_call", status, input=custom_input(text))
 
 
 class _ClientCallItem(CallItem):

@@ -21,16 +21,7 @@ from floorline.gateway.dialects.losses import lose, unknown
 from floorline.gateway.dialects.responses.input_items import InputReader
 from floorline.gateway.dialects.responses.tools import read_choice, read_tools
 
-EFFORTS = {
-    "none": "none",
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "max",
-    "max": "max",
-}
-"""The conversation's effort by OpenAI's."""
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _DIRECT = "name a model of a provider that speaks Responses"
 _UNTRANSLATABLE = {
@@ -160,8 +151,8 @@ def _read_reasoning(value: Any, losses: list[str]) -> str:
         return ""
     reasoning = as_object(value, "reasoning", "give an object, such as one with effort")
     effort = reasoning.get("effort")
-    if effort is not None and not (isinstance(effort, str) and effort in EFFORTS):
-        raise invalid("reasoning.effort", effort, f"give one of {', '.join(EFFORTS)}")
+    if effort is not None and not (isinstance(effort, str) and effort in _EFFORTS):
+        raise invalid("reasoning.effort", effort, f"give one of {', '.join(_EFFORTS)}")
     for name, given in reasoning.items():
         if given is None or name == "effort":
             continue
@@ -172,7 +163,7 @@ def _read_reasoning(value: Any, losses: list[str]) -> str:
             unknown(losses, name, "reasoning")
         elif (name, given) not in (("context", "auto"), ("mode", "standard")):
             lose(losses, f"reasoning.{name}")
-    return EFFORTS[effort] if effort is not None else ""
+    return effort or ""
 
 
 def _read_include(value: Any, losses: list[str]) -> None:

@@ -16,13 +16,18 @@ from floorline.gateway.dialects.conversation import (
     Turn,
 )
 from floorline.gateway.dialects.losses import lose
+from floorline.gateway.dialects.model_limits import chat_limits
+from floorline.gateway.dialects.openai_limits import effort_for, sampling_fields
+from floorline.gateway.dialects.tool_names import short_name
 
 _MIN_OUTPUT_TOKENS = 16
 """Least ``max_output_tokens`` that OpenAI takes."""
 _MAX_ID = 64
 """Characters of the longest ``safety_identifier`` and ``prompt_cache_key`` that OpenAI takes."""
-_LOW_THINKING, _MEDIUM_THINKING = 4_000, 16_000
-"""Most tokens of thinking that become a low and a medium effort."""
+_COMMON_EFFORTS = ("low", "medium", "high")
+"""Efforts that every reasoning model takes; for models whose names are not known."""
+_FAILED = "Error: "
+"""What the result of a tool that failed begins with, since there is no field that says so."""
 _AUDIO = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/x-wav": "wav", "audio/wave": "wav"}
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -50,7 +55,7 @@ def write_request(request: Conversation, model: str) -> dict[str, Any]:
         fields["tools"] = [_tool(tool, losses) for tool in request.tools]
     kind, _, name = request.tool_choice.partition(":")
     if name:
-        fields["tool_choice"] = {"type": "function", "name": name}
+        fields["tool_choice"] = {"type": "function", "name": short_name(name)}
     elif kind:
         fields["tool_choice"] = kind
     if request.parallel_tools is not None:
@@ -59,14 +64,13 @@ def write_request(request: Conversation, model: str) -> dict[str, Any]:
         fields["max_output_tokens"] = max(request.max_output_tokens, _MIN_OUTPUT_TOKENS)
         if request.max_output_tokens < _MIN_OUTPUT_TOKENS:
             lose(losses, "max_output_tokens")
-    if request.temperature is not None:
-        fields["temperature"] = request.temperature
-    if request.top_p is not None:
-        fields["top_p"] = request.top_p
+    limits = chat_limits(model)
+    fields |= sampling_fields(request, limits)
     if request.stop:
         lose(losses, "stop")
-    effort = _effort(request)
-    if effort:
+    known = limits.is_openai or limits.efforts
+    effort = effort_for(request, limits.efforts if known else _COMMON_EFFORTS)
+    if effort and (known or request.effort != "none"):
         fields["reasoning"] = {"effort": effort}
     if request.output is not None:
         fields["text"] = {"format": _format(request)}
@@ -114,14 +118,12 @@ def _call(part: ToolCallPart) -> dict[str, Any]:
     return {
         "type": "function_call",
         "call_id": part.id,
-        "name": part.name,
+        "name": short_name(part.name),
         "arguments": part.arguments,
     }
 
 
 def _result(part: ToolResultPart, losses: list[str]) -> dict[str, Any]:
-    if part.failed:
-        lose(losses, "tool_result.failed")
     output: list[dict[str, Any]] = []
     for one in part.parts:
         if one.cached:
@@ -133,6 +135,8 @@ def _result(part: ToolResultPart, losses: list[str]) -> dict[str, Any]:
             lose(losses, "media")
         else:
             output.append(written)
+    if part.failed and not (output and output[0].get("text", "").lower().startswith("error")):
+        output.insert(0, {"type": "input_text", "text": _FAILED})
     if all(one["type"] == "input_text" for one in output) and len(output) <= 1:
         # The form that every server of the dialect takes.
         return _output(part.call, output[0]["text"] if output else "")
@@ -167,7 +171,7 @@ def _tool(tool: Tool, losses: list[str]) -> dict[str, Any]:
         lose(losses, "cached")
     function: dict[str, Any] = {
         "type": "function",
-        "name": tool.name,
+        "name": short_name(tool.name),
         "parameters": tool.parameters if tool.parameters is not None else _NO_PARAMETERS,
         # Without it, OpenAI makes schemas strict where it can, as no other dialect does.
         "strict": bool(tool.strict),
@@ -175,18 +179,6 @@ def _tool(tool: Tool, losses: list[str]) -> dict[str, Any]:
     if tool.description:
         function["description"] = tool.description
     return function
-
-
-def _effort(request: Conversation) -> str:
-    if request.effort:
-        return "xhigh" if request.effort == "max" else request.effort
-    tokens = request.thinking_tokens
-    if tokens is None:
-        return ""
-    lose(request.losses, "thinking_tokens")
-    if tokens <= _LOW_THINKING:
-        return "low"
-    return "medium" if tokens <= _MEDIUM_THINKING else "high"
 
 
 def _format(request: Conversation) -> dict[str, Any]:

@@ -7,14 +7,12 @@ a namespace become functions whose names begin with the namespace's.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
 from floorline.gateway.dialects.conversation import Tool
+from floorline.gateway.dialects.custom_tools import CUSTOM_PARAMETERS
 from floorline.gateway.dialects.fields import (
     as_list,
     as_name,
@@ -24,13 +22,11 @@ from floorline.gateway.dialects.fields import (
     optional_text,
     untranslatable,
 )
+from floorline.gateway.dialects.json_texts import arguments_object
 from floorline.gateway.dialects.losses import lose, unknown
 
 FormKind = Literal["function", "custom", "local_shell", "shell", "apply_patch"]
 
-_MAX_NAME = 64
-"""Characters of a function's name that all providers take."""
-_ODD = re.compile(r"[^A-Za-z0-9_-]")
 _DIRECT = "name a model of a provider that speaks Responses, or leave it out"
 _HOSTED = frozenset(
     {
@@ -50,12 +46,6 @@ _HOSTED = frozenset(
 _DATED = re.compile(r"_20\d\d_\d\d_\d\d$")
 """The date at the end of a tool's type, such as ``web_search_2025_08_26``."""
 
-_TEXT_ARGUMENT: dict[str, Any] = {
-    "type": "object",
-    "properties": {"input": {"type": "string", "description": "The input of the tool."}},
-    "required": ["input"],
-    "additionalProperties": False,
-}
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 _CLIENT_TOOLS: dict[str, tuple[str, dict[str, Any]]] = {
     "local_shell": (
@@ -125,33 +115,7 @@ def function_name(name: str, namespace: str = "") -> str:
     """
     if not namespace:
         return name
-    full = _ODD.sub("_", namespace if namespace.endswith("_") else f"{namespace}__")
-    full += name
-    if len(full) <= _MAX_NAME:
-        return full
-    return f"{full[: _MAX_NAME - 9]}_{hashlib.sha256(full.encode()).hexdigest()[:8]}"
-
-
-def text_arguments(text: str) -> str:
-    """Return the arguments of a function that takes one text."""
-    return msgspec.json.encode({"input": text}).decode()
-
-
-def text_of(arguments: str) -> str:
-    """Return the text within the arguments of a function that takes one; all of them if none is.
-
-    Examples
-    --------
-    >>> text_of('{"input": "ls"}'), text_of("ls")
-    ('ls', 'ls')
-    """
-    try:
-        found = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return arguments
-    if isinstance(found, dict) and list(found) == ["input"] and isinstance(found["input"], str):
-        return found["input"]
-    return arguments
+    return (namespace if namespace.endswith("_") else f"{namespace}__") + name
 
 
 def client_action(kind: FormKind, arguments: str) -> dict[str, Any]:
@@ -167,11 +131,7 @@ def client_action(kind: FormKind, arguments: str) -> dict[str, Any]:
     >>> client_action("apply_patch", "delete it")
     {'type': 'update_file', 'path': '', 'diff': 'delete it'}
     """
-    try:
-        given = msgspec.json.decode(arguments) if arguments else {}
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        given = None
-    found: dict[str, Any] = given if isinstance(given, dict) else {}
+    found = arguments_object(arguments)
     if kind == "apply_patch":
         operation, path, diff = found.get("type"), found.get("path"), found.get("diff")
         if operation == "delete_file" and isinstance(path, str):
@@ -316,7 +276,7 @@ def _custom(tool: Mapping[str, Any], at: str, namespace: str, losses: list[str])
             raise invalid(f"{at}.format.type", form.get("type"), "give text or grammar")
     _lose_options(tool, losses)
     name = function_name(as_name(tool.get("name"), f"{at}.name"), namespace)
-    return Tool(name, description.strip(), _TEXT_ARGUMENT)
+    return Tool(name, description.strip(), CUSTOM_PARAMETERS)
 
 
 def _lose_options(tool: Mapping[str, Any], losses: list[str]) -> None:
