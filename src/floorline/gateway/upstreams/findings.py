@@ -28,7 +28,7 @@ from floorline.gateway.upstreams.completions import (
     ResponseChoice,
     fault_of,
 )
-from floorline.gateway.upstreams.usage import Tier, Usage, tier_of
+from floorline.gateway.upstreams.usage import Usage, with_tier
 from floorline.gateway.upstreams.usage_shapes import later_usage, read_timings, read_usage
 
 _NO_REASONS = ("null", "None")
@@ -77,7 +77,7 @@ class Findings:
         self._has_parts = False
         self._seen: set[int | str | None] = set()
         self._ended: set[int | str | None] = set()
-        self._tier: Tier = ""
+        self._tier: Any = None
         self._usage_fields: Mapping[str, Any] | None = None
         self._usage_of_choices: dict[int | str | None, Usage] = {}
 
@@ -150,7 +150,7 @@ class Findings:
             if choice.usage is not None and completion.usage is None:
                 self._add_usage_of_choice(choice)
         if completion.service_tier is not None:
-            self._tier = tier_of(completion.service_tier)
+            self._tier = completion.service_tier
         if completion.usage is not None:
             self._add_usage(completion.usage)
         elif last:
@@ -159,8 +159,8 @@ class Findings:
             if completion.timings is not None and self._usage_fields is None:
                 # llama.cpp sends these without being asked, and both if asked.
                 self.usage = read_timings(completion.timings) or self.usage
-        if self._tier and self.usage is not None and not self.usage.tier:
-            self.usage = msgspec.structs.replace(self.usage, tier=self._tier)
+        if self._tier is not None and self.usage is not None:
+            self.usage = with_tier(self.usage, self._tier)
 
     def _add_usage(self, value: Any) -> None:
         if isinstance(value, dict):

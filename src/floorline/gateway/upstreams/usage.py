@@ -94,6 +94,18 @@ def tier_of(name: object) -> Tier:
     return _TIERS.get(name, "") if isinstance(name, str) else ""
 
 
+def with_tier(usage: Usage, name: object) -> Usage:
+    """Return a usage in the tier that an answer's ``service_tier`` names.
+
+    Examples
+    --------
+    >>> with_tier(Usage(9, 3), "flex").tier, with_tier(Usage(9, 3, tier="batch"), "default").tier
+    ('batch', 'batch')
+    """
+    tier = tier_of(name)
+    return msgspec.structs.replace(usage, tier=tier) if tier and not usage.tier else usage
+
+
 def estimate_usage(prompt_tokens: int, output_characters: int) -> Usage:
     """Estimate the usage that a provider did not send: four characters are about one token.
 

@@ -30,7 +30,7 @@ from floorline.gateway.dialects.openai.reasoning import reasoning_in
 from floorline.gateway.dialects.openai.usage import usage_object
 from floorline.gateway.dialects.tool_names import client_names
 from floorline.gateway.upstreams.completions import fault_of
-from floorline.gateway.upstreams.usage import Usage
+from floorline.gateway.upstreams.usage import Usage, with_tier
 from floorline.gateway.upstreams.usage_shapes import read_timings, read_usage
 
 END_REASONS: Mapping[str, EndReason] = {
@@ -134,7 +134,8 @@ def read_call(call: Mapping[str, Any]) -> tuple[str, str]:
 def read_counts(answer: Mapping[str, Any], choice: Mapping[str, Any]) -> Usage | None:
     """Read the tokens of a whole answer, from wherever its server writes them."""
     usage = read_usage(answer.get("usage")) or read_usage(choice.get("usage"))
-    return usage or read_timings(answer.get("timings"))
+    usage = usage or read_timings(answer.get("timings"))
+    return None if usage is None else with_tier(usage, answer.get("service_tier"))
 
 
 def read_end(choice: Mapping[str, Any]) -> Ended | Failed | None:

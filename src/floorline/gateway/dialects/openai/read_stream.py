@@ -26,6 +26,7 @@ from floorline.gateway.dialects.openai.answer import (
 )
 from floorline.gateway.dialects.openai.reasoning import reasoning_in
 from floorline.gateway.upstreams.completions import fault_of
+from floorline.gateway.upstreams.usage import with_tier
 from floorline.gateway.upstreams.usage_shapes import later_usage, read_timings
 
 _DONE = b"[DONE]"
@@ -172,4 +173,4 @@ class OpenAIStreamReader:
         elif self._usage is None and type(chunk.get("timings")) is dict:
             usage = read_timings(chunk["timings"])
         if usage is not None:
-            parts.append(Used(usage))
+            parts.append(Used(with_tier(usage, chunk.get("service_tier"))))

@@ -21,6 +21,7 @@ from floorline.gateway.dialects.custom_tools import custom_arguments
 from floorline.gateway.dialects.responses.reasoning import read_item
 from floorline.gateway.dialects.responses.tools import function_name
 from floorline.gateway.lenient_json import read_value
+from floorline.gateway.upstreams.usage import with_tier
 from floorline.gateway.upstreams.usage_shapes import read_usage
 
 _MAX_INDEX = 100_000
@@ -279,7 +280,9 @@ def _started(answer: dict[str, Any]) -> Started:
 def _end(answer: dict[str, Any], items: _Items) -> list[AnswerPart]:
     """Read the usage of an answer and how it ended."""
     usage = read_usage(answer.get("usage"))
-    parts: list[AnswerPart] = [] if usage is None else [Used(usage)]
+    parts: list[AnswerPart] = []
+    if usage is not None:
+        parts.append(Used(with_tier(usage, answer.get("service_tier"))))
     status = answer.get("status")
     if status in ("failed", "cancelled") or answer.get("error"):
         return [*parts, _failed(answer.get("error") or {})]
