@@ -34,9 +34,9 @@ test: lint unit
 test-train: $(VENV)/.full
 	$(BIN)/python -m pytest tests/training
 
-# Calls a model server that is not ours, and providers through LiteLLM.
-test-upstream: $(VENV)/.full
-	$(BIN)/python -m pytest tests/upstream_real tests/gateway/upstreams/test_litellm_client.py
+# Calls a model server that is not ours, and providers through LiteLLM or any-llm.
+test-upstream: $(VENV)/.full $(VENV)/any-llm/.installed
+	PYTHONPATH=$(VENV)/any-llm $(BIN)/python -m pytest tests/upstream_real tests/gateway/upstreams/test_library_clients.py
 
 # Calls the gateway with clients in JavaScript; needs Node.js and npm, which 'make test' does without.
 test-clients: $(VENV)/.dev $(CLIENTS)/.installed
@@ -98,6 +98,11 @@ $(VENV)/.full: $(VENV)/.dev requirements/full.txt requirements/torch.in
 	$(PIP) -r requirements/torch.in
 	touch $@
 
+# A folder before the packages of the environment: see requirements/any-llm.in.
+$(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
+	$(PIP) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
+	touch $@
+
 $(CLIENTS)/.installed $(AGENTS)/.installed: tests/%/node_modules/.installed: tests/%/package-lock.json
 	$(NPM_CI) tests/$*
 	touch $@
@@ -119,3 +124,5 @@ lock:
 	$(COMPILE) --extra dev -c requirements/full.txt -o requirements/dev.txt
 	$(COMPILE) --extra bench -c requirements/full.txt -o requirements/demo.txt
 	$(COMPILE) --extra gateway -c requirements/full.txt -o requirements/serve.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \
+		--custom-compile-command 'make lock' requirements/any-llm.in -o requirements/any-llm.txt

@@ -36,6 +36,7 @@ MODULES = {
     "otel": ("opentelemetry",),
     "postgres": ("psycopg",),
     "litellm": ("litellm",),
+    "any-llm": ("any_llm",),
     "connect": ("ruamel", "tomlkit"),
     "train": ("torch",),
 }

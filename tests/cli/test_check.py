@@ -201,3 +201,13 @@ def test_prices_are_printed_and_missing_ones_are_warned_about(check):
     assert "own: free" in printed
     assert printed.count("warning:") == 1
     assert "warning: model 'mine' has no price: its calls count as 0 USD" in printed
+
+
+def test_a_library_has_no_list_and_its_model_names_the_provider(check):
+    model = {"name": "m", "kind": "any-llm", "model": "mistral-small", "api_key": KEY}
+    text = json.dumps({"models": [model], "slas": [{"name": "gold", "floor": 0.9}]})
+    code, printed = check(text, "--offline")
+    assert code == 2
+    assert "model is 'mistral-small': write the provider before the model" in printed
+    code, printed = check(text.replace("mistral-small", "mistral:mistral-small"), "--offline")
+    assert code == 0

@@ -37,7 +37,8 @@ def wrong_field(problems):
     [
         (
             "kind: grpc",
-            "kind is 'grpc': choose 'openai', 'anthropic', 'responses', 'azure' or 'litellm'",
+            "kind is 'grpc': choose 'openai', 'anthropic', 'responses', 'azure', 'litellm' or "
+            "'any-llm'",
         ),
         (
             "headers: {'a b': c}",

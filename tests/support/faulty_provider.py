@@ -11,6 +11,7 @@ import struct
 from socket import SO_LINGER, SOL_SOCKET
 
 TEXT = ["Grüße", " aus", " dem", " Modell", " 🦉"]
+CREATED = 1_700_000_000
 USAGE = {
     "prompt_tokens": 12,
     "completion_tokens": 9,
@@ -25,6 +26,8 @@ def completion(*, usage=USAGE):
     body = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
+        "created": CREATED,
+        "model": "their-model",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
     }
     return json.dumps(body | ({"usage": usage} if usage else {}), ensure_ascii=False).encode()
@@ -39,7 +42,9 @@ def events(*, usage=None, done=True):
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     if usage:
         chunks.append({"choices": [], "usage": usage})
-    made = [event({"id": "chatcmpl-1", "object": "chat.completion.chunk"} | c) for c in chunks]
+    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED}
+    base["model"] = "their-model"
+    made = [event(base | c) for c in chunks]
     return [*made, b"data: [DONE]\n\n"] if done else made
 
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from floorline.config.addresses import names_loopback
 from floorline.config.document import Location, Problem, quoted
-from floorline.config.provider import KEY_FIELDS
+from floorline.config.provider import KEY_FIELDS, LIBRARY_KINDS
 from floorline.config.types import NOT_SHOWN, Fix, Section
 from floorline.errors import InvalidInput, did_you_mean, without_credentials
 
@@ -270,7 +270,7 @@ def _without_endpoint(
 ) -> Iterator[Problem]:
     for position, model in models:
         completed = {**defaults, **model}
-        if completed.get("kind") != "litellm" and completed.get("endpoint") is None:
+        if completed.get("kind") not in LIBRARY_KINDS and completed.get("endpoint") is None:
             fix = "give the base URL of its API, such as http://127.0.0.1:8000/v1"
             yield Problem(("models", position, "endpoint"), "is missing", fix)
 

@@ -77,9 +77,11 @@ FallbackReason = Literal[
 ]
 
 
-ProviderKind = Literal["openai", "anthropic", "responses", "azure", "litellm"]
+ProviderKind = Literal["openai", "anthropic", "responses", "azure", "litellm", "any-llm"]
 DialectName = Literal["openai", "anthropic", "responses"]
 """The forms in which requests and answers are written."""
+LIBRARY_KINDS = frozenset({"litellm", "any-llm"})
+"""Kinds whose providers are called through a library."""
 
 
 class ProviderSettings(Section):
@@ -88,13 +90,14 @@ class ProviderSettings(Section):
     endpoint: BaseUrl | None = Field(
         None,
         description="Base URL of the provider's API, with a query if it needs one; optional with "
-        "kind litellm.",
+        "the kinds litellm and any-llm.",
     )
     kind: ProviderKind = Field(
         "openai",
         description="openai: any endpoint of OpenAI's chat completions. anthropic: Anthropic's "
         "messages. responses: OpenAI's responses. azure: Azure OpenAI, with its paths and its "
-        "header api-key. litellm: another provider, through LiteLLM (extra litellm).",
+        "header api-key. litellm: another provider, through LiteLLM (extra litellm). any-llm: "
+        "another provider, through any-llm (extra any-llm).",
     )
     api_key: Key | None = Field(
         None, description="The provider's key, best written as ${NAME}. Never shown or logged."

@@ -22,6 +22,7 @@ from floorline.config.base_url import URL_SCHEMA
 from floorline.config.document import Location, Problem, quoted, shown
 from floorline.config.explain import explain
 from floorline.config.models import ModelSettings
+from floorline.config.provider import LIBRARY_KINDS
 from floorline.config.secrets import LoadContext, VariableName
 from floorline.config.types import Count, Fix, Section, Text, cleaned, rule_error, value_error
 from floorline.errors import ConfigError
@@ -124,7 +125,7 @@ class RuntimeModelSettings(Section):
 
     def check(self, model: ModelSettings) -> Iterator[Problem]:
         """Find what a model that was added over HTTP may not use."""
-        if model.kind != "openai":
+        if model.kind in LIBRARY_KINDS:
             fix = "add a model of this kind to floorline.yaml: it may use keys of the environment"
             yield Problem(("kind",), f"is {quoted(model.kind)}", fix)
             return

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from yarl import URL
 
+from floorline.config.provider import LIBRARY_KINDS
 from floorline.errors import system_reason
 from floorline.gateway.chat_request import read_chat
 from floorline.gateway.translation import for_provider
@@ -101,8 +102,8 @@ class _Pinger:
     async def list_models(self) -> Ping:
         """Request the provider's list of models."""
         kind = self.settings.kind
-        if kind == "litellm" or (kind == "azure" and not self.endpoint.endswith("/v1")):
-            whose = "LiteLLM" if kind == "litellm" else "a deployment of Azure"
+        if kind in LIBRARY_KINDS or (kind == "azure" and not self.endpoint.endswith("/v1")):
+            whose = kind if kind in LIBRARY_KINDS else "a deployment of Azure"
             note = f"{whose} has no list of models; --call requests one token"
             return Ping(self.name, self.endpoint or kind, None, note=note)
         status, body, seconds, failure = await self._get("/models")

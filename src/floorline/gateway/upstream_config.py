@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from floorline.config import ModelSettings, ProviderSettings, Settings
-from floorline.config.provider import KEY_FIELDS
+from floorline.config.provider import KEY_FIELDS, LIBRARY_KINDS
 from floorline.config.proxy import NO_PROXY
 from floorline.errors import ConfigError, InvalidInput
 from floorline.gateway.upstreams import UpstreamSettings
+from floorline.gateway.upstreams.any_llm_client import split_model
 from floorline.gateway.upstreams.endpoints import KEY_HEADERS
 
 _EXAMPLES = {
@@ -32,7 +33,7 @@ def upstream_settings(model: ModelSettings) -> UpstreamSettings:
         If the model has no endpoint and needs one, has both a key and the header that would carry
         it, or a proxy that its kind does not use.
     """
-    if model.kind != "litellm" and model.endpoint is None:
+    if model.kind not in LIBRARY_KINDS and model.endpoint is None:
         fix = f"give the base URL of its API, such as {_EXAMPLES[model.kind]}"
         raise InvalidInput("endpoint", model.endpoint, fix)
     if model.key is not None:
@@ -42,9 +43,12 @@ def upstream_settings(model: ModelSettings) -> UpstreamSettings:
                 fix = "remove this header, or the key (api_key, api_key_env, …)"
                 raise InvalidInput("headers", name, fix)
     proxy = NO_PROXY if model.proxy is None else model.proxy.get_secret_value()
-    if model.kind == "litellm" and proxy != NO_PROXY:
-        fix = "write proxy: none for this model: LiteLLM reads HTTPS_PROXY itself"
+    if model.kind in LIBRARY_KINDS and proxy != NO_PROXY:
+        fix = f"write proxy: none for this model: {model.kind} reads HTTPS_PROXY itself"
         raise InvalidInput("proxy", "that of the settings", fix)
+    if model.kind == "any-llm" and not all(split_model(model.upstream_model)):
+        fix = "write the provider before the model, such as mistral:mistral-small-latest"
+        raise InvalidInput("model", model.upstream_model, fix)
     fields = {name: getattr(model, name) for name in _SHARED_FIELDS}
     return UpstreamSettings(
         model=model.upstream_model,

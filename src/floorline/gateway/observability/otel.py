@@ -58,8 +58,9 @@ def provider_name(upstream: UpstreamSettings) -> str:
     >>> provider_name(UpstreamSettings(model="bedrock/claude", kind="litellm"))
     'bedrock'
     """
-    if upstream.kind == "litellm" and "/" in upstream.model:
-        return upstream.model.partition("/")[0]
+    sign = {"litellm": "/", "any-llm": ":"}.get(upstream.kind)
+    if sign is not None and sign in upstream.model:
+        return upstream.model.partition(sign)[0]
     host = urlsplit(upstream.endpoint or "").hostname or ""
     for end, name in _PROVIDERS.items():
         if host == end or host.endswith(f".{end}"):

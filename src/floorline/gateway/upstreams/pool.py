@@ -23,8 +23,8 @@ from floorline.gateway.upstreams.errors import UpstreamError
 from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.http_client import HttpClient
 from floorline.gateway.upstreams.learned_windows import LearnedWindows
+from floorline.gateway.upstreams.libraries import LIBRARIES
 from floorline.gateway.upstreams.limiter import Limiter, Saturated
-from floorline.gateway.upstreams.litellm_client import LitellmClient, load_litellm
 from floorline.gateway.upstreams.requests import ask_usage, refuses_usage
 from floorline.gateway.upstreams.retry import Backoff
 from floorline.gateway.upstreams.settings import UpstreamSettings
@@ -114,14 +114,14 @@ class Upstreams:
         Raises
         ------
         MissingExtra
-            If a model needs LiteLLM and it is not installed.
+            If a model needs a library that is not installed.
         """
         self._sessions = Sessions()
         settings = {name: model.settings for name, model in self._models.items()}
         self.configure(settings)
-        if any(one.kind == "litellm" for one in settings.values()):
-            # Its import takes seconds, which the first call would otherwise wait.
-            await asyncio.to_thread(load_litellm)
+        for kind in {one.kind for one in settings.values()} & LIBRARIES.keys():
+            # The import takes seconds, which the first call would otherwise wait.
+            await asyncio.to_thread(LIBRARIES[kind].load)
 
     def configure(self, models: Mapping[str, UpstreamSettings]) -> None:
         """Add, change and remove models; calls that run go on under their old settings.
@@ -129,7 +129,7 @@ class Upstreams:
         Raises
         ------
         MissingExtra
-            If a model needs LiteLLM and it is not installed; nothing changes then.
+            If a model needs a library that is not installed; nothing changes then.
         """
         changed: dict[str, _Model] = {}
         for name, settings in models.items():
@@ -158,8 +158,8 @@ class Upstreams:
         return model
 
     def _client(self, name: str, settings: UpstreamSettings) -> Client:
-        if settings.kind == "litellm":
-            return LitellmClient(name, settings)
+        if settings.kind in LIBRARIES:
+            return LIBRARIES[settings.kind].client(name, settings)
         assert self._sessions is not None
         session = self._sessions.session(
             settings.keep_alive, check_addresses=settings.check_addresses
