@@ -25,10 +25,23 @@ pytestmark = [
     pytest.mark.skipif(not PROGRAMS.is_dir(), reason="'make test-agents' installs the agents"),
 ]
 
-PRICES = {"input_price": 2.0, "output_price": 10.0}
-UPSTREAMS = ("openai",)
+INPUT, CACHED, WRITTEN, OUTPUT = 2.0, 0.2, 2.5, 10.0
+"""Prices per million tokens, each of which an answer is booked at."""
+PRICES = {
+    "input_price": INPUT,
+    "cached_input_price": CACHED,
+    "cache_write_price": WRITTEN,
+    "output_price": OUTPUT,
+}
 CELLS = [
+    ("claude-code", "anthropic"),
+    ("claude-code", "openai"),
+    ("claude-code", "responses"),
+    ("codex", "responses"),
+    ("codex", "openai"),
+    ("codex", "anthropic"),
     ("opencode", "openai"),
+    ("opencode", "anthropic"),
     ("continue", "openai"),
 ]
 """Agents and the dialects of the providers behind the server."""
@@ -102,10 +115,12 @@ def scene(tmp_path_factory):
         yield of
 
 
-def cost_of(answer):
+def cost_of(answer, kind):
     """What the provider's count of an answer costs."""
-    tokens = answer.tokens
-    return (tokens.prompt * PRICES["input_price"] + tokens.answer * PRICES["output_price"]) / 1e6
+    rest = answer.prompt - answer.cached
+    # Of the providers only Anthropic's says that it writes the prompt to its cache.
+    price = WRITTEN if kind == "anthropic" else INPUT
+    return (rest * price + answer.cached * CACHED + answer.output * OUTPUT) / 1e6
 
 
 @pytest.mark.parametrize(("agent", "kind"), CELLS)
@@ -130,8 +145,15 @@ def test_an_agent_does_its_task(scene, agent, kind, tmp_path):
 
     happened = stage.happened(len(answers))
     assert len(happened) == len(answers)
-    assert {decision.sla for decision, _ in happened} == {"gold"}
-    assert [outcome.error for _, outcome in happened] == [None] * len(answers)
-    booked = [(o.input_tokens, o.output_tokens, o.cost, o.estimated) for _, o in happened]
-    expected = [(a.tokens.prompt, a.tokens.answer, cost_of(a), False) for a in answers]
-    assert sorted(booked) == [(*one[:2], pytest.approx(one[2]), one[3]) for one in sorted(expected)]
+    decisions, outcomes = zip(*happened, strict=True)
+    assert {one.sla for one in decisions} == {"gold"}
+    # The title is in the same session as the turns, for the agents that ask for one.
+    (session,) = {one.session for one in decisions}
+    assert session
+    assert [one.error for one in outcomes] == [None] * len(answers)
+    assert all(one.first_token <= one.latency for one in outcomes)
+    booked = [(o.input_tokens, o.cached_tokens, o.output_tokens, o.estimated) for o in outcomes]
+    expected = [(a.prompt, a.cached, a.output, False) for a in answers]
+    assert sorted(booked) == sorted(expected)
+    costs = sorted(cost_of(answer, kind) for answer in answers)
+    assert sorted(one.cost for one in outcomes) == pytest.approx(costs, rel=1e-12)

@@ -15,11 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.support.agent_answers import DIALECTS, AgentAnswer, Tokens
+from tests.support.agent_answers import BY_PATH, AgentAnswer, written_for
 
 CONTENT = "Grüße aus dem Modell 🦉\n"
 """What the file is to hold."""
 _CHARACTERS_PER_TOKEN = 4
+_CACHED = 0.75
+"""Part of the prompt that the provider has cached from the first turn on."""
 _SECONDS = 20.0
 """Longest time for which an answer waits to be seen by its client."""
 
@@ -70,7 +72,7 @@ class AgentProvider:
         self.answers = []
         self.seen = None
         self.unseen = []
-        routes = [Route(path, self._answer, methods=["POST"]) for path in DIALECTS]
+        routes = [Route(path, self._answer, methods=["POST"]) for path in BY_PATH]
         rest = Route("/{path:path}", self._other, methods=["GET", "HEAD", "POST"])
         self.app = Starlette(routes=[*routes, rest])
 
@@ -86,17 +88,18 @@ class AgentProvider:
         data = await request.body()
         body = json.loads(data)
         self._note(request, body)
-        dialect = DIALECTS[request.url.path]
+        dialect = BY_PATH[request.url.path]
         answer = self._next(dialect, body, len(data))
         self.answers.append(answer)
         if body.get("stream"):
             return StreamingResponse(self._stream(dialect, answer), media_type="text/event-stream")
-        return JSONResponse(dialect.whole(answer))
+        return JSONResponse(written_for(dialect, answer).whole(*answer.said(), answer.id))
 
     def _next(self, dialect, body, size):
         number = len(self.requests)
         results = dialect.results(body)
-        tokens = Tokens(size // _CHARACTERS_PER_TOKEN, 2048 if results else 0, 40)
+        prompt = size // _CHARACTERS_PER_TOKEN
+        cached = int(_CACHED * prompt) if results else 0
         offered = dialect.tools(body)
         tool, arguments, text = "", {}, f"Title {number}."
         if offered and len(results) < 2:
@@ -104,14 +107,14 @@ class AgentProvider:
             text = f"Step {number}: {tool}."
         elif offered:
             text = f"Step {number}: the file says {results[-1]}"
-        return AgentAnswer(f"answer{number}", body["model"], text, tool, arguments, tokens)
+        return AgentAnswer(f"answer{number}", text, tool, arguments, prompt, cached)
 
     async def _stream(self, dialect, answer):
         """Stream an answer, whose end waits until the agent has seen its text."""
         # "Step 3:" is in no other answer.
         marker = " ".join(answer.text.split(" ")[:2])
         waits = self.seen is not None
-        for event in dialect.events(answer):
+        for event in written_for(dialect, answer).events(*answer.said(), answer.id):
             yield event
             if waits and marker.encode() in event:
                 waits = False

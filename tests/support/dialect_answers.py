@@ -29,6 +29,7 @@ class Chat:
 
     name = "openai"
     path = "/v1/chat/completions"
+    call_id = "call_1"
     ends: ClassVar = {"stop": "stop", "length": "length", "tool": "tool_calls"}
     usage: ClassVar = {
         "prompt_tokens": PROMPT,
@@ -47,7 +48,7 @@ class Chat:
                 message["reasoning_content"] = joined(block)
             else:
                 function = {"name": block[1], "arguments": joined(block)}
-                call = {"id": "call_1", "type": "function", "function": function}
+                call = {"id": cls.call_id, "type": "function", "function": function}
                 message.setdefault("tool_calls", []).append(call)
         choice = {"index": 0, "message": message, "finish_reason": cls.ends[end]}
         about = {"object": "chat.completion", "created": 1_700_000_000, "model": "their-model"}
@@ -66,7 +67,8 @@ class Chat:
         for block in blocks:
             if block[0] == "tool":
                 function = {"name": block[1], "arguments": ""}
-                call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+                call = {"index": 0, "id": cls.call_id, "type": "function"}
+                call["function"] = function
                 yield chunk({"tool_calls": [call]})
                 for piece in block[2:]:
                     yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
@@ -92,6 +94,7 @@ class Messages:
 
     name = "anthropic"
     path = "/v1/messages"
+    call_id = "toolu_1"
     ends: ClassVar = {"stop": "end_turn", "length": "max_tokens", "tool": "tool_use"}
     usage: ClassVar = {
         "input_tokens": PROMPT - CACHED,
@@ -109,7 +112,7 @@ class Messages:
             elif block[0] == "thinking":
                 content.append({"type": "thinking", "thinking": joined(block), "signature": "sig"})
             else:
-                call = {"type": "tool_use", "id": "toolu_1", "name": block[1]}
+                call = {"type": "tool_use", "id": cls.call_id, "name": block[1]}
                 content.append({**call, "input": json.loads(joined(block))})
         about = {"type": "message", "role": "assistant", "model": "their-model"}
         ended = {"stop_reason": cls.ends[end], "stop_sequence": None}
@@ -133,14 +136,16 @@ class Messages:
                 deltas = [{"type": "thinking_delta", "thinking": piece} for piece in block[1:]]
                 deltas.append({"type": "signature_delta", "signature": "sig"})
             else:
-                started = {"type": "tool_use", "id": "toolu_1", "name": block[1], "input": {}}
+                started = {"type": "tool_use", "id": cls.call_id, "name": block[1], "input": {}}
                 deltas = [{"type": "input_json_delta", "partial_json": one} for one in block[2:]]
             yield event("content_block_start", index=index, content_block=started)
             for delta in deltas:
                 yield event("content_block_delta", index=index, delta=delta)
             yield event("content_block_stop", index=index)
         ended = {"stop_reason": cls.ends[end], "stop_sequence": None}
-        yield event("message_delta", delta=ended, usage={"output_tokens": OUTPUT})
+        yield event(
+            "message_delta", delta=ended, usage={"output_tokens": cls.usage["output_tokens"]}
+        )
         yield event("message_stop")
 
     @staticmethod
@@ -158,6 +163,7 @@ class Responses:
 
     name = "responses"
     path = "/v1/responses"
+    call_id = "call_1"
     usage: ClassVar = {
         "input_tokens": PROMPT,
         "input_tokens_details": {"cached_tokens": CACHED},
@@ -166,8 +172,8 @@ class Responses:
         "total_tokens": PROMPT + OUTPUT,
     }
 
-    @staticmethod
-    def _item(block, number):
+    @classmethod
+    def _item(cls, block, number):
         if block[0] == "text":
             part = {"type": "output_text", "text": joined(block), "annotations": []}
             item = {"id": f"msg_{number}", "type": "message", "role": "assistant"}
@@ -175,7 +181,7 @@ class Responses:
         if block[0] == "thinking":
             summary = [{"type": "summary_text", "text": joined(block)}]
             return {"id": f"rs_{number}", "type": "reasoning", "summary": summary}
-        call = {"id": f"fc_{number}", "type": "function_call", "call_id": "call_1"}
+        call = {"id": f"fc_{number}", "type": "function_call", "call_id": cls.call_id}
         return {**call, "name": block[1], "arguments": joined(block), "status": "completed"}
 
     @classmethod
