@@ -1,6 +1,7 @@
 """Cost accuracy: 1,000 answers of a provider with every shape of usage, booked against its bill.
 
-Run ``python benchmarks/cost_accuracy.py [COUNT] [SEED]``; it takes about a minute. A scripted
+Run ``python benchmarks/cost_accuracy.py [COUNT] [SEED]``; it takes ten seconds. ``--shapes`` prints
+the table of shapes in ``docs/prices.md`` instead. A scripted
 provider on loopback answers whole and streamed, with and without ``[DONE]``, with odd values in
 fields that do not matter; its clients read to the end or leave after it. The bill follows from the
 true counts in rational arithmetic: cached, written, reasoning, heard and spoken tokens, images and
@@ -21,9 +22,13 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.billing import book, cases
+from tests.support.usage_shapes import shape_table
 
 
 def main():
+    if "--shapes" in sys.argv:
+        print(shape_table())
+        return
     count, seed = (int(one) for one in [*sys.argv[1:], "1000", "7"][:2])
     with tempfile.TemporaryDirectory() as folder:
         booked = book(cases(count, seed), Path(folder))

@@ -423,3 +423,26 @@ SHAPES = {
         )
     ),
 }
+
+
+_PARTS = {
+    "cached": "cached",
+    "written": "written",
+    "written_1h": "written for an hour",
+    "reasoning": "reasoning",
+    "heard": "audio in",
+    "spoken": "audio out",
+}
+
+
+def shape_table():
+    """Return the shapes as a table in Markdown: what each tells apart, and what is booked."""
+    lines = [
+        "| usage | parts that it tells | tier | booked |",
+        "|---|---|---|---|",
+    ]
+    for name, shape in SHAPES.items():
+        parts = ", ".join(_PARTS[part] for part in shape.told) or "none"
+        booked = "list prices" if shape.own_bill is None else "the provider's own bill"
+        lines.append(f"| {name} | {parts} | {shape.tier or 'usual'} | {booked} |")
+    return "\n".join(lines)
