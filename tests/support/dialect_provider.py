@@ -5,6 +5,7 @@ The provider's name of a model is the scene that it plays, in the dialect of the
 
 import json
 
+from tests.support.agent_answers import DIALECTS as BODIES
 from tests.support.dialect_answers import (
     BY_PATH,
     CALL,
@@ -74,6 +75,21 @@ def play(scene):
         if scene == "fails":
             begun.append(dialect.error_event("overloaded_error", OVERLOADED))
         return await stream(begun, then={"breaks": close, "hangs": hang}.get(scene))(connection)
+
+    return answer
+
+
+def answering(blocks, end, after_result=None):
+    """Return an answer of blocks; of others once the request has the result of a tool."""
+
+    async def answer(connection):
+        dialect, body = dialect_of(connection), connection.request["body"]
+        said, reason = blocks, end
+        if after_result is not None and BODIES[dialect.path].results(body):
+            said, reason = after_result, "stop"
+        if body.get("stream"):
+            return await stream(list(dialect.events(said, reason)))(connection)
+        return await whole(json.dumps(dialect.whole(said, reason)).encode())(connection)
 
     return answer
 

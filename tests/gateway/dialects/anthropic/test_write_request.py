@@ -221,6 +221,28 @@ def test_tools():
     assert "tool_choice" not in write(tool_choice="auto")[0]
 
 
+def test_signed_thinking_goes_back():
+    turns = [
+        Turn("user", [TextPart("Weather?")]),
+        Turn(
+            "assistant",
+            [
+                ThinkingPart("Hm.", signature="sig"),
+                ThinkingPart(encrypted="x"),
+                ToolCallPart("c", "weather", "{}"),
+            ],
+        ),
+        Turn("user", [ToolResultPart("c", [TextPart("rain")])]),
+    ]
+    written, losses = write(*turns, effort="high", model=OLD)
+    assert written["messages"][1]["content"][:2] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
+        {"type": "redacted_thinking", "data": "x"},
+    ]
+    assert written["thinking"]["type"] == "enabled"
+    assert losses == []
+
+
 def test_demanded_calls_come_without_thinking():
     fields = {"tools": [Tool("f")], "tool_choice": "required"}
     written, losses = write(**fields, effort="high")

@@ -97,6 +97,10 @@ def write_request(
     return fields
 
 
+_THOUGHTS = ("thinking", "redacted_thinking")
+"""Types of blocks with reasoning."""
+
+
 class _Writer:
     """Writes turns as messages."""
 
@@ -178,8 +182,12 @@ class _Writer:
                 block = self._media(part)
                 return [] if block is None else [block]
             case ThinkingPart():
-                # Only with Anthropic's own signature would it be taken, and it is not known whose
-                # this is: a request of Anthropic's dialect travels to Anthropic as it came.
+                # Clients of responses send back the proofs of a provider that speaks this dialect.
+                if role == "assistant" and part.signature:
+                    signed = {"thinking": part.text, "signature": part.signature}
+                    return [{"type": "thinking", **signed}]
+                if role == "assistant" and part.encrypted and not part.text:
+                    return [{"type": "redacted_thinking", "data": part.encrypted}]
                 lose(self._losses, "thinking")
                 return []
             case ToolCallPart():
@@ -351,9 +359,12 @@ def _adaptive_effort(request: Conversation, limits: ClaudeLimits) -> str:
 
 
 def _within_tool_loop(messages: list[dict[str, Any]]) -> bool:
-    """Whether the last message brings results of tools."""
+    """Whether the last message brings results of tools, and the calls came without thinking."""
     content = messages[-1]["content"]
-    return type(content) is list and any(block["type"] == "tool_result" for block in content)
+    if type(content) is not list or all(block["type"] != "tool_result" for block in content):
+        return False
+    calls = messages[-2]["content"] if len(messages) > 1 else None
+    return type(calls) is not list or calls[0]["type"] not in _THOUGHTS
 
 
 def _write_tool_choice(request: Conversation, fields: dict[str, Any], limits: ClaudeLimits) -> None:
