@@ -5,7 +5,6 @@ The provider's name of a model is the scene that it plays, in the dialect of the
 
 import json
 
-from tests.support.agent_answers import DIALECTS as BODIES
 from tests.support.dialect_answers import (
     BY_PATH,
     CALL,
@@ -79,13 +78,17 @@ def play(scene):
     return answer
 
 
+_RESULTS = ('"role": "tool"', '"type": "tool_result"', '_call_output"')
+"""What only a request with the result of a tool has, in each dialect."""
+
+
 def answering(blocks, end, after_result=None):
     """Return an answer of blocks; of others once the request has the result of a tool."""
 
     async def answer(connection):
         dialect, body = dialect_of(connection), connection.request["body"]
         said, reason = blocks, end
-        if after_result is not None and BODIES[dialect.path].results(body):
+        if after_result is not None and any(sign in json.dumps(body) for sign in _RESULTS):
             said, reason = after_result, "stop"
         if body.get("stream"):
             return await stream(list(dialect.events(said, reason)))(connection)
