@@ -296,3 +296,15 @@ def test_a_table_of_other_prompts_is_not_continued(arguments, provider, capfd):
     Path("prompts.csv").write_text("prompt\nA?\nB?\nC?\n")
     assert main([*arguments, "--max-cost", "100"]) == 2
     assert "holds the trial of other prompts" in " ".join(capfd.readouterr().err.split())
+
+
+def test_a_model_without_a_price_is_refused_because_no_cap_would_hold(arguments, provider, capfd):
+    config = Path("floorline.yaml").read_text()
+    none = config.replace("input_price: 1000, output_price: 10000, ", "")
+    Path("floorline.yaml").write_text(none)
+    assert main([*arguments, "--max-cost", "13"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "the price of model 'small' is missing: give input_price and output_price" in line
+    assert provider.asked == []
+    Path("floorline.yaml").write_text(none.replace("model: s,", "model: s, price: free,"))
+    assert main([*arguments, "--max-cost", "13"]) == 0

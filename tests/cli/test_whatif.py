@@ -11,13 +11,13 @@ def log(build_router, vector, tmp_path):
     return exported(build_router("random"), vector, tmp_path)
 
 
-def exported(router, vector, tmp_path):
+def exported(router, vector, tmp_path, costs=None):
     from floorline.stores import open_store
 
     url = f"sqlite:///{tmp_path / 'log.db'}"
     for number in range(400):
         decision = router.route(features=vector(number % 30))
-        router.outcome(decision.id, cost=1.0)
+        router.outcome(decision.id, cost=(costs or {}).get(decision.model, 1.0))
         router.feedback(decision.id, satisfied=decision.model != "small")
     store = open_store(url)
     for event in router.log.read():
@@ -136,3 +136,11 @@ def test_logs_that_lack_something_are_refused_in_one_line(log, tmp_path, capfd, 
     for word in words:
         assert word in line
     assert "Traceback" not in line
+
+
+def test_models_that_cost_nothing_in_the_log_are_said(build_router, vector, tmp_path, capfd):
+    log = exported(build_router("random"), vector, tmp_path, costs={"small": 0.0})
+    capfd.readouterr()
+    assert main(["whatif", "--log", str(log), "--policy", "cheapest"]) == 0
+    noted = capfd.readouterr().err
+    assert "small cost nothing in the log: if their prices were missing" in " ".join(noted.split())

@@ -16,6 +16,7 @@ from rich.table import Table
 from floorline import config as configuration
 from floorline.cli.terminal import console, data_notes, note
 from floorline.config import Settings
+from floorline.config.models import PRICE_FIX
 from floorline.core.bounds import MAX_COST
 from floorline.datasets.answer_match import MATCHES, matches
 from floorline.datasets.trial_table import TrialTable, only_writer, read_questions
@@ -91,6 +92,11 @@ def trial(
     settings = configuration.load(config)
     calls = _calls(settings, "--model", model or [])
     judges = _calls(settings, "--judge", [judge]) if judge is not None else {}
+    zoo = settings.as_zoo()
+    for name in (calls | judges) if max_cost > 0.0 else ():
+        if name in zoo.unpriced:
+            fix = f"{PRICE_FIX}: a cap does not hold without prices"
+            raise InvalidInput(f"the price of model {name!r}", None, fix)
     with data_notes():
         questions = read_questions(prompts, n, seed)
     if len(questions) < n:
@@ -108,7 +114,7 @@ def trial(
         table.save()
         running = Trial(
             table,
-            PaidCalls(settings.as_zoo(), calls | judges),
+            PaidCalls(zoo, calls | judges),
             list(calls),
             fields=body,
             system=system,

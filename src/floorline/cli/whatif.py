@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from floorline.cli.terminal import console
+from floorline.cli.terminal import console, note
+from floorline.errors import listed
 
 if TYPE_CHECKING:
     from floorline.guarantees.overlap import Overlap
@@ -96,6 +97,11 @@ def whatif(
         settings = load(config)
         zoo, slas = settings.as_zoo(), settings.as_slas()
     summary.check_models(zoo)
+    if zoo.unpriced:
+        note(
+            f"{listed(zoo.unpriced)} cost nothing in the log: if their prices were missing, "
+            "estimates of costs leave out what they really cost"
+        )
     other = Counterfactual(
         other_policy(policy, parse_parameters(param or []), slas, history=summary.history),
         zoo,
