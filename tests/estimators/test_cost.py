@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from floorline.core.snapshots import pack
 from floorline.estimators import CostEstimator
-from floorline.estimators.cost import BucketMean
+from floorline.estimators.cost import BucketMean, CacheTokens
 from floorline.zoo import Model, Zoo
 
 TOKENS = Zoo(
@@ -154,3 +154,29 @@ def test_of_a_reported_cost_a_factor_of_eight_of_the_list_price_is_learned():
     for _ in range(10_000):
         longer.learn_one(0, cost=1e6, input_tokens=5, output_tokens=2**40, reported=True)
     assert float(longer.predict_one(5)[0]) <= 100.0 * 8.01
+
+
+def test_long_prompts_cost_what_their_tier_says():
+    model = Model(
+        "m",
+        input_price=1e6,
+        output_price=2e6,
+        cached_input_price=1e5,
+        typical_output_tokens=10,
+        long_prompt_tokens=100,
+        long_prompt_input_factor=2.0,
+        long_prompt_output_factor=1.5,
+    )
+    estimator = CostEstimator(Zoo([model, Model("flat", input_price=1e6)]))
+    assert estimator.predict_one(100) == pytest.approx([100 + 20, 100])
+    assert estimator.predict_one(101) == pytest.approx([2 * 101 + 1.5 * 20, 101])
+    cache = CacheTokens(np.array([50.0, 0.0]), np.zeros(2))
+    assert estimator.predict_one(101, cache)[0] == pytest.approx(2 * (51 + 5) + 30)
+    before = estimator.snapshot()
+    # The real cost of a long prompt is no correction of the list price.
+    estimator.learn_one(
+        0, cost=2 * (51 + 5) + 30, input_tokens=101, output_tokens=10, cached_tokens=50
+    )
+    assert estimator.correction_.predict_one(3)[0] == pytest.approx(1.0)
+    estimator.restore(before)
+    assert estimator.predict_one(101)[0] == pytest.approx(2 * 101 + 30)

@@ -175,6 +175,10 @@ class CostEstimator(Stateful):
         ``BucketMean`` of real over listed cost; of the real cost for models listed as free.
     input_price_, output_price_
         (M,) prices per token.
+    long_, long_input_, long_output_
+        (M,) lengths of prompts above which tokens cost more, and the factors of their prices.
+    shortest_long_
+        Shortest of these lengths.
     read_change_, write_change_
         (M,) what a token costs more, or less where negative, than another input token if the
         provider reads it from its cache, or writes it to it.
@@ -215,7 +219,10 @@ class CostEstimator(Stateful):
         bucket = length_bucket(input_tokens)
         listed = self._listed(input_tokens, self.output_tokens_.predict_one(bucket))
         if cache is not None:
-            listed = listed + self.cache_change(cache)
+            change = self.cache_change(cache)
+            if input_tokens > self.shortest_long_:
+                change = change * np.where(input_tokens > self.long_, self.long_input_, 1.0)
+            listed = listed + change
         return listed * self.correction_.predict_one(bucket)
 
     def cache_change(self, cache: CacheTokens) -> NDArray[np.float64]:
@@ -258,15 +265,16 @@ class CostEstimator(Stateful):
                 output = min(output, float(self.longest_[model]))
             self.output_tokens_.learn_one(bucket, model, output)
         # As ``_listed``, of one model.
-        listed = float(
-            self.call_price_[model]
-            + self.input_price_[model] * input_tokens
-            + self.output_price_[model] * output
-        )
+        given = float(self.input_price_[model]) * input_tokens
+        answered = float(self.output_price_[model]) * output
         if cached_tokens or cache_write_tokens:
             read = min(cached_tokens, float(input_tokens))
             written = min(cache_write_tokens, input_tokens - read)
-            listed += float(self.read_change_[model] * read + self.write_change_[model] * written)
+            given += float(self.read_change_[model] * read + self.write_change_[model] * written)
+        if input_tokens > self.long_[model]:
+            given *= float(self.long_input_[model])
+            answered *= float(self.long_output_[model])
+        listed = float(self.call_price_[model]) + given + answered
         if listed > 0:
             # Weighted by the listed cost, the correction is a ratio of sums, which is unbiased for
             # the total cost. A mean of ratios is biased.
@@ -306,6 +314,10 @@ class CostEstimator(Stateful):
     def _set_prices(self, zoo: Zoo) -> None:
         self.input_price_ = np.array([m.input_price for m in zoo.models]) * _PER_MILLION
         self.output_price_ = np.array([m.output_price for m in zoo.models]) * _PER_MILLION
+        self.long_ = np.array([float(m.long_prompt_tokens or np.inf) for m in zoo.models])
+        self.shortest_long_ = float(self.long_.min())
+        self.long_input_ = np.array([m.long_prompt_input_factor for m in zoo.models])
+        self.long_output_ = np.array([m.long_prompt_output_factor for m in zoo.models])
         self.read_change_ = np.array([_change(m, m.cached_input_price) for m in zoo.models])
         self.write_change_ = np.array([_change(m, m.cache_write_price) for m in zoo.models])
         free = np.array([m.input_price + m.output_price + m.call_price == 0 for m in zoo.models])
@@ -321,9 +333,13 @@ class CostEstimator(Stateful):
         return np.where(self.free_, 0.0, 1.0)
 
     def _listed(self, input_tokens: Any, output_tokens: Any) -> NDArray[np.float64]:
-        return np.asarray(
-            self.call_price_ + self.input_price_ * input_tokens + self.output_price_ * output_tokens
-        )
+        given, answered = self.input_price_, self.output_price_
+        longest = input_tokens if isinstance(input_tokens, int) else np.max(input_tokens)
+        if longest > self.shortest_long_:
+            is_long = input_tokens > self.long_
+            given = given * np.where(is_long, self.long_input_, 1.0)
+            answered = answered * np.where(is_long, self.long_output_, 1.0)
+        return np.asarray(self.call_price_ + given * input_tokens + answered * output_tokens)
 
 
 def _change(model: Model, price: float | None) -> float:

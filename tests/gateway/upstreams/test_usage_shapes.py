@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.usage_shapes import (
     BATCH_FACTOR,
@@ -411,6 +411,7 @@ MODEL = Model(
 
 
 @pytest.mark.parametrize("name", BILLED_SHAPES)
+@settings(max_examples=20)
 @given(st.data())
 def test_the_cost_of_every_shape_is_its_bill(name, data):
     shape = BILLED_SHAPES[name]

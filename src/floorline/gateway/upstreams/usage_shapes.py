@@ -329,6 +329,8 @@ def _read(value: dict[str, Any]) -> Usage | None:
 def _written_parts(value: dict[str, Any]) -> tuple[int, int]:
     """Tokens that were written to the cache for five minutes and for an hour."""
     for path in _WRITTEN_PARTS:
+        if path[0] not in value:
+            continue
         minutes = _detail(value, [(*path, _FOR_MINUTES)])
         hour = _detail(value, [(*path, _FOR_AN_HOUR)])
         if minutes or hour:
@@ -395,19 +397,18 @@ def _first(value: dict[str, Any], paths: Iterable[_Path]) -> tuple[str, int | No
 
 def _detail(value: dict[str, Any], paths: Iterable[_Path]) -> int:
     """Return the first count that is valid and not 0; else 0: the whole costs its full price."""
-    for *within, name in paths:
-        holder: Any = value
-        for one in within:
-            holder = holder.get(one)
-            if not isinstance(holder, dict):
-                break
-        else:
-            try:
-                count = _count(holder.get(name))
-            except _InvalidCount:
-                continue
-            if count:
-                return count
+    for path in paths:
+        held = value.get(path[0])
+        if held is None:
+            continue
+        for name in path[1:]:
+            held = held.get(name) if isinstance(held, dict) else None
+        try:
+            count = _count(held)
+        except _InvalidCount:
+            continue
+        if count:
+            return count
     return 0
 
 
