@@ -21,6 +21,7 @@ from floorline.gateway.model_names import ModelNames
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
+from floorline.gateway.request_views import NamedPath
 from floorline.gateway.session_keys import request_prefixes
 from floorline.gateway.translation import for_provider, stateful_field
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
@@ -31,6 +32,12 @@ NOT_CALLED = "the gateway calls only the model that serves"
 """Error in the outcome of a call that a policy wanted for exploration and that was not made."""
 
 
+_OPERATIONS: dict[NamedPath, str] = {
+    "": "chat",
+    "/completions": "text_completion",
+    "/embeddings": "embeddings",
+}
+"""What spans call a request, by its path."""
 _ANSWERS_ALONE = ("anthropic", "litellm")
 """Kinds of providers that are called for answers alone."""
 _ANTHROPIC_HEADERS = ("anthropic-version", "anthropic-beta")
@@ -272,7 +279,12 @@ class ChatService:
                 chat = self._with_items(chat, decision)
             body, conversation = for_provider(chat, model, provider)
             span = self._telemetry.call(
-                decision, provider, incoming, stream=chat.stream, content=body
+                decision,
+                provider,
+                incoming,
+                stream=chat.stream,
+                content=body,
+                operation=_OPERATIONS[chat.path],
             )
         except UpstreamError as failure:
             self._recorder.uncalled(decision, str(failure))

@@ -20,7 +20,6 @@ _STATEFUL = {
     "previous_response_id": "send the whole conversation as input",
     "conversation": "send the whole conversation as input",
     "background": "send the request without background",
-    "store": "send store: false",
 }
 """Fields of OpenAI's responses that need what the provider keeps, with the fix."""
 _EMPTY = frozenset({b"null", b"false", b'""'})

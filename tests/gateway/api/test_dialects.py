@@ -234,7 +234,6 @@ def test_a_name_without_an_alias_is_not_found(gateway):
         ("previous_response_id", "resp_1"),
         ("conversation", "conv_1"),
         ("background", True),
-        ("store", True),
     ],
 )
 @pytest.mark.parametrize("model", ["floorline/responses", "openai-words"])

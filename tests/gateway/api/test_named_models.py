@@ -152,6 +152,21 @@ def test_an_echoed_prompt_is_no_answer(client, stage):
     assert stage.happened()[1][0].output_tokens == 7
 
 
+def test_the_budget_of_a_key_holds(server, tmp_path):
+    model = {"input_price": 1.0}
+    stage = Stage(settings_of(Url(server.url), model=model, auth="keys"), None, tmp_path)
+    gateway = stage.live.gateway
+    secret = gateway.store.keys.create("app", budget=0.01, period=3_600.0)[1]
+    stage.live.call(gateway.auth.set_keys, gateway.store.keys.list())
+    text = "Why is the sky blue? " * 380
+    with openai.OpenAI(base_url=f"{stage.url}/v1", api_key=secret, max_retries=0) as client:
+        client.embeddings.create(model="small", input=text)
+        with pytest.raises(openai.RateLimitError, match="budget"):
+            client.embeddings.create(model="small", input=text)
+        client.embeddings.create(model="small", input="short")
+    stage.live.stop()
+
+
 def test_these_endpoints_need_the_name_of_a_model(client, stage):
     with pytest.raises(openai.BadRequestError, match="takes only the name of a model") as caught:
         client.embeddings.create(model="floorline/gold", input="a")

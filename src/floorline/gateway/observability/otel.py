@@ -174,13 +174,14 @@ class Tracing:
         *,
         stream: bool = False,
         content: bytes | None = None,
+        operation: str = "chat",
     ) -> TracedCall:
         """Begin the span of a call, in the client's trace if it has one."""
         span = self._tracer.start_span(
-            f"chat {upstream.model}",
+            f"{operation} {upstream.model}",
             context=self._context.extract(incoming),
             kind=SpanKind.CLIENT,
-            attributes=_attributes(decision, upstream, stream=stream),
+            attributes=_attributes(decision, upstream, operation, stream=stream),
         )
         if self._capture_content and content is not None and span.is_recording():
             text = content[:_MAX_CONTENT].decode(errors="replace")
@@ -195,11 +196,11 @@ class Tracing:
 
 
 def _attributes(
-    decision: Decision, upstream: UpstreamSettings, *, stream: bool
+    decision: Decision, upstream: UpstreamSettings, operation: str, *, stream: bool
 ) -> dict[str, AttributeValue]:
     provider = provider_name(upstream)
     found: dict[str, AttributeValue] = {
-        "gen_ai.operation.name": "chat",
+        "gen_ai.operation.name": operation,
         "gen_ai.provider.name": provider,
         # The attribute's name before version 1.37 of the conventions; many backends still read it.
         "gen_ai.system": provider,

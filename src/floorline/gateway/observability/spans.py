@@ -77,6 +77,7 @@ class Telemetry(Protocol):
         *,
         stream: bool = False,
         content: bytes | None = None,
+        operation: str = "chat",
     ) -> CallSpan:
         """Begin the span of a call.
 
@@ -92,6 +93,8 @@ class Telemetry(Protocol):
             Whether the request asks for a stream.
         content
             Body of the request, kept only with ``capture_content``.
+        operation
+            What is asked, as the conventions name it.
         """
         ...
 
@@ -129,6 +132,7 @@ class NoTelemetry:
         *,
         stream: bool = False,
         content: bytes | None = None,
+        operation: str = "chat",
     ) -> CallSpan:
         """Return a span that does nothing."""
         if "traceparent" not in incoming:
