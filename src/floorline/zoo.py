@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.call_bounds import DEFAULT_MAX_OUTPUT_TOKENS as DEFAULT_MAX_OUTPUT_TOKENS
+from floorline.call_bounds import CallLimits as CallLimits
+from floorline.call_bounds import CostBounds
 from floorline.core.bounds import MAX_PRICE, MAX_TOKENS, MAX_URL, check_name
 from floorline.errors import InvalidInput, NoModelCanServe, check_number, check_one_of, listed
 
@@ -70,42 +72,6 @@ _FACTORS = (
 )
 COST_UNITS = ("USD", "J")
 """Units of costs: US dollars or joules."""
-
-
-DEFAULT_MAX_OUTPUT_TOKENS = 4096
-"""Tokens of an answer that are reserved where neither the request nor the model bounds them. It is
-the largest answer of many models without reasoning, and 16 times a typical one."""
-
-
-class CallLimits(NamedTuple):
-    """Upper bounds of the tokens of a call, which bound its cost before it is made.
-
-    Attributes
-    ----------
-    input_tokens : int
-        Upper estimate of the prompt's tokens.
-    output_tokens : int, optional
-        Largest number of tokens of each answer that the request allows; None if it does not say.
-    answers : int
-        Number of answers that the request asks for.
-    is_certain : bool
-        Whether every provider keeps to ``output_tokens``. If not, some ignore it, as if the request
-        did not bound its answer.
-    images : int
-        Number of images in the prompt.
-    has_audio : bool
-        Whether recordings may be part of the prompt or of the answers.
-    is_priority : bool
-        Whether the provider may answer in its tier ``priority``.
-    """
-
-    input_tokens: int
-    output_tokens: int | None = None
-    answers: int = 1
-    is_certain: bool = True
-    images: int = 0
-    has_audio: bool = True
-    is_priority: bool = True
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -312,31 +278,6 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.structs.force_setattr(self, "hint_weight", float(weight))
 
 
-class _Bounds(NamedTuple):
-    """Arrays (M,) that bound the cost of a call.
-
-    ``call`` and ``image`` are the prices of one, ``input`` and ``output`` the largest prices of a
-    token of any kind, with recordings for ``audio_input`` and ``audio_output``; ``tier`` is the
-    factor of the dearest tier. Prompts above ``long`` multiply them by ``long_input`` and
-    ``long_output``. ``largest_output`` is the largest answer in tokens, ``usual_output`` that of a
-    request without a limit.
-    """
-
-    call: NDArray[np.float64]
-    image: NDArray[np.float64]
-    input: NDArray[np.float64]
-    output: NDArray[np.float64]
-    audio_input: NDArray[np.float64]
-    audio_output: NDArray[np.float64]
-    tier: NDArray[np.float64]
-    long: NDArray[np.float64]
-    shortest_long: float
-    long_input: NDArray[np.float64]
-    long_output: NDArray[np.float64]
-    largest_output: NDArray[np.float64]
-    usual_output: NDArray[np.float64]
-
-
 class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The models that can serve now, in a fixed order; arrays over models follow that order.
 
@@ -440,53 +381,30 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         ``DEFAULT_MAX_OUTPUT_TOKENS`` where that is not known either. A bound that is not certain
         makes them longer, but not shorter than that.
         """
-        bounds = self._bounds
-        if limits.output_tokens is None:
-            output = bounds.usual_output
-        else:
-            output = np.minimum(bounds.largest_output, float(limits.output_tokens))
-            if not limits.is_certain:
-                output = np.maximum(bounds.usual_output, output)
-        if limits.has_audio:
-            per_input, per_output = bounds.audio_input, bounds.audio_output
-        else:
-            per_input, per_output = bounds.input, bounds.output
-        if limits.input_tokens > bounds.shortest_long:
-            is_long = bounds.long < limits.input_tokens
-            per_input = per_input * np.where(is_long, bounds.long_input, 1.0)
-            per_output = per_output * np.where(is_long, bounds.long_output, 1.0)
-        tokens = per_input * float(limits.input_tokens) + per_output * output * limits.answers
-        if limits.is_priority:
-            tokens = tokens * bounds.tier
-        cost = bounds.call + tokens
-        return np.asarray(cost + bounds.image * limits.images if limits.images else cost)
+        return self._bounds.largest_costs(limits)
 
     @cached_property
-    def _bounds(self) -> _Bounds:
+    def _bounds(self) -> CostBounds:
         models = self.models
-
-        def of(values: Iterable[float]) -> NDArray[np.float64]:
-            return np.array(list(values), dtype=np.float64)
-
-        per_input = of(m.largest_input_price for m in models) / 1e6
-        per_output = of(m.largest_output_price for m in models) / 1e6
-        audio_input = of(m.audio_input_price or 0.0 for m in models) / 1e6
-        audio_output = of(m.audio_output_price or 0.0 for m in models) / 1e6
-        long = of(m.long_prompt_tokens or np.inf for m in models)
-        return _Bounds(
-            call=of(m.call_price for m in models),
-            image=of(m.image_price for m in models),
+        per_input = _array(m.largest_input_price for m in models) / 1e6
+        per_output = _array(m.largest_output_price for m in models) / 1e6
+        audio_input = _array(m.audio_input_price or 0.0 for m in models) / 1e6
+        audio_output = _array(m.audio_output_price or 0.0 for m in models) / 1e6
+        long = _array(m.long_prompt_tokens or np.inf for m in models)
+        return CostBounds(
+            call=_array(m.call_price for m in models),
+            image=_array(m.image_price for m in models),
             input=per_input,
             output=per_output,
             audio_input=np.maximum(per_input, audio_input),
             audio_output=np.maximum(per_output, audio_output),
-            tier=of(max(1.0, m.priority_factor) for m in models),
+            tier=_array(max(1.0, m.priority_factor) for m in models),
             long=long,
             shortest_long=float(long.min()),
-            long_input=of(max(1.0, m.long_prompt_input_factor) for m in models),
-            long_output=of(max(1.0, m.long_prompt_output_factor) for m in models),
-            largest_output=of(m.max_output_tokens or np.inf for m in models),
-            usual_output=of(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS for m in models),
+            long_input=_array(max(1.0, m.long_prompt_input_factor) for m in models),
+            long_output=_array(max(1.0, m.long_prompt_output_factor) for m in models),
+            largest_output=_array(m.max_output_tokens or np.inf for m in models),
+            usual_output=_array(m.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS for m in models),
         )
 
     @cached_property
@@ -580,3 +498,7 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             elif lacking:
                 found[model.name] = "lacks " + listed(lacking)
         return found
+
+
+def _array(values: Iterable[float]) -> NDArray[np.float64]:
+    return np.array(list(values), dtype=np.float64)
