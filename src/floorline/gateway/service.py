@@ -132,7 +132,7 @@ class ChatService:
             If no model that can serve fits into the SLA's budget.
         """
         self._readiness.check_log()
-        if chat.dialect == "responses":
+        if chat.dialect != "openai":
             self._check_stateless(chat)
         began = time.perf_counter()
         at = self._router.clock()
@@ -164,7 +164,7 @@ class ChatService:
         """Refuse a request that needs what one provider keeps, unless it names a model of it."""
         provider = self._config.calls.get(chat.model)
         own_ids = self._config.settings.completion_ids == "own"
-        if provider is None or provider.dialect != "responses" or own_ids:
+        if provider is None or provider.dialect != chat.dialect or own_ids:
             refusal = stateful_field(chat, own_ids=own_ids)
             if refusal is not None:
                 raise refusal

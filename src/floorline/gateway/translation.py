@@ -6,7 +6,7 @@ import msgspec
 
 from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.dialect_errors import error_body
-from floorline.gateway.dialects.anthropic import without_foreign_thinking
+from floorline.gateway.dialects.anthropic import refused_thread, without_foreign_thinking
 from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.dialects.responses import MARK, without_translated
@@ -106,6 +106,8 @@ def stateful_field(chat: ChatBody, *, own_ids: bool = False) -> ApiError | None:
     >>> stateful_field(read_chat(body, {}, "responses")).param
     'previous_response_id'
     """
+    if chat.dialect == "anthropic":
+        return refused_thread(chat.values()) if "thread" in chat.fields else None
     for field, fix in _STATEFUL.items():
         if bytes(chat.fields.get(field, b"null")) not in _EMPTY:
             if own_ids:

@@ -56,6 +56,8 @@ def anthropic_request(name):
             fields["tools"] = [{"type": tail.replace("*", "20250101"), "name": "t"}]
         else:
             fields["tools"] = [{"name": "t", "input_schema": {}, tail: ["x"]}]
+    elif name == "thread":
+        fields["thread"] = {"type": "create"}
     elif head == "metadata":
         fields["metadata"] = {"color": 1}
     else:

@@ -47,6 +47,8 @@ READ: dict[str, dict[str, str]] = {
         "service_tier": "how Anthropic serves and bills the request",
         "speed": "Anthropic's fast mode",
         "thinking.display": "whether the thinking is shown; it is if the provider sends it",
+        "thread": "the provider keeps no conversation; a later request with one is refused, and"
+        " clients send the whole conversation then",
         "tools.allowed_callers": "which programs of the model may call a tool",
         "tools.bash_*": _CLIENT_TOOL,
         "tools.code_execution_*": _HOSTED,

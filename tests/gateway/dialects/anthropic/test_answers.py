@@ -19,6 +19,7 @@ from floorline.gateway.dialects.answer_parts import (
 from floorline.gateway.dialects.anthropic import AnthropicDialect, without_foreign_thinking
 from floorline.gateway.dialects.conversation import Conversation, Tool
 from floorline.gateway.dialects.tool_names import short_name
+from floorline.gateway.errors import ApiError
 from floorline.gateway.upstreams.usage import Usage
 
 ANTHROPIC = AnthropicDialect()
@@ -401,6 +402,17 @@ def test_errors_are_written(status, kind):
     error = {"type": kind, "message": "no", "code": "c"}
     assert json.loads(body) == {"type": "error", "error": error}
     assert ANTHROPIC.write_stream_error(body) == b"event: error\ndata: " + body + b"\n\n"
+
+
+def test_clients_hear_that_a_conversation_is_not_kept():
+    with pytest.raises(ApiError) as found:
+        ANTHROPIC.read_request(
+            {"thread": {"type": "continue", "previous_message_id": "msg_1"}, "messages": []}
+        )
+    error = found.value
+    body = ANTHROPIC.write_error(400, error.text, kind="x", code=error.code, param=error.param)
+    # The place in which Anthropic's SDKs look.
+    assert json.loads(body)["error"]["details"] == {"error_code": "thread_not_found"}
 
 
 def test_thinking_of_others_is_taken_out_of_requests():

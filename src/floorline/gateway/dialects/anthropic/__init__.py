@@ -9,11 +9,12 @@ from floorline.gateway.dialects.answer_parts import AnswerPart
 from floorline.gateway.dialects.anthropic import answer, read_request, write_request
 from floorline.gateway.dialects.anthropic.foreign_thinking import without_foreign_thinking
 from floorline.gateway.dialects.anthropic.read_stream import AnthropicStreamReader
+from floorline.gateway.dialects.anthropic.threads import refused_thread
 from floorline.gateway.dialects.anthropic.usage import usage_object
 from floorline.gateway.dialects.anthropic.write_stream import AnthropicStreamWriter
 from floorline.gateway.dialects.conversation import Conversation
 
-__all__ = ["AnthropicDialect", "usage_object", "without_foreign_thinking"]
+__all__ = ["AnthropicDialect", "refused_thread", "usage_object", "without_foreign_thinking"]
 
 
 class AnthropicDialect:

@@ -19,6 +19,7 @@ from floorline.gateway.dialects.answer_parts import (
     Used,
 )
 from floorline.gateway.dialects.anthropic.foreign_thinking import ENCRYPTED, SIGNATURE
+from floorline.gateway.dialects.anthropic.threads import THREAD_NOT_FOUND
 from floorline.gateway.dialects.anthropic.usage import usage_object
 from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.json_texts import (
@@ -286,4 +287,7 @@ def write_error(status: int, message: str, code: str | None, param: str | None) 
     """Write the body of an error, with OpenAI's code and field beside Anthropic's own fields."""
     about: dict[str, Any] = {"type": error_type(status), "message": message}
     about |= {name: value for name, value in (("code", code), ("param", param)) if value}
+    if code == THREAD_NOT_FOUND:
+        # Clients look here whether they have to send the whole conversation.
+        about["details"] = {"error_code": code}
     return encode({"type": "error", "error": about})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from floorline.gateway.dialects.anthropic.foreign_thinking import read_thinking
+from floorline.gateway.dialects.anthropic.threads import refused_thread
 from floorline.gateway.dialects.conversation import (
     Conversation,
     MediaPart,
@@ -48,6 +49,7 @@ _READ = frozenset(
         "system",
         "temperature",
         "thinking",
+        "thread",
         "tool_choice",
         "tools",
         "top_p",
@@ -80,6 +82,11 @@ def read_request(fields: Mapping[str, Any], *, counted: bool = False) -> Convers
         if one not in _READ and fields[one] is not None:
             unknown(losses, one)
     request = Conversation(turns=[], losses=losses)
+    refusal = refused_thread(fields)
+    if refusal is not None:
+        raise refusal
+    if fields.get("thread") is not None:
+        lose(losses, "thread")
     system = fields.get("system")
     if system is not None:
         parts = read.content(system, "system")
