@@ -20,20 +20,17 @@ _ROUTED = "floorline/"
 
 def _pattern(name: str) -> str:
     if not is_name(name) or name.startswith(_ROUTED) or name.count("*") > _MAX_STARS:
-        raise ValueError
+        raise rule_error(
+            f"has the name {quoted(name)}",
+            f"give a name of at most {MAX_NAME} characters that does not begin with floorline/, "
+            f"with at most {_MAX_STARS} stars",
+        )
     return name
 
 
 Aliases = Annotated[
     dict[
-        Annotated[
-            Text,
-            AfterValidator(_pattern),
-            Fix(
-                f"give a name of at most {MAX_NAME} characters that does not begin with "
-                f"floorline/, with at most {_MAX_STARS} stars"
-            ),
-        ],
+        Annotated[Text, AfterValidator(_pattern)],
         Annotated[Text, Fix("give floorline/SLA, floorline/auto or the name of a model")],
     ],
     Field(max_length=_MAX_ALIASES),

@@ -106,10 +106,13 @@ class EventReader:
         mark = self.end_mark
         if mark and len(tail) < _LONGEST_END and tail.rstrip().endswith(mark):
             event = bytes(tail).rstrip(b"\n")
-            self._read(event)
+            read = self._read(event)
             if self.done:
                 tail.clear()
-                passed += event + b"\n\n" if self._changes else b"\n\n"
+                if not self._changes:
+                    passed += b"\n\n"
+                elif read is not None:
+                    passed += read + b"\n\n"
         return passed
 
     def close(self) -> bytes:
