@@ -66,7 +66,7 @@ async def serving():
 def gateway(tmp_path_factory):
     served = InThread(serving())
     base = served.value.base_url.removesuffix("/v1")
-    zoo = models(base, scenes=[*SCENES, "wrong", "fails"])
+    zoo = models(base, scenes=[*SCENES, "wrong", "fails", "breaks"])
     text = write_settings(base, models=zoo, slas=[{"name": "gold", "floor": 0.1}])
     started = Live(text, tmp_path_factory.mktemp("npm"))
     yield started
@@ -128,6 +128,15 @@ def test_both_packages_show_errors(gateway, kind):
     seen = vercel(gateway, "text", f"{kind}-wrong")
     assert (seen["error"], seen["status"]) == ("AI_APICallError", 400)
     assert "messages: at least one is needed" in seen["message"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scene", ["fails", "breaks"])
+def test_both_packages_see_an_error_within_a_stream(gateway, scene, kind):
+    seen = openai(gateway, "stream", f"{kind}-{scene}")
+    assert "error" in seen or seen["status"] == "failed"
+    seen = vercel(gateway, "stream", f"{kind}-{scene}")
+    assert "error" in seen, seen
 
 
 @pytest.mark.parametrize("kind", KINDS)

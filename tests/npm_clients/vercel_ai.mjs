@@ -87,7 +87,12 @@ const tasks = {
 try {
   console.log(JSON.stringify(await tasks[task]()));
 } catch (error) {
-  if (!APICallError.isInstance(error)) throw error;
+  if (!APICallError.isInstance(error)) {
+    // An event of a stream: the package passes its fields on.
+    if (!error?.message) throw error;
+    console.log(JSON.stringify({ error: error.name ?? error.type ?? "error", ...error }));
+    process.exit();
+  }
   console.log(
     JSON.stringify({
       error: error.name,

@@ -493,6 +493,12 @@ def test_errors():
     assert json.loads(body)["error"]["param"] == "model"
     ((name, event),) = events_of(DIALECT.write_stream_error(body))
     assert (name, event["message"], event["code"]) == ("error", "no such model", "c")
+    assert event["error"] == {
+        "type": "k",
+        "code": "c",
+        "message": "no such model",
+        "param": "model",
+    }
     ((_, event),) = events_of(DIALECT.write_stream_error(b"<html>"))
     assert event["message"] == "<html>"
 

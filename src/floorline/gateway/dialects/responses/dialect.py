@@ -62,10 +62,13 @@ class ResponsesDialect:
         """Write the event of an error within a stream from the body of one."""
         found = (json_object(error) or {}).get("error")
         about = found if type(found) is dict else {"message": error.decode("utf-8", "replace")}
+        shown = {name: about.get(name) for name in ("code", "message", "param")}
         event = {
             "type": "error",
             # What came before is not known here.
             "sequence_number": 0,
-            **{name: about.get(name) for name in ("code", "message", "param")},
+            **shown,
+            # As OpenAI sends it: its SDKs raise an error only if the event has this object.
+            "error": {"type": about.get("type") or "server_error", **shown},
         }
         return b"event: error\ndata: " + encode(event) + b"\n\n"

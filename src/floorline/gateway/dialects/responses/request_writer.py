@@ -23,7 +23,7 @@ from floorline.gateway.dialects.tool_names import short_name
 _MIN_OUTPUT_TOKENS = 16
 """Least ``max_output_tokens`` that OpenAI takes."""
 _MAX_ID = 64
-"""Characters of the longest ``safety_identifier`` and ``prompt_cache_key`` that OpenAI takes."""
+"""Characters of the longest id that OpenAI takes: of calls, of users and of cached prompts."""
 _COMMON_EFFORTS = ("low", "medium", "high")
 """Efforts that every reasoning model takes; for models whose names are not known."""
 _FAILED = "Error: "
@@ -53,13 +53,13 @@ def write_request(request: Conversation, model: str) -> dict[str, Any]:
         fields["stream"] = True
     if request.tools:
         fields["tools"] = [_tool(tool, losses) for tool in request.tools]
-    kind, _, name = request.tool_choice.partition(":")
-    if name:
-        fields["tool_choice"] = {"type": "function", "name": short_name(name)}
-    elif kind:
-        fields["tool_choice"] = kind
-    if request.parallel_tools is not None:
-        fields["parallel_tool_calls"] = request.parallel_tools
+        kind, _, name = request.tool_choice.partition(":")
+        if name:
+            fields["tool_choice"] = {"type": "function", "name": short_name(name)}
+        elif kind:
+            fields["tool_choice"] = kind
+        if request.parallel_tools is not None:
+            fields["parallel_tool_calls"] = request.parallel_tools
     if request.max_output_tokens is not None:
         fields["max_output_tokens"] = max(request.max_output_tokens, _MIN_OUTPUT_TOKENS)
         if request.max_output_tokens < _MIN_OUTPUT_TOKENS:
@@ -117,7 +117,7 @@ def _items(turn: Turn, losses: list[str]) -> list[dict[str, Any]]:
 def _call(part: ToolCallPart) -> dict[str, Any]:
     return {
         "type": "function_call",
-        "call_id": part.id,
+        "call_id": _short(part.id),
         "name": short_name(part.name),
         "arguments": part.arguments,
     }
@@ -144,7 +144,7 @@ def _result(part: ToolResultPart, losses: list[str]) -> dict[str, Any]:
 
 
 def _output(call: str, output: Any) -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": call, "output": output}
+    return {"type": "function_call_output", "call_id": _short(call), "output": output}
 
 
 def _media(part: MediaPart) -> dict[str, Any] | None:
