@@ -40,6 +40,13 @@ def test_neither_streams_nor_choices_nor_failures_exceed_it(of, fields, tmp_path
 
 
 @pytest.mark.parametrize("of", ["key", "sla", "direct"])
+def test_the_dearest_tokens_are_reserved(of, tmp_path):
+    found = overspend(tmp_path, 1.5, of=of, dearest=True, max_tokens=100)
+    assert 0.0 < found.billed <= 1.5
+    assert found.books == pytest.approx(found.billed)
+
+
+@pytest.mark.parametrize("of", ["key", "sla", "direct"])
 def test_without_a_limit_in_the_request_one_answer_at_most_is_above_it(of, tmp_path):
     """A budget below the assumed largest answer serves one call after the other."""
     found = overspend(tmp_path, 0.4, of=of)

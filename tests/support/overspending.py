@@ -15,6 +15,8 @@ from tests.support.live_gateway import InThread, Live, http_server, wait_until, 
 
 PRICE = 1000.0
 """Price per million tokens of the cheaper model; the dearer one costs four times as much."""
+WRITTEN, REASONING = 2.0, 1.5
+"""Factors of the prices of tokens that are written to a cache for an hour, and of reasoning."""
 UNLIMITED_TOKENS = 133
 """Tokens of an answer to a request that does not bound it."""
 
@@ -23,13 +25,15 @@ class GreedyProvider:
     """Answers with as many tokens as the request allows, and notes what it bills.
 
     ``failing`` is the number of calls out of ten that fail. A ``strict`` one ignores counts that
-    are no whole numbers, as llama.cpp does; others read ``"100"`` as 100, as vLLM does.
+    are no whole numbers, as llama.cpp does; others read ``"100"`` as 100, as vLLM does. The
+    ``dearest`` one writes every prompt to its cache for an hour, and bills answers as reasoning.
     """
 
-    def __init__(self, *, pause=0.1, failing=0, strict=False):
+    def __init__(self, *, pause=0.1, failing=0, strict=False, dearest=False):
         self.pause = pause
         self.failing = failing
         self.strict = strict
+        self.dearest = dearest
         self.calls = 0
         self.billed = 0.0
 
@@ -62,8 +66,15 @@ class GreedyProvider:
         prompt += len(msgspec.json.encode(chat["tools"])) if "tools" in chat else 0
         output = length * (self._count(chat.get("n")) or 1)
         price = PRICE * (4 if chat["model"] == "dear" else 1)
-        self.billed += (prompt + output) * price / 1e6
         usage = {"prompt_tokens": prompt, "completion_tokens": output}
+        written, reasoning = (WRITTEN, REASONING) if self.dearest else (1, 1)
+        self.billed += (prompt * written + output * reasoning) * price / 1e6
+        if self.dearest:
+            usage["prompt_tokens_details"] = {
+                "cache_creation_tokens": prompt,
+                "cache_creation_token_details": {"ephemeral_1h_input_tokens": prompt},
+            }
+            usage["completion_tokens_details"] = {"reasoning_tokens": output}
         return usage, "word" * length
 
     def _count(self, value):
@@ -97,6 +108,7 @@ def overspend(
     calls=60,
     failing=0,
     strict_provider=False,
+    dearest=False,
     per_model=None,
     pause=0.1,
     **fields,
@@ -107,7 +119,7 @@ def overspend(
     a model that the request names, or either by decisions that the client calls: "route" spends
     that of the SLA, "key route" that of the key.
     """
-    provider = GreedyProvider(pause=pause, failing=failing, strict=strict_provider)
+    provider = GreedyProvider(pause=pause, failing=failing, strict=strict_provider, dearest=dearest)
     served = InThread(http_server(provider.app()))
     try:
         return _overspend(folder, served.value, provider, budget, of, calls, per_model, fields)
@@ -122,6 +134,10 @@ def _overspend(folder, endpoint, provider, budget, of, calls, per_model, fields)
             "endpoint": f"{endpoint}/v1",
             "input_price": price,
             "output_price": price,
+            "cached_input_price": price / 10,
+            "cache_write_price": price * 1.25,
+            "cache_write_1h_price": price * WRITTEN if provider.dearest else None,
+            "reasoning_price": price * REASONING if provider.dearest else None,
             "capabilities": ["tools"],
             # What a call is expected to cost fits into the budget; what it can cost may not.
             "typical_output_tokens": 50.0,
