@@ -33,6 +33,7 @@ EXTRAS = {
     "report": "`floorline report`, with the server",
     "gateway,postgres": "the server's log in PostgreSQL",
     "gateway,litellm": "providers through LiteLLM",
+    "gateway,prices": "list prices for `price: auto`",
     "gateway,otel": "traces of the server's calls",
     "minilm": "MiniLM sentence embeddings",
     "train": "`floorline train proteus` (PyTorch for the CPU)",

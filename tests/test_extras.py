@@ -36,6 +36,7 @@ MODULES = {
     "otel": ("opentelemetry",),
     "postgres": ("psycopg",),
     "litellm": ("litellm",),
+    "prices": ("genai_prices",),
     "any-llm": ("any_llm",),
     "connect": ("ruamel", "tomlkit"),
     "train": ("torch",),
@@ -184,3 +185,17 @@ def test_the_library_names_the_extra_that_it_lacks(code, extra):
     else:
         assert last[0].startswith("floorline.errors.MissingExtra: ")
         assert last[0].endswith(f"needs the extra '{extra}': pip install 'floorline[{extra}]'")
+
+
+def test_prices_are_looked_up_with_the_extra_only(tmp_path):
+    file = tmp_path / "floorline.yaml"
+    model = "{name: gpt-4o-mini, endpoint: 'https://api.openai.com/v1', price: PRICE}"
+    text = f"models: [{model}]\nslas: [{{name: gold, floor: 0.9}}]\n"
+    for price, code, told in (
+        ("free", 0, "gpt-4o-mini: free"),
+        ("auto", 2, "price: auto needs the extra 'prices': pip install 'floorline[prices]'"),
+    ):
+        file.write_text(text.replace("PRICE", price))
+        done = command("check", "--offline", "--config", str(file), extras=("cli", "gateway"))
+        assert done.returncode == code, done.stderr
+        assert told in done.stdout + done.stderr
