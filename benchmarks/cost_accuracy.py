@@ -1,13 +1,15 @@
 """Cost accuracy: 1,000 answers of a provider with every shape of usage, booked against its bill.
 
-Run ``python benchmarks/cost_accuracy.py [COUNT] [SEED]``; it takes ten seconds. ``--shapes`` prints
-the table of shapes in ``docs/prices.md`` instead. A scripted
-provider on loopback answers whole and streamed, with and without ``[DONE]``, with odd values in
-fields that do not matter; its clients read to the end or leave after it. The bill follows from the
-true counts in rational arithmetic: cached, written, reasoning, heard and spoken tokens, images and
-service tiers have prices of their own, and some providers name their own bill. "books" is what the
-event log holds, "unequal" counts answers that differ by half a cent or more. "flat" is what one
-input and one output price would book, as before.
+Run ``python benchmarks/cost_accuracy.py [COUNT] [SEED]``; it takes ten seconds. ``--shapes``
+prints the table of shapes in ``docs/prices.md`` instead, ``--package`` compares costs by the
+prices that ``price: auto`` finds with those that the package computes, for all its models.
+
+A scripted provider on loopback answers whole and streamed, with and without ``[DONE]``, with odd
+values in fields that do not matter; its clients read to the end or leave after it. The bill
+follows from the true counts in rational arithmetic: cached, written, reasoning, heard and spoken
+tokens, images and service tiers have prices of their own, and some providers name their own bill.
+"books" is what the event log holds, "unequal" counts answers that differ by half a cent or more.
+"flat" is what one input and one output price would book, as before.
 """
 
 import sys
@@ -22,12 +24,23 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.billing import book, cases
+from tests.support.package_prices import compare
 from tests.support.usage_shapes import shape_table
 
 
 def main():
     if "--shapes" in sys.argv:
         print(shape_table())
+        return
+    if "--package" in sys.argv:
+        compared = list(compare())
+        equal = sum(one.equal for one in compared)
+        models = len({(one.provider, one.model) for one in compared})
+        ratios = [one.ours / one.theirs for one in compared if one.theirs]
+        print(
+            f"{equal:,} of {len(compared):,} costs of {models:,} models are equal; the others are "
+            f"{min(ratios):.3f} to {max(ratios):.3f} times the package's"
+        )
         return
     count, seed = (int(one) for one in [*sys.argv[1:], "1000", "7"][:2])
     with tempfile.TemporaryDirectory() as folder:

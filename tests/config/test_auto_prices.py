@@ -17,6 +17,7 @@ from genai_prices.types import (
     TieredPrices,
     TimeOfDateConstraint,
 )
+from tests.support.package_prices import compare
 
 from floorline.config import load_text
 from floorline.config.auto_prices import UnknownPrice, _read, listed_prices
@@ -256,3 +257,9 @@ def test_the_package_is_never_asked_to_fetch():
 
     listed_prices("openai", OPENAI, "gpt-4o-mini")
     assert not get_snapshot().from_auto_update
+
+
+def test_costs_are_those_that_the_package_computes():
+    compared = list(compare({"openai", "anthropic", "google", "x-ai", "mistral", "groq", "azure"}))
+    assert len(compared) > 3_000
+    assert [one for one in compared if not one.equal] == []
