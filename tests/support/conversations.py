@@ -88,6 +88,9 @@ schemas = st.dictionaries(
 ).map(lambda properties: {"type": "object", "properties": properties})
 
 
+closed = schemas.map(lambda schema: {**schema, "additionalProperties": False})
+
+
 @st.composite
 def conversations(draw, turns, **fields):
     """Requests with these turns; ``fields`` are strategies of further fields."""
@@ -111,7 +114,7 @@ def conversations(draw, turns, **fields):
         temperature=draw(st.none() | st.floats(0, 1)),
         top_p=draw(st.none() | st.floats(0, 1)),
         stop=draw(st.lists(words, max_size=4)),
-        output=draw(st.none() | schemas.map(OutputSchema)),
+        output=draw(st.none() | closed.map(OutputSchema)),
         user=draw(st.just("") | ids),
         **{name: draw(value) for name, value in fields.items()},
     )

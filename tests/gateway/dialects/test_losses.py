@@ -117,6 +117,8 @@ WRITES = [
         "effort",
         {"effort": "low", "tools": [Tool("f")], "tool_choice": "required"},
     ),
+    ("anthropic", OLD, "max_output_tokens", {"max_output_tokens": 101}),
+    ("anthropic", "claude-3-5-haiku", "output", {"output": OutputSchema({})}),
     ("anthropic", OLD, "media", media(kind="audio", data="aGk=", media_type="audio/wav")),
     ("anthropic", OLD, "media", media(kind="video", url="https://example.com")),
     ("anthropic", OLD, "media.detail", media(**PNG, detail="low")),
@@ -154,7 +156,8 @@ WRITES = [
 @pytest.mark.parametrize(("dialect", "model", "name", "fields"), WRITES)
 def test_a_writer_loses_what_the_table_says(dialect, model, name, fields):
     request = Conversation(**{"turns": ASKED, **fields})
-    DIALECTS[dialect].write_request(request, model)
+    limit = {"max_output_tokens": 100} if name == "max_output_tokens" else {}
+    DIALECTS[dialect].write_request(request, model, **limit)
     assert request.losses == [name]
 
 

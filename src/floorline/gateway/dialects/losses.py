@@ -23,9 +23,13 @@ _CLIENT_TOOL = "Anthropic's models know this tool without a description"
 READ: dict[str, dict[str, str]] = {
     "anthropic": {
         "cache_control.ttl": "for how long the prompt is cached; that it is cached is kept",
+        "billing_policy": "how Anthropic bills the request",
+        "compaction": "the provider's way of shortening a conversation; a summary in it is kept",
         "container": "Anthropic's container for code",
         "context_management": "the provider's way of shortening a conversation",
         "diagnostics": "why a prompt was not in the cache",
+        "fallback_credit_token": "a credit at Anthropic",
+        "fallbacks": "models that Anthropic asks in place of one that refuses",
         "inference_geo": "where Anthropic computes the answer",
         "mcp_servers": "servers of tools that Anthropic calls",
         "messages.content.bash_code_execution_tool_result": _HOSTED_BLOCK,
@@ -33,6 +37,9 @@ READ: dict[str, dict[str, str]] = {
         "messages.content.code_execution_tool_result": _HOSTED_BLOCK,
         "messages.content.container_upload": _HOSTED_BLOCK,
         "messages.content.context": "what a document is about; the document is kept",
+        "messages.content.advisor_tool_result": _HOSTED_BLOCK,
+        "messages.content.fallback": "the place from which another model wrote an answer",
+        "messages.content.mcp_tool_listing": _HOSTED_BLOCK,
         "messages.content.mcp_tool_result": _HOSTED_BLOCK,
         "messages.content.mcp_tool_use": _HOSTED_BLOCK,
         "messages.content.server_tool_use": _HOSTED_BLOCK,
@@ -147,11 +154,13 @@ WRITTEN: dict[str, dict[str, str]] = {
         "cache_key": "Anthropic finds cached prompts by their texts alone",
         "effort": "no thinking where Anthropic refuses it: with a demanded call, within a loop of"
         " tools whose earlier thinking it did not sign, or with fewer than 2,048 tokens to answer",
+        "max_output_tokens": "lowered to the model's own limit",
         "media": "recordings, videos, files that are neither PDF nor text, and media of the"
         " assistant",
         "media.detail": "how closely an image is looked at",
         "media.name": "name of an image's file",
-        "output": "JSON without a schema is asked for in words and not enforced",
+        "output": "JSON without a schema is asked for in words and not enforced; for models before Claude"
+        " 4.1 any JSON is",
         "stop": "texts of spaces alone",
         "system": "a later turn of the system becomes a text of the user for models before Claude"
         " 4.8, and where it does not stand between a user's turn and an answer",

@@ -27,6 +27,10 @@ _REASONING_BACK = re.compile(r"deepseek|kimi|glm-|mimo")
 """Models whose documentation asks for the reasoning of the turns since the last question, as
 ``reasoning_content``; others refuse the field, among them OpenAI's, Mistral's and Groq's."""
 
+_SIGNED = re.compile(r"gemini-(?:[3-9]|(?:pro|flash)-latest)")
+"""Models of Google's that refuse a conversation whose calls of tools are not signed."""
+_SHORT_IDS = re.compile(r"mistral|ministral|codestral|devstral|magistral|pixtral")
+
 
 class ClaudeLimits(NamedTuple):
     """What a model behind Anthropic's API takes.
@@ -48,6 +52,8 @@ class ClaudeLimits(NamedTuple):
         Whether ``tool_choice`` may demand a call.
     takes_later_system : bool
         Whether turns of the system may stand among the messages.
+    takes_schema : bool
+        Whether the form of the answer may be demanded.
     """
 
     is_adaptive: bool = False
@@ -58,6 +64,7 @@ class ClaudeLimits(NamedTuple):
     takes_prefill: bool = True
     takes_forced_tools: bool = True
     takes_later_system: bool = False
+    takes_schema: bool = True
 
 
 _UNKNOWN_CLAUDE = ClaudeLimits()
@@ -93,6 +100,7 @@ def claude_limits(model: str) -> ClaudeLimits:
             is_adaptive=adaptive,
             takes_both_samplings=version < (4, 1),
             takes_prefill=not adaptive,
+            takes_schema=version >= (4, 1),
         )
     if always or version < (5, 0):
         quiet = ""
@@ -126,12 +134,18 @@ class ChatLimits(NamedTuple):
         ``temperature`` and ``top_p``.
     wants_reasoning : bool
         Whether it takes its earlier reasoning back.
+    wants_signatures : bool
+        Whether its tool calls must come back with Google's signature of their thoughts.
+    has_short_ids : bool
+        Whether ids of tool calls have Mistral's form.
     """
 
     is_openai: bool = False
     efforts: tuple[str, ...] = ()
     reasons: bool = False
     wants_reasoning: bool = False
+    wants_signatures: bool = False
+    has_short_ids: bool = False
 
 
 _LOW_TO_HIGH = ("low", "medium", "high")
@@ -161,7 +175,12 @@ def chat_limits(model: str) -> ChatLimits:
         more = ("xhigh",) if version >= (5, 2) else ()
         return ChatLimits(True, ("none", *_LOW_TO_HIGH, *more), True)
     efforts = _LOW_TO_HIGH if _REASONING.search(name) else ()
-    return ChatLimits(efforts=efforts, wants_reasoning=_REASONING_BACK.search(name) is not None)
+    return ChatLimits(
+        efforts=efforts,
+        wants_reasoning=_REASONING_BACK.search(name) is not None,
+        wants_signatures=_SIGNED.search(name) is not None,
+        has_short_ids=_SHORT_IDS.search(name) is not None,
+    )
 
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")

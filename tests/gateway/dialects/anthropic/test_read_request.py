@@ -302,3 +302,32 @@ def test_a_demanded_tool_that_is_lost_is_an_error():
 def test_counting_needs_no_limit():
     request = ANTHROPIC.read_request({"messages": [WHY]}, counted=True)
     assert request.max_output_tokens is None
+
+
+def test_a_summary_stands_for_what_was_before_it():
+    summary = {"type": "compaction", "content": "They talked."}
+    request = read(
+        WHY,
+        {"role": "assistant", "content": [summary, {"type": "text", "text": "Go on."}]},
+        {"role": "user", "content": [{"type": "compaction", "content": None}]},
+        WHY,
+        system="Be brief.",
+    )
+    assert [turn.role for turn in request.turns] == ["system", "user", "assistant", "user"]
+    assert request.turns[1].parts[0].text.endswith("They talked.")
+    assert request.losses == []
+
+
+def test_messages_may_change_the_tools():
+    def change(kind, **tool):
+        return {"role": "system", "content": [{"type": kind, "tool": tool}]}
+
+    g = {"name": "g", "input_schema": {}}
+    request = read(
+        change("tool_addition", type="tool_definition", definition=g),
+        change("tool_removal", type="tool_reference", name="f"),
+        WHY,
+        tools=[{"name": "f", "input_schema": {}}],
+    )
+    assert [tool.name for tool in request.tools] == ["g"]
+    assert len(request.turns) == 1

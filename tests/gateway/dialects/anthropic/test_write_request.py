@@ -255,7 +255,10 @@ def test_the_form_of_the_answer():
     written, losses = write(output=OutputSchema({"type": "object"}), effort="low", model=NEW)
     assert written["output_config"] == {
         "effort": "low",
-        "format": {"type": "json_schema", "schema": {"type": "object"}},
+        "format": {
+            "type": "json_schema",
+            "schema": {"type": "object", "additionalProperties": False},
+        },
     }
     written, losses = write(output=OutputSchema())
     assert written["system"] == "Answer with one JSON object and nothing else."
@@ -286,3 +289,38 @@ def test_at_most_four_marks():
 def test_names_of_users_have_a_limit():
     assert write(user="u-1")[0]["metadata"] == {"user_id": "u-1"}
     assert len(write(user="u" * 600)[0]["metadata"]["user_id"]) == 64
+
+
+def test_a_schema_has_only_what_anthropic_enforces():
+    item = {"oneOf": [{"type": "string", "minLength": 2, "format": "uri"}, {"$ref": "#/$defs/a"}]}
+    schema = {
+        "type": "object",
+        "properties": {"list": {"type": "array", "items": item, "minItems": 3}},
+        "required": ["list"],
+        "additionalProperties": True,
+        "$defs": {"a": {"type": "integer", "description": "A number.", "maximum": 5}},
+    }
+    written, _ = write(output=OutputSchema(schema), model=NEW)
+    string = {"type": "string", "format": "uri", "description": "{minLength: 2}"}
+    assert written["output_config"]["format"]["schema"] == {
+        "type": "object",
+        "properties": {
+            "list": {
+                "type": "array",
+                "items": {"anyOf": [string, {"$ref": "#/$defs/a"}]},
+                "description": "{minItems: 3}",
+            }
+        },
+        "required": ["list"],
+        "additionalProperties": False,
+        "$defs": {"a": {"type": "integer", "description": "A number.\n\n{maximum: 5}"}},
+    }
+    old, losses = write(output=OutputSchema(schema), model="claude-3-5-haiku-20241022")
+    assert '"minLength":2' in old["system"]
+    assert losses == ["output"]
+
+
+def test_the_limit_of_the_answer_is_the_models():
+    request = Conversation(turns=[WHY], max_output_tokens=9000)
+    assert ANTHROPIC.write_request(request, OLD, max_output_tokens=8000)["max_tokens"] == 8000
+    assert request.losses == ["max_output_tokens"]

@@ -91,12 +91,8 @@ def test_a_whole_answer_is_read():
         ),
         ({"content": None, "refusal": "No."}, [RefusalDelta("No.")]),
         (
-            {"tool_calls": [call({"city": "Oslo"}, id=None)]},
-            [ToolCallStarted(0, "call_0", "f"), ToolCallDelta(0, '{"city":"Oslo"}')],
-        ),
-        (
-            {"function_call": {"name": "f", "arguments": "{}"}},
-            [ToolCallStarted(0, "call_0", "f"), ToolCallDelta(0, "{}")],
+            {"tool_calls": [call({"city": "Oslo"})]},
+            [ToolCallStarted(0, "call_1", "f"), ToolCallDelta(0, '{"city":"Oslo"}')],
         ),
         (
             {"tool_calls": [{"id": "c", "custom": {"name": "s", "input": "ls"}}]},
@@ -107,6 +103,23 @@ def test_a_whole_answer_is_read():
 )
 def test_messages_of_every_provider(message, parts):
     assert OPENAI.read_answer(completion(message))[1:-1] == parts
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"tool_calls": [call("{}", id=None)]},
+        {"tool_calls": [call("{}", id="")]},
+        {"function_call": {"name": "f", "arguments": "{}"}},
+    ],
+)
+def test_a_call_without_an_id_gets_one_of_its_own(message):
+    ids = []
+    for _ in range(2):
+        _, started, arguments, _ = OPENAI.read_answer(completion(message))
+        assert (started.name, arguments) == ("f", ToolCallDelta(0, "{}"))
+        ids.append(started.id)
+    assert ids[0] != ids[1]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from floorline.gateway.dialects.answer_parts import (
 from floorline.gateway.dialects.anthropic.foreign_thinking import ENCRYPTED, SIGNATURE
 from floorline.gateway.dialects.anthropic.threads import THREAD_NOT_FOUND
 from floorline.gateway.dialects.anthropic.usage import usage_object
+from floorline.gateway.dialects.call_ids import call_id, new_call_id
 from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.json_texts import (
     arguments_object,
@@ -109,7 +110,7 @@ def read_block(block: dict[str, Any], calls: int) -> list[AnswerPart]:
             called = block.get("input")
             parts: list[AnswerPart] = [
                 ToolCallStarted(
-                    calls, text_in(block, "id") or f"call_{calls}", text_in(block, "name")
+                    calls, text_in(block, "id") or new_call_id(), text_in(block, "name")
                 )
             ]
             if called:
@@ -222,7 +223,7 @@ class _Content:
                 self._think(part)
             case ToolCallStarted():
                 name = self._names.get(part.name, part.name)
-                block = {"type": "tool_use", "id": part.id, "name": name, "input": {}}
+                block = {"type": "tool_use", "id": call_id(part.id), "name": name, "input": {}}
                 self._of_call[part.index] = self._open(block)
                 self.calls += 1
             case ToolCallDelta():

@@ -59,6 +59,8 @@ _TOOL_FIELDS = frozenset({"cache_control", "description", "input_schema", "name"
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _PDF = "application/pdf"
+SUMMARY = "Summary of the conversation so far:\n\n"
+"""What a summary begins with that stands for the conversation before it."""
 
 
 def read_request(fields: Mapping[str, Any], *, counted: bool = False) -> Conversation:
@@ -95,6 +97,11 @@ def read_request(fields: Mapping[str, Any], *, counted: bool = False) -> Convers
     messages = fields.get("messages")
     for message, path in as_objects(messages, "messages"):
         turn = read.message(message, path)
+        if read.compacted:
+            # Anthropic's models do not see what stands before a summary.
+            request.turns = [one for one in request.turns if one.role == "system"]
+            request.turns.append(Turn("user", read.compacted))
+            read.compacted = []
         if turn is not None:
             request.turns.append(turn)
     request.stream = fields.get("stream") is True
@@ -116,9 +123,19 @@ def read_request(fields: Mapping[str, Any], *, counted: bool = False) -> Convers
 
 
 class _Reader:
-    """Reads messages and their blocks; adds to the losses."""
+    """Reads messages and their blocks; adds to the losses.
+
+    Attributes
+    ----------
+    compacted
+        Summary of all that stands before the message that was read last; empty if it has none.
+    changes
+        Tools that messages add, and names of those that they remove, in their order.
+    """
 
     def __init__(self, losses: list[str]) -> None:
+        self.compacted: list[Part] = []
+        self.changes: list[Tool | str] = []
         self._losses = losses
 
     def message(self, message: Mapping[str, Any], path: str) -> Turn | None:
@@ -140,7 +157,12 @@ class _Reader:
             raise invalid(path, content, "give a text or a list of blocks")
         parts: list[Part] = []
         for block, place in as_objects(content, path):
-            parts += self._block(block, place)
+            if block.get("type") == "compaction" and block.get("content") is not None:
+                summary = as_text(block.get("content"), f"{place}.content")
+                self.compacted = [TextPart(SUMMARY + summary, self.cached(block))]
+                parts.clear()
+            else:
+                parts += self._block(block, place)
         return parts
 
     def cached(self, block: Mapping[str, Any]) -> bool:
@@ -170,8 +192,25 @@ class _Reader:
             case "thinking" | "redacted_thinking":
                 part = read_thinking(block, path)
                 return [] if part is None else [part]
+            case "compaction":
+                # One that failed says nothing.
+                return []
+            case "tool_addition" | "tool_removal":
+                self._change_tools(block, path)
+                return []
         unknown(self._losses, kind, "messages.content")
         return []
+
+    def _change_tools(self, block: Mapping[str, Any], path: str) -> None:
+        """Read which tools there are from here on; a translation has them from the beginning."""
+        place = f"{path}.tool"
+        tool = as_object(block.get("tool"), place)
+        definition = tool.get("definition")
+        if block.get("type") == "tool_removal":
+            self.changes.append(str(tool.get("name")))
+        elif type(definition) is dict and definition.get("type") in (None, "custom"):
+            change = _tool(definition, f"{place}.definition", self._losses, cached=False)
+            self.changes.append(change)
 
     def _text(self, block: Mapping[str, Any], path: str) -> list[TextPart]:
         if block.get("citations"):
@@ -356,6 +395,11 @@ def _read_tools(fields: Mapping[str, Any], request: Conversation, read: _Reader)
             lost.add(str(tool.get("name")))
             continue
         found.append(_tool(tool, path, request.losses, cached=read.cached(tool)))
+    for change in read.changes:
+        changed = change if isinstance(change, str) else change.name
+        found = [tool for tool in found if tool.name != changed]
+        if isinstance(change, Tool):
+            found.append(change)
     request.tools = found
     choice = fields.get("tool_choice")
     if choice is None:

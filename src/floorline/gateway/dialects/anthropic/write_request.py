@@ -6,7 +6,9 @@ import base64
 from hashlib import sha256
 from typing import Any
 
+from floorline.gateway.dialects.anthropic.answer_schema import answer_schema
 from floorline.gateway.dialects.anthropic.cache_marks import set_marks
+from floorline.gateway.dialects.call_ids import call_id
 from floorline.gateway.dialects.conversation import (
     Conversation,
     MediaPart,
@@ -18,7 +20,7 @@ from floorline.gateway.dialects.conversation import (
     ToolResultPart,
     Turn,
 )
-from floorline.gateway.dialects.json_texts import arguments_object, is_object
+from floorline.gateway.dialects.json_texts import arguments_object, encode, is_object
 from floorline.gateway.dialects.losses import lose
 from floorline.gateway.dialects.model_limits import ClaudeLimits, claude_limits
 from floorline.gateway.dialects.thinking_effort import (
@@ -40,6 +42,7 @@ OPENING = "Continue."
 the assistant's first turn, and after its last one for models that do not continue it."""
 JSON_ONLY = "Answer with one JSON object and nothing else."
 """Instruction for an answer in JSON without a schema, which Anthropic cannot enforce."""
+_BY_SCHEMA = "The object fits this JSON schema:"
 _IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 _PDF = "application/pdf"
 
@@ -62,15 +65,18 @@ def write_request(
     model
         The provider's name of the model, which also decides what the model takes.
     max_output_tokens
-        Limit of the answer if the request has none; None for ``DEFAULT_MAX_TOKENS``.
+        The model's own limit of an answer: it lowers a larger one, and stands for a missing one;
+        None if it is unknown, and a missing one is then ``DEFAULT_MAX_TOKENS``.
     marks_conversations
         Whether the prompt of an agent is marked for the provider's cache if the client marked
         nothing, as other providers do by themselves.
     """
     limits = claude_limits(model)
     system, messages = _Writer(request.losses, limits).turns(request.turns)
-    if request.output is not None and request.output.schema is None:
-        system.append({"type": "text", "text": JSON_ONLY})
+    schema = None if request.output is None else request.output.schema
+    if request.output is not None and (schema is None or not limits.takes_schema):
+        text = JSON_ONLY if schema is None else f"{JSON_ONLY} {_BY_SCHEMA} {_json(schema)}"
+        system.append({"type": "text", "text": text})
         lose(request.losses, "output")
     fields: dict[str, Any] = {"model": model, "messages": messages}
     if request.tools:
@@ -78,11 +84,11 @@ def write_request(
     if system:
         plain = len(system) == 1 and len(system[0]) == 2
         fields["system"] = system[0]["text"] if plain else system
-    _write_limits(request, fields, limits, max_output_tokens or DEFAULT_MAX_TOKENS)
+    _write_limits(request, fields, limits, max_output_tokens)
     if request.tools:
         _write_tool_choice(request, fields, limits)
-    if request.output is not None and request.output.schema is not None:
-        form = {"type": "json_schema", "schema": request.output.schema}
+    if schema is not None and limits.takes_schema:
+        form = {"type": "json_schema", "schema": answer_schema(schema)}
         fields.setdefault("output_config", {})["format"] = form
     if request.user:
         user = request.user
@@ -200,7 +206,7 @@ class _Writer:
             lose(self._losses, "tool_call.arguments")
         block = {
             "type": "tool_use",
-            "id": part.id,
+            "id": call_id(part.id),
             "name": short_name(part.name),
             "input": arguments_object(part.arguments),
         }
@@ -208,7 +214,7 @@ class _Writer:
 
     def _result(self, part: ToolResultPart) -> Block:
         content = [block for one in part.parts for block in self._part(one, "user")]
-        block: Block = {"type": "tool_result", "tool_use_id": part.call}
+        block: Block = {"type": "tool_result", "tool_use_id": call_id(part.call)}
         if len(content) == 1 and len(content[0]) == 2 and content[0]["type"] == "text":
             block["content"] = content[0]["text"]
         elif content:
@@ -253,6 +259,10 @@ def _decoded(data: str) -> str:
         return ""
 
 
+def _json(value: Any) -> str:
+    return encode(value).decode()
+
+
 def _says(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
@@ -278,10 +288,15 @@ def _tool(tool: Tool, losses: list[str]) -> Block:
 
 
 def _write_limits(
-    request: Conversation, fields: dict[str, Any], limits: ClaudeLimits, default: int
+    request: Conversation, fields: dict[str, Any], limits: ClaudeLimits, most: int | None
 ) -> None:
     """Write the limit of the answer, the thinking within it, and how it is sampled."""
     thinks = False
+    limit, default = request.max_output_tokens, most or DEFAULT_MAX_TOKENS
+    if limit is not None and most is not None and limit > most:
+        # Anthropic refuses what its model cannot write.
+        lose(request.losses, "max_output_tokens")
+        limit = most
     if request.effort == "none":
         if limits.always_thinks:
             fields["output_config"] = {"effort": "low"}
@@ -295,19 +310,20 @@ def _write_limits(
             fields["output_config"] = {"effort": _adaptive_effort(request, limits)}
             thinks = True
         else:
-            thinks = _write_thinking_tokens(request, fields, default)
-    fields.setdefault("max_tokens", request.max_output_tokens or default)
+            thinks = _write_thinking_tokens(request, fields, limit, default)
+    fields.setdefault("max_tokens", limit or default)
     _write_sampling(request, fields, limits, thinks)
 
 
-def _write_thinking_tokens(request: Conversation, fields: dict[str, Any], default: int) -> bool:
+def _write_thinking_tokens(
+    request: Conversation, fields: dict[str, Any], limit: int | None, default: int
+) -> bool:
     """Write a number of tokens to think with; return whether the model will think."""
     tokens = request.thinking_tokens
     if tokens is None:
         tokens = THINKING_TOKENS.get(request.effort, THINKING_TOKENS["medium"])
     elif request.effort:
         lose(request.losses, "effort")
-    limit = request.max_output_tokens
     if limit is None:
         limit = max(default, tokens + _ANSWER_TOKENS)
     elif tokens >= limit or request.thinking_tokens is None:

@@ -21,6 +21,7 @@ from floorline.gateway.dialects.answer_parts import (
 from floorline.gateway.dialects.anthropic.answer import NO_ID, error_body, stop_reason
 from floorline.gateway.dialects.anthropic.foreign_thinking import ENCRYPTED, SIGNATURE
 from floorline.gateway.dialects.anthropic.usage import usage_object
+from floorline.gateway.dialects.call_ids import call_id
 from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.json_texts import arguments_object, encode, is_object
 from floorline.gateway.dialects.tool_names import client_names
@@ -151,7 +152,7 @@ class AnthropicStreamWriter:
                 self._think(part)
             case ToolCallStarted():
                 name = self._names.get(part.name, part.name)
-                start = {"type": "tool_use", "id": part.id, "name": name, "input": {}}
+                start = {"type": "tool_use", "id": call_id(part.id), "name": name, "input": {}}
                 self._of_call[part.index] = self._open(start)
             case Started():
                 self._id = self._id or part.id

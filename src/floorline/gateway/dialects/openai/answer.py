@@ -19,6 +19,7 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallStarted,
     Used,
 )
+from floorline.gateway.dialects.call_ids import call_id, new_call_id
 from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.custom_tools import (
     custom_arguments,
@@ -110,7 +111,7 @@ def _read_message(message: dict[str, Any]) -> list[AnswerPart]:
         found = [{"function": function}]
     for number, call in enumerate(found):
         name, arguments = read_call(call)
-        parts.append(ToolCallStarted(number, text_in(call, "id") or f"call_{number}", name))
+        parts.append(ToolCallStarted(number, text_in(call, "id") or new_call_id(), name))
         if arguments:
             parts.append(ToolCallDelta(number, arguments))
     return parts
@@ -232,7 +233,9 @@ def write_answer(
     if calls:
         names, custom = client_names(request), custom_names(request)
         message["tool_calls"] = [
-            _call(started.id, names.get(started.name, started.name), "".join(pieces), custom)
+            _call(
+                call_id(started.id), names.get(started.name, started.name), "".join(pieces), custom
+            )
             for started, pieces in calls.values()
         ]
     choice = {

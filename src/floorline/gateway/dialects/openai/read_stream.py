@@ -16,6 +16,7 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallStarted,
     Used,
 )
+from floorline.gateway.dialects.call_ids import new_call_id
 from floorline.gateway.dialects.json_texts import json_object
 from floorline.gateway.dialects.openai.answer import (
     content_text,
@@ -146,7 +147,7 @@ class OpenAIStreamReader:
             self._begin(known, parts)
 
     def _begin(self, call: _Call, parts: list[AnswerPart]) -> None:
-        parts.append(ToolCallStarted(call.number, call.id or f"call_{call.number}", call.name))
+        parts.append(ToolCallStarted(call.number, call.id or new_call_id(), call.name))
         if call.waiting:
             parts.append(ToolCallDelta(call.number, "".join(call.waiting)))
             call.waiting = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from floorline.gateway.dialects.call_ids import call_id, mistral_call_id
 from floorline.gateway.dialects.conversation import (
     Conversation,
     MediaPart,
@@ -27,6 +28,9 @@ _MAX_USER = 64
 _FAILED = "Error: "
 """What the result of a tool that failed begins with, since there is no field that says so."""
 _MEDIA_FOLLOWS = "(The media of this result are in the next message of the user.)"
+_UNSIGNED = "skip_thought_signature_validator"
+"""What Google's documentation says to send for a call whose signature is not known: other dialects
+have no place for it. It stands at the first call of a turn."""
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
 """OpenAI's names of the formats whose MIME type has another name."""
 
@@ -86,6 +90,7 @@ class _Writer:
         # Media of results wait for the last result of their turn, because results come together.
         self._media: list[dict[str, Any]] = []
         self._keeps_thinking = False
+        self._id = mistral_call_id if limits.has_short_ids else call_id
 
     def turns(self, turns: list[Turn]) -> list[dict[str, Any]]:
         """Return the messages."""
@@ -136,7 +141,7 @@ class _Writer:
             if type(part) is ToolCallPart:
                 self._note_mark(part)
                 function = {"name": short_name(part.name), "arguments": part.arguments or "{}"}
-                calls.append({"id": part.id, "type": "function", "function": function})
+                calls.append({"id": self._id(part.id), "type": "function", "function": function})
             elif type(part) is ThinkingPart:
                 if self._keeps_thinking and part.text:
                     thoughts.append(part.text)
@@ -149,6 +154,8 @@ class _Writer:
         if thoughts:
             more["reasoning_content"] = "".join(thoughts)
         if calls:
+            if self._limits.wants_signatures:
+                calls[0]["extra_content"] = {"google": {"thought_signature": _UNSIGNED}}
             more["tool_calls"] = calls
         self._add("assistant", text or None, **more)
 
@@ -191,7 +198,9 @@ class _Writer:
             head = {"type": "text", "text": f"Media of the result of the tool call {part.call}:"}
             self._media += [head, *media]
             text = text or _MEDIA_FOLLOWS
-        self._messages.append({"role": "tool", "tool_call_id": part.call, "content": text})
+        self._messages.append(
+            {"role": "tool", "tool_call_id": self._id(part.call), "content": text}
+        )
 
     def _medium(self, part: MediaPart) -> dict[str, Any] | None:
         self._note_mark(part)

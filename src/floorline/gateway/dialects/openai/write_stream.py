@@ -17,6 +17,7 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallStarted,
     Used,
 )
+from floorline.gateway.dialects.call_ids import call_id
 from floorline.gateway.dialects.conversation import Conversation
 from floorline.gateway.dialects.custom_tools import custom_input, custom_names
 from floorline.gateway.dialects.json_texts import encode
@@ -138,10 +139,10 @@ class OpenAIStreamWriter:
         number = self._numbers[part.index] = len(self._numbers)
         name = self._names.get(part.name, part.name)
         if name in self._custom:
-            self._waiting[number] = (part.id, name, [])
+            self._waiting[number] = (call_id(part.id), name, [])
             return
         function = {"name": name, "arguments": ""}
-        call = {"index": number, "id": part.id, "type": "function", "function": function}
+        call = {"index": number, "id": call_id(part.id), "type": "function", "function": function}
         self._chunk({"tool_calls": [call]})
 
     def _arguments(self, part: ToolCallDelta) -> None:
