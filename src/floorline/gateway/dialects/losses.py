@@ -159,8 +159,8 @@ WRITTEN: dict[str, dict[str, str]] = {
         " assistant",
         "media.detail": "how closely an image is looked at",
         "media.name": "name of an image's file",
-        "output": "JSON without a schema is asked for in words and not enforced; for models before Claude"
-        " 4.1 any JSON is",
+        "output": "JSON without a schema, and any JSON for models before Claude 4.1, is asked for in"
+        " words and not enforced",
         "stop": "texts of spaces alone",
         "system": "a later turn of the system becomes a text of the user for models before Claude"
         " 4.8, and where it does not stand between a user's turn and an answer",
