@@ -52,6 +52,15 @@ def one(**model):
         ("azure", "https://us.openai.azure.com/openai", "gpt-4o", "auto", "azure, gpt-4o"),
         ("litellm", None, "anthropic/claude-sonnet-4-5", "auto", "anthropic, claude-sonnet-4-5"),
         ("litellm", None, "gpt-4o", "auto", "openai, gpt-4o"),
+        ("litellm", None, "gemini/gemini-2.5-pro", "auto", "google, gemini-2.5-pro"),
+        (
+            "litellm",
+            None,
+            "fireworks_ai/accounts/fireworks/models/deepseek-v3p2",
+            "auto",
+            "fireworks, deepseek-v3p2",
+        ),
+        ("any-llm", None, "mistral:mistral-large-latest", "auto", "mistral, mistral-large"),
         ("openai", "http://10.0.0.5/v1", "mine", "openai/gpt-4o", "openai, gpt-4o"),
         (
             "openai",

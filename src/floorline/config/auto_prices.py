@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from floorline._extras import needs
+from floorline.config.provider import PROVIDER_SIGNS
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
@@ -30,6 +31,8 @@ _BATCH = ({"processing": "batch"}, {"service_tier": "flex"})
 _PRIORITY = ({"service_tier": "priority"},)
 _PROVIDERS = {"anthropic": "anthropic", "azure": "azure"}
 """The package's names of the providers that a kind of model calls, at whatever host."""
+_LIBRARY_NAMES = {"fireworks_ai": "fireworks"}
+"""Names of providers in libraries that the package does not know."""
 
 
 class UnknownPrice(LookupError):
@@ -85,10 +88,11 @@ def listed_prices(kind: str, endpoint: str | None, name: str, given: str = "auto
     provider_id, url = _PROVIDERS.get(kind), endpoint
     if given != "auto":
         provider_id, _, name = given.partition("/")
-    elif kind == "litellm":
-        # LiteLLM's names begin with the provider.
-        provider_id = name.partition("/")[0] if "/" in name else "openai"
-        name = name.partition("/")[2] or name
+    elif kind in PROVIDER_SIGNS:
+        provider_id, sign, model_name = name.partition(PROVIDER_SIGNS[kind])
+        # LiteLLM takes models without a provider for OpenAI's.
+        provider_id, name = (provider_id, model_name) if sign else ("openai", name)
+        provider_id = _LIBRARY_NAMES.get(provider_id, provider_id)
     try:
         provider, model = snapshot.find_provider_model(
             name, None, provider_id, None if provider_id else url or ""

@@ -82,6 +82,8 @@ DialectName = Literal["openai", "anthropic", "responses"]
 """The forms in which requests and answers are written."""
 LIBRARY_KINDS = frozenset({"litellm", "any-llm"})
 """Kinds whose providers are called through a library."""
+PROVIDER_SIGNS = {"litellm": "/", "any-llm": ":"}
+"""What separates a library's name of the provider from the model in the field ``model``."""
 
 
 class ProviderSettings(Section):

@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from floorline._version import __version__
 from floorline.config import TelemetrySettings
+from floorline.config.provider import PROVIDER_SIGNS
 from floorline.events import Decision
 from floorline.gateway.upstreams import UpstreamSettings
 
@@ -58,7 +59,7 @@ def provider_name(upstream: UpstreamSettings) -> str:
     >>> provider_name(UpstreamSettings(model="bedrock/claude", kind="litellm"))
     'bedrock'
     """
-    sign = {"litellm": "/", "any-llm": ":"}.get(upstream.kind)
+    sign = PROVIDER_SIGNS.get(upstream.kind)
     if sign is not None and sign in upstream.model:
         return upstream.model.partition(sign)[0]
     host = urlsplit(upstream.endpoint or "").hostname or ""
