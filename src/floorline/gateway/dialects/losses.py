@@ -18,7 +18,6 @@ _HOSTED = "the provider runs this tool itself"
 _OWN_ITEM = "the item belongs to a tool that OpenAI runs"
 
 _HOSTED_BLOCK = "the block belongs to a tool that Anthropic runs"
-_CLIENT_TOOL = "Anthropic's models know this tool without a description"
 
 READ: dict[str, dict[str, str]] = {
     "anthropic": {
@@ -57,14 +56,11 @@ READ: dict[str, dict[str, str]] = {
         "thread": "the provider keeps no conversation; a later request with one is refused, and"
         " clients send the whole conversation then",
         "tools.allowed_callers": "which programs of the model may call a tool",
-        "tools.bash_*": _CLIENT_TOOL,
         "tools.code_execution_*": _HOSTED,
-        "tools.computer_*": _CLIENT_TOOL,
+        "tools.computer_*": "only Anthropic's models know how to use a screen by it",
         "tools.defer_loading": "the tool is given to the model at once",
         "tools.eager_input_streaming": "arguments are streamed as the provider does it",
         "tools.input_examples": "examples of arguments",
-        "tools.memory_*": _CLIENT_TOOL,
-        "tools.text_editor_*": _CLIENT_TOOL,
         "tools.tool_search_tool_*": _HOSTED,
         "tools.web_fetch_*": _HOSTED,
         "tools.web_search_*": _HOSTED,
@@ -159,8 +155,8 @@ WRITTEN: dict[str, dict[str, str]] = {
         " assistant",
         "media.detail": "how closely an image is looked at",
         "media.name": "name of an image's file",
-        "output": "JSON without a schema, and any JSON for models before Claude 4.1, is asked for in"
-        " words and not enforced",
+        "output": "JSON without a schema, and any JSON for models before Claude 4.1, is asked for"
+        " in words and not enforced",
         "stop": "texts of spaces alone",
         "system": "a later turn of the system becomes a text of the user for models before Claude"
         " 4.8, and where it does not stand between a user's turn and an answer",

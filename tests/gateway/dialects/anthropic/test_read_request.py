@@ -1,6 +1,9 @@
 """Requests of Anthropic's dialect become conversations."""
 
+import jsonschema
+import pydantic
 import pytest
+from anthropic.types.beta import BetaMemoryTool20250818Command
 
 from floorline.gateway.dialects.anthropic import AnthropicDialect
 from floorline.gateway.dialects.conversation import (
@@ -13,9 +16,10 @@ from floorline.gateway.dialects.conversation import (
     ToolResultPart,
     Turn,
 )
+from floorline.gateway.dialects.openai import OpenAIDialect
 from floorline.gateway.errors import ApiError
 
-ANTHROPIC = AnthropicDialect()
+ANTHROPIC, OPENAI = AnthropicDialect(), OpenAIDialect()
 WHY = {"role": "user", "content": "Why is the sky blue?"}
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
 
@@ -331,3 +335,34 @@ def test_messages_may_change_the_tools():
     )
     assert [tool.name for tool in request.tools] == ["g"]
     assert len(request.turns) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "has"),
+    [
+        ("bash_20250124", "bash", "restart"),
+        ("text_editor_20250728", "str_replace_based_edit_tool", "insert_text"),
+        ("text_editor_20250124", "str_replace_editor", "new_str"),
+        ("memory_20250818", "memory", "old_path"),
+    ],
+)
+def test_tools_of_anthropic_that_the_client_runs_become_functions(kind, name, has):
+    request = read(tools=[{"type": kind, "name": name}], tool_choice={"type": "tool", "name": name})
+    (tool,) = request.tools
+    assert (tool.name, request.tool_choice, request.losses) == (name, f"tool:{name}", [])
+    assert has in tool.parameters["properties"]
+    assert ("insert_text" in tool.parameters["properties"]) == (kind[-8:] > "20250700")
+    written = OPENAI.write_request(request, "gpt-5")
+    jsonschema.Draft202012Validator.check_schema(written["tools"][0]["function"]["parameters"])
+
+
+def test_the_commands_of_the_sdk_fit_the_memory_tool():
+    (tool,) = read(tools=[{"type": "memory_20250818", "name": "memory"}]).tools
+    commands = [
+        {"command": "view", "path": "/memories", "view_range": [1, 2]},
+        {"command": "insert", "path": "/memories/a", "insert_line": 0, "insert_text": "b"},
+        {"command": "rename", "old_path": "/memories/a", "new_path": "/memories/b"},
+    ]
+    for command in commands:
+        pydantic.TypeAdapter(BetaMemoryTool20250818Command).validate_python(command)
+        jsonschema.validate(command, tool.parameters)

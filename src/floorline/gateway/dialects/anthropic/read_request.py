@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from floorline.gateway.dialects.anthropic.client_tools import as_function
 from floorline.gateway.dialects.anthropic.foreign_thinking import read_thinking
 from floorline.gateway.dialects.anthropic.threads import refused_thread
 from floorline.gateway.dialects.conversation import (
@@ -390,6 +391,11 @@ def _read_tools(fields: Mapping[str, Any], request: Conversation, read: _Reader)
     found: list[Tool] = []
     for tool, path in as_objects([] if tools is None else tools, "tools"):
         kind = tool.get("type")
+        known = as_function(kind) if type(kind) is str else None
+        if known is not None:
+            name = as_name(tool.get("name"), f"{path}.name")
+            found.append(Tool(name, *known, cached=read.cached(tool)))
+            continue
         if kind not in (None, "custom"):
             unknown(request.losses, as_text(kind, f"{path}.type"), "tools")
             lost.add(str(tool.get("name")))
