@@ -78,8 +78,8 @@ def connect(name, url, home):
     assert done.returncode == 0, done.stderr
 
 
-def run(name, key, home, folder):
-    """Let an agent do its task in a folder; returns what it prints."""
+def run(name, home, folder, environ):
+    """Let an agent do its task in a folder, with some variables; returns what it prints."""
     agent = AGENTS[name]
     # A proxy that leads nowhere: what is not on this machine cannot be reached.
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
@@ -89,9 +89,9 @@ def run(name, key, home, folder):
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(home),
-            KEY_ENV: key,
             **nowhere,
             **agent.environ,
+            **environ,
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,

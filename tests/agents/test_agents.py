@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.agents.agents import AGENTS, PROGRAMS, connect, run
+from tests.agents.agents import AGENTS, KEY_ENV, PROGRAMS, connect, run
 from tests.support.agent_provider import CONTENT, AgentProvider
 from tests.support.live_gateway import InThread, http_server, wait_until
 from tests.support.serving import Serving
@@ -61,6 +61,7 @@ class Scene:
         settings = {
             "models": models,
             "slas": [{"name": "gold", "floor": 0.8}],
+            "aliases": {"claude-*": "floorline/gold"},
             "auth": "keys",
             "store": {"url": f"sqlite:///{folder}/log.db"},
         }
@@ -72,6 +73,7 @@ class Scene:
         self.provider.seen = self.tap.has_received
         self._served = served
         self._logged = 0
+        self.sessions = set()
 
     def _make_key(self):
         floorline = [sys.executable, "-m", "floorline"]
@@ -123,26 +125,39 @@ def cost_of(answer, kind):
     return (rest * price + answer.cached * CACHED + answer.output * OUTPUT) / 1e6
 
 
+@pytest.fixture
+def do_task(scene, tmp_path):
+    """Let an agent do its task before a provider; its scene, and the answers that it got."""
+
+    def do(agent, kind, *, failing=(), settings=connect, key_env=KEY_ENV):
+        stage = scene(kind)
+        home, work = tmp_path / "home", tmp_path / "work"
+        home.mkdir()
+        work.mkdir()
+        provider = stage.provider
+        provider.path, provider.failing = work / "out.txt", set(failing)
+        first, begun = len(provider.answers), len(stage.tap.sent)
+        environ = settings(agent, stage.tap.url, home) or {}
+        said = run(agent, home, work, {key_env: stage.key, **environ})
+        assert provider.path.read_text() == CONTENT
+        assert CONTENT.strip() in said
+        answers = provider.answers[first:]
+        turns = [answer for answer in answers if answer.text.startswith("Step")]
+        assert [bool(answer.tool) for answer in turns] == [True, True, False]
+        # Its own dialect, and each answer arrived while the provider went on.
+        assert f"POST {AGENTS[agent].path}".encode() in stage.tap.sent[begun:]
+        assert provider.unseen == []
+        return stage, answers
+
+    return do
+
+
 @pytest.mark.parametrize(("agent", "kind"), CELLS)
-def test_an_agent_does_its_task(scene, agent, kind, tmp_path):
-    stage = scene(kind)
-    home, work = tmp_path / "home", tmp_path / "work"
-    home.mkdir()
-    work.mkdir()
-    stage.provider.path = work / "out.txt"
-    first, begun = len(stage.provider.answers), len(stage.tap.sent)
-    connect(agent, stage.tap.url, home)
-    said = run(agent, stage.key, home, work)
-
-    assert stage.provider.path.read_text() == CONTENT
-    assert CONTENT.strip() in said
-    answers = stage.provider.answers[first:]
-    turns = [answer for answer in answers if answer.text.startswith("Step")]
-    assert [bool(answer.tool) for answer in turns] == [True, True, False]
-    # Its own dialect, and each answer arrived while the provider went on.
-    assert f"POST {AGENTS[agent].path}".encode() in stage.tap.sent[begun:]
-    assert stage.provider.unseen == []
-
+def test_an_agent_does_its_task(do_task, agent, kind):
+    stage, answers = do_task(agent, kind)
+    if (agent, kind) == ("codex", "responses"):
+        # Claude Code leaves reasoning out of its later requests, and chat completions have none.
+        assert stage.provider.thoughts == ["sig", "sig"]
     happened = stage.happened(len(answers))
     assert len(happened) == len(answers)
     decisions, outcomes = zip(*happened, strict=True)
@@ -150,6 +165,8 @@ def test_an_agent_does_its_task(scene, agent, kind, tmp_path):
     # The title is in the same session as the turns, for the agents that ask for one.
     (session,) = {one.session for one in decisions}
     assert session
+    assert session not in stage.sessions
+    stage.sessions.add(session)
     assert [one.error for one in outcomes] == [None] * len(answers)
     assert all(one.first_token <= one.latency for one in outcomes)
     booked = [(o.input_tokens, o.cached_tokens, o.output_tokens, o.estimated) for o in outcomes]
@@ -157,3 +174,29 @@ def test_an_agent_does_its_task(scene, agent, kind, tmp_path):
     assert sorted(booked) == sorted(expected)
     costs = sorted(cost_of(answer, kind) for answer in answers)
     assert sorted(one.cost for one in outcomes) == pytest.approx(costs, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind"),
+    [("claude-code", "anthropic"), ("claude-code", "openai"), ("codex", "responses")],
+)
+def test_another_model_goes_on_with_the_task_of_one_that_is_busy(do_task, agent, kind):
+    stage, answers = do_task(agent, kind, failing={1})
+    happened = stage.happened(len(answers) + 1)
+    assert len({decision.session for decision, _ in happened}) == 1
+    (failed,) = (decision for decision, outcome in happened if outcome.error is not None)
+    (after,) = (decision for decision, _ in happened if decision.after == failed.id)
+    assert after.model != failed.model
+
+
+def base_url_only(agent, url, home):
+    return {"ANTHROPIC_BASE_URL": url}
+
+
+def test_claude_code_needs_only_the_base_url_where_aliases_know_its_models(do_task):
+    stage, answers = do_task(
+        "claude-code", "anthropic", settings=base_url_only, key_env="ANTHROPIC_API_KEY"
+    )
+    assert b'"claude-opus-' in stage.tap.sent
+    happened = stage.happened(len(answers))
+    assert {decision.sla for decision, _ in happened} == {"gold"}

@@ -4,6 +4,7 @@ import json
 from typing import NamedTuple
 
 from tests.support import dialect_answers
+from tests.support.dialect_answers import THINKING
 
 
 class AgentAnswer(NamedTuple):
@@ -35,6 +36,7 @@ class AgentAnswer(NamedTuple):
         """The answer as ``dialect_answers`` takes it: its blocks and why it ends."""
         blocks = [("text", self.text)]
         if self.tool:
+            blocks.insert(0, THINKING)
             whole = json.dumps(self.arguments, ensure_ascii=False)
             middle = len(whole) // 2
             blocks.append(("tool", self.tool, whole[:middle], whole[middle:]))
@@ -43,6 +45,11 @@ class AgentAnswer(NamedTuple):
 
 class Chat(dialect_answers.Chat):
     """OpenAI's chat completions."""
+
+    @staticmethod
+    def thoughts(body):
+        """What proves the model's reasoning in earlier turns; chat completions have none."""
+        return []
 
     @staticmethod
     def tools(body):
@@ -75,14 +82,22 @@ class Messages(dialect_answers.Messages):
         return {one["name"]: set(one["input_schema"]["properties"]) for one in offered}
 
     @staticmethod
-    def results(body):
-        parts = [
+    def _parts(body, kind):
+        return [
             part
             for message in body["messages"]
             if not isinstance(message["content"], str)
             for part in message["content"]
+            if part["type"] == kind
         ]
-        return [_text(part.get("content", "")) for part in parts if part["type"] == "tool_result"]
+
+    @classmethod
+    def thoughts(cls, body):
+        return [part["signature"] for part in cls._parts(body, "thinking")]
+
+    @classmethod
+    def results(cls, body):
+        return [_text(part.get("content", "")) for part in cls._parts(body, "tool_result")]
 
     @staticmethod
     def counts(answer):
@@ -103,12 +118,24 @@ class Responses(dialect_answers.Responses):
         offered = [one for one in body.get("tools", ()) if one["type"] == "function"]
         return {one["name"]: set(one["parameters"]["properties"]) for one in offered}
 
+    @classmethod
+    def _item(cls, block, number):
+        item = super()._item(block, number)
+        return item | ({"encrypted_content": "sig"} if block[0] == "thinking" else {})
+
     @staticmethod
-    def results(body):
+    def _items(body, kind):
         given = body["input"]
         items = [] if isinstance(given, str) else given
-        outputs = [item for item in items if item.get("type") == "function_call_output"]
-        return [_text(item["output"]) for item in outputs]
+        return [item for item in items if item.get("type") == kind]
+
+    @classmethod
+    def thoughts(cls, body):
+        return [item.get("encrypted_content") for item in cls._items(body, "reasoning")]
+
+    @classmethod
+    def results(cls, body):
+        return [_text(item["output"]) for item in cls._items(body, "function_call_output")]
 
     @staticmethod
     def counts(answer):

@@ -1,8 +1,8 @@
 """A provider whose model lets an agent write a file, read it back and end, in three dialects.
 
 The script is read off the conversation: without a tool's result the model asks for the tool that
-writes, with one result for the tool that reads, and with two it ends with what it has read. A
-request that offers no tools, such as that for a title, gets a text.
+writes, with one result for the tool that reads, and with two it ends with what it has read. Before
+it calls a tool, it thinks. A request that offers no tools, such as that for a title, gets a text.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.support.agent_answers import BY_PATH, AgentAnswer, written_for
+from tests.support.dialect_answers import OVERLOADED
 
 CONTENT = "Grüße aus dem Modell 🦉\n"
 """What the file is to hold."""
@@ -59,6 +60,10 @@ class AgentProvider:
         What arrived: method, path, headers and body.
     answers
         The answers that were given.
+    failing
+        Numbers of results at which the next request is refused once, as if the provider were busy.
+    thoughts
+        What proved the reasoning of earlier turns in the last request.
     seen
         Waits until a text has reached the agent, and returns whether it has; None to wait for
         nothing.
@@ -70,6 +75,8 @@ class AgentProvider:
         self.path = Path(path)
         self.requests = []
         self.answers = []
+        self.failing = set()
+        self.thoughts = []
         self.seen = None
         self.unseen = []
         routes = [Route(path, self._answer, methods=["POST"]) for path in BY_PATH]
@@ -89,6 +96,11 @@ class AgentProvider:
         body = json.loads(data)
         self._note(request, body)
         dialect = BY_PATH[request.url.path]
+        self.thoughts = dialect.thoughts(body)
+        step = len(dialect.results(body))
+        if dialect.tools(body) and step in self.failing:
+            self.failing.discard(step)
+            return JSONResponse(dialect.error("overloaded_error", OVERLOADED), status_code=529)
         answer = self._next(dialect, body, len(data))
         self.answers.append(answer)
         if body.get("stream"):
