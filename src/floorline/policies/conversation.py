@@ -83,7 +83,7 @@ class FutureCosts(NamedTuple):
         Parameters
         ----------
         price
-            λ, in cost per unit of satisfaction.
+            λ, in cost per unit of satisfaction; infinite if money counts for nothing beside it.
         allowed
             Mask (M,) of the models that may serve; None for all.
 
@@ -102,6 +102,8 @@ class FutureCosts(NamedTuple):
         >>> better.addend(0.0).tolist()
         [0.5, 0.0]
         """
+        if not np.isfinite(price):
+            return np.zeros(len(self.later))
         stay = self.later - (price * self.remaining) * self.quality
         move = self.lost + stay
         if allowed is not None:
