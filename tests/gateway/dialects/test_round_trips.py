@@ -38,10 +38,12 @@ from floorline.gateway.dialects.conversation import (
 )
 from floorline.gateway.dialects.json_texts import arguments_object
 from floorline.gateway.dialects.openai import OpenAIDialect
+from floorline.gateway.dialects.responses import ResponsesDialect
 from floorline.gateway.errors import ApiError
 
 ANTHROPIC = AnthropicDialect(marks_conversations=False)
 OPENAI = OpenAIDialect()
+RESPONSES = ResponsesDialect()
 MODEL = "their-model"
 
 
@@ -332,7 +334,7 @@ junk = st.recursive(
 @given(st.lists(junk, max_size=5))
 def test_readers_of_answers_never_raise(dialect, values):
     reader = dialect.stream_reader()
-    writers = [one.stream_writer("", "") for one in (ANTHROPIC, OPENAI)]
+    writers = [one.stream_writer("", "") for one in (ANTHROPIC, OPENAI, RESPONSES)]
     for value in values:
         data = json.dumps(value).encode()
         for parts in (reader.read("", data), dialect.read_answer(data)):
@@ -384,5 +386,5 @@ def test_readers_of_requests_raise_only_their_errors(dialect, contents, fields):
     if refused is not None:
         assert (refused.status, bool(refused.param)) == (400, True)
         return
-    for other in (ANTHROPIC, OPENAI):
+    for other in (ANTHROPIC, OPENAI, RESPONSES):
         msgspec.json.encode(other.write_request(request, MODEL))

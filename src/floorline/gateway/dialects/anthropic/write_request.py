@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 from hashlib import sha256
 from typing import Any
 
 from floorline.gateway.dialects.anthropic.answer_schema import answer_schema
 from floorline.gateway.dialects.anthropic.cache_marks import set_marks
-from floorline.gateway.dialects.call_ids import call_id
+from floorline.gateway.dialects.anthropic.write_messages import (
+    THOUGHTS,
+    Block,
+    MessageWriter,
+    marked,
+)
 from floorline.gateway.dialects.conversation import (
     Conversation,
-    MediaPart,
-    Part,
-    TextPart,
-    ThinkingPart,
     Tool,
-    ToolCallPart,
-    ToolResultPart,
-    Turn,
 )
-from floorline.gateway.dialects.json_texts import arguments_object, encode, is_object
+from floorline.gateway.dialects.json_texts import encode
 from floorline.gateway.dialects.losses import lose
 from floorline.gateway.dialects.model_limits import ClaudeLimits, claude_limits
 from floorline.gateway.dialects.thinking_effort import (
@@ -37,16 +34,9 @@ _ANSWER_TOKENS = 1_024
 """Tokens that are left for the answer beside the thinking, if the request's limit allows it."""
 _MAX_USER = 512
 """Characters of the longest name of a user that Anthropic takes."""
-OPENING = "Continue."
-"""What the user says where Anthropic demands a turn of the user and the request has none: before
-the assistant's first turn, and after its last one for models that do not continue it."""
 JSON_ONLY = "Answer with one JSON object and nothing else."
 """Instruction for an answer in JSON without a schema, which Anthropic cannot enforce."""
 _BY_SCHEMA = "The object fits this JSON schema:"
-_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
-_PDF = "application/pdf"
-
-Block = dict[str, Any]
 
 
 def write_request(
@@ -72,7 +62,7 @@ def write_request(
         nothing, as other providers do by themselves.
     """
     limits = claude_limits(model)
-    system, messages = _Writer(request.losses, limits).turns(request.turns)
+    system, messages = MessageWriter(request.losses, limits).turns(request.turns)
     schema = None if request.output is None else request.output.schema
     if request.output is not None and (schema is None or not limits.takes_schema):
         text = JSON_ONLY if schema is None else f"{JSON_ONLY} {_BY_SCHEMA} {_json(schema)}"
@@ -103,174 +93,8 @@ def write_request(
     return fields
 
 
-_THOUGHTS = ("thinking", "redacted_thinking")
-"""Types of blocks with reasoning."""
-
-
-class _Writer:
-    """Writes turns as messages."""
-
-    def __init__(self, losses: list[str], limits: ClaudeLimits) -> None:
-        self._losses = losses
-        self._limits = limits
-        self._messages: list[dict[str, Any]] = []
-
-    def turns(self, turns: list[Turn]) -> tuple[list[Block], list[dict[str, Any]]]:
-        """Return the blocks of the system, and the messages."""
-        system: list[Block] = []
-        for position, turn in enumerate(turns):
-            blocks = [block for part in turn.parts for block in self._part(part, turn.role)]
-            if not blocks:
-                continue
-            if turn.role != "system":
-                self._add(turn.role, blocks)
-            elif not self._messages:
-                system += blocks
-            else:
-                following = turns[position + 1].role if position + 1 < len(turns) else "assistant"
-                self._add_later_system(blocks, following)
-        self._finish()
-        return system, self._messages
-
-    def _add(self, role: str, blocks: list[Block]) -> None:
-        """Add blocks to the last message if it is of the same role, since roles alternate."""
-        if self._messages and self._messages[-1]["role"] == role:
-            content = self._messages[-1]["content"]
-            content += blocks
-        else:
-            if not self._messages and role == "assistant":
-                self._messages.append(_says("user", OPENING))
-            self._messages.append({"role": role, "content": blocks})
-
-    def _add_later_system(self, blocks: list[Block], following: str) -> None:
-        """Add a turn of the system among the messages, or what stands for it."""
-        before = self._messages[-1]["role"]
-        if self._limits.takes_later_system and before == "user" and following == "assistant":
-            self._messages.append({"role": "system", "content": blocks})
-            return
-        lose(self._losses, "system")
-        for block in blocks:
-            block["text"] = f"<system>\n{block['text']}\n</system>"
-        self._add("user", blocks)
-
-    def _finish(self) -> None:
-        """Bring the messages into the form that Anthropic demands."""
-        if not self._messages:
-            self._messages.append(_says("user", OPENING))
-        for message in self._messages:
-            content = message["content"]
-            if message["role"] == "user":
-                # The results of all calls of a turn come first in the next one.
-                content.sort(key=lambda block: block["type"] != "tool_result")
-            if len(content) == 1 and len(content[0]) == 2 and content[0]["type"] == "text":
-                message["content"] = content[0]["text"]
-        last = self._messages[-1]
-        if last["role"] != "assistant":
-            return
-        if not self._limits.takes_prefill:
-            self._messages.append(_says("user", OPENING))
-        elif type(last["content"]) is str:
-            last["content"] = last["content"].rstrip()
-        elif last["content"][-1]["type"] == "text":
-            last["content"][-1]["text"] = last["content"][-1]["text"].rstrip()
-
-    def _part(self, part: Part, role: str) -> list[Block]:
-        match part:
-            case TextPart():
-                # A text of spaces alone is refused as well.
-                if not part.text.strip():
-                    return []
-                return [_marked({"type": "text", "text": part.text}, part.cached)]
-            case MediaPart():
-                if role != "user":
-                    lose(self._losses, "media")
-                    return []
-                block = self._media(part)
-                return [] if block is None else [block]
-            case ThinkingPart():
-                # Clients of responses send back the proofs of a provider that speaks this dialect.
-                if role == "assistant" and part.signature:
-                    signed = {"thinking": part.text, "signature": part.signature}
-                    return [{"type": "thinking", **signed}]
-                if role == "assistant" and part.encrypted and not part.text:
-                    return [{"type": "redacted_thinking", "data": part.encrypted}]
-                lose(self._losses, "thinking")
-                return []
-            case ToolCallPart():
-                return [self._call(part)] if role == "assistant" else []
-            case ToolResultPart():
-                return [self._result(part)] if role == "user" else []
-
-    def _call(self, part: ToolCallPart) -> Block:
-        if part.arguments.strip() and not is_object(part.arguments):
-            lose(self._losses, "tool_call.arguments")
-        block = {
-            "type": "tool_use",
-            "id": call_id(part.id),
-            "name": short_name(part.name),
-            "input": arguments_object(part.arguments),
-        }
-        return _marked(block, part.cached)
-
-    def _result(self, part: ToolResultPart) -> Block:
-        content = [block for one in part.parts for block in self._part(one, "user")]
-        block: Block = {"type": "tool_result", "tool_use_id": call_id(part.call)}
-        if len(content) == 1 and len(content[0]) == 2 and content[0]["type"] == "text":
-            block["content"] = content[0]["text"]
-        elif content:
-            block["content"] = content
-        if part.failed:
-            block["is_error"] = True
-        return _marked(block, part.cached)
-
-    def _media(self, part: MediaPart) -> Block | None:
-        """Write an image or a document; other media have no block."""
-        if part.detail:
-            lose(self._losses, "media.detail")
-        media = part.media_type.partition(";")[0].strip().lower()
-        kind = part.kind
-        if kind == "file" and media.startswith("image/"):
-            kind = "image"
-        source: Block
-        if kind == "image" and (part.url or media in _IMAGES):
-            source = {"type": "base64", "media_type": media, "data": part.data}
-        elif kind == "file" and (media == _PDF or (part.url and not media)):
-            source = {"type": "base64", "media_type": _PDF, "data": part.data}
-        elif kind == "file" and media.startswith("text/") and (text := _decoded(part.data)):
-            source = {"type": "text", "media_type": "text/plain", "data": text}
-        else:
-            lose(self._losses, "media")
-            return None
-        if part.url:
-            source = {"type": "url", "url": part.url}
-        block = {"type": "image" if kind == "image" else "document", "source": source}
-        if kind == "file" and part.name:
-            block["title"] = part.name
-        elif part.name:
-            lose(self._losses, "media.name")
-        return _marked(block, part.cached)
-
-
-def _decoded(data: str) -> str:
-    """Return the text in base64; "" if it is none."""
-    try:
-        return base64.b64decode(data, validate=True).decode()
-    except ValueError:
-        return ""
-
-
 def _json(value: Any) -> str:
     return encode(value).decode()
-
-
-def _says(role: str, text: str) -> dict[str, Any]:
-    return {"role": role, "content": [{"type": "text", "text": text}]}
-
-
-def _marked(block: Block, cached: bool) -> Block:
-    if cached:
-        block["cache_control"] = {"type": "ephemeral"}
-    return block
 
 
 def _tool(tool: Tool, losses: list[str]) -> Block:
@@ -284,7 +108,7 @@ def _tool(tool: Tool, losses: list[str]) -> Block:
         block["description"] = tool.description
     if tool.strict is not None:
         block["strict"] = tool.strict
-    return _marked(block, tool.cached)
+    return marked(block, tool.cached)
 
 
 def _write_limits(
@@ -380,7 +204,7 @@ def _within_tool_loop(messages: list[dict[str, Any]]) -> bool:
     if type(content) is not list or all(block["type"] != "tool_result" for block in content):
         return False
     calls = messages[-2]["content"] if len(messages) > 1 else None
-    return type(calls) is not list or calls[0]["type"] not in _THOUGHTS
+    return type(calls) is not list or calls[0]["type"] not in THOUGHTS
 
 
 def _write_tool_choice(request: Conversation, fields: dict[str, Any], limits: ClaudeLimits) -> None:
