@@ -19,8 +19,9 @@ MODEL = Model("m", max_output_tokens=1000)
 NAMES = re.findall(
     r"\w+",
     """model messages input system instructions stream max_tokens max_output_tokens tools
-    tool_choice temperature top_p stop stop_sequences thinking reasoning reasoning_effort metadata user store
-    response_format text output_config output_format n role content type id call_id tool_use_id
+    tool_choice temperature top_p stop stop_sequences thinking reasoning reasoning_effort
+    metadata user store response_format text output_config output_format n
+    role content type id call_id tool_use_id
     tool_call_id name arguments output image_url source url data media_type function parameters
     input_schema schema format effort budget_tokens cache_control tool_calls summary
     encrypted_content signature status strict parallel_tool_calls include prompt_cache_key""",

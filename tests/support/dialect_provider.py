@@ -3,6 +3,7 @@
 The provider's name of a model is the scene that it plays, in the dialect of the path.
 """
 
+import asyncio
 import json
 
 from tests.support.dialect_answers import (
@@ -64,6 +65,12 @@ def play(scene):
         if scene == "queued":
             queued = {"id": "resp_1", "object": "response", "status": "queued", "output": []}
             return await whole(json.dumps(queued).encode())(connection)
+        if scene == "late":
+            # Nothing for long, then an error.
+            await asyncio.sleep(0.5)
+            status, kind, text = REFUSED["busy"]
+            body = json.dumps(dialect.error(kind, text)).encode()
+            return await whole(body, status)(connection)
         if scene == "early":
             # An error as the first event of a stream.
             early = [dialect.error_event("overloaded_error", OVERLOADED)]
@@ -101,7 +108,7 @@ def _first_text(events):
     return next(n for n, one in enumerate(events) if WORDS[1].encode() in one)
 
 
-SCENES = [*ANSWERS, *REFUSED, *sorted(LATE), "early", "queued", "unstreamed"]
+SCENES = [*ANSWERS, *REFUSED, *sorted(LATE), "early", "late", "queued", "unstreamed"]
 
 
 class DialectProvider(FaultyProvider):

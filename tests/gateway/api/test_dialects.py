@@ -410,3 +410,34 @@ def test_references_to_items_of_translated_answers(gateway, speaker, kind, scene
     sent = json.dumps(speaker.requests[-1]["body"])
     assert "get_weather" in sent
     assert "It rains." in sent
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("client", KINDS)
+def test_an_error_after_a_comment_is_an_event_of_the_dialect(impatient, client, kind):
+    answer = ask(impatient, client, f"{kind}-late", stream=True)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/event-stream"
+    comment, *_, last = answer.content.strip().split(b"\n\n")
+    assert comment == b": keepalive"
+    name, _, data = last.rpartition(b"data: ")
+    assert name == (b"" if client == "openai" else b"event: error\n")
+    error = json.loads(data)
+    told = error if client == "responses" else error["error"]
+    assert OVERLOADED in told["message"]
+    if client == "anthropic":
+        assert told["type"] == "overloaded_error"
+
+
+@pytest.fixture(scope="module")
+def impatient(speaker, tmp_path_factory):
+    base = speaker.base_url.removesuffix("/v1")
+    text = write_settings(
+        base,
+        models=models(base, scenes=["late"]),
+        slas=[{"name": "gold", "floor": 0.1}],
+        server={"stream_keepalive": "0.2s"},
+    )
+    started = Live(text, tmp_path_factory.mktemp("impatient"))
+    yield started
+    started.stop()
