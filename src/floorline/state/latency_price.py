@@ -13,18 +13,19 @@ request costs is too little to matter; above, the price follows in equal ratios.
 _HIGHEST_COSTS = 10.0
 """Largest price, in costs of the most expensive call for as many late requests as are tolerated of
 one: there a difference as small as that between promise and perfection decides."""
-_FIRST_STEP, _LAST_STEP = 0.3, 0.03
+_FIRST_STEP, _LAST_STEP = 0.3, 0.1
 """Step of the price's logarithm for one late request too many: e^0.3 in the beginning, so that a
-dozen late requests raise it by what models differ in, and e^0.03 in the long run, so that it holds
-to 3 % what it has found."""
+dozen late requests raise it by what models differ in, and e^0.1 in the long run: with 0.03 a price
+that chance had raised took a thousand requests to fall again (benchmarks/bench_latency.py)."""
 _STEP_REQUESTS = 20.0
 """Requests after which the step begins to shrink, as 1/√n: the rate at which the average of a dual
 ascent is as near to the optimum as chance lets it be."""
 _SURPLUS_SDS = 1.645
 """Standard deviations of the surplus under correction that are kept in hand, so that the promise is
 kept at 95 % of the times, as the flagship does for the floor."""
-_LEAST_HORIZON = 20.0
-"""Fewest requests over which a surplus is worked off."""
+_LEAST_HORIZON = 100.0
+"""Fewest requests over which a surplus is worked off: a few late requests of the first ones are no
+reason to pay any price."""
 
 
 class LatencyPrice(Stateful):
