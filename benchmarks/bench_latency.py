@@ -76,6 +76,8 @@ def table(name, exchanged=False, noise=0.0):
     return data._replace(latency=times)
 
 
+REQUESTS = 1_000
+"""Most requests of a run; the references are those of the whole table."""
 KINDS = ("none", "ceiling", "promise")
 """No promise; ``max_latency`` at the limit; the promise."""
 
@@ -142,7 +144,7 @@ def references(case):
 def run_case(case, kind, policy, seed):
     """Replay one case; return satisfaction, cost, rows, models and the promise's verdict."""
     data, seen = case.data, []
-    spec = Spec(policy=policy, floor=case.floor, seed=seed)
+    spec = Spec(policy=policy, floor=case.floor, seed=seed, horizon=min(data.rows, REQUESTS))
     timeline = Timeline((case.sla(kind),))
     run = replay(data, spec, timeline=timeline, watch=lambda step, router: seen.append(router))
     made = seen[-1].certificate()

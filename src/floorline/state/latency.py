@@ -36,9 +36,9 @@ PROMPT_TOKENS = (1_000, 8_000, 64_000)
 prompt; from one bucket's middle to the next it is up to eight times as long."""
 BUCKETS = len(PROMPT_TOKENS) + 1
 
-_PRIOR_CALLS = 4.0
-"""Calls that the promise itself is worth as a prior of every model: as many late ones as it
-tolerates. A promise is made that a zoo can keep, so a new model is tried at no price."""
+_PRIOR_CALLS = 1.0
+"""Calls in time that every model is worth a priori: no model costs anything until it was late, and
+one late call of the first ones counts half."""
 _MODEL_CALLS = 20.0
 """Calls that a model's share over all lengths is worth in each bucket of lengths."""
 
@@ -69,8 +69,7 @@ class LatencyWindows(Stateful):
     move the (lower) median no further than to the highest one of the others.
 
     For the promises that are watched, the late calls of a window are counted as it changes. Their
-    share of a model is shrunk to the promise's own, and that of a bucket of prompt lengths to the
-    model's.
+    share of a model is shrunk to 0, and that of a bucket of prompt lengths to the model's.
 
     Attributes
     ----------
@@ -90,7 +89,7 @@ class LatencyWindows(Stateful):
     >>> promise = LatencyPromise("latency", "p95", 0.95, 5.0)
     >>> windows.watch([promise])
     >>> windows.late_shares(promise, 0, ("large", "new")).round(2).tolist()
-    [0.25, 0.05]
+    [0.25, 0.0]
     """
 
     def __init__(self) -> None:
@@ -220,13 +219,13 @@ class LatencyWindows(Stateful):
                 shares[:, names.index(model)] = self._shrunk(promise, model)
 
     def _shrunk(self, promise: LatencyPromise, model: str) -> list[float]:
-        """Share of late calls by bucket, shrunk to the model's, and that to the promise's own."""
+        """Share of late calls by bucket, shrunk to the model's, and that to 0."""
         counts = self._counts[promise].get(model)
         if counts is None:
-            return [promise.tolerated] * BUCKETS
+            return [0.0] * BUCKETS
         calls = sum(known for known, _ in counts)
         late = sum(late for _, late in counts)
-        whole = (late + _PRIOR_CALLS * promise.tolerated) / (calls + _PRIOR_CALLS)
+        whole = late / (calls + _PRIOR_CALLS)
         return [(late + _MODEL_CALLS * whole) / (known + _MODEL_CALLS) for known, late in counts]
 
 
