@@ -15,7 +15,8 @@ nine tenths of the way from the mean of the cheapest model to that of the best o
 satisfaction − floor over seeds, on the floor of a table where that is lowest.
 
 MiniLM needs ``--minilm FOLDER`` (``benchmarks/minilm_onnx.py`` writes it). Its vectors and all runs
-are kept in the folder ``--cache``, so that a run that was cut off goes on where it was.
+are kept in the folder ``--cache``, so that a run that was cut off goes on where it was. ``--write
+docs/prompts.md`` runs nothing, and writes the tables of what the cache holds into that page.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import itertools
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,7 @@ from floorline.replay import Spec, replay
 from floorline.replay.run import stream_rows
 from prompt_runs import ENCODERS, HISTORY, MARKS, MINILM_FILES, POLICY, TABLES, Case, PromptRuns
 from sheet import Sheet
+from written import write
 
 LONGEST = "manymodels/logparse"
 TIMED = 100
@@ -57,104 +60,141 @@ def cases_of(runs, table, seeds, **fields):
     return [Case(table, floor=f, seed=s, **fields) for s in seeds for f in runs.floors(table)]
 
 
+def seeds_asked(given):
+    """Return the seeds of the command line."""
+    return range(given.first, given.first + given.seeds)
+
+
+def seeds_of(runs, given, table, variants):
+    """Return the seeds of a table: all, or where nothing is to be run, those that were run."""
+    asked = seeds_asked(given)
+    if not given.write:
+        return asked
+    every = [cases_of(runs, table, [seed], **fields) for seed in asked for fields in variants]
+    missing = {case.seed for cases in every for case in cases if tuple(case) not in runs.done}
+    return [seed for seed in asked if seed not in missing]
+
+
 def shown(found, low):
     """Floors met, cost and worst shortfall, as tables print them."""
     return f"{found['met']:.0%}  {found['cost']:.2f}  {low:+.4f}"
 
 
-def policy(runs, given, seeds):
+def policy(runs, given):
     """Every table with and without prompts, beside what others cost."""
     for warm in starts(given):
+        same = {"warm": warm, "share": given.share}
+        variants = {
+            **{name: same | {"encoder": name, "prompts": True} for name in given.encoders},
+            "without prompts": same | {"encoder": "hashed", "prompts": False},
+            "told the means": same | {"encoder": "hashed", "prompts": False, "told": True},
+            "random": same | {"encoder": "hashed", "prompts": False, "policy": "random"},
+        }
         start = "warm, on one half" if warm else "cold"
-        title = f"Prompts on and off, {start}, φ = {given.share:g}, {len(seeds)} seeds"
-        variants = [*given.encoders, "without prompts", "told the means"]
         heads = [f"{name}: met, / mix, worst" for name in variants]
-        others = ["best fixed / mix", "oracle / mix"]
-        sheet = Sheet(title, ["table", "requests per model", *heads, *others])
-        every = {name: [] for name in variants}
+        others = ["best fixed / mix", "oracle / mix", "seeds"]
+        sheet = Sheet(
+            f"Prompts on and off, {start}, φ = {given.share:g}",
+            ["table", "requests per model", *heads, *others],
+        )
+        every = []
         for table in given.tables:
-            for name in variants:
-                encoder = name if name in ENCODERS else "hashed"
-                told = name == "told the means"
-                fields = {"encoder": encoder, "prompts": name in ENCODERS, "told": told}
-                cases = cases_of(runs, table, seeds, warm=warm, share=given.share, **fields)
-                every[name].append((runs.mean(cases), worst(runs, cases)))
-                progress(f"{start} {table} {name}: {shown(*every[name][-1])}")
-            data, last = runs.plain(table), every[variants[-1]][-1][0]
+            seeds = seeds_of(runs, given, table, variants.values())
+            if not seeds:
+                continue
+            found = []
+            for name, fields in variants.items():
+                cases = cases_of(runs, table, seeds, **fields)
+                found.append((runs.mean(cases), worst(runs, cases)))
+                progress(f"{start} {table} {name}: {shown(*found[-1])}")
+            data, last = runs.plain(table), found[0][0]
             length = data.rows * (1.0 - HISTORY if warm else 1.0)
-            per_model = f"{length / len(data.zoo):.0f}"
-            cells = (shown(*each[-1]) for each in every.values())
-            sheet.add_row(
-                table, per_model, *cells, f"{last['best_fixed']:.2f}", f"{last['oracle']:.2f}"
-            )
+            references = (f"{last['best_fixed']:.2f}", f"{last['oracle']:.2f}", str(len(seeds)))
+            cells = (shown(*each) for each in found)
+            sheet.add_row(table, f"{length / len(data.zoo):.0f}", *cells, *references)
+            every.append(found)
         means = [
             shown(
-                {key: np.mean([found[key] for found, _ in each]) for key in ("met", "cost")},
-                min(low for _, low in each),
+                {key: np.mean([each[key] for each, _ in found]) for key in ("met", "cost")},
+                min(low for _, low in found),
             )
-            for each in every.values()
+            for found in zip(*every, strict=True)
         ]
         sheet.add_row("mean of tables, worst of all", "", *means)
-        sheet.show()
+        yield sheet
 
 
-def encoders(runs, given, seeds):
+def encoders(runs, given):
     """Every encoder on every table: floors, cost and time of a decision."""
-    heads = ["encoder", "decide µs", "met", "/ mix", "worst"]
     for warm in starts(given):
         start = "warm, on one half" if warm else "cold"
-        sheet = Sheet(f"Encoders, {start}, {len(seeds)} seeds", ["table", *heads])
+        heads = [f"{name}: met, / mix, worst, decide µs" for name in given.encoders]
+        sheet = Sheet(f"Encoders, {start}, φ = {given.share:g}", ["table", *heads, "seeds"])
+        same = {"warm": warm, "prompts": True, "share": given.share}
         for table in given.tables:
-            for name in given.encoders:
-                fields = {"encoder": name, "warm": warm, "prompts": True, "share": given.share}
+            variants = {name: same | {"encoder": name} for name in given.encoders}
+            if given.write:
+                seeds = {name: seeds_of(runs, given, table, [variants[name]]) for name in variants}
+                variants = {name: variants[name] for name in variants if seeds[name]}
+            seeds = seeds_of(runs, given, table, variants.values())
+            if not variants or not seeds:
+                continue
+            row = dict.fromkeys(given.encoders, "–")
+            for name, fields in variants.items():
                 cases = cases_of(runs, table, seeds, **fields)
-                found, low = runs.mean(cases), worst(runs, cases)
-                row = (f"{found['decide_us']:.0f}", f"{found['met']:.0%}", f"{found['cost']:.2f}")
-                sheet.add_row(table, name, *row, f"{low:+.4f}")
-                progress(f"{start} {table} {name}: {' '.join(row)} {low:+.4f}")
-        sheet.show()
+                found = runs.mean(cases)
+                row[name] = f"{shown(found, worst(runs, cases))}  {found['decide_us']:.0f}"
+                progress(f"{start} {table} {name}: {row[name]}")
+            sheet.add_row(table, *row.values(), str(len(seeds)))
+        yield sheet
 
 
-def areas(runs, given, seeds):
+def areas(runs, given):
     """AUC of every encoder on every table, and the time that it takes for a prompt."""
     for warm in starts(given):
         start = "of all labels of one half" if warm else "of the labels served in the first half"
-        sheet = Sheet(f"AUC on the other half, {start}, {len(seeds)} seeds", ["table", *ENCODERS])
+        sheet = Sheet(f"AUC on the other half, {start}", ["table", *given.encoders, "seeds"])
         for table in given.tables:
-            row = []
-            for name in ENCODERS:
-                if not runs.has(table, name):
+            row, counts = [], set()
+            for name in given.encoders:
+                keys = [("auc", table, name, seed, warm) for seed in seeds_asked(given)]
+                if given.write or not runs.has(table, name):
+                    keys = [key for key in keys if key in runs.done]
+                if not keys:
                     row.append("–")
                     continue
-                area = auc(runs, table, name, seeds, warm=warm)
-                row.append(f"{area:.3f}, {encode_us(runs, table, name):,.0f} µs")
+                found = [runs.keep(key, partial(auc, runs, *key[1:])) for key in keys]
+                key = ("encode_us", table, name)
+                spent = runs.keep(key, partial(encode_us, runs, table, name))
+                row.append(f"{np.mean(found):.3f}, {spent:,.0f} µs")
+                counts.add(len(keys))
                 progress(f"{start} {table} {name}: {row[-1]}")
-            sheet.add_row(table, *row)
-        sheet.show()
+            if counts:
+                sheet.add_row(
+                    table, *row, " to ".join(map(str, sorted({min(counts), max(counts)})))
+                )
+        yield sheet
 
 
-def auc(runs, table, encoder, seeds, *, warm):
+def auc(runs, table, encoder, seed, warm):
     """Mean AUC of models on one half, learned from all labels of the other, or from those served.
 
     A label counts as positive above its model's mean. Cold, the policy serves the first half at the
     middle floor.
     """
-    found = []
-    for seed in seeds:
-        data = runs.data(table, encoder, seed)
-        half, rest = stream_rows(data, Spec(POLICY, 0.5, seed=seed, history=HISTORY))
-        with threadpool_limits(1):
-            if warm:
-                learner = SharedDifficulty(data.features.shape[1], data.zoo.names)
-                learner.learn_many(data.features[half], data.quality[half])
-            else:
-                learner = served_first(data, runs.floors(table)[1], seed, len(half))
-            predicted = np.array([learner.predict_one(x) for x in data.features[rest]])
-        labels = data.quality[rest]
-        positive = labels > labels.mean(axis=0)
-        for y, score in zip(positive.T, predicted.T, strict=True):
-            found.append(roc_auc_score(y, score))
-    return float(np.mean(found))
+    data = runs.data(table, encoder, seed)
+    half, rest = stream_rows(data, Spec(POLICY, 0.5, seed=seed, history=HISTORY))
+    with threadpool_limits(1):
+        if warm:
+            learner = SharedDifficulty(data.features.shape[1], data.zoo.names)
+            learner.learn_many(data.features[half], data.quality[half])
+        else:
+            learner = served_first(data, runs.floors(table)[1], seed, len(half))
+        predicted = np.array([learner.predict_one(x) for x in data.features[rest]])
+    labels = data.quality[rest]
+    positive = labels > labels.mean(axis=0)
+    pairs = zip(positive.T, predicted.T, strict=True)
+    return float(np.mean([roc_auc_score(y, score) for y, score in pairs]))
 
 
 def served_first(data, floor, seed, requests):
@@ -185,24 +225,31 @@ def encode_us(runs, table, name):
     return float(np.median(times)) * 1e6
 
 
-def stream(runs, given, seeds):
+def stream(runs, given):
     """Cost and satisfaction by part of the longest table, cold, with and without prompts."""
     rows = runs.plain(LONGEST).rows
     marks = [*(mark for mark in MARKS if mark < rows), rows]
     heads = [f"{first:,} to {last:,}" for first, last in itertools.pairwise(marks)]
     title = f"Cost / static mix and satisfaction − floor by request, cold, {LONGEST}"
-    sheet = Sheet(f"{title}, {len(seeds)} seeds", ["floor", "prompts", *heads])
-    for floor in runs.floors(LONGEST):
-        for name in (*given.encoders, "none"):
-            encoder = "hashed" if name == "none" else name
-            cases = [
-                Case(LONGEST, encoder, False, name != "none", floor, seed, given.share)
-                for seed in seeds
-            ]
-            parts = [f"{cost:.2f}  {over:+.3f}" for over, cost in runs.mean(cases)["parts"]]
-            sheet.add_row(f"{floor:g}", name, *parts)
+    sheet = Sheet(title, ["floor", "prompts", *heads, "all", "seeds"])
+    variants = {
+        name: {
+            "encoder": "hashed" if name == "none" else name,
+            "warm": False,
+            "prompts": name != "none",
+            "share": given.share,
+        }
+        for name in (*given.encoders, "none")
+    }
+    seeds = seeds_of(runs, given, LONGEST, variants.values())
+    for floor in runs.floors(LONGEST) if seeds else ():
+        for name, fields in variants.items():
+            found = runs.mean([Case(LONGEST, floor=floor, seed=s, **fields) for s in seeds])
+            parts = [f"{cost:.2f}  {over:+.3f}" for over, cost in found["parts"]]
+            all_of_it = f"{found['cost']:.2f}  {found['over']:+.3f}"
+            sheet.add_row(f"{floor:g}", name, *parts, all_of_it, str(len(seeds)))
             progress(f"{LONGEST} {floor:g} {name}: {' | '.join(parts)}")
-    sheet.show()
+    yield sheet
 
 
 def progress(line):
@@ -225,15 +272,21 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument("--write", type=Path, help="page for the tables of what the cache holds")
     given = parser.parse_args()
     if not os.environ.get("FLOORLINE_DATA"):
         print("skipped: set FLOORLINE_DATA to the folder that holds messplus/ and the others")
         return
     runs = PromptRuns(given.cache, given.minilm)
-    seeds = range(given.first, given.first + given.seeds)
     Sheet.markdown = given.markdown
     for part in given.parts or PARTS:
-        PARTS[part](runs, given, seeds)
+        sheets = list(PARTS[part](runs, given))
+        if given.write:
+            text = "\n\n".join(sheet.text() for sheet in sheets if sheet.rows)
+            write(given.write, f"bench_prompts.py {part}", text)
+            continue
+        for sheet in sheets:
+            sheet.show()
 
 
 if __name__ == "__main__":

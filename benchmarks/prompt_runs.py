@@ -43,7 +43,7 @@ POLICY = "primal_dual"
 
 
 class Case(NamedTuple):
-    """One replay; ``told`` tells the policy all labels beforehand, as means only."""
+    """One replay; ``told`` tells our policy all labels beforehand, as means only."""
 
     table: str
     encoder: str
@@ -53,13 +53,14 @@ class Case(NamedTuple):
     seed: int
     share: float = 1.0
     told: bool = False
+    policy: str = POLICY
 
     @property
     def spec(self):
         """Specification of the replay."""
         history = HISTORY if self.warm else 0.0
-        parameters = {"prompts": self.prompts}
-        return Spec(POLICY, self.floor, feedback(self.share), self.seed, parameters, history)
+        parameters = {"prompts": self.prompts} if self.policy == POLICY else {}
+        return Spec(self.policy, self.floor, feedback(self.share), self.seed, parameters, history)
 
 
 class PromptRuns:
@@ -120,16 +121,25 @@ class PromptRuns:
         made = encoder not in MINILM_FILES or self._vectors(name, encoder).exists()
         return made or self.minilm is not None
 
+    def keep(self, key, make):
+        """Return what was found under a key of numbers and texts; make and store it if new."""
+        if key not in self.done:
+            self.done[key] = make()
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([key, self.done[key]]) + "\n")
+        return self.done[key]
+
     def run(self, case):
         """Return the numbers of a run: satisfaction, floor met, costs, and times in µs."""
-        if tuple(case) not in self.done:
+
+        def make():
             data = self.data(case.table, case.encoder, case.seed)
             past = history_of(data, np.arange(data.rows)) if case.told else None
             with threadpool_limits(1):
                 record = replay(data, case.spec, past=past)
             found = summarise(data, record)
             known, scores = references(data, record), found.scores
-            self.done[tuple(case)] = {
+            return {
                 "met": scores.floor_met,
                 "over": scores.satisfaction - case.floor,
                 "cost": scores.cost_per_static_mix,
@@ -139,9 +149,8 @@ class PromptRuns:
                 "decide_us": found.decide_us,
                 "learn_us": found.learn_us,
             }
-            with self.file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([case, self.done[tuple(case)]]) + "\n")
-        return self.done[tuple(case)]
+
+        return self.keep(tuple(case), make)
 
     def mean(self, cases):
         """Return the means of the numbers of several runs of one table."""

@@ -23,10 +23,14 @@ class Sheet:
         """Add a row; missing cells at its end are empty."""
         self.rows.append([*cells, *[""] * (len(self.headers) - len(cells))])
 
+    def text(self):
+        """Return it as Markdown."""
+        return f"{self.title}:\n\n{markdown_table(self.headers, self.rows)}"
+
     def show(self):
         """Print it."""
         if self.markdown:
-            print(f"{self.title}:\n\n{markdown_table(self.headers, self.rows)}\n")
+            print(f"{self.text()}\n")
             return
         table = Table(title=self.title, title_justify="left", box=SIMPLE, pad_edge=False)
         for position, header in enumerate(self.headers):
