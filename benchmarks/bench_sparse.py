@@ -22,7 +22,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from bench_zoos import CLEAR, TABLES, Cache, NoFeatures, floors_of, last_commit, load_tables
+from bench_zoos import CLEAR, STORED, TABLES, Cache, NoFeatures, floors_of, last_commit, load_tables
 from floorline._markdown import markdown_table
 from floorline.datasets.table import RoutingTable
 from floorline.encoders import make_encoder
@@ -194,7 +194,7 @@ def table_bound(data, floor, share, probability, *, told):
 def tables(given):
     """Bounds of every clear floor beside what the cache of ``bench_zoos.py`` has."""
     data = load_tables(list(TABLES), NoFeatures())
-    records = Cache(given.cache).records
+    records = Cache(given.cache, STORED).records
     texts = []
     ours = [
         (name, label, policy)

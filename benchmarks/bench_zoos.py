@@ -4,10 +4,11 @@
 ``messplus/*.csv``, ``routerbench/*.csv``, ``paretobandit/*.jsonl`` and ``manymodels/*.parquet``.
 
 Every run (policy, table, floor, φ, seed) is appended to a file in the cache as soon as it ends, so
-a run that was cut goes on where it stopped. ``--print`` and ``--write docs/zoos.md`` make the
-tables of what the cache holds, and run nothing. Runs of our own policy are kept by a label: the
-last commit that changed it, or ``--as``. ``--as before`` with the package of an earlier commit on
-``PYTHONPATH`` gives the rows "before".
+a run that was cut goes on where it stopped. Runs in ``benchmarks/results/zoos.jsonl.xz`` are not
+made again; ``--store`` adds those of the cache to that file. ``--print`` and ``--write
+docs/zoos.md`` make the tables of both, and run nothing. Runs of our own policy are kept by a label:
+the last commit that changed it, or ``--as``. ``--as before`` with the package of an earlier commit
+on ``PYTHONPATH`` gives the rows "before".
 
 Floors lie a third, .6 and .85 of the way from a low mean to the mean of the best model. The low
 mean is the median of the models' means, since floors are promised that some models cannot keep
@@ -17,6 +18,7 @@ mean. A floor is *clear* where the best model's mean over the table is at least 
 """
 
 import argparse
+import lzma
 import os
 import subprocess
 from collections.abc import Mapping
@@ -61,6 +63,8 @@ SHARES = (1.0, 0.2, 0.05)
 OURS, TOLD, HINTS, TEN = "ours", "ours, told", "ours, hints", "ours, hints, ten rows"
 REFERENCES = ("static_mix", "best_fixed", "random", "oracle")
 POLICIES = (OURS, TOLD, HINTS, TEN, "mess_plus", AS_CODE, "sla_router", *REFERENCES)
+STORED = Path(__file__).parent / "results" / "zoos.jsonl.xz"
+"""Records of runs that the repository keeps, so that another machine need not make them again."""
 LEVELS = (1 / 3, 0.6, 0.85)
 """Floors, as shares of the way from the low mean to the best one."""
 CLEAR = 0.01
@@ -176,16 +180,29 @@ def fingerprint(cell: Cell, spec: Spec) -> str:
 
 
 class Cache:
-    """Records of runs in a folder: a file per label and policy, a line per run."""
+    """Records of runs in a folder: a file per label and policy, a line per run.
 
-    def __init__(self, folder):
+    Records that are in the file ``stored`` too count as if they were in the folder.
+    """
+
+    def __init__(self, folder, stored=None):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.records = {}
+        if stored is not None and stored.exists():
+            self._read(lzma.decompress(stored.read_bytes()))
         for path in sorted(folder.glob("*.jsonl")):
-            for line in path.read_bytes().splitlines():
-                record = msgspec.json.decode(line)
-                self.records[Cell(*(record[field] for field in Cell._fields))] = record
+            self._read(path.read_bytes())
+
+    def _read(self, lines):
+        for line in lines.splitlines():
+            record = msgspec.json.decode(line)
+            self.records[Cell(*(record[field] for field in Cell._fields))] = record
+
+    def store(self, path):
+        """Write all records into one compressed file."""
+        lines = [msgspec.json.encode(self.records[cell]) for cell in sorted(self.records)]
+        path.write_bytes(lzma.compress(b"\n".join(lines) + b"\n", preset=9))
 
     def has(self, cell, fingerprint):
         """Whether the cell was run with this configuration."""
@@ -239,6 +256,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--as", dest="label", default=None, help="label of runs of our policy")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--store", action="store_true", help=f"only add the cache to {STORED.name}")
     parser.add_argument("--print", action="store_true", help="only print tables of the cache")
     parser.add_argument("--write", type=Path, help="only write them into this page")
     given = parser.parse_args()
@@ -248,7 +266,10 @@ def main():
         print("skipped: set FLOORLINE_DATA to the folder that holds messplus/ and the others")
         return
     given.label = given.label or last_commit()
-    cache = Cache(given.cache)
+    cache = Cache(given.cache, STORED)
+    if given.store:
+        cache.store(STORED)
+        return
     only_shown = given.print or given.write
     tables = load_tables(given.tables, NoFeatures() if only_shown else make_encoder("hashed"))
     if only_shown:
