@@ -283,7 +283,8 @@ def main():
         sheets = list(PARTS[part](runs, given))
         if given.write:
             text = "\n\n".join(sheet.text() for sheet in sheets if sheet.rows)
-            write(given.write, f"bench_prompts.py {part}", text)
+            if text:
+                write(given.write, f"bench_prompts.py {part}", text)
             continue
         for sheet in sheets:
             sheet.show()
