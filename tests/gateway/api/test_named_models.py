@@ -210,6 +210,10 @@ def test_clients_of_azure_chat(azure, stage, server, model):
     assert "api-version=2024-02-01" not in server.requests[-1][0]
 
 
+def test_clients_of_azure_get_responses(azure):
+    assert azure.responses.create(model="small", input="Why?").output_text == "".join(fp.TEXT)
+
+
 def test_clients_of_azure_embed_and_complete(azure):
     assert azure.embeddings.create(model="small", input="a").data
     assert azure.completions.create(model="small", prompt="a").choices[0].text == TEXT

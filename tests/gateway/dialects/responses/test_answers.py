@@ -488,6 +488,14 @@ def test_the_reasoning_of_translations_is_taken_out_for_providers_of_the_dialect
     assert without_translated([own]) == [own]
 
 
+def test_streams_grow_in_proportion_to_their_texts():
+    def size(number):
+        parts = [TextDelta("word "), *call(0, "weather", "x"), TextDelta("more")]
+        return sum(len(json.dumps(event)) for _, event in streamed([parts * number]))
+
+    assert size(400) < 2.2 * size(200)
+
+
 def test_errors():
     body = DIALECT.write_error(404, "no such model", kind="k", code="c", param="model")
     assert json.loads(body)["error"]["param"] == "model"
