@@ -17,7 +17,7 @@ EDITABLE := --no-deps --no-build-isolation -e .
 CLIENTS := tests/npm_clients/node_modules
 AGENTS := tests/agents/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
-NPM_CI := npm ci --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000 --prefix
+NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
 .PHONY: demo serve test test-train test-upstream test-clients clients test-agents agents check lint unit quick audit bench dist lock clean
 
@@ -103,8 +103,14 @@ $(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
 	$(PIP) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
 	touch $@
 
-$(CLIENTS)/.installed $(AGENTS)/.installed: tests/%/node_modules/.installed: tests/%/package-lock.json
-	$(NPM_CI) tests/$*
+$(CLIENTS)/.installed: tests/npm_clients/package-lock.json
+	npm ci --prefix tests/npm_clients $(NPM)
+	touch $@
+
+# 'npm ci' wants the programs for all systems in the lock file, and some registries lack those of
+# opencode for others than Linux.
+$(AGENTS)/.installed: tests/agents/package-lock.json
+	npm install --no-save --prefix tests/agents $(NPM)
 	touch $@
 
 # Writes the lock files anew, with the newest versions that pyproject.toml allows; needs uv. To change
