@@ -28,10 +28,6 @@ class Turn(NamedTuple):
 
     Attributes
     ----------
-    served
-        Name of the model that served the turn before; "" for the first turn.
-    settled
-        Tokens of this prompt in the caches, if each model had served all turns so far.
     goes_on, remaining
         Probability s that another turn follows, and the expected number R of those that follow.
     later_tokens, later
@@ -42,16 +38,17 @@ class Turn(NamedTuple):
         model does not serve now.
     written
         (M,) share of these tokens that it writes to its cache instead.
+    quality
+        (M,) mean estimated satisfaction of each model over the latest turns of all conversations.
     """
 
-    served: str
-    settled: CacheTokens
     goes_on: float
     remaining: float
     later_tokens: int
     later: CacheTokens
     lost: Floats
     written: Floats
+    quality: Floats
 
 
 class FutureCosts(NamedTuple):
@@ -59,10 +56,8 @@ class FutureCosts(NamedTuple):
 
     Attributes
     ----------
-    settled
-        (M,) cost of this turn, if each model had served all turns so far.
     later
-        (M,) R·L: cost of the turns that follow, on the model that serves all of them.
+        (M,) L: cost of a later turn, on a model that serves all turns.
     lost
         (M,) s·A: what a model costs more at the next turn if it does not serve now.
     remaining
@@ -71,7 +66,6 @@ class FutureCosts(NamedTuple):
         (M,) q: expected satisfaction of a later turn.
     """
 
-    settled: Floats
     later: Floats
     lost: Floats
     remaining: float
@@ -92,19 +86,19 @@ class FutureCosts(NamedTuple):
         A conversation of ten more turns, at equal worth of both models; the first is cached.
 
         >>> none = np.zeros(2)
-        >>> same = FutureCosts(none, np.array([1.0, 1.0]), np.array([0.0, 0.5]), 10.0, none)
+        >>> same = FutureCosts(np.array([0.1, 0.1]), np.array([0.0, 0.5]), 10.0, none)
         >>> same.addend(0.0).tolist()
         [0.0, 0.0]
 
         The second one is worth more over the turns that follow, so that moving there soon pays.
 
-        >>> better = FutureCosts(none, np.array([5.0, 1.0]), np.array([0.0, 0.5]), 10.0, none)
+        >>> better = FutureCosts(np.array([0.5, 0.1]), np.array([0.0, 0.5]), 10.0, none)
         >>> better.addend(0.0).tolist()
         [0.5, 0.0]
         """
         if not np.isfinite(price):
             return np.zeros(len(self.later))
-        stay = self.later - (price * self.remaining) * self.quality
+        stay = self.remaining * (self.later - price * self.quality)
         move = self.lost + stay
         if allowed is not None:
             move = np.where(allowed, move, np.inf)
@@ -112,15 +106,11 @@ class FutureCosts(NamedTuple):
         return np.asarray(value - value.min())
 
 
-def future_costs(
-    estimator: CostEstimator, input_tokens: int, turn: Turn, quality: Floats
-) -> FutureCosts:
+def future_costs(estimator: CostEstimator, turn: Turn, quality: Floats) -> FutureCosts:
     """Price a turn by what an estimator has learned; ``quality`` (M,) as in ``FutureCosts``."""
-    later = estimator.predict_one(turn.later_tokens, turn.later)
     lost = estimator.cache_change(CacheTokens(-turn.lost, turn.lost * turn.written))
     return FutureCosts(
-        estimator.predict_one(input_tokens, turn.settled),
-        turn.remaining * later,
+        estimator.predict_one(turn.later_tokens, turn.later),
         turn.goes_on * np.maximum(lost, 0.0),
         turn.remaining,
         quality,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -12,9 +13,12 @@ from floorline.errors import InvalidInput
 from floorline.estimators import CostEstimator, QualityEstimator
 from floorline.estimators.base import check_label
 from floorline.events import CLIENT, Decision, Feedback, Outcome
-from floorline.policies.base import History, Policy, cache_tokens_of
+from floorline.policies.base import History, Policy, Request, cache_tokens_of
+from floorline.policies.conversation import future_costs
 from floorline.sla import SLA
 from floorline.zoo import Zoo
+
+Floats = NDArray[np.float64]
 
 
 class MakeEstimator(Protocol):
@@ -81,6 +85,29 @@ class EstimatingPolicy(Policy):
     def expected_cost(self, input_tokens: int) -> NDArray[np.float64]:
         """(M,) estimate ĉ for a prompt of this length."""
         return self.cost_.predict_one(input_tokens)
+
+    def future_cost(
+        self, request: Request, price: float, quality: Floats | None = None
+    ) -> Floats | None:
+        """(M,) cost that serving each model now adds to the later turns of the conversation.
+
+        None if the request is in no conversation. A policy adds it to ĉ where it scores models.
+
+        Parameters
+        ----------
+        request
+            The request.
+        price
+            What the policy pays for a unit of satisfaction, in the cost unit.
+        quality
+            (M,) expected satisfaction of later turns; by default the mean over the latest turns.
+        """
+        turn = request.turn
+        if turn is None or not price < math.inf:
+            return None
+        known = turn.quality if quality is None else quality
+        costs = future_costs(self.cost_, turn, known)
+        return costs.addend(price, request.allowed)
 
     def _train(
         self,

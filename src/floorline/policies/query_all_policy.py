@@ -107,21 +107,34 @@ class QueryAllPolicy(EstimatingPolicy):
         ``cost`` (M,) is what ``request.scored`` makes of the estimates.
         """
 
+    def satisfaction_price(self, sla: str) -> float:
+        """What an SLA pays for a unit of satisfaction now, in the cost unit; infinity if unknown.
+
+        Later turns of conversations count where it is known.
+        """
+        return math.inf
+
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Explore with probability p_t, otherwise serve the model that ``prefer`` chooses."""
         quality = self.quality_.predict_one(request.features)
         cost = self.cost_.predict_one(request.input_tokens, request.cache)
-        preferred = self.prefer(request, quality, request.scored(cost))
+        scored = request.scored(cost)
+        future = self.future_cost(request, self.satisfaction_price(request.sla))
+        preferred = self.prefer(request, quality, scored if future is None else scored + future)
         p = exploration_probability(self.c, self.t_ + 1)
         strongest = self._strongest(request.allowed)
         propensities = np.zeros(len(quality))
         propensities[preferred] = 1.0 - p
         propensities[strongest] += p
         if rng.random() >= p:
-            return Choice(preferred, (preferred,), propensities, False, quality, cost)
+            return Choice(
+                preferred, (preferred,), propensities, False, quality, cost, future_cost=future
+            )
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
         others = tuple(m for m in np.flatnonzero(allowed).tolist() if m != strongest)
-        return Choice(strongest, (strongest, *others), propensities, True, quality, cost)
+        return Choice(
+            strongest, (strongest, *others), propensities, True, quality, cost, future_cost=future
+        )
 
     def trains_on(self, decision: Decision) -> bool:
         """Return whether the decision explored: only labels of exploration train."""

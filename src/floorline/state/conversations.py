@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.core.snapshots import State, Stateful
+from floorline.core.snapshots import State, Stateful, copy_out
+from floorline.estimators.base import carry_over
 from floorline.estimators.cost import CacheTokens
-from floorline.events import CLIENT, RECOGNISED, Decision, Outcome, Owner, RequestContext
+from floorline.events import CLIENT, DIRECT, RECOGNISED, Decision, Outcome, Owner, RequestContext
 from floorline.policies.base import cache_tokens_of
 from floorline.policies.conversation import Turn
 from floorline.state.cache_rates import CacheRates
@@ -45,8 +46,6 @@ class Node(msgspec.Struct, array_like=True):
         Time of the request in seconds.
     tokens
         Its estimated input tokens.
-    served
-        Name of the model that served it; "" if conversations share it.
     parent, child
         Keys of the node that it continues and of the first one that continues it; "" for none.
     cached
@@ -58,12 +57,13 @@ class Node(msgspec.Struct, array_like=True):
     turn: int
     at: float
     tokens: int
-    served: str = ""
     parent: str = ""
     child: str = ""
     cached: dict[str, tuple[float, float]] = {}
 
 
+_QUALITY_TURNS = 2000
+"""Latest turns over which the estimated satisfaction of models is averaged."""
 _nodes_encoder = msgspec.msgpack.Encoder()
 _nodes_decoder = msgspec.msgpack.Decoder(list[tuple[tuple[str, str, str], Node]])
 
@@ -89,6 +89,8 @@ class Conversations(Stateful):
         What providers really read from their caches.
     turns_ : TurnStatistics
         How conversations go on.
+    quality_, seen_
+        (M,) mean estimated satisfaction of each model over the latest turns, and their number.
     """
 
     def __init__(
@@ -100,6 +102,8 @@ class Conversations(Stateful):
         self.nodes_: OrderedDict[tuple[str, str, str], Node] = OrderedDict()
         self.rates_ = CacheRates(zoo.names)
         self.turns_ = TurnStatistics()
+        self.quality_: Floats = np.zeros(len(zoo))
+        self.seen_ = 0
         # The nodes of each owner, in the same order.
         self._owned: dict[Owner, OrderedDict[str, Node]] = {}
         self._position: dict[str, int] = {}
@@ -147,6 +151,11 @@ class Conversations(Stateful):
         own = decision.prefix or _named(decision.session)
         if not own or not self.active:
             return
+        if decision.policy != DIRECT:
+            self.seen_ = min(self.seen_ + 1, _QUALITY_TURNS)
+            self.quality_ = self.quality_ + (
+                (decision.quality_estimates - self.quality_) / self.seen_
+            )
         owner = decision.owner
         if decision.head and decision.head != decision.prefix:
             self._use_head(decision)
@@ -157,7 +166,7 @@ class Conversations(Stateful):
                 self._follow(known, decision)
                 known.turn += 1
                 known.tokens = decision.input_tokens
-            known.at, known.served = decision.at, decision.model
+            known.at = decision.at
             self._touch(owner, own)
             return
         parent = self.node(owner, decision.follows)
@@ -166,7 +175,6 @@ class Conversations(Stateful):
             1,
             decision.at,
             decision.input_tokens,
-            decision.model,
             decision.follows,
         )
         if parent is not None:
@@ -233,11 +241,8 @@ class Conversations(Stateful):
         if self._within_of is not statistics.within_:
             self._within_of = statistics.within_
             self._within = statistics.share_within(self._seconds)
-        settled = np.zeros(len(self._least))
         left = np.zeros(len(self._least))
         if node is not None and node.turn:
-            valid = at - node.at <= self._seconds
-            settled = np.where(valid, float(min(node.tokens, tokens)), 0.0)
             for name, (cached, used) in node.cached.items():
                 model = self._position.get(name)
                 if model is not None:
@@ -246,8 +251,6 @@ class Conversations(Stateful):
         later_tokens = int(tokens + 0.5 * (remaining + 1.0) * statistics.growth_)
         prefix = later_tokens - statistics.growth_
         return Turn(
-            served="" if node is None else node.served,
-            settled=self.with_rates(settled, tokens),
             goes_on=float(statistics.goes_on_[number]),
             remaining=remaining,
             later_tokens=later_tokens,
@@ -256,6 +259,7 @@ class Conversations(Stateful):
             * rates.read_
             * (tokens >= self._least),
             written=rates.written_,
+            quality=self.quality_,
         )
 
     def with_rates(self, read: Floats, tokens: float) -> CacheTokens:
@@ -266,13 +270,16 @@ class Conversations(Stateful):
 
     def set_zoo(self, zoo: Zoo) -> None:
         """Change the models; what is known of those that stay is kept."""
+        fresh = float(self.quality_.mean())
+        self.quality_ = carry_over(self.rates_.models_, zoo.names, self.quality_, fresh)
         self.rates_.set_models(zoo.names)
         self._set_zoo(zoo)
 
     def snapshot(self) -> State:
         """Copy the whole state; the nodes in their serialised form, which takes the least time."""
         nodes = _nodes_encoder.encode(list(self.nodes_.items()))
-        return {"nodes_": nodes, "rates_": self.rates_.snapshot(), "turns_": self.turns_.snapshot()}
+        names = [name for name in self._state_names() if name != "nodes_"]
+        return {"nodes_": nodes, **{name: copy_out(getattr(self, name)) for name in names}}
 
     def restore(self, state: State) -> None:
         """Take over a state made by ``snapshot``; ``set_zoo`` comes before."""

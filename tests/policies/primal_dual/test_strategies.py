@@ -59,7 +59,7 @@ def test_a_shortfall_raises_the_price_and_a_surplus_lowers_it(situation):
     rng = np.random.default_rng(0)
     strategy = PromptStrategy(CONFIG, curve(0.9 - rng.uniform(0, 0.6, (1000, 1)) * [1.0, 0.0]))
     targets = [
-        strategy._target(situation._replace(estimate=SurplusEstimate(surplus)))
+        strategy.target(situation._replace(estimate=SurplusEstimate(surplus)))
         for surplus in (-1e6, -30.0, 0.0, 60.0, 1e6)
     ]
     assert targets == sorted(targets, reverse=True)
@@ -142,7 +142,7 @@ def test_prompts_pay_no_more_for_a_shortfall_than_the_static_mix(situation):
     # Prompts tell nothing, so that no price makes more of them satisfied than the large model does.
     strategy = PromptStrategy(CONFIG, curve(np.tile([0.6, 0.9], (1000, 1))))
     short = situation._replace(estimate=SurplusEstimate(-1e6))
-    assert strategy._price(short) == pytest.approx(10.0 / 0.15, rel=0.01)
+    assert strategy.price(short) == pytest.approx(10.0 / 0.15, rel=0.01)
     # Two models that differ by .01 only: the dear one is not worth 100 times as much.
     dear = PromptStrategy(CONFIG, curve(np.tile([0.89, 0.9], (1000, 1))))
     close = short._replace(quality=np.array([0.89, 0.9]))

@@ -24,6 +24,7 @@ from floorline.policies.primal_dual.prompt_gate import PromptGate
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
 from floorline.policies.primal_dual.strategies import (
     BudgetStrategy,
+    ConversationStrategy,
     PromptStrategy,
     Situation,
     StaticMixStrategy,
@@ -141,7 +142,9 @@ class PrimalDual(EstimatingPolicy):
         if prediction is None or decision.policy != self.name:
             prediction = self.quality_.predict_one(decision.features)
         self.gate_.see(prediction)
-        self.price_curve_.see(self._adjust(prediction), decision.scored_costs)
+        by_means = decision.future_cost is not None and not self._prompts_decide
+        quality = self.posterior_.mean_ if by_means else self._adjust(prediction)
+        self.price_curve_.see(quality, decision.scored_costs)
         if self.pacing_[decision.sla].limited:
             self.pacing_[decision.sla].see(decision, decision.quality_estimates)
         if decision.declined:
@@ -226,6 +229,8 @@ class PrimalDual(EstimatingPolicy):
             return BudgetStrategy(self.config, pacing.renewed(request.at))
         if by_prompts:
             return PromptStrategy(self.config, self.price_curve_)
+        if request.turn is not None:
+            return ConversationStrategy(self.config, self.price_curve_)
         return StaticMixStrategy(self.config)
 
     def _estimate(
@@ -243,7 +248,7 @@ class PrimalDual(EstimatingPolicy):
         if request.turn is None:
             return None
         mean = self.gate_.centre_ if by_prompts else self.posterior_.mean_
-        return future_costs(self.cost_, request.input_tokens, request.turn, mean)
+        return future_costs(self.cost_, request.turn, mean)
 
     def _adjust(self, prediction: Floats, *, by_prompts: bool = True) -> Floats:
         """(M,) q̃(x) of a prediction q̂(x): means, moved by what prompts were shown to tell.

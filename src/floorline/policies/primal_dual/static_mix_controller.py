@@ -15,31 +15,15 @@ from floorline.policies.primal_dual.upper_bounds import highest_bound
 
 _PEAK = 0.3989422804014327
 """Density of the standard normal at 0: E max(0, X) ≤ max(0, mean) + 0.399·sd."""
-_MAX_URGENCY = 20.0
-"""Largest logarithm of the factor on the price of satisfaction. A numerical bound."""
 _LEAST_DRIFT = 1e-12
 """Bounds the depth of a random walk without drift. A numerical bound."""
 
 
 class MixChoice(NamedTuple):
-    """What the static mix asks for.
-
-    Attributes
-    ----------
-    model
-        Position of the model that serves.
-    buffered
-        Whether the buffer is in hand.
-    price
-        Cost per unit of satisfaction at which both models of the mix are worth as much.
-    urgency
-        Factor on this price where the surplus is off its target: above 1 if it is short.
-    """
+    """Position of the model that serves, and whether the buffer is in hand."""
 
     model: int
     buffered: bool
-    price: float = 0.0
-    urgency: float = 1.0
 
 
 class StaticMixController(NamedTuple):
@@ -87,23 +71,17 @@ class StaticMixController(NamedTuple):
         floor = account.comparable_floor(floor)
         price, mean = cost.tolist(), posterior.mean_.tolist()
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
-        spread = (self._optimism(account) * posterior.sd_).tolist()
+        spread = (self.optimism(account) * posterior.sd_).tolist()
         need = floor + max(0.0, -surplus) / (config.correction_requests + account.requests_)
         high = self._most_efficient(price, mean, spread, able, need)
         if high is None:
-            best = self._out_of_reach(price, posterior, able, surplus)
-            return MixChoice(best, False, math.inf)
+            return MixChoice(self._out_of_reach(price, posterior, able, surplus), False)
         drift = max(improvement(mean[high] - floor, spread[high]), _LEAST_DRIFT)
         # Mean depth of a random walk with this drift.
         walk = posterior.variance / (2.0 * drift)
-        target = estimate.target(walk)
-        low = self._partner(price, mean, spread, able, floor, high, drift)
-        gain = mean[high] - mean[low]
-        exchange = max(0.0, price[high] - price[low]) / gain if gain > 0.0 else 0.0
-        urgency = math.exp(min(_MAX_URGENCY, (target - surplus) / max(target, 1.0)))
-        if surplus < target:
-            return MixChoice(high, False, exchange, urgency)
-        return MixChoice(low, True, exchange, urgency)
+        if surplus < estimate.target(walk):
+            return MixChoice(high, False)
+        return MixChoice(self._partner(price, mean, spread, able, floor, high, drift), True)
 
     def _out_of_reach(
         self,
@@ -119,7 +97,7 @@ class StaticMixController(NamedTuple):
         mean = posterior.mean_.tolist()
         return max(able, key=lambda m: (mean[m], -price[m]))
 
-    def _optimism(self, account: SurplusEstimator) -> float:
+    def optimism(self, account: SurplusEstimator) -> float:
         """Standard deviations that count as possible improvement.
 
         A trial pays where labels will tell: optimism is halved where a shortfall is worked off

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from floorline.policies.base import DECLINED, Request, lowest
 from floorline.policies.budgets.pacing import Pacing
-from floorline.policies.conversation import FutureCosts, Turn
+from floorline.policies.conversation import FutureCosts
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.price_curve import PriceCurve
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
-from floorline.policies.primal_dual.static_mix_controller import MixChoice, StaticMixController
+from floorline.policies.primal_dual.static_mix_controller import StaticMixController
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
 
 
@@ -125,29 +125,67 @@ class PromptStrategy(NamedTuple):
         able = situation.request.allowed
         sd = situation.posterior.sd_ * situation.uncertain
         optimistic = situation.quality + self.config.optimism_sds * sd
-        price, cost = self._price(situation), situation.scored
-        future = situation.future_cost(price)
+        price, cost = self.price(situation), situation.scored
+        future = later_costs(situation, self.price_curve)
         if future is not None:
             cost = cost + future
         return Served(lowest(cost - price * optimistic, able), able, future_cost=future)
 
-    def _price(self, situation: Situation) -> float:
+    def price(self, situation: Situation) -> float:
         """λ for the floor and what is short of it, at most what the static mix pays for that."""
         floor = situation.account.comparable_floor(situation.request.floor)
-        price = self.price_curve.price(self._target(situation))
+        price = self.price_curve.price(self.target(situation))
         most = price_of_surplus(
             situation.posterior.mean_, situation.scored, floor, situation.request.allowed
         )
         # The floor itself is met at whatever price.
         return min(price, max(most, self.price_curve.price(floor)))
 
-    def _target(self, situation: Situation) -> float:
+    def target(self, situation: Situation) -> float:
         """Mean satisfaction that the price aims at: the floor, and what is short of it."""
         config, account = self.config, situation.account
         horizon = correction_horizon(account, config)
         target = config.target_surplus_sds * surplus_drift_sd(situation.posterior, horizon)
         shortfall = situation.estimate.shortfall + target
         return account.comparable_floor(situation.request.floor) + shortfall / horizon
+
+
+class ConversationStrategy(NamedTuple):
+    """The floor's Lagrangian on the means: argmin ĉ(x) + V(x) − λ·(μ + optimism).
+
+    Within conversations the costs of requests differ by far, also where prompts tell nothing: by
+    the length of the context, and by what each provider has cached of it. So the price λ of
+    satisfaction chooses the requests where satisfaction costs least, and a switch of models has to
+    be worth the cached prompt that it throws away, V being what it costs the later turns. Models
+    with few labels are estimated optimistically, as by the static mix.
+    """
+
+    config: PrimalDualConfig
+    price_curve: PriceCurve
+
+    def serve(self, situation: Situation) -> Served:
+        """Choose the model of the lowest cost, now and later, less worth."""
+        posterior, able = situation.posterior, situation.request.allowed
+        price = self.price_curve.price(self._target(situation))
+        future, cost = later_costs(situation, self.price_curve), situation.scored
+        if future is not None:
+            cost = cost + future
+        optimism = StaticMixController(self.config).optimism(situation.account)
+        optimistic = posterior.mean_ + optimism * posterior.sd_
+        return Served(lowest(cost - price * optimistic, able), able, future_cost=future)
+
+    def _target(self, situation: Situation) -> float:
+        """Mean satisfaction that the price aims at.
+
+        A shortfall is worked off at most as fast as by the static mix, which serves all requests by
+        the model of the lowest cost per surplus: the satisfaction above that costs far more.
+        """
+        target = PromptStrategy(self.config, self.price_curve).target(situation)
+        floor = situation.account.comparable_floor(situation.request.floor)
+        cost = situation.cost if situation.future is None else situation.future.later
+        mean = situation.posterior.mean_
+        high = most_efficient(mean, cost, floor, situation.request.allowed)
+        return target if high is None else min(target, float(mean[high]))
 
 
 class StaticMixStrategy(NamedTuple):
@@ -161,41 +199,27 @@ class StaticMixStrategy(NamedTuple):
 
     def serve(self, situation: Situation) -> Served:
         """Choose by the static mix."""
-        request, future = situation.request, situation.future
-        controller = StaticMixController(self.config)
-        mix = controller.serve(
-            request.scored(situation.cost if future is None else future.settled),
+        request = situation.request
+        served, buffered = StaticMixController(self.config).serve(
+            situation.scored,
             request.allowed,
             request.floor,
             situation.posterior,
             situation.account,
             situation.estimate,
         )
-        if future is None or request.turn is None:
-            return Served(mix.model, request.allowed, mix.buffered)
-        return self._in_conversation(situation, request.turn, future, mix)
+        return Served(served, request.allowed, buffered)
 
-    def _in_conversation(
-        self, situation: Situation, turn: Turn, future: FutureCosts, mix: MixChoice
-    ) -> Served:
-        """Keep the model of the conversation unless the mix's choice is worth the switch.
 
-        The mix is one of conversations: each begins with the model that the mix asks for then. At
-        the price of the mix both its models cost as much per turn, so a switch, which throws the
-        cached prompt away, pays only where the surplus is far off its target.
-        """
-        models, allowed = situation.posterior.models_, situation.request.allowed
-        addend = situation.future_cost(mix.price)
-        assert addend is not None
-        served = mix.model
-        if turn.served in models:
-            kept = models.index(turn.served)
-            if kept != served and (allowed is None or allowed[kept]):
-                cost, mean = situation.scored + addend, future.quality
-                gain = mix.price * mix.urgency * float(mean[served] - mean[kept])
-                if float(cost[served] - cost[kept]) > gain:
-                    served = kept
-        return Served(served, allowed, mix.buffered, addend)
+def later_costs(situation: Situation, curve: PriceCurve) -> Floats | None:
+    """(M,) cost that serving each model now adds to later turns, at the price of the floor itself.
+
+    What is short of the floor now is worked off before most of these turns, so it plays no part.
+    """
+    if situation.future is None:
+        return None
+    floor = situation.account.comparable_floor(situation.request.floor)
+    return situation.future_cost(curve.price(floor))
 
 
 def correction_horizon(account: SurplusEstimator, config: PrimalDualConfig) -> float:
@@ -230,7 +254,17 @@ def price_of_surplus(
     >>> price_of_surplus(np.array([0.5, 0.75, 1.0]), np.array([1.0, 2.0, 3.0]), 0.5, None)
     6.0
     """
-    price, able = cost.tolist(), range(len(cost))
-    means = mean.tolist()
+    best = most_efficient(mean, cost, floor, allowed)
+    return math.inf if best is None else float(cost[best] / (mean[best] - floor))
+
+
+def most_efficient(
+    mean: Floats, cost: Floats, floor: float, allowed: NDArray[np.bool_] | None
+) -> int | None:
+    """Position of the model with the least cost per satisfied request above the floor; None if the
+    means (M,) of all are below it.
+    """
+    price, means = cost.tolist(), mean.tolist()
+    able = range(len(price))
     above = [m for m in able if means[m] > floor and (allowed is None or allowed[m])]
-    return min((price[m] / (means[m] - floor) for m in above), default=math.inf)
+    return min(above, key=lambda m: price[m] / (means[m] - floor), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -136,6 +137,11 @@ class MessPlus(QueryAllPolicy):
         joules = self.explored_cost_ if self.reading == "code" else self.scale_ * cost
         scores = self.V * joules + queue * (request.floor - quality)
         return lowest(scores, request.allowed)
+
+    def satisfaction_price(self, sla: str) -> float:
+        """Q/V in the cost unit; infinity in the reading of the code, which knows no ĉ."""
+        weight = self.V * self.scale_
+        return self.queues_[sla] / weight if self.reading != "code" and weight else math.inf
 
     def on_outcome(self, decision: Decision, model: int, outcome: Outcome) -> None:
         """Learn the real cost of a call that did not fail."""

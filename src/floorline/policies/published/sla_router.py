@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -116,17 +117,19 @@ class SlaRouter(EstimatingPolicy):
         cost = self.cost_.predict_one(request.input_tokens, request.cache)
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
         queue = self.queues_[request.sla]
-        scored = self._V() * request.scored(cost) + queue * (request.floor - quality)
-        greedy = lowest(scored, allowed)
+        v = self._V()
+        future = self.future_cost(request, queue / v if v > 0.0 else math.inf)
+        scored = request.scored(cost) if future is None else request.scored(cost) + future
+        greedy = lowest(v * scored + queue * (request.floor - quality), allowed)
         p = exploration_probability(self.c, self.t_ + 1)
         propensities = p * allowed / allowed.sum()
         propensities[greedy] += 1.0 - p
         explore, which = rng.random(2).tolist()
         if explore >= p:
-            return Choice(greedy, (greedy,), propensities, False, quality, cost)
+            return Choice(greedy, (greedy,), propensities, False, quality, cost, future_cost=future)
         choices = np.flatnonzero(allowed)
         model = int(choices[int(which * len(choices))])
-        return Choice(model, (model,), propensities, True, quality, cost)
+        return Choice(model, (model,), propensities, True, quality, cost, future_cost=future)
 
     def on_decision(self, decision: Decision) -> None:
         """Count the request; add its expected shortfall to the queue."""
