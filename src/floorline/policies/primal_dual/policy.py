@@ -142,7 +142,8 @@ class PrimalDual(EstimatingPolicy):
         if prediction is None or decision.policy != self.name:
             prediction = self.quality_.predict_one(decision.features)
         self.gate_.see(prediction)
-        by_means = decision.future_cost is not None and not self._prompts_decide
+        in_conversation = bool(decision.prefix or decision.follows)
+        by_means = in_conversation and not self._prompts_decide
         quality = self.posterior_.mean_ if by_means else self._adjust(prediction)
         self.price_curve_.see(quality, decision.scored_costs)
         if self.pacing_[decision.sla].limited:
