@@ -347,6 +347,12 @@ def test_servers_that_send_only_the_whole_answer_are_read():
     assert parts == [Started("r"), ThinkingDelta("Hm."), TextDelta("Hi!"), Ended("stop")]
 
 
+def test_a_stream_may_end_with_done():
+    response = {"id": "r", "status": "incomplete", "output": []}
+    parts = read_stream([("", {"type": "response.done", "response": response})])
+    assert parts == [Started("r"), Ended("length")]
+
+
 def test_texts_are_read_once_whether_deltas_or_ends_bring_them():
     deltas = [
         ("", {"type": "response.output_text.delta", "output_index": 0, "delta": "Hi"}),

@@ -24,6 +24,9 @@ from floorline.gateway.lenient_json import read_value
 from floorline.gateway.upstreams.usage import with_tier
 from floorline.gateway.upstreams.usage_shapes import read_usage
 
+_DONE_OF_OTHERS = "response.done"
+"""Last event of some servers, whose response says by its status how it ended."""
+_LAST = ("response.completed", "response.incomplete", "response.failed", _DONE_OF_OTHERS)
 _MAX_INDEX = 100_000
 """Largest index of an item that is followed; none of an answer in earnest is above it."""
 _NO_MESSAGE = "the provider ended its answer with an error and did not say which"
@@ -108,15 +111,16 @@ class ResponsesStreamReader:
         if not self._started:
             self._started = True
             parts.append(_started(response))
-        if kind not in ("response.completed", "response.incomplete", "response.failed"):
+        if kind not in _LAST:
             return parts
         self.done = True
         output = response.get("output")
         for index, item in enumerate(output if isinstance(output, list) else []):
             if isinstance(item, dict):
                 parts += self._items.whole(index, item)
-        status = kind.removeprefix("response.")
-        return parts + _end({**response, "status": status}, self._items)
+        if kind != _DONE_OF_OTHERS:
+            response = {**response, "status": kind.removeprefix("response.")}
+        return parts + _end(response, self._items)
 
 
 class _Item:

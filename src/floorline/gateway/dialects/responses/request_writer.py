@@ -75,7 +75,8 @@ def write_request(request: Conversation, model: str) -> dict[str, Any]:
     if request.output is not None:
         fields["text"] = {"format": _format(request)}
     if request.user:
-        fields["safety_identifier"] = _short(request.user)
+        # The newer name is one of OpenAI's own models.
+        fields["safety_identifier" if limits.is_openai else "user"] = _short(request.user)
         if len(request.user) > _MAX_ID:
             lose(losses, "user")
     if request.cache_key:
