@@ -19,7 +19,7 @@ AGENTS := tests/agents/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: demo serve test test-train test-upstream test-clients clients test-agents agents check lint unit quick audit bench dist lock clean
+.PHONY: docs demo serve test test-train test-upstream test-clients clients test-agents agents check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -52,11 +52,16 @@ agents: $(AGENTS)/.installed
 
 check: lint
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation as a site in site/, for any static server; fails on a link that leads nowhere.
+docs: $(VENV)/.dev
+	$(BIN)/python .ci/llms_txt
+	$(BIN)/zensical build --clean --strict
 
 # One worker more than CI has cores, because tests of the gateway wait for sockets and clocks.
 unit: $(VENV)/.dev
@@ -82,7 +87,7 @@ dist: $(VENV)/.dev
 	$(BIN)/hatchling build -d dist
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(AGENTS) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site $(VENV) $(CLIENTS) $(AGENTS) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,8 @@
 """What the documentation shows, names and links to is what the repository holds."""
 
 import re
+import runpy
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -67,6 +69,17 @@ def test_the_layout_lists_every_folder():
         if path.parent != package and "migrations" not in path.parts
     ]
     assert [folder for folder in folders if f"`{folder}`" not in text] == []
+
+
+def test_the_site_has_every_page():
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
+    named = re.findall(r"'([\w-]+\.md)'", str(site["nav"]))
+    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+def test_the_list_for_language_models_has_every_page():
+    written = runpy.run_path(str(ROOT / ".ci" / "llms_txt"))["text"]()
+    assert (DOCS / "llms.txt").read_text() == written, "run 'make docs'"
 
 
 def _headings(page):
