@@ -9,6 +9,7 @@ import msgspec
 from floorline.errors import FloorlineError
 from floorline.gateway.upstreams.effects import EFFECTS
 from floorline.gateway.upstreams.provider_errors import ProviderError
+from floorline.gateway.upstreams.settings import UpstreamSettings
 
 FailureKind = Literal[
     "connect", "timeout", "status", "invalid_response", "reset", "open", "saturated", "too_large"
@@ -113,3 +114,18 @@ def _upstream_error(text: str, attributes: dict[str, Any]) -> UpstreamError:
     error = UpstreamError(text, attributes["kind"])
     vars(error).update(attributes)
     return error
+
+
+def breaker_open(model: str, wait: float) -> UpstreamError:
+    """Error of a call that the circuit breaker refuses for so many seconds."""
+    text = f"circuit breaker open for model {model!r}: its provider keeps failing"
+    return UpstreamError(text, "open", retry_after=wait)
+
+
+def saturated(model: str, settings: UpstreamSettings) -> UpstreamError:
+    """Error of a call for which the model has no place."""
+    text = (
+        f"model {model!r}: {settings.max_concurrency} calls run already (max_concurrency), and the "
+        f"queue is full or none of them ended within {settings.queue_wait:g} s (queue_wait)"
+    )
+    return UpstreamError(text, "saturated", retry_after=max(1.0, settings.queue_wait))

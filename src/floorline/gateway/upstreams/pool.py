@@ -19,7 +19,7 @@ from floorline.gateway.upstreams.client import Client
 from floorline.gateway.upstreams.client_errors import for_client
 from floorline.gateway.upstreams.connections import Sessions
 from floorline.gateway.upstreams.effects import breaker_effect, stream_effect
-from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.errors import UpstreamError, breaker_open, saturated
 from floorline.gateway.upstreams.findings import Findings
 from floorline.gateway.upstreams.http_client import HttpClient
 from floorline.gateway.upstreams.learned_windows import LearnedWindows
@@ -239,12 +239,12 @@ class Upstreams:
             raise InvalidInput("model", model, "name one of: " + listed(self._models)) from None
         began = asyncio.get_running_loop().time()
         if not target.breaker.would_admit():
-            raise _breaker_open(model, target.breaker)
+            raise breaker_open(model, target.breaker.wait())
         limiter = target.limiter
         try:
             await limiter.acquire()
         except Saturated:
-            raise _saturated(model, target.settings) from None
+            raise saturated(model, target.settings) from None
         self._calls += 1
         running = False
         try:
@@ -287,14 +287,14 @@ class Upstreams:
         """
         target = self._models[model]
         if not target.breaker.would_admit():
-            raise _breaker_open(model, target.breaker)
+            raise breaker_open(model, target.breaker.wait())
         attempt = target.attempt
         if self._closing or attempt is None:
             raise UpstreamError("the gateway is not running", "connect", fallback=False)
         try:
             await target.limiter.acquire()
         except Saturated:
-            raise _saturated(model, target.settings) from None
+            raise saturated(model, target.settings) from None
         self._calls += 1
         try:
             return await attempt.ask(Sent(body, False, headers, "", dialect, query), path)
@@ -322,7 +322,7 @@ class Upstreams:
         breaker = target.breaker
         ticket = breaker.admit()
         if ticket is None:
-            raise _breaker_open(name, breaker)
+            raise breaker_open(name, breaker.wait())
         on_end = _StreamEnd(self, target, ticket)
         try:
             answer = await self._answered(target, ticket, sent, began, on_end)
@@ -440,16 +440,3 @@ class _StreamEnd:
         if self.answer is not None:
             self._upstreams._streams.discard(self.answer)
         self._upstreams._release(self._target.limiter)
-
-
-def _breaker_open(name: str, breaker: Breaker) -> UpstreamError:
-    text = f"circuit breaker open for model {name!r}: its provider keeps failing"
-    return UpstreamError(text, "open", retry_after=breaker.wait())
-
-
-def _saturated(name: str, settings: UpstreamSettings) -> UpstreamError:
-    text = (
-        f"model {name!r}: {settings.max_concurrency} calls run already (max_concurrency), and the "
-        f"queue is full or none of them ended within {settings.queue_wait:g} s (queue_wait)"
-    )
-    return UpstreamError(text, "saturated", retry_after=max(1.0, settings.queue_wait))
