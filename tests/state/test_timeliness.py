@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from tests.support.inside import fold_of
 
+from floorline.errors import BudgetExhausted
 from floorline.events import DISCONNECTED, RequestContext
-from floorline.sla import SLA, LatencyPromise
+from floorline.sla import SLA, Budget, LatencyPromise
 from floorline.state.elapsed import CallTimes, Elapsed
 from floorline.state.latency_certificate import certify_latency
 from floorline.state.latency_price import LatencyPrice, highest_log_price
@@ -58,6 +59,17 @@ def test_a_fallback_counts_once_from_the_first_decision_on(build_router, vector)
     assert (made.requests, made.within) == (2, 0.5)
     # The model that answered was itself fast enough.
     assert {m.model: m.within for m in made.models}[first.model] == 0.0
+
+
+def test_a_failed_call_whose_replacement_is_declined_stays_late(build_router, vector):
+    sla = SLA("fast", floor=0.5, latency={"p95": 2.0}, budget=Budget(total=1.5))
+    router = build_router("cheapest", [sla])
+    first = router.route(features=vector(0), at=0.0)
+    router.outcome(first.id, cost=1.5, error="timeout", at=1.0)
+    with pytest.raises(BudgetExhausted):
+        call(router, vector, at=1.0, after=first.id)
+    made = counts(router)["latency"]
+    assert (made.requests, made.within) == (1, 0.0)
 
 
 def test_a_client_that_left_is_late_beyond_the_limit_and_unknown_within(build_router, vector):

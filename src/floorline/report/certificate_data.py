@@ -162,11 +162,11 @@ class Promise:
         if event.after in self.responses and self.responses[event.after].score is None:
             # Its call failed, so no user received it.
             del self.responses[event.after]
+        if event.declined:
+            return
         before = self.calls.get(event.after)
         if before is not None:
             before.replaced = True
-        if event.declined:
-            return
         began = event.at if before is None else before.began
         self.calls[event.id] = Call(event.model, event.at, began)
         self.responses[event.id] = Response(

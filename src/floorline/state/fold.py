@@ -291,7 +291,7 @@ class Fold(Stateful):
             ledger.requests_ += 1
             if not event.declined:
                 self._count_sender(event, ledger)
-        elif ledger.timeliness_.promises:
+        elif ledger.timeliness_.promises and not event.declined:
             ledger.timeliness_.replace(event.after)
         if ledger.timeliness_.promises and not event.declined:
             self._price_latency(event, ledger)
