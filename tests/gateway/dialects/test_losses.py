@@ -137,6 +137,8 @@ WRITES = [
         {"turns": [*ASKED, Turn("assistant", [ToolCallPart("t", "f", "x")]), *LOOP[2:]]},
     ),
     ("anthropic", NEW, "tool_choice", {"tools": [Tool("f")], "tool_choice": "required"}),
+    ("anthropic", OLD, "tool_result", {"turns": LOOP[:2]}),
+    ("openai", "llama", "tool_result", {"turns": LOOP[::2]}),
     ("anthropic", OLD, "top_p", {"temperature": 0.5, "top_p": 0.5}),
     ("openai", "llama", "cache_key", {"cache_key": "k"}),
     ("openai", "llama", "cached", {"turns": [Turn("user", [TextPart("Why?", cached=True)])]}),

@@ -163,6 +163,8 @@ WRITTEN: dict[str, dict[str, str]] = {
         "temperature": "above 1 it becomes 1; none beside thinking and for models since Claude 4.7",
         "thinking": "Anthropic takes only thinking that it signed",
         "thinking_tokens": "becomes the nearest effort for models since Claude 4.6",
+        "tool_result": "a call without a result gets one that says so; a result without its call"
+        " becomes a text",
         "tool_call.arguments": 'arguments that are no JSON object stand in one, as "_raw"',
         "tool_choice": "models since Claude 5.5 cannot be made to call a tool",
         "top_p": "none beside a temperature, beside thinking and for models since Claude 4.7",
@@ -176,6 +178,8 @@ WRITTEN: dict[str, dict[str, str]] = {
         "temperature": "none for OpenAI's models that think",
         "thinking": "only models that want their reasoning back get it, since the last question",
         "thinking_tokens": "becomes the nearest effort",
+        "tool_result": "a call without a result gets one that says so; a result without its call"
+        " becomes a text",
         "top_p": "none for OpenAI's models that think",
         "user": "a name above 64 characters is replaced by its SHA-256",
     },

@@ -42,17 +42,15 @@ class MessageWriter:
     def turns(self, turns: list[Turn]) -> tuple[list[Block], list[dict[str, Any]]]:
         """Return the blocks of the system, and the messages."""
         system: list[Block] = []
-        for position, turn in enumerate(turns):
+        for turn in turns:
             blocks = [block for part in turn.parts for block in self._part(part, turn.role)]
             if not blocks:
                 continue
-            if turn.role != "system":
-                self._add(turn.role, blocks)
-            elif not self._messages:
+            if turn.role == "system" and not self._messages:
                 system += blocks
             else:
-                following = turns[position + 1].role if position + 1 < len(turns) else "assistant"
-                self._add_later_system(blocks, following)
+                self._add(turn.role, blocks)
+        self._place_system()
         self._finish()
         return system, self._messages
 
@@ -66,16 +64,21 @@ class MessageWriter:
                 self._messages.append(_says("user", OPENING))
             self._messages.append({"role": role, "content": blocks})
 
-    def _add_later_system(self, blocks: list[Block], following: str) -> None:
-        """Add a turn of the system among the messages, or what stands for it."""
-        before = self._messages[-1]["role"]
-        if self._limits.takes_later_system and before == "user" and following == "assistant":
-            self._messages.append({"role": "system", "content": blocks})
-            return
-        lose(self._losses, "system")
-        for block in blocks:
-            block["text"] = f"<system>\n{block['text']}\n</system>"
-        self._add("user", blocks)
+    def _place_system(self) -> None:
+        """Turn messages of the system into texts of the user where the model refuses them."""
+        messages, self._messages = self._messages, []
+        for position, message in enumerate(messages):
+            role = message["role"]
+            if role == "system":
+                ends = position + 1 == len(messages)
+                answered = ends or messages[position + 1]["role"] == "assistant"
+                before = self._messages[-1]["role"]
+                if not (self._limits.takes_later_system and before == "user" and answered):
+                    lose(self._losses, "system")
+                    role = "user"
+                    for block in message["content"]:
+                        block["text"] = f"<system>\n{block['text']}\n</system>"
+            self._add(role, message["content"])
 
     def _finish(self) -> None:
         """Bring the messages into the form that Anthropic demands."""

@@ -26,6 +26,7 @@ from floorline.gateway.dialects.thinking_effort import (
     effort_of,
 )
 from floorline.gateway.dialects.tool_names import short_name
+from floorline.gateway.dialects.tool_pairs import paired
 
 DEFAULT_MAX_TOKENS = 8_192
 """Limit of an answer if neither the request nor the model's settings have one: Anthropic demands
@@ -62,7 +63,8 @@ def write_request(
         nothing, as other providers do by themselves.
     """
     limits = claude_limits(model)
-    system, messages = MessageWriter(request.losses, limits).turns(request.turns)
+    turns = paired(request.turns, request.losses)
+    system, messages = MessageWriter(request.losses, limits).turns(turns)
     schema = None if request.output is None else request.output.schema
     if request.output is not None and (schema is None or not limits.takes_schema):
         text = JSON_ONLY if schema is None else f"{JSON_ONLY} {_BY_SCHEMA} {_json(schema)}"

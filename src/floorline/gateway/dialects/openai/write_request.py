@@ -20,6 +20,7 @@ from floorline.gateway.dialects.losses import lose
 from floorline.gateway.dialects.model_limits import ChatLimits, chat_limits
 from floorline.gateway.dialects.openai_limits import effort_for, sampling_fields
 from floorline.gateway.dialects.tool_names import short_name
+from floorline.gateway.dialects.tool_pairs import paired
 
 _MAX_STOPS = 4
 """Texts that end an answer, of which OpenAI takes so many."""
@@ -47,7 +48,7 @@ def write_request(request: Conversation, model: str) -> dict[str, Any]:
     """
     limits = chat_limits(model)
     losses = request.losses
-    messages = _Writer(losses, limits).turns(request.turns)
+    messages = _Writer(losses, limits).turns(paired(request.turns, losses))
     fields: dict[str, Any] = {"model": model, "messages": messages}
     if request.tools:
         fields["tools"] = [_tool(tool) for tool in request.tools]
@@ -214,9 +215,9 @@ class _Writer:
                 if part.detail:
                     source["detail"] = part.detail
                 return {"type": "image_url", "image_url": source}
-            case "video":
+            case "video" if not self._limits.is_openai:
                 return {"type": "video_url", "video_url": {"url": url}}
-            case "audio" if part.data:
+            case "audio" if part.data and part.media_type.startswith("audio/"):
                 form = part.media_type.partition(";")[0].partition("/")[2]
                 audio = {"data": part.data, "format": _AUDIO_FORMATS.get(form, form)}
                 return {"type": "input_audio", "input_audio": audio}
