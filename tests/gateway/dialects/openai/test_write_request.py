@@ -74,8 +74,10 @@ def test_media_of_results_follow_the_last_result():
 
 
 def test_a_failed_tool_says_so():
-    turns = [ToolResultPart("a", [TextPart(t)], failed=True) for t in ("not found", "Error: 7")]
-    written, _ = write(WHY, Turn("assistant", [ToolCallPart("a", "f", "")]), Turn("user", turns))
+    said = {"a": "not found", "b": "Error: 7"}
+    calls = [ToolCallPart(id, "f", "") for id in said]
+    results = [ToolResultPart(id, [TextPart(text)], failed=True) for id, text in said.items()]
+    written, _ = write(WHY, Turn("assistant", calls), Turn("user", results))
     contents = [message["content"] for message in written["messages"][2:]]
     assert contents == ["Error: not found", "Error: 7"]
 
