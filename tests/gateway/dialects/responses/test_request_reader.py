@@ -262,6 +262,20 @@ def test_sampling_and_the_form_of_the_answer():
     assert found.losses == []
 
 
+def test_items_may_change_the_settings():
+    form = {"type": "json_schema", "name": "city", "schema": SCHEMA}
+    items = [
+        {"type": "configuration_update", "reasoning": {"effort": "high"}},
+        {"role": "user", "content": "Why?"},
+        {"type": "configuration_update", "text": {"format": form}},
+        {"type": "configuration_update", "reasoning": {"effort": "low"}},
+    ]
+    found = read(input=items, reasoning={"effort": "medium", "summary": "auto"})
+    assert (found.effort, found.output) == ("low", OutputSchema(SCHEMA, "city"))
+    assert found.losses == []
+    assert refused(input=[{"type": "configuration_update", "text": 3}]).param == "input[0].text"
+
+
 def test_reasoning_of_other_providers_comes_back():
     items = [
         {"type": "reasoning", "summary": [], "encrypted_content": pack_proof("EqQB", "")},

@@ -54,11 +54,14 @@ class InputReader:
         The turns so far.
     more_tools
         Tools that the items add to those of the request.
+    settings
+        Values of ``reasoning`` and ``text`` that items set in place of the request's.
     """
 
     def __init__(self, losses: list[str]) -> None:
         self.turns: list[Turn] = []
         self.more_tools: list[Any] = []
+        self.settings: dict[str, dict[str, Any]] = {}
         self._losses = losses
         self._calls: set[str] = set()
         self._readers: dict[str, Callable[[_Item, str], None]] = {
@@ -78,6 +81,7 @@ class InputReader:
             "compaction": self._compaction,
             "compaction_trigger": self._compaction,
             "additional_tools": self._additional_tools,
+            "configuration_update": self._configuration_update,
         }
 
     def read(self, value: Any) -> None:
@@ -218,6 +222,13 @@ class InputReader:
 
     def _compaction(self, item: _Item, at: str) -> None:
         raise untranslatable(at, "only OpenAI can read it; send the turns themselves", "Responses")
+
+    def _configuration_update(self, item: _Item, at: str) -> None:
+        for name in ("reasoning", "text"):
+            given = item.get(name)
+            if given is not None:
+                changed = as_object(given, f"{at}.{name}", "give the settings that change")
+                self.settings[name] = {**self.settings.get(name, {}), **changed}
 
     def _additional_tools(self, item: _Item, at: str) -> None:
         self.more_tools += as_list(item.get("tools"), f"{at}.tools", "give an array of tools")

@@ -122,7 +122,7 @@ def read_request(fields: Mapping[str, Any]) -> Conversation:
     tools = read_tools(fields.get("tools"), "tools", losses)
     tools += read_tools(reader.more_tools, MORE_TOOLS, losses)
     choice, tools = read_choice(fields.get("tool_choice"), tools)
-    effort = _read_reasoning(fields.get("reasoning"), losses)
+    effort = _read_reasoning(_updated("reasoning", fields, reader), losses)
     _read_include(fields.get("include"), losses)
     echo = {name: fields[name] for name in _ECHO if fields.get(name) is not None}
     if reader.more_tools:
@@ -138,12 +138,20 @@ def read_request(fields: Mapping[str, Any]) -> Conversation:
         temperature=optional_number(fields.get("temperature"), "temperature", 0, 2),
         top_p=optional_number(fields.get("top_p"), "top_p", 0, 1),
         effort=effort,
-        output=_read_text(fields.get("text"), losses),
+        output=_read_text(_updated("text", fields, reader), losses),
         user=optional_text(user, "safety_identifier") or optional_text(fields.get("user"), "user"),
         cache_key=optional_text(fields.get("prompt_cache_key"), "prompt_cache_key"),
         losses=losses,
         echo=echo,
     )
+
+
+def _updated(name: str, fields: Mapping[str, Any], reader: InputReader) -> Any:
+    """Return a field with what items of the input change of it."""
+    given, changed = fields.get(name), reader.settings.get(name)
+    if changed is None or not (given is None or isinstance(given, Mapping)):
+        return given
+    return {**(given or {}), **changed}
 
 
 def _read_reasoning(value: Any, losses: list[str]) -> str:
