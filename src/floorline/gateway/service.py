@@ -38,8 +38,8 @@ _OPERATIONS: dict[NamedPath, str] = {
     "/embeddings": "embeddings",
 }
 """What spans call a request, by its path."""
-_ANSWERS_ALONE = ("anthropic", "litellm")
-"""Kinds of providers that are called for answers alone."""
+_WITH_PATHS = ("openai", "azure", "responses")
+"""Kinds of providers that are called for more than answers."""
 _ANTHROPIC_HEADERS = ("anthropic-version", "anthropic-beta")
 """Headers of clients that belong to a request that is passed on to Anthropic as it is."""
 
@@ -172,7 +172,7 @@ class ChatService:
     def _check_path(self, chat: ChatBody) -> None:
         """Refuse a request for an endpoint that the provider of its model does not have."""
         kind = self._config.calls[chat.model].kind
-        if kind in _ANSWERS_ALONE:
+        if kind not in _WITH_PATHS:
             raise ApiError(
                 400,
                 f"model is {chat.model!r}, whose provider of kind {kind} is not called at "
