@@ -3,6 +3,8 @@
 Prints the tables of docs/latency.md; ``FLOORLINE_DATA`` names the folder that holds ``messplus/``:
 
     python benchmarks/bench_latency.py promises --seeds 5
+    python benchmarks/bench_latency.py promises --tables boolq --save boolq.pickle  # a part of it
+    python benchmarks/bench_latency.py promises --load *.pickle                     # all parts
     python benchmarks/bench_latency.py drift --seeds 5
     python benchmarks/bench_latency.py liar --seeds 5
     python benchmarks/bench_latency.py speed
@@ -11,10 +13,12 @@ Prints the tables of docs/latency.md; ``FLOORLINE_DATA`` names the folder that h
 import argparse
 import math
 import os
+import pickle
 import time
 from functools import cache
 from itertools import product
 from multiprocessing import Pool
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -157,13 +161,40 @@ def one(job):
 
 
 def print_promises(options):
-    """Both floors and the cost, for each promise over all tables and floors."""
+    """Print both floors and the cost, for each promise over all tables and floors."""
+    policies = options.policies
+    if options.load:
+        parts = [pickle.loads(file.read_bytes()) for file in options.load]
+        found = {key: run for runs, _ in parts for key, run in runs.items()}
+        costs = {case: cost for _, known in parts for case, cost in known.items()}
+    else:
+        found, costs = measure(options)
+    if options.save:
+        options.save.write_bytes(pickle.dumps((found, costs)))
+        return
+    cases = sorted(costs, key=lambda c: (PROMISES.index(c.promise), c.name, c.floor))
+    if options.detail:
+        print_cases(cases, policies[0], found, costs, options.seeds)
+        print()
+    head = ("promise", "policy", "SLA", "cells", "floor kept", "promise kept", "least share − p")
+    print(markdown_table([*head, "cost / mix", "cost / oracle", "fixed / mix"]))
+    for promise, feasible in product(PROMISES, (True, False)):
+        mine = [c for c in cases if c.promise == promise and (costs[c][0] is not None) == feasible]
+        for policy, kind in product(policies, KINDS):
+            if mine:
+                cells = summary(mine, policy, kind, found, costs, options.seeds, feasible)
+                text = promise.text if feasible else f"{promise.text}; no mix keeps both"
+                print(markdown_row([text, policy, kind, str(len(mine)), *cells]), flush=True)
+
+
+def measure(options):
+    """Return what each run gave, and the costs of each case's reference points."""
     policies = options.policies
     cases = [
         Case(name, floor, promise)
         for promise in PROMISES
-        for name, floors in FLOORS.items()
-        for floor in floors
+        for name in options.tables
+        for floor in FLOORS[name]
     ]
     jobs = [
         (case, kind, policy, seed)
@@ -183,18 +214,7 @@ def print_promises(options):
         satisfied, cost, rows, models, verdict = runs[made, kind, policy, seed]
         fast = float(case.within[rows, models].mean())
         found[case, kind, policy, seed] = satisfied, fast, cost, verdict
-    if options.detail:
-        print_cases(cases, policies[0], found, costs, options.seeds)
-        print()
-    head = ("promise", "policy", "SLA", "cells", "floor kept", "promise kept", "least share − p")
-    print(markdown_table([*head, "cost / mix", "cost / oracle", "fixed / mix"]))
-    for promise, feasible in product(PROMISES, (True, False)):
-        mine = [c for c in cases if c.promise == promise and (costs[c][0] is not None) == feasible]
-        for policy, kind in product(policies, KINDS):
-            if mine:
-                cells = summary(mine, policy, kind, found, costs, options.seeds, feasible)
-                text = promise.text if feasible else f"{promise.text}; no mix keeps both"
-                print(markdown_row([text, policy, kind, str(len(mine)), *cells]), flush=True)
+    return found, costs
 
 
 def summary(cases, policy, kind, found, costs, seeds, feasible):
@@ -368,6 +388,9 @@ def main():
     parser.add_argument("part", choices=["promises", "drift", "liar", "speed"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--tables", nargs="+", default=list(FLOORS), choices=list(FLOORS))
+    parser.add_argument("--save", type=Path, help="write the runs to this file, and print nothing")
+    parser.add_argument("--load", type=Path, nargs="+", help="print the runs of these files")
     parser.add_argument("--policies", nargs="+", default=["primal_dual"])
     parser.add_argument("--detail", action="store_true", help="print every table and floor, too")
     options = parser.parse_args()

@@ -78,3 +78,22 @@ def test_a_request_without_it_is_scored_by_its_cost():
     assert Request(np.zeros(1), "gold", 0.5).scored(cost) is cost
     added = Request(np.zeros(1), "gold", 0.5, added_cost=np.array([5.0, 0.0]))
     assert added.scored(cost).tolist() == [6.0, 2.0]
+
+
+def test_long_prompts_go_where_they_are_in_time_and_short_ones_where_they_are_cheap(
+    build_router, vector
+):
+    sla = SLA("gold", floor=0.3, ttft={"p95": 1.0})
+    router = build_router("cheapest", [sla])
+    served = {True: [], False: []}
+    for number in range(1500):
+        long, at = number % 5 == 0, float(number)
+        tokens = 20_000 if long else 200
+        made = router.route(features=vector(number), input_tokens=tokens, at=at)
+        first = 4.0 if long and made.model == "small" else 0.3
+        cost = COSTS[made.model]
+        router.outcome(made.id, cost=cost, latency=first + 0.1, first_token=first, at=at)
+        served[long].append(made.model == "small")
+    assert router.certificate().latency[0].within >= 0.95
+    assert np.mean(served[False][50:]) > 0.85
+    assert np.mean(served[True][50:]) < 0.3

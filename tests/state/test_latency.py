@@ -80,7 +80,7 @@ def test_a_bucket_is_shrunk_to_the_model_and_the_model_to_none_late():
     assert share(windows, bucket=0) < 0.2 < 0.8 < share(windows, bucket=1)
     whole = 50 / 101
     assert share(windows, bucket=3) == pytest.approx(whole)
-    assert share(windows, bucket=0) == pytest.approx(20 * whole / 70)
+    assert share(windows, bucket=0) == pytest.approx(5 * whole / 55)
 
 
 def test_one_sender_moves_a_share_by_at_most_half_however_many_calls_it_reports():

@@ -39,7 +39,7 @@ BUCKETS = len(PROMPT_TOKENS) + 1
 _PRIOR_CALLS = 1.0
 """Calls in time that every model is worth a priori: no model costs anything until it was late, and
 one late call of the first ones counts half."""
-_MODEL_CALLS = 20.0
+_MODEL_CALLS = 5.0
 """Calls that a model's share over all lengths is worth in each bucket of lengths."""
 
 Floats = NDArray[np.float64]
