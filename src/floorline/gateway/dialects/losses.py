@@ -192,6 +192,8 @@ WRITTEN: dict[str, dict[str, str]] = {
         "temperature": "reasoning models of OpenAI take only the default",
         "thinking": "reasoning of earlier turns",
         "thinking_tokens": "becomes the nearest effort",
+        "tool_result": "a call without a result gets one that says so; a result without its call"
+        " becomes a text",
         "top_p": "as temperature",
         "user": "a name above 64 characters is replaced by its SHA-256",
     },

@@ -119,6 +119,7 @@ LOST = {
     "thinking_tokens": {"thinking_tokens": 8_000},
     "effort": {"effort": "none"},
     "temperature": {"temperature": 0.5},
+    "tool_result": {"turns": [Turn("assistant", [ToolCallPart("c", "f", "{}")])]},
     "top_p": {"top_p": 0.5},
     "user": {"user": "u" * 65},
 }
@@ -131,8 +132,9 @@ def test_losses_are_those_of_the_table():
 
 
 def test_a_tool_that_failed_says_so():
+    call = Turn("assistant", [ToolCallPart("c", "f", "{}")])
     turn = Turn("user", [ToolResultPart("c", [TextPart("no file")], failed=True)])
-    (item,) = written([turn])[0]["input"]
+    _, item = written([call, turn])[0]["input"]
     assert "".join(part["text"] for part in item["output"]) == "Error: no file"
 
 

@@ -19,6 +19,7 @@ from floorline.gateway.dialects.losses import lose
 from floorline.gateway.dialects.model_limits import chat_limits
 from floorline.gateway.dialects.openai_limits import effort_for, sampling_fields
 from floorline.gateway.dialects.tool_names import short_name
+from floorline.gateway.dialects.tool_pairs import paired
 
 _MIN_OUTPUT_TOKENS = 16
 """Least ``max_output_tokens`` that OpenAI takes."""
@@ -45,7 +46,7 @@ def write_request(request: Conversation, model: str) -> dict[str, Any]:
     losses = request.losses
     fields: dict[str, Any] = {
         "model": model,
-        "input": [item for turn in request.turns for item in _items(turn, losses)],
+        "input": [item for turn in paired(request.turns, losses) for item in _items(turn, losses)],
         # As with chat completions and messages: the provider keeps nothing for later requests.
         "store": False,
     }
