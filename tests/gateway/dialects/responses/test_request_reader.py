@@ -262,6 +262,12 @@ def test_sampling_and_the_form_of_the_answer():
     assert found.losses == []
 
 
+def test_the_output_of_a_tool_that_was_not_called_is_a_text():
+    item = {"type": "function_call_output", "name": "clock", "output": "It is noon."}
+    texts = [TextPart("Output of clock:"), TextPart("It is noon.")]
+    assert read(input=[item]).turns == [Turn("user", texts)]
+
+
 def test_items_may_change_the_settings():
     form = {"type": "json_schema", "name": "city", "schema": SCHEMA}
     items = [

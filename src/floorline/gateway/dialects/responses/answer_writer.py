@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Iterable
@@ -65,7 +64,6 @@ _INCOMPLETE: dict[EndReason, str] = {
     "length": "max_output_tokens",
     "content_filter": "content_filter",
 }
-_ITEM_DIGITS = 40
 
 
 class ResponsesWriter:
@@ -99,7 +97,7 @@ class ResponsesWriter:
         self._emit: Emit = self._write_event if streams else _no_event
         self._events: list[bytes] = []
         self._sequence = 0
-        self._digest = ""
+        self._digits = ""
         self._started = False
         self._ended = False
         self._items: list[MessageItem | ReasoningItem | CallItem] = []
@@ -153,9 +151,8 @@ class ResponsesWriter:
             return
         self._started = True
         self._id = self._id or id or f"resp_{uuid.uuid4().hex}"
-        self._digest = hashlib.sha256(self._id.encode("utf-8", "replace")).hexdigest()[
-            :_ITEM_DIGITS
-        ]
+        # Not made from the answer's id: some servers give all their answers the same one.
+        self._digits = uuid.uuid4().hex
         self._created = int(time.time())
         response = self._response("in_progress", [])
         self._emit("response.created", response=response)
@@ -164,7 +161,7 @@ class ResponsesWriter:
     def _next(self, kind: str = "") -> tuple[int, str]:
         """Return the place and the id of the next item; the id without its begin for no kind."""
         index = len(self._items)
-        digits = f"{self._digest}{index:04x}"
+        digits = f"{self._digits}{index:04x}"
         return index, f"{kind}_{digits}" if kind else digits
 
     def _message(self) -> MessageItem:
@@ -190,7 +187,7 @@ class ResponsesWriter:
     def _start_call(self, index: int, id: str, name: str) -> CallItem:
         self._close_open()
         # Calls stay open until the end, because their arguments may come in turns.
-        call = id or f"call_{self._digest[:24]}{index}"
+        call = id or f"call_{self._digits[:24]}{index}"
         item = call_item(*self._next(), call, self._names.get(name, name), self._forms)
         item.begin(self._emit)
         self._items.append(item)

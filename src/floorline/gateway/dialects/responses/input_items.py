@@ -200,7 +200,12 @@ class InputReader:
         # The output of a local shell has the call's id as its own.
         local = item.get("type") == "local_shell_call_output" and "call_id" not in item
         field = "id" if local else "call_id"
-        call = as_name(item.get(field), f"{at}.{field}")
+        given = item.get(field)
+        if given is None and isinstance(item.get("name"), str):
+            # What a tool says that no model has called.
+            self.turns.append(Turn("user", [TextPart(f"Output of {item['name']}:"), *parts]))
+            return
+        call = as_name(given, f"{at}.{field}")
         if call not in self._calls:
             raise invalid(f"{at}.{field}", call, "send the call that it answers before it")
         self._add(ToolResultPart(call, parts, failed), "user")
