@@ -72,7 +72,9 @@ def events(dialect):
 def reader(client, dialect):
     own = dialect_named(dialect).stream_reader()
     if client != dialect:
-        return TranslatedReader(own, dialect_named(client).stream_writer("theirs", "answer-1"))
+        return TranslatedReader(
+            own, dialect_named(client).stream_writer("theirs", "answer-1"), client
+        )
     return SseReader(drop_usage=True) if client == "openai" else PassedReader(own, client)
 
 

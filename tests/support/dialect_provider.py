@@ -56,6 +56,13 @@ def play(scene):
             status, kind, text = REFUSED[scene]
             body = json.dumps(dialect.error(kind, text)).encode()
             return await whole(body, status, request_id="req_9")(connection)
+        if scene == "nameless":
+            # Without an id, as some servers answer.
+            if asked.get("stream"):
+                return await stream(list(dialect.events([WORDS], "stop", id="")))(connection)
+            return await whole(json.dumps(dialect.whole([WORDS], "stop", id="")).encode())(
+                connection
+            )
         if scene in ANSWERS or scene == "unstreamed":
             blocks, end = ANSWERS.get(scene, ANSWERS["call"])
             if asked.get("stream") and scene != "unstreamed":
@@ -108,7 +115,7 @@ def _first_text(events):
     return next(n for n, one in enumerate(events) if WORDS[1].encode() in one)
 
 
-SCENES = [*ANSWERS, *REFUSED, *sorted(LATE), "early", "late", "queued", "unstreamed"]
+SCENES = [*ANSWERS, *REFUSED, *sorted(LATE), "early", "late", "nameless", "queued", "unstreamed"]
 
 
 class DialectProvider(FaultyProvider):

@@ -428,3 +428,20 @@ def test_a_client_that_leaves(gateway, speaker, client, kind):
     found = recorded(gateway, answer.headers)
     assert found.error == "the client disconnected"
     wait_until(lambda: gateway.gateway.upstreams.health()[f"{kind}-hangs"].calls == 0)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("client", "kind"), [(one, other) for one in CLIENTS for other in KINDS if one != other]
+)
+def test_an_answer_without_an_id_gets_one_for_feedback(gateway, client, kind, stream):
+    seen = ask(gateway, client, f"{kind}-nameless", stream=stream)
+    assert seen.text == joined(WORDS)
+    assert seen.id
+    assert recorded(gateway, seen.headers).completion == seen.id
+    given = gateway.http.post("/v1/feedback", json={"id": seen.id, "satisfied": True})
+    assert (
+        given.json().get("decision", seen.headers["x-floorline-decision"])
+        == (seen.headers["x-floorline-decision"])
+    )
+    assert given.status_code in (200, 400), given.text

@@ -27,7 +27,7 @@ def translated(client, kind):
         dialect_named(client).stream_writer("their-model", "answer-1"),
     )
     mark = SseReader.end_mark if kind == "openai" else b""
-    return TranslatedReader(reader, writer, end_mark=mark)
+    return TranslatedReader(reader, writer, client, end_mark=mark)
 
 
 def written(kind, scene, line_end=b"\n", comments=False):

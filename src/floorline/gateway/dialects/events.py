@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 import msgspec
 
+from floorline.gateway.dialects.answer_parts import AnswerPart, Started
 from floorline.gateway.lenient_json import read_fields, write_fields
 
 if TYPE_CHECKING:
@@ -56,6 +58,13 @@ EVENT_FACTS: dict[DialectName, EventFacts] = {
 """Facts about the dialects whose events have names; the chunks of chat completions have none."""
 
 
+_ID_BEGINS: dict[DialectName, str] = {
+    "openai": "chatcmpl-",
+    "anthropic": "msg_",
+    "responses": "resp_",
+}
+
+
 class _Typed(msgspec.Struct):
     type: str = ""
 
@@ -66,6 +75,34 @@ class _Run(msgspec.Struct):
 
 _typed = msgspec.json.Decoder(_Typed)
 _run = msgspec.json.Decoder(_Run)
+
+
+def named(parts: list[AnswerPart], dialect: DialectName) -> list[AnswerPart]:
+    """Give the beginning of an answer an id if its provider gives none.
+
+    The gateway knows answers by the ids that clients see, so that they can give feedback by them.
+
+    Parameters
+    ----------
+    parts
+        Parts of an answer, or some of them.
+    dialect
+        Of the client, whose ids begin in a certain way.
+
+    Examples
+    --------
+    >>> named([Started("msg_1")], "responses")[0].id
+    'msg_1'
+    >>> named([Started()], "responses")[0].id[:5]
+    'resp_'
+    """
+    for place, part in enumerate(parts):
+        if isinstance(part, Started):
+            if part.id:
+                return parts
+            begun = Started(_ID_BEGINS[dialect] + uuid4().hex, part.model)
+            return [*parts[:place], begun, *parts[place + 1 :]]
+    return parts
 
 
 def is_running(body: bytes) -> bool:

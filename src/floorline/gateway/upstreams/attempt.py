@@ -8,9 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from floorline.config.provider import DialectName
-from floorline.gateway.dialects.answer_parts import AnswerPart
+from floorline.gateway.dialects.answer_parts import AnswerPart, Started
 from floorline.gateway.dialects.conversation import Conversation
-from floorline.gateway.dialects.events import is_running, with_answer_id
+from floorline.gateway.dialects.events import is_running, named, with_answer_id
 from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.upstreams.answer import (
     Answer,
@@ -210,7 +210,8 @@ class Attempt:
                 self._settings.model, own_id, sent.conversation
             )
             end_mark = SseReader.end_mark if own == "openai" else b""
-            return TranslatedReader(dialect_named(own).stream_reader(), writer, end_mark=end_mark)
+            reader = dialect_named(own).stream_reader()
+            return TranslatedReader(reader, writer, client, end_mark=end_mark)
         if own == "openai":
             return SseReader(drop_usage=drop_usage, own_id=own_id)
         return PassedReader(dialect_named(own).stream_reader(), own, own_id=own_id)
@@ -301,9 +302,9 @@ class Attempt:
         if not parts:
             raise self._refusals.of_success(body, "no server-sent events", sent.body)
         answer = self._whole(reply, body, sent)
-        writer = dialect_named(client).stream_writer(
-            self._settings.model, sent.own_id, sent.conversation
-        )
+        has_id = any(isinstance(part, Started) and part.id for part in parts)
+        id = sent.own_id or ("" if has_id else answer.completion_id or "")
+        writer = dialect_named(client).stream_writer(self._settings.model, id, sent.conversation)
         answer.turn_into_stream(writer.write(parts) + writer.end())
         if client != own:
             answer.written = partial(written_by, writer)
@@ -364,6 +365,8 @@ class Attempt:
         """Answer that another dialect's reader reads: passed on, or translated for the client."""
         own, client, own_id, request = self._own(sent), sent.dialect, sent.own_id, sent.body
         parts: list[AnswerPart] = dialect_named(own).read_answer(body)
+        if client != own:
+            parts = named(parts, client)
         found = Findings()
         found.add_parts(parts)
         if not parts or found.error is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from floorline.gateway.dialects.answer_parts import Failed
-from floorline.gateway.dialects.events import EVENT_FACTS, type_in, with_answer_id
+from floorline.gateway.dialects.events import EVENT_FACTS, named, type_in, with_answer_id
 from floorline.gateway.upstreams.event_reader import EventReader
 
 if TYPE_CHECKING:
@@ -66,18 +66,24 @@ class TranslatedReader(EventReader):
     ----------
     reader
         Reads the provider's events.
-    writer
-        Writes the client's.
+    writer, dialect
+        Writes the client's, and the name of its dialect.
     end_mark
         Last bytes of the provider's stream, with which it ends also if no blank line follows.
     """
 
-    __slots__ = ("_ended", "_reader", "_writer", "end_mark")
+    __slots__ = ("_dialect", "_ended", "_reader", "_writer", "end_mark")
 
     def __init__(
-        self, reader: StreamReader, writer: StreamWriter, *, end_mark: bytes = b""
+        self,
+        reader: StreamReader,
+        writer: StreamWriter,
+        dialect: DialectName,
+        *,
+        end_mark: bytes = b"",
     ) -> None:
         super().__init__(changes=True)
+        self._dialect = dialect
         self._reader = reader
         self._writer = writer
         self.end_mark = end_mark
@@ -101,7 +107,7 @@ class TranslatedReader(EventReader):
             # A comment keeps the connection of the client open as well.
             return event if event.startswith(b":") else None
         found = self.found
-        parts = self._reader.read(_name_of(event), data.strip())
+        parts = named(self._reader.read(_name_of(event), data.strip()), self._dialect)
         found.add_parts(parts)
         written = self._writer.write(parts)
         if not self.begun and found.error is None:
