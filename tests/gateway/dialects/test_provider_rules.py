@@ -77,7 +77,7 @@ conversations = st.builds(
 ).map(copy.deepcopy)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(conversations, st.sampled_from(CLAUDES))
 def test_requests_for_anthropic(request, model):
     written = ANTHROPIC.write_request(request, model)
@@ -85,7 +85,7 @@ def test_requests_for_anthropic(request, model):
     check_anthropic_rules(written)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(conversations, st.sampled_from(CHATS))
 def test_requests_for_openai(request, model):
     written = OPENAI.write_request(request, model)

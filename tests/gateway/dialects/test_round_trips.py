@@ -61,7 +61,7 @@ def with_objects(request):
     return request
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     conversations(turns(joined_results=True), cache_key=st.just("")),
     st.sampled_from([{}, {"thinking_tokens": 1024}, {"effort": "none"}]),
@@ -81,6 +81,7 @@ def test_requests_of_anthropic(request, thinking):
     assert with_objects(ANTHROPIC.read_request(sent(written))) == with_objects(request)
 
 
+@settings(max_examples=40)
 @given(
     conversations(
         turns(media_in_results=False),
@@ -117,6 +118,7 @@ def essence(request):
     return found, request.tools, request.tool_choice, request.output and request.output.schema
 
 
+@settings(max_examples=40)
 @given(conversations(turns(media_in_results=False)))
 def test_chat_to_anthropic_and_back_preserves_what_matters(request):
     there = ANTHROPIC.write_request(request, MODEL)
@@ -150,6 +152,7 @@ def canonical(parts):
     return found, {n: arguments_object(text) for n, text in arguments.items() if text}, used
 
 
+@settings(max_examples=40)
 @given(answers())
 def test_whole_answers_of_anthropic(parts):
     parts = signed(parts)
@@ -167,6 +170,7 @@ def in_order(parts):
     return sorted(kept, key=lambda part: kinds.index(type(part)))
 
 
+@settings(max_examples=40)
 @given(answers())
 def test_whole_answers_of_openai(parts):
     parts = in_order(parts)
@@ -210,6 +214,7 @@ def read_stream(dialect, stream):
     return parts, reader.done
 
 
+@settings(max_examples=40)
 @given(st.data(), answers())
 def test_streams_of_anthropic(data, parts):
     parts = chopped(data.draw, signed(parts))
@@ -220,6 +225,7 @@ def test_streams_of_anthropic(data, parts):
     assert canonical(found) == canonical(parts)
 
 
+@settings(max_examples=40)
 @given(st.data(), answers())
 def test_streams_of_openai(data, parts):
     parts = chopped(data.draw, in_order(parts))
@@ -232,6 +238,7 @@ def test_streams_of_openai(data, parts):
     assert canonical(found) == expected
 
 
+@settings(max_examples=40)
 @given(st.data(), answers())
 def test_streams_of_one_dialect_become_streams_of_the_other(data, parts):
     parts = chopped(data.draw, signed(parts))
@@ -273,6 +280,7 @@ def test_calls_may_take_turns(data):
     assert len("".join(part.text for part in said)) == parts.count(TextDelta("."))
 
 
+@settings(max_examples=40)
 @given(st.data(), answers(), failed)
 def test_an_error_is_the_only_end(data, parts, error):
     place = data.draw(st.integers(0, len(parts)))
@@ -331,6 +339,7 @@ junk = st.recursive(
 
 
 @pytest.mark.parametrize("dialect", [ANTHROPIC, OPENAI], ids=lambda one: one.name)
+@settings(max_examples=40)
 @given(st.lists(junk, max_size=5))
 def test_readers_of_answers_never_raise(dialect, values):
     reader = dialect.stream_reader()
@@ -346,6 +355,7 @@ def test_readers_of_answers_never_raise(dialect, values):
 
 
 @pytest.mark.parametrize("dialect", [ANTHROPIC, OPENAI], ids=lambda one: one.name)
+@settings(max_examples=40)
 @given(
     st.lists(junk, max_size=3),
     st.dictionaries(

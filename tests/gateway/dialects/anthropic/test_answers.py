@@ -430,3 +430,19 @@ def test_thinking_of_others_is_taken_out_of_requests():
     assert found["messages"][1]["content"] == [own, text]
     assert len(json.loads(without_foreign_thinking(body(foreign)))["messages"]) == 1
     assert without_foreign_thinking(b"floorline-unsigned") == b"floorline-unsigned"
+
+
+def test_an_end_for_calls_needs_calls():
+    whole = json.loads(ANTHROPIC.write_answer([TextDelta("Hi"), Ended("tool_calls")], "g", "m"))
+    assert whole["stop_reason"] == "end_turn"
+    assert streamed(Ended("tool_calls"))[-2]["delta"]["stop_reason"] == "end_turn"
+
+
+def test_why_the_model_refused():
+    details = {"type": "refusal", "category": "bio", "explanation": "Not that."}
+    ended = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
+    expected = [RefusalDelta("Not that."), Ended("content_filter")]
+    whole = {**ANSWER, "content": [], "usage": None, **ended}
+    assert ANTHROPIC.read_answer(json.dumps(whole).encode())[1:] == expected
+    parts, _ = read_stream([{"type": "message_delta", "delta": ended}])
+    assert parts == expected

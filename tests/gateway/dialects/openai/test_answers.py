@@ -349,3 +349,10 @@ def test_names_are_kept_without_a_request():
     request = Conversation(turns=[], tools=[Tool("f")])
     chunks, _ = streamed(ToolCallStarted(0, "a", "f"), request=request)
     assert deltas(chunks)[1]["tool_calls"][0]["function"]["name"] == "f"
+
+
+def test_an_end_for_calls_needs_calls():
+    answer = json.loads(OPENAI.write_answer([TextDelta("Hi"), Ended("tool_calls")], "g", "c"))
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    chunks, _ = streamed(Ended("tool_calls"))
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"

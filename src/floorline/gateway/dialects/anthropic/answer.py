@@ -88,10 +88,7 @@ def read_answer(body: bytes) -> list[AnswerPart]:
     usage = read_usage(answer.get("usage"))
     if usage is not None:
         parts.append(Used(usage))
-    ended = read_end(answer)
-    if ended is not None:
-        parts.append(ended)
-    return parts
+    return parts + read_end(answer)
 
 
 def read_block(block: dict[str, Any], calls: int) -> list[AnswerPart]:
@@ -120,12 +117,15 @@ def read_block(block: dict[str, Any], calls: int) -> list[AnswerPart]:
     return []
 
 
-def read_end(holder: Mapping[str, Any]) -> Ended | None:
-    """Read why an answer ended; None if it has not."""
+def read_end(holder: Mapping[str, Any]) -> list[AnswerPart]:
+    """Read why an answer ended, and why the model refused; empty if it has not ended."""
     reason = holder.get("stop_reason")
     if type(reason) is not str or not reason:
-        return None
-    return Ended(END_REASONS.get(reason, "stop"), text_in(holder, "stop_sequence"))
+        return []
+    ended = Ended(END_REASONS.get(reason, "stop"), text_in(holder, "stop_sequence"))
+    details = holder.get("stop_details")
+    refusal = text_in(details, "explanation") if type(details) is dict else ""
+    return [RefusalDelta(refusal), ended] if refusal else [ended]
 
 
 def text_in(holder: Mapping[str, Any], name: str) -> str:
@@ -190,6 +190,9 @@ def stop_reason(ended: Ended, *, calls: bool, refused: bool) -> tuple[str, str |
             return "refusal", None
         if ended.stop:
             return "stop_sequence", ended.stop
+    if ended.reason == "tool_calls" and not calls:
+        # Clients would wait for a call that they do not have.
+        return "end_turn", None
     return _STOP_REASONS[ended.reason], None
 
 

@@ -101,8 +101,7 @@ class AnthropicStreamReader:
     def _end(self, fields: dict[str, Any]) -> list[AnswerPart]:
         parts = self._used(fields.get("usage"))
         delta = fields.get("delta")
-        ended = read_end(delta) if type(delta) is dict else None
-        return parts if ended is None else [*parts, ended]
+        return parts + (read_end(delta) if type(delta) is dict else [])
 
     def _used(self, value: Any) -> list[AnswerPart]:
         """Read the tokens so far: those of the prompt come at the start, the others at the end."""

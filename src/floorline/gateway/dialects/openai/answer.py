@@ -254,6 +254,9 @@ def finish_reason(ended: Ended, *, calls: bool) -> str:
     """Return OpenAI's reason of an end."""
     if calls and ended.reason == "stop":
         return "tool_calls"
+    if ended.reason == "tool_calls" and not calls:
+        # Clients would wait for a call that they do not have.
+        return "stop"
     return FINISH_REASONS[ended.reason]
 
 
