@@ -42,13 +42,18 @@ class ModelNames:
         Agents have names of models built in, such as claude-sonnet-4-5, and some refuse a slash. A
         model of that very name comes first.
         """
+        meant = self.meant(chat.model)
+        return chat if meant is chat.model else msgspec.structs.replace(chat, model=meant)
+
+    def meant(self, name: str) -> str:
+        """Return what an alias stands for; the name itself if it is none."""
         aliases = self._config.settings.aliases
-        if not aliases or chat.model.startswith(ROUTED) or chat.model in self._router.zoo:
-            return chat
+        if not aliases or name.startswith(ROUTED) or name in self._router.zoo:
+            return name
         for pattern, meant in aliases.items():
-            if _pattern(pattern).fullmatch(chat.model):
-                return msgspec.structs.replace(chat, model=meant)
-        return chat
+            if _pattern(pattern).fullmatch(name):
+                return meant
+        return name
 
     def check_model(self, name: str, caller: Caller) -> None:
         """Raise ApiError (404) if there is no such model, or the caller may not name it."""

@@ -41,7 +41,11 @@ def gateway(speaker, tmp_path_factory):
         models=models(base),
         slas=slas,
         policy="cheapest",
-        aliases={"claude-*": "floorline/messages", "gpt-*-codex": "responses-words"},
+        aliases={
+            "claude-*": "floorline/messages",
+            "gpt-*-codex": "responses-words",
+            "best": "floorline/messages",
+        },
     )
     started = Live(text, tmp_path_factory.mktemp("dialects"))
     yield started
@@ -220,6 +224,15 @@ def test_an_alias_stands_for_a_model(gateway):
     answer = ask(gateway, "responses", "gpt-5.2-codex", previous_response_id="resp_0")
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-floorline-model"] == "responses-words"
+
+
+def test_aliases_are_models_of_the_list(gateway):
+    listed = [one["id"] for one in gateway.http.get("/v1/models").json()["data"]]
+    assert listed[-1] == "best"
+    assert not [name for name in listed if "*" in name]
+    for name in ("best", "claude-opus-5", "gpt-5-codex"):
+        assert gateway.http.get(f"/v1/models/{name}").json()["id"] == name
+    assert gateway.http.get("/v1/models/gemini-3").status_code == 404
 
 
 def test_a_name_without_an_alias_is_not_found(gateway):

@@ -31,12 +31,19 @@ class CatalogApi:
         self.gateway = gateway
 
     async def models(self, request: Request) -> Response:
-        """List the values of a request's ``model``: SLAs first, then models."""
+        """List the values of a request's ``model``: SLAs, models, and aliases without a star."""
         caller = self._caller(request)
         names = [f"{ROUTED}auto"]
         names += [f"{ROUTED}{name}" for name in self._slas(caller) if not split_tenant(name)[1]]
         entries = [_entry(name, "floorline") for name in names]
         entries += [_entry(name, "provider") for name in self._models(caller)]
+        listed = {entry["id"] for entry in entries}
+        aliases = self.gateway.config.settings.aliases
+        entries += [
+            _entry(name, "floorline")
+            for name, meant in aliases.items()
+            if meant in listed and "*" not in name and name not in listed
+        ]
         if "anthropic-version" in request.headers:
             return reply(_anthropic_list([entry["id"] for entry in entries]))
         return reply({"object": "list", "data": entries})
@@ -45,9 +52,10 @@ class CatalogApi:
         """Describe one SLA or model of the list."""
         caller = self._caller(request)
         name = request.path_params["model"]
-        routed = name.startswith(ROUTED)
+        meant = self.gateway.chat.names.meant(name)
+        routed = meant.startswith(ROUTED)
         known = ["auto", *self._slas(caller)] if routed else self._models(caller)
-        if name.removeprefix(ROUTED) not in known or (routed and split_tenant(name)[1]):
+        if meant.removeprefix(ROUTED) not in known or (routed and split_tenant(meant)[1]):
             raise ApiError(
                 404,
                 f"there is no model {abbreviated(name)}: see /v1/models",
