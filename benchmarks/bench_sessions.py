@@ -32,7 +32,7 @@ TURNS = 3000
 SEEDS = (1, 2, 3, 4, 5)
 FEW_SEEDS = (1, 2)
 FLOORS = (0.7, 0.8, 0.9)
-WAYS = ("planned", "caches only", "stick", "never switch", "ignore")
+WAYS = ("planned", "caches only", "lengths only", "stick", "never switch", "ignore")
 COMPARED = ("planned", "stick", "ignore")
 _MIDDLE = 0.8
 """Floor of the parts that have one floor only, as a share of the range."""
@@ -40,6 +40,7 @@ HINT_WEIGHT = 300.0
 NAMES = {
     "planned": "Floorline",
     "caches only": "Floorline without later turns",
+    "lengths only": "the same rule without caches",
     "stick": "stick for an hour",
     "never switch": "never switch",
     "ignore": "ignore caches",
@@ -143,10 +144,12 @@ def key(job):
 
 
 def interval(values):
-    """Mean and half of its 95 % interval, as text."""
+    """Mean and half of its 95 % interval, as text; single values where they are few."""
     if not values:
         return "–"
-    half = 1.96 * np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    if len(values) < len(SEEDS):
+        return " and ".join(f"{value:.2f}" for value in values)
+    half = 1.96 * np.std(values, ddof=1) / len(values) ** 0.5
     return f"{np.mean(values):.2f} ± {half:.2f}"
 
 
@@ -171,12 +174,12 @@ def tables(results):
                     f"| {NAMES[way]} | {' | '.join(cells)} | {met} of {len(rows)}, worst "
                     f"{worst:+.4f} | {switches:.1%} |"
                 )
-        for name in ("best_fixed", "oracle"):
+        for name, title in (("best_fixed", "best fixed model, told"), ("oracle", "oracle")):
             cells = [
                 interval([r[name] / r["mix"] for r in found if r["share"] == s and r[name]])
                 for s in FLOORS
             ]
-            print(f"| {name} | {' | '.join(cells)} | | |")
+            print(f"| {title} | {' | '.join(cells)} | | |")
         print(savings(found))
     print("\nSensitivity, floor .8: Floorline's cost less\n")
     print("| variant | than stick for an hour | than ignore caches | worst satisfaction |")
@@ -194,6 +197,8 @@ def tables(results):
             ours = [r["satisfaction"] - r["floor"] for r in rows if r["way"] == "planned"]
             print(f"| {variant} | {cells[0]} | {cells[1]} | {min(ours):+.4f} |")
     print("\nOther policies, floor .8: cost per turn / static mix between conversations\n")
+    print("| policy | way | cost | satisfaction less floor |")
+    print("|---|---|---:|---:|")
     found = [r for r in results if r["part"] == "policies"]
     for policy in sorted({r["policy"] for r in found}):
         for way in WAYS:
@@ -205,13 +210,15 @@ def tables(results):
 
 
 def saved(rows, other):
-    """Share that Floorline saves against another way, over the same streams."""
+    """Share that Floorline saves against another way on the same streams, as ``interval``."""
     ours = {(r["seed"], r["share"]): r for r in rows if r["way"] == "planned"}
     theirs = {(r["seed"], r["share"]): r for r in rows if r["way"] == other}
     shares = [1.0 - ours[k]["cost"] / theirs[k]["cost"] for k in ours if k in theirs]
     if not shares:
         return "–"
-    half = 1.96 * np.std(shares, ddof=1) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
+    if len(shares) < len(SEEDS):
+        return " and ".join(f"{100 * share:.0f} %" for share in shares)
+    half = 1.96 * np.std(shares, ddof=1) / len(shares) ** 0.5
     return f"{100 * np.mean(shares):.0f} % ± {100 * half:.0f}"
 
 

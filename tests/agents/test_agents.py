@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.skipif(not PROGRAMS.is_dir(), reason="'make test-agents' installs the agents"),
 ]
 
+TURNS = 3
+"""Requests of the task; titles are asked for beside them."""
 INPUT, CACHED, WRITTEN, OUTPUT = 2.0, 0.2, 2.5, 10.0
 """Prices per million tokens, each of which an answer is booked at."""
 PRICES = {
@@ -167,6 +169,10 @@ def test_an_agent_does_its_task(do_task, agent, kind):
     assert session
     assert session not in stage.sessions
     stage.sessions.add(session)
+    # What an agent sends again is recognised: the turns of the task continue one another.
+    prompts = {one.prefix for one in decisions}
+    assert len(prompts) == len(decisions)
+    assert sum(one.follows in prompts for one in decisions) == TURNS - 1
     assert [one.error for one in outcomes] == [None] * len(answers)
     assert all(one.first_token <= one.latency for one in outcomes)
     booked = [(o.input_tokens, o.cached_tokens, o.output_tokens, o.estimated) for o in outcomes]

@@ -31,6 +31,8 @@ def test_geometric_conversations_have_as_many_turns_left_at_any_turn():
         for turn in range(1, turns):
             statistics.follow(turn, gap=5.0, growth=100.0)
     assert statistics.remaining_[[1, 5, 12]].tolist() == pytest.approx([9.0] * 3, rel=0.2)
+    # E n² / E n of a geometric number n with the mean 10.
+    assert statistics.length_ == pytest.approx(19.0, rel=0.15)
 
 
 def test_pauses_are_told_apart_by_their_length():

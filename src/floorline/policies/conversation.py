@@ -30,6 +30,8 @@ class Turn(NamedTuple):
     ----------
     goes_on, remaining
         Probability s that another turn follows, and the expected number R of those that follow.
+    length
+        Mean number of turns of the conversation that a turn belongs to.
     later_tokens, later
         Tokens of an average later prompt, and those of them in the caches of a model that serves
         all turns.
@@ -44,6 +46,7 @@ class Turn(NamedTuple):
 
     goes_on: float
     remaining: float
+    length: float
     later_tokens: int
     later: CacheTokens
     lost: Floats

@@ -18,11 +18,21 @@ from floorline.sla import SLA
 from floorline.zoo import Model, Zoo
 
 Floats = NDArray[np.float64]
-Way = Literal["planned", "caches only", "stick", "never switch", "ignore"]
+Way = Literal["planned", "caches only", "lengths only", "stick", "never switch", "ignore"]
 
-WAYS: tuple[Way, ...] = ("planned", "caches only", "stick", "never switch", "ignore")
+WAYS: tuple[Way, ...] = (
+    "planned",
+    "caches only",
+    "lengths only",
+    "stick",
+    "never switch",
+    "ignore",
+)
 """Ways to choose a model in conversations: with what caches save and what a switch costs later,
-with the former alone, staying for an hour, staying for ever, and knowing nothing of caches."""
+with the former alone, by the same rule without knowing what caches save, staying for an hour,
+staying for ever, and knowing nothing of caches or conversations."""
+_HARDLY_LESS = 0.999
+_KNOWS_CACHES = ("planned", "caches only")
 
 
 class ProviderCaches:
@@ -127,7 +137,7 @@ def replay_conversations(
     hit_rate
         Probability that a provider finds what it has cached.
     """
-    zoo = stream.zoo if way in ("planned", "caches only") else _without_caches(stream.zoo)
+    zoo = stream.zoo if way in _KNOWS_CACHES else _without_caches(stream.zoo, way)
     encoder = GivenFeatures(stream.features.shape[1], "simulated")
     router = Router(
         zoo, policy, [SLA("stream", floor=floor)], encoder=encoder, seed=seed, id_prefix="d"
@@ -165,8 +175,8 @@ def replay_conversations(
             cost=cost,
             input_tokens=int(stream.input_tokens[row]),
             output_tokens=int(stream.output_tokens[row]),
-            cached_tokens=read if way in ("planned", "caches only") else None,
-            cache_write_tokens=written if way in ("planned", "caches only") else None,
+            cached_tokens=read if way in _KNOWS_CACHES else None,
+            cache_write_tokens=written if way in _KNOWS_CACHES else None,
             at=at,
         )
         if labelled[row]:
@@ -185,9 +195,20 @@ def _context(stream: ConversationStream, row: int, way: Way) -> RequestContext:
     return RequestContext(prefixes=(head, *latest), head_tokens=int(stream.head_tokens[row]))
 
 
-def _without_caches(zoo: Zoo) -> Zoo:
-    changed = {"cached_input_price": None, "cache_write_price": None}
-    return Zoo([msgspec.structs.replace(model, **changed) for model in zoo.models], zoo.cost_unit)
+def _without_caches(zoo: Zoo, way: Way) -> Zoo:
+    """Models that save nothing by caches; those of ``lengths only`` save so little that it is
+    nothing, because their conversations are to be known all the same.
+    """
+    share = _HARDLY_LESS if way == "lengths only" else None
+    models = [
+        msgspec.structs.replace(
+            model,
+            cached_input_price=None if share is None else share * model.input_price,
+            cache_write_price=None,
+        )
+        for model in zoo.models
+    ]
+    return Zoo(models, zoo.cost_unit)
 
 
 def fixed_costs(stream: ConversationStream, hit_rate: float = 0.97, seed: int = 0) -> Floats:

@@ -253,6 +253,7 @@ class Conversations(Stateful):
         return Turn(
             goes_on=float(statistics.goes_on_[number]),
             remaining=remaining,
+            length=statistics.length_,
             later_tokens=later_tokens,
             later=self.with_rates(prefix * self._within, later_tokens),
             lost=np.maximum(tokens * self._within - left, 0.0)

@@ -13,6 +13,8 @@ _TURNS = 64
 """Turns that are told apart; the later ones count as this one."""
 _BUCKETS = 7
 """Groups of turns that share a probability to go on: 1, 2, 3–4, 5–8, 9–16, 17–32, 33 and more."""
+_FIRST_TURNS = [1, 2, 3, 6, 12, 24, 48]
+"""A turn near the middle of each group."""
 _GOES_ON_PRIOR = 0.75
 """Probability that a turn is followed by another one before any is known: three more turns."""
 _PRIOR_TURNS = 8.0
@@ -47,6 +49,8 @@ class TurnStatistics(Stateful):
     goes_on_, remaining_
         (T + 1,) by number of a turn, from 1: the probability that another one follows, and the
         expected number of turns that follow.
+    length_
+        Mean number of turns of the conversation that a turn belongs to.
     within_
         (G + 1,) share of the pauses below 1, 2, 4, … seconds.
     turns_
@@ -75,6 +79,7 @@ class TurnStatistics(Stateful):
         self.growth_turns_ = _GROWTH_PRIOR_TURNS
         self.goes_on_ = np.zeros(_TURNS + 1)
         self.remaining_ = np.zeros(_TURNS + 1)
+        self.length_ = 1.0
         self.within_ = np.zeros(_GAP_BINS + 1)
         self.turns_ = 0
         self._refresh()
@@ -134,6 +139,10 @@ class TurnStatistics(Stateful):
             left = min(p * (1.0 + left), _MAX_REMAINING)
             remaining.append(left)
         self.remaining_ = np.array(remaining[::-1])
+        # A turn is on average in the middle of its conversation: as many come before as after it.
+        middle = self.remaining_[_FIRST_TURNS]
+        after = float(np.dot(reached, middle)) / max(float(reached.sum()), 1.0)
+        self.length_ = 1.0 + 2.0 * after
         self.within_ = np.concatenate([[0.0], self.gaps_.cumsum()]) / self.gaps_.sum()
 
 

@@ -87,10 +87,6 @@ class Carrot(QueryAllPolicy):
         scores = -quality if np.isinf(price) else self._costs(cost) - price * quality
         return lowest(scores, self._candidates(request.allowed))
 
-    def satisfaction_price(self, sla: str) -> float:
-        """Return the price that meets the floor on the latest requests."""
-        return self.price_[sla]
-
     def on_decision(self, decision: Decision) -> None:
         """Add the predictions to the window; solve for the price every ``every`` requests."""
         super().on_decision(decision)
