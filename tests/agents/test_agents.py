@@ -9,6 +9,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 from tests.agents.agents import AGENTS, KEY_ENV, PROGRAMS, connect, run
@@ -35,6 +36,21 @@ PRICES = {
     "cache_write_price": WRITTEN,
     "output_price": OUTPUT,
 }
+LIBRARIES = {
+    "litellm": ("litellm", "anthropic/their-model"),
+    "any-llm": ("any_llm", "anthropic:their-model"),
+}
+"""Modules of libraries, and how each names a model of Anthropic's."""
+
+
+def through(agent, kind):
+    """A cell with a library, which is skipped where the library is not installed."""
+    missing = find_spec(LIBRARIES[kind][0]) is None
+    return pytest.param(
+        agent, kind, marks=pytest.mark.skipif(missing, reason=f"needs the extra {kind!r}")
+    )
+
+
 CELLS = [
     ("claude-code", "anthropic"),
     ("claude-code", "openai"),
@@ -45,6 +61,9 @@ CELLS = [
     ("opencode", "openai"),
     ("opencode", "anthropic"),
     ("continue", "openai"),
+    through("claude-code", "any-llm"),
+    through("codex", "litellm"),
+    through("opencode", "any-llm"),
 ]
 """Agents and the dialects of the providers behind the server."""
 
@@ -55,9 +74,11 @@ class Scene:
     def __init__(self, folder, kind):
         self.provider = AgentProvider(folder / "out.txt")
         served = InThread(http_server(self.provider.app))
+        called = {"kind": kind, "endpoint": f"{served.value}/v1"}
+        if kind in LIBRARIES:
+            called |= {"model": LIBRARIES[kind][1], "endpoint": served.value, "api_key": "sk-x"}
         models = [
-            {"name": name, "endpoint": f"{served.value}/v1", "kind": kind, "retries": 0}
-            | {"capabilities": ["tools", "json"], **PRICES}
+            {"name": name, "retries": 0, "capabilities": ["tools", "json"], **called, **PRICES}
             for name in ("small", "large")
         ]
         settings = {
@@ -123,7 +144,7 @@ def cost_of(answer, kind):
     """What the provider's count of an answer costs."""
     rest = answer.prompt - answer.cached
     # Of the providers only Anthropic's says that it writes the prompt to its cache.
-    price = WRITTEN if kind == "anthropic" else INPUT
+    price = WRITTEN if kind == "anthropic" or kind in LIBRARIES else INPUT
     return (rest * price + answer.cached * CACHED + answer.output * OUTPUT) / 1e6
 
 

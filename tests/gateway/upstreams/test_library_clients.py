@@ -241,7 +241,9 @@ def test_anthropics_api_is_called(play, kind, stream):
                 s.provider.plan(faults.stream(list(messages.events(blocks, "tool"))))
             else:
                 s.provider.plan(faults.whole(json.dumps(messages.whole(blocks, "tool")).encode()))
-            answer = await s.ask(stream=stream, tools=[TOOL], max_tokens=100)
+            # Names of the user and of a cache, which not every kit takes, do not stop a request.
+            named = {"user": "u-1", "prompt_cache_key": "k"} if kind == "any-llm" else {}
+            answer = await s.ask(stream=stream, tools=[TOOL], max_tokens=100, **named)
             name, arguments = calls_of(stream, await answer.body())[1:]
             assert (name, json.loads(arguments)) == ("get_weather", {"city": "Oslo"})
             sent = s.provider.requests[0]
@@ -251,9 +253,14 @@ def test_anthropics_api_is_called(play, kind, stream):
             assert sent["body"]["tools"][0]["name"] == "get_weather"
             counted = Usage(dialect_answers.PROMPT, dialect_answers.OUTPUT, dialect_answers.CACHED)
             assert answer.usage == counted
+            if kind == "any-llm":
+                # A field that no argument of the kit stands for is named, before a call.
+                error = await refused(s, stream=stream, seed=3)
+                assert error.meaning.reason == "unsupported"
+                assert len(s.provider.requests) == 1
             # An error in a form that only Anthropic has.
-            refused = messages.error("invalid_request_error", "messages: at least one is needed")
-            s.provider.plan(faults.refusal(400, refused))
+            wrong = messages.error("invalid_request_error", "messages: at least one is needed")
+            s.provider.plan(faults.refusal(400, wrong))
             answer = await s.ask(max_tokens=100)
             assert answer.status == 400
             told = json.loads(await answer.body())["error"]["message"]

@@ -118,10 +118,12 @@ class AnyLlmClient(SdkClient):
         self._provider, self._model = split_model(settings.model)
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._sdk: Any = None
+        self._is_like_openai = False
 
     def _create(self) -> Any:
         """Create any-llm's object for the provider, with its own connections."""
         any_llm = load_any_llm()
+        openai: Any = importlib.import_module("any_llm.providers.openai.base")
         create = any_llm.AnyLLM.create
         given: dict[str, Any] = {"unified_exceptions": True}
         if self._settings.key is not None:
@@ -130,9 +132,11 @@ class AnyLlmClient(SdkClient):
             given["api_base"] = self._settings.endpoint
         try:
             # The gateway tries again itself.
-            return create(self._provider, **given, max_retries=0)
+            sdk = create(self._provider, **given, max_retries=0)
         except any_llm.exceptions.UnsupportedParameterError:
-            return create(self._provider, **given)
+            sdk = create(self._provider, **given)
+        self._is_like_openai = isinstance(sdk, openai.BaseOpenAIProvider)
+        return sdk
 
     async def _complete(
         self, arguments: dict[str, Any], others: dict[str, Any], headers: Mapping[str, str]
@@ -148,6 +152,11 @@ class AnyLlmClient(SdkClient):
                 arguments["extra_body"] = others
         elif others or self._headers:
             raise _NotTaken(self._provider, others or self._headers)
+        # Fields that do not change the answer are left out where the kit would refuse them.
+        if sdk.PROMPT_CACHE_KEY_SUPPORT == "unsupported":
+            arguments.pop("prompt_cache_key", None)
+        if not self._is_like_openai:
+            arguments.pop("user", None)
         if sdk.TIMEOUT_SUPPORT != "unsupported":
             arguments["timeout"] = self._settings.timeouts.total
         return await sdk.acompletion(model=self._model, **arguments)
@@ -179,7 +188,11 @@ class AnyLlmClient(SdkClient):
         known = getattr(error, "status_code", None) is not None
         name = type(error).__name__
         code = getattr(error, "code", None) if known else _CODES.get(name, name)
-        return error_object(error, str(getattr(error, "message", error)), code)
+        message = str(getattr(error, "message", error))
+        if not known and "unexpected keyword argument" in message:
+            # The kit of the provider has no argument for a field of the request.
+            code = "unsupported_parameter"
+        return error_object(error, message, code)
 
 
 class _NotTaken(Exception):
