@@ -215,6 +215,27 @@ def test_without_a_conversation_nothing_is_known_of_caches(router):
     assert router.request(features=X, input_tokens=3000, at=1.0).cache is None
 
 
+def served_by_chance(zoo, session):
+    """Models of the turns of a conversation under a policy that chooses at random."""
+    router = cached_router("random", zoo=zoo)
+    context = RequestContext(session=session)
+    made = [
+        router.route(features=X, input_tokens=2000, at=float(n), context=context) for n in range(20)
+    ]
+    return {decision.model for decision in made}, made[-1].propensity
+
+
+def test_a_named_conversation_stays_only_where_no_price_of_cached_tokens_decides():
+    plain = Zoo([Model("small", 1.0, 4.0), Model("large", 3.0, 15.0)])
+    models, propensity = served_by_chance(plain, "s-17")
+    assert (len(models), propensity) == (1, 1.0)
+    models, propensity = served_by_chance(CACHED_ZOO, "s-17")
+    assert len(models) == 3
+    assert propensity == pytest.approx(1.0 / 3.0)
+    # A name that an agent sends, and that was not given to Floorline.
+    assert len(served_by_chance(plain, "~s-17")[0]) == 2
+
+
 @pytest.mark.parametrize("limits", [None, CallLimits(60_000, 300)])
 def test_a_budget_reserves_the_cost_without_a_cache(limits):
     router = cached_router(budget=Budget(total=5.0))

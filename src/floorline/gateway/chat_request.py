@@ -56,7 +56,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclude
         Models that must not serve.
     session
-        Name of a conversation that stays on the model that served it.
+        Name of the conversation that the request belongs to.
     """
 
     floor: float | None = None

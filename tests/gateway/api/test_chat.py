@@ -140,6 +140,32 @@ def test_an_agents_turns_are_one_session_and_each_continues_the_last(start, reco
     assert {decision.head for decision in made} == {made[0].head}
 
 
+def test_a_later_turn_is_expected_to_cost_what_its_cache_leaves(start, recorder):
+    gateway = start(one_model(recorder, input_price=100.0))
+    router = gateway.gateway.router
+    cached = msgspec.structs.replace(router.zoo.models[0], cached_input_price=10.0)
+    gateway.call(router.change_zoo, Zoo([cached]))
+    talk = [{"role": "system", "content": "You code. " * 2000}]
+    expected = []
+    for number in range(3):
+        talk.append({"role": "user", "content": f"step {number}"})
+        details = {"cached_tokens": 4900 if number else 0}
+        recorder.usage = {
+            "prompt_tokens": 5000,
+            "completion_tokens": 20,
+            "prompt_tokens_details": details,
+        }
+        answer = gateway.chat(messages=talk)
+        expected.append(float(answer.headers["x-floorline-expected-cost"]))
+        talk.append(answer.json()["choices"][0]["message"])
+    assert expected[1] < 0.3 * expected[0]
+    assert expected[2] < 0.3 * expected[0]
+    cost = float(answer.headers["x-floorline-cost"])
+    assert cost == pytest.approx((100 * 100.0 + 4900 * 10.0) / 1e6)
+    # Until the provider has shown more, 8 % of the prefix are taken not to be found.
+    assert cost < expected[2] < cost + 0.08 * 5000 * 100.0 / 1e6
+
+
 def test_without_prices_of_cached_tokens_an_agents_header_only_names_the_session(start, recorder):
     gateway = start(one_model(recorder))
     gateway.chat(headers={"session-id": "s-17"})
