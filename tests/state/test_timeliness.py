@@ -109,6 +109,24 @@ def test_no_request_is_unknown_and_no_fast_model_unreachable():
     assert [row.model for row in made.models] == ["n", "m"]
 
 
+def test_a_promise_that_no_mix_keeps_beside_the_floor_is_unreachable():
+    """The fast model satisfies half of the requests, the slow one all: floor .9 needs 80 %."""
+    sla = SLA("both", floor=0.9, latency={"p95": 2.0})
+    calls = {"fast": [2000, 2000], "slow": [2000, 0]}
+    labels = {"fast": [2000.0, 2000.0, 1000.0], "slow": [2000.0, 2000.0, 2000.0]}
+    counts = PromiseCounts(4000, 2000, 0, calls)
+    made = certify_latency(sla, P95, counts, ("fast", "slow"), labels)
+    assert made.verdict == "unreachable"
+    assert "no mix of models that keeps the floor 0.9 keeps this promise" in made.reason
+    # Without labels, or at a floor that leaves enough to the fast model, it is only broken.
+    assert certify_latency(sla, P95, counts, ("fast", "slow")).verdict == "broken"
+    low = SLA("both", floor=0.5, latency={"p95": 2.0})
+    assert certify_latency(low, P95, counts, ("fast", "slow"), labels).verdict == "broken"
+    # Nor is it unreachable while one of the models has no labels.
+    del labels["fast"]
+    assert certify_latency(sla, P95, counts, ("fast", "slow"), labels).verdict == "broken"
+
+
 def test_promises_change_at_run_time_and_a_changed_one_starts_anew(build_router, vector):
     router = build_router("cheapest", [FAST])
     for _ in range(3):

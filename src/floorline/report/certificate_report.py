@@ -246,7 +246,8 @@ def _certificate(
 ) -> Certificate:
     tally = _tally(promise.requests, labelled, weighed=method not in ("ipw", "dr"))
     evidence = promise.evidence(sla)
-    latency = latency_certificates_of(sla, promise.timeliness(sla), evidence.models)
+    labels = evidence.labels if tally.representative else {}
+    latency = latency_certificates_of(sla, promise.timeliness(sla), evidence.models, labels)
     if method == "betting" or not series:
         return certify(sla, tally, evidence=evidence, latency=latency)
     plain = certify(sla, tally).assumptions

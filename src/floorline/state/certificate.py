@@ -182,7 +182,8 @@ def certificate_of(sla: SLA, ledger: Ledger, models: Sequence[str] = ()) -> Cert
         requests=ledger.requests_,
         budgets=ledger.budgets_,
     )
-    latency = latency_certificates_of(sla, ledger.timeliness_, models)
+    labels = ledger.by_model_ if tally.representative else {}
+    latency = latency_certificates_of(sla, ledger.timeliness_, models, labels)
     return certify(sla, tally, evidence=evidence, latency=latency)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -80,8 +81,9 @@ class LatencyCertificate(msgspec.Struct, frozen=True):
         Bounds of the mean share.
     verdict
         The first that holds: ``"kept"`` if ``lower`` reaches ``share``; ``"unreachable"`` if
-        ``within`` is below it and so is the upper bound of every model; ``"broken"`` if ``upper``
-        is below it; ``"at risk"`` if only ``within`` is below it; ``"unknown"``.
+        ``within`` is below it, and so are the upper bounds of every model, or of every mix that
+        keeps the floor; ``"broken"`` if ``upper`` is below it; ``"at risk"`` if only ``within`` is
+        below it; ``"unknown"``.
     reason
         The verdict's reason in words.
     confidence, method, assumptions
@@ -133,31 +135,55 @@ class LatencyCertificate(msgspec.Struct, frozen=True):
 
 
 def latency_certificates_of(
-    sla: SLA, timeliness: Timeliness, models: Sequence[str]
+    sla: SLA,
+    timeliness: Timeliness,
+    models: Sequence[str],
+    labels: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> tuple[LatencyCertificate, ...]:
-    """Certify the promises of latency of an SLA; ``models`` are those that may serve."""
+    """Certify the promises of latency of an SLA.
+
+    Parameters
+    ----------
+    sla, timeliness
+        The SLA, and what was counted under it.
+    models
+        Names of the models that may serve.
+    labels
+        By model name: number of labels, and the sums of their weights and weighted scores; empty
+        where they say nothing of the other responses.
+    """
     return tuple(
-        certify_latency(sla, promise, timeliness.counts(promise), models)
+        certify_latency(sla, promise, timeliness.counts(promise), models, labels)
         for promise in timeliness.promises
     )
 
 
 def certify_latency(
-    sla: SLA, promise: LatencyPromise, counts: PromiseCounts, models: Sequence[str]
+    sla: SLA,
+    promise: LatencyPromise,
+    counts: PromiseCounts,
+    models: Sequence[str],
+    labels: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> LatencyCertificate:
     """Certify one promise of latency by its counts.
 
     That no model is fast enough is found as that a floor is out of reach is
     (``reachability_of``): let one model keep the promise alone; then the bounds of all models are
-    below it only if that model's is wrong, so its error is half of the SLA's for all of them.
+    below it only if that model's is wrong, so its error is half of the SLA's for all of them. Half
+    of that goes to this claim. The other half goes to the claim that no mix keeps floor and promise
+    together: of the mixes that keep the floor, one of two models has the most requests within the
+    limit, and the claim is wrong only if one of its four bounds is.
     """
     delta = 1.0 - sla.confidence
     known, within, unknown = counts.known, counts.within, counts.unknown
     lower = betting_interval(known + unknown, within, delta).lower
     upper = betting_interval(known + unknown, within + unknown, delta).upper
     share = within / known if known else None
-    times = _model_times(counts, models, delta / 2.0)
-    verdict, reason = _judge(promise, share, lower, upper, times)
+    times = _model_times(counts, models, delta / 4.0)
+    # Where every model is fast enough, so is every mix.
+    slow = bool(labels) and any(row.upper < promise.share for row in times)
+    together = _most_within(sla.floor, counts, models, labels, delta / 16.0) if slow else None
+    verdict, reason = _judge(promise, share, lower, upper, times, (sla.floor, together))
     assumptions = (_CENSUS, _LATE, *((_UNKNOWN,) if unknown else ()), _OWN)
     return LatencyCertificate(
         sla=sla.name,
@@ -194,12 +220,42 @@ def _model_times(
     return tuple(sorted(times, key=lambda model: -model.upper))
 
 
+def _was(broken: str, upper: float, promise: LatencyPromise) -> str:
+    """Say of the requests so far that the promise is broken, if it is."""
+    return f"; for the requests so far, {broken}" if upper < promise.share else ""
+
+
+def _most_within(
+    floor: float,
+    counts: PromiseCounts,
+    models: Sequence[str],
+    labels: Mapping[str, Sequence[float]],
+    delta: float,
+) -> float | None:
+    """Upper bound of the share within the limit of mixes that keep a floor; None if none does."""
+    calls, within = np.array([counts.models.get(n, (0, 0)) for n in models], dtype=np.float64).T
+    fast = 1.0 - betting_lower(calls, calls - within, delta)
+    _, weight, total = np.array([labels.get(n, (0.0, 0.0, 0.0)) for n in models]).T
+    good = 1.0 - betting_lower(weight, np.clip(weight - total, 0.0, weight), delta)
+    best: float | None = None
+    for high, q in enumerate(good.tolist()):
+        if q < floor:
+            continue
+        for low, other in enumerate(good.tolist()):
+            # As much of the other model as the floor leaves.
+            share = 1.0 if other >= floor else (q - floor) / (q - other)
+            mixed = float((1.0 - share) * fast[high] + share * fast[low])
+            best = mixed if best is None else max(best, mixed)
+    return best
+
+
 def _judge(
     promise: LatencyPromise,
     within: float | None,
     lower: float,
     upper: float,
     models: Sequence[ModelTimes],
+    together: tuple[float, float | None],
 ) -> tuple[Verdict, str]:
     promised = f"the promised share {promise.share:g}"
     if within is None:
@@ -208,10 +264,16 @@ def _judge(
         return "kept", f"the lower bound {lower:.4f} reaches {promised}"
     broken = f"the upper bound {upper:.4f} is below {promised}"
     if models and within < promise.share and models[0].upper < promise.share:
-        was = f"; for the requests so far, {broken}" if upper < promise.share else ""
         return "unreachable", (
             f"no model is fast enough: of the fastest one's calls at most {models[0].upper:.4f} "
-            f"are within {promise.limit:g} s, below {promised}" + was
+            f"are within {promise.limit:g} s, below {promised}" + _was(broken, upper, promise)
+        )
+    floor, most = together
+    if most is not None and within < promise.share and most < promise.share:
+        return "unreachable", (
+            f"no mix of models that keeps the floor {floor:g} keeps this promise: at most "
+            f"{most:.4f} of its requests are within {promise.limit:g} s, below {promised}"
+            + _was(broken, upper, promise)
         )
     if upper < promise.share:
         return "broken", broken
