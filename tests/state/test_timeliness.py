@@ -190,3 +190,22 @@ def test_a_failed_call_that_is_not_replaced_stays_late(build_router, vector):
     timeliness.ended("d1", "small", times, 0.0)
     timeliness.replace("d1")
     assert timeliness.counts(P95).known == 1
+
+
+def test_the_floor_has_priority(build_router, vector):
+    """The fast model satisfies no request: it serves no more of them than the floor leaves."""
+    sla = SLA("gold", floor=0.7, latency={"p80": 2.0})
+    seconds, happy = {"small": 1.0, "medium": 9.0, "large": 9.0}, {"small": 0.0}
+    for policy in ("mess_plus", "primal_dual"):
+        router, scores = build_router(policy, [sla]), []
+        for number in range(800):
+            at = float(number)
+            made = router.route(features=vector(number), at=at)
+            for model in made.called:
+                router.outcome(made.id, model=model, cost=1.0, latency=seconds[model], at=at)
+            scores.append(happy.get(made.model, 1.0))
+            router.feedback(made.id, score=scores[-1], at=at)
+        assert np.mean(scores) >= 0.7
+        # What the floor leaves goes to the fast model.
+        assert np.mean(scores) < 0.8
+        assert router.certificate().latency[0].verdict in ("broken", "unreachable")

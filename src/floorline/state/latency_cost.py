@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.state.fold import Fold
 from floorline.state.latency import length_bucket
+from floorline.state.ledger import Ledger
+
+_FULL_SURPLUS_SDS = 0.25
+"""Surplus of the labels over the floor, in standard deviations of their sum, from which lateness
+weighs in full. A policy that keeps a floor has about this surplus in hand."""
+_LEAST_VARIANCE = 0.01
+"""Least variance of a label, for floors near 0 and 1. A numerical bound."""
+
+
+def floor_priority(ledger: Ledger) -> float:
+    """Weight from 0 to 1 of lateness beside the floor, which has priority.
+
+    It is 0 while the labels are below their floor, and rises with the square of their surplus. So
+    where no mix keeps both, satisfaction stays at the floor. It is 1 without labels, and where they
+    may be complaints only.
+    """
+    labels, requests = ledger.labels_, ledger.requests_
+    if not labels or not ledger.label_weight_:
+        return 1.0
+    if not ledger.positive_labels_ and labels < requests:
+        return 1.0
+    floor = ledger.floor_sum_ / ledger.label_weight_
+    variance = max(floor * (1.0 - floor), _LEAST_VARIANCE)
+    surplus = ledger.satisfied_ - ledger.floor_sum_
+    full = _FULL_SURPLUS_SDS * math.sqrt(variance * ledger.label_weight_)
+    return min(1.0, max(0.0, surplus / full)) ** 2
 
 
 def latency_cost(fold: Fold, sla: str, input_tokens: int) -> NDArray[np.float64] | None:
@@ -21,14 +49,16 @@ def latency_cost(fold: Fold, sla: str, input_tokens: int) -> NDArray[np.float64]
     input_tokens
         Number of tokens of the prompt.
     """
-    timeliness = fold.ledgers_[sla].timeliness_
+    ledger = fold.ledgers_[sla]
+    timeliness = ledger.timeliness_
     if not timeliness.promises:
         return None
+    weight = floor_priority(ledger)
     zoo, bucket = fold.zoo_, length_bucket(input_tokens)
     highest = float(zoo.typical_costs.max())
     added: NDArray[np.float64] | None = None
     for promise in timeliness.promises:
-        price = timeliness.prices_[promise.name].price(promise, highest)
+        price = weight * timeliness.prices_[promise.name].price(promise, highest)
         if price:
             part = price * fold.latency_.late_shares(promise, bucket, zoo.names)
             added = part if added is None else added + part

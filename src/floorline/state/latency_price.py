@@ -10,7 +10,7 @@ from floorline.sla import LatencyPromise
 _UNIT_SHARE = 0.01
 """Unit of the price, as a share of the cost of the most expensive call: below it, what a late
 request costs is too little to matter; above, the price follows in equal ratios."""
-_HIGHEST_COSTS = 10.0
+_HIGHEST_COSTS = 2.0
 """Largest price, in costs of the most expensive call for as many late requests as are tolerated of
 one: there a difference as small as that between promise and perfection decides."""
 _FIRST_STEP, _LAST_STEP = 0.3, 0.1
