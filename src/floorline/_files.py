@@ -41,8 +41,13 @@ def writing_whole(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
 
     The file replaces the old one when the block ends, as in ``write_whole``. If the block raises,
     the old file stays and the partial one is deleted. Of a ``private`` file only the owner can
-    read the content.
+    read the content. A device or a pipe is written to directly.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # To replace /dev/null by a file would take it from every other program.
+        with path.open("wb") as stream:
+            yield stream
+        return
     part = path.with_name(f"{path.name}.part")
     if private:
         part.unlink(missing_ok=True)

@@ -156,14 +156,24 @@ READERS = {
     "store repair --store sqlite:///{}": ".db",
     "report certificate --log {}": ".jsonl",
     "report certificate  --log {}": ".db",
+    "report run {}": "",
+    "connect codex --write --file {}": ".toml",
+    "connect opencode --write --file {}": ".json",
+    "connect continue --write --file {}": ".yaml",
+    "connect open-webui --write --file {}": ".env",
     "whatif --policy cheapest --log {}": ".jsonl",
     "whatif --policy cheapest  --log {}": ".db",
 }
 """Commands that read a file, and the suffix that its name has."""
 
+NEW = ("missing", "empty", "blank")
+"""Files that a command which writes a configuration fills."""
 FINE = {
     # An empty file is an empty store.
     ("store vacuum --older-than 1d --store sqlite:///{}", "empty"),
+    *((command, kind) for command in READERS for kind in NEW if command.startswith("connect")),
+    ("connect opencode --write --file {}", "json"),
+    *(("connect open-webui --write --file {}", kind) for kind in ("text", "json", "list", "deep")),
 }
 
 
@@ -273,6 +283,14 @@ VALUES = [
     "store export x.jsonl --since yesterday",
     "report certificate",
     "report certificate --log nonsense://x",
+    "report run",
+    "report run .",
+    "connect",
+    "connect claude",
+    "connect codex --url nonsense",
+    "connect codex --url ftp://example.org",
+    "connect codex --key-env sk-123",
+    "connect codex --sla 'a b'",
     "whatif --log x.jsonl",
     "whatif --log x.jsonl --policy cheapes",
     "nothing",
@@ -312,6 +330,7 @@ def test_a_value_that_a_command_does_not_take(command, good, capfd):
         ("datasets describe table.parquet --format routerbnch", "did you mean 'routerbench'?"),
         ("datasets fetch routerbenc data", "did you mean 'routerbench'?"),
         ("keys create x --scope chatt", "did you mean 'chat'?"),
+        ("connect claude-cod", "did you mean 'claude-code'?"),
         ("replai", "Did you mean 'replay'?"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -162,3 +163,9 @@ def test_a_file_of_another_form_is_left_as_it_is(tmp_path, kind, data, what):
     assert f"{path}: {what}" in problem
     assert "--write" in problem
     assert path.read_bytes() == data
+
+
+def test_a_device_is_not_replaced():
+    with pytest.raises(ConfigError, match="is a folder or a device"):
+        merged(Path("/dev/null"), "json", {"a": 1}, {})
+    assert Path("/dev/null").is_char_device()

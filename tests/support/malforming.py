@@ -225,7 +225,7 @@ def send(address, data, *, leave):
 
 
 def check_answer(answer):
-    """Whether an answer is a sound one, or an error in OpenAI's shape that is the client's."""
+    """Whether an answer is a sound one, or the client's own error in the shape of its dialect."""
     status, kind, body = answer
     if status in _FINE:
         return
@@ -234,9 +234,12 @@ def check_answer(answer):
         # What is no HTTP never gets as far as to be a request.
         return
     assert kind == "application/json", (status, kind)
-    error = msgspec.json.decode(body)["error"]
+    told = msgspec.json.decode(body)
+    error = told["error"]
     assert error["message"], body
-    assert {"message", "type", "param", "code"} <= set(error), body
+    # Anthropic's errors name themselves, and have a code and a field only where these say something.
+    needed = {"message", "type"} if "type" in told else {"message", "type", "param", "code"}
+    assert needed <= set(error), body
     assert "Traceback" not in error["message"]
 
 

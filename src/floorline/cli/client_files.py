@@ -88,7 +88,10 @@ def merged(path: Path, kind: str, settings: dict[str, Any], fresh: Mapping[str, 
     ConfigError
         If the file cannot be read, or a setting has another form there.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except (OSError, RuntimeError):
+        raise _unreadable(path, "is a symbolic link that leads to itself") from None
     before = _read(path)
     if before is None or not before.strip():
         return Change(path, before, text_of(kind, {**fresh, **settings}))
@@ -101,6 +104,8 @@ def text_of(kind: str, settings: dict[str, Any]) -> str:
 
 
 def _read(path: Path) -> str | None:
+    if path.exists() and not path.is_file():
+        raise _unreadable(path, "is a folder or a device, and no file")
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_FILE + 1)
@@ -109,9 +114,12 @@ def _read(path: Path) -> str | None:
     if len(data) > MAX_FILE:
         raise _unreadable(path, f"has more than {MAX_FILE:,} bytes")
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError:
         raise _unreadable(path, "is no text in UTF-8") from None
+    if "\0" in text:
+        raise _unreadable(path, "is no text")
+    return text
 
 
 def _write(path: Path, text: str, mode: int | None) -> None:

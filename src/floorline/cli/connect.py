@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from floorline.cli.client_files import merged, text_of
 from floorline.cli.clients import CLIENTS, Client, Target
 from floorline.cli.terminal import note
 from floorline.core.bounds import MAX_NAME, is_name
-from floorline.errors import InvalidInput
+from floorline.errors import InvalidInput, did_you_mean, listed
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 """Where ``floorline serve`` listens by default."""
@@ -24,11 +23,9 @@ DEFAULT_KEY_ENV = "FLOORLINE_API_KEY"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _API = re.compile(r"(/v1(/chat/completions|/messages|/responses)?)?/*$")
 
-Name = Enum("Name", {name: name for name in CLIENTS}, type=str)  # type: ignore[misc]
-
 
 def connect(
-    client: Annotated[Name, typer.Argument(help="Client to connect.")],
+    client: Annotated[str, typer.Argument(help=f"Client to connect: {listed(CLIENTS)}.")],
     url: Annotated[str, typer.Option(help="URL of the server, with or without /v1.")] = DEFAULT_URL,
     key_env: Annotated[
         str, typer.Option(help="Environment variable that holds the client's API key.")
@@ -53,7 +50,10 @@ def connect(
     Other settings of the file stay as they are. No file gets a key, only the name of the variable
     that holds it.
     """
-    known = CLIENTS[client.value]
+    known = CLIENTS.get(client)
+    if known is None:
+        fix = did_you_mean(client, CLIENTS) + "name one of: " + listed(CLIENTS)
+        raise InvalidInput("client", client, fix)
     target = Target(server_url(url), _key_env(key_env), _sla(sla))
     path = known.file(Path.home(), os.environ) if file is None else file
     with needs("connect", "floorline connect"):

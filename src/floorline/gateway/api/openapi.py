@@ -137,7 +137,10 @@ def document() -> dict[str, Any]:
         "additionalProperties": True,
     }
     schemas["AnthropicError"] = _object(
-        {"type": {"const": "error"}, "error": _object({"type": _text(), "message": _text()})},
+        {
+            "type": {"const": "error"},
+            "error": _object({"type": _text(), "message": _text()}, extra=True),
+        },
         extra=True,
     )
     schemas["Message"] = {
