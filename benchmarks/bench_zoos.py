@@ -200,8 +200,9 @@ class Cache:
             self.records[Cell(*(record[field] for field in Cell._fields))] = record
 
     def store(self, path):
-        """Write all records into one compressed file."""
-        lines = [msgspec.json.encode(self.records[cell]) for cell in sorted(self.records)]
+        """Write all records into one compressed file, costs to six digits."""
+        records = [self.records[cell] for cell in sorted(self.records)]
+        lines = [msgspec.json.encode(r | {"cost": round(r["cost"], 6)}) for r in records]
         path.write_bytes(lzma.compress(b"\n".join(lines) + b"\n", preset=9))
 
     def has(self, cell, fingerprint):
