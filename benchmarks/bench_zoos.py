@@ -200,9 +200,13 @@ class Cache:
             self.records[Cell(*(record[field] for field in Cell._fields))] = record
 
     def store(self, path):
-        """Write all records into one compressed file, costs to six digits."""
-        records = [self.records[cell] for cell in sorted(self.records)]
-        lines = [msgspec.json.encode(r | {"cost": round(r["cost"], 6)}) for r in records]
+        """Write all records into one compressed file, with the digits that tables need."""
+        lines = []
+        for cell in sorted(self.records):
+            record = dict(self.records[cell], us=round(self.records[cell]["us"]))
+            record["cost"] = round(record["cost"], 4)
+            record["course"] = [[round(c, 3), round(s, 3)] for c, s in record["course"]]
+            lines.append(msgspec.json.encode(record))
         path.write_bytes(lzma.compress(b"\n".join(lines) + b"\n", preset=9))
 
     def has(self, cell, fingerprint):
