@@ -192,9 +192,7 @@ def _paths() -> dict[str, Any]:
     options = [
         _header("X-Floorline-Floor", {"type": "number", "minimum": 0, "maximum": 1}),
         _header("X-Floorline-Exclude", _text("Models that must not serve, with commas between")),
-        _header(
-            "X-Floorline-Session", _text("Conversation that the request belongs to")
-        ),
+        _header("X-Floorline-Session", _text("Conversation that the request belongs to")),
     ]
     messages = _operation(
         "Answer a request of Anthropic's messages",
