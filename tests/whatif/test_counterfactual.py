@@ -303,6 +303,21 @@ def test_unusable_decisions_are_left_out(build_router, vector, zoo):
     assert result.requests == 165
 
 
+@pytest.mark.parametrize(("cached", "left_out"), [(None, 0), (0.1, 150)])
+def test_later_turns_that_only_their_messages_name_count_where_nothing_depends_on_the_earlier_ones(
+    build_router, vector, zoo, cached, left_out
+):
+    models = [msgspec.structs.replace(model, cached_input_price=cached) for model in zoo.models]
+    router = build_router("random", zoo=Zoo(models))
+
+    def context(number):
+        return RequestContext(session=f"~s{number // 4}")
+
+    live(router, vector, 200, context=context)
+    result = what_if(router, ByFirstFeature(), Zoo(models)).result(min_effective_labels=5)
+    assert sum(result.left_out.values()) == left_out
+
+
 def test_the_last_label_of_a_decision_counts(build_router, vector, zoo):
     router = live(build_router("random"), vector, 200)
     before = what_if(router, ByFirstFeature(), zoo).result(min_effective_labels=5)

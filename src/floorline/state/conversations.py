@@ -111,6 +111,8 @@ class Conversations(Stateful):
         # these were computed of.
         self._seconds: Floats = np.empty(0)
         self._least: Floats = np.empty(0)
+        # Tokens from which every provider caches.
+        self._every_least = 0.0
         self._within: Floats = np.empty(0)
         self._within_of: Floats = np.empty(0)
         self._set_zoo(zoo)
@@ -250,24 +252,29 @@ class Conversations(Stateful):
                     left[model] = min(cached, tokens) * statistics.chance_within(rest)
         later_tokens = int(tokens + 0.5 * (remaining + 1.0) * statistics.growth_)
         prefix = later_tokens - statistics.growth_
+        lost = np.maximum(tokens * self._within - left, 0.0) * rates.read_
+        if tokens < self._every_least:
+            lost *= tokens >= self._least
         return Turn(
             goes_on=float(statistics.goes_on_[number]),
             remaining=remaining,
             length=statistics.length_,
             later_tokens=later_tokens,
             later=self.with_rates(prefix * self._within, later_tokens),
-            lost=np.maximum(tokens * self._within - left, 0.0)
-            * rates.read_
-            * (tokens >= self._least),
+            lost=lost,
             written=rates.written_,
             quality=self.quality_,
         )
 
     def with_rates(self, read: Floats, tokens: float) -> CacheTokens:
         """Apply the rates that were learned to (M,) tokens that should be in the cache."""
-        cached = tokens >= self._least
-        read = read * self.rates_.read_ * cached
-        return CacheTokens(read, (tokens - read) * self.rates_.written_ * cached)
+        rates = self.rates_
+        read = read * rates.read_
+        written = (tokens - read) * rates.written_
+        if tokens < self._every_least:
+            cached = tokens >= self._least
+            return CacheTokens(read * cached, written * cached)
+        return CacheTokens(read, written)
 
     def set_zoo(self, zoo: Zoo) -> None:
         """Change the models; what is known of those that stay is kept."""
@@ -296,6 +303,7 @@ class Conversations(Stateful):
         self._position = {name: position for position, name in enumerate(zoo.names)}
         self._seconds = np.array([m.cache_seconds for m in zoo.models])
         self._least = np.array([float(m.cache_min_tokens) for m in zoo.models])
+        self._every_least = float(self._least.max())
         self._within = np.zeros(len(zoo))
 
     def _use_head(self, decision: Decision) -> None:
