@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 EXTRAS = {
     "": "routing in a Python program",
     "cli": "the command `floorline`",
+    "connect": "`floorline connect`",
     "data": "routing tables in CSV and Parquet files",
     "fetch": "downloading public data, RouterBench's pickles",
     "offline": "policies and encoders that learn from a history",
@@ -33,6 +34,7 @@ EXTRAS = {
     "report": "`floorline report`, with the server",
     "gateway,postgres": "the server's log in PostgreSQL",
     "gateway,litellm": "providers through LiteLLM",
+    "gateway,any-llm": "providers through any-llm",
     "gateway,prices": "list prices for `price: auto`",
     "gateway,otel": "traces of the server's calls",
     "minilm": "MiniLM sentence embeddings",
