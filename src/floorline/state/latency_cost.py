@@ -14,8 +14,8 @@ from floorline.state.ledger import Ledger
 _NO_WEIGHT_SDS, _FULL_WEIGHT_SDS = -1.0, -0.5
 """Surplus of the labels over the floor, in standard deviations of their sum, up to which lateness
 has no weight, and from which it has its full weight. Were it 0 as soon as chance holds the labels
-below the floor, promises that can be kept beside the floor would wait for nothing: of 12 tables and
-floors of MESS+ 75 % kept both then, and 94 % do now (benchmarks/bench_latency.py)."""
+below the floor, promises that can be kept beside the floor would wait for nothing: they were kept
+in 70 % of the runs on 12 tables and floors of MESS+ then, and in 92 % now (docs/latency.md)."""
 _LEAST_VARIANCE = 0.01
 """Least variance of a label, for floors near 0 and 1. A numerical bound."""
 
