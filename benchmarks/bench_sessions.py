@@ -3,8 +3,9 @@
 ``python benchmarks/bench_sessions.py PART [PART …] --out FILE`` runs parts and appends their
 results to a file of JSON lines; results that the file has are not run again. ``python
 benchmarks/bench_sessions.py tables --out FILE`` prints the tables of docs/sessions.md from it. The
-parts are ``main``, ``sparse`` (labels of 20 % of the turns), ``sensitivity`` and ``policies``. The
-parts together take about half an hour on one core.
+parts are ``main``, ``fresh`` (streams on which nothing was chosen), ``sparse`` (labels of 20 % of
+the turns), ``sensitivity`` and ``policies``. The parts together take about half an hour on one
+core.
 
 Every stream has the same kinds of conversations with other draws. Each model has a quality hint:
 its mean on another stream, worth 300 labels; ``cold`` has none. A floor of .8 lies at .8 of the
@@ -30,6 +31,9 @@ from floorline.replay.conversations import fixed_costs, oracle_cost, replay_conv
 
 TURNS = 3000
 SEEDS = (1, 2, 3, 4, 5)
+FRESH_SEEDS = (6, 7, 8, 9, 10)
+"""Streams on which nothing was chosen: what the buffer adds in conversations was tried on the
+others."""
 FEW_SEEDS = (1, 2)
 FLOORS = (0.7, 0.8, 0.9)
 WAYS = ("planned", "caches only", "lengths only", "stick", "never switch", "ignore")
@@ -84,6 +88,9 @@ def jobs(parts):
         for seed, share, way in itertools.product(SEEDS, FLOORS, WAYS):
             if way in COMPARED or share == _MIDDLE:
                 yield {"part": "main", "seed": seed, "share": share, "way": way}
+    if "fresh" in parts:
+        for seed, share, way in itertools.product(FRESH_SEEDS, FLOORS, COMPARED):
+            yield {"part": "fresh", "seed": seed, "share": share, "way": way}
     if "sparse" in parts:
         for seed, way in itertools.product(SEEDS, COMPARED):
             yield {"part": "sparse", "seed": seed, "share": _MIDDLE, "way": way, "labels": 0.2}
@@ -155,7 +162,11 @@ def interval(values):
 
 def tables(results):
     """Print the tables."""
-    for part, title in (("main", "φ = 1"), ("sparse", "φ = .2")):
+    for part, title in (
+        ("main", "φ = 1"),
+        ("fresh", "φ = 1, streams on which nothing was chosen"),
+        ("sparse", "φ = .2"),
+    ):
         print(f"\n{title}: cost per turn / static mix between conversations\n")
         print("| way | " + " | ".join(f"floor {s}" for s in FLOORS) + " | floors met | switches |")
         print("|---|" + "---:|" * (len(FLOORS) + 2))
@@ -230,7 +241,9 @@ def savings(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="+", help="main, sparse, sensitivity, policies or tables")
+    parser.add_argument(
+        "parts", nargs="+", help="main, fresh, sparse, sensitivity, policies or tables"
+    )
     parser.add_argument("--out", type=Path, required=True, help="file of results, JSON lines")
     given = parser.parse_args()
     lines = given.out.read_text().splitlines() if given.out.exists() else []
