@@ -237,7 +237,7 @@ def check_answer(answer):
     told = msgspec.json.decode(body)
     error = told["error"]
     assert error["message"], body
-    # Anthropic's errors name themselves, and have a code and a field only where these say something.
+    # Anthropic's errors name themselves, and have a code and a field only where these say more.
     needed = {"message", "type"} if "type" in told else {"message", "type", "param", "code"}
     assert needed <= set(error), body
     assert "Traceback" not in error["message"]

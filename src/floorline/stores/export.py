@@ -18,16 +18,21 @@ from floorline.stores.reading import LogReader
 
 FORMATS = (".jsonl", ".parquet")
 """Suffixes of the formats."""
-_COUNTS = ("position", "seq", "index", "input_tokens", "output_tokens", "rows", "head_tokens")
-_NUMBERS = ("at", "floor", "cost", "latency", "score", "weight", "influence")
+_COUNTS = (
+    "position", "seq", "index", "input_tokens", "output_tokens", "cached_tokens",
+    "cache_write_tokens", "rows", "head_tokens",
+)  # fmt: skip
+_NUMBERS = ("at", "floor", "cost", "latency", "first_token", "score", "weight", "influence")
 _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
     "prefix", "follows", "head",
     "completion", "error", "source", "change", "digest", "lost",
-    "reason",
+    "reason", "call_by",
 )  # fmt: skip
-_FLAGS = ("explored", "estimated", "removed")
-_VECTORS = ("propensities", "expected_quality", "expected_cost", "prediction", "added_cost")
+_FLAGS = ("explored", "estimated", "billed", "removed")
+_VECTORS = (
+    "propensities", "expected_quality", "expected_cost", "prediction", "added_cost", "reserved",
+)  # fmt: skip
 COLUMNS = (
     *_COUNTS,
     *_NUMBERS,
@@ -107,7 +112,7 @@ def row(position: int, event: Event, *, features: bool = False) -> dict[str, Any
     --------
     >>> from floorline.events import Outcome
     >>> sorted(row(7, Outcome(decision="d1", model="small", cost=0.5)))
-    ['at', 'cost', 'decision', 'estimated', 'kind', 'model', 'position']
+    ['at', 'billed', 'cost', 'decision', 'estimated', 'kind', 'model', 'position']
     """
     flat: dict[str, Any] = {"position": position, "kind": event.__struct_config__.tag}
     if isinstance(event, Decision):
@@ -133,6 +138,7 @@ def _decision(event: Decision, features: bool) -> dict[str, Any]:
     flat = msgspec.structs.asdict(event)
     flat["decision"] = flat.pop("id")
     flat["called"] = list(event.called)
+    flat["reserved"] = list(event.reserved)
     flat["propensities"] = event.propensities.tolist()
     flat["models"] = list(event.models)
     flat["expected_quality"] = flat.pop("quality_estimates").tolist()
