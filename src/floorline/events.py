@@ -205,6 +205,9 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         before its first message; "" where there is none or it is not known.
     head_tokens : int
         Estimated tokens of ``head``.
+    conversation_turns : float
+        Mean number of turns, at the time of the decision, of the conversation that a turn belongs
+        to; 1 outside of conversations. Labels of one conversation tell less than as many others.
     after : str
         Id of the decision that this one replaces because its call failed; "" if there is none.
     call_by : str
@@ -252,6 +255,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     follows: str = ""
     head: str = ""
     head_tokens: int = 0
+    conversation_turns: float = 1.0
     v: int = 4
 
     def __repr__(self) -> str:
@@ -352,6 +356,9 @@ def _check_decision(decision: Decision) -> None:
         check_name("Decision.models", name)
     check_count("Decision.input_tokens", decision.input_tokens)
     check_count("Decision.head_tokens", decision.head_tokens)
+    fix = f"give a number of turns from 1 to {MAX_TOKENS:,}"
+    turns = decision.conversation_turns
+    check_number("Decision.conversation_turns", turns, low=1.0, high=MAX_TOKENS, fix=fix)
     check_count("Decision.seq", decision.seq)
     check_time("Decision.at", decision.at)
 
@@ -766,7 +773,7 @@ def _has_right_types(event: Decision) -> bool:
             and isinstance(event.reserved, tuple)
             and type(event.seq) is type(event.index) is type(event.input_tokens) is int
             and type(event.head_tokens) is int
-            and type(event.floor) is type(event.at) is float
+            and type(event.floor) is type(event.at) is type(event.conversation_turns) is float
             and all(type(cost) is float for cost in event.reserved)
             and type(event.explored) is bool
             and type(event.v) is int

@@ -208,7 +208,7 @@ def test_a_preferred_model_that_no_budget_can_pay_is_not_waited_for(build):
     budget = {"total": 1e-4, "period": "1d"}
     parts = build(
         models=[
-            {"name": "small", "endpoint": "http://127.0.0.1:1/v1"},
+            {"name": "small", "endpoint": "http://127.0.0.1:1/v1", "price": "free"},
             {
                 "name": "large",
                 "endpoint": "http://127.0.0.1:1/v1",

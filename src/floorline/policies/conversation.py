@@ -23,6 +23,29 @@ from floorline.estimators.cost import CacheTokens, CostEstimator
 Floats = NDArray[np.float64]
 
 
+_LABEL_CORRELATION = 0.1
+"""Correlation of the labels of one conversation. Where the difficulty of conversations varies by 1
+in logits, it is .12 at a mean satisfaction of .8."""
+
+
+def design_effect(turns: float) -> float:
+    """How many times the variance of a sum of labels is that of independent ones (Kish 1965).
+
+    The turns of a conversation share its difficulty, and mostly its model.
+
+    Parameters
+    ----------
+    turns
+        Mean number of turns of the conversation that a turn belongs to.
+
+    Examples
+    --------
+    >>> design_effect(1.0), design_effect(21.0)
+    (1.0, 3.0)
+    """
+    return 1.0 + _LABEL_CORRELATION * (turns - 1.0)
+
+
 class Turn(NamedTuple):
     """A request as one turn of a conversation.
 

@@ -89,7 +89,7 @@ def call_cost(model: Model, tokens: int, read: int, written: int, output: int) -
 
 
 class ConversationRun(NamedTuple):
-    """Results by turn: model, cost, and the probability that its answer satisfies."""
+    """Results by turn: model, cost, and 1 if its answer satisfied, else 0."""
 
     model: NDArray[np.int64]
     cost: Floats

@@ -178,6 +178,7 @@ def _origin(fold: Fold, context: RequestContext) -> dict[str, Any]:
         conversations = fold.conversations_
         fields["follows"] = follows = conversations.find(context)
         fields["session"] = conversations.session(context, follows)
+        fields["conversation_turns"] = float(conversations.turns_.length_)
         if context.prefixes:
             fields["prefix"] = context.prefixes[-1]
             if context.head_tokens:

@@ -22,7 +22,10 @@ _COUNTS = (
     "position", "seq", "index", "input_tokens", "output_tokens", "cached_tokens",
     "cache_write_tokens", "rows", "head_tokens",
 )  # fmt: skip
-_NUMBERS = ("at", "floor", "cost", "latency", "first_token", "score", "weight", "influence")
+_NUMBERS = (
+    "at", "floor", "cost", "latency", "first_token", "score", "weight", "influence",
+    "conversation_turns",
+)  # fmt: skip
 _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
     "prefix", "follows", "head",

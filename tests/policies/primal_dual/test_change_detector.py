@@ -1,9 +1,11 @@
 """Real changes of a model are detected, others are not, and none counts for ever."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from floorline import SLA, Model, Zoo
+from floorline import SLA, Model, Router, Zoo
+from floorline.events import Feedback
 from floorline.policies.primal_dual.policy import PrimalDual
 
 ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
@@ -89,3 +91,24 @@ def test_improvements_are_detected_too(build):
         policy._learn_mean(0, labels(rng, 0.4 if number < 500 else 0.95), None)
     assert policy.changes_detected >= 1
     assert policy.posterior_.mean_[0] > 0.85
+
+
+def test_a_long_conversation_that_goes_badly_is_no_change():
+    """Labels of one conversation come in blocks, as its difficulty is that of all its turns."""
+    router = Router(ZOO, "primal_dual", [SLA("gold", floor=0.8)])
+    made = router.route("Hello")
+    rng = np.random.default_rng(3)
+    bad = rng.random(100) < 0.1
+    found = []
+    for turns in (1.0, 41.0):
+        policy = PrimalDual()
+        policy.start(ZOO, {"gold": SLA("gold", floor=0.8)}, len(made.features))
+        one = msgspec.structs.replace(made, conversation_turns=turns, prediction=None)
+        for number in range(2000):
+            score = float(not bad[number // 20])
+            policy.on_decision(one)
+            feedback = Feedback(decision=one.id, model=one.model, score=score)
+            policy.on_feedback(one, one.index, feedback, None)
+        found.append(policy.changes_detected)
+    assert found[0] > 0
+    assert found[1] == 0

@@ -60,7 +60,7 @@ def test_satisfaction_is_bought_where_it_is_cheap(strategy, situation):
 
 def test_a_cached_prompt_keeps_its_model_where_both_are_worth_the_same(strategy, situation):
     # The price that the strategy aims at now.
-    price = strategy.price_curve.price(strategy._target(situation))
+    price = strategy.price_curve.price(strategy.target(situation))
     cost = np.array([1.0, 1.0 + 0.3 * price])
     for cold, kept in ((0, 1), (1, 0)):
         paid = cost.copy()
@@ -102,7 +102,7 @@ def test_a_shortfall_is_worked_off_by_the_model_of_the_static_mix(situation):
         posterior=posterior,
         account=SurplusEstimator(zoo.names, CONFIG),
         uncertain=np.zeros(3),
-        estimate=SurplusEstimate(-1e6),
+        estimate=SurplusEstimate(-20.0),
         future=FutureCosts(costs, np.zeros(3), 1.0, means),
     )
     assert ConversationStrategy(CONFIG, prices).serve(short).model == 1
@@ -114,3 +114,24 @@ def test_labels_of_long_conversations_count_as_fewer(situation):
     assert long.design_effect == pytest.approx(3.0)
     single = situation._replace(request=situation.request._replace(turn=None))
     assert single.design_effect == 1.0
+
+
+def test_a_model_that_seems_below_the_floor_is_tried_again(strategy, situation):
+    """The large model was unlucky; by the means no price keeps the floor."""
+    posterior = QualityPosterior(ZOO, 0.75, CONFIG)
+    for number in range(2000):
+        posterior.learn(0, float(number % 10 < 7))
+    for number in range(20):
+        posterior.learn(1, float(number % 2))
+    assert posterior.mean_[1] < posterior.mean_[0] < 0.75
+    short = situation._replace(posterior=posterior, estimate=SurplusEstimate(-30.0))
+    assert strategy.serve(short).model == 1
+
+
+def test_a_shortfall_is_worked_off_where_the_price_curve_is_out_of_date(strategy, situation):
+    """The curve has the large model at .9, and its labels since say .78."""
+    posterior = QualityPosterior(ZOO, 0.75, CONFIG)
+    posterior.learn_many(np.tile([0.6, 0.78], (2000, 1)))
+    long = situation._replace(posterior=posterior, cost=np.array([10.0, 100.0]))
+    assert strategy.serve(long._replace(estimate=SurplusEstimate(-30.0))).model == 1
+    assert strategy.serve(long._replace(estimate=RICH)).model == 0

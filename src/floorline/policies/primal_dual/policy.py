@@ -14,7 +14,7 @@ from floorline.estimators.shared_difficulty import SharedDifficulty
 from floorline.events import Decision, Feedback, Outcome
 from floorline.policies.base import DECLINED, Choice, History, Request, declined
 from floorline.policies.budgets.pacing import Pacing
-from floorline.policies.conversation import FutureCosts, future_costs
+from floorline.policies.conversation import FutureCosts, design_effect, future_costs
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator, check_history
 from floorline.policies.primal_dual.change_detector import Change, ChangeDetector
 from floorline.policies.primal_dual.complaints import ComplaintMode
@@ -180,7 +180,7 @@ class PrimalDual(EstimatingPolicy):
         elif previous is not None:
             self.posterior_.replace(model, previous, score, feedback.influence)
         else:
-            self._learn(decision.features, model, score, feedback.influence)
+            self._learn(decision, model, score, feedback.influence)
 
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay."""
@@ -328,14 +328,17 @@ class PrimalDual(EstimatingPolicy):
                 self.complaints_.restart(self.posterior_, self.surplus_.values())
                 self.detector_.restart()
 
-    def _learn(self, x: Features, model: int, y: float, weight: float) -> None:
+    def _learn(self, decision: Decision, model: int, y: float, weight: float) -> None:
         """Learn a first label: compare it with what was predicted, then move the predictions."""
+        x = decision.features
         prediction = self.quality_.predict_one(x)
         significant, mean = self.gate_.is_significant, float(self.posterior_.mean_[model])
         self.gate_.compare(mean, float(self._adjust(prediction)[model]), y, weight)
         self.gate_.learn(prediction, mean, model, y, weight)
         predicted = float(prediction[model]) if significant and self.config.prompts else None
-        change = self._learn_mean(model, y, predicted, weight)
+        # A block of labels that say the same is to move the test as far as one of them.
+        tested = weight / design_effect(decision.conversation_turns)
+        change = self._learn_mean(model, y, predicted, weight, tested)
         self.quality_.learn_one(x, model, y, weight)
         if change is not None:
             # Labels of requests that prompts chose show the error of predictions, not the mean.
@@ -345,15 +348,23 @@ class PrimalDual(EstimatingPolicy):
             self.gate_.shift(model, by)
 
     def _learn_mean(
-        self, model: int, y: float, predicted: float | None, weight: float = 1.0
+        self,
+        model: int,
+        y: float,
+        predicted: float | None,
+        weight: float = 1.0,
+        tested: float = 1.0,
     ) -> Change | None:
-        """Move the posterior by a label, or restart the model where labels show a change."""
+        """Move the posterior by a label, or restart the model where labels show a change.
+
+        ``tested`` is the weight of the label in the test of changes.
+        """
         posterior, change = self.posterior_, None
         if self.config.detect:
             labels = float(posterior.labels_[model]) + weight
             total = float(posterior.sum_[model]) + weight * y
             change = self.detector_.observe(
-                model, y, labels=labels, total=total, predicted=predicted, weight=weight
+                model, y, labels=labels, total=total, predicted=predicted, weight=tested
             )
         if change is None:
             posterior.learn(model, y, weight)

@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 
 from floorline.policies.base import DECLINED, Request, lowest
 from floorline.policies.budgets.pacing import Pacing
-from floorline.policies.conversation import FutureCosts
+from floorline.policies.conversation import FutureCosts, design_effect
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.price_curve import PriceCurve
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
 from floorline.policies.primal_dual.static_mix_controller import StaticMixController
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
-
-_LABEL_CORRELATION = 0.1
-"""Correlation of the labels of one conversation. Where the difficulty of conversations varies by 1
-in logits, it is .12 at a mean satisfaction of .8."""
 
 
 class Situation(NamedTuple):
@@ -47,12 +43,9 @@ class Situation(NamedTuple):
 
     @property
     def design_effect(self) -> float:
-        """How many times the variance of a sum of labels is that of independent ones (Kish 1965).
-
-        The turns of a conversation share its difficulty, and mostly its model.
-        """
+        """How many times the variance of a sum of labels is that of independent ones."""
         turn = self.request.turn
-        return 1.0 if turn is None else 1.0 + _LABEL_CORRELATION * (turn.length - 1.0)
+        return 1.0 if turn is None else design_effect(turn.length)
 
     @property
     def scored(self) -> Floats:
@@ -172,6 +165,10 @@ class ConversationStrategy(NamedTuple):
     satisfaction chooses the requests where satisfaction costs least, and a switch of models has to
     be worth the cached prompt that it throws away, V being what it costs the later turns. Models
     with few labels are estimated optimistically, as by the static mix.
+
+    The price curve knows satisfaction as it was estimated some hundred requests ago. So a shortfall
+    that only the static mix's best model works off in time is left to the static mix. It also tries
+    models again that were unlucky, where no mean reaches the floor.
     """
 
     config: PrimalDualConfig
@@ -179,8 +176,11 @@ class ConversationStrategy(NamedTuple):
 
     def serve(self, situation: Situation) -> Served:
         """Choose the model of the lowest cost, now and later, less worth."""
+        target = self.target(situation)
+        if target is None:
+            return StaticMixStrategy(self.config).serve(situation)
         posterior, able = situation.posterior, situation.request.allowed
-        price = self.price_curve.price(self._target(situation))
+        price = self.price_curve.price(target)
         future, cost = later_costs(situation, self.price_curve), situation.scored
         if future is not None:
             cost = cost + future
@@ -188,18 +188,21 @@ class ConversationStrategy(NamedTuple):
         optimistic = posterior.mean_ + optimism * posterior.sd_
         return Served(lowest(cost - price * optimistic, able), able, future_cost=future)
 
-    def _target(self, situation: Situation) -> float:
-        """Mean satisfaction that the price aims at.
+    def target(self, situation: Situation) -> float | None:
+        """Mean satisfaction that the price aims at; None where the static mix is to decide.
 
-        A shortfall is worked off at most as fast as by the static mix, which serves all requests by
-        the model of the lowest cost per surplus: the satisfaction above that costs far more.
+        It is at most that of the model by which the static mix works a shortfall off: the
+        satisfaction above costs far more.
         """
         target = PromptStrategy(self.config, self.price_curve).target(situation)
+        mean = situation.posterior.mean_
         floor = situation.account.comparable_floor(situation.request.floor)
         cost = situation.cost if situation.future is None else situation.future.later
-        mean = situation.posterior.mean_
         high = most_efficient(mean, cost, floor, situation.request.allowed)
-        return target if high is None else min(target, float(mean[high]))
+        most = math.inf if high is None else float(mean[high])
+        if situation.estimate.surplus < 0.0 and (high is None or target > most):
+            return None
+        return min(target, most)
 
 
 class StaticMixStrategy(NamedTuple):
