@@ -61,6 +61,27 @@ def test_a_fallback_counts_once_from_the_first_decision_on(build_router, vector)
     assert {m.model: m.within for m in made.models}[first.model] == 0.0
 
 
+def test_a_failed_call_of_a_promise_that_came_back_is_not_taken_back(build_router, vector):
+    router = build_router("cheapest", [FAST])
+    failed = call(router, vector, error="timeout")
+    router.set_sla(SLA("fast", floor=0.5, latency={"p95": 3.0}))
+    router.set_sla(FAST)
+    call(router, vector, after=failed.id, exclude=[failed.model])
+    assert [c.requests for c in router.certificate().latency] == [0, 0]
+
+
+@pytest.mark.parametrize("chain", [{"a": "a"}, {"a": "b", "b": "a"}])
+def test_a_chain_of_failed_calls_that_names_itself_ends(build_router, vector, chain):
+    router = build_router("cheapest", [FAST])
+    for at, (id, after) in enumerate(chain.items()):
+        context = RequestContext(after=after)
+        router.route(features=vector(0), id=id, at=float(at), context=context)
+    for id in chain:
+        router.outcome(id, cost=1.0, latency=0.1, at=5.0)
+    made = counts(router)["latency"]
+    assert (made.requests, made.within) == (len(chain), 1.0)
+
+
 def test_a_failed_call_whose_replacement_is_declined_stays_late(build_router, vector):
     sla = SLA("fast", floor=0.5, latency={"p95": 2.0}, budget=Budget(total=1.5))
     router = build_router("cheapest", [sla])

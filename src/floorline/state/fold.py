@@ -325,7 +325,8 @@ class Fold(Stateful):
         first = decision
         while first.after:
             before = self.remembered(first.after)
-            if before is None:
+            # A library may name any decision, also this one or a later one.
+            if before is None or before.decision.seq >= first.seq:
                 break
             first = before.decision
         return max(0.0, decision.at - first.at)

@@ -93,6 +93,9 @@ class Timeliness(Stateful):
         self.models_ = {name: self.models_.get(name, {}) for name in names}
         self.prices_ = {name: self.prices_.get(name) or LatencyPrice() for name in names}
         self.proofs_ = {n: self.proofs_.get(n, [0.0, 0.0]) for n in names if sla.guarded}
+        # One that comes back later starts at zero, and has nothing to take back.
+        late = {id: [n for n in of if n in names] for id, of in self.failed_.items()}
+        self.failed_ = {id: of for id, of in late.items() if of}
 
     def keep_models(self, names: Sequence[str]) -> None:
         """Forget the calls of models that left: one that comes back may be another."""
@@ -107,8 +110,7 @@ class Timeliness(Stateful):
     def replace(self, failed: str) -> None:
         """Take back a request that was counted as late because its call failed: another is made."""
         for name in self.failed_.pop(failed, ()):
-            if name in self.counts_:
-                self.counts_[name][_KNOWN] -= 1
+            self.counts_[name][_KNOWN] -= 1
 
     def served(self, late: Mapping[str, float], open_late: Mapping[str, float]) -> None:
         """Move the prices after a decision.
