@@ -71,6 +71,28 @@ def test_a_repeated_request_continues_itself(router):
     assert conversations(router).turns_.reached_.sum() == 1.0
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_request_after_a_failed_call_is_the_turn_that_it_was(router, named):
+    for number in range(100):
+        for turn in (1, 2):
+            context = _turn_of(number, turn, named)
+            router.route(features=X, input_tokens=2000 * turn, at=float(number), context=context)
+    context = _turn_of(100, 1, named)
+    first = router.request(features=X, input_tokens=2000, at=100.0, context=context)
+    failed = router.route(features=X, input_tokens=2000, at=100.0, context=context)
+    router.outcome(failed.id, cost=0.0, error="timeout", at=101.0)
+    context = context._replace(after=failed.id)
+    second = router.request(features=X, input_tokens=2000, at=101.0, context=context)
+    assert first.turn.goes_on == second.turn.goes_on > 0.9
+    assert first.turn.remaining == second.turn.remaining
+
+
+def _turn_of(number, turn, named):
+    if named:
+        return RequestContext(session=f"s-{number}")
+    return RequestContext(prefixes=("head", *(f"{number}-{n}" for n in range(1, turn + 1))))
+
+
 def test_an_agent_with_another_system_prompt_is_another_branch(router):
     main = Talk(router, X, system="You code." * 1000, session="s-17")
     sub = Talk(router, X, system="You search." * 1000, session="s-17")

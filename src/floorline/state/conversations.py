@@ -235,10 +235,13 @@ class Conversations(Stateful):
                     read[model] = min(cached, tokens)
         return self.with_rates(read, tokens)
 
-    def turn(self, node: Node | None, tokens: int, at: float) -> Turn:
-        """Return what a request is in its conversation; arguments as for ``expected``."""
+    def turn(self, node: Node | None, tokens: int, at: float, *, again: bool = False) -> Turn:
+        """Return what a request is in its conversation; arguments as for ``expected``.
+
+        ``again`` says that it is the node's own prompt once more, and no turn after it.
+        """
         statistics, rates = self.turns_, self.rates_
-        number = 1 if node is None else last_turn(node.turn + 1)
+        number = 1 if node is None else last_turn(max(1, node.turn + (not again)))
         remaining = float(statistics.remaining_[number])
         if self._within_of is not statistics.within_:
             self._within_of = statistics.within_

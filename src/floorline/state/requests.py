@@ -93,10 +93,13 @@ def make_request(
     if not fold.zoo_.caches or not (context.prefixes or context.session):
         return request
     conversations = fold.conversations_
-    node = conversations.node(context.owner, conversations.find(context))
+    follows = conversations.find(context)
+    node = conversations.node(context.owner, follows)
+    # A repeated prompt, as after a failed call, is the turn that it was.
+    again = follows == context.prefixes[-1] if context.prefixes else bool(context.after)
     return request._replace(
         cache=conversations.expected(node, input_tokens, at),
-        turn=conversations.turn(node, input_tokens, at),
+        turn=conversations.turn(node, input_tokens, at, again=again),
     )
 
 
