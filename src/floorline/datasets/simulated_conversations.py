@@ -200,7 +200,7 @@ def simulate_conversations(
             if turn > 1:
                 loop = rng.random() < kind.loop
                 median, sd = (
-                    (kind.loop_seconds, 0.7) if loop else (kind.pause_seconds, kind.pause_sd)
+                    (kind.loop_seconds, _LOOP_SD) if loop else (kind.pause_seconds, kind.pause_sd)
                 )
                 at += median * float(np.exp(sd * rng.normal()))
             context += int(rng.gamma(1.0, kind.growth_tokens)) + 1

@@ -13,7 +13,7 @@ _TURNS = 64
 """Turns that are told apart; the later ones count as this one."""
 _BUCKETS = 7
 """Groups of turns that share a probability to go on: 1, 2, 3–4, 5–8, 9–16, 17–32, 33 and more."""
-_FIRST_TURNS = [1, 2, 3, 6, 12, 24, 48]
+_MIDDLE_TURNS = [1, 2, 3, 6, 12, 24, 48]
 """A turn near the middle of each group."""
 _GOES_ON_PRIOR = 0.75
 """Probability that a turn is followed by another one before any is known: three more turns."""
@@ -30,7 +30,7 @@ _MAX_GROWTH = 20_000.0
 _MAX_REMAINING = 50.0
 """Most turns that are expected to follow."""
 _MEMORY = 20_000.0
-"""Turns after which all counts are halved, so that they follow a change of traffic."""
+"""Turns at which all counts are halved, so that they follow a change of traffic."""
 _REFRESH_TURNS = 16
 """Turns between two computations of what follows from the counts."""
 
@@ -140,7 +140,7 @@ class TurnStatistics(Stateful):
             remaining.append(left)
         self.remaining_ = np.array(remaining[::-1])
         # A turn is on average in the middle of its conversation: as many come before as after it.
-        middle = self.remaining_[_FIRST_TURNS]
+        middle = self.remaining_[_MIDDLE_TURNS]
         after = float(np.dot(reached, middle)) / max(float(reached.sum()), 1.0)
         self.length_ = 1.0 + 2.0 * after
         self.within_ = np.concatenate([[0.0], self.gaps_.cumsum()]) / self.gaps_.sum()
