@@ -53,6 +53,8 @@ UNREPORTED = "the client did not report the call within an hour"
 """Error in the outcome of a call after ``/v1/route`` that ``/v1/outcomes`` did not report."""
 INTERRUPTED = "the gateway ended during the call"
 """Error in the outcome of a call that a stop of the gateway cut off before it was recorded."""
+NOT_CALLED = "the gateway calls only the model that serves"
+"""Error in the outcome of a call that a policy wanted for exploration and that was not made."""
 REFUSED = "the provider answered "
 """Begin of the error in the outcome of a call whose client got the provider's own error, such as
 for a request that is not valid; the status follows."""

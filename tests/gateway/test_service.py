@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 from tests.support.gateway_parts import Parts, chat_request
+from tests.support.inside import fold_of
 
 from floorline.errors import InvalidInput, StoreUnavailable
-from floorline.events import DIRECT, Decision, Outcome, SlaChange
+from floorline.events import DIRECT, NOT_CALLED, Decision, Outcome, SlaChange
 from floorline.gateway.auth import Caller
 from floorline.gateway.call_recorder import DISCONNECTED
 from floorline.gateway.errors import ApiError
-from floorline.gateway.service import NOT_CALLED
 from floorline.gateway.upstreams import Answer, UpstreamError
 from floorline.gateway.upstreams.findings import Findings
 
@@ -112,6 +112,8 @@ def test_of_the_models_that_a_policy_explores_only_one_is_called(build):
     (outcome,) = parts.events(Outcome)
     assert {decision.model, outcome.model} == {"small", "large"}
     assert (outcome.cost, outcome.error) == (0.0, NOT_CALLED)
+    # It says nothing of how fast that model is.
+    assert not fold_of(parts.router).latency_.latest_
 
 
 def test_no_decision_is_made_that_could_not_be_logged(parts, monkeypatch):

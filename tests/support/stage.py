@@ -1,7 +1,6 @@
 """A gateway before a provider that fails as planned."""
 
-from floorline.events import Decision, Outcome
-from floorline.gateway.service import NOT_CALLED
+from floorline.events import NOT_CALLED, Decision, Outcome
 from tests.support.live_gateway import Live, wait_until, write_settings
 
 OPEN_MINDED = {"failures": 1_000_000}

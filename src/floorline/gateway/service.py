@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from floorline.config.passed_headers import passed_on
 from floorline.errors import BudgetExhausted, NoModelCanServe
-from floorline.events import GATEWAY, Decision, RequestContext
+from floorline.events import GATEWAY, NOT_CALLED, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.call_recorder import CallRecorder
@@ -27,10 +27,6 @@ from floorline.gateway.translation import for_provider, stateful_field
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
-
-NOT_CALLED = "the gateway calls only the model that serves"
-"""Error in the outcome of a call that a policy wanted for exploration and that was not made."""
-
 
 _OPERATIONS: dict[NamedPath, str] = {
     "": "chat",

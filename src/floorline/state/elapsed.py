@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from floorline.events import DISCONNECTED, INTERRUPTED, REFUSED, UNREPORTED, Outcome
+from floorline.events import DISCONNECTED, INTERRUPTED, NOT_CALLED, REFUSED, UNREPORTED, Outcome
 from floorline.sla import MEASURES, Measure
 
 
@@ -99,5 +99,5 @@ def elapsed(outcome: Outcome, measure: Measure, began: float) -> Elapsed | None:
 
 
 def says_nothing_of_model(outcome: Outcome) -> bool:
-    """Whether a failure was not the model's: the gateway itself ended during the call."""
-    return outcome.error == INTERRUPTED
+    """Whether a failure was not the model's: the gateway itself ended, or did not call it."""
+    return outcome.error in (INTERRUPTED, NOT_CALLED)
