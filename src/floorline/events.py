@@ -56,8 +56,8 @@ INTERRUPTED = "the gateway ended during the call"
 NOT_CALLED = "the gateway calls only the model that serves"
 """Error in the outcome of a call that a policy wanted for exploration and that was not made."""
 REFUSED = "the provider answered "
-"""Begin of the error in the outcome of a call whose client got the provider's own error, such as
-for a request that is not valid; the status follows."""
+"""Begin of the error in the outcome of a call that the provider refused because of the request. The
+client gets the provider's own error, unless another model serves."""
 
 
 class Owner(NamedTuple):

@@ -156,7 +156,11 @@ class CallRecorder:
 
     def failed(self, decision: Decision, failure: UpstreamError, span: CallSpan) -> None:
         """Record a call that got no answer; it costs nothing, and another model may serve."""
-        self.uncalled(decision, str(failure))
+        error = str(failure)
+        if failure.answer is not None:
+            # It begins with ``REFUSED`` then, as where the client gets this error at once.
+            error = error.removeprefix(f"model {decision.model!r}: ")
+        self.uncalled(decision, error)
         span.end(failure.kind, str(failure))
 
     def uncalled(self, decision: Decision, error: str) -> None:

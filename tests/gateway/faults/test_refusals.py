@@ -7,6 +7,7 @@ import pytest
 from tests.support import faulty_provider as fp
 
 from floorline.config import BreakerSettings
+from floorline.state.elapsed import elapsed
 
 TOO_LONG = "This model's maximum context length is {} tokens. However, you requested {} tokens."
 
@@ -114,6 +115,8 @@ def test_without_a_model_that_can_the_client_gets_the_providers_error(three):
     assert headers["x-floorline-decision"] == decisions[-1].id
     assert headers["x-floorline-model"] == decisions[-1].model
     assert [o.cost for o in outcomes] == [0.0] * len(decisions)
+    # No model is late for it, as where one model refuses a request and no other is asked.
+    assert [elapsed(o, "latency", began=0.0) for o in outcomes] == [None] * len(decisions)
     # If every model is too small, the provider still decides.
     assert stage.chat("word " * 200).status_code == 400
 
