@@ -70,6 +70,18 @@ def test_a_failed_call_of_a_promise_that_came_back_is_not_taken_back(build_route
     assert [c.requests for c in router.certificate().latency] == [0, 0]
 
 
+def test_a_call_that_outlives_its_model_says_nothing_of_one_that_comes_back(build_router, vector):
+    router = build_router("cheapest", [FAST])
+    zoo = router.zoo
+    made = call(router, vector)
+    router.change_zoo(zoo.without(made.model))
+    router.outcome(made.id, cost=1.0, latency=9.0, at=9.0)
+    router.change_zoo(zoo)
+    certified = counts(router)["latency"]
+    assert (certified.requests, certified.within) == (1, 0.0)
+    assert [model.calls for model in certified.models] == [0] * len(zoo)
+
+
 @pytest.mark.parametrize("chain", [{"a": "a"}, {"a": "b", "b": "a"}])
 def test_a_chain_of_failed_calls_that_names_itself_ends(build_router, vector, chain):
     router = build_router("cheapest", [FAST])

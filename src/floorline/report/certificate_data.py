@@ -235,7 +235,7 @@ class Promise:
         counted = Timeliness(sla)
         for name, call in self.calls.items():
             if call.times is not None:
-                model = "" if call.departed else call.model
+                model = None if call.departed else call.model
                 counted.ended(name, model, call.times, max(0.0, call.at - call.began))
                 if call.replaced:
                     counted.replace(name)

@@ -407,7 +407,8 @@ class Fold(Stateful):
             if ledger.timeliness_.promises and event.model == record.decision.model:
                 made = record.decision
                 times, waited = call_times(event, made.at), self._waited(made)
-                ledger.timeliness_.ended(made.id, event.model, times, waited)
+                model = event.model if event.model in self.zoo_ else None
+                ledger.timeliness_.ended(made.id, model, times, waited)
         self.conversations_.outcome(record.decision, event)
         self.latency_.observe(record.decision, event, sender_of(record.decision))
         if event.model in self.zoo_ and record.decision.policy != DIRECT:

@@ -127,13 +127,13 @@ class Timeliness(Stateful):
             surplus = self.surplus(promise) + open_late[name]
             self.prices_[name].served(promise, late[name], surplus, self._proof(promise))
 
-    def ended(self, decision: str, model: str, times: CallTimes, waited: float) -> None:
+    def ended(self, decision: str, model: str | None, times: CallTimes, waited: float) -> None:
         """Count the end of the served model's call.
 
         Parameters
         ----------
         decision, model
-            Id of the decision and name of the model that served it.
+            Id of the decision and name of the model that served it; None if it left the zoo.
         times
             How long the call took.
         waited
@@ -154,7 +154,7 @@ class Timeliness(Stateful):
             if not within:
                 late.append(promise.name)
             own = time.is_within(promise.limit)
-            if own is not None:
+            if own is not None and model is not None:
                 calls = self.models_[promise.name].setdefault(model, [0, 0])
                 calls[_KNOWN] += 1
                 calls[_WITHIN] += own
