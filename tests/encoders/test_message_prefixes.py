@@ -82,3 +82,9 @@ def test_the_number_of_a_request_in_claude_codes_system_prompt_is_no_part_of_it(
     ]
     one, other = (message_prefixes([user("hi")], [head]) for head in heads)
     assert one.hashes == other.hashes
+
+
+@pytest.mark.parametrize("odd", [["user"], {"name": "user"}, 5, None])
+def test_odd_roles_and_kinds_are_hashed_like_others(odd):
+    messages = [{"role": odd, "content": "a"}, {"role": "user", "content": [{"type": odd}]}]
+    assert len(message_prefixes(messages).hashes) == 3

@@ -76,7 +76,7 @@ def message_prefixes(messages: Any, head: Iterable[bytes] = ()) -> MessagePrefix
         digest = _hash(digest, data)
         size += len(data)
     for first, message in enumerate(turns):  # noqa: B007
-        if not (isinstance(message, dict) and message.get("role") in _SYSTEM_ROLES):
+        if not (isinstance(message, dict) and _is_one_of(message.get("role"), _SYSTEM_ROLES)):
             break
         data = _message(message)
         digest = _hash(digest, data)
@@ -96,6 +96,11 @@ def _hash(before: bytes, data: bytes) -> bytes:
     return hashlib.blake2b(before + data, digest_size=_DIGEST_BYTES).digest()
 
 
+def _is_one_of(value: Any, names: frozenset[str]) -> bool:
+    """Whether a value of any type, also one without a hash, is one of some names."""
+    return type(value) is str and value in names
+
+
 def _message(message: Any) -> bytes:
     """Bytes of a message, the same for the forms that clients write one and the same text in."""
     if type(message) is dict:
@@ -103,7 +108,7 @@ def _message(message: Any) -> bytes:
         if type(content) is list and len(content) == 1:
             part = content[0]
             # A lone text is written as a text, or as a list, which has room for a mark.
-            if type(part) is dict and part.get("type") in _TEXT_TYPES and "text" in part:
+            if type(part) is dict and _is_one_of(part.get("type"), _TEXT_TYPES) and "text" in part:
                 kept = part.keys() <= _PLAIN_KEYS
                 message = {**message, "content": part["text"]} if kept else message
     try:
