@@ -104,6 +104,24 @@ def test_what_came_before_content_is_passed_on_with_it(play, name):
     play(scene)
 
 
+@pytest.mark.parametrize("ending", [b"", b"\n"])
+@pytest.mark.parametrize("dialect", ["openai", "anthropic", "responses"])
+def test_an_only_event_without_a_blank_line_is_kept_apart_from_the_end(play, dialect, ending):
+    whole = chunk({"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"})
+
+    async def scene(s):
+        await s.upstreams()
+        s.provider.plan(faults.stream([whole.strip() + ending]))
+        answer = await s.calls.call("m", b'{"stream": true}', stream=True, dialect=dialect)
+        events = (await answer.body()).strip().split(b"\n\n")
+        assert len(events) > 1
+        for event in events:
+            data = event.rpartition(b"data: ")[2].strip()
+            assert data == b"[DONE]" or json.loads(data)
+
+    play(scene)
+
+
 def test_the_first_byte_is_that_of_content(play):
     async def later(connection):
         await asyncio.sleep(0.15)

@@ -275,7 +275,9 @@ class Attempt:
         while not (reader.begun or reader.done or reader.found.error is not None):
             data = await reply.read()
             if not data:
-                parts.append(reader.close())
+                # What follows must not become a part of an event without its blank line.
+                gap = b"\n\n" if reader.pending else b""
+                parts += (reader.close(), gap)
                 break
             size += len(data)
             if size > self._settings.max_answer:
