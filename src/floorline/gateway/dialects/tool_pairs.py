@@ -8,6 +8,7 @@ as well.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 import msgspec
@@ -50,10 +51,12 @@ class _Pairing:
         self._losses = losses
         self._found: list[Turn] = []
         self._used: set[str] = set()
+        # Number of the last id that was made of an id: to try all of them takes a square of time.
+        self._numbers: dict[str, int] = {}
         # Ids of the calls of the last answer, those without a result yet by the ids that they came
         # with, and what followed so far.
         self._ids: list[str] = []
-        self._open: dict[str, list[str]] = {}
+        self._open: dict[str, deque[str]] = {}
         self._results: dict[str, ToolResultPart] = {}
         self._rest: list[Turn] = []
 
@@ -79,13 +82,14 @@ class _Pairing:
         for part in turn.parts:
             if isinstance(part, ToolCallPart):
                 id = part.id
-                number = 1
+                number = self._numbers.get(id, 1)
                 while id in self._used:
                     number += 1
                     id = f"{part.id}_{number}"
+                self._numbers[part.id] = number
                 self._used.add(id)
                 self._ids.append(id)
-                self._open.setdefault(part.id, []).append(id)
+                self._open.setdefault(part.id, deque()).append(id)
                 if id != part.id:
                     part = msgspec.structs.replace(part, id=id)
             parts.append(part)
@@ -98,7 +102,7 @@ class _Pairing:
             if not isinstance(part, ToolResultPart):
                 rest.append(part)
             elif self._open.get(part.call):
-                id = self._open[part.call].pop(0)
+                id = self._open[part.call].popleft()
                 self._results[id] = msgspec.structs.replace(part, call=id)
             else:
                 lose(self._losses, "tool_result")
