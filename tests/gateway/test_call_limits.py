@@ -6,6 +6,9 @@ import pytest
 
 from floorline.errors import InvalidInput
 from floorline.gateway.chat_request import read_chat
+from floorline.gateway.upstreams import Answer
+from floorline.gateway.upstreams.findings import Findings
+from floorline.gateway.usage_check import usage_bounds
 
 DATA_URL = "data:image/png;base64," + "A" * 1_000_000
 
@@ -68,3 +71,12 @@ def test_counts_beyond_their_bound_are_refused(field):
 def test_the_dear_tier_is_reserved_for_requests_that_may_get_it(tier, is_priority):
     assert limits(service_tier=tier)[0].is_priority is is_priority
     assert limits()[0].is_priority is False
+
+
+@pytest.mark.parametrize(("n", "times"), [({}, 1), ({"n": 2, "best_of": 5}, 2)])
+def test_each_answer_repeats_its_own_prompt(n, times):
+    asked = {"model": "m", "prompt": ["Why?", "How so?"], "echo": True, **n}
+    chat = read_chat(json.dumps(asked).encode(), {}, path="/completions")
+    answer = Answer("m", 200, {}, b"", Findings())
+    answer._found.output_characters = times * (len("Why?How so?") + 50)
+    assert usage_bounds(chat, answer, None).output_characters == times * 50

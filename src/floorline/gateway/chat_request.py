@@ -99,7 +99,7 @@ class ChatBody(msgspec.Struct, frozen=True):
         Path of the endpoint below the base URL, if it takes only names of models; "" for the
         endpoints of answers.
     echoed_characters
-        Characters of the prompt that the answer repeats.
+        Characters of the prompts that all answers together repeat.
     """
 
     model: str
@@ -136,9 +136,11 @@ class ChatBody(msgspec.Struct, frozen=True):
         return write_fields(fields)
 
     def with_input(self, items: Any) -> ChatBody:
-        """Return the request with another ``input``."""
-        fields = {**self.fields, "input": msgspec.Raw(msgspec.json.encode(items))}
-        return msgspec.structs.replace(self, fields=fields)
+        """Return the request with another ``input``, and with the size and the needs of that."""
+        read = read_chat(
+            self.with_fields(input=items), {}, self.dialect, self.query, deployment=self.model
+        )
+        return msgspec.structs.replace(read, options=self.options, session=self.session)
 
     def values(self) -> dict[str, Any]:
         """Decode all fields, for a translation.
@@ -266,7 +268,7 @@ def read_chat(
         dialect=dialect,
         query=query,
         path=path,
-        echoed_characters=view.echoed_characters(),
+        echoed_characters=view.echoed_characters() * max(1, _count("n", view.n)[0]),
     )
 
 

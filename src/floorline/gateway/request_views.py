@@ -42,7 +42,7 @@ class View(msgspec.Struct):
         return 1
 
     def echoed_characters(self) -> int:
-        """Return the number of characters of the prompts that the answers repeat."""
+        """Return the characters of all prompts if answers repeat them, once for each ``n``."""
         return 0
 
 

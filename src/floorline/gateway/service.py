@@ -23,7 +23,7 @@ from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.request_views import NamedPath
 from floorline.gateway.session_keys import request_prefixes
-from floorline.gateway.translation import for_provider, stateful_field
+from floorline.gateway.translation import for_provider, stateful_field, untranslated
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
@@ -271,8 +271,6 @@ class ChatService:
             provider = self._config.calls[decision.model]
             zoo = self._router.zoo
             model = zoo.models[zoo.index(decision.model)]
-            if chat.dialect == "responses":
-                chat = self._with_items(chat, decision)
             body, conversation = for_provider(chat, model, provider)
             span = self._telemetry.call(
                 decision,
@@ -325,12 +323,22 @@ class ChatService:
         if answer.written is not None:
             self._items.keep(repr(decision.owner), answer.written().get("output", ()))
 
-    def _with_items(self, chat: ChatBody, decision: Decision) -> ChatBody:
-        """Put the items that were kept in place of references to them."""
-        if b"item_reference" not in chat.prompt_json:
+    def with_items(self, chat: ChatBody, caller: Caller) -> ChatBody:
+        """Put the items that were kept in place of references to them.
+
+        This comes before the decision, so that the items count in the size of the request.
+
+        Raises
+        ------
+        ApiError
+            413 if the items have more bytes than a body may have.
+        """
+        if chat.dialect != "responses" or b"item_reference" not in chat.prompt_json:
             return chat
-        items = self._items.resolved(repr(decision.owner), chat.values().get("input"))
-        return chat.with_input(items)
+        given = chat.values().get("input")
+        limit = self._config.settings.server.max_body
+        items = self._items.resolved(repr(caller.owner), given, limit)
+        return chat if items == given else chat.with_input(items)
 
     async def ask(
         self, chat: ChatBody, path: str, incoming: Mapping[str, str]
@@ -359,7 +367,7 @@ class ChatService:
         provider = self._config.calls[chat.model]
         return await self._upstreams.ask(
             chat.model,
-            chat.with_fields(model=provider.model),
+            untranslated(chat, provider.model),
             path,
             headers=_passed_headers(chat, provider, incoming),
             dialect=chat.dialect,

@@ -113,7 +113,7 @@ def usage_bounds(chat: ChatBody, answer: Answer, model: Model | None) -> UsageBo
         chat.input_tokens,
         limits.input_tokens,
         chat.media,
-        max(0, answer.output_characters - chat.echoed_characters * limits.answers),
+        max(0, answer.output_characters - chat.echoed_characters),
         limits.answers,
         limit,
         chat.certain_tokens,

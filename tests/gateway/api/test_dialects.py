@@ -8,6 +8,8 @@ from tests.support.dialect_answers import DIALECTS, OUTPUT, OVERLOADED, PROMPT
 from tests.support.dialect_provider import ANSWERS, KINDS, DialectProvider, models
 from tests.support.live_gateway import InThread, Live, write_settings
 
+from floorline.gateway.auth import Caller
+
 NEW = ("anthropic", "responses")
 COST = (PROMPT * 1.0 + OUTPUT * 2.0) / 1e6
 
@@ -66,8 +68,8 @@ def ask(gateway, kind, model, *, stream=False, query="", headers=None, **fields)
     return gateway.http.post(path, json=body, headers=headers)
 
 
-def recorded(gateway, answer):
-    """The outcome of an answer in the log."""
+def logged(gateway, kind, field, answer):
+    """The event of a kind in the log whose field is the id of an answer's decision."""
     id = answer.headers["x-floorline-decision"]
 
     def look():
@@ -75,11 +77,21 @@ def recorded(gateway, answer):
         return [
             event
             for event in gateway.gateway.store.read()
-            if type(event).__name__ == "Outcome" and event.decision == id
+            if type(event).__name__ == kind and getattr(event, field) == id
         ]
 
     (found,) = gateway.call(look)
     return found
+
+
+def recorded(gateway, answer):
+    """The outcome of an answer in the log."""
+    return logged(gateway, "Outcome", "decision", answer)
+
+
+def decided(gateway, answer):
+    """The decision of an answer in the log."""
+    return logged(gateway, "Decision", "id", answer)
 
 
 @pytest.mark.parametrize("scene", [*ANSWERS])
@@ -267,6 +279,19 @@ def test_tokens_are_counted_by_the_provider_of_a_named_model(gateway, speaker):
     assert speaker.requests[-1]["body"] == {**body, "model": "words"}
 
 
+def test_tokens_are_counted_without_the_thinking_of_other_providers(gateway, speaker):
+    thinking = {"type": "thinking", "thinking": "Hm", "signature": "floorline-unsigned"}
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [thinking, {"type": "text", "text": "Hello"}]},
+        {"role": "user", "content": "Why?"},
+    ]
+    body = {"model": "anthropic-words", "messages": turns}
+    assert gateway.http.post("/v1/messages/count_tokens", json=body).status_code == 200
+    sent = speaker.requests[-1]["body"]["messages"][1]["content"]
+    assert sent == [{"type": "text", "text": "Hello"}]
+
+
 @pytest.mark.parametrize("model", ["floorline/messages", "claude-haiku-4-5", "openai-words"])
 def test_tokens_of_other_models_are_estimated_without_a_decision(gateway, model):
     before = gateway.call(lambda: len(gateway.gateway.store))
@@ -423,6 +448,21 @@ def test_references_to_items_of_translated_answers(gateway, speaker, kind, scene
     sent = json.dumps(speaker.requests[-1]["body"])
     assert "get_weather" in sent
     assert "It rains." in sent
+
+
+def test_items_that_are_referred_to_count_in_the_size_of_the_request(gateway):
+    memory = gateway.gateway.chat._items
+    owner = repr(Caller().owner)
+    text = {"type": "output_text", "text": "word " * 4_000}
+    kept = {"type": "message", "role": "assistant", "id": "msg_long", "content": [text]}
+    gateway.call(lambda: memory.keep(owner, [kept]))
+    asked = [{"type": "item_reference", "id": "msg_long"}, {"role": "user", "content": "Why?"}]
+    answer = ask(gateway, "responses", "openai-words", input=asked)
+    assert answer.status_code == 200, answer.text
+    assert decided(gateway, answer).input_tokens > 4_000
+    refused = ask(gateway, "responses", "openai-words", input=asked[:1] * 9_000)
+    assert refused.status_code == 413
+    assert refused.json()["error"]["param"] == "input"
 
 
 @pytest.mark.parametrize("kind", KINDS)

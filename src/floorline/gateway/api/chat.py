@@ -86,6 +86,7 @@ class ChatEndpoint:
                     query = scope["query_string"].decode("latin-1")
                     chat = read_chat(data, headers, self.dialect, query, self.path, named)
                     chat = gateway.chat.names.renamed(chat)
+                    chat = gateway.chat.with_items(chat, caller)
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                     await exchange.run()
         except FloorlineError as error:

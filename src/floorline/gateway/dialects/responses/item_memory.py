@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from floorline.gateway.errors import ApiError
+
 MAX_BYTES = 64 * 2**20
 """Bytes of all items that are kept."""
 MAX_SECONDS = 3_600.0
@@ -73,31 +75,58 @@ class ItemMemory:
                 break
             self._forget(key)
 
-    def resolved(self, owner: str, value: Any) -> Any:
+    def resolved(self, owner: str, value: Any, limit: int) -> Any:
         """Return the ``input`` of a request with the items that its references mean.
 
         References to items that are not kept stay: they may be the provider's.
+
+        Parameters
+        ----------
+        owner
+            Who asks.
+        value
+            The ``input``.
+        limit
+            Most bytes of the items together: a reference is far smaller than its item.
+
+        Raises
+        ------
+        ApiError
+            413 if they have more.
 
         Examples
         --------
         >>> memory = ItemMemory(lambda: 0.0)
         >>> memory.keep("", [{"type": "message", "id": "msg_1", "content": []}])
-        >>> memory.resolved("", [{"type": "item_reference", "id": "msg_1"}])
+        >>> memory.resolved("", [{"type": "item_reference", "id": "msg_1"}], 1_000)
         [{'type': 'message', 'id': 'msg_1', 'content': []}]
         """
         if not isinstance(value, list) or not self._kept:
             return value
-        return [self._item(owner, item) for item in value]
+        found = [self._found(owner, item) for item in value]
+        if sum(map(len, found)) > limit:
+            raise ApiError(
+                413,
+                f"the items that input refers to have more than {limit:,} bytes (server.max_body): "
+                "refer to fewer",
+                code="body_too_large",
+                param="input",
+            )
+        return [
+            msgspec.json.decode(kept) if kept else item
+            for item, kept in zip(value, found, strict=True)
+        ]
 
-    def _item(self, owner: str, item: Any) -> Any:
+    def _found(self, owner: str, item: Any) -> bytes:
+        """Return the JSON of the item that is meant; empty if it is no reference to a kept one."""
         if not isinstance(item, dict) or item.get("type", "item_reference") != "item_reference":
-            return item
+            return b""
         if "role" in item or not isinstance(item.get("id"), str):
-            return item
+            return b""
         kept = self._kept.get((owner, item["id"]))
         if kept is None or self._clock() - kept.at > self._max_seconds:
-            return item
-        return msgspec.json.decode(kept.item)
+            return b""
+        return kept.item
 
     def _forget(self, key: tuple[str, str]) -> None:
         kept = self._kept.pop(key, None)
