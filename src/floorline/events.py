@@ -58,6 +58,9 @@ NOT_CALLED = "the gateway calls only the model that serves"
 REFUSED = "the provider answered "
 """Begin of the error in the outcome of a call that the provider refused because of the request. The
 client gets the provider's own error, unless another model serves."""
+UNTRANSLATED = "the request cannot be translated into the dialect "
+"""Begin of the error in the outcome of a call that was not made because the model's provider speaks
+another dialect, in which the request cannot be said."""
 
 
 class Owner(NamedTuple):

@@ -1,6 +1,7 @@
 """Decisions on chat requests, and calls of the chosen models."""
 
 import asyncio
+import json
 
 import pytest
 from tests.support.gateway_parts import Parts, chat_request
@@ -10,9 +11,11 @@ from floorline.errors import InvalidInput, StoreUnavailable
 from floorline.events import DIRECT, NOT_CALLED, Decision, Outcome, SlaChange
 from floorline.gateway.auth import Caller
 from floorline.gateway.call_recorder import DISCONNECTED
+from floorline.gateway.chat_request import read_chat
 from floorline.gateway.errors import ApiError
 from floorline.gateway.upstreams import Answer, UpstreamError
 from floorline.gateway.upstreams.findings import Findings
+from floorline.state.elapsed import elapsed
 
 ANYONE = Caller()
 
@@ -159,6 +162,16 @@ def test_a_call_that_fails_is_recorded_at_no_cost(parts):
         call(parts, UpstreamError("model 'large': no connection", "connect"))
     (outcome,) = parts.events(Outcome)
     assert (outcome.cost, outcome.error) == (0.0, "model 'large': no connection")
+
+
+def test_a_request_that_cannot_be_translated_makes_no_model_late(parts):
+    part = {"type": "input_image", "file_id": "file-1"}
+    body = {"model": "large", "input": [{"role": "user", "content": [part]}]}
+    with pytest.raises(UpstreamError, match="cannot be translated into the dialect openai"):
+        call(parts, None, read_chat(json.dumps(body).encode(), {}, "responses"))
+    (outcome,) = parts.events(Outcome)
+    assert elapsed(outcome, "latency", began=0.0) is None
+    assert not fold_of(parts.router).latency_.latest_
 
 
 def test_a_call_whose_client_leaves_is_recorded_at_its_expected_cost(parts):

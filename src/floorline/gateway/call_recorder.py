@@ -156,16 +156,16 @@ class CallRecorder:
 
     def failed(self, decision: Decision, failure: UpstreamError, span: CallSpan) -> None:
         """Record a call that got no answer; it costs nothing, and another model may serve."""
-        error = str(failure)
-        if failure.answer is not None:
-            # It begins with ``REFUSED`` then, as where the client gets this error at once.
-            error = error.removeprefix(f"model {decision.model!r}: ")
-        self.uncalled(decision, error)
+        self.uncalled(decision, failure)
         span.end(failure.kind, str(failure))
 
-    def uncalled(self, decision: Decision, error: str) -> None:
+    def uncalled(self, decision: Decision, error: UpstreamError | str) -> None:
         """Record that no provider worked on a call; it costs nothing."""
-        self._charge(decision, 0.0, error=error)
+        text = str(error)
+        if isinstance(error, UpstreamError) and error.answer is not None:
+            # It begins with ``REFUSED`` or ``UNTRANSLATED`` then, and the model is not late for it.
+            text = text.removeprefix(f"model {decision.model!r}: ")
+        self._charge(decision, 0.0, error=text)
 
     def abandoned(self, decision: Decision, span: CallSpan) -> None:
         """Record that the client left before the answer began.

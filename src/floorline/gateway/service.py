@@ -281,7 +281,7 @@ class ChatService:
                 operation=_OPERATIONS[chat.path],
             )
         except UpstreamError as failure:
-            self._recorder.uncalled(decision, str(failure))
+            self._recorder.uncalled(decision, failure)
             raise
         except BaseException as error:
             self._recorder.uncalled(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from floorline.events import UNTRANSLATED
 from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.dialect_errors import error_body
 from floorline.gateway.dialects.anthropic import refused_thread, without_foreign_thinking
@@ -78,8 +79,7 @@ def translated(
         )
     except ApiError as error:
         raise UpstreamError(
-            f"model {model.name!r}: the request cannot be translated into the dialect "
-            f"{provider.dialect}: {error.text}",
+            f"model {model.name!r}: {UNTRANSLATED}{provider.dialect}: {error.text}",
             "status",
             status=error.status,
             fallback="unsupported" in provider.fallback_on,

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from floorline.events import DISCONNECTED, INTERRUPTED, NOT_CALLED, REFUSED, UNREPORTED, Outcome
+from floorline.events import (
+    DISCONNECTED,
+    INTERRUPTED,
+    NOT_CALLED,
+    REFUSED,
+    UNREPORTED,
+    UNTRANSLATED,
+    Outcome,
+)
 from floorline.sla import MEASURES, Measure
 
 
@@ -72,11 +80,11 @@ def elapsed(outcome: Outcome, measure: Measure, began: float) -> Elapsed | None:
     Returns
     -------
     Elapsed or None
-        None where the provider refused the request, which is the client's own error: such a call
-        says nothing of how fast answers are.
+        None where the provider refused the request, or would not have understood it, which is the
+        client's own error: such a call says nothing of how fast answers are.
     """
     error, total, first = outcome.error, outcome.latency, outcome.first_token
-    if error is not None and error.startswith(REFUSED):
+    if error is not None and error.startswith((REFUSED, UNTRANSLATED)):
         return None
     if error == UNREPORTED:
         return UNKNOWN
