@@ -194,6 +194,21 @@ def test_the_real_counts_of_tokens_are_read_in_the_estimates_measure(router):
     assert conversations(router).rates_.read_[0] == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("tokens", [0, 3000])
+def test_prompts_without_tokens_and_whole_reads_teach_no_wrong_rates(tokens):
+    model = Model("a", 1.0, 5.0, cached_input_price=0.1, cache_min_tokens=0)
+    router = cached_router(zoo=Zoo([model]))
+    context = RequestContext(prefixes=("head", "same"))
+    for number, sent in enumerate((3000, tokens, tokens)):
+        at = float(number)
+        made = router.route(features=X, input_tokens=sent, at=at, context=context)
+        counts = {"input_tokens": sent, "cached_tokens": sent, "cache_write_tokens": 0}
+        router.outcome(made.id, cost=0.001, at=at, **counts)
+    rates = conversations(router).rates_
+    assert rates.written_.tolist() == [1.0]
+    assert 0.9 <= rates.read_[0] <= 1.0
+
+
 def test_a_clients_report_teaches_no_rates(router):
     talk = Talk(router, X)
     for number in range(4):

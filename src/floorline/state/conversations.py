@@ -328,10 +328,12 @@ class Conversations(Stateful):
         tokens = float(decision.input_tokens)
         read, written = cache_tokens_of(decision, outcome)
         had, used = node.cached.get(outcome.model, (0.0, 0.0))
-        if had > 0.0 and decision.at - used <= self._seconds[model]:
-            self.rates_.learn_read(model, expected=min(had, tokens), read=read)
-        if tokens - read >= self._least[model] and outcome.cache_write_tokens is not None:
-            self.rates_.learn_written(model, possible=tokens - read, written=written)
+        expected, possible = min(had, tokens), tokens - read
+        # A prompt may have no tokens, or none that were not read.
+        if expected > 0.0 and decision.at - used <= self._seconds[model]:
+            self.rates_.learn_read(model, expected=expected, read=read)
+        if possible >= max(1.0, self._least[model]) and outcome.cache_write_tokens is not None:
+            self.rates_.learn_written(model, possible=possible, written=written)
 
     def _touch(self, owner: Owner, key: str) -> None:
         self.nodes_.move_to_end((*owner, key))
