@@ -103,8 +103,8 @@ class RequestContext(NamedTuple):
     session : str
         Name of the conversation that the request belongs to, within its owner; "" for none.
     after : str
-        Id of the decision that this one replaces because its call failed; "" for none. The outcome of
-        that call comes first: a later one counts as a further late request under a promise of
+        Id of the decision that this one replaces because its call failed; "" for none. The outcome
+        of that call comes first: a later one counts as a further late request under a promise of
         latency.
     call_by : str
         Who calls the model: ``GATEWAY``, ``CLIENT`` or "" where it is not known.
