@@ -164,3 +164,10 @@ def test_what_is_written_is_read_again(request):
     assert request.losses == again.losses == []
     again.echo = {}
     assert again == request
+
+
+def test_calls_without_arguments_have_an_empty_object():
+    turns = [Turn("assistant", [ToolCallPart("a", "f", "")])]
+    assert (
+        ResponsesDialect().write_request(Conversation(turns), "m")["input"][0]["arguments"] == "{}"
+    )

@@ -121,7 +121,8 @@ def _call(part: ToolCallPart) -> dict[str, Any]:
         "type": "function_call",
         "call_id": _short(part.id),
         "name": short_name(part.name),
-        "arguments": part.arguments,
+        # Providers parse the arguments as JSON, and some write none for no arguments.
+        "arguments": part.arguments or "{}",
     }
 
 
