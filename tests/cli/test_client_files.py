@@ -169,3 +169,37 @@ def test_a_device_is_not_replaced():
     with pytest.raises(ConfigError, match="is a folder or a device"):
         merged(Path("/dev/null"), "json", {"a": 1}, {})
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "settings"),
+    [
+        (
+            "env",
+            "DB_PASSWORD=hunter2\nOPENAI_API_KEY=sk-old\nHF_TOKEN='hunter 2'\nA_KEY=sk_hunter\n",
+            {"OPENAI_API_KEY": "${FLOORLINE_API_KEY}"},
+        ),
+        (
+            "json",
+            '{"apiKeyHelper":"printenv FLOORLINE_API_KEY","env":{"ANTHROPIC_API_KEY":"sk-old",'
+            '"AWS_SECRET":"hunter2"}}',
+            {"model": "floorline/gold"},
+        ),
+        ("toml", 'api_key = "sk-old"\n', {"env_key": "FLOORLINE_API_KEY"}),
+        (
+            "yaml",
+            "models:\n  - name: a\n    apiKey: sk-old\n    secret: hunter2\n",
+            {"models": [{"name": "a", "apiKey": "${{ secrets.FLOORLINE_API_KEY }}"}]},
+        ),
+    ],
+)
+def test_the_diff_shows_no_secret_of_the_file(tmp_path, kind, text, settings):
+    path = tmp_path / "settings"
+    path.write_text(text)
+    change = merged(path, kind, settings, {})
+    shown = change.diff()
+    assert change.needed
+    assert "sk-old" in change.before
+    assert "sk-old" not in shown
+    assert "hunter" not in shown
+    assert "FLOORLINE_API_KEY" in shown

@@ -24,6 +24,13 @@ _BACKUP = ".before-floorline"
 _INDENT = re.compile(r"^([ \t]+)\S", re.MULTILINE)
 _UNDER_KEY = re.compile(r"^( *)(?:- )?[^\s#-][^\n]*:[ ]*\n( *)(- )?\S", re.MULTILINE)
 _VARIABLE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=")
+_NAMED = r"\$|\{env:|printenv |[A-Z]+(?:_[A-Z]+)+(?![^\s\"',}])"
+"""Begins of values that name the variable of a secret, in the forms of the clients."""
+_SECRET = re.compile(
+    r"((?i:key|token|secret|password)[\w.-]{0,64}[\"']?[ \t]{0,8}[:=][ \t]{0,8})"
+    rf"(?![\"']?(?:{_NAMED}))(\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'{{\[,}}][^\s,}}]*)"
+)
+"""A name that is probably that of a secret, and its value."""
 
 
 class Change(NamedTuple):
@@ -49,12 +56,13 @@ class Change(NamedTuple):
         return self.before != self.after
 
     def diff(self) -> str:
-        """Return the change as a unified diff."""
+        """Return the change as a unified diff, without the values that are probably secrets."""
         before = (self.before or "").splitlines(keepends=True)
         after = self.after.splitlines(keepends=True)
         name = str(self.path)
         lines = difflib.unified_diff(before, after, name, name, n=1)
-        return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        return _SECRET.sub(r"\1…", text)
 
     def write(self) -> Path | None:
         """Write the file, and return where the old one is kept; None if there was none."""
