@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.support.live_gateway import wait_until
 
 from floorline.cli.app import main
 from floorline.datasets import load
@@ -243,6 +244,8 @@ def test_an_interrupted_trial_loses_nothing_and_goes_on(arguments, provider, cap
     command = [sys.executable, "-m", "floorline", *arguments, "--max-cost", "100"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert provider.waiting.wait(30)
+    # Both models are asked at once, in either order.
+    wait_until(lambda: len(provider.asked) == 4)
     # Two trials would each spend up to the cap.
     calls = len(provider.asked)
     assert main([*arguments, "--max-cost", "100"]) == 2
