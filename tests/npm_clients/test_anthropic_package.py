@@ -3,7 +3,6 @@
 ``make test-clients`` installs the package, in the version of ``package-lock.json``.
 """
 
-import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -18,8 +17,8 @@ from tests.support.dialect_answers import (
     WORDS,
     joined,
 )
-from tests.support.dialect_provider import KINDS, DialectProvider, models
-from tests.support.live_gateway import InThread, Live, wait_until, write_settings
+from tests.support.dialect_provider import KINDS, models, speaking
+from tests.support.live_gateway import Live, wait_until, write_settings
 
 HERE = Path(__file__).parent
 WHY = [{"role": "user", "content": "Why is the sky blue?"}]
@@ -32,17 +31,10 @@ pytestmark = [
 ]
 
 
-@contextlib.asynccontextmanager
-async def serving():
-    async with DialectProvider() as provider:
-        yield provider
-
-
 @pytest.fixture(scope="module")
 def speaker():
-    served = InThread(serving())
-    yield served.value
-    served.stop()
+    with speaking() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")

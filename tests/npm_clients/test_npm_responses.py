@@ -5,7 +5,6 @@ packages, in the versions of ``package-lock.json``.
 """
 
 import base64
-import contextlib
 import json
 import struct
 import subprocess
@@ -14,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.support import faulty_provider as fp
 from tests.support.dialect_answers import OUTPUT, PROMPT, THINKING, WORDS, joined
-from tests.support.dialect_provider import KINDS, DialectProvider, answering, models
-from tests.support.live_gateway import InThread, Live, write_settings
+from tests.support.dialect_provider import KINDS, answering, models, speaking
+from tests.support.live_gateway import Live, write_settings
 
 HERE = Path(__file__).parent
 TEXT = joined(WORDS)
@@ -55,23 +54,15 @@ SCENES = {
 }
 
 
-@contextlib.asynccontextmanager
-async def serving():
-    async with DialectProvider() as provider:
-        provider.by_model.update(SCENES)
-        yield provider
-
-
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    served = InThread(serving())
-    base = served.value.base_url.removesuffix("/v1")
-    zoo = models(base, scenes=[*SCENES, "wrong", "fails", "breaks"])
-    text = write_settings(base, models=zoo, slas=[{"name": "gold", "floor": 0.1}])
-    started = Live(text, tmp_path_factory.mktemp("npm"))
-    yield started
-    started.stop()
-    served.stop()
+    with speaking(SCENES) as provider:
+        base = provider.base_url.removesuffix("/v1")
+        zoo = models(base, scenes=[*SCENES, "wrong", "fails", "breaks"])
+        text = write_settings(base, models=zoo, slas=[{"name": "gold", "floor": 0.1}])
+        started = Live(text, tmp_path_factory.mktemp("npm"))
+        yield started
+        started.stop()
 
 
 def run(script, *arguments):

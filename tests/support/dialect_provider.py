@@ -4,6 +4,7 @@ The provider's name of a model is the scene that it plays, in the dialect of the
 """
 
 import asyncio
+import contextlib
 import json
 
 from tests.support.dialect_answers import (
@@ -14,6 +15,7 @@ from tests.support.dialect_answers import (
     WORDS,
 )
 from tests.support.faulty_provider import FaultyProvider, close, hang, stream, whole
+from tests.support.live_gateway import InThread
 
 ANSWERS = {
     "words": ([WORDS], "stop"),
@@ -124,6 +126,18 @@ class DialectProvider(FaultyProvider):
     def __init__(self):
         super().__init__()
         self.by_model.update({scene: play(scene) for scene in SCENES})
+
+
+@contextlib.contextmanager
+def speaking(by_model=None):
+    """A provider in a thread of its own, with further scenes by the provider's name of a model."""
+    provider = DialectProvider()
+    provider.by_model.update(by_model or {})
+    served = InThread(provider)
+    try:
+        yield served.value
+    finally:
+        served.stop()
 
 
 def models(base, kinds=KINDS, scenes=SCENES):

@@ -1,6 +1,5 @@
 """Clients of three dialects before providers of three: official SDKs read what comes back."""
 
-import contextlib
 import json
 from typing import NamedTuple
 
@@ -17,8 +16,8 @@ from tests.support.dialect_answers import (
     WORDS,
     joined,
 )
-from tests.support.dialect_provider import ANSWERS, KINDS, DialectProvider, models
-from tests.support.live_gateway import InThread, Live, wait_until, write_settings
+from tests.support.dialect_provider import ANSWERS, KINDS, models, speaking
+from tests.support.live_gateway import Live, wait_until, write_settings
 
 CLIENTS = KINDS
 QUESTION = "Why is the sky blue in the evening, and what does the wind do to it?"
@@ -30,17 +29,10 @@ PNG = (
 COST = (PROMPT * 1.0 + OUTPUT * 2.0) / 1e6
 
 
-@contextlib.asynccontextmanager
-async def serving():
-    async with DialectProvider() as provider:
-        yield provider
-
-
 @pytest.fixture(scope="module")
 def speaker():
-    served = InThread(serving())
-    yield served.value
-    served.stop()
+    with speaking() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,15 @@
 """Routing, options and limits are the same in all dialects."""
 
-import contextlib
-
 import pytest
 from tests.support.dialect_answers import DIALECTS
-from tests.support.dialect_provider import KINDS, DialectProvider, models
-from tests.support.live_gateway import InThread, Live, write_settings
-
-
-@contextlib.asynccontextmanager
-async def serving():
-    async with DialectProvider() as speaker:
-        yield speaker
+from tests.support.dialect_provider import KINDS, models, speaking
+from tests.support.live_gateway import Live, write_settings
 
 
 @pytest.fixture(scope="module")
 def speaker():
-    served = InThread(serving())
-    yield served.value
-    served.stop()
+    with speaking() as provider:
+        yield provider
 
 
 def written(base):

@@ -1,12 +1,11 @@
 """Endpoints in three dialects before providers that speak the client's: nothing is changed."""
 
-import contextlib
 import json
 
 import pytest
 from tests.support.dialect_answers import DIALECTS, OUTPUT, OVERLOADED, PROMPT
-from tests.support.dialect_provider import ANSWERS, KINDS, DialectProvider, models
-from tests.support.live_gateway import InThread, Live, write_settings
+from tests.support.dialect_provider import ANSWERS, KINDS, models, speaking
+from tests.support.live_gateway import Live, write_settings
 
 from floorline.gateway.auth import Caller
 
@@ -14,17 +13,10 @@ NEW = ("anthropic", "responses")
 COST = (PROMPT * 1.0 + OUTPUT * 2.0) / 1e6
 
 
-@contextlib.asynccontextmanager
-async def serving():
-    async with DialectProvider() as speaker:
-        yield speaker
-
-
 @pytest.fixture(scope="module")
 def speaker():
-    served = InThread(serving())
-    yield served.value
-    served.stop()
+    with speaking() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pytest
 from tests.support.dialect_answers import OUTPUT, PROMPT, THINKING, WORDS, joined
 from tests.support.dialect_provider import (
     KINDS,
-    DialectProvider,
     answering,
     models,
+    speaking,
 )
-from tests.support.live_gateway import InThread, Live, write_settings
+from tests.support.live_gateway import Live, write_settings
 
 TEXT = joined(WORDS)
 CALL = ("tool", "weather", '{"city"', ': "Oslo"}')
@@ -34,18 +34,10 @@ SCENES = {
 }
 
 
-@contextlib.asynccontextmanager
-async def serving():
-    async with DialectProvider() as provider:
-        provider.by_model.update(SCENES)
-        yield provider
-
-
 @pytest.fixture(scope="module")
 def speaker():
-    served = InThread(serving())
-    yield served.value
-    served.stop()
+    with speaking(SCENES) as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")

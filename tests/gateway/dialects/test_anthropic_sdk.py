@@ -1,6 +1,5 @@
 """Anthropic's SDK works through the gateway with providers of three dialects."""
 
-import contextlib
 import json
 
 import anthropic
@@ -9,23 +8,16 @@ import pytest
 from anthropic import beta_tool
 from tests.support import faulty_provider as fp
 from tests.support.dialect_answers import DIALECTS, THINKING, WORDS, Chat, joined
-from tests.support.dialect_provider import KINDS, DialectProvider, models
-from tests.support.live_gateway import InThread, Live, write_settings
+from tests.support.dialect_provider import KINDS, models, speaking
+from tests.support.live_gateway import Live, write_settings
 
 WHY = {"role": "user", "content": "Why is the sky blue?"}
 
 
-@contextlib.asynccontextmanager
-async def serving():
-    async with DialectProvider() as provider:
-        yield provider
-
-
 @pytest.fixture(scope="module")
 def speaker():
-    served = InThread(serving())
-    yield served.value
-    served.stop()
+    with speaking() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")
