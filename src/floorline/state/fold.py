@@ -36,7 +36,7 @@ from floorline.sla import SLA
 from floorline.state.conversations import Conversations
 from floorline.state.elapsed import call_times
 from floorline.state.history import unpack_history
-from floorline.state.latency import LatencyWindows, length_bucket
+from floorline.state.latency import LatencyWindows, latency_bucket
 from floorline.state.ledger import Ledger
 from floorline.state.senders import OTHERS, SenderAccounts, sender_of
 from floorline.state.sessions import Sessions
@@ -309,7 +309,7 @@ class Fold(Stateful):
         """Move the prices of an SLA's promises of latency, before the decision's call is open."""
         late: dict[str, float] = {}
         open_late: dict[str, float] = {}
-        bucket, names = length_bucket(event.input_tokens), self.zoo_.names
+        bucket, names = latency_bucket(event.input_tokens), self.zoo_.names
         for promise in ledger.timeliness_.promises:
             shares = self.latency_.late_shares(promise, bucket, names)
             late[promise.name] = float(shares[event.index])

@@ -48,12 +48,12 @@ Call = tuple[str, int, float | None, float | None, float]
 they never came, and −t where the client left after t without them), and time of the outcome."""
 
 
-def length_bucket(input_tokens: int) -> int:
+def latency_bucket(input_tokens: int) -> int:
     """Number of the bucket that a prompt of this length belongs to.
 
     Examples
     --------
-    >>> [length_bucket(tokens) for tokens in (0, 999, 1_000, 100_000)]
+    >>> [latency_bucket(tokens) for tokens in (0, 999, 1_000, 100_000)]
     [0, 0, 1, 3]
     """
     return bisect_right(PROMPT_TOKENS, input_tokens)
@@ -116,7 +116,7 @@ class LatencyWindows(Stateful):
         times = call_times(outcome, decision.at)
         total, first = _value(times.latency), _value(times.ttft)
         if total is not None or first is not None:
-            bucket = length_bucket(decision.input_tokens)
+            bucket = latency_bucket(decision.input_tokens)
             self.add(outcome.model, sender, bucket, total, first, outcome.at)
 
     def add(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.state.fold import Fold
-from floorline.state.latency import length_bucket
+from floorline.state.latency import latency_bucket
 from floorline.state.ledger import Ledger
 
 _NO_WEIGHT_SDS, _FULL_WEIGHT_SDS = -1.0, -0.5
@@ -56,7 +56,7 @@ def latency_cost(fold: Fold, sla: str, input_tokens: int) -> NDArray[np.float64]
     if not timeliness.promises:
         return None
     weight = floor_priority(ledger)
-    zoo, bucket = fold.zoo_, length_bucket(input_tokens)
+    zoo, bucket = fold.zoo_, latency_bucket(input_tokens)
     highest = float(zoo.typical_costs.max())
     added: NDArray[np.float64] | None = None
     for promise in timeliness.promises:

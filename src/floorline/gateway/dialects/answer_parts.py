@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+from floorline.gateway.dialects.json_texts import text_in
 
 if TYPE_CHECKING:
     # The package of the upstreams reads these parts itself.
@@ -74,6 +77,11 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The provider's error within the answer, as an object with ``message``."""
 
     error: dict[str, Any]
+
+
+def failed(error: Mapping[str, Any]) -> Failed:
+    """Return a provider's error, with a message in any case."""
+    return Failed({**error, "message": text_in(error, "message") or "the provider failed"})
 
 
 AnswerPart = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -69,6 +70,12 @@ def is_object(text: str) -> bool:
     """
     # Most texts that are not whole end otherwise, and are not parsed.
     return text.rstrip()[-1:] == "}" and type(_value(text)) is dict
+
+
+def text_in(holder: Mapping[str, Any], name: str) -> str:
+    """Return a field that is a text, else ""."""
+    value = holder.get(name)
+    return value if type(value) is str else ""
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:

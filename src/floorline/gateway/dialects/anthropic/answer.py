@@ -17,6 +17,7 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallDelta,
     ToolCallStarted,
     Used,
+    failed,
 )
 from floorline.gateway.dialects.anthropic.foreign_thinking import ENCRYPTED, SIGNATURE
 from floorline.gateway.dialects.anthropic.threads import THREAD_NOT_FOUND
@@ -28,6 +29,7 @@ from floorline.gateway.dialects.json_texts import (
     arguments_text,
     encode,
     json_object,
+    text_in,
 )
 from floorline.gateway.dialects.tool_names import client_names
 from floorline.gateway.upstreams.usage import Usage
@@ -128,19 +130,13 @@ def read_end(holder: Mapping[str, Any]) -> list[AnswerPart]:
     return [RefusalDelta(refusal), ended] if refusal else [ended]
 
 
-def text_in(holder: Mapping[str, Any], name: str) -> str:
-    """Return a field that is a text, else ""."""
-    value = holder.get(name)
-    return value if type(value) is str else ""
-
-
 def failure(answer: Mapping[str, Any]) -> Failed:
     """Return the error in an object that is one."""
     error = answer.get("error")
     if type(error) is not dict:
         text = error if type(error) is str else text_in(answer, "message")
         error = {"message": text}
-    return Failed({**error, "message": text_in(error, "message") or "the provider failed"})
+    return failed(error)
 
 
 def write_answer(

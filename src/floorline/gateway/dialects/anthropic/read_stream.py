@@ -14,8 +14,8 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallStarted,
     Used,
 )
-from floorline.gateway.dialects.anthropic.answer import failure, read_block, read_end, text_in
-from floorline.gateway.dialects.json_texts import json_object
+from floorline.gateway.dialects.anthropic.answer import failure, read_block, read_end
+from floorline.gateway.dialects.json_texts import json_object, text_in
 from floorline.gateway.upstreams.usage_shapes import later_usage
 
 

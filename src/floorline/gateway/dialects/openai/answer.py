@@ -18,6 +18,7 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallDelta,
     ToolCallStarted,
     Used,
+    failed,
 )
 from floorline.gateway.dialects.call_ids import call_id, new_call_id
 from floorline.gateway.dialects.conversation import Conversation
@@ -26,7 +27,7 @@ from floorline.gateway.dialects.custom_tools import (
     custom_input,
     custom_names,
 )
-from floorline.gateway.dialects.json_texts import arguments_text, encode, json_object
+from floorline.gateway.dialects.json_texts import arguments_text, encode, json_object, text_in
 from floorline.gateway.dialects.openai.reasoning import reasoning_in
 from floorline.gateway.dialects.openai.usage import usage_object
 from floorline.gateway.dialects.tool_names import client_names
@@ -70,7 +71,7 @@ def read_answer(body: bytes) -> list[AnswerPart]:
     if error is None and answer.get("object") == "error":
         error = answer
     if error is not None:
-        return [failure(error)]
+        return [failed(error)]
     choices = answer.get("choices")
     choice = choices[0] if type(choices) is list and choices else None
     if type(choice) is not dict:
@@ -81,7 +82,7 @@ def read_answer(body: bytes) -> list[AnswerPart]:
         parts += _read_message(message)
     error = fault_of(choice.get("error"))
     if error is not None:
-        return [failure(error)]
+        return [failed(error)]
     usage = read_counts(answer, choice)
     if usage is not None:
         parts.append(Used(usage))
@@ -157,17 +158,6 @@ def content_text(content: Any) -> str:
     if type(content) is not list:
         return ""
     return "".join(text_in(part, "text") for part in content if type(part) is dict)
-
-
-def text_in(holder: Mapping[str, Any], name: str) -> str:
-    """Return a field that is a text, else ""."""
-    value = holder.get(name)
-    return value if type(value) is str else ""
-
-
-def failure(error: Mapping[str, Any]) -> Failed:
-    """Return an error with a message."""
-    return Failed({**error, "message": text_in(error, "message") or "the provider failed"})
 
 
 class CompletionHead:

@@ -15,15 +15,14 @@ from floorline.gateway.dialects.answer_parts import (
     ToolCallDelta,
     ToolCallStarted,
     Used,
+    failed,
 )
 from floorline.gateway.dialects.call_ids import new_call_id
-from floorline.gateway.dialects.json_texts import json_object
+from floorline.gateway.dialects.json_texts import json_object, text_in
 from floorline.gateway.dialects.openai.answer import (
     content_text,
-    failure,
     read_call,
     read_end,
-    text_in,
 )
 from floorline.gateway.dialects.openai.reasoning import reasoning_in
 from floorline.gateway.upstreams.completions import fault_of
@@ -85,7 +84,7 @@ class OpenAIStreamReader:
             error = chunk
         if error is not None:
             self.done = True
-            return [failure(error)]
+            return [failed(error)]
         parts: list[AnswerPart] = []
         if not self._started and choice:
             self._started = True

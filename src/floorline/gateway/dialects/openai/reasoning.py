@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from floorline.gateway.dialects.json_texts import text_in
+
 
 def reasoning_in(message: Mapping[str, Any]) -> str:
     """Return the reasoning in a message, or in the part of one that a chunk adds.
@@ -25,7 +27,8 @@ def reasoning_in(message: Mapping[str, Any]) -> str:
     details = message.get("reasoning_details")
     if type(details) is list:
         # OpenRouter, and MiniMax.
-        found = [_text(item, "text") or _text(item, "summary") for item in details]
+        given = [item for item in details if type(item) is dict]
+        found = [text_in(item, "text") or text_in(item, "summary") for item in given]
         if any(found):
             return "".join(found)
     content = message.get("content")
@@ -40,10 +43,5 @@ def _thinking(item: Any) -> str:
         return ""
     inner = item.get("thinking")
     if type(inner) is list:
-        return "".join(_text(one, "text") for one in inner)
+        return "".join(text_in(one, "text") for one in inner if type(one) is dict)
     return inner if type(inner) is str else ""
-
-
-def _text(item: Any, name: str) -> str:
-    text = item.get(name) if type(item) is dict else None
-    return text if type(text) is str else ""

@@ -58,7 +58,7 @@ class ItemMemory:
         Parameters
         ----------
         owner
-            Whose they are; nobody else finds them.
+            Owner of the items; requests of other owners do not find them.
         items
             The ``output`` of the answer.
         """
