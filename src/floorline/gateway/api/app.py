@@ -24,6 +24,7 @@ from floorline.gateway.api.openapi import document
 from floorline.gateway.api.paths import explain_missing, unify
 from floorline.gateway.api.responses import reply
 from floorline.gateway.api.route import RouteApi
+from floorline.gateway.dashboard.routes import dashboard_routes
 from floorline.gateway.dialect_errors import dialect_of, error_response, in_dialect
 from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.startup import Gateway
@@ -57,7 +58,8 @@ class App:
             COMPLETIONS: ChatEndpoint(gateway, path="/completions"),
             EMBEDDINGS: ChatEndpoint(gateway, path="/embeddings"),
         }
-        self._others = Starlette(routes=routes(gateway), exception_handlers=_HANDLERS)
+        others = [*routes(gateway), *dashboard_routes(gateway)]
+        self._others = Starlette(routes=others, exception_handlers=_HANDLERS)
         # Paths are unified instead.
         self._others.router.redirect_slashes = False
 

@@ -1,0 +1,1 @@
+"""The pages, a module each; ``routes`` of each one returns its routes."""

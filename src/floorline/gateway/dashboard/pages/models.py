@@ -1,0 +1,12 @@
+"""Models: traffic, estimates, costs and faults of each one."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from floorline.gateway.dashboard.dashboard import Dashboard
+
+
+def routes(dashboard: Dashboard) -> list[Route]:
+    """Return the routes of this page."""
+    return []

@@ -1,0 +1,12 @@
+"""What another policy would have achieved."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from floorline.gateway.dashboard.dashboard import Dashboard
+
+
+def routes(dashboard: Dashboard) -> list[Route]:
+    """Return the routes of this page."""
+    return []

@@ -1,0 +1,43 @@
+"""All routes below ``/dashboard``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from floorline.gateway.dashboard.dashboard import Dashboard
+from floorline.gateway.dashboard.pages import (
+    budgets,
+    changes,
+    decisions,
+    keys,
+    login,
+    models,
+    overview,
+    playground,
+    sessions,
+    whatif,
+)
+
+if TYPE_CHECKING:
+    from floorline.gateway.startup import Gateway
+
+_PAGES = (
+    overview,
+    models,
+    decisions,
+    budgets,
+    keys,
+    sessions,
+    changes,
+    whatif,
+    playground,
+    login,
+)
+
+
+def dashboard_routes(gateway: Gateway) -> list[Route]:
+    """Return the routes of all pages of a gateway's dashboard."""
+    dashboard = Dashboard(gateway)
+    return [route for page in _PAGES for route in page.routes(dashboard)]
