@@ -140,6 +140,42 @@ class History(NamedTuple):
     input_tokens: NDArray[np.int64]
 
 
+class ModelEstimates(NamedTuple):
+    """What a policy knows of the models, whatever the prompt.
+
+    Attributes
+    ----------
+    models
+        Names of the M models.
+    mean, sd
+        Mean satisfaction of each model in [0, 1], and the standard deviation of that estimate; (M,).
+    labels
+        Number of labels that the estimate rests on, by their weights, (M,); older ones count less
+        where the policy forgets.
+    """
+
+    models: tuple[str, ...]
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    labels: NDArray[np.float64]
+
+
+class ModelChanges(NamedTuple):
+    """What a policy detected of changes of the models' quality.
+
+    Attributes
+    ----------
+    detected
+        Number of changes since the start.
+    recent
+        Names of the models that changed or joined, and have few labels since; the policy tries
+        them more than others.
+    """
+
+    detected: int
+    recent: tuple[str, ...]
+
+
 class Policy(Stateful, ABC):
     """Base of policies: hyper-parameters in the constructor, state in names that end in ``_``.
 
@@ -176,6 +212,14 @@ class Policy(Stateful, ABC):
     def changes_detected(self) -> int:
         """Number of changes of quality that the policy detected; 0 if it detects none."""
         return 0
+
+    def model_estimates(self) -> ModelEstimates | None:
+        """Return what the policy knows of the models; None if it estimates no means."""
+        return None
+
+    def changes(self) -> ModelChanges:
+        """Return what the policy detected of changes of quality; nothing by default."""
+        return ModelChanges(self.changes_detected, ())
 
     @property
     def fingerprint(self) -> str:

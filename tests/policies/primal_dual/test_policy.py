@@ -156,6 +156,28 @@ def test_a_drop_of_quality_is_detected_and_another_model_takes_over():
     assert users.share("medium", 200) < 0.3
 
 
+def test_a_policy_says_what_it_knows_of_the_models_and_which_ones_changed():
+    users = Users().live(800)
+    policy = users.router.policy
+    known = policy.model_estimates()
+    assert known.models == THREE.names
+    assert known.mean.tolist() == policy.posterior_.mean_.tolist()
+    assert known.labels.sum() == 800
+    assert policy.changes() == (0, ())
+    users.true["medium"] = 0.3
+    users.live(200)
+    assert policy.changes().detected >= 1
+    assert "medium" in policy.changes().recent
+    # A copy: what was said before does not move.
+    assert known.labels.sum() == 800
+
+
+def test_a_policy_without_means_says_so():
+    policy = make_policy("cheapest")
+    assert policy.model_estimates() is None
+    assert policy.changes() == (0, ())
+
+
 def test_a_drop_of_quality_is_followed_where_prompts_decide():
     users = Users()
     policy = users.router.policy

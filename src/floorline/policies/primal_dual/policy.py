@@ -12,7 +12,15 @@ from floorline.core.features import Features
 from floorline.estimators.cost import CacheTokens
 from floorline.estimators.shared_difficulty import SharedDifficulty
 from floorline.events import Decision, Feedback, Outcome
-from floorline.policies.base import DECLINED, Choice, History, Request, declined
+from floorline.policies.base import (
+    DECLINED,
+    Choice,
+    History,
+    ModelChanges,
+    ModelEstimates,
+    Request,
+    declined,
+)
 from floorline.policies.budgets.pacing import Pacing
 from floorline.policies.conversation import FutureCosts, design_effect, future_costs
 from floorline.policies.estimating_policy import EstimatingPolicy, MakeEstimator, check_history
@@ -212,6 +220,19 @@ class PrimalDual(EstimatingPolicy):
     def changes_detected(self) -> int:
         """Number of changes of a model's quality that were detected."""
         return self.detector_.changes_
+
+    def changes(self) -> ModelChanges:
+        """Return the number of changes, and the models that changed or joined lately."""
+        recent = self.detector_.uncertain(self.posterior_.labels_).tolist()
+        names = zip(self.posterior_.models_, recent, strict=True)
+        return ModelChanges(self.changes_detected, tuple(name for name, is_new in names if is_new))
+
+    def model_estimates(self) -> ModelEstimates:
+        """Return the posterior of each model's mean satisfaction."""
+        known = self.posterior_
+        return ModelEstimates(
+            tuple(known.models_), known.mean_.copy(), known.sd_.copy(), known.labels_.copy()
+        )
 
     def warm_start(self, history: History) -> None:
         """Learn a history, and what it says of how much prompts tell."""
