@@ -148,7 +148,8 @@ class ModelEstimates(NamedTuple):
     models
         Names of the M models.
     mean, sd
-        Mean satisfaction of each model in [0, 1], and the standard deviation of that estimate; (M,).
+        Mean satisfaction of each model in [0, 1], and the standard deviation of that estimate,
+        (M,) each.
     labels
         Number of labels that the estimate rests on, by their weights, (M,); older ones count less
         where the policy forgets.
