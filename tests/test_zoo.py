@@ -199,3 +199,11 @@ def test_the_largest_cost_is_at_the_largest_price_of_every_part():
     assert zoo.largest_costs(heard) == pytest.approx([2 * (10.0 + 2 * 20.0) + 1.5])
     batch = msgspec.structs.replace(model, priority_factor=1.0, batch_factor=0.5)
     assert Zoo([batch]).largest_costs(text) == pytest.approx([2.0 + 2 * 3.0 + 1.5])
+
+
+@pytest.mark.parametrize("field", ["cached_input_price", "cache_write_price", "cache_write_1h_price"])
+def test_each_price_of_cached_tokens_makes_caches_matter(field):
+    plain = Model("plain", input_price=1.0, output_price=2.0)
+    cached = Model("cached", input_price=1.0, output_price=2.0, **{field: 0.5})
+    assert not Zoo([plain]).caches
+    assert Zoo([plain, cached]).caches

@@ -429,7 +429,11 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return any(
             price is not None and price != model.input_price
             for model in self.models
-            for price in (model.cached_input_price, model.cache_write_price)
+            for price in (
+                model.cached_input_price,
+                model.cache_write_price,
+                model.cache_write_1h_price,
+            )
         )
 
     @cached_property

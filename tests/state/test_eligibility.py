@@ -120,10 +120,10 @@ def test_a_limit_that_is_not_certain_reserves_a_call_without_one():
         return found.needed.tolist(), found.largest.tolist()
 
     assert costs(100, is_certain=True) == ([100.0, 100.0], [100.0, 100.0])
-    assert costs(100, is_certain=False) == ([100.0, 100.0], [500.0, 4096.0])
-    assert costs(10, is_certain=False) == ([30.0, 30.0], [500.0, 4096.0])
+    assert costs(100, is_certain=False) == ([100.0, 100.0], [500.0, 8192.0])
+    assert costs(10, is_certain=False) == ([30.0, 30.0], [500.0, 8192.0])
     assert costs(9000, is_certain=False) == ([500.0, 9000.0], [500.0, 9000.0])
-    assert costs(None, is_certain=False) == ([30.0, 30.0], [500.0, 4096.0])
+    assert costs(None, is_certain=False) == ([30.0, 30.0], [500.0, 8192.0])
 
 
 def slow_router(build_router, vector):

@@ -180,7 +180,7 @@ class ModelDefaults(ProviderSettings):
     max_output_tokens: Count | None = Field(
         None,
         description="Largest number of tokens of an answer, hidden reasoning included. Budgets "
-        "reserve as many for a request without max_tokens (4096 if empty), and a provider's count "
+        "reserve as many for a request without max_tokens (8192 if empty), and a provider's count "
         "above it is not believed.",
     )
     capabilities: Annotated[

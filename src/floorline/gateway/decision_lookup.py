@@ -138,6 +138,19 @@ class DecisionLookup:
         named = dict.fromkeys([id, *noted, *logged.completions.get(completion, ())])
         return await self._only(id, list(named), caller, logged.decisions)
 
+    async def has_completion(self, completion: str, caller: Caller) -> bool:
+        """Whether an answer of this id went to the caller, as far back as the log reaches.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the event log cannot be read.
+        """
+        id = canonical_id(completion)
+        if self._completions.decisions(caller.owner, id):
+            return True
+        return id in (await self.logged([completion], caller)).completions
+
     async def find_exactly(self, id: str, caller: Caller) -> Decision:
         """Find a decision of the caller by its own id; errors as for ``find``, but for 409."""
         if self._router.find(id) is None:

@@ -23,6 +23,7 @@ from floorline.gateway.api.paths import DEPLOYMENT
 from floorline.gateway.api.responses import decision_headers, losses_header
 from floorline.gateway.call_recorder import STREAM_ERROR, CallResult, Measured
 from floorline.gateway.chat_request import ChatBody, read_chat
+from floorline.gateway.continued_response import check_continued
 from floorline.gateway.dialect_errors import error_body, error_event, error_response
 from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.errors import ApiError, api_error, unexpected
@@ -87,6 +88,8 @@ class ChatEndpoint:
                     chat = read_chat(data, headers, self.dialect, query, self.path, named)
                     chat = gateway.chat.names.renamed(chat)
                     chat = gateway.chat.with_items(chat, caller)
+                    if chat.dialect == "responses":
+                        await check_continued(chat, caller, gateway.decisions)
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                     await exchange.run()
         except FloorlineError as error:

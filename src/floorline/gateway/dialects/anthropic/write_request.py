@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from floorline.call_bounds import DEFAULT_MAX_OUTPUT_TOKENS
 from floorline.gateway.dialects.anthropic.answer_schema import answer_schema
 from floorline.gateway.dialects.anthropic.cache_marks import set_marks
 from floorline.gateway.dialects.anthropic.write_messages import (
@@ -28,9 +29,6 @@ from floorline.gateway.dialects.thinking_effort import (
 from floorline.gateway.dialects.tool_names import short_name
 from floorline.gateway.dialects.tool_pairs import paired
 
-DEFAULT_MAX_TOKENS = 8_192
-"""Limit of an answer if neither the request nor the model's settings have one: Anthropic demands
-one. All of its models since Claude 3.5 can give that many, and few answers are longer."""
 _ANSWER_TOKENS = 1_024
 """Tokens that are left for the answer beside the thinking, if the request's limit allows it."""
 _MAX_USER = 512
@@ -57,7 +55,7 @@ def write_request(
         The provider's name of the model, which also decides what the model takes.
     max_output_tokens
         The model's own limit of an answer: it lowers a larger one, and stands for a missing one;
-        None if it is unknown, and a missing one is then ``DEFAULT_MAX_TOKENS``.
+        None if it is unknown, and a missing one is then what budgets reserve.
     marks_conversations
         Whether the prompt of an agent is marked for the provider's cache if the client marked
         nothing, as other providers do by themselves.
@@ -118,7 +116,7 @@ def _write_limits(
 ) -> None:
     """Write the limit of the answer, the thinking within it, and how it is sampled."""
     thinks = False
-    limit, default = request.max_output_tokens, most or DEFAULT_MAX_TOKENS
+    limit, default = request.max_output_tokens, most or DEFAULT_MAX_OUTPUT_TOKENS
     if limit is not None and most is not None and limit > most:
         # Anthropic refuses what its model cannot write.
         lose(request.losses, "max_output_tokens")
