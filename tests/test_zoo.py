@@ -201,7 +201,9 @@ def test_the_largest_cost_is_at_the_largest_price_of_every_part():
     assert Zoo([batch]).largest_costs(text) == pytest.approx([2.0 + 2 * 3.0 + 1.5])
 
 
-@pytest.mark.parametrize("field", ["cached_input_price", "cache_write_price", "cache_write_1h_price"])
+@pytest.mark.parametrize(
+    "field", ["cached_input_price", "cache_write_price", "cache_write_1h_price"]
+)
 def test_each_price_of_cached_tokens_makes_caches_matter(field):
     plain = Model("plain", input_price=1.0, output_price=2.0)
     cached = Model("cached", input_price=1.0, output_price=2.0, **{field: 0.5})
