@@ -16,10 +16,11 @@ EDITABLE := --no-deps --no-build-isolation -e .
 
 CLIENTS := tests/npm_clients/node_modules
 AGENTS := tests/agents/node_modules
+BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs demo serve test test-train test-upstream test-clients clients test-agents agents check lint unit quick audit bench dist lock clean
+.PHONY: docs demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -49,6 +50,13 @@ test-agents: $(VENV)/.dev $(AGENTS)/.installed
 	$(BIN)/python -m pytest -m agents tests/agents
 
 agents: $(AGENTS)/.installed
+
+# Opens the dashboard in Chromium; needs Chromium, and npm for axe-core. Pictures of the pages are in
+# browser-out/.
+test-browser: $(VENV)/.dev $(BROWSER)/.installed
+	$(BIN)/python -m pytest -m browser tests/browser
+
+browser: $(BROWSER)/.installed
 
 check: lint
 
@@ -87,7 +95,7 @@ dist: $(VENV)/.dev
 	$(BIN)/hatchling build -d dist
 
 clean:
-	rm -rf site $(VENV) $(CLIENTS) $(AGENTS) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site $(VENV) $(CLIENTS) $(AGENTS) $(BROWSER) browser-out .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -110,6 +118,10 @@ $(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
 
 $(CLIENTS)/.installed: tests/npm_clients/package-lock.json
 	npm ci --prefix tests/npm_clients $(NPM)
+	touch $@
+
+$(BROWSER)/.installed: tests/browser/package-lock.json
+	npm ci --prefix tests/browser $(NPM)
 	touch $@
 
 # 'npm ci' wants the programs for all systems in the lock file, and some registries lack those of

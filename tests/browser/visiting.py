@@ -1,0 +1,70 @@
+"""Visits to the dashboard: who, how wide, in which theme."""
+
+from tests.browser.watching import Watched
+
+WIDTHS = (390, 1280)
+"""Of a phone and of a laptop, in CSS pixels."""
+THEMES = ("light", "dark")
+_HEIGHT = 844
+_LOGGED_IN = {}
+"""Cookies of those who have logged in, by gateway and key: one login serves all tests."""
+
+
+class Visits:
+    """Opens pages of one gateway.
+
+    Parameters
+    ----------
+    chromium
+        The browser.
+    url
+        The gateway.
+    secrets
+        Secrets of keys, by name.
+    """
+
+    def __init__(self, chromium, url, secrets):
+        self.chromium = chromium
+        self.url = url
+        self.secrets = secrets
+        self._watched = []
+        self._contexts = []
+
+    def open(self, path, key="operator", *, width=1280, theme="light", **options):
+        """Open a page as someone who has logged in with a key; None for no login."""
+        state = None if key is None else self._state(key)
+        watched = self.watched(width=width, theme=theme, storage_state=state, **options)
+        watched.page.goto(self.url + path)
+        return watched
+
+    def watched(self, *, width=1280, theme="light", **options):
+        """Open an empty page."""
+        context = self.chromium.new_context(
+            viewport={"width": width, "height": _HEIGHT}, color_scheme=theme, **options
+        )
+        context.set_default_timeout(15_000)
+        self._contexts.append(context)
+        watched = Watched(context)
+        self._watched.append(watched)
+        return watched
+
+    def log_in(self, page, secret):
+        """Fill in the form of the login page and send it."""
+        page.goto(f"{self.url}/dashboard/login")
+        page.locator("input[type=password]").fill(secret)
+        page.locator("form:has(input[type=password]) button").click()
+
+    def close(self):
+        """Close all pages; what went wrong in them."""
+        for context in self._contexts:
+            context.close()
+        return [fault for watched in self._watched for fault in watched.unexpected()]
+
+    def _state(self, key):
+        known = _LOGGED_IN.get((self.url, key))
+        if known is None:
+            watched = self.watched()
+            self.log_in(watched.page, self.secrets[key])
+            watched.page.wait_for_url(lambda url: "/login" not in url)
+            known = _LOGGED_IN[self.url, key] = watched.page.context.storage_state()
+        return known
