@@ -68,6 +68,7 @@ lint: $(VENV)/.dev docs
 
 # The documentation as a site in site/, for any static server; fails on a link that leads nowhere.
 docs: $(VENV)/.dev
+	$(BIN)/python .ci/reference
 	$(BIN)/python .ci/llms_txt
 	$(BIN)/zensical build --clean --strict
 

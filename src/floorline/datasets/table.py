@@ -59,6 +59,7 @@ class RoutingTable:
 
     Examples
     --------
+    >>> import numpy as np
     >>> table = RoutingTable(
     ...     ["2 + 2?", "Prove Fermat."], ("small", "large"),
     ...     quality=[[1, 1], [0, np.nan]], cost=[[1e-5, 1e-3], [1e-5, np.nan]])

@@ -175,21 +175,25 @@ def upstream_metrics(health: Mapping[str, Health]) -> list[Metric]:
 _SLA_GAUGES = {
     "floor": "Floor on the share of satisfied requests.",
     "satisfaction": "Mean of all labels; absent before the first label.",
-    "recent_satisfaction": "Mean of the labels in the SLA's label_window, where it is set.",
+    "recent_satisfaction": "Mean of the labels in the SLA's label_window; absent without one.",
     "lower": "Lower bound of the satisfaction at the SLA's confidence.",
     "upper": "Upper bound of the satisfaction at the SLA's confidence.",
-    "model_upper": "Highest upper bound of a model's mean satisfaction, of those that may serve.",
-    "affordable_upper": "Upper bound of the satisfaction that the budget pays for; absent without.",
-    "queue": "Virtual queue: accumulated shortfall against the floor.",
+    "model_upper": "Highest upper bound of a model's mean satisfaction, of those that may serve; "
+    "below the floor, no model reaches it.",
+    "affordable_upper": "Upper bound of the satisfaction that the budget pays for; absent without "
+    "a budget.",
+    "queue": "Virtual queue: accumulated shortfall against the floor; absent if the policy has "
+    "none.",
     "reserved": "Expected cost of open calls, in the cost unit.",
-    "savings_ratio": "Share of the best fixed model's estimated cost that was saved.",
+    "savings_ratio": "Share of the best fixed model's estimated cost that was saved; absent while "
+    "a model has no price.",
 }
 _LATENCY_GAUGES = {
     "limit_seconds": "Promised limit in seconds.",
     "promised_ratio": "Share of the requests that must be within the limit.",
     "within_ratio": "Share of the requests within the limit; absent before the first one.",
-    "lower": "Lower bound of that share at the SLA's confidence.",
-    "upper": "Upper bound of that share at the SLA's confidence.",
+    "lower": "Lower bound of the share of requests within the limit, at the SLA's confidence.",
+    "upper": "Upper bound of the share of requests within the limit, at the SLA's confidence.",
 }
 _SLA_COUNTERS = {
     "requests": "Requests under the SLA.",

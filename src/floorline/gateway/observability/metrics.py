@@ -86,7 +86,8 @@ class Metrics:
         model: dict[str, Any] = {"labelnames": ["model"], **given}
         self._requests = Counter(
             "floorline_requests",
-            "Chat requests answered, by the model that served and by how they ended.",
+            "Chat requests answered. Outcome: ok, client_error, upstream_error or disconnected; "
+            "sla is empty for requests that named their model.",
             ["model", "sla", "outcome"],
             **given,
         )
@@ -98,7 +99,7 @@ class Metrics:
         )
         self._first_byte = Histogram(
             "floorline_upstream_first_byte_seconds",
-            "Seconds from the call of a provider to the first byte of its answer.",
+            "Seconds from the call of a provider to the first content of its answer.",
             buckets=_CALL_SECONDS,
             **model,
         )
@@ -110,13 +111,15 @@ class Metrics:
         )
         self._tokens = Counter(
             "floorline_tokens",
-            "Tokens as the provider counted them, else estimated from text lengths.",
+            "Tokens (token_type: input or output) as the provider counted them, else estimated "
+            "from text lengths.",
             ["model", "sla", "token_type"],
             **given,
         )
         self._cache_tokens = Counter(
             "floorline_cache_tokens",
-            "Input tokens that the provider read from its cache (read), or wrote to it (write).",
+            "Input tokens that the provider read from its cache (use: read), or wrote to it "
+            "(write).",
             ["model", "sla", "use"],
             **given,
         )
@@ -125,7 +128,8 @@ class Metrics:
         )
         self._feedback = Counter(
             "floorline_feedback",
-            "Feedback messages, by source and by result: changed, repeated, refused.",
+            "Feedback messages. Source: user, judge, rule or other; result: changed, repeated or "
+            "refused.",
             ["source", "result"],
             **given,
         )
