@@ -31,7 +31,7 @@ MODULES = {
         "uvloop",
         "yaml",
     ),
-    "report": ("mako",),
+    "report": ("jinja2",),
     "minilm": ("onnxruntime", "tokenizers"),
     "otel": ("opentelemetry",),
     "postgres": ("psycopg",),

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
-from floorline._extras import needs
 from floorline._files import write_whole
-from floorline.report.certificate_plot import interval_plot
+from floorline.report.certificate_plot import interval_plots
 from floorline.report.certificate_report import Report
-
-with needs("report", "the page of a certificate"):
-    from mako.template import Template
-
-_TEMPLATE = "certificate.html.mako"
+from floorline.report.templates import render
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
@@ -31,15 +24,9 @@ def write_report(report: Report, out: Path) -> list[Path]:
 
 def html_page(report: Report) -> str:
     """Write a report as one HTML document without scripts or outside references."""
-    template = Template(
-        files("floorline.report").joinpath(_TEMPLATE).read_text("utf-8"),
-        default_filters=["h"],
-        strict_undefined=True,
-    )
     made = report.certificate
-    plot = interval_plot(report.series, made.floor) if report.series else None
-    page: str = template.render_unicode(report=report, made=made, data=report.data, plot=plot)
-    return page
+    plots = interval_plots(report.series, made.floor, report.counted)
+    return render("certificate.html.jinja", report=report, made=made, data=report.data, plots=plots)
 
 
 def verdict_line(report: Report) -> str:
@@ -63,13 +50,3 @@ def latency_lines(report: Report) -> list[str]:
         + (f" and {made.unknown:,} of unknown time" if made.unknown else "")
         for made in report.certificate.latency
     ]
-
-
-def percent(share: float) -> str:
-    """Write a share as a percentage with up to two decimals."""
-    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
-
-
-def time(seconds: float) -> str:
-    """Write seconds since 1970 as a date and time in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

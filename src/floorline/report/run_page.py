@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -16,16 +15,15 @@ from floorline._decoding import decoding_reason
 from floorline._extras import needs
 from floorline._files import write_whole
 from floorline.errors import DataError
+from floorline.report.templates import render
 
 with needs("report", "the page of a run"):
-    from mako.template import Template
     from markdown_it import MarkdownIt
     from markdown_it.renderer import RendererHTML
     from markdown_it.token import Token
 
 REPORT, SUITE = "report.md", "suite.json"
 """Files of a run's folder that the page is made of, beside the pictures that the report names."""
-_TEMPLATE = "run.html.mako"
 _PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 """Types of the pictures that a report may show."""
 _MAX_PICTURE = 10 * 2**20
@@ -91,16 +89,15 @@ def run_page(folder: Path) -> str:
     for kind in ("table_open", "table_close"):
         parser.add_render_rule(kind, _table_edge)
     body = parser.renderer.render(tokens, parser.options, {})
-    template = Template(
-        files("floorline.report").joinpath(_TEMPLATE).read_text("utf-8"),
-        default_filters=["h"],
-        strict_undefined=True,
-    )
     again = msgspec.json.format(msgspec.json.encode(about.suite), indent=2).decode()
-    page: str = template.render_unicode(
-        title=title or folder.name, headings=headings, body=body, about=about, suite=again
+    return render(
+        "run.html.jinja",
+        title=title or folder.name,
+        headings=headings,
+        body=body,
+        about=about,
+        suite=again,
     )
-    return page
 
 
 def _about(path: Path) -> About:
