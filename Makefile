@@ -25,9 +25,10 @@ NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
 
-# A gateway to talk to: simulated models, open to this machine only.
+# A gateway to talk to and to look at: simulated models and users, open to this machine only.
+USERS ?= 20
 serve: $(VENV)/.serve
-	$(BIN)/floorline serve --demo
+	$(BIN)/floorline serve --demo --users $(USERS)
 
 test: lint unit
 

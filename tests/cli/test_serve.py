@@ -1,7 +1,9 @@
+import json
 import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -17,6 +19,8 @@ from floorline.cli.app import main
         (["--config", "absent.yaml"], "absent.yaml"),
         (["--config", "x.yaml", "--unix-socket", "a", "--port", "1"], "'--unix-socket and --port'"),
         (["--demo", "--unix-socket", "a"], "'--unix-socket and --demo': give one of the two"),
+        (["--demo", "--users", "201"], "--users is 201: give a number of users from 0 to 200"),
+        (["--config", "x.yaml", "--users", "2"], "serve is '--users': give --demo with it"),
         (["--demo", "--port", "70000"], "see 'floorline --help'"),
     ],
 )
@@ -41,3 +45,29 @@ def test_the_demo_says_how_to_call_it_and_stops_on_a_signal():
             assert server.wait(timeout=30) == 0
         finally:
             server.kill()
+
+
+@pytest.mark.slow
+def test_the_demo_with_users_has_traffic_within_seconds():
+    command = [sys.executable, "-m", "floorline", "serve", "--demo", "--port", "0", "--users", "30"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            lines = iter(server.stderr.readline, "")
+            url = re.search(r"http://[\d.]+:\d+", next(lines))[0]
+            assert "30 simulated users" in next(lines)
+            assert f"Dashboard: {url}/dashboard" in next(lines)
+            deadline = time.monotonic() + 30.0
+            while not _has_traffic(url):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=30) == 0
+            assert "Traceback" not in server.stderr.read()
+        finally:
+            server.kill()
+
+
+def _has_traffic(url):
+    with urllib.request.urlopen(f"{url}/v1/slas", timeout=10) as answer:
+        slas = json.load(answer)["data"]
+    return all(sla["requests"] >= 5 and sla["labels"] for sla in slas)

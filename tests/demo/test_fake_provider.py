@@ -49,6 +49,26 @@ def complete(provider, **given):
     return ask(provider, lambda client: client.chat.completions.create(**given))
 
 
+def test_earlier_messages_of_a_conversation_count_as_input(zoo):
+    provider = FakeProvider(zoo)
+    first = {"role": "user", "content": "Why is the sky blue?"}
+    more = [first, {"role": "assistant", "content": "x" * 420}, first]
+    alone = complete(provider, messages=[first]).usage
+    again = complete(provider, messages=more).usage
+    assert again.prompt_tokens == 2 * alone.prompt_tokens + 108
+    assert again.total_tokens == again.prompt_tokens + again.completion_tokens
+
+
+def test_an_unavailable_model_fails_until_it_is_back(zoo):
+    provider = FakeProvider(zoo)
+    provider.unavailable.add("sim-nano")
+    with pytest.raises(openai.InternalServerError, match="a simulated outage"):
+        complete(provider)
+    assert complete(provider, model="sim-mini").choices
+    provider.unavailable.clear()
+    assert complete(provider).choices
+
+
 def collect(provider, **given):
     async def call(client):
         given.setdefault("messages", [{"role": "user", "content": "Why?"}])

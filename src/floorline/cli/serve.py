@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,17 @@ def serve(
             "--demo",
             help="Serve simulated models of a built-in fake provider, on this machine only.",
         ),
+    ] = False,
+    users: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="With --demo: let this number of simulated users send requests and feedback, "
+            "about one each in 10 seconds, and let models fail now and then.",
+        ),
+    ] = None,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="With --demo: open the dashboard in the browser.")
     ] = False,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on, in place of server.host.")
@@ -58,6 +70,9 @@ def serve(
     if unix_socket is not None and (demo or host is not None or port is not None):
         other = "--demo" if demo else "--host" if host is not None else "--port"
         raise InvalidInput("serve", f"--unix-socket and {other}", "give one of the two")
+    for option, given in (("--users", users is not None), ("--open", open_browser)):
+        if given and not demo:
+            raise InvalidInput("serve", option, "give --demo with it, or leave it out")
     # One thread: products of 11 models and 1,024 features take less time than waking others.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -70,7 +85,13 @@ def serve(
     if demo:
         from floorline.demo.gateway import serve_demo
 
-        uvloop.run(serve_demo(host or "127.0.0.1", 8080 if port is None else port, _print_demo))
+        def ready(url: str) -> None:
+            _print_demo(url, users or 0)
+            if open_browser:
+                webbrowser.open(f"{url}/dashboard")
+
+        address = host or "127.0.0.1", 8080 if port is None else port
+        uvloop.run(serve_demo(*address, ready, users=users or 0))
         return
     assert config is not None
     settings = load(config)
@@ -84,10 +105,12 @@ def _print_address(url: str) -> None:
     _console.print(f"Floorline answers at [bold]{url}/v1[/bold]; readiness: {url}/readyz")
 
 
-def _print_demo(url: str) -> None:
+def _print_demo(url: str, users: int) -> None:
+    simulated = f"\n{users} simulated users send requests and feedback." if users else ""
     _console.print(
         f"Floorline answers at [bold]{url}/v1[/bold], no key needed. Models, prices, answers and "
-        "satisfaction are [bold]simulated[/bold].\n"
+        f"satisfaction are [bold]simulated[/bold].{simulated}\n"
+        f"Dashboard: [bold]{url}/dashboard[/bold]\n"
         "Try it:\n"
         f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
         '    -d \'{"model": "floorline/gold", '

@@ -96,7 +96,7 @@ class SimulatedZoo:
     @cached_property
     def tokens_in(self) -> NDArray[np.int64]:
         """(N,) input tokens."""
-        return np.array([_count_tokens(text) for text in self.prompts])
+        return np.array([count_tokens(text) for text in self.prompts])
 
     def table(self) -> RoutingTable:
         """Draw one outcome of every model on every prompt; the same seed gives the same table."""
@@ -152,7 +152,7 @@ class SimulatedZoo:
         family, difficulty = self._family_and_difficulty(prompt)
         spec = self._model(model)
         satisfied = rng.random() < _probability(spec, family, difficulty)[0]
-        tokens_in = _count_tokens(prompt)
+        tokens_in = count_tokens(prompt)
         tokens_out = _reply_tokens(spec, family, difficulty, rng)
         return SimulatedAnswer(
             model=model,
@@ -219,7 +219,8 @@ def _probability(
     return sigmoid(model.sharpness * (model.ability()[family] - difficulty))
 
 
-def _count_tokens(text: str) -> int:
+def count_tokens(text: str) -> int:
+    """Tokens of a message: its text, and 8 for its role and separators."""
     return 8 + round(len(text) / _CHARACTERS_PER_TOKEN)
 
 

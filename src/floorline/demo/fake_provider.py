@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from floorline.datasets.simulated import SimulatedAnswer, SimulatedZoo
+from floorline.datasets.simulated import SimulatedAnswer, SimulatedZoo, count_tokens
 from floorline.demo.schema_example import example_value
 from floorline.errors import check_number
 
@@ -93,6 +93,11 @@ class FakeProvider:
     fault_rate
         Share of calls that fail, alternately with status 500 and 429.
 
+    Attributes
+    ----------
+    unavailable : set of str
+        Names of models whose calls fail with status 503 now; a caller may change it at any time.
+
     Raises
     ------
     InvalidInput
@@ -108,6 +113,7 @@ class FakeProvider:
         self.fault_rate = check_number(
             "fault_rate", fault_rate, low=0.0, high=1.0, fix="give a share from 0 to 1"
         )
+        self.unavailable: set[str] = set()
         self.calls = 0
         self._names = [model.name for model in zoo.models]
         self._faults = np.random.default_rng([seed, 4])
@@ -152,6 +158,8 @@ class FakeProvider:
             return _error(404, text, "model_not_found")
         if not 1 <= (chat.n or 1) <= _MAX_CHOICES:
             return _error(400, f"n is {chat.n}: give 1 to {_MAX_CHOICES}", "invalid_value")
+        if chat.model in self.unavailable:
+            return _error(503, "a simulated outage of this model", "simulated_outage")
         if self.fault_rate and self._faults.random() < self.fault_rate:
             return self._fault()
         self.calls += 1
@@ -187,16 +195,17 @@ class _Completion:
         self.text = None if self.tools else _text(chat, drawn, self.tokens_out)
         end_of_text = "length" if self.tokens_out < drawn.tokens_out else "stop"
         self.finish = "tool_calls" if self.tools else end_of_text
+        # A conversation sends its earlier messages again.
+        self.tokens_in = sum(count_tokens(_message_text(message)) for message in chat.messages)
         self.choices = range(chat.n or 1)
 
     def usage(self) -> dict[str, int]:
         """Return the numbers of tokens; all choices have the same length."""
         output = self.tokens_out * len(self.choices)
-        prompt = self.drawn.tokens_in
         return {
-            "prompt_tokens": prompt,
+            "prompt_tokens": self.tokens_in,
             "completion_tokens": output,
-            "total_tokens": prompt + output,
+            "total_tokens": self.tokens_in + output,
         }
 
     def body(self) -> dict[str, Any]:
@@ -248,7 +257,11 @@ def _prompt(chat: _Chat) -> str:
     """Return the text of the last user message, or of the last message if there is none."""
     users = [message for message in chat.messages if message.role == "user"]
     last = (users or chat.messages)[-1:]
-    content = last[0].content if last else None
+    return _message_text(last[0]) if last else ""
+
+
+def _message_text(message: _Message) -> str:
+    content = message.content
     if isinstance(content, list):
         parts = [part.get("text") for part in content]
         return "\n".join(part for part in parts if isinstance(part, str))

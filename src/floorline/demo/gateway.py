@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +13,33 @@ import msgspec
 from floorline.config import Settings, load_text
 from floorline.datasets.simulated import SimulatedZoo
 from floorline.demo.fake_provider import FakeProvider, serving
+from floorline.demo.steady_users import SteadyUsers
+from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS
+from floorline.errors import InvalidInput
 from floorline.gateway.server import serve
+
+MAX_USERS = 200
+"""Most simulated users: 20 requests a second, which one core of a small machine serves."""
 
 _LATENCY = 0.25
 """Real seconds per simulated second: slow enough to see the chunks of a stream arrive."""
+_FAULT_RATE = 0.02
+"""Share of the calls that fail where there are users, so that there are errors and fallbacks."""
+_OUTAGE_MODELS = ("sim-mini", "sim-small", "sim-coder", "sim-medium")
+"""Models that fail for a while, one after another: cheap ones, which have most of the traffic."""
+_OUTAGE_EVERY_SECONDS = 420.0
+"""Time from one outage to the next."""
+_OUTAGE_SECONDS = 45.0
+"""Length of an outage: the circuit breaker opens, probes in vain, and closes after it."""
+_KEPT_REQUESTS = 200_000
+"""Requests that the log keeps where there are users; they take about half a gigabyte."""
+_RETENTION_SECONDS = (2 * 3600.0, 24 * 3600.0)
+"""Shortest and longest time for which the log keeps them."""
 
 
-def demo_settings(provider: str, zoo: SimulatedZoo, folder: Path, host: str, port: int) -> Settings:
+def demo_settings(
+    provider: str, zoo: SimulatedZoo, folder: Path, host: str, port: int, *, users: int = 0
+) -> Settings:
     """Return the settings of a gateway whose models are at a fake provider.
 
     Parameters
@@ -30,6 +52,8 @@ def demo_settings(provider: str, zoo: SimulatedZoo, folder: Path, host: str, por
         Folder of the store.
     host, port
         Address to listen on.
+    users
+        Number of simulated users, which bounds how long the log is kept.
 
     Raises
     ------
@@ -50,17 +74,71 @@ def demo_settings(provider: str, zoo: SimulatedZoo, folder: Path, host: str, por
         "models": models,
         "slas": [{"name": "gold", "floor": 0.88}, {"name": "silver", "floor": 0.75}],
         "auth": "none",
-        "store": {"url": "sqlite:///demo.db"},
+        "store": {"url": "sqlite:///demo.db", "retention": _retention(users)},
         "server": {"host": host, "port": port},
     }
     return load_text(msgspec.json.encode(written).decode(), name="the demo", folder=folder)
 
 
-async def serve_demo(host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve the simulated zoo until a signal arrives; then the log is deleted."""
+def _retention(users: int) -> str:
+    """Time after which events are deleted, so that a demo that runs for days fills no disk."""
+    shortest, longest = _RETENTION_SECONDS
+    seconds = _KEPT_REQUESTS * MEAN_PAUSE_SECONDS / users if users else longest
+    return f"{min(max(seconds, shortest), longest):.0f}s"
+
+
+async def serve_demo(
+    host: str, port: int, on_ready: Callable[[str], None], *, users: int = 0
+) -> None:
+    """Serve the simulated zoo until a signal arrives; then the log is deleted.
+
+    Parameters
+    ----------
+    host, port
+        Address to listen on.
+    on_ready
+        Called with the server's URL once requests are answered.
+    users
+        Number of simulated users who send requests and feedback meanwhile; 0 for none.
+
+    Raises
+    ------
+    InvalidInput
+        If the number of users is out of range.
+    """
+    if not 0 <= users <= MAX_USERS:
+        raise InvalidInput("--users", users, f"give a number of users from 0 to {MAX_USERS}")
     zoo = SimulatedZoo(1000)
-    provider = FakeProvider(zoo, latency=_LATENCY)
+    provider = FakeProvider(zoo, latency=_LATENCY, fault_rate=_FAULT_RATE if users else 0.0)
     with tempfile.TemporaryDirectory(prefix="floorline-demo-") as folder:
-        async with serving(provider.app()) as url:
-            settings = demo_settings(url, zoo, Path(folder), host, port)
-            await serve(settings, on_ready=on_ready)
+        async with serving(provider.app()) as upstream:
+            settings = demo_settings(upstream, zoo, Path(folder), host, port, users=users)
+            ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+            def start(url: str) -> None:
+                on_ready(url)
+                ready.set_result(url)
+
+            beside = asyncio.create_task(_simulate(provider, zoo, users, ready))
+            try:
+                await serve(settings, on_ready=start)
+            finally:
+                beside.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await beside
+
+
+async def _simulate(
+    provider: FakeProvider, zoo: SimulatedZoo, users: int, ready: asyncio.Future[str]
+) -> None:
+    """Once the gateway answers, let the users send requests and models fail now and then."""
+    url = await ready
+    if not users:
+        return
+    async with SteadyUsers(zoo, users, url).sending():
+        while True:
+            for model in _OUTAGE_MODELS:
+                await asyncio.sleep(_OUTAGE_EVERY_SECONDS - _OUTAGE_SECONDS)
+                provider.unavailable.add(model)
+                await asyncio.sleep(_OUTAGE_SECONDS)
+                provider.unavailable.discard(model)

@@ -1,0 +1,139 @@
+"""Simulated users who send requests and feedback to a gateway for as long as it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from floorline.datasets.simulated import SimulatedZoo
+from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS, SimulatedUser, UserRequest
+
+_FIRST_PAUSE_SECONDS = 2.0
+"""Time within which every user sends a first request, so that there is something to see at once."""
+_TIMEOUT_SECONDS = 60.0
+"""Time after which a user gives up an answer."""
+
+
+class SteadyUsers:
+    """Users of a gateway, each with a pause of random length after every answer.
+
+    A refused or failed request is no error here: the user goes on after a pause. The answers do not
+    tell whether the user is satisfied; the users know it from the zoo.
+
+    Parameters
+    ----------
+    zoo
+        Prompts, and the probability that each model satisfies them.
+    users
+        Number of users.
+    url
+        URL of the gateway.
+    seed
+        Seed of the users' behaviour.
+
+    Attributes
+    ----------
+    answered, failed, labels
+        Number of answers, of requests without one, and of feedback messages so far.
+    """
+
+    def __init__(self, zoo: SimulatedZoo, users: int, url: str, *, seed: int = 0) -> None:
+        self._zoo = zoo
+        self._url = url
+        self._users = [SimulatedUser(zoo, number, seed) for number in range(users)]
+        self._columns = {model.name: m for m, model in enumerate(zoo.models)}
+        self.answered = 0
+        self.failed = 0
+        self.labels = 0
+
+    @contextlib.asynccontextmanager
+    async def sending(self) -> AsyncIterator[None]:
+        """Send requests in this block; at its end the open ones are given up."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+        # Every user has a connection of their own, as users do.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for user in self._users:
+                group.create_task(self._live(client, user, group))
+
+    async def _live(
+        self, client: aiohttp.ClientSession, user: SimulatedUser, group: asyncio.TaskGroup
+    ) -> None:
+        await asyncio.sleep(user.pause() * _FIRST_PAUSE_SECONDS / MEAN_PAUSE_SECONDS)
+        messages: list[dict[str, str]] = []
+        while True:
+            request = user.next_request()
+            if request.turn == 0:
+                messages = []
+            messages.append({"role": "user", "content": self._zoo.prompts[request.prompt]})
+            answer = None
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                answer = await self._ask(client, request, messages)
+            if answer is None:
+                self.failed += 1
+                messages.pop()
+            else:
+                self.answered += 1
+                id, model, text = answer
+                messages.append({"role": "assistant", "content": text})
+                if request.feedback_after is not None:
+                    column = self._columns[model]
+                    probability = self._zoo.probabilities[request.prompt, column]
+                    satisfied = bool(request.threshold < probability)
+                    group.create_task(self._rate(client, id, satisfied, request.feedback_after))
+            await asyncio.sleep(user.pause())
+
+    async def _ask(
+        self, client: aiohttp.ClientSession, request: UserRequest, messages: list[dict[str, str]]
+    ) -> tuple[str, str, str] | None:
+        """Send a request; return decision, model and text of the answer, or None if it failed."""
+        body = {
+            "model": request.target,
+            "messages": messages,
+            "stream": request.stream,
+            "floorline": {"session": request.session},
+        }
+        async with client.post(f"{self._url}/v1/chat/completions", json=body) as answer:
+            data = await answer.read()
+            if answer.status != 200:
+                return None
+            decision = answer.headers["X-Floorline-Decision"]
+            model = answer.headers["X-Floorline-Model"]
+        return decision, model, _stream_text(data) if request.stream else _text(data)
+
+    async def _rate(
+        self, client: aiohttp.ClientSession, id: str, satisfied: bool, after: float
+    ) -> None:
+        await asyncio.sleep(after)
+        message = {"id": id, "satisfied": satisfied}
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with client.post(f"{self._url}/v1/feedback", json=message) as answer:
+                self.labels += answer.status == 200
+
+
+def _text(data: bytes) -> str:
+    message: dict[str, Any] = msgspec.json.decode(data)["choices"][0]["message"]
+    return message["content"] or ""
+
+
+def _stream_text(data: bytes) -> str:
+    lines = (line.removeprefix(b"data: ") for line in data.split(b"\n"))
+    chunks = [msgspec.json.decode(line) for line in lines if line not in (b"", b"[DONE]")]
+    return "".join(c["delta"].get("content") or "" for chunk in chunks for c in chunk["choices"])

@@ -1,0 +1,110 @@
+"""What simulated users ask for, how long they wait, and when they send feedback."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from floorline.datasets.simulated import SimulatedZoo
+
+MEAN_PAUSE_SECONDS = 10.0
+"""Mean time between two requests of a user: 20 users send 2 requests a second."""
+
+_TARGETS = {"floorline/gold": 0.40, "floorline/silver": 0.55, "sim-medium": 0.05}
+"""What conversations ask for, with its share: an SLA, or a model by its own name."""
+_MEAN_TURNS = 2.5
+"""Mean number of requests of a conversation."""
+_MAX_TURNS = 8
+"""Most requests of a conversation, so that the bodies of requests stay small."""
+_FEEDBACK_SHARE = 0.3
+"""Share of the answers that get feedback."""
+_MEAN_FEEDBACK_SECONDS = 8.0
+"""Mean time from an answer to its feedback."""
+_STREAM_SHARE = 0.6
+"""Share of the requests whose answer is streamed."""
+
+
+class UserRequest(NamedTuple):
+    """One request of a simulated user.
+
+    Attributes
+    ----------
+    target
+        The request's ``model``: an SLA as ``floorline/NAME``, or a model.
+    session
+        Name of the conversation.
+    turn
+        Number of the request in its conversation, from 0.
+    prompt
+        Position of its prompt in the zoo.
+    threshold
+        The user is satisfied by a model whose probability for the prompt exceeds it.
+    stream
+        Whether the answer is streamed.
+    feedback_after
+        Seconds from the answer to the feedback; None if the user sends none.
+    """
+
+    target: str
+    session: str
+    turn: int
+    prompt: int
+    threshold: float
+    stream: bool
+    feedback_after: float | None
+
+
+class SimulatedUser:
+    """One user, who has conversations one after another.
+
+    Parameters
+    ----------
+    zoo
+        The prompts.
+    number
+        Number of the user, from 0.
+    seed
+        Seed of the behaviour of all users.
+
+    Examples
+    --------
+    >>> user = SimulatedUser(SimulatedZoo(100), 0, seed=0)
+    >>> first = user.next_request()
+    >>> first.turn, first.session
+    (0, 'user-0-1')
+    """
+
+    def __init__(self, zoo: SimulatedZoo, number: int, seed: int) -> None:
+        self._zoo = zoo
+        self._number = number
+        self._rng = np.random.default_rng([seed, 6, number])
+        self._conversations = 0
+        self._target = ""
+        self._turn = 0
+        self._turns = 0
+
+    def pause(self) -> float:
+        """Seconds until the next request; exponentially distributed."""
+        return float(self._rng.exponential(MEAN_PAUSE_SECONDS))
+
+    def next_request(self) -> UserRequest:
+        """Return the next request: the next turn of a conversation, or the first of a new one."""
+        rng = self._rng
+        if self._turn >= self._turns:
+            self._conversations += 1
+            self._target = str(rng.choice(list(_TARGETS), p=list(_TARGETS.values())))
+            self._turn, self._turns = 0, min(int(rng.geometric(1.0 / _MEAN_TURNS)), _MAX_TURNS)
+        request = UserRequest(
+            target=self._target,
+            session=f"user-{self._number}-{self._conversations}",
+            turn=self._turn,
+            prompt=int(rng.integers(len(self._zoo.prompts))),
+            threshold=float(rng.random()),
+            stream=bool(rng.random() < _STREAM_SHARE),
+            feedback_after=float(rng.exponential(_MEAN_FEEDBACK_SECONDS))
+            if rng.random() < _FEEDBACK_SHARE
+            else None,
+        )
+        self._turn += 1
+        return request

@@ -1,0 +1,117 @@
+import asyncio
+
+import numpy as np
+import pytest
+from tests.support.live_gateway import ZOO, InThread, http_server, write_settings
+
+from floorline.cli.app import main
+from floorline.datasets.simulated import SimulatedZoo
+from floorline.demo import user_behaviour
+from floorline.demo.fake_provider import FakeProvider
+from floorline.demo.gateway import demo_settings
+from floorline.demo.steady_users import SteadyUsers
+from floorline.demo.user_behaviour import SimulatedUser
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Users wait a fiftieth of their usual pauses."""
+    for name in ("MEAN_PAUSE_SECONDS", "_MEAN_FEEDBACK_SECONDS"):
+        monkeypatch.setattr(user_behaviour, name, getattr(user_behaviour, name) / 50.0)
+
+
+def send(users, until, seconds=30.0):
+    async def main():
+        async with users.sending():
+            async with asyncio.timeout(seconds):
+                while not until(users):
+                    await asyncio.sleep(0.02)
+
+    asyncio.run(main())
+
+
+def settings(provider):
+    slas = [{"name": "gold", "floor": 0.8}, {"name": "silver", "floor": 0.6}]
+    return write_settings(provider, slas=slas)
+
+
+def test_users_send_conversations_and_honest_feedback(start, provider, impatient):
+    gateway = start(settings(provider))
+    users = SteadyUsers(ZOO, 20, gateway.url, seed=3)
+    send(users, lambda u: u.answered >= 150 and u.labels >= 30)
+    assert users.failed == 0
+    statuses = {name: gateway.http.get(f"/v1/slas/{name}").json() for name in ("gold", "silver")}
+    assert all(status["requests"] > 20 for status in statuses.values())
+    # Requests for a model by its name count for no SLA.
+    assert sum(status["requests"] for status in statuses.values()) < users.answered + 20
+    # What a user says is what the zoo says about the model and the prompt: better than a coin.
+    assert statuses["gold"]["satisfaction"] > 0.6
+    sessions = gateway.gateway.router.remembered
+    assert len(sessions) >= 150
+
+
+def test_users_go_on_after_errors(start, impatient):
+    faulty = FakeProvider(ZOO, fault_rate=1.0)
+    served = InThread(http_server(faulty.app()))
+    try:
+        gateway = start(settings(served.value))
+        users = SteadyUsers(ZOO, 5, gateway.url)
+
+        def recovered(users):
+            if users.failed >= 5:
+                faulty.fault_rate = 0.0
+            return users.answered >= 5
+
+        send(users, recovered)
+        assert users.failed >= 5
+    finally:
+        served.stop()
+
+
+def test_a_model_that_is_unavailable_is_replaced(start, impatient):
+    provider = FakeProvider(ZOO)
+    served = InThread(http_server(provider.app()))
+    try:
+        gateway = start(settings(served.value))
+        provider.unavailable.add("sim-medium")
+        users = SteadyUsers(ZOO, 10, gateway.url)
+        send(users, lambda u: u.answered >= 60)
+        text = gateway.http.get("/metrics").text
+        assert 'model="sim-medium",outcome="ok"' not in text
+    finally:
+        served.stop()
+
+
+def test_conversations_have_turns_and_end():
+    user = SimulatedUser(SimulatedZoo(50), 4, seed=0)
+    asked = [user.next_request() for _ in range(400)]
+    lengths = [
+        sum(1 for request in asked if request.session == session)
+        for session in dict.fromkeys(request.session for request in asked)
+    ]
+    assert max(lengths) <= 8
+    assert 1.5 < np.mean(lengths) < 3.5
+    assert all(0 <= request.prompt < 50 for request in asked)
+    rated = [r for r in asked if r.feedback_after is not None]
+    assert 0.2 < len(rated) / len(asked) < 0.4
+
+
+def test_users_differ_and_repeat_with_the_seed():
+    zoo = SimulatedZoo(50)
+
+    def first(number, seed):
+        return SimulatedUser(zoo, number, seed).next_request()
+
+    assert first(0, 0) == first(0, 0)
+    assert first(0, 0) != first(1, 0) != first(1, 1)
+
+
+@pytest.mark.parametrize(("users", "hours"), [(0, 24.0), (1, 24.0), (200, 10_000 / 3600)])
+def test_the_log_of_a_demo_is_bounded(tmp_path, users, hours):
+    made = demo_settings("http://127.0.0.1:9", ZOO, tmp_path, "127.0.0.1", 0, users=users)
+    assert made.store.retention == pytest.approx(hours * 3600.0)
+
+
+def test_more_users_than_a_small_machine_serves_are_refused(capfd):
+    assert main(["serve", "--demo", "--users", "1000"]) == 2
+    assert "from 0 to 200" in capfd.readouterr().err
