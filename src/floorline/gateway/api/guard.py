@@ -4,6 +4,10 @@ A browser sends requests of any web page to any server, and to a server on this 
 cannot do so here: its ``Origin`` is refused unless it is configured (CORS), its forms and other
 requests without a preflight have no ``Content-Type`` of JSON (CSRF), and a name that its owner
 points to this machine is no ``Host`` of it (DNS rebinding).
+
+The pages of the dashboard are the gateway's own: below their path its own origin is allowed, and
+forms are. Forms that another page sends are refused by their ``Origin``, and their endpoints ask for
+a token that only the dashboard's pages have.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ CorsHeaders = list[tuple[bytes, bytes]]
 
 _JSON = b"application/json"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_FORM = b"application/x-www-form-urlencoded"
+PAGES = "/dashboard"
+"""Path of the gateway's own pages; all of them are at it or below it."""
 _UNCHECKED = frozenset({"/healthz"})
 """Paths that tell nothing, for probes that send any host."""
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", re.IGNORECASE)
@@ -101,9 +108,15 @@ class RequestGuard:
             refusal = self._read_forwarded(scope, self._proxies)
             if refusal is not None:
                 return refusal
+        own_page = scope["path"].startswith(PAGES) and _is_page(scope["path"])
+        if own_page and origin is not None:
+            if not _is_own(origin, scope):
+                return _wrong_page(origin)
+            origin = None
         if origin is not None and origin not in self._origins:
             return _wrong_origin(origin)
-        if scope["method"] in _WITH_BODY and kind != _JSON and not _is_json(kind):
+        sends_form = own_page and _is_kind(kind, _FORM)
+        if scope["method"] in _WITH_BODY and not (_is_kind(kind, _JSON) or sends_form):
             refusal = _wrong_kind(kind)
             if origin is not None:
                 refusal.raw_headers.extend(_cors(origin))
@@ -192,8 +205,28 @@ class _Hosts:
         return name in self._names or name.endswith(self._below or ("\n",))
 
 
-def _is_json(kind: bytes | None) -> bool:
-    return kind is not None and kind.partition(b";")[0].strip().lower() == _JSON
+def _is_kind(kind: bytes | None, wanted: bytes) -> bool:
+    """Whether a ``Content-Type`` is a media type, with or without parameters."""
+    if kind == wanted:
+        return True
+    return kind is not None and kind.partition(b";")[0].strip().lower() == wanted
+
+
+def _is_page(path: str) -> bool:
+    return path[len(PAGES) : len(PAGES) + 1] in ("", "/")
+
+
+def _is_own(origin: bytes, scope: Scope) -> bool:
+    """Whether an ``Origin`` names the host that the request was sent to.
+
+    Its scheme is not compared: a proxy that ends TLS may not be trusted to say that it did.
+    """
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    scheme, _, named = origin.lower().partition(b"://")
+    port = {b"http": b":80", b"https": b":443"}.get(scheme)
+    if port is None or not host:
+        return False
+    return named.removesuffix(port) == host.lower().removesuffix(port)
 
 
 def _cors(origin: bytes) -> CorsHeaders:
@@ -236,6 +269,16 @@ def _wrong_origin(origin: bytes) -> Response:
         403,
         f"requests of web pages of {_shown(origin)} are refused: add the origin to "
         "server.cors_origins in floorline.yaml",
+        code="origin_not_allowed",
+    ).response()
+
+
+def _wrong_page(origin: bytes) -> Response:
+    return ApiError(
+        403,
+        f"the dashboard takes no requests of web pages of {_shown(origin)}: open it under the "
+        "address that the gateway is served at; a proxy before it must pass on the Host header, or "
+        "be one of server.trusted_proxies and send X-Forwarded-Host",
         code="origin_not_allowed",
     ).response()
 

@@ -1,19 +1,29 @@
-"""What all pages share: who looks, the templates and the gateway."""
+"""What all pages share: who looks, the filters, the templates and the gateway."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from floorline.gateway.auth import Caller
+from floorline.gateway.dashboard.filters import Filters, read_filters
+from floorline.gateway.dashboard.formatting import FILTERS
+from floorline.gateway.dashboard.navigation import HOME, NAVIGATION
+from floorline.gateway.dashboard.static_files import static_path
 from floorline.gateway.dashboard.viewer import Viewer
+from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
     from floorline.gateway.startup import Gateway
+
+THEME_COOKIE = "floorline_theme"
+"""Cookie with the theme that a browser has chosen; floorline.js writes it."""
+_THEMES = ("dark", "light")
 
 
 class Dashboard:
@@ -38,8 +48,36 @@ class Dashboard:
         """
         return Viewer(Caller())
 
+    def sla_names(self, viewer: Viewer) -> list[str]:
+        """Return the names of the SLAs that a viewer may see, in the order of the settings."""
+        found = []
+        for name in self.gateway.router.slas:
+            base, tenant = split_tenant(name)
+            visible = viewer.tenant is None or tenant in ("", viewer.tenant)
+            if visible and viewer.caller.may_use(base):
+                found.append(name)
+        return found
+
+    def filters(self, request: Request, viewer: Viewer | None = None) -> Filters:
+        """Read the filters of a request.
+
+        Raises
+        ------
+        InvalidInput
+            If a filter names what the viewer may not see.
+        """
+        viewer = self.viewer(request) if viewer is None else viewer
+        return read_filters(request.query_params, self.sla_names(viewer), viewer.tenant)
+
     def page(
-        self, request: Request, template: str, title: str, status: int = 200, **values: Any
+        self,
+        request: Request,
+        template: str,
+        title: str,
+        status: int = 200,
+        *,
+        section: str | None = None,
+        **values: Any,
     ) -> Response:
         """Render a page within ``base.html.jinja``.
 
@@ -50,20 +88,81 @@ class Dashboard:
         template
             Name of the file in ``templates/``.
         title
-            Title of the page, which its link in the navigation has, too.
+            Title of the page.
         status
             Status of the answer.
+        section
+            Title of the link in the navigation that is marked as current; by default ``title``.
         values
-            What the template shows; it also gets ``viewer``, ``title`` and ``root``, the path
-            below which a proxy serves the gateway.
+            What the template shows. It also gets ``viewer``, ``filters``, ``title``, ``section``,
+            ``navigation``, ``cost_unit``, ``sla_names``, ``tenant_names``, ``root``, the path
+            below which a proxy serves the gateway, and three functions: ``static(name)`` gives the
+            URL of a static file, ``link(path, **changed)`` that of a page with the filters in
+            force, ``data_url(name, ending, query)`` that of a table of data.
         """
-        root = request.scope.get("app_root_path", "")
         viewer = self.viewer(request)
-        shown = _templates().get_template(template)
-        return HTMLResponse(shown.render(viewer=viewer, title=title, root=root, **values), status)
+        filters = self.filters(request, viewer)
+        shown = {
+            "viewer": viewer,
+            "filters": filters,
+            "navigation": NAVIGATION,
+            "sla_names": self.sla_names(viewer),
+            "tenant_names": [],
+            "cost_unit": self.gateway.router.zoo.cost_unit,
+        }
+        return self.render(request, template, title, status, section=section, **{**shown, **values})
+
+    def render(
+        self,
+        request: Request,
+        template: str,
+        title: str,
+        status: int = 200,
+        *,
+        section: str | None = None,
+        **values: Any,
+    ) -> Response:
+        """Render a template for any client, also one that is not logged in; as for ``page``."""
+        root = request.scope.get("app_root_path", "")
+        theme = request.cookies.get(THEME_COOKIE)
+        shown: dict[str, Any] = {
+            "viewer": None,
+            "filters": Filters(),
+            "navigation": (),
+            "cost_unit": "USD",
+            "title": title,
+            "section": title if section is None else section,
+            "root": root,
+            "theme": theme if theme in _THEMES else None,
+            **values,
+        }
+        filters: Filters = shown["filters"]
+
+        def link(path: str, **changed: str | None) -> str:
+            return f"{root}{path}{filters.query(**changed)}"
+
+        def data_url(name: str, ending: str, query: dict[str, str] | None = None) -> str:
+            asked = {**filters._asdict(), **(query or {})}
+            written = urlencode({key: value for key, value in asked.items() if value is not None})
+            return f"{root}{HOME}/data/{name}.{ending}?{written}"
+
+        page = _templates().get_template(template)
+        text = page.render(
+            static=lambda name: root + static_path(name), link=link, data_url=data_url, **shown
+        )
+        return HTMLResponse(text, status)
 
 
 @cache
 def _templates() -> Environment:
     loader = PackageLoader("floorline.gateway.dashboard")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(FILTERS)
+    return environment

@@ -19,6 +19,7 @@ from floorline.gateway.dashboard.pages import (
     sessions,
     whatif,
 )
+from floorline.gateway.dashboard.static_files import static_routes
 
 if TYPE_CHECKING:
     from floorline.gateway.startup import Gateway
@@ -40,4 +41,5 @@ _PAGES = (
 def dashboard_routes(gateway: Gateway) -> list[Route]:
     """Return the routes of all pages of a gateway's dashboard."""
     dashboard = Dashboard(gateway)
-    return [route for page in _PAGES for route in page.routes(dashboard)]
+    pages = [route for page in _PAGES for route in page.routes(dashboard)]
+    return [*static_routes(), *pages]

@@ -1,0 +1,111 @@
+"""Numbers, amounts and times as the pages show them: filters of the templates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+_NONE = "–"
+"""What stands for a value that is not known."""
+_SMALLEST_CENTS = 0.01
+"""Amount from which two decimals are enough."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number with commas in thousands, whole ones without decimals.
+
+    Examples
+    --------
+    >>> number(1234567), number(0.12345), number(None)
+    ('1,234,567', '0.123', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return _NONE
+    if isinstance(value, int) or abs(value) >= 1e4:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    r"""Write a share as percent.
+
+    Examples
+    --------
+    >>> share(0.8312), share(1.0), share(None)
+    ('83.1\xa0%', '100\xa0%', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return _NONE
+    written = f"{100 * value:.{digits}f}"
+    if "." in written:
+        written = written.rstrip("0").rstrip(".")
+    return f"{'0' if written == '-0' else written}\u00a0%"
+
+
+def money(value: float | None, unit: str = "USD") -> str:
+    r"""Write an amount in US dollars or joules; small ones with three digits that count.
+
+    Examples
+    --------
+    >>> money(12.345), money(0.00012345), money(3.0, "J"), money(None)
+    ('$12.35', '$0.000123', '3.00\xa0J', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return _NONE
+    size = abs(value)
+    if size == 0.0 or size >= _SMALLEST_CENTS:
+        text = f"{size:,.2f}"
+    else:
+        text = f"{size:.{2 - math.floor(math.log10(size))}f}"
+    sign = "-" if value < 0 else ""
+    return f"{sign}${text}" if unit == "USD" else f"{sign}{text}\u00a0{unit}"
+
+
+def seconds(value: float | None) -> str:
+    r"""Write a duration with a unit that suits its size.
+
+    Examples
+    --------
+    >>> seconds(0.0123), seconds(2.5), seconds(90), seconds(7200), seconds(None)
+    ('12\xa0ms', '2.50\xa0s', '1.5\xa0min', '2\xa0h', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return _NONE
+    if value < 1.0:
+        return f"{1000 * value:.0f}\u00a0ms"
+    if value < 60.0:
+        return f"{value:.2f}\u00a0s"
+    for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
+        if value >= size:
+            return f"{value / size:.1f}".removesuffix(".0") + f"\u00a0{unit}"
+    raise AssertionError
+
+
+def when(at: float | None) -> Markup:
+    """Write a Unix time as a ``time`` element in UTC.
+
+    Examples
+    --------
+    >>> str(when(0.0))
+    '<time datetime="1970-01-01T00:00:00Z">1970-01-01 00:00:00 UTC</time>'
+    """
+    if at is None:
+        return Markup(_NONE)
+    moment = datetime.fromtimestamp(at, UTC)
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        moment.strftime("%Y-%m-%dT%H:%M:%SZ"), moment.strftime("%Y-%m-%d %H:%M:%S")
+    )
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": number,
+    "share": share,
+    "money": money,
+    "seconds": seconds,
+    "when": when,
+}
+"""The filters by their names in templates."""
