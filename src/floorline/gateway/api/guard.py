@@ -6,8 +6,8 @@ requests without a preflight have no ``Content-Type`` of JSON (CSRF), and a name
 points to this machine is no ``Host`` of it (DNS rebinding).
 
 The pages of the dashboard are the gateway's own: below their path its own origin is allowed, and
-forms are. Forms that another page sends are refused by their ``Origin``, and their endpoints ask for
-a token that only the dashboard's pages have.
+forms are. Forms of other pages are refused by their ``Origin``, and the endpoints ask for a token
+that only the dashboard's pages have.
 """
 
 from __future__ import annotations
