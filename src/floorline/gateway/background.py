@@ -13,6 +13,7 @@ from floorline.errors import FloorlineError
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth
 from floorline.gateway.call_recorder import CallRecorder
+from floorline.gateway.dashboard.history import History
 from floorline.gateway.reload import Reloader
 from floorline.router import Router
 from floorline.stores.retention import vacuum
@@ -84,6 +85,8 @@ class BackgroundTasks:
         Watches the configuration file; None if no file is watched.
     recorder
         Ends calls that clients do not report; None if there are none.
+    history
+        Folds the log for the dashboard; None if there is none.
     clock
         Returns the Unix time in seconds, for the age of events.
     """
@@ -96,11 +99,13 @@ class BackgroundTasks:
         snapshots: SnapshotWriter,
         reloader: Reloader | None,
         recorder: CallRecorder | None = None,
+        history: History | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
         self._recorder = recorder
+        self._history = history
         self._config = config
         self._store = store
         self._auth = auth
@@ -117,6 +122,8 @@ class BackgroundTasks:
             loops.append(self._reloader.run())
         if self._recorder is not None:
             loops.append(self._report_loop(self._recorder))
+        if self._history is not None:
+            loops.append(self._history.run())
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:

@@ -21,6 +21,7 @@ from floorline.gateway.background import BackgroundTasks, SnapshotWriter
 from floorline.gateway.body_memory import BodyMemory
 from floorline.gateway.call_recorder import CallRecorder, close_interrupted
 from floorline.gateway.clock import Clock
+from floorline.gateway.dashboard.history import History
 from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
@@ -63,6 +64,8 @@ class Gateway:
         Snapshots of the state; tasks beside the requests.
     reloader
         Watches the configuration file; None if no file is watched.
+    history
+        What the dashboard shows over time.
     """
 
     config: ActiveConfig
@@ -81,6 +84,7 @@ class Gateway:
     snapshots: SnapshotWriter
     background: BackgroundTasks
     reloader: Reloader | None
+    history: History
 
 
 def build_gateway(
@@ -147,6 +151,7 @@ def build_gateway(
     decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age, clock=clock)
     recorder = CallRecorder(router, auth, decisions, metrics, usage_check)
     snapshots = SnapshotWriter(router, store)
+    history = History(router, store, clock=clock)
     return Gateway(
         config=config,
         router=router,
@@ -164,8 +169,11 @@ def build_gateway(
         metrics=metrics,
         telemetry=telemetry,
         snapshots=snapshots,
-        background=BackgroundTasks(config, store, auth, snapshots, reloader, recorder, clock=clock),
+        background=BackgroundTasks(
+            config, store, auth, snapshots, reloader, recorder, history, clock=clock
+        ),
         reloader=reloader,
+        history=history,
     )
 
 

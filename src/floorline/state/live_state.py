@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import RLock
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from floorline.state.fold import DecisionRecord, Find, Fold
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
 from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status, status_of, totals_of
+from floorline.state.time_buckets import LabelSums, label_sums_of
 from floorline.zoo import Zoo
 
 
@@ -47,6 +48,7 @@ class LiveState:
         self._fold = fold
         self._ids = ids
         self._lock = RLock()
+        self._listener: Callable[[Event], object] | None = None
 
     @property
     def zoo(self) -> Zoo:
@@ -132,6 +134,31 @@ class LiveState:
                 return window_certificate_of(agreement, ledger)
             return certificate_of(agreement, ledger, eligible_models(self._fold, agreement))
 
+    def listen(self, listener: Callable[[Event], object] | None) -> int:
+        """Call a function with every event from now on, in the order of the log; None for none.
+
+        It is called while the request waits, so it must do no more than take the event.
+
+        Returns
+        -------
+        int
+            Number of events in the log before the first one that it is called with.
+        """
+        with self._lock:
+            self._listener = listener
+            return len(self.log)
+
+    def label_sums(self, sla: str) -> LabelSums:
+        """Return what the labels of an SLA add up to, as its certificate counts them.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such SLA.
+        """
+        with self._lock:
+            return label_sums_of(self._fold.ledgers_[self._fold.sla(sla).name])
+
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events that are in the log already, such as those after the last snapshot."""
         with self._lock:
@@ -185,4 +212,6 @@ class LiveState:
     def _append(self, event: Event) -> bool:
         """Log and fold an event; False if it changed nothing. The caller holds the lock."""
         self.log.append(event)
+        if self._listener is not None:
+            self._listener(event)
         return self._fold.apply(event)

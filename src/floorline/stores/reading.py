@@ -172,6 +172,22 @@ class LogReader:
         (row,) = self.rows(sa.select(sa.func.min(events.c.position)))
         return row[0] or 0
 
+    def position_at(self, at: float) -> int:
+        """Return about the position of the first event from a Unix time on.
+
+        Times rise with the positions, up to corrections of clocks, so that a few rows tell it.
+        """
+        low, high = self.first(), self.end()
+        while low < high:
+            middle = (low + high) // 2
+            query = sa.select(raw(events.c.at)).where(events.c.position == middle)
+            rows = self.rows(query)
+            if rows and isinstance(rows[0][0], float) and rows[0][0] >= at:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
     def end(self) -> int:
         """Return the number of all events ever stored, including deleted ones."""
         (row,) = self.rows(sa.select(sa.func.max(events.c.position)))

@@ -19,6 +19,7 @@ from floorline.gateway.dashboard.viewer import Viewer
 from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
+    from floorline.gateway.dashboard.history import History
     from floorline.gateway.startup import Gateway
 
 THEME_COOKIE = "floorline_theme"
@@ -37,6 +38,11 @@ class Dashboard:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+
+    @property
+    def history(self) -> History:
+        """Traffic and promises over time."""
+        return self.gateway.history
 
     def viewer(self, request: Request) -> Viewer:
         """Return who sent a request.

@@ -1,0 +1,183 @@
+"""History of a gateway for its dashboard: the log folded in the background, and its queries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+from floorline.errors import FloorlineError, InvalidInput, listed
+from floorline.events import Event
+from floorline.gateway.dashboard.series import PromiseSeries, Series, Window, promise, traffic
+from floorline.router import Router
+from floorline.state.time_series import HOURS_KEPT, TimeSeries
+from floorline.stores.sql import SqlStore
+
+log = logging.getLogger("floorline.gateway")
+
+_FOLD_SECONDS = 0.5
+"""Pause between two folds of the events that came meanwhile: what the dashboard lags behind."""
+_EVENTS_AT_A_TIME = 64
+"""Events that are folded before requests get a turn: about 0.3 ms."""
+_SMALL_REST = 2_000
+"""Events from which the end of the log is near enough to take the new ones from memory."""
+_MOST_WAITING = 100_000
+"""Most events that wait to be folded. More come only while the background task cannot run; then
+the log is read again."""
+
+
+class History:
+    """Folds a gateway's log into series over time, and answers what pages ask of them.
+
+    After a start, a thread folds the log of the last 30 days; ``progress`` says how far it is. From
+    then on each new event is appended to a list, and a background task folds the list. Requests
+    wait for neither.
+
+    Parameters
+    ----------
+    router, store
+        Where events come from.
+    clock
+        Returns the Unix time in seconds.
+
+    Attributes
+    ----------
+    ready : bool
+        Whether the log has been folded up to the present.
+    progress : float
+        Share of the log that has been folded, from 0 to 1.
+    version : int
+        Number of changes; what was computed holds until it rises.
+    """
+
+    def __init__(
+        self, router: Router, store: SqlStore, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._router = router
+        self._store = store
+        self._clock = clock
+        self._folded = TimeSeries(router.memory)
+        self._waiting: deque[Event] = deque(maxlen=_MOST_WAITING + 1)
+        self._lock = threading.Lock()
+        self._stopped = False
+        self.ready = False
+        self.progress = 0.0
+        self.version = 0
+
+    async def run(self) -> None:
+        """Fold the log, then new events, until the task is cancelled."""
+        try:
+            while True:
+                await self._catch_up()
+                while len(self._waiting) <= _MOST_WAITING:
+                    await asyncio.sleep(_FOLD_SECONDS)
+                    await self._fold_waiting()
+                log.warning("the dashboard fell behind: it reads the log again")
+        finally:
+            self._stopped = True
+            self._router.listen(None)
+
+    async def _catch_up(self) -> None:
+        """Fold the log up to the present, and take new events from memory from then on."""
+        self.ready, self._stopped = False, False
+        with self._lock:
+            self._folded = TimeSeries(self._router.memory)
+        self._waiting.clear()
+        try:
+            oldest = self._clock() - HOURS_KEPT * 3600.0
+            position = await asyncio.to_thread(self._store.position_at, oldest)
+            while len(self._store) - position > _SMALL_REST:
+                position = await self._read(position, len(self._store))
+            end = self._router.listen(self._waiting.append)
+            await self._read(position, end)
+        except FloorlineError as error:
+            log.warning("the dashboard shows no history from before this start: %s", error)
+            self._router.listen(self._waiting.append)
+        while self._waiting:
+            self._fold_some()
+        with self._lock:
+            # The certificates also count labels from before the first event that was folded.
+            for name in self._folded.labels.keys() & self._router.slas.keys():
+                self._folded.labels[name] = self._router.label_sums(name)
+        self.ready, self.progress = True, 1.0
+        self.version += 1
+
+    async def _read(self, start: int, end: int) -> int:
+        await self._store.committed(end)
+        return await asyncio.to_thread(self._fold_log, start, end)
+
+    def _fold_log(self, start: int, end: int) -> int:
+        """Fold the log between two positions, in a thread of its own; return the last one."""
+        if start >= end:
+            return end
+        events = islice(self._store.numbered(start), end - start)
+        while part := list(islice(events, _EVENTS_AT_A_TIME)):
+            with self._lock:
+                for _, event in part:
+                    self._folded.fold(event)
+            self.progress = min(1.0, (part[-1][0] + 1) / max(1, len(self._store)))
+            self.version += 1
+            if self._stopped:
+                break
+            # Let the thread that answers requests run; it would wait for 5 ms otherwise.
+            time.sleep(0.0)
+        return end
+
+    async def _fold_waiting(self) -> None:
+        while self._waiting and len(self._waiting) <= _MOST_WAITING:
+            self._fold_some()
+            await asyncio.sleep(0.0)
+
+    def _fold_some(self) -> None:
+        """Fold the first of the events that wait."""
+        waiting = self._waiting
+        with self._lock:
+            for _ in range(min(len(waiting), _EVENTS_AT_A_TIME)):
+                self._folded.fold(waiting.popleft())
+        self.version += 1
+
+    def series(self, since: float, sla: str | None = None, tenant: str | None = None) -> Series:
+        """Return the traffic of the last ``since`` seconds, of one SLA or tenant or of all.
+
+        Parameters
+        ----------
+        since
+            Length of the span in seconds, up to 30 days.
+        sla
+            Name of an SLA, "" for requests that named a model; None for all.
+        tenant
+            Name of a tenant, "" for requests without one; None for all.
+        """
+        with self._reading() as folded:
+            return traffic(Window.of(folded, since, self._clock()), sla, tenant)
+
+    def promise(self, sla: str, since: float) -> PromiseSeries:
+        """Return the course of an SLA's promise on satisfaction over the last ``since`` seconds.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such SLA.
+        """
+        now, slas = self._clock(), self._router.slas
+        if sla not in slas:
+            raise InvalidInput("sla", sla, f"name one of: {listed(slas)}")
+        with self._reading() as folded:
+            sums = folded.labels.get(sla) or self._router.label_sums(sla)
+            return promise(Window.of(folded, since, now), slas[sla], sums, now)
+
+    @property
+    def tenants(self) -> list[str]:
+        """Names of the tenants with requests in the last 30 days."""
+        with self._reading() as folded:
+            return sorted(folded.tenants - {""})
+
+    @contextmanager
+    def _reading(self) -> Iterator[TimeSeries]:
+        with self._lock:
+            yield self._folded

@@ -1,0 +1,205 @@
+"""Series for charts: traffic by the step, and the course of a promise, from folded buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorline.guarantees.betting import betting_lower
+from floorline.sla import SLA
+from floorline.state.time_buckets import BucketLevel, LabelSums, Totals
+from floorline.state.time_series import HOUR, MINUTE, TimeSeries
+
+Floats = NDArray[np.float64]
+
+_HOURLY_FROM = 2 * 86_400.0
+"""Span in seconds from which hours are shown; minutes reach back for a day."""
+_MOST_POINTS = 400
+"""Most points of a series of minutes: a chart of 1,200 pixels shows no more. A day is shown in
+steps of five minutes."""
+
+
+class Series(NamedTuple):
+    """Traffic over time.
+
+    Attributes
+    ----------
+    step
+        Seconds from one bucket to the next.
+    times
+        Beginning of each bucket in Unix seconds; the last one is not over yet.
+    totals
+        Counts of each bucket.
+    models
+        Counts of each bucket by model; "" stands for declined requests, and
+        ``time_buckets.OTHERS`` for models beyond the bound.
+    """
+
+    step: float
+    times: Sequence[float]
+    totals: Sequence[Totals]
+    models: Mapping[str, Sequence[Totals]]
+
+    def whole(self) -> Totals:
+        """Return the counts of the whole span."""
+        return _sum(self.totals)
+
+    def whole_by_model(self) -> dict[str, Totals]:
+        """Return the counts of the whole span by model, those of most decisions first."""
+        sums = {model: _sum(column) for model, column in self.models.items()}
+        return dict(sorted(sums.items(), key=lambda item: -item[1].decisions))
+
+
+class PromiseSeries(NamedTuple):
+    """A promise on satisfaction over time, as its certificate was at the end of each bucket.
+
+    Attributes
+    ----------
+    sla
+        Name of the SLA.
+    confidence
+        Confidence of the bounds at all times at once.
+    times
+        End of each bucket in Unix seconds; the last one is the present.
+    mean, lower, upper
+        Weighted mean of all labels so far, and its anytime-valid bounds; None before the first.
+    floor
+        Mean floor of the labelled requests so far; the SLA's own before the first.
+    labels
+        Number of labels so far.
+    """
+
+    sla: str
+    confidence: float
+    times: Sequence[float]
+    mean: Sequence[float | None]
+    lower: Sequence[float | None]
+    upper: Sequence[float | None]
+    floor: Sequence[float]
+    labels: Sequence[int]
+
+
+class Window(NamedTuple):
+    """Buckets of a level that a span of time up to now consists of.
+
+    Attributes
+    ----------
+    level
+        The buckets.
+    step
+        Seconds of one point of the series; a multiple of the level's step.
+    first, points
+        Beginning of the first point in Unix seconds, and number of points.
+    """
+
+    level: BucketLevel
+    step: float
+    first: float
+    points: int
+
+    @classmethod
+    def of(cls, series: TimeSeries, span: float, now: float) -> Window:
+        """Return the window of ``span`` seconds that ends with the bucket of ``now``."""
+        hourly = span >= _HOURLY_FROM
+        step = HOUR if hourly else MINUTE
+        while not hourly and span / step > _MOST_POINTS:
+            step = 5.0 * MINUTE if step == MINUTE else 2.0 * step
+        points = max(1, round(span / step))
+        first = (now // step - points + 1) * step
+        return cls(series.hours if hourly else series.minutes, step, first, points)
+
+    @property
+    def times(self) -> list[float]:
+        """Beginnings of the points."""
+        return [self.first + self.step * number for number in range(self.points)]
+
+    @property
+    def end(self) -> float:
+        """End of the last point."""
+        return self.first + self.step * self.points
+
+
+def traffic(window: Window, sla: str | None, tenant: str | None) -> Series:
+    """Sum up a window by the step, of one SLA or tenant or of all."""
+    totals = [Totals() for _ in range(window.points)]
+    models: dict[str, list[Totals]] = {}
+    for bucket in window.level.between(window.first, window.end):
+        place = int((bucket.start - window.first) // window.step)
+        for model, counts in bucket.totals(sla, tenant).items():
+            column = models.get(model)
+            if column is None:
+                column = models[model] = [Totals() for _ in range(window.points)]
+            column[place].add(counts)
+            totals[place].add(counts)
+    return Series(window.step, window.times, totals, models)
+
+
+def promise(
+    window: Window, sla: SLA, now_sums: LabelSums, now: float, confidence: float | None = None
+) -> PromiseSeries:
+    """Return the course of a promise over a window.
+
+    Parameters
+    ----------
+    window
+        Buckets with what labels added to the certificate.
+    sla
+        The SLA as it is now.
+    now_sums
+        Sums of all its labels so far.
+    now
+        The present time in Unix seconds.
+    confidence
+        Confidence of the bounds; the SLA's by default.
+    """
+    fields = ("labels", "weight", "satisfied", "floor_sum")
+    added = np.zeros((window.points, len(fields)))
+    for bucket in window.level.between(window.first, window.end):
+        sums = bucket.promises.get(sla.name)
+        if sums is not None:
+            place = int((bucket.start - window.first) // window.step)
+            added[place] += [getattr(sums, field) for field in fields]
+    present = np.array([getattr(now_sums, field) for field in fields])
+    # Backwards from the present, which counts labels from before the window, too.
+    so_far = np.maximum(present - added.sum(axis=0) + np.cumsum(added, axis=0), 0.0)
+    labels, weight, satisfied, floors = so_far.T
+    satisfied = np.minimum(satisfied, weight)
+    level = sla.confidence if confidence is None else confidence
+    lower, upper = _bounds(weight, satisfied, 1.0 - level)
+    known = weight > 1e-9
+    mean = np.divide(satisfied, weight, out=np.zeros_like(weight), where=known)
+    floor = np.divide(floors, weight, out=np.full_like(weight, sla.floor), where=known)
+    ends = [min(start + window.step, now) for start in window.times]
+    return PromiseSeries(
+        sla=sla.name,
+        confidence=level,
+        times=ends,
+        mean=_with_gaps(mean, known),
+        lower=_with_gaps(lower, known),
+        upper=_with_gaps(upper, known),
+        floor=np.round(floor, 12).tolist(),
+        labels=np.rint(labels).astype(int).tolist(),
+    )
+
+
+def _bounds(weight: Floats, satisfied: Floats, delta: float) -> tuple[Floats, Floats]:
+    """Bounds of ``guarantees.betting_interval`` for several numbers of labels at once."""
+    # Most steps of a quiet SLA have no label: each pair is solved once.
+    pairs, inverse = np.unique(np.column_stack([weight, satisfied]), axis=0, return_inverse=True)
+    sums = np.stack([pairs[:, 1], pairs[:, 0] - pairs[:, 1]])
+    lower, missed = betting_lower(pairs[:, 0], np.maximum(sums, 0.0), delta / 2.0)
+    return lower[inverse.ravel()], 1.0 - missed[inverse.ravel()]
+
+
+def _with_gaps(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:
+    return [value if there else None for value, there in zip(values.tolist(), known, strict=True)]
+
+
+def _sum(totals: Sequence[Totals]) -> Totals:
+    whole = Totals()
+    for counts in totals:
+        whole.add(counts)
+    return whole

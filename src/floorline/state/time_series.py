@@ -1,0 +1,326 @@
+"""What a log says over time: a bounded fold of events into minutes and hours."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from floorline.events import (
+    DISCONNECTED,
+    GATEWAY,
+    NOT_CALLED,
+    REFUSED,
+    UNREPORTED,
+    UNTRANSLATED,
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    Recall,
+    SlaChange,
+)
+from floorline.state.fold import MAX_KEYS
+from floorline.state.ledger import POSITIVE_LABEL
+from floorline.state.log_histogram import add
+from floorline.state.time_buckets import OTHERS, BucketLevel, Key, LabelSums, Totals
+
+MINUTE, HOUR = 60.0, 3600.0
+"""Lengths of the buckets in seconds."""
+MINUTES_KEPT, HOURS_KEPT = 24 * 60, 30 * 24
+"""Buckets that are kept: a day by the minute, 30 days by the hour."""
+MAX_CELLS = 40_000
+"""Most cells of each level. A cell takes about 750 bytes, so both levels take at most 60 MB. With
+25 combinations of SLA, tenant and model in every minute and 50 in every hour, they reach back to
+their beginning; with more they reach less far."""
+MAX_NAMES = 200
+"""Most SLAs, tenants and models, each, that are counted apart; the others share ``OTHERS``."""
+_NO_ERRORS = (NOT_CALLED, DISCONNECTED, UNREPORTED)
+"""Errors in outcomes that say nothing bad of a model or its provider."""
+_NEITHER = (REFUSED, UNTRANSLATED)
+"""Beginnings of errors that lie in the request itself."""
+
+
+class _Known:
+    """What later events need to know of a decision."""
+
+    __slots__ = (
+        "floor",
+        "keys",
+        "labels",
+        "model",
+        "open",
+        "own_call",
+        "seq",
+        "sla",
+        "tenant",
+    )
+
+    def __init__(self, event: Decision, open_calls: tuple[str, ...]) -> None:
+        self.sla = event.sla
+        self.tenant = event.tenant
+        self.model = event.model
+        self.floor = event.floor
+        self.seq = event.seq
+        self.open = open_calls
+        self.own_call = event.call_by == GATEWAY
+        self.keys: list[str] | None = None
+        # By model: score, weight and time of the first label.
+        self.labels: dict[str, tuple[float, float, float]] | None = None
+
+
+class TimeSeries:
+    """Traffic, spending, labels and latencies by the minute for a day and by the hour for 30 days.
+
+    Folds the events of a log in its order, and counts as the router's own fold does: the first
+    outcome of a call counts, the latest score of a response counts at the time of its first label,
+    a call in place of a failed one is no further request. Events about decisions that are not
+    remembered change nothing.
+
+    Memory is bounded: by the numbers of buckets, of names (``MAX_NAMES``) and of combinations of
+    them (``MAX_CELLS``), and of remembered decisions.
+
+    Parameters
+    ----------
+    memory
+        Number of latest decisions that outcomes and feedback are counted for, as that of the
+        router.
+
+    Attributes
+    ----------
+    minutes, hours : BucketLevel
+        The buckets.
+    labels : dict of str to LabelSums
+        Sums of all labels so far, by SLA.
+    events : int
+        Number of folded events.
+
+    Examples
+    --------
+    >>> from floorline import SLA, Model, Router, Zoo
+    >>> zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
+    >>> router, series = Router(zoo, slas=[SLA("gold", floor=0.9)], seed=1), TimeSeries()
+    >>> made = router.route("Explain CRDTs", at=1000.0)
+    >>> _ = router.outcome(made.id, cost=1.0, latency=0.8, at=1001.0)
+    >>> _ = router.feedback(made.id, satisfied=True, at=1030.0)
+    >>> for event in router.log.read():
+    ...     series.fold(event)
+    >>> [(bucket.start, sorted(bucket.totals("gold"))) for bucket in series.minutes] == [
+    ...     (960.0, [made.model]), (1020.0, [made.model])]
+    True
+    >>> (minute,) = series.hours.get(0.0).totals("gold").values()
+    >>> minute.requests, minute.spend, minute.satisfaction
+    (1, 1.0, 1.0)
+    """
+
+    def __init__(self, memory: int = 50_000) -> None:
+        self.memory = memory
+        self.minutes = BucketLevel(MINUTE, MINUTES_KEPT, MAX_CELLS)
+        self.hours = BucketLevel(HOUR, HOURS_KEPT, MAX_CELLS)
+        self.labels: dict[str, LabelSums] = {}
+        self.events = 0
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._open: dict[str, _Known] = {}
+        self._names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
+        # Number of dropped hours when names were last released: before another one is dropped, no
+        # further name can be.
+        self._released_at = 0
+        self._seq = 0
+        # Number of the last decision before an SLA was removed; earlier ones belong to none now.
+        self._removed: dict[str, int] = {}
+
+    @property
+    def slas(self) -> set[str]:
+        """Names of the SLAs that have decisions in the kept time; "" for direct calls."""
+        return set(self._names[0])
+
+    @property
+    def tenants(self) -> set[str]:
+        """Names of the tenants that have decisions in the kept time; "" for none."""
+        return set(self._names[1])
+
+    @property
+    def models(self) -> set[str]:
+        """Names of the models that have decisions in the kept time; "" for declined requests."""
+        return set(self._names[2])
+
+    def fold(self, event: Event) -> None:
+        """Fold the next event of the log."""
+        self.events += 1
+        kind = type(event)
+        if kind is Decision:
+            self._decision(event)  # type: ignore[arg-type]
+        elif kind is Outcome:
+            self._outcome(event)  # type: ignore[arg-type]
+        elif kind is Feedback:
+            self._feedback(event)  # type: ignore[arg-type]
+        elif kind is Recall:
+            self._recall(event)  # type: ignore[arg-type]
+        elif kind is SlaChange and event.removed:  # type: ignore[union-attr]
+            self._remove(event.sla.name)  # type: ignore[union-attr]
+
+    def _decision(self, event: Decision) -> None:
+        if event.id in self._known or event.id in self._open:
+            return
+        self._seq = max(self._seq, event.seq)
+        self._remember(event.id, _Known(event, event.called))
+        for cell in self._cells(event.at, event.sla, event.tenant, event.model):
+            cell.decisions += 1
+            if event.after:
+                cell.fallbacks += 1
+            if event.index < 0:
+                cell.declined += 1
+            else:
+                cell.expected_cost += float(event.cost_estimates[event.index])
+                cell.explored += event.explored
+
+    def _outcome(self, event: Outcome) -> None:
+        known = self._known.get(event.decision) or self._open.get(event.decision)
+        if known is None or event.model not in known.open:
+            return
+        known.open = tuple(name for name in known.open if name != event.model)
+        if not known.open:
+            self._open.pop(event.decision, None)
+        if event.error == NOT_CALLED:
+            return
+        error = event.error
+        refused = error is not None and error.startswith(_NEITHER)
+        failed = error is not None and not refused and error not in _NO_ERRORS
+        for cell in self._cells(event.at, known.sla, known.tenant, event.model):
+            cell.calls += 1
+            cell.spend += event.cost
+            cell.errors += failed
+            cell.refused += refused
+            cell.input_tokens += event.input_tokens or 0
+            cell.output_tokens += event.output_tokens or 0
+            cell.cached_tokens += event.cached_tokens or 0
+            if event.latency is not None and error is None:
+                add(cell.latency, event.latency)
+                # An answer in one piece has its first content at its end.
+                first = event.first_token
+                add(cell.ttft, event.latency if first is None else first)
+
+    def _feedback(self, event: Feedback) -> None:
+        known = self._known.get(event.decision) or self._open.get(event.decision)
+        if known is None:
+            return
+        if event.key:
+            if known.keys is None:
+                known.keys = []
+            elif event.key in known.keys:
+                return
+            known.keys.append(event.key)
+            del known.keys[:-MAX_KEYS]
+        if known.seq <= self._removed.get(known.sla, 0):
+            return
+        model, score = event.model, float(event.score)
+        if known.labels is None:
+            known.labels = {}
+        before = known.labels.get(model)
+        if before is not None and before[0] == score:
+            return
+        first, weight = (event.at, event.weight) if before is None else (before[2], before[1])
+        known.labels[model] = score, weight, first
+        change = score if before is None else score - before[0]
+        for cell in self._cells(first, known.sla, known.tenant, model):
+            cell.labels += before is None
+            cell.label_sum += change
+        if event.cost:
+            for cell in self._cells(event.at, known.sla, known.tenant, model):
+                cell.spend += event.cost
+        if model == known.model and known.sla:
+            self._count_label(known, score, before, weight, first)
+
+    def _count_label(
+        self,
+        known: _Known,
+        score: float,
+        before: tuple[float, float, float] | None,
+        weight: float,
+        first: float,
+    ) -> None:
+        """Add the label of a served response to what its SLA's certificate counts."""
+        sla = self._name(0, known.sla)
+        if sla == OTHERS:
+            return
+        previous = None if before is None else before[0]
+        positive = (score >= POSITIVE_LABEL) - (previous is not None and previous >= POSITIVE_LABEL)
+        buckets = (self.minutes.at(first), self.hours.at(first))
+        promises = [bucket.promises for bucket in buckets if bucket is not None]
+        for sums in (self.labels, *promises):
+            sum_ = sums.get(sla)
+            if sum_ is None:
+                sum_ = sums[sla] = LabelSums()
+            sum_.positive += positive
+            if previous is None:
+                sum_.labels += 1
+                sum_.weight += weight
+                sum_.satisfied += weight * score
+                sum_.floor_sum += weight * known.floor
+            else:
+                sum_.satisfied += weight * (score - previous)
+
+    def _recall(self, event: Recall) -> None:
+        made = event.decision
+        if made.id in self._known or made.id in self._open:
+            return
+        known = _Known(made, ())
+        known.keys = list(event.keys) or None
+        # The time of its first label is not known any more, and long ago: a correction counts for
+        # the time of the decision.
+        known.labels = {
+            model: (score, event.weights.get(model, (1.0, 1.0))[0], made.at)
+            for model, score in event.scores.items()
+        }
+        self._remember(made.id, known)
+
+    def _remember(self, id: str, known: _Known) -> None:
+        self._known[id] = known
+        if len(self._known) > self.memory:
+            oldest, forgotten = self._known.popitem(last=False)
+            if forgotten.open and forgotten.own_call:
+                self._open[oldest] = forgotten
+
+    def _remove(self, sla: str) -> None:
+        """Forget what labels added to the certificate of an SLA that was removed."""
+        self._removed[sla] = self._seq
+        self.labels.pop(sla, None)
+        for level in (self.minutes, self.hours):
+            for bucket in level:
+                if bucket.promises.pop(sla, None) is not None:
+                    bucket.version += 1
+
+    def _cells(self, at: float, sla: str, tenant: str, model: str) -> Iterable[Totals]:
+        """Return the counts of a key in the minute and in the hour of a time."""
+        key: Key = (self._name(0, sla), self._name(1, tenant), self._name(2, model))
+        cells = []
+        for level in (self.minutes, self.hours):
+            bucket = level.at(at)
+            if bucket is not None:
+                bucket.version += 1
+                cells.append(level.cell(bucket, key))
+        return cells
+
+    def _name(self, dimension: int, name: str) -> str:
+        """Return the name under which one of the key's parts is counted."""
+        names = self._names[dimension]
+        if name in names:
+            return name
+        if len(names) >= MAX_NAMES and self.hours.dropped != self._released_at:
+            self._release_names()
+        if len(names) >= MAX_NAMES:
+            return OTHERS
+        names.add(name)
+        return name
+
+    def _release_names(self) -> None:
+        """Make room for new names in place of those that no kept bucket has."""
+        self._released_at = self.hours.dropped
+        for names in self._names:
+            names.clear()
+        for level in (self.minutes, self.hours):
+            for bucket in level:
+                for key in bucket.cells:
+                    for names, name in zip(self._names, key, strict=True):
+                        names.add(name)
+        for names in self._names:
+            names.discard(OTHERS)
