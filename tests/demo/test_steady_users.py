@@ -30,6 +30,10 @@ def send(users, until, seconds=30.0):
     asyncio.run(main())
 
 
+def people(number):
+    return [SimulatedUser(ZOO, n, seed=3) for n in range(number)]
+
+
 def settings(provider):
     slas = [{"name": "gold", "floor": 0.8}, {"name": "silver", "floor": 0.6}]
     return write_settings(provider, slas=slas)
@@ -37,7 +41,7 @@ def settings(provider):
 
 def test_users_send_conversations_and_honest_feedback(start, provider, impatient):
     gateway = start(settings(provider))
-    users = SteadyUsers(ZOO, 20, gateway.url, seed=3)
+    users = SteadyUsers(ZOO, people(20), gateway.url)
     send(users, lambda u: u.answered >= 150 and u.labels >= 30)
     assert users.failed == 0
     statuses = {name: gateway.http.get(f"/v1/slas/{name}").json() for name in ("gold", "silver")}
@@ -55,7 +59,7 @@ def test_users_go_on_after_errors(start, impatient):
     served = InThread(http_server(faulty.app()))
     try:
         gateway = start(settings(served.value))
-        users = SteadyUsers(ZOO, 5, gateway.url)
+        users = SteadyUsers(ZOO, people(5), gateway.url)
 
         def recovered(users):
             if users.failed >= 5:
@@ -74,7 +78,7 @@ def test_a_model_that_is_unavailable_is_replaced(start, impatient):
     try:
         gateway = start(settings(served.value))
         provider.unavailable.add("sim-medium")
-        users = SteadyUsers(ZOO, 10, gateway.url)
+        users = SteadyUsers(ZOO, people(10), gateway.url)
         send(users, lambda u: u.answered >= 60)
         text = gateway.http.get("/metrics").text
         assert 'model="sim-medium",outcome="ok"' not in text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,9 @@ import msgspec
 from floorline.config import Settings, load_text
 from floorline.datasets.simulated import SimulatedZoo
 from floorline.demo.fake_provider import FakeProvider, serving
+from floorline.demo.past_traffic import write_past
 from floorline.demo.steady_users import SteadyUsers
-from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS
+from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS, SimulatedUser
 from floorline.errors import InvalidInput
 from floorline.gateway.server import serve
 
@@ -23,6 +25,8 @@ MAX_USERS = 200
 
 _LATENCY = 0.25
 """Real seconds per simulated second: slow enough to see the chunks of a stream arrive."""
+_SEED = 0
+"""Seed of the users' behaviour."""
 _FAULT_RATE = 0.02
 """Share of the calls that fail where there are users, so that there are errors and fallbacks."""
 _OUTAGE_MODELS = ("sim-mini", "sim-small", "sim-coder", "sim-medium")
@@ -53,7 +57,7 @@ def demo_settings(
     host, port
         Address to listen on.
     users
-        Number of simulated users, which bounds how long the log is kept.
+        Number of simulated users, which decides about budgets and how long the log is kept.
 
     Raises
     ------
@@ -72,12 +76,24 @@ def demo_settings(
     ]
     written = {
         "models": models,
-        "slas": [{"name": "gold", "floor": 0.88}, {"name": "silver", "floor": 0.75}],
+        "slas": [
+            {"name": "gold", "floor": 0.88, "latency": {"p95": "4s"}},
+            {"name": "silver", "floor": 0.75},
+            {"name": "bronze", "floor": 0.6, "budget": {"total": _budget(users), "period": "1h"}},
+        ],
         "auth": "none",
         "store": {"url": "sqlite:///demo.db", "retention": _retention(users)},
         "server": {"host": host, "port": port},
     }
     return load_text(msgspec.json.encode(written).decode(), name="the demo", folder=folder)
+
+
+def _budget(users: int) -> float:
+    """Budget of the SLA "bronze" in USD an hour.
+
+    It pays for models of a middle price at the rate at which the users send requests.
+    """
+    return max(0.2, 0.0125 * users)
 
 
 def _retention(users: int) -> str:
@@ -113,13 +129,18 @@ async def serve_demo(
     with tempfile.TemporaryDirectory(prefix="floorline-demo-") as folder:
         async with serving(provider.app()) as upstream:
             settings = demo_settings(upstream, zoo, Path(folder), host, port, users=users)
+            people = [SimulatedUser(zoo, number, _SEED) for number in range(users)]
+            if people:
+                await asyncio.to_thread(
+                    write_past, settings, zoo, provider, people, now=time.time(), seed=_SEED
+                )
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
             def start(url: str) -> None:
                 on_ready(url)
                 ready.set_result(url)
 
-            beside = asyncio.create_task(_simulate(provider, zoo, users, ready))
+            beside = asyncio.create_task(_simulate(provider, zoo, people, ready))
             try:
                 await serve(settings, on_ready=start)
             finally:
@@ -129,7 +150,10 @@ async def serve_demo(
 
 
 async def _simulate(
-    provider: FakeProvider, zoo: SimulatedZoo, users: int, ready: asyncio.Future[str]
+    provider: FakeProvider,
+    zoo: SimulatedZoo,
+    users: Sequence[SimulatedUser],
+    ready: asyncio.Future[str],
 ) -> None:
     """Once the gateway answers, let the users send requests and models fail now and then."""
     url = await ready

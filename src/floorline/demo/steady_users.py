@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -30,11 +30,9 @@ class SteadyUsers:
     zoo
         Prompts, and the probability that each model satisfies them.
     users
-        Number of users.
+        The users.
     url
         URL of the gateway.
-    seed
-        Seed of the users' behaviour.
 
     Attributes
     ----------
@@ -42,10 +40,10 @@ class SteadyUsers:
         Number of answers, of requests without one, and of feedback messages so far.
     """
 
-    def __init__(self, zoo: SimulatedZoo, users: int, url: str, *, seed: int = 0) -> None:
+    def __init__(self, zoo: SimulatedZoo, users: Sequence[SimulatedUser], url: str) -> None:
         self._zoo = zoo
         self._url = url
-        self._users = [SimulatedUser(zoo, number, seed) for number in range(users)]
+        self._users = users
         self._columns = {model.name: m for m, model in enumerate(zoo.models)}
         self.answered = 0
         self.failed = 0

@@ -11,7 +11,12 @@ from floorline.datasets.simulated import SimulatedZoo
 MEAN_PAUSE_SECONDS = 10.0
 """Mean time between two requests of a user: 20 users send 2 requests a second."""
 
-_TARGETS = {"floorline/gold": 0.40, "floorline/silver": 0.55, "sim-medium": 0.05}
+_TARGETS = {
+    "floorline/gold": 0.40,
+    "floorline/silver": 0.40,
+    "floorline/bronze": 0.15,
+    "sim-medium": 0.05,
+}
 """What conversations ask for, with its share: an SLA, or a model by its own name."""
 _MEAN_TURNS = 2.5
 """Mean number of requests of a conversation."""
