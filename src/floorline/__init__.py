@@ -8,12 +8,21 @@ from floorline import errors
 from floorline._version import __version__
 from floorline.core.features import SparseFeatures
 from floorline.encoders.base import Encoder
+from floorline.errors import Bar
 from floorline.events import Decision, Feedback, Outcome, RequestContext
-from floorline.policies.base import Choice, History, Policy, Request
+from floorline.policies.base import (
+    Choice,
+    History,
+    ModelChanges,
+    ModelEstimates,
+    Policy,
+    Request,
+)
 from floorline.router import Router
 from floorline.sla import SLA, Budget
 from floorline.state.certificate import Certificate
 from floorline.state.event_log import EventLog, MemoryLog
+from floorline.state.explanation import Explanation
 from floorline.state.fold import DecisionRecord
 from floorline.state.judge import Judge
 from floorline.state.senders import SenderRow
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SLA",
+    "Bar",
     "Budget",
     "CallLimits",
     "Certificate",
@@ -33,11 +43,14 @@ __all__ = [
     "DecisionRecord",
     "Encoder",
     "EventLog",
+    "Explanation",
     "Feedback",
     "History",
     "Judge",
     "MemoryLog",
     "Model",
+    "ModelChanges",
+    "ModelEstimates",
     "Outcome",
     "Policy",
     "Request",

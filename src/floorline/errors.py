@@ -170,6 +170,36 @@ class InvalidInput(FloorlineError, ValueError):
         return type(self), (self.field, self.value, self.fix)
 
 
+class Bar(str):
+    """What bars a model from a request: a text, with the code of its reason.
+
+    Parameters
+    ----------
+    code
+        Code of the reason, as ``state.explanation.Reason`` lists them.
+    text
+        The reason, as a clause with its numbers.
+
+    Examples
+    --------
+    >>> bar = Bar("capability", "lacks vision")
+    >>> bar, bar.code
+    ('lacks vision', 'capability')
+    """
+
+    __slots__ = ("code",)
+    code: str
+
+    def __new__(cls, code: str, text: str) -> Bar:
+        """Make a text with a code."""
+        made = super().__new__(cls, text)
+        made.code = code
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return self.code, str(self)
+
+
 class NoModelCanServe(InvalidInput):
     """A request that no model can serve; the text says of each model why.
 

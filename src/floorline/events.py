@@ -230,6 +230,16 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
         What serving each model costs beside ``cost_estimates``, by which the policy chose too: what
         it leaves to the later turns of the conversation, and the price of being late. None for
         nothing.
+    rule : str
+        Which part of the policy decided, such as ``"static mix"``; "" where none is recorded, as in
+        version 4.
+    scores : ndarray (M,), optional
+        Numbers by which that part compared the models: the lowest is best. Infinite for models that
+        it did not consider; None where it did not compare by numbers.
+    multipliers : dict of str to float
+        What the policy weighed cost, satisfaction and budgets by at that moment, by name.
+    barred : dict of str to (str, str)
+        Code of the reason and text, by name of the models that could not serve the request.
     v : int
         Version of the serialised form.
     """
@@ -263,7 +273,11 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
     head: str = ""
     head_tokens: int = 0
     conversation_turns: float = 1.0
-    v: int = 4
+    rule: str = ""
+    scores: NDArray[np.float64] | None = None
+    multipliers: dict[str, float] = {}
+    barred: dict[str, tuple[str, str]] = {}
+    v: int = 5
 
     def __repr__(self) -> str:
         served = "declined" if self.declined else f"model={self.model!r}"
@@ -349,6 +363,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
 
 _NAME_FIELDS = (
     "sla", "model", "policy", "key", "session", "after", "call_by", "prefix", "follows", "head",
+    "rule",
 )  # fmt: skip
 """Fields of a decision that are names or hashes of at most ``MAX_NAME`` characters."""
 
@@ -361,6 +376,8 @@ def _check_decision(decision: Decision) -> None:
         check_name(f"Decision.{field}", getattr(decision, field))
     for name in (*decision.models, *decision.called):
         check_name("Decision.models", name)
+    for name in (*decision.multipliers, *decision.barred):
+        check_name("Decision.multipliers or barred", name)
     check_count("Decision.input_tokens", decision.input_tokens)
     check_count("Decision.head_tokens", decision.head_tokens)
     fix = f"give a number of turns from 1 to {MAX_TOKENS:,}"
@@ -743,8 +760,11 @@ _set_encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 @cache
-def _version(kind: type[Event]) -> int:
-    return int(kind.__struct_defaults__[-1])
+def _versions(kind: type[Event]) -> tuple[int, ...]:
+    """Versions of an event that can be read, the written one last."""
+    written = int(kind.__struct_defaults__[-1])
+    # Decisions of version 4 lack ``rule``, ``scores``, ``multipliers`` and ``barred`` only.
+    return (4, written) if kind is Decision else (written,)
 
 
 def encode_event(event: Event) -> bytes:
@@ -771,9 +791,10 @@ def check_readable(event: Event, data: bytes) -> None:
 def _has_right_types(event: Decision) -> bool:
     texts = (event.id, event.sla, event.model, event.policy, event.tenant, event.key)
     others = (event.session, event.after, event.call_by, event.prefix, event.follows, event.head)
+    multipliers, barred, scores = event.multipliers, event.barred, event.scores
     try:
         # Raises TypeError for what is no text.
-        "".join((*texts, *others, *event.called, *event.models))
+        "".join((*texts, *others, event.rule, *event.called, *event.models, *multipliers))
         return (
             isinstance(event.called, tuple)
             and isinstance(event.models, tuple)
@@ -789,6 +810,12 @@ def _has_right_types(event: Decision) -> bool:
             and isinstance(event.cost_estimates, np.ndarray)
             and (event.prediction is None or isinstance(event.prediction, np.ndarray))
             and (event.added_cost is None or isinstance(event.added_cost, np.ndarray))
+            and (scores is None or isinstance(scores, np.ndarray))
+            and type(multipliers) is dict
+            and all(type(value) is float for value in multipliers.values())
+            and type(barred) is dict
+            and all(type(bar) is tuple and len(bar) == 2 for bar in barred.values())
+            and bool("".join((":", *barred, *(text for bar in barred.values() for text in bar))))
         )
     except TypeError:
         return False
@@ -815,7 +842,7 @@ def decode_event(data: bytes) -> Event:
         raise InvalidInput("event", data[:20], f"{fix} ({error})") from error
     decision = event.decision if isinstance(event, Recall) else event
     for part in (event, decision):
-        if part.v != _version(type(part)):
+        if part.v not in _versions(type(part)):
             raise InvalidInput("event.v", part.v, fix)
     if isinstance(decision, Decision):
         given = decision.features

@@ -180,7 +180,8 @@ class Router(ChangingState):
             Number of tokens of the prompt. By default a quarter of its characters, and at least
             1,024 for each image, recording, video and file.
         needs, exclude
-            Capabilities that a model must have; names of models that must not serve.
+            Capabilities that a model must have; names of models that must not serve. A mapping from
+            such names says in its values why, for the decision's explanation.
         limits
             Upper bounds of the call's tokens. A model serves only if its largest cost fits into
             the budget, or its expected cost where ``limits`` does not bound the answer.
@@ -207,7 +208,9 @@ class Router(ChangingState):
         when = self._time(at)
         x = features_of(self.encoder, prompt, features)
         tokens = tokens_of(prompt, input_tokens)
-        needs, exclude = frozenset(needs), frozenset(exclude)
+        needs = frozenset(needs)
+        if not isinstance(exclude, Mapping):
+            exclude = frozenset(exclude)
         with self._lock:
             request = make_request(
                 self._fold,

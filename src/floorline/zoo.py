@@ -13,7 +13,14 @@ from floorline.call_bounds import DEFAULT_MAX_OUTPUT_TOKENS as DEFAULT_MAX_OUTPU
 from floorline.call_bounds import CallLimits as CallLimits
 from floorline.call_bounds import CostBounds
 from floorline.core.bounds import MAX_PRICE, MAX_TOKENS, MAX_URL, check_name
-from floorline.errors import InvalidInput, NoModelCanServe, check_number, check_one_of, listed
+from floorline.errors import (
+    Bar,
+    InvalidInput,
+    NoModelCanServe,
+    check_number,
+    check_one_of,
+    listed,
+)
 
 _PRICE_FIX = f"give a price from 0 to {MAX_PRICE:g}"
 MAX_TIER_FACTOR = 100.0
@@ -479,7 +486,7 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             raise NoModelCanServe(asked, self.limits(tokens, wanted, barred))
         return mask
 
-    def limits(self, tokens: int, needs: Iterable[str], exclude: Iterable[str]) -> dict[str, str]:
+    def limits(self, tokens: int, needs: Iterable[str], exclude: Iterable[str]) -> dict[str, Bar]:
         """Return what bars each model that cannot serve a request; arguments as for ``able``.
 
         Examples
@@ -494,13 +501,12 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             lacking = [need for need in wanted if need not in model.capabilities]
             window = model.context_window
             if model.name in barred:
-                found[model.name] = "excluded by the request"
+                found[model.name] = Bar("excluded", "excluded by the request")
             elif window is not None and tokens > window:
-                found[model.name] = (
-                    f"its context window holds {window:,} tokens, and the request needs {tokens:,}"
-                )
+                text = f"its context window holds {window:,} tokens"
+                found[model.name] = Bar("window", f"{text}, and the request needs {tokens:,}")
             elif lacking:
-                found[model.name] = "lacks " + listed(lacking)
+                found[model.name] = Bar("capability", "lacks " + listed(lacking))
         return found
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from floorline.errors import InvalidInput, NoModelCanServe, did_you_mean, listed, shown_limits
+from floorline.errors import (
+    Bar,
+    InvalidInput,
+    NoModelCanServe,
+    did_you_mean,
+    listed,
+    shown_limits,
+)
 from floorline.events import Decision
 from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.chat_request import ChatBody
@@ -15,8 +22,10 @@ from floorline.sla import SLA
 from floorline.state.eligibility import unable
 from floorline.zoo import Model
 
-_OPEN = "circuit breaker open: its provider keeps failing"
-_FULL = "all its places are taken (max_concurrency)"
+_OPEN = Bar("breaker", "circuit breaker open: its provider keeps failing")
+_FULL = Bar("busy", "all its places are taken (max_concurrency)")
+_EXCLUDED = Bar("excluded", "excluded by the request")
+_FAILED = Bar("failed", "its call failed")
 _BLOCKED = frozenset({_OPEN, _FULL})
 """What bars a model whose call would be refused at once."""
 _BLOCKED_RETRY_SECONDS = 5.0
@@ -41,7 +50,7 @@ class Candidates:
         self._upstreams = upstreams
         self._auth = auth
 
-    def excluded(self, chat: ChatBody, caller: Caller, tried: Sequence[str]) -> dict[str, str]:
+    def excluded(self, chat: ChatBody, caller: Caller, tried: Sequence[str]) -> dict[str, Bar]:
         """Return what bars models by the request, by earlier attempts or by their state.
 
         Context windows and capabilities are the router's to check. A key that may not name all
@@ -52,8 +61,8 @@ class Candidates:
             if name not in zoo and caller.models is None:
                 fix = did_you_mean(name, zoo.names) + "name models of " + listed(zoo.names)
                 raise InvalidInput("floorline.exclude", name, fix)
-        bars = dict.fromkeys(chat.options.exclude, "excluded by the request")
-        bars |= dict.fromkeys(tried, "its call failed")
+        bars = dict.fromkeys(chat.options.exclude, _EXCLUDED)
+        bars |= dict.fromkeys(tried, _FAILED)
         needed = chat.input_tokens + chat.reserve
         blocked = self._upstreams.blocked(needed)
         if blocked and set(zoo.names) - set(bars) - set(blocked):
@@ -63,7 +72,7 @@ class Candidates:
 
     def not_preferred(
         self, chat: ChatBody, sla: SLA, bars: Collection[str], at: float
-    ) -> dict[str, str]:
+    ) -> dict[str, Bar]:
         """Return what models lack that others have which can serve a request now.
 
         A model without tools leaves the results of earlier calls out of the prompt.
@@ -89,7 +98,8 @@ class Candidates:
         lacking = [model.name for model in able if chat.prefers - model.capabilities]
         if len(lacking) == len(able):
             return {}
-        return dict.fromkeys(lacking, "lacks " + listed(sorted(chat.prefers)))
+        text = "lacks " + listed(sorted(chat.prefers))
+        return dict.fromkeys(lacking, Bar("capability", text))
 
     def too_small(self, failed: Decision, failure: UpstreamError) -> list[str]:
         """Models that cannot serve a request that was too long for another: no larger window.
@@ -113,7 +123,7 @@ class Candidates:
         known = [size for size in (model.context_window, learned) if size]
         return min(known, default=None)
 
-    def unable(self, chat: ChatBody, sla: SLA, exclude: Collection[str]) -> dict[str, str]:
+    def unable(self, chat: ChatBody, sla: SLA, exclude: Collection[str]) -> dict[str, Bar]:
         """Return what bars each model that cannot serve a request at any time."""
         tokens = chat.input_tokens + chat.reserve
         return unable(self._router.zoo, sla, tokens, chat.needs, exclude)
@@ -144,10 +154,11 @@ class Candidates:
         text = error.text + shown_limits(self.known(bars, caller))
         return ApiError(error.status, text, code=error.code, headers=error.headers)
 
-    def _block(self, model: str, needed: int) -> str:
+    def _block(self, model: str, needed: int) -> Bar:
         """Return why a call of a model would be refused now."""
         if self._upstreams.health()[model].breaker != "closed":
             return _OPEN
         if model in self._upstreams.windows.refused_by(needed):
-            return f"its provider refused a request of {needed:,} tokens or less as too long"
+            text = f"its provider refused a request of {needed:,} tokens or less as too long"
+            return Bar("window", text)
         return _FULL

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.errors import Bar
 from floorline.zoo import Zoo
 
 
@@ -22,12 +23,15 @@ class KeyCosts(NamedTuple):
     needed: NDArray[np.float64]
     largest: NDArray[np.float64]
 
-    def too_dear(self, zoo: Zoo, barred: Collection[str]) -> dict[str, str]:
+    def too_dear(self, zoo: Zoo, barred: Collection[str]) -> dict[str, Bar]:
         """Return what the budget lacks for each model that is not barred by another cause."""
         fitting = self.fitting(zoo, barred)
         return {
-            name: f"a call needs {self.needed[zoo.index(name)]:.6g} of the API key's budget, and "
-            f"{max(0.0, self.left):.6g} is left"
+            name: Bar(
+                "key_budget",
+                f"a call needs {self.needed[zoo.index(name)]:.6g} of the API key's budget, and "
+                f"{max(0.0, self.left):.6g} is left",
+            )
             for name in zoo.names
             if name not in barred and name not in fitting
         }

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from floorline.config.passed_headers import passed_on
-from floorline.errors import BudgetExhausted, NoModelCanServe
+from floorline.errors import Bar, BudgetExhausted, NoModelCanServe
 from floorline.events import GATEWAY, NOT_CALLED, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth, Caller
@@ -198,7 +198,7 @@ class ChatService:
         """Let the policy decide among the models that the key's budget can pay."""
         sla = self.names.sla_for(chat.sla or "", caller)
         zoo, bars = self._router.zoo, self.candidates.excluded(chat, caller, exclude)
-        dear: dict[str, str] = {}
+        dear: dict[str, Bar] = {}
         if costs is not None:
             barred = self.candidates.unable(chat, sla, bars)
             dear = costs.too_dear(zoo, barred)
@@ -212,7 +212,7 @@ class ChatService:
                 floor=chat.options.floor,
                 input_tokens=chat.input_tokens,
                 needs=chat.needs,
-                exclude=[*bars, *dear],
+                exclude={**bars, **dear},
                 limits=chat.limits,
                 at=at,
                 context=context,

@@ -7,6 +7,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from floorline.core.features import Features
 from floorline.core.snapshots import Stateful
+from floorline.errors import Bar
 from floorline.estimators.cost import CacheTokens
 from floorline.events import Decision, Feedback, Outcome
 from floorline.policies.conversation import Turn
@@ -22,6 +24,8 @@ from floorline.zoo import CallLimits, Zoo
 
 Knows = Literal["feedback", "features", "means", "labels"]
 Need = Literal["history", "budget", "checkpoint"]
+
+_OTHERS = inspect.Parameter.VAR_KEYWORD
 
 
 class Request(NamedTuple):
@@ -53,6 +57,9 @@ class Request(NamedTuple):
         What serving each model costs beside its call and the conversation's later turns (M,), in
         the zoo's cost unit: the price of being late, where the SLA promises latency. Policies
         choose by it, and budgets do not pay it. None for nothing.
+    barred
+        What bars each model that ``allowed`` leaves out, by name; only explanations use it. None
+        for nothing.
     """
 
     features: Features
@@ -65,6 +72,7 @@ class Request(NamedTuple):
     cache: CacheTokens | None = None
     turn: Turn | None = None
     added_cost: NDArray[np.float64] | None = None
+    barred: Mapping[str, Bar] | None = None
 
     def scored(self, cost: NDArray[np.float64]) -> NDArray[np.float64]:
         """(M,) cost by which policies compare models: that of a call (M,), and ``added_cost``."""
@@ -81,6 +89,8 @@ def _describe(value: object) -> str:
     return str(getattr(value, "__qualname__", repr(value)))
 
 
+NO_MULTIPLIERS: Mapping[str, float] = MappingProxyType({})
+"""What a policy weighs by that has no multipliers."""
 DECLINED = -1
 """Position that stands for no model, where a request is declined."""
 
@@ -109,6 +119,9 @@ class Choice(NamedTuple):
     future_cost
         What serving each model is expected to cost the later turns of the conversation (M,), which
         the policy added to ``cost`` in its scores; None for nothing.
+    rule, scores, multipliers
+        Which part of the policy decided, the numbers (M,) by which it compared the models, and what
+        it weighed them by, as ``Decision`` has them. Only explanations use them.
     """
 
     model: int
@@ -119,6 +132,9 @@ class Choice(NamedTuple):
     cost: NDArray[np.float64]
     prediction: NDArray[np.float64] | None = None
     future_cost: NDArray[np.float64] | None = None
+    rule: str = ""
+    scores: NDArray[np.float64] | None = None
+    multipliers: Mapping[str, float] = NO_MULTIPLIERS
 
 
 class History(NamedTuple):
@@ -225,8 +241,12 @@ class Policy(Stateful, ABC):
     @property
     def fingerprint(self) -> str:
         """Name and hyper-parameters; a snapshot is refused by a policy of another fingerprint."""
-        given = inspect.signature(type(self)).parameters
-        described = [f"{p}={_describe(getattr(self, p))}" for p in given if hasattr(self, p)]
+        parameters = inspect.signature(type(self)).parameters.values()
+        # Further keywords have no attribute of their own; their name may be that of a method.
+        given = [
+            p.name for p in parameters if p.kind is not p.VAR_KEYWORD and hasattr(self, p.name)
+        ]
+        described = [f"{name}={_describe(getattr(self, name))}" for name in given]
         return f"{self.name}({', '.join(described)})"
 
     def start(self, zoo: Zoo, slas: Mapping[str, SLA], dim: int) -> None:
@@ -288,12 +308,29 @@ def cache_tokens_of(decision: Decision, outcome: Outcome) -> tuple[float, float]
 
 
 def certain(
-    model: int, quality: NDArray[np.float64], cost: NDArray[np.float64], *, explored: bool = False
+    model: int,
+    quality: NDArray[np.float64],
+    cost: NDArray[np.float64],
+    *,
+    explored: bool = False,
+    rule: str = "",
+    scores: NDArray[np.float64] | None = None,
+    multipliers: Mapping[str, float] = NO_MULTIPLIERS,
 ) -> Choice:
     """Build the choice of a model with probability 1."""
     propensities = np.zeros(len(quality))
     propensities[model] = 1.0
-    return Choice(model, (model,), propensities, explored, quality, cost)
+    return Choice(
+        model,
+        (model,),
+        propensities,
+        explored,
+        quality,
+        cost,
+        rule=rule,
+        scores=scores,
+        multipliers=multipliers,
+    )
 
 
 def declined(models: int) -> Choice:
@@ -306,11 +343,13 @@ def mixed(
     quality: NDArray[np.float64],
     cost: NDArray[np.float64],
     rng: np.random.Generator,
+    *,
+    rule: str = "",
 ) -> Choice:
     """Draw a model m with probability ``weights[m]`` and build its choice; weights sum to 1."""
     cumulative = weights.cumsum()
     model = int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
-    return Choice(model, (model,), weights, False, quality, cost)
+    return Choice(model, (model,), weights, False, quality, cost, rule=rule)
 
 
 def lowest(scores: NDArray[np.float64], allowed: NDArray[np.bool_] | None) -> int:

@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from floorline.errors import InvalidChoice
+from floorline.core.bounds import MAX_NAME
+from floorline.errors import InvalidChoice, abbreviated
 from floorline.policies.base import DECLINED, Choice, Request
 
 _TOLERANCE = 1e-6
@@ -37,14 +38,20 @@ def check_choice(policy: str, choice: Choice, request: Request, models: int, bud
         not sum to 1 (with a budget: to 1 or less), or that of the served model is 0; the served
         model is not the first of the called ones; a called model is not in the zoo or not allowed
         for the request, or has estimates that are no finite numbers or a negative cost; or a
-        declined request has calls.
+        declined request has calls; or what explains the choice is no array of that shape, or no
+        text.
     """
-    model, called, propensities, _, quality, cost, _, _ = choice
+    model, called, propensities, _, quality, cost, _, _, rule, scores, _ = choice
     for field, array in (("propensities", propensities), ("quality", quality), ("cost", cost)):
         if type(array) is not np.ndarray or array.shape != (models,):
             shape = getattr(array, "shape", None)
             fix = f"give an array of shape ({models},)"
             _refuse(policy, field, f"has shape {shape}", fix)
+    if scores is not None and (type(scores) is not np.ndarray or scores.shape != (models,)):
+        shape = getattr(scores, "shape", None)
+        _refuse(policy, "scores", f"has shape {shape}", f"give an array of shape ({models},)")
+    if type(rule) is not str or len(rule) > MAX_NAME:
+        _refuse(policy, "rule", f"is {abbreviated(rule)}", f"give at most {MAX_NAME} characters")
     chances = propensities.tolist()
     # A sum is NaN or infinite if a term is, and then no comparison below is true.
     total = sum(chances)

@@ -54,6 +54,8 @@ class HistoryPolicy(EstimatingPolicy):
     estimator: MakeEstimator
     quality_: QualityEstimator
     needs: ClassVar[tuple[Need, ...]] = ("history",)
+    rule: ClassVar[str] = "estimates"
+    """Name of the rule of ``rank``, for explanations."""
     exact: ClassVar[bool] = False
     """Whether the default estimator compares with the whole history instead of an index."""
     _decision_state: ClassVar[tuple[str, ...]] = ("trackers_",)
@@ -132,8 +134,8 @@ class HistoryPolicy(EstimatingPolicy):
             scores = np.where(allowed, scores, -np.inf)
         best = int(scores.argmax())
         if not scores[best] >= min_score or not (allowed is None or allowed[best]):
-            return decline(quality, cost)
-        return certain(best, quality, cost)
+            return decline(quality, cost)._replace(rule=self.rule, scores=-scores)
+        return certain(best, quality, cost, rule=self.rule, scores=-scores)
 
     def decide_batch(self, requests: Sequence[Request], rng: np.random.Generator) -> list[Choice]:
         """Decide each request with the state after the decision before, on a copy of the state."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,14 @@ def exploration_probability(c: float, t: int) -> float:
     (0.1, 0.01)
     """
     return min(1.0, c / math.sqrt(math.sqrt(t)))
+
+
+class Preference(NamedTuple):
+    """The model to serve, the (M,) scores of which it has the lowest, and what they weigh by."""
+
+    model: int
+    scores: NDArray[np.float64]
+    multipliers: dict[str, float]
 
 
 class QueryAllPolicy(EstimatingPolicy):
@@ -72,6 +81,9 @@ class QueryAllPolicy(EstimatingPolicy):
        Guarantees. arXiv:2505.19947.
     """
 
+    rule: ClassVar[str]
+    """Name of the rule of ``prefer``, for explanations."""
+
     def __init__(
         self,
         *,
@@ -101,8 +113,8 @@ class QueryAllPolicy(EstimatingPolicy):
     @abstractmethod
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
-    ) -> int:
-        """Return the position of the model to serve when not exploring.
+    ) -> Preference:
+        """Return the model to serve when not exploring, and what it was compared by.
 
         ``cost`` (M,) is what ``request.scored`` makes of the estimates.
         """
@@ -120,7 +132,9 @@ class QueryAllPolicy(EstimatingPolicy):
         cost = self.cost_.predict_one(request.input_tokens, request.cache)
         scored = request.scored(cost)
         future = self.future_cost(request, self.satisfaction_price(request.sla))
-        preferred = self.prefer(request, quality, scored if future is None else scored + future)
+        preferred, scores, multipliers = self.prefer(
+            request, quality, scored if future is None else scored + future
+        )
         p = exploration_probability(self.c, self.t_ + 1)
         strongest = self._strongest(request.allowed)
         propensities = np.zeros(len(quality))
@@ -128,12 +142,32 @@ class QueryAllPolicy(EstimatingPolicy):
         propensities[strongest] += p
         if rng.random() >= p:
             return Choice(
-                preferred, (preferred,), propensities, False, quality, cost, future_cost=future
+                preferred,
+                (preferred,),
+                propensities,
+                False,
+                quality,
+                cost,
+                None,
+                future,
+                self.rule,
+                scores,
+                multipliers,
             )
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
         others = tuple(m for m in np.flatnonzero(allowed).tolist() if m != strongest)
         return Choice(
-            strongest, (strongest, *others), propensities, True, quality, cost, future_cost=future
+            strongest,
+            (strongest, *others),
+            propensities,
+            True,
+            quality,
+            cost,
+            None,
+            future,
+            self.rule,
+            scores,
+            multipliers,
         )
 
     def trains_on(self, decision: Decision) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.features import Features
-from floorline.errors import InvalidInput
+from floorline.errors import Bar, InvalidInput
 from floorline.events import DIRECT, NO_CONTEXT, Decision, RequestContext
 from floorline.policies.base import DECLINED, Choice, Request, declined
 from floorline.policies.choice_check import check_choice
@@ -92,6 +92,10 @@ def decision_of(
         reserved=reserved,
         at=at,
         added_cost=_sum(request.added_cost, choice.future_cost),
+        rule=choice.rule,
+        scores=choice.scores,
+        multipliers=dict(choice.multipliers),
+        barred=_barred(request.barred),
         **_origin(fold, context),
     )
 
@@ -132,6 +136,7 @@ def direct_decision(
         input_tokens=input_tokens,
         policy=DIRECT,
         at=at,
+        rule=DIRECT,
         **_origin(fold, context),
     )
 
@@ -155,6 +160,10 @@ def called_model(fold: Fold, decision: str, model: str | None) -> str:
         fix = "name a model that this decision called: " + ", ".join(made.called)
         raise InvalidInput("model", model, fix)
     return model
+
+
+def _barred(bars: Mapping[str, Bar] | None) -> dict[str, tuple[str, str]]:
+    return {} if not bars else {name: (bar.code, str(bar)) for name, bar in bars.items()}
 
 
 def _sum(

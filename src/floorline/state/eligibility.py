@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from floorline.errors import NoModelCanServe
+from floorline.errors import Bar, NoModelCanServe
 from floorline.policies.base import Request
 from floorline.sla import SLA
 from floorline.state.fold import Fold
 from floorline.zoo import CallLimits, Zoo
 
 Mask = NDArray[np.bool_]
+
+_EXCLUDED = Bar("excluded", "it may not serve this request")
 
 
 def able(
@@ -75,7 +77,7 @@ def eligible_models(fold: Fold, sla: SLA) -> tuple[str, ...]:
 
 def unable(
     zoo: Zoo, sla: SLA, tokens: int, needs: Iterable[str], exclude: Iterable[str]
-) -> dict[str, str]:
+) -> dict[str, Bar]:
     """Return what bars each model that cannot serve a request at any time, whatever the state.
 
     Parameters
@@ -89,7 +91,7 @@ def unable(
     if sla.models is not None:
         for name in zoo.names:
             if name not in sla.models:
-                found.setdefault(name, f"SLA {sla.name!r} does not allow it")
+                found.setdefault(name, Bar("sla", f"SLA {sla.name!r} does not allow it"))
     return found
 
 
@@ -100,7 +102,7 @@ def limits_of(
     needs: Iterable[str],
     exclude: Iterable[str],
     request: Request | None = None,
-) -> dict[str, str]:
+) -> dict[str, Bar]:
     """Return what bars each model that may not serve a request.
 
     Parameters
@@ -119,14 +121,45 @@ def limits_of(
         for name, need, rest in zip(zoo.names, needed, left, strict=True):
             if need > rest:
                 text = f"a call needs {need:.6g} of the budget, and {max(0.0, rest):.6g} is left"
-                found.setdefault(name, text)
+                found.setdefault(name, Bar("budget", text))
     if sla.max_latency is not None:
         for name in zoo.names:
             median = fold.latency_.median(name)
             if median > sla.max_latency:
                 text = f"its median latency of {median:.3g} s is above {sla.max_latency:g} s"
-                found.setdefault(name, text)
+                found.setdefault(name, Bar("latency", text))
     return {name: found[name] for name in zoo.names if name in found}
+
+
+def bars_of(
+    fold: Fold,
+    sla: SLA,
+    tokens: int,
+    needs: Iterable[str],
+    exclude: Iterable[str],
+    request: Request,
+) -> dict[str, Bar] | None:
+    """Return what bars each model that a request leaves out; None if it leaves none out.
+
+    Parameters
+    ----------
+    fold, sla, tokens, needs, exclude
+        As for ``able``; where ``exclude`` is a mapping, its values say why a model must not serve.
+    request
+        The request, with the mask of the models that may serve it.
+    """
+    allowed = request.allowed
+    if allowed is None or allowed.all():
+        return None
+    paid = None if sla.budget is None else request
+    found = limits_of(fold, sla, tokens, needs, exclude, paid)
+    given = exclude if isinstance(exclude, Mapping) else {}
+    bars = {}
+    for name, fits in zip(fold.zoo_.names, allowed.tolist(), strict=True):
+        if not fits:
+            bar = given.get(name) or found.get(name, _EXCLUDED)
+            bars[name] = bar if isinstance(bar, Bar) else Bar("excluded", bar)
+    return bars
 
 
 def affordable(

@@ -12,9 +12,10 @@ from floorline.errors import InvalidInput
 from floorline.events import Decision, Event, Recall, WarmStart
 
 _EVENT_BYTES = 400
-_DECISION_BYTES = 850
-"""Bytes that CPython 3.11 to 3.14 allocates for an outcome, and for a decision without the contents
-of its arrays; measured with ``tracemalloc``."""
+_DECISION_BYTES = 900
+_EXPLAINED_BYTES = 350
+"""Bytes that CPython 3.11 to 3.14 allocates for an outcome, for a decision without the contents of
+its arrays, and more for one with multipliers; measured with ``tracemalloc``."""
 
 
 class EventLog(Protocol):
@@ -96,7 +97,8 @@ def event_bytes(event: Event) -> int:
             size = features.indices.nbytes + features.values.nbytes
         else:
             size = features.nbytes
-        return int(_DECISION_BYTES + size + 4 * event.propensities.nbytes)
+        size += _EXPLAINED_BYTES if event.multipliers else 0
+        return int(_DECISION_BYTES + size + 5 * event.propensities.nbytes)
     if isinstance(event, WarmStart):
         return _EVENT_BYTES + len(event.history)
     if isinstance(event, Recall):

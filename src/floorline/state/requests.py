@@ -12,7 +12,7 @@ from floorline.errors import InvalidInput, check_number
 from floorline.events import NO_CONTEXT, RequestContext
 from floorline.policies.base import Request
 from floorline.sla import check_floor
-from floorline.state.eligibility import able, affordable
+from floorline.state.eligibility import able, affordable, bars_of
 from floorline.state.fold import Fold
 from floorline.state.latency_cost import latency_cost
 from floorline.zoo import CallLimits
@@ -72,8 +72,9 @@ def make_request(
     """Build a request of an SLA, with the mask of the models that may serve it at time ``at``.
 
     ``limits`` bounds the tokens of its call; without them its expected cost is reserved. A context
-    window must hold the prompt and the longest answer. ``context`` says which conversation the
-    request continues, so that its cost is known where providers have cached that.
+    window must hold the prompt and the longest answer. ``exclude`` may be a mapping whose values
+    say why a model must not serve. ``context`` says which conversation the request continues, so
+    that its cost is known where providers have cached that.
 
     Raises
     ------
@@ -90,6 +91,10 @@ def make_request(
     request = Request(
         features, agreement.name, held, input_tokens, allowed, at, limits, added_cost=added
     )
+    if allowed is not None:
+        needed = needed_tokens(input_tokens, limits)
+        bars = bars_of(fold, agreement, needed, needs, exclude, request)
+        request = request._replace(barred=bars)
     if not fold.zoo_.caches or not (context.prefixes or context.session):
         return request
     conversations = fold.conversations_

@@ -24,6 +24,9 @@ _CAPACITY = 100_000
 names have the most characters. A router of 25 requests per second then remembers every conversation
 of the last hour."""
 
+SESSION = "session"
+"""Rule of decisions that left a conversation on its model."""
+
 _OWNER_CAPACITY = 10_000
 """Most conversations remembered of one tenant, or of one key without a tenant: a tenth of all, so
 that one of them cannot make the router forget the conversations of the others."""
@@ -119,7 +122,15 @@ class Sessions(Stateful):
         behind = ledger.satisfied_ < request.floor * ledger.label_weight_
         if behind and choice.quality[index] < min(request.floor, choice.quality[choice.model]):
             return choice
-        return certain(index, choice.quality, choice.cost)._replace(prediction=choice.prediction)
+        kept = certain(
+            index,
+            choice.quality,
+            choice.cost,
+            rule=SESSION,
+            scores=choice.scores,
+            multipliers=choice.multipliers,
+        )
+        return kept._replace(prediction=choice.prediction)
 
     def restore(self, state: State) -> None:
         """Take over a state made by ``snapshot``."""

@@ -30,11 +30,12 @@ _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
     "prefix", "follows", "head",
     "completion", "error", "source", "change", "digest", "lost",
-    "reason", "call_by",
+    "reason", "call_by", "rule", "multipliers", "barred",
 )  # fmt: skip
 _FLAGS = ("explored", "estimated", "billed", "removed")
 _VECTORS = (
     "propensities", "expected_quality", "expected_cost", "prediction", "added_cost", "reserved",
+    "scores",
 )  # fmt: skip
 COLUMNS = (
     *_COUNTS,
@@ -99,8 +100,9 @@ def export(
 def row(position: int, event: Event, *, features: bool = False) -> dict[str, Any]:
     """Convert an event into a flat row without its empty fields.
 
-    A change of the zoo or of an SLA is one JSON text under ``change``. The estimates of a decision
-    are ``expected_quality`` and ``expected_cost``, so that ``cost`` is always a real cost.
+    A change of the zoo or of an SLA is one JSON text under ``change``; so are the multipliers of a
+    decision and what barred models from it, under their names. The estimates of a
+    decision are ``expected_quality`` and ``expected_cost``, so that ``cost`` is always a real cost.
 
     Parameters
     ----------
@@ -146,9 +148,11 @@ def _decision(event: Decision, features: bool) -> dict[str, Any]:
     flat["models"] = list(event.models)
     flat["expected_quality"] = flat.pop("quality_estimates").tolist()
     flat["expected_cost"] = flat.pop("cost_estimates").tolist()
-    for name in ("prediction", "added_cost"):
+    for name in ("prediction", "added_cost", "scores"):
         if flat[name] is not None:
             flat[name] = flat[name].tolist()
+    for name in ("multipliers", "barred"):
+        flat[name] = _json(flat[name]) if flat[name] else None
     vector = flat.pop("features")
     if features:
         flat["features"] = dense(vector).tolist()

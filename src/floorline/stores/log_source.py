@@ -175,13 +175,26 @@ def _decision(row: dict[str, Any]) -> Decision:
         cost_estimates=_array(row.pop("expected_cost")),
         prediction=_array(row.pop("prediction")) if "prediction" in row else None,
         added_cost=_array(row.pop("added_cost")) if "added_cost" in row else None,
+        # A model that was not considered has an infinite score, which JSON has no number for.
+        scores=_array(row.pop("scores"), np.inf) if "scores" in row else None,
+        multipliers=_multipliers(row.pop("multipliers", "{}")),
+        barred=_barred(row.pop("barred", "{}")),
         features=np.array(row.pop("features", []), dtype=np.float32),
         **row,
     )
 
 
-def _array(values: list[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+def _array(values: list[float | None], missing: float = np.nan) -> NDArray[np.float64]:
+    return np.array([missing if value is None else value for value in values], dtype=np.float64)
+
+
+def _multipliers(text: str) -> dict[str, float]:
+    found = msgspec.json.decode(text, type=dict[str, float | None])
+    return {name: np.inf if value is None else float(value) for name, value in found.items()}
+
+
+def _barred(text: str) -> dict[str, tuple[str, str]]:
+    return msgspec.json.decode(text, type=dict[str, tuple[str, str]])
 
 
 def _zoo(row: dict[str, Any]) -> ZooChange:

@@ -19,7 +19,6 @@ from floorline.policies.base import (
     ModelChanges,
     ModelEstimates,
     Request,
-    declined,
 )
 from floorline.policies.budgets.pacing import Pacing
 from floorline.policies.conversation import FutureCosts, design_effect, future_costs
@@ -30,6 +29,7 @@ from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.price_curve import PriceCurve
 from floorline.policies.primal_dual.prompt_gate import PromptGate
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
+from floorline.policies.primal_dual.static_mix_controller import STATIC_MIX
 from floorline.policies.primal_dual.strategies import (
     BudgetStrategy,
     ConversationStrategy,
@@ -44,6 +44,9 @@ from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstim
 from floorline.policies.primal_dual.warm_start import warm_start_costs, warm_start_quality
 from floorline.sla import SLA
 from floorline.zoo import Zoo
+
+FALLBACK = "fallback to the static mix"
+"""Rule of decisions by the static mix although prompts were shown to tell models apart."""
 
 
 class PrimalDual(EstimatingPolicy):
@@ -131,17 +134,27 @@ class PrimalDual(EstimatingPolicy):
             future=self._future(request, by_prompts=by_prompts),
         )
         strategy = self._strategy(request, by_prompts=by_prompts)
-        served, able, explore, future_cost = strategy.serve(situation)
-        if served == DECLINED:
-            choice = declined(len(cost))
+        found = strategy.serve(situation)
+        if found.model == DECLINED:
+            model, propensities = DECLINED, np.zeros(len(cost))
         else:
-            share = self.config.exploration_cost_share if explore else 0.0
-            propensities = self._explore(served, cost, situation.scored, able, share)
+            share = self.config.exploration_cost_share if found.explore else 0.0
+            propensities = self._explore(found.model, cost, situation.scored, found.able, share)
             model = int(propensities.cumsum().searchsorted(rng.random(), side="right"))
             model = min(model, len(cost) - 1)
-            choice = Choice(model, (model,), propensities, model != served, cost, cost)
-        return choice._replace(
-            quality=situation.quality, cost=cost, prediction=prediction, future_cost=future_cost
+        fallback = found.rule == STATIC_MIX and self._prompts_decide
+        return Choice(
+            model,
+            () if model == DECLINED else (model,),
+            propensities,
+            model != found.model,
+            situation.quality,
+            cost,
+            prediction,
+            found.future_cost,
+            FALLBACK if fallback else found.rule,
+            found.scores,
+            found.multipliers,
         )
 
     def on_decision(self, decision: Decision) -> None:

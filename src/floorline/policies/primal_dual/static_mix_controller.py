@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
-from floorline.policies.primal_dual.upper_bounds import highest_bound
+from floorline.policies.primal_dual.upper_bounds import highest_bound, upper_bounds
 
 _PEAK = 0.3989422804014327
 """Density of the standard normal at 0: E max(0, X) ≤ max(0, mean) + 0.399·sd."""
@@ -19,11 +19,34 @@ _LEAST_DRIFT = 1e-12
 """Bounds the depth of a random walk without drift. A numerical bound."""
 
 
+STATIC_MIX, OUT_OF_REACH = "static mix", "floor out of reach"
+"""Names of the rules: the mix, and what serves where every model is eliminated."""
+
+
 class MixChoice(NamedTuple):
-    """Position of the model that serves, and whether the buffer is in hand."""
+    """What the controller returns.
+
+    Attributes
+    ----------
+    model
+        Position of the model that serves.
+    buffered
+        Whether the buffer is in hand.
+    scores
+        (M,) numbers by which models were compared, the lowest is best: below the buffer the cost
+        per expected improvement, above it the cost of the mix; the negative satisfaction where the
+        floor is out of reach. Infinite for models that were not considered.
+    rule
+        ``STATIC_MIX`` or ``OUT_OF_REACH``.
+    multipliers
+        Surplus and buffer in satisfied requests, and the optimism in standard deviations.
+    """
 
     model: int
     buffered: bool
+    scores: Floats
+    rule: str
+    multipliers: dict[str, float]
 
 
 class StaticMixController(NamedTuple):
@@ -71,17 +94,24 @@ class StaticMixController(NamedTuple):
         floor = account.comparable_floor(floor)
         price, mean = cost.tolist(), posterior.mean_.tolist()
         able = range(len(price)) if allowed is None else np.flatnonzero(allowed).tolist()
-        spread = (self.optimism(account) * posterior.sd_).tolist()
+        optimism = self.optimism(account)
+        spread = (optimism * posterior.sd_).tolist()
         need = floor + max(0.0, -surplus) / (config.correction_requests + account.requests_)
-        high = self._most_efficient(price, mean, spread, able, need)
+        scores = [math.inf] * len(price)
+        multipliers = {"surplus": surplus, "optimism_sds": optimism}
+        high = self._most_efficient(price, mean, spread, able, need, scores)
         if high is None:
-            return MixChoice(self._out_of_reach(price, posterior, able, surplus), False)
+            model = self._out_of_reach(price, posterior, able, surplus, scores)
+            return MixChoice(model, False, np.array(scores), OUT_OF_REACH, multipliers)
         drift = max(improvement(mean[high] - floor, spread[high]), _LEAST_DRIFT)
         # Mean depth of a random walk with this drift.
         walk = posterior.variance / (2.0 * drift)
-        if surplus < estimate.target(walk):
-            return MixChoice(high, False)
-        return MixChoice(self._partner(price, mean, spread, able, floor, high, drift), True)
+        multipliers["buffer"] = buffer = estimate.target(walk)
+        if surplus < buffer:
+            return MixChoice(high, False, np.array(scores), STATIC_MIX, multipliers)
+        scores = [math.inf] * len(price)
+        model = self._partner(price, mean, spread, able, floor, high, drift, scores)
+        return MixChoice(model, True, np.array(scores), STATIC_MIX, multipliers)
 
     def _out_of_reach(
         self,
@@ -89,12 +119,17 @@ class StaticMixController(NamedTuple):
         posterior: QualityPosterior,
         able: range | list[int],
         surplus: float,
+        scores: list[float],
     ) -> int:
         """Model that serves where every one is eliminated; see ``highest_bound``."""
         if surplus < 0.0:
             labels, total = posterior.labels_.tolist(), posterior.sum_.tolist()
+            for m, bound in upper_bounds(labels, total, able).items():
+                scores[m] = -bound
             return highest_bound(labels, total, price, able)
         mean = posterior.mean_.tolist()
+        for m in able:
+            scores[m] = -mean[m]
         return max(able, key=lambda m: (mean[m], -price[m]))
 
     def optimism(self, account: SurplusEstimator) -> float:
@@ -114,11 +149,13 @@ class StaticMixController(NamedTuple):
         spread: list[float],
         able: range | list[int],
         need: float,
+        scores: list[float],
     ) -> int | None:
         """Model of the lowest cost per expected improvement; None if every one is eliminated.
 
         A model whose mean is below what is needed is expected to lose satisfaction, which has to be
-        bought back: a share of that is charged to it, at the lowest cost per improvement.
+        bought back: a share of that is charged to it, at the lowest cost per improvement. Sets the
+        ``scores`` of the models that are not eliminated.
         """
         gains: list[tuple[int, float, float]] = []
         lowest = math.inf
@@ -133,7 +170,9 @@ class StaticMixController(NamedTuple):
         if not gains:
             return None
         charge = self.config.risk_charge * lowest
-        return min(gains, key=lambda g: (price[g[0]] + charge * max(0.0, -g[2])) / g[1])[0]
+        for m, gain, distance in gains:
+            scores[m] = (price[m] + charge * max(0.0, -distance)) / gain
+        return scores.index(min(scores))
 
     def _partner(
         self,
@@ -144,17 +183,20 @@ class StaticMixController(NamedTuple):
         floor: float,
         high: int,
         drift: float,
+        scores: list[float],
     ) -> int:
         """Cheaper model whose mix with ``high`` meets the floor at the least cost, or ``high``.
 
-        ``drift`` is how far ``high`` is counted to lie above the floor.
+        ``drift`` is how far ``high`` is counted to lie above the floor. Sets the ``scores`` of
+        ``high`` and of the cheaper models.
         """
         best, lowest = high, price[high]
+        scores[high] = lowest
         for low in able:
             if price[low] < price[high]:
                 missing = max(0.0, floor - mean[low] - spread[low])
                 share = missing / (missing + drift)
-                mix = share * price[high] + (1.0 - share) * price[low]
+                scores[low] = mix = share * price[high] + (1.0 - share) * price[low]
                 if mix < lowest:
                     best, lowest = low, mix
         return best

@@ -17,6 +17,9 @@ from floorline.policies.primal_dual.quality_posterior import Floats, QualityPost
 from floorline.policies.primal_dual.static_mix_controller import StaticMixController
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
 
+BUDGET, PROMPTS, CONVERSATION = "budget", "prompts", "conversation"
+"""Names of the rules by which a decision was made; those of the static mix are its controller's."""
+
 
 class Situation(NamedTuple):
     """What a strategy decides on.
@@ -54,13 +57,32 @@ class Situation(NamedTuple):
 
 
 class Served(NamedTuple):
-    """Position of the model that serves, ``DECLINED`` for none; the mask (M,) of models that may
-    be tried instead, None for all; whether one may be tried now; and what serving each model (M,)
-    was taken to cost later turns, None for nothing.
+    """What a strategy returns.
+
+    Attributes
+    ----------
+    model
+        Position of the model that serves; ``DECLINED`` for none.
+    able
+        Mask (M,) of the models that may be tried instead; None for all.
+    rule
+        Name of the strategy, for explanations.
+    scores
+        (M,) numbers by which models were compared, the lowest is best; infinite for those that were
+        not.
+    multipliers
+        What the strategy weighed by; docs/explanations.md has the units.
+    explore
+        Whether another model may be tried now.
+    future_cost
+        What serving each model (M,) was taken to cost later turns; None for nothing.
     """
 
     model: int
     able: NDArray[np.bool_] | None
+    rule: str
+    scores: Floats
+    multipliers: dict[str, float]
     explore: bool = True
     future_cost: Floats | None = None
 
@@ -74,7 +96,7 @@ class Strategy(Protocol):
 
 
 class BudgetStrategy(NamedTuple):
-    """The most satisfaction for the budget: argmax of weight·q − prices·ĉ, or decline.
+    """The most satisfaction for the budget: argmin of prices·ĉ − weight·q, or decline.
 
     q is optimistic, so that budget which no model earns on its mean goes to exploration. A
     shortfall against the floor weighs satisfaction up, so that at least τ is aimed at.
@@ -90,18 +112,20 @@ class BudgetStrategy(NamedTuple):
         weight = 1.0 + shortfall / math.sqrt(config.correction_requests)
         optimistic = situation.quality + config.optimism_sds * situation.posterior.sd_
         prices = self.pacing.prices
-        score = weight * optimistic - prices * cost
+        score = prices * cost - weight * optimistic
         price = float(prices.mean())
+        multipliers = {"budget_price": price, "satisfaction_weight": weight}
         future = situation.future_cost(weight / price) if price > 0.0 else None
         if future is not None:
-            score = score - prices * future
+            score = score + prices * future
         paced = self.pacing.within_pace(cost)
         able = paced if able is None else able & paced
-        served = int(np.where(able, score - self._lateness(situation), -np.inf).argmax())
-        worthless = score[served] < 0.0 and not self.pacing.untouched
+        scores = np.where(able, score + self._lateness(situation), np.inf)
+        served = int(scores.argmin())
+        worthless = score[served] > 0.0 and not self.pacing.untouched
         if not able[served] or worthless:
-            return Served(DECLINED, able)
-        return Served(served, able, future_cost=future)
+            return Served(DECLINED, able, BUDGET, scores, multipliers)
+        return Served(served, able, BUDGET, scores, multipliers, future_cost=future)
 
     def _lateness(self, situation: Situation) -> Floats | float:
         """(M,) satisfaction that what a model costs beside its call stands for; 0 for nothing.
@@ -135,7 +159,10 @@ class PromptStrategy(NamedTuple):
         future = later_costs(situation, self.price_curve)
         if future is not None:
             cost = cost + future
-        return Served(lowest(cost - price * optimistic, able), able, future_cost=future)
+        scores = cost - price * optimistic
+        multipliers = {"satisfaction_price": price, "surplus": situation.estimate.surplus}
+        served = lowest(scores, able)
+        return Served(served, able, PROMPTS, scores, multipliers, future_cost=future)
 
     def price(self, situation: Situation) -> float:
         """λ for the floor and what is short of it, at most what the static mix pays for that."""
@@ -185,8 +212,14 @@ class ConversationStrategy(NamedTuple):
         if future is not None:
             cost = cost + future
         optimism = StaticMixController(self.config).optimism(situation.account)
-        optimistic = posterior.mean_ + optimism * posterior.sd_
-        return Served(lowest(cost - price * optimistic, able), able, future_cost=future)
+        scores = cost - price * (posterior.mean_ + optimism * posterior.sd_)
+        multipliers = {
+            "satisfaction_price": price,
+            "optimism_sds": optimism,
+            "surplus": situation.estimate.surplus,
+        }
+        served = lowest(scores, able)
+        return Served(served, able, CONVERSATION, scores, multipliers, future_cost=future)
 
     def target(self, situation: Situation) -> float | None:
         """Mean satisfaction that the price aims at; None where the static mix is to decide.
@@ -217,7 +250,7 @@ class StaticMixStrategy(NamedTuple):
     def serve(self, situation: Situation) -> Served:
         """Choose by the static mix."""
         request = situation.request
-        served, buffered = StaticMixController(self.config).serve(
+        served, buffered, scores, rule, multipliers = StaticMixController(self.config).serve(
             situation.scored,
             request.allowed,
             request.floor,
@@ -225,7 +258,7 @@ class StaticMixStrategy(NamedTuple):
             situation.account,
             situation.estimate,
         )
-        return Served(served, request.allowed, buffered)
+        return Served(served, request.allowed, rule, scores, multipliers, buffered)
 
 
 def later_costs(situation: Situation, curve: PriceCurve) -> Floats | None:

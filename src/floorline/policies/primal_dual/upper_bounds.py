@@ -38,6 +38,14 @@ def highest_bound(
     >>> highest_bound([100.0, 90.0], [70.0, 54.0], [1.0, 9.0], [0, 1])
     0
     """
+    bounds = upper_bounds(labels, total, able)
+    return max(able, key=lambda m: (bounds[m], -price[m]))
+
+
+def upper_bounds(
+    labels: Sequence[float], total: Sequence[float], able: Sequence[int]
+) -> dict[int, float]:
+    """Bounds of ``highest_bound`` by position, of the models that may serve."""
     z2 = 2.0 * math.log1p(sum(labels[m] for m in able))
 
     def bound(m: int) -> float:
@@ -47,4 +55,4 @@ def highest_bound(
         spread = max(0.0, total[m] * (count - total[m]) / count) + 0.25 * z2
         return (total[m] + 0.5 * z2 + math.sqrt(z2 * spread)) / (count + z2)
 
-    return max(able, key=lambda m: (bound(m), -price[m]))
+    return {m: bound(m) for m in able}

@@ -15,7 +15,7 @@ from floorline.optimization.floor_lp import floor_price
 from floorline.optimization.prediction_window import PredictionWindow
 from floorline.policies.base import Request, lowest
 from floorline.policies.estimating_policy import MakeEstimator
-from floorline.policies.query_all_policy import QueryAllPolicy
+from floorline.policies.query_all_policy import Preference, QueryAllPolicy
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -58,6 +58,7 @@ class Carrot(QueryAllPolicy):
     """
 
     name: ClassVar[str] = "carrot"
+    rule = "plug-in"
     requests_: dict[str, int]
 
     def __init__(
@@ -81,11 +82,12 @@ class Carrot(QueryAllPolicy):
 
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
-    ) -> int:
+    ) -> Preference:
         """Return the model with minimum ĉ − price·q̂; with maximum q̂ at an infinite price."""
         price = self.price_[request.sla]
         scores = -quality if np.isinf(price) else self._costs(cost) - price * quality
-        return lowest(scores, self._candidates(request.allowed))
+        served = lowest(scores, self._candidates(request.allowed))
+        return Preference(served, scores, {"satisfaction_price": price})
 
     def on_decision(self, decision: Decision) -> None:
         """Add the predictions to the window; solve for the price every ``every`` requests."""
@@ -149,10 +151,10 @@ class RouteLlm(Carrot):
 
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
-    ) -> int:
+    ) -> Preference:
         """Return the choice within the pair, or the cheapest model if neither of it is allowed."""
         if request.allowed is not None and not (self.pair_ & request.allowed).any():
-            return lowest(cost, request.allowed)
+            return Preference(lowest(cost, request.allowed), cost, {})
         return super().prefer(request, quality, cost)
 
     def _candidates(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

@@ -15,7 +15,7 @@ from floorline.estimators.base import carry_over
 from floorline.events import Decision, Feedback, Outcome
 from floorline.policies.base import Request, lowest
 from floorline.policies.estimating_policy import MakeEstimator
-from floorline.policies.query_all_policy import QueryAllPolicy
+from floorline.policies.query_all_policy import Preference, QueryAllPolicy
 from floorline.policies.virtual_queue import VirtualQueues
 from floorline.sla import SLA
 from floorline.zoo import Zoo
@@ -95,6 +95,7 @@ class MessPlus(QueryAllPolicy):
     """
 
     name = "mess_plus"
+    rule = "virtual queue"
 
     def __init__(
         self,
@@ -131,12 +132,13 @@ class MessPlus(QueryAllPolicy):
 
     def prefer(
         self, request: Request, quality: NDArray[np.float64], cost: NDArray[np.float64]
-    ) -> int:
+    ) -> Preference:
         """Return the model with minimum V·ĉ + Q·(τ − ŝ)."""
         queue = self.queues_[request.sla]
         joules = self.explored_cost_ if self.reading == "code" else self.scale_ * cost
         scores = self.V * joules + queue * (request.floor - quality)
-        return lowest(scores, request.allowed)
+        multipliers = {"virtual_queue": queue, "cost_weight": self.V}
+        return Preference(lowest(scores, request.allowed), scores, multipliers)
 
     def satisfaction_price(self, sla: str) -> float:
         """Q/V in the cost unit; infinity in the reading of the code, which knows no ĉ."""

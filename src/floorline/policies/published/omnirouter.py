@@ -19,6 +19,9 @@ from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
 
+_RULE = "batch"
+"""Rule of its decisions. Where limits on load move a request, another model has a lower score."""
+
 
 class OmniRouter(EstimatingPolicy):
     """OmniRouter [1]_: Lagrangian dual ascent over a batch.
@@ -113,10 +116,13 @@ class OmniRouter(EstimatingPolicy):
             if request.allowed is not None:
                 allowed_cost[row, ~request.allowed] = np.inf
         floor = float(np.mean([r.floor for r in requests]))
-        scores = self._scores(allowed_cost, quality, floor)
+        scores, price = self._scores(allowed_cost, quality, floor)
+        known = {"satisfaction_price": price}
         return [
-            declined(len(c)) if model < 0 else certain(int(model), q, c)
-            for model, q, c in zip(self._assign(scores), quality, cost, strict=True)
+            declined(len(c))
+            if model < 0
+            else certain(int(model), q, c, rule=_RULE, scores=s, multipliers=known)
+            for model, q, c, s in zip(self._assign(scores), quality, cost, scores, strict=True)
         ]
 
     def on_decision(self, decision: Decision) -> None:
@@ -134,8 +140,8 @@ class OmniRouter(EstimatingPolicy):
         limits = self.loads or {}
         self.limits_ = np.array([float(limits.get(name, np.inf)) for name in zoo.names])
 
-    def _scores(self, cost: Floats, quality: Floats, floor: float) -> Floats:
-        """Return the (n, M) Lagrangian of the batch at the mean multipliers."""
+    def _scores(self, cost: Floats, quality: Floats, floor: float) -> tuple[Floats, float]:
+        """Return the (n, M) Lagrangian of the batch at the mean multipliers, and the floor's λ₁."""
         n = len(cost)
         q = np.concatenate([quality, self.window_.quality])
         c = np.concatenate([cost, self.window_.cost])
@@ -157,7 +163,7 @@ class OmniRouter(EstimatingPolicy):
                 share = 1.0 / (step - self.steps // 2)
                 mean_price += share * (price - mean_price)
                 mean_load_price += share * (load_price - mean_load_price)
-        return np.asarray(c[:n] - mean_price * q[:n] + mean_load_price)
+        return np.asarray(c[:n] - mean_price * q[:n] + mean_load_price), mean_price
 
     def _assign(self, scores: Floats) -> NDArray[np.int64]:
         """Return the (n,) models with the lowest scores within the limits; −1 declines a request.

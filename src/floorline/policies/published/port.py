@@ -139,6 +139,7 @@ class Port(HistoryPolicy):
     """
 
     name = "port"
+    rule = "budget"
     needs: ClassVar[tuple[Need, ...]] = ("history", "budget")
     _decision_state: ClassVar[tuple[str, ...]] = ("trackers_", "samples_")
 
@@ -183,16 +184,18 @@ class Port(HistoryPolicy):
         if self.samples_[request.sla].seen_ >= self.learn:
             min_score = -np.inf if self.reference else 0.0
             scores = self.rank(request, quality, request.scored(cost))
-            return self.serve(scores, request, quality, cost, min_score=min_score)
+            choice = self.serve(scores, request, quality, cost, min_score=min_score)
+            prices = self.samples_[request.sla].prices_
+            return choice._replace(multipliers={"budget_price": float(prices.mean())})
         allowed = np.ones(len(cost)) if request.allowed is None else request.allowed
         models = np.flatnonzero(allowed)
         choices = len(models) + int(self.trackers_[request.sla].limited)
         draw = int(rng.integers(choices))
         propensities = allowed / float(choices)
         if draw == len(models):
-            return Choice(DECLINED, (), propensities, True, quality, cost)
+            return Choice(DECLINED, (), propensities, True, quality, cost, rule="sample")
         model = int(models[draw])
-        return Choice(model, (model,), propensities, True, quality, cost)
+        return Choice(model, (model,), propensities, True, quality, cost, rule="sample")
 
     def on_decision(self, decision: Decision) -> None:
         """Add the estimates to the sample; solve for the prices when it is complete or due."""

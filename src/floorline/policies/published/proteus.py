@@ -86,16 +86,25 @@ class Proteus(EstimatingPolicy):
         network = self.quality_
         if not isinstance(network, RoutingNetwork):
             quality = network.predict_one(request.features)
-            return certain(lowest(-cost, request.allowed), quality, cost)
+            served = lowest(-cost, request.allowed)
+            return certain(served, quality, cost, rule="no network", scores=-cost)
         quality, a, b = network.beta(request.features, request.floor)
         if self.sample:
             with needs("offline", "the parameter 'sample' of proteus"):
                 from scipy.special import betaincinv
 
             scores = network.scores(quality, betaincinv(a, b, _QUANTILES))
-            return mixed(_shares(scores, request.allowed), quality, cost, rng)
-        scores = network.scores(quality, a / (a + b))
-        return certain(lowest(-scores, request.allowed), quality, cost)
+            return mixed(_shares(scores, request.allowed), quality, cost, rng, rule="network")
+        preference = a / (a + b)
+        scores = -network.scores(quality, preference)
+        return certain(
+            lowest(scores, request.allowed),
+            quality,
+            cost,
+            rule="network",
+            scores=scores,
+            multipliers={"preference": float(preference)},
+        )
 
     def preference(self, features: Features, floor: float) -> float | None:
         """Return the mean of μ for a request, from 0 (cost) to 1 (quality); None if untrained."""

@@ -120,16 +120,29 @@ class SlaRouter(EstimatingPolicy):
         v = self._V()
         future = self.future_cost(request, queue / v if v > 0.0 else math.inf)
         scored = request.scored(cost) if future is None else request.scored(cost) + future
-        greedy = lowest(v * scored + queue * (request.floor - quality), allowed)
+        scores = v * scored + queue * (request.floor - quality)
+        greedy = lowest(scores, allowed)
         p = exploration_probability(self.c, self.t_ + 1)
         propensities = p * allowed / allowed.sum()
         propensities[greedy] += 1.0 - p
         explore, which = rng.random(2).tolist()
-        if explore >= p:
-            return Choice(greedy, (greedy,), propensities, False, quality, cost, future_cost=future)
-        choices = np.flatnonzero(allowed)
-        model = int(choices[int(which * len(choices))])
-        return Choice(model, (model,), propensities, True, quality, cost, future_cost=future)
+        model = greedy
+        if explore < p:
+            choices = np.flatnonzero(allowed)
+            model = int(choices[int(which * len(choices))])
+        return Choice(
+            model,
+            (model,),
+            propensities,
+            explore < p,
+            quality,
+            cost,
+            None,
+            future,
+            "virtual queue",
+            scores,
+            {"virtual_queue": queue, "cost_weight": v},
+        )
 
     def on_decision(self, decision: Decision) -> None:
         """Count the request; add its expected shortfall to the queue."""

@@ -17,6 +17,8 @@ from floorline.policies.reference.promptless import KnowsMeans
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
+_RULE = "budget mix"
+
 
 class BudgetFill(KnowsMeans):
     """Spend every budget evenly over the stream; the prompt is ignored.
@@ -84,8 +86,8 @@ class BudgetFill(KnowsMeans):
                 allowed = request.allowed.astype(np.float64)
             weights = allowed * (weights.sum() / allowed.sum())
         if rng.random() >= weights.sum():
-            return decline(quality, cost)._replace(propensities=weights)
-        return mixed(weights, quality, cost, rng)
+            return decline(quality, cost)._replace(propensities=weights, rule=_RULE)
+        return mixed(weights, quality, cost, rng, rule=_RULE)
 
     def _fill(self, tracker: BudgetTracker) -> Floats:
         mean = self.mean_cost[None, :]

@@ -110,6 +110,7 @@ class LpOnEstimates(HistoryPolicy):
     """
 
     name = "lp_on_estimates"
+    rule = "plan"
     knows: ClassVar[Knows] = "features"
     needs: ClassVar[tuple[Need, ...]] = ("history", "budget")
 
@@ -233,4 +234,5 @@ class BudgetOracle(Hindsight):
         """
         model = self._plan.model(self.t_, request, lambda: (self.quality, self.cost))
         quality, cost = self.quality[self.t_], self.cost[self.t_]
-        return decline(quality, cost) if model < 0 else certain(model, quality, cost)
+        made = decline(quality, cost) if model < 0 else certain(model, quality, cost)
+        return made._replace(rule="hindsight")

@@ -120,7 +120,7 @@ class FrugalCascade(Hindsight):
             if last or draw < accept[model]:
                 break
         known = np.where(np.isnan(quality), 0.0, quality), np.where(np.isnan(cost), 0.0, cost)
-        return Choice(called[0], tuple(called), propensities, False, *known)
+        return Choice(called[0], tuple(called), propensities, False, *known, rule="cascade")
 
     def _calls(self, number: int, usable: NDArray[np.bool_]) -> list[tuple[int, bool]]:
         """Return the models of a list that may serve, each with whether it is the last one."""

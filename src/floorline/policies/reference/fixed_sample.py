@@ -95,14 +95,17 @@ class _FixedSample(EstimatingPolicy):
         if self.t_ < self.sample_requests:
             best = int(np.where(allowed, self.price_, -1.0).argmax())
             others = tuple(m for m in np.flatnonzero(allowed).tolist() if m != best)
-            first = certain(best, quality, cost, explored=True)
+            first = certain(best, quality, cost, explored=True, rule="sample")
             return first._replace(called=(best, *others))
         guardian, cheap, limit = self._pair(request.floor)
         if allowed[cheap] and quality[cheap] >= limit:
-            return certain(cheap, quality, cost)
-        if allowed[guardian]:
-            return certain(guardian, quality, cost)
-        return certain(int(np.where(allowed, quality, -1.0).argmax()), quality, cost)
+            served = cheap
+        elif allowed[guardian]:
+            served = guardian
+        else:
+            served = int(np.where(allowed, quality, -1.0).argmax())
+        known = {"threshold": float(limit)}
+        return certain(served, quality, cost, rule="threshold", multipliers=known)
 
     def on_decision(self, decision: Decision) -> None:
         """Count the request; keep the scores of one of the second half."""

@@ -100,4 +100,4 @@ class Oracle(Hindsight):
         if request.allowed is not None and not request.allowed[model]:
             fix = "give the oracle NaN for models that may not serve a request"
             raise InvalidInput("request.allowed", request.allowed.tolist(), fix)
-        return certain(model, self.quality[self.t_], self.cost[self.t_])
+        return certain(model, self.quality[self.t_], self.cost[self.t_], rule="hindsight")

@@ -41,6 +41,7 @@ class GreedyCost(HistoryPolicy):
 
     name: ClassVar[str] = "greedy_cost"
     needs: ClassVar[tuple[Need, ...]] = ("history", "budget")
+    rule: ClassVar[str] = "budget left"
 
     def rank(self, request: Request, quality: Floats, cost: Floats) -> Floats:
         """Return the (M,) rests of the budgets, or −ĝ if there are none."""
@@ -143,5 +144,6 @@ class BatchSplit(HistoryPolicy):
             solution = solve_budgets(quality, allowed_cost, left, total)
             models = served(solution, allowed_cost, left, total).tolist()
             for n, model, q, c in zip(numbers, models, quality, cost, strict=True):
-                choices[n] = decline(q, c) if model < 0 else certain(model, q, c)
+                made = decline(q, c) if model < 0 else certain(model, q, c)
+                choices[n] = made._replace(rule="batch")
         return [choices[n] for n in range(len(requests))]

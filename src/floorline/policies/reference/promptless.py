@@ -39,7 +39,7 @@ class Random(_Promptless):
         """Draw a model."""
         quality, cost = self._estimates(request)
         allowed = np.ones(len(cost)) if request.allowed is None else request.allowed.astype(float)
-        return mixed(allowed / allowed.sum(), quality, cost, rng)
+        return mixed(allowed / allowed.sum(), quality, cost, rng, rule=self.name)
 
 
 class Cheapest(_Promptless):
@@ -50,7 +50,9 @@ class Cheapest(_Promptless):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve the cheapest allowed model."""
         quality, cost = self._estimates(request)
-        return certain(lowest(request.scored(cost), request.allowed), quality, cost)
+        scores = request.scored(cost)
+        served = lowest(scores, request.allowed)
+        return certain(served, quality, cost, rule=self.name, scores=scores)
 
 
 class KnowsMeans(_Promptless):
@@ -87,7 +89,9 @@ class BestFixed(KnowsMeans):
     def decide(self, request: Request, rng: np.random.Generator) -> Choice:
         """Serve the allowed model with the highest mean quality."""
         quality, cost = self._estimates(request)
-        return certain(lowest(-self.mean_quality, request.allowed), quality, cost)
+        scores = -self.mean_quality
+        served = lowest(scores, request.allowed)
+        return certain(served, quality, cost, rule="best fixed model", scores=scores)
 
 
 class StaticMix(KnowsMeans):
@@ -103,4 +107,4 @@ class StaticMix(KnowsMeans):
         quality, cost = self._estimates(request)
         paid = request.scored(self.mean_cost)
         weights = cheapest_mix(self.mean_quality, paid, request.floor, request.allowed)
-        return mixed(weights, quality, cost, rng)
+        return mixed(weights, quality, cost, rng, rule="static mix")

@@ -104,7 +104,8 @@ class VowpalWabbit(EstimatingPolicy):
         found = self._workspace.predict([_shared(request.features), *map(_action, names)])
         weights = np.zeros(len(cost))
         weights[positions] = found
-        return mixed(weights / weights.sum(), quality, cost, rng)
+        choice = mixed(weights / weights.sum(), quality, cost, rng, rule="bandit")
+        return choice._replace(multipliers={"dual": self.duals_[request.sla]})
 
     def on_feedback(
         self, decision: Decision, model: int, feedback: Feedback, previous: float | None
