@@ -721,6 +721,34 @@ class WarmStart(msgspec.Struct, frozen=True, tag="warm_start", eq=False, kw_only
         return f"WarmStart(digest={self.digest[:12]!r}…, rows={self.rows}, source={self.source!r})"
 
 
+class ConfigChange(msgspec.Struct, frozen=True, tag="config", kw_only=True):
+    """A changed configuration file was applied; changes of models and SLAs are events of their own.
+
+    It has names only and no values, because some are secret.
+
+    Attributes
+    ----------
+    changed : tuple of str
+        What changed at once: fields of the file, and models and SLAs by kind of change.
+    waiting : tuple of str
+        Fields that take effect at the next start.
+    at : float
+        Time in seconds of the router's clock.
+    v : int
+        Version of the serialised form.
+    """
+
+    changed: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    at: float = 0.0
+    v: int = 1
+
+    def __post_init__(self) -> None:
+        _check_at(self)
+        for name in (*self.changed, *self.waiting):
+            check_name("ConfigChange", name, MAX_ERROR)
+
+
 class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", kw_only=True):
     """Takes the position of an event that the store could not write, or that was damaged.
 
@@ -751,7 +779,17 @@ def _as_array(kind: Any, value: Any) -> Any:
     raise ValueError(f"expected an array, got a {type(value).__name__}")
 
 
-Event = Decision | Outcome | Feedback | ZooChange | SlaChange | Recall | WarmStart | Tombstone
+Event = (
+    Decision
+    | Outcome
+    | Feedback
+    | ZooChange
+    | SlaChange
+    | Recall
+    | WarmStart
+    | ConfigChange
+    | Tombstone
+)
 
 _decoder = msgspec.msgpack.Decoder(Event, ext_hook=array_from_ext, dec_hook=_as_array)
 _NOTHING = np.empty(0)

@@ -6,6 +6,8 @@ import threading
 import httpx2 as httpx
 from tests.support.live_gateway import MODELS, wait_until, write_settings
 
+from floorline.events import ConfigChange
+
 
 class Clients:
     """Threads that ask one question after the other, every second one as a stream."""
@@ -74,6 +76,35 @@ def test_no_request_is_dropped_while_models_prices_and_slas_change(start, provid
         clients.stop()
     assert set(clients.answers) == {200}
     assert len(clients.answers) > 90
+
+
+def test_an_applied_file_is_logged_by_the_names_of_what_changed(start, provider, tmp_path):
+    path = tmp_path / "floorline.yaml"
+    first = write_settings(provider)
+    path.write_text(first)
+    live = start(first, path=path)
+    settings = json.loads(changed(first, 1))
+    settings["memory"] = 1234
+    settings["server"] = {"max_body": "1 MB"}
+    path.write_text(json.dumps(settings))
+    assert live.call(live.gateway.reloader.reload)
+    # The same file again, and one that is refused, change nothing.
+    live.call(live.gateway.reloader.reload)
+    path.write_text(first.replace('"floor":0.85', '"floor":8.5'))
+    assert live.call(live.gateway.reloader.reload) is None
+    store = live.gateway.store
+    store.flush()
+    (event,) = [one for one in store.read() if isinstance(one, ConfigChange)]
+    left = MODELS[:-1]
+    assert event.changed == (
+        f"models removed: {MODELS[-1]}",
+        *(f"models changed: {name}" for name in left),
+        *(f"prices: {name}" for name in left),
+        "slas added: bronze",
+        "server.max_body",
+    )
+    assert event.waiting == ("memory",)
+    assert event.at > 1e9
 
 
 def test_an_invalid_file_is_a_warning_and_changes_nothing(start, provider, tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from floorline.events import Decision, Feedback, Outcome, Tombstone, WarmStart
+from floorline.events import ConfigChange, Decision, Feedback, Outcome, Tombstone, WarmStart
 from floorline.stores.export import COLUMNS
 
 RENAMED = {
@@ -10,7 +10,7 @@ RENAMED = {
 }
 
 
-@pytest.mark.parametrize("kind", [Decision, Outcome, Feedback, Tombstone, WarmStart])
+@pytest.mark.parametrize("kind", [Decision, Outcome, Feedback, Tombstone, WarmStart, ConfigChange])
 def test_every_field_of_an_event_has_a_column(kind):
     fields = {RENAMED.get(name, name) for name in kind.__struct_fields__} - {"v"}
     assert fields <= set(COLUMNS)

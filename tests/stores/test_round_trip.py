@@ -10,6 +10,7 @@ from floorline.core.bounds import MAX_TIME
 from floorline.core.features import SparseFeatures, freeze
 from floorline.errors import InvalidInput
 from floorline.events import (
+    ConfigChange,
     Decision,
     Feedback,
     Outcome,
@@ -115,7 +116,22 @@ warm_starts = st.builds(
     texts,
     times,
 )
-kinds = [decisions(), outcomes, feedback, zoo_changes, sla_changes, recalls, warm_starts]
+config_changes = st.builds(
+    ConfigChange,
+    changed=st.lists(texts, max_size=3).map(tuple),
+    waiting=st.lists(texts, max_size=3).map(tuple),
+    at=times,
+)
+kinds = [
+    decisions(),
+    outcomes,
+    feedback,
+    zoo_changes,
+    sla_changes,
+    recalls,
+    warm_starts,
+    config_changes,
+]
 any_event = st.one_of(kinds)
 one_of_each = st.tuples(*kinds)
 

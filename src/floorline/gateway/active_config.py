@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from floorline.config import Settings, load_runtime_model
 from floorline.config.document import quoted
-from floorline.errors import ConfigError, did_you_mean, listed
+from floorline.errors import ConfigError, FloorlineError, did_you_mean, listed
+from floorline.gateway.config_diff import Changes
 from floorline.gateway.reconcile import reconcile
 from floorline.gateway.runtime_models import RuntimeModels, desired_state
 from floorline.gateway.upstream_config import upstream_settings
 from floorline.gateway.upstreams import Upstreams, UpstreamSettings
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
+
+log = logging.getLogger("floorline.gateway")
 
 
 class ActiveConfig:
@@ -83,6 +87,14 @@ class ActiveConfig:
         async with self._changing:
             self.apply(new)
         await self._store.committed()
+
+    def log_reload(self, found: Changes) -> None:
+        """Log what a file that was applied has changed, by names and without values."""
+        try:
+            self._router.log_config_change(found.at_once(), found.restart)
+        except FloorlineError as error:
+            # The file is in force; only the log does not say so.
+            log.warning("the change of the configuration cannot be logged: %s", error)
 
     async def add_model(self, text: bytes) -> str:
         """Let one more model serve, or change one, also after a restart.

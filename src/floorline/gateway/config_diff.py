@@ -57,6 +57,24 @@ class Changes(NamedTuple):
     other: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
 
+    def at_once(self) -> tuple[str, ...]:
+        """What takes effect at once: fields by their path, models and SLAs with what happened.
+
+        Examples
+        --------
+        >>> Changes(models_added=("small",), other=("server.max_body",)).at_once()
+        ('models added: small', 'server.max_body')
+        """
+        named = {
+            field.replace("_", " "): names
+            for field, names in self._asdict().items()
+            if names and field not in ("other", "restart")
+        }
+        return (
+            *(f"{what}: {name}" for what, names in named.items() for name in names),
+            *self.other,
+        )
+
     def __bool__(self) -> bool:
         return any(self)
 

@@ -42,6 +42,8 @@ class Reloader:
     every
         Seconds between two checks of the files. A change counts once two checks in a row find the
         same, so that a file is not read while it is being written.
+    note
+        Called with what changed, after a file was applied.
 
     Attributes
     ----------
@@ -65,6 +67,7 @@ class Reloader:
         *,
         environ: Mapping[str, str] = os.environ,
         every: float = 1.0,
+        note: Callable[[Changes], None] = lambda found: None,
     ) -> None:
         self.path = Path(path)
         self.settings = settings
@@ -76,6 +79,7 @@ class Reloader:
         self._apply = apply
         self._environ = environ
         self._every = every
+        self._note = note
         self._lock = asyncio.Lock()
         self._hangup = asyncio.Event()
         self._loaded = self._seen = self._stamps()
@@ -156,6 +160,7 @@ class Reloader:
             self.reloads += 1
             self.loaded_at = time.time()
             log.info("configuration reloaded: %s", found)
+            self._note(found)
         self.error = None
         self.restart = found.restart
 

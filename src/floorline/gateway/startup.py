@@ -125,7 +125,9 @@ def build_gateway(
     warm_start(router, store, settings.history, at=clock())
     upstreams = Upstreams(seed=settings.seed)
     config = ActiveConfig(settings, models, router, upstreams, store)
-    reloader = None if path is None else Reloader(path, config.reload, settings)
+    reloader = (
+        None if path is None else Reloader(path, config.reload, settings, note=config.log_reload)
+    )
     auth = Auth(
         None if settings.auth == "none" else store.keys.list(),
         store.costs,

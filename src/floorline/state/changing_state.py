@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from floorline.errors import InvalidInput
-from floorline.events import SlaChange, ZooChange
+from floorline.events import ConfigChange, SlaChange, ZooChange
 from floorline.sla import SLA
 from floorline.state.live_state import LiveState
 from floorline.zoo import Model, Zoo
@@ -46,6 +47,14 @@ class ChangingState(LiveState, ABC):
         """Remove a model from the zoo."""
         with self._lock:
             self.change_zoo(self.zoo.without(name), at=at)
+
+    def log_config_change(
+        self, changed: Sequence[str], waiting: Sequence[str] = (), *, at: float | None = None
+    ) -> None:
+        """Log that a configuration file was applied; ``ConfigChange`` documents the arguments."""
+        when = self._time(at)
+        with self._lock:
+            self._append(ConfigChange(changed=tuple(changed), waiting=tuple(waiting), at=when))
 
     def set_sla(self, sla: SLA, *, at: float | None = None) -> None:
         """Add an SLA, or replace the one of its name."""

@@ -19,6 +19,7 @@ from floorline.events import (
     DIRECT,
     GATEWAY,
     RECOGNISED,
+    ConfigChange,
     Decision,
     Event,
     Feedback,
@@ -204,6 +205,9 @@ class Fold(Stateful):
             for ledger in self.ledgers_.values():
                 ledger.keep_models(event.zoo.names)
             changed = True
+        elif isinstance(event, ConfigChange):
+            # For people who read the log; what it changes here has events of its own.
+            changed = False
         elif isinstance(event, Tombstone):
             self.lost_ += 1
             changed = False

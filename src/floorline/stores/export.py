@@ -45,6 +45,8 @@ COLUMNS = (
     *_VECTORS,
     "models",
     "called",
+    "changed",
+    "waiting",
     "features",
     "history",
 )
@@ -184,6 +186,8 @@ def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> int:
         **dict.fromkeys(_VECTORS, pl.List(pl.Float64)),
         "models": pl.List(pl.String),
         "called": pl.List(pl.String),
+        "changed": pl.List(pl.String),
+        "waiting": pl.List(pl.String),
         "features": pl.List(pl.Float32),
         "history": pl.Binary,
     }

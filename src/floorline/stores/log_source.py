@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from floorline._decoding import decoding_reason
 from floorline.errors import DataError, InvalidInput
 from floorline.events import (
+    ConfigChange,
     Decision,
     Event,
     Feedback,
@@ -206,6 +207,10 @@ def _sla(row: dict[str, Any]) -> SlaChange:
     return SlaChange(sla=promise, removed=row["removed"], at=row["at"])
 
 
+def _config(row: dict[str, Any]) -> ConfigChange:
+    return ConfigChange(changed=tuple(row["changed"]), waiting=tuple(row["waiting"]), at=row["at"])
+
+
 def _warm_start(row: dict[str, Any]) -> WarmStart:
     return WarmStart(history=b64decode(row.pop("history", "")), **row)
 
@@ -217,6 +222,7 @@ _KINDS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "zoo": _zoo,
     "sla": _sla,
     "warm_start": _warm_start,
+    "config": _config,
     "tombstone": lambda row: Tombstone(**{"lost": "", **row}),
     "recall": lambda row: Recall(at=row.pop("at"), decision=_decision(row)),
 }

@@ -18,7 +18,15 @@ from floorline.stores.engine import store_errors, url_without_password
 from floorline.stores.integrity import column_text, event_checksum, genesis, next_link, row_checksum
 from floorline.stores.marks import START, Mark, raw
 from floorline.stores.packing import unpack_event
-from floorline.stores.schema import ARTEFACT, INITIAL_STATE, documents, events, prompts, snapshots
+from floorline.stores.schema import (
+    ARTEFACT,
+    CHANGES,
+    INITIAL_STATE,
+    documents,
+    events,
+    prompts,
+    snapshots,
+)
 
 _log = logging.getLogger("floorline.store")
 
@@ -111,7 +119,7 @@ class LogReader:
             for row in rows:
                 if row[0] != start:
                     raise self.damaged(f"the event at position {start:,} is missing")
-                event = self._event(row)
+                event = self.event(row)
                 link = next_link(link, row[-2])
                 if link != row[-1]:
                     raise self.damaged(
@@ -155,7 +163,7 @@ class LogReader:
             raise self.damaged(f"the event at position {position - 1:,} is missing")
         return start.link
 
-    def _event(self, row: Sequence[Any]) -> Event:
+    def event(self, row: Sequence[Any]) -> Event:
         """Return the event of a row of ``_all_columns`` whose checksum is right.
 
         Raises
@@ -208,8 +216,8 @@ class LogReader:
 
     def lost(self, ids: Sequence[str]) -> set[str]:
         """Return which of these decisions the log has a tombstone for."""
-        tombstones = self.rows(all_columns().where(events.c.kind == "tombstone"))
-        lost = {getattr(self._event(row), "decision", "") for row in tombstones}
+        tombstones = self.rows(all_columns().where(CHANGES, events.c.kind == "tombstone"))
+        lost = {getattr(self.event(row), "decision", "") for row in tombstones}
         return lost.intersection(ids)
 
     def feedback_of(self, decision: str) -> GivenFeedback:
@@ -260,7 +268,7 @@ class LogReader:
             for completion in dict.fromkeys(completions):
                 values["completion"] = column_text(completion)
                 rows = connection.execute(query, values).all()
-                outcomes = [self._event(row) for row in rows]
+                outcomes = [self.event(row) for row in rows]
                 names = [event.decision for event in outcomes if isinstance(event, Outcome)]
                 if names:
                     found[completion] = list(dict.fromkeys(names))
@@ -315,7 +323,7 @@ class LogReader:
         paid: dict[str, float] = {}
         for row in self.rows(query.order_by(events.c.position)):
             try:
-                event = self._event(row)
+                event = self.event(row)
             except StoreDamaged as error:
                 self.warn(f"the spending of API key {key!r} is incomplete: {error}")
                 continue
@@ -325,9 +333,9 @@ class LogReader:
 
     def warm_starts(self) -> list[tuple[int, WarmStart]]:
         """Return the positions and events of all warm starts, without their histories."""
-        query = all_columns().where(events.c.kind == "warm_start")
+        query = all_columns().where(CHANGES, events.c.kind == "warm_start")
         rows = self.rows(query.order_by(events.c.position))
-        found = [(row[0], self._event(row)) for row in rows]
+        found = [(row[0], self.event(row)) for row in rows]
         return [(at, event) for at, event in found if isinstance(event, WarmStart)]
 
     def labelled(self, start: int) -> list[str]:
@@ -456,7 +464,7 @@ class LogReader:
             query = all_columns().where(events.c.decision.in_(part))
             if kinds:
                 query = query.where(events.c.kind.in_(kinds))
-            found += [(row[0], self._event(row)) for row in self.rows(query)]
+            found += [(row[0], self.event(row)) for row in self.rows(query)]
         return [event for _, event in sorted(found, key=lambda numbered: numbered[0])]
 
     def rows(self, query: sa.Select[Any]) -> Sequence[Any]:

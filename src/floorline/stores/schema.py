@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD = "0001"
+HEAD = "0002"
 """Version of these tables; the newest migration leads to it."""
 
 metadata = sa.MetaData()
@@ -12,6 +12,8 @@ metadata = sa.MetaData()
 # In SQLite only a primary key of type INTEGER is the row number; others need a second tree.
 _POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+# The column ``completion`` holds what clients name a row by beside the id of its decision: of an
+# outcome the id of its completion, of a decision its session.
 events = sa.Table(
     "events",
     metadata,
@@ -35,6 +37,11 @@ for _name, _columns in {
 }.items():
     _present = _columns[0].is_not(None)
     sa.Index(f"events_by_{_name}", *_columns, sqlite_where=_present, postgresql_where=_present)
+
+CHANGES = sa.text("kind NOT IN ('decision', 'outcome', 'feedback', 'recall')")
+"""Condition of the events that are changes: of models, SLAs and the configuration, warm starts and
+tombstones. A query uses their index only if it has the very same condition."""
+sa.Index("events_of_changes", events.c.position, sqlite_where=CHANGES, postgresql_where=CHANGES)
 
 snapshots = sa.Table(
     "snapshots",

@@ -155,6 +155,7 @@ def prepare(event: Event) -> Prepared:
     if isinstance(event, Decision):
         decision, model = event.id, event.model
         tenant, key = event.tenant or None, event.key or None
+        completion = event.session or None
     elif isinstance(event, Outcome):
         decision, model = event.decision, event.model
         completion, cost = event.completion, event.cost
