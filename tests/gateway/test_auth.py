@@ -156,7 +156,7 @@ def test_open_calls_stay_held_when_the_key_changes(keys, clock):
 def test_without_keys_every_request_may_do_everything_but_administer():
     auth = Auth(None, lambda key: ())
     assert auth.open
-    assert auth.caller({}, "chat").scopes == {"chat", "feedback", "metrics"}
+    assert auth.caller({}, "chat").scopes == {"chat", "feedback", "metrics", "view"}
     with pytest.raises(ApiError, match="set auth: keys in ") as caught:
         auth.caller({}, "admin")
     assert caught.value.status == 403

@@ -27,7 +27,8 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="Scope: chat, feedback, metrics or admin; repeatable. [default: chat, feedback]"
+            help="Scope: chat, feedback, metrics, view (the dashboard; with a tenant, what belongs "
+            "to it) or admin; repeatable. [default: chat, feedback]"
         ),
     ] = None,
     tenant: Annotated[str, typer.Option(help="Tenant that the key's requests belong to.")] = "",

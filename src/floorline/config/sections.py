@@ -251,6 +251,22 @@ class FeedbackSettings(Section):
     )
 
 
+class DashboardSettings(Section):
+    """The dashboard, which the gateway serves below ``/dashboard``."""
+
+    enabled: bool = Field(True, description="Serve the dashboard.")
+    playground: bool = Field(
+        False,
+        description="With auth: none, let the playground send prompts to models; otherwise it only "
+        "shows who would answer. With keys, the scope chat of the viewer's key decides.",
+    )
+    max_viewers: Annotated[Count, Field(le=10_000)] = Field(
+        50,
+        description="Largest number of pages that get live updates at a time; others show what "
+        "they have until they are loaded again.",
+    )
+
+
 class TelemetrySettings(Section):
     """OpenTelemetry traces (extra otel)."""
 

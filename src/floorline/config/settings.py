@@ -14,6 +14,7 @@ from floorline.config.explain import check_exposure
 from floorline.config.models import PRICE_FIX, HintSettings, ModelDefaults, ModelSettings
 from floorline.config.runtime_models import RuntimeModelSettings
 from floorline.config.sections import (
+    DashboardSettings,
     EncoderName,
     FeedbackSettings,
     PolicySettings,
@@ -99,6 +100,7 @@ class Settings(Section):
         {}, "What models that are added over HTTP (POST /v1/zoo/models) may use."
     )
     feedback: FeedbackSettings = field({}, "Feedback from users.")
+    dashboard: DashboardSettings = field({}, "Pages that show what the gateway does.")
     telemetry: TelemetrySettings = field({}, "OpenTelemetry traces (extra otel).")
 
     @model_validator(mode="after")

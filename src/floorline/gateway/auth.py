@@ -10,10 +10,14 @@ from typing import NamedTuple
 from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
 from floorline.gateway.key_budget import KeyBudget
+from floorline.gateway.token_bucket import TokenBucket
 from floorline.stores.keys import ApiKey, key_id
 
 _KEY_HEADERS = ("x-api-key", "api-key")
 """Headers with a key beside ``Authorization``: of Anthropic and of Azure."""
+
+_ADMIN_HAS = ("metrics", "view")
+"""Scopes that a key for admin has without naming them."""
 
 
 class Caller(NamedTuple):
@@ -33,7 +37,7 @@ class Caller(NamedTuple):
 
     key: str = ""
     tenant: str = ""
-    scopes: frozenset[str] = frozenset({"chat", "feedback", "metrics"})
+    scopes: frozenset[str] = frozenset({"chat", "feedback", "metrics", "view"})
     slas: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
 
@@ -71,34 +75,14 @@ class Caller(NamedTuple):
         return decision.tenant == self.tenant and key in (None, decision.key)
 
 
-class _Bucket:
-    """Token bucket: permits ``rate`` events a minute, all of them at once after a pause."""
-
-    def __init__(self, rate: float | None, now: float) -> None:
-        self.tokens = 0.0 if rate is None else max(rate, 1.0)
-        self.filled_at = now
-
-    def take(self, rate: float | None, now: float) -> float:
-        """Take one token; return the seconds to wait if there is none. None is no limit."""
-        if rate is None:
-            return 0.0
-        per_second = rate / 60.0
-        self.tokens = min(max(rate, 1.0), self.tokens + (now - self.filled_at) * per_second)
-        self.filled_at = now
-        if self.tokens >= 1.0:
-            self.tokens -= 1.0
-            return 0.0
-        return (1.0 - self.tokens) / per_second
-
-
 class _Account:
     """Use of one key: token buckets for its rates, and its budget, if it has one."""
 
     def __init__(self, key: ApiKey, now: float) -> None:
         self.key = key
         self.caller = Caller.of(key)
-        self.requests = _Bucket(key.rate, now)
-        self.feedback: _Bucket | None = None
+        self.requests = TokenBucket(key.rate, now)
+        self.feedback: TokenBucket | None = None
         self.budget: KeyBudget | None = None
 
 
@@ -171,8 +155,8 @@ class Auth:
         headers
             Headers of the request, names in lower case.
         scope
-            Scope of the endpoint: chat, feedback, metrics or admin. A key for admin may read the
-            metrics, too.
+            Scope of the endpoint: chat, feedback, metrics, view or admin. A key for admin may read
+            the metrics and look at the dashboard, too.
 
         Raises
         ------
@@ -192,7 +176,7 @@ class Auth:
             return _ANYONE
         account = self._account(headers)
         scopes = account.caller.scopes
-        if scope not in scopes and not (scope == "metrics" and "admin" in scopes):
+        if scope not in scopes and not (scope in _ADMIN_HAS and "admin" in scopes):
             raise ApiError(
                 403,
                 f"this API key lacks the scope {scope!r}: use a key that has it",
@@ -208,6 +192,22 @@ class Auth:
             )
         return account.caller
 
+    def valid_key(self, id: str) -> ApiKey | None:
+        """Return the valid key of an id; None if there is none, or it was revoked."""
+        account = (self._accounts or {}).get(id)
+        return None if account is None else account.key
+
+    def key_of(self, secret: str) -> ApiKey | None:
+        """Return the valid key of a secret; None if there is none."""
+        key = self.valid_key(key_id(secret) or "")
+        return key if key is not None and key.matches(secret) else None
+
+    @property
+    def tenants(self) -> list[str]:
+        """Names of the tenants of the valid keys, in the order of the alphabet."""
+        accounts = (self._accounts or {}).values()
+        return sorted({account.key.tenant for account in accounts} - {""})
+
     def take_feedback(self, caller: Caller) -> None:
         """Count one feedback message of a key; each message of a batch counts.
 
@@ -222,7 +222,7 @@ class Auth:
         rate = account.key.feedback_rate or self._feedback_rate()
         now = self._monotonic()
         if account.feedback is None:
-            account.feedback = _Bucket(rate, now)
+            account.feedback = TokenBucket(rate, now)
         wait = account.feedback.take(rate, now)
         if wait > 0.0:
             raise ApiError(

@@ -23,8 +23,8 @@ from floorline.stores.schema import api_keys
 
 log = logging.getLogger("floorline.stores")
 
-SCOPES = ("chat", "feedback", "metrics", "admin")
-"""Kinds of requests that a key can allow."""
+SCOPES = ("chat", "feedback", "metrics", "view", "admin")
+"""Kinds of requests that a key can allow; view is looking at the dashboard."""
 _PREFIX = "fl"
 """First part of every secret; secret scanners can recognise it."""
 _MAX_NAME_CHARACTERS = 100

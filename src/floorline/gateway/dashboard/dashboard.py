@@ -13,18 +13,27 @@ from starlette.responses import HTMLResponse, Response
 from floorline.gateway.auth import Caller
 from floorline.gateway.dashboard.filters import Filters, read_filters
 from floorline.gateway.dashboard.formatting import FILTERS
+from floorline.gateway.dashboard.forms import CSRF_FIELD, CSRF_HEADER, check_csrf, read_form
+from floorline.gateway.dashboard.login_limits import LoginLimits
+from floorline.gateway.dashboard.logins import Logins, digest_of
 from floorline.gateway.dashboard.navigation import HOME, NAVIGATION
 from floorline.gateway.dashboard.static_files import static_path
-from floorline.gateway.dashboard.viewer import Viewer
+from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
 from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
     from floorline.gateway.dashboard.history import History
     from floorline.gateway.startup import Gateway
 
+LOGIN_COOKIE = "floorline_login"
+"""Cookie with the token of a login; the browser sends it below the dashboard only."""
 THEME_COOKIE = "floorline_theme"
 """Cookie with the theme that a browser has chosen; floorline.js writes it."""
 _THEMES = ("dark", "light")
+_KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+"""Headers with a key, for programs that fetch data without a login."""
+_VIEWER = "floorline_viewer"
+"""Name in ASGI's scope of who sent a request, so that a key's rate counts a request once."""
 
 
 class Dashboard:
@@ -34,10 +43,17 @@ class Dashboard:
     ----------
     gateway
         A gateway that runs.
+
+    Attributes
+    ----------
+    logins, login_limits
+        Who has logged in; how often it may be tried.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self.logins = Logins()
+        self.login_limits = LoginLimits()
 
     @property
     def history(self) -> History:
@@ -47,12 +63,78 @@ class Dashboard:
     def viewer(self, request: Request) -> Viewer:
         """Return who sent a request.
 
+        They have logged in, or send a key as to the API.
+
         Raises
         ------
         LoginNeeded
             If they have to log in first; the answer leads there and back.
+        ApiError
+            If the key that they send is not valid, lacks the scope or sends too much.
         """
-        return Viewer(Caller())
+        known: Viewer | None = request.scope.get(_VIEWER)
+        if known is None:
+            known = request.scope[_VIEWER] = self._find_viewer(request)
+        return known
+
+    def _find_viewer(self, request: Request) -> Viewer:
+        auth = self.gateway.auth
+        if auth.open:
+            return Viewer(Caller())
+        digest = digest_of(request.cookies.get(LOGIN_COOKIE, ""))
+        login = self.logins.use(digest)
+        if login is not None:
+            key = auth.valid_key(login.key)
+            if key is not None:
+                return Viewer.of(Caller.of(key), key.name, csrf=login.csrf, login=digest)
+            self.logins.end(digest)
+        elif any(name in request.headers for name in _KEY_HEADERS):
+            return Viewer.of(auth.caller(request.headers, "view"))
+        raise LoginNeeded
+
+    def still_valid(self, viewer: Viewer) -> bool:
+        """Whether a viewer may go on looking: the login holds, and the key was not revoked.
+
+        For answers that last, such as streams of events.
+        """
+        if self.gateway.auth.open:
+            return True
+        if viewer.login and self.logins.find(viewer.login) is None:
+            return False
+        return self.gateway.auth.valid_key(viewer.caller.key) is not None
+
+    async def form(self, request: Request) -> dict[str, str]:
+        """Return the fields of a form of the viewer, whose token is checked.
+
+        Raises
+        ------
+        LoginNeeded
+            If the viewer has to log in first.
+        ApiError
+            If the form is too large, cannot be read, or is not of this login.
+        """
+        viewer = self.viewer(request)
+        fields = await read_form(request)
+        if viewer.login:
+            check_csrf(fields.pop(CSRF_FIELD, None), viewer.csrf)
+        return fields
+
+    def check_script(self, request: Request) -> Viewer:
+        """Check a request that a page's script sends to change something or to spend money.
+
+        Its token is in the header ``X-Floorline-Csrf``; scripts read it from the page's ``body``.
+
+        Raises
+        ------
+        LoginNeeded
+            If the viewer has to log in first.
+        ApiError
+            If the token is not that of this login.
+        """
+        viewer = self.viewer(request)
+        if viewer.login:
+            check_csrf(request.headers.get(CSRF_HEADER), viewer.csrf)
+        return viewer
 
     def sla_names(self, viewer: Viewer) -> list[str]:
         """Return the names of the SLAs that a viewer may see, in the order of the settings."""
@@ -113,7 +195,7 @@ class Dashboard:
             "filters": filters,
             "navigation": NAVIGATION,
             "sla_names": self.sla_names(viewer),
-            "tenant_names": [],
+            "tenant_names": self.gateway.auth.tenants if viewer.tenant is None else [],
             "cost_unit": self.gateway.router.zoo.cost_unit,
         }
         return self.render(request, template, title, status, section=section, **{**shown, **values})

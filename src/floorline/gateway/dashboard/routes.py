@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from floorline.gateway.dashboard.dashboard import Dashboard
+from floorline.gateway.dashboard.guarded import guarded, missing_route
 from floorline.gateway.dashboard.pages import (
     budgets,
     changes,
@@ -42,4 +43,4 @@ def dashboard_routes(gateway: Gateway) -> list[Route]:
     """Return the routes of all pages of a gateway's dashboard."""
     dashboard = Dashboard(gateway)
     pages = [route for page in _PAGES for route in page.routes(dashboard)]
-    return [*static_routes(), *pages]
+    return [*static_routes(), *guarded(dashboard, [*pages, missing_route(dashboard)])]

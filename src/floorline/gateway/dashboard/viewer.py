@@ -19,9 +19,11 @@ class Viewer(NamedTuple):
     may_change
         Whether they may send what changes something: they logged in with a key that may.
     csrf
-        Token that every form must carry; "" where nothing can be changed.
+        Token that every form must carry; "" where there is no login, such as without keys.
     name
         Name of the key, for the head of the page; "" where there are no keys.
+    login
+        Digest of the token of their login; "" without one.
     """
 
     caller: Caller
@@ -29,3 +31,18 @@ class Viewer(NamedTuple):
     may_change: bool = False
     csrf: str = ""
     name: str = ""
+    login: str = ""
+
+    @classmethod
+    def of(cls, caller: Caller, name: str = "", *, csrf: str = "", login: str = "") -> Viewer:
+        """Return who looks with a key: an administrator sees all tenants, as over the API.
+
+        A key with a tenant sees that tenant only; a key for ``view`` without one sees all.
+        """
+        admin = "admin" in caller.scopes
+        tenant = None if admin else caller.tenant or None
+        return cls(caller, tenant, admin, csrf, name, login)
+
+
+class LoginNeeded(Exception):
+    """Whoever sent the request has to log in; the dashboard answers with the login page."""
