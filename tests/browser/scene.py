@@ -34,6 +34,8 @@ BEFORE = {}
 AT_START = {"steady": PRICE_CUT}
 NOW = {**AT_START, "summit": 1.25}
 """Factors of output prices: in the past, when the gateway starts, and once it has run a while."""
+ECONOMY_BUDGET = 0.4
+"""USD a day; more than the cheapest mix that keeps the floor costs."""
 _OLD_PROMPTS = 2000
 """Prompts from here on are sent while the gateway runs."""
 
@@ -55,15 +57,10 @@ def configuration(provider, factors, **changed):
     ]
     day = "1d"
     slas = [
-        {
-            "name": "gold",
-            "floor": 0.85,
-            "per_tenant": True,
-            "ttft": {"p95": "2s"},
-            "budget": {"total": 5, "period": day},
-        },
-        {"name": "silver", "floor": 0.7, "budget": {"total": 20, "period": day}},
-        {"name": "spent", "floor": 0.5, "budget": {"total": 0.000_001, "period": day}},
+        {"name": "gold", "floor": 0.85, "per_tenant": True, "ttft": {"p95": "1s"}},
+        {"name": "silver", "floor": 0.7},
+        {"name": "economy", "floor": 0.6, "budget": {"total": ECONOMY_BUDGET, "period": day}},
+        {"name": "trial", "floor": 0.5, "budget": {"total": 0.000_001, "period": day}},
     ]
     written = {
         "models": models,
@@ -103,6 +100,7 @@ class Scene:
             ("globex", self.keys["globex"].id, "gold"),
             ("", self.keys["shared"].id, "silver"),
             ("acme", self.keys["acme"].id, "silver"),
+            ("", self.keys["shared"].id, "economy"),
         ]
         write_past(self._configuration(BEFORE), folder, owners, time.time() - 60.0)
         self.serving.start()
@@ -160,7 +158,12 @@ class Scene:
     def live(self):
         """Traffic while the gateway runs: labels, sessions, fallbacks, refusals, a new price."""
         texts = iter(ZOO.prompts[_OLD_PROMPTS:])
-        senders = [("acme", "gold"), ("globex", "gold"), ("shared", "silver"), ("acme", "silver")]
+        senders = [
+            ("acme", "gold"),
+            ("globex", "gold"),
+            ("shared", "silver"),
+            ("shared", "economy"),
+        ]
         jobs = [(*senders[n % 4], next(texts), n) for n in range(LIVE_REQUESTS)]
         self.provider.failing.add("relay")
         for _ in range(3):
@@ -171,7 +174,7 @@ class Scene:
         self._conversation("acme", [next(texts) for _ in range(3)])
         self._conversation("globex", [next(texts) for _ in range(3)])
         assert self.chat("contractor", next(texts)).status_code == 429
-        assert self.chat("shared", next(texts), "floorline/spent").status_code == 429
+        assert self.chat("shared", next(texts), "floorline/trial").status_code == 429
         self.change(NOW)
 
     def change(self, factors, **changed):

@@ -1,0 +1,66 @@
+"""The pages of the dashboard, and when one of them is complete."""
+
+import os
+from pathlib import Path
+
+PAGES = {
+    "overview": "/dashboard",
+    "models": "/dashboard/models",
+    "decisions": "/dashboard/decisions",
+    "decision": "/dashboard/decisions/{decision}",
+    "sessions": "/dashboard/sessions",
+    "budgets": "/dashboard/budgets",
+    "keys": "/dashboard/keys",
+    "changes": "/dashboard/changes",
+    "whatif": "/dashboard/whatif",
+    "playground": "/dashboard/playground",
+}
+"""Paths of the pages that need a login; a decision is that of the viewer's own key or tenant."""
+DATA = (
+    "promises",
+    "traffic",
+    "spend",
+    "latency",
+    "models",
+    "decisions",
+    "budgets",
+    "keys",
+    "sessions",
+    "changes",
+    "whatif",
+)
+"""Names of the data of charts and tables, below ``/dashboard/data``."""
+FOLDER = Path(os.environ.get("FLOORLINE_BROWSER_OUT", "browser-out"))
+"""Where pictures of the pages are written."""
+_COMPLETE = """() => [...document.querySelectorAll('figure.chart')].every(
+    (figure) => ['drawn', 'empty', 'error'].includes(figure.dataset.state))"""
+
+
+def path_of(scene, name, key="acme"):
+    """Path of a page; a decision is the latest one that was made with a key."""
+    return PAGES[name].format(decision=scene.decisions[key][-1])
+
+
+def settle(page):
+    """Wait until all charts of a page are drawn."""
+    page.wait_for_load_state("load")
+    page.wait_for_function(_COMPLETE)
+
+
+def overflow(page):
+    """Elements that are wider than the window, apart from those within a part that scrolls."""
+    return page.evaluate(
+        """() => {
+          const width = document.documentElement.clientWidth;
+          if (document.documentElement.scrollWidth <= width) return [];
+          return [...document.querySelectorAll('body *')]
+            .filter((one) => one.getBoundingClientRect().right > width + 1)
+            .map((one) => `${one.tagName}.${one.className}`).slice(0, 8);
+        }"""
+    )
+
+
+def picture(page, name):
+    """Write a picture of the whole page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=FOLDER / f"{name}.png", full_page=True)

@@ -1,0 +1,73 @@
+"""What the charts draw, and what the tables say, is what the API says."""
+
+import csv
+import io
+
+import pytest
+from tests.browser.pages import DATA, PAGES, path_of, settle
+
+_DRAWN = "all => all.map((one) => ({...one.dataset, drawn: one.drawn || null}))"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_charts_draw_their_data(visits, scene, name):
+    watched = visits.open(path_of(scene, name))
+    page = watched.page
+    settle(page)
+    for chart in page.locator("figure.chart").evaluate_all(_DRAWN):
+        table = page.request.get(scene.url + chart["source"]).json()
+        assert chart["state"] == ("drawn" if table["rows"] else "empty"), chart["source"]
+        if chart["drawn"] is not None:
+            assert drawn_points(chart) == points(chart, table), chart["source"]
+
+
+def drawn_points(chart):
+    """(Series, time) → value of what a chart has drawn."""
+    drawn = chart["drawn"]
+    return {
+        (series["name"], time): value
+        for series in drawn["series"]
+        for time, value in zip(drawn["times"], series["values"], strict=True)
+        if value is not None
+    }
+
+
+def points(chart, table):
+    """(Series, time) → value of the API's rows that a chart is about."""
+    place = {name: number for number, name in enumerate(table["columns"])}
+    time = place[chart["x"]]
+    if "group" in chart:
+        rows = (
+            (row[place[chart["group"]]], row[time], row[place[chart["y"]]]) for row in table["rows"]
+        )
+        return {(str(name), at): value for name, at, value in rows if value is not None}
+    named = [*chart["y"].split(","), *(chart.get(edge) for edge in ("lower", "upper", "floor"))]
+    return {
+        (name, row[time]): row[place[name]]
+        for name in named
+        if name in place
+        for row in table["rows"]
+        if row[place[name]] is not None
+    }
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_csv_and_json_say_the_same(visits, scene, name):
+    request = visits.open("/dashboard").page.request
+    answer = request.get(f"{scene.url}/dashboard/data/{name}.json?since=7d")
+    assert answer.status == 200, answer.text()
+    table = answer.json()
+    text = request.get(f"{scene.url}/dashboard/data/{name}.csv?since=7d").text()
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == table["columns"]
+    assert len(rows) - 1 == len(table["rows"])
+
+
+def test_the_overview_says_what_the_api_says(visits, scene):
+    page = visits.open("/dashboard").page
+    text = page.locator("main").inner_text()
+    for sla in scene.api("/v1/slas")["data"]:
+        if sla["labels"]:
+            assert sla["name"] in text
+            assert f"{100 * sla['satisfaction']:.1f}".rstrip("0").rstrip(".") in text
+            assert sla["verdict"] in text
