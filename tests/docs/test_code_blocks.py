@@ -1,0 +1,95 @@
+"""Every block of code of the README and of docs/ runs, or says why it does not.
+
+A reason stands in the line before the fence: ``<!-- not run: needs nginx -->``. Commands that a
+page needs and readers do not see stand in a comment that begins with ``<!-- setup``.
+"""
+
+import doctest
+import json
+import tomllib
+
+import pytest
+from tests.support.doc_blocks import PAGES, ROOT, blocks
+from tests.support.doc_config import check_config
+from tests.support.doc_session import Session, commands
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+RUN = ("console", "setup", "python")
+"""Languages that run in the session of their page."""
+WITH_SESSION = sorted(
+    {b.page for b in BLOCKS if b.language in RUN and not b.is_doctest and not b.reason}
+)
+LEAST_REASON = 10
+"""Characters of the shortest reason that says something, such as "needs nginx"."""
+
+
+def _name(page):
+    return str(page.relative_to(ROOT))
+
+
+def of(*languages):
+    return [b for b in BLOCKS if b.language in languages and not b.reason]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_is_run_or_marked(block):
+    if block.reason:
+        assert len(block.reason) >= LEAST_REASON, f"{block}: give a reason that says something"
+    else:
+        # "text" is what is no code: a file's first lines, a formula, a table.
+        known = ("console", "setup", "python", "yaml", "json", "toml", "text")
+        assert block.language in known, f"{block}: nothing runs {block.language!r}: mark the block"
+
+
+def test_doctests_are_in_pages_that_pytest_collects():
+    collected = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    assert [block for block in BLOCKS if block.is_doctest and block.page not in collected] == []
+    assert sum(block.is_doctest for block in BLOCKS) > 20
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=str)
+def test_yaml_is_a_configuration(block, tmp_path):
+    check_config(block.text, tmp_path)
+
+
+@pytest.mark.parametrize("block", of("json", "toml"), ids=str)
+def test_json_and_toml_can_be_read(block):
+    {"json": json.loads, "toml": tomllib.loads}[block.language](block.text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_SESSION, ids=_name)
+def test_commands_of_a_page_do_what_it_says(page, tmp_path):
+    session = Session(tmp_path)
+    try:
+        for block in blocks(page):
+            if block.reason:
+                continue
+            if block.file:
+                session.write(block.file, block.text)
+            elif block.language == "python" and not block.is_doctest:
+                output, status = session.script(block.text)
+                assert status == 0, f"{block}\n{output}"
+            elif block.language in ("console", "setup"):
+                _run(session, block)
+        session.stop_server()
+    finally:
+        session.close()
+
+
+def _run(session, block):
+    for command, expected in commands(block.text):
+        output, status = session.run(command)
+        told = f"{block}: {command}\nprints\n{output}"
+        if not expected:
+            assert status == 0, told
+            continue
+        assert _same(expected, output), f"{told}\ninstead of\n{expected}"
+        # An error that a page shows has an exit status of its own.
+        assert status == 0 or "error:" in expected, told
+
+
+def _same(expected, output):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    wanted = expected.replace("…", "...").strip() + "\n"
+    return doctest.OutputChecker().check_output(wanted, output.strip() + "\n", flags)
