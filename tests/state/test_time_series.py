@@ -61,7 +61,7 @@ def use(made, rng, requests=200, memory=200):
             made.set_sla(SLAS[1], at=at + 6.0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_it_counts_what_the_router_counts(seed):
     made = router()

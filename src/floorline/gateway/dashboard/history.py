@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -91,8 +92,11 @@ class History:
         try:
             oldest = self._clock() - HOURS_KEPT * 3600.0
             position = await asyncio.to_thread(self._store.position_at, oldest)
-            while len(self._store) - position > _SMALL_REST:
+            before, rest = math.inf, len(self._store) - position
+            # Each time the events that came meanwhile are left, as long as these become fewer.
+            while _SMALL_REST < rest < before:
                 position = await self._read(position, len(self._store))
+                before, rest = rest, len(self._store) - position
             end = self._router.listen(self._waiting.append)
             await self._read(position, end)
         except FloorlineError as error:

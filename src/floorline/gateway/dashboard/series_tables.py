@@ -1,0 +1,146 @@
+"""Tables of series over time: promises, traffic, spending, latencies and models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from floorline.gateway.dashboard.tables import Table, data_table
+from floorline.gateway.tenants import split_tenant
+from floorline.state.time_buckets import OTHERS
+
+if TYPE_CHECKING:
+    from floorline.gateway.dashboard.dashboard import Dashboard
+    from floorline.gateway.dashboard.filters import Filters
+    from floorline.gateway.dashboard.series import Series
+    from floorline.gateway.dashboard.viewer import Viewer
+
+
+@data_table("promises")
+async def promises(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Course of each promise on satisfaction; a row per SLA and time.
+
+    A tenant sees no number of labels of an SLA that it shares with others.
+    """
+    names = dashboard.sla_names(viewer)
+    if filters.sla is not None:
+        names = [filters.sla]
+    rows: list[list[Any]] = []
+    for name in names:
+        if filters.tenant and split_tenant(name)[1] not in ("", filters.tenant):
+            continue
+        found = dashboard.history.promise(name, filters.seconds)
+        shared = viewer.tenant is not None and not split_tenant(name)[1]
+        labels = [None] * len(found.times) if shared else found.labels
+        columns = (found.times, found.mean, found.lower, found.upper, found.floor, labels)
+        rows += [[at, name, *values] for at, *values in zip(*columns, strict=True)]
+    return Table(("at", "sla", "mean", "lower", "upper", "floor", "labels"), rows)
+
+
+_TRAFFIC = (
+    "requests", "fallbacks", "declined", "explored", "calls", "errors", "refused",
+    "labels", "label_sum", "satisfaction",
+)  # fmt: skip
+
+
+@data_table("traffic")
+async def traffic(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Numbers of requests, errors and labels; a row per bucket of time."""
+    found = _series(dashboard, filters)
+    rows = [
+        [at, *(getattr(totals, name) for name in _TRAFFIC)]
+        for at, totals in zip(found.times, found.totals, strict=True)
+    ]
+    return Table(("at", *_TRAFFIC), rows)
+
+
+@data_table("spend")
+async def spend(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Cost of calls and labels; a row per bucket of time, a column per model that had any."""
+    found = _series(dashboard, filters)
+    models = [name for name, totals in found.whole_by_model().items() if totals.spend]
+    rows = [
+        [at, totals.spend, *(found.models[name][place].spend for name in models)]
+        for place, (at, totals) in enumerate(zip(found.times, found.totals, strict=True))
+    ]
+    return Table(("at", "spend", *map(shown_model, models)), rows)
+
+
+@data_table("latency")
+async def latency(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Quantiles of the seconds to the end and to the first content; a row per bucket of time."""
+    found = _series(dashboard, filters)
+    rows = [
+        [
+            at,
+            totals.latency_quantile(0.5),
+            totals.latency_quantile(0.95),
+            totals.ttft_quantile(0.5),
+            totals.ttft_quantile(0.95),
+        ]
+        for at, totals in zip(found.times, found.totals, strict=True)
+    ]
+    return Table(("at", "latency_p50", "latency_p95", "ttft_p50", "ttft_p95"), rows)
+
+
+@data_table("models")
+async def models(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Traffic, costs, labels and latencies of each model over the whole span; a row per model."""
+    found = _series(dashboard, filters)
+    whole = found.whole().decisions
+    rows = []
+    for name, totals in found.whole_by_model().items():
+        rows.append(
+            [
+                shown_model(name),
+                totals.decisions,
+                totals.decisions / whole if whole else None,
+                totals.explored,
+                totals.calls,
+                totals.errors,
+                totals.spend,
+                totals.cost_per_call,
+                totals.expected_cost_per_call,
+                totals.labels,
+                totals.satisfaction,
+                totals.cached_share,
+                totals.latency_quantile(0.5),
+                totals.latency_quantile(0.95),
+                totals.ttft_quantile(0.5),
+                totals.ttft_quantile(0.95),
+            ]
+        )
+    return Table(_MODELS, rows)
+
+
+_MODELS = (
+    "model", "decisions", "share", "explored", "calls", "errors", "spend", "cost_per_call",
+    "expected_cost_per_call", "labels", "satisfaction", "cached_share", "latency_p50",
+    "latency_p95", "ttft_p50", "ttft_p95",
+)  # fmt: skip
+
+
+@data_table("model_share")
+async def model_share(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Decisions for each model; a row per bucket of time, a column per model."""
+    found = _series(dashboard, filters)
+    names = list(found.whole_by_model())
+    rows = [
+        [at, *(found.models[name][place].decisions for name in names)]
+        for place, at in enumerate(found.times)
+    ]
+    return Table(("at", *map(shown_model, names)), rows)
+
+
+def shown_model(name: str) -> str:
+    """Return what tables call a model: declined requests and those beyond the bound have words.
+
+    Examples
+    --------
+    >>> shown_model("large"), shown_model(""), shown_model(OTHERS)
+    ('large', '(declined)', '(others)')
+    """
+    return {"": "(declined)", OTHERS: "(others)"}.get(name, name)
+
+
+def _series(dashboard: Dashboard, filters: Filters) -> Series:
+    return dashboard.history.series(filters.seconds, filters.sla, filters.tenant)
