@@ -13,7 +13,7 @@ from floorline.gateway.api.responses import reply
 from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.errors import ApiError
 from floorline.gateway.tenants import split_tenant
-from floorline.state.senders import sender_name
+from floorline.gateway.visible_status import visible_slas, visible_status
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
@@ -90,32 +90,13 @@ class CatalogApi:
 
     def _slas(self, caller: Caller) -> list[str]:
         """SLAs that a caller may see: shared ones and their tenant's own; for admins all."""
-        seen = []
-        for name in self.gateway.router.slas:
-            base, tenant = split_tenant(name)
-            visible = tenant in ("", caller.tenant) or "admin" in caller.scopes
-            if visible and caller.may_use(base):
-                seen.append(name)
-        return seen
+        return visible_slas(self.gateway.router, caller)
 
     def _status(self, name: str, caller: Caller) -> dict[str, Any]:
         router = self.gateway.router
-        found = router.status(name)
+        found = visible_status(router, name, caller, all_senders="admin" in caller.scopes)
         status = msgspec.to_builtins(found)
-        rows = found.senders
-        if "admin" not in caller.scopes:
-            # A tenant sees what its own labels weigh, and nothing of other tenants.
-            own = router.label_sender(name, sender_name(caller.owner))
-            rows = () if own is None else (own,)
-        status["senders"] = [row._asdict() for row in rows]
-        if status["best_fixed"] is not None and not caller.may_call(status["best_fixed"]):
-            status["best_fixed"] = None
-        status["missing_prices"] = [n for n in found.missing_prices if caller.may_call(n)]
-        reach = status["reachability"]
-        reach["models"] = [row for row in reach["models"] if caller.may_call(row["model"])]
-        for promise in status["latency"]:
-            kept = [row for row in promise["models"] if caller.may_call(row["model"])]
-            promise["models"] = kept
+        status["senders"] = [row._asdict() for row in found.senders]
         queue = self.gateway.router.policy.queue(name)
         return {"object": "floorline.sla", "name": status.pop("sla"), **status, "queue": queue}
 

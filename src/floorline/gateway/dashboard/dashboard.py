@@ -20,6 +20,7 @@ from floorline.gateway.dashboard.navigation import HOME, NAVIGATION
 from floorline.gateway.dashboard.static_files import static_path
 from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
 from floorline.gateway.tenants import split_tenant
+from floorline.gateway.visible_status import visible_slas
 
 if TYPE_CHECKING:
     from floorline.gateway.dashboard.history import History
@@ -138,16 +139,24 @@ class Dashboard:
 
     def sla_names(self, viewer: Viewer) -> list[str]:
         """Return the names of the SLAs that a viewer may see, in the order of the settings."""
-        found = []
-        for name in self.gateway.router.slas:
-            base, tenant = split_tenant(name)
-            visible = viewer.tenant is None or tenant in ("", viewer.tenant)
-            if visible and viewer.caller.may_use(base):
-                found.append(name)
-        return found
+        names = self.gateway.router.slas
+        if viewer.tenant is None and viewer.caller.slas is None:
+            return list(names)
+        if viewer.tenant is None:
+            return [name for name in names if viewer.caller.may_use(split_tenant(name)[0])]
+        return visible_slas(self.gateway.router, viewer.caller)
+
+    def tenant_names(self, viewer: Viewer) -> list[str]:
+        """Return the names of the tenants among which a viewer may choose."""
+        if viewer.tenant is not None:
+            return []
+        return sorted({*self.gateway.auth.tenants, *self.history.tenants})
 
     def filters(self, request: Request, viewer: Viewer | None = None) -> Filters:
         """Read the filters of a request.
+
+        A key that is limited to SLAs always has one of them as a filter, so that it sees nothing of
+        the others.
 
         Raises
         ------
@@ -155,7 +164,12 @@ class Dashboard:
             If a filter names what the viewer may not see.
         """
         viewer = self.viewer(request) if viewer is None else viewer
-        return read_filters(request.query_params, self.sla_names(viewer), viewer.tenant)
+        names = self.sla_names(viewer)
+        found = read_filters(request.query_params, names, viewer.tenant)
+        if found.sla is None and viewer.caller.slas is not None:
+            # None of them may exist any more; then there is nothing to see.
+            return found._replace(sla=names[0] if names else viewer.caller.slas[0])
+        return found
 
     def page(
         self,
@@ -195,7 +209,7 @@ class Dashboard:
             "filters": filters,
             "navigation": NAVIGATION,
             "sla_names": self.sla_names(viewer),
-            "tenant_names": self.gateway.auth.tenants if viewer.tenant is None else [],
+            "tenant_names": self.tenant_names(viewer),
             "cost_unit": self.gateway.router.zoo.cost_unit,
         }
         return self.render(request, template, title, status, section=section, **{**shown, **values})

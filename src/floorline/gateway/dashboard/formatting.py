@@ -101,11 +101,26 @@ def when(at: float | None) -> Markup:
     )
 
 
+def sentence(text: str) -> str:
+    """Write a clause as a sentence: with a capital letter and a full stop.
+
+    Examples
+    --------
+    >>> sentence("there is no label yet"), sentence("")
+    ('There is no label yet.', '')
+    """
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "share": share,
     "money": money,
     "seconds": seconds,
     "when": when,
+    "sentence": sentence,
 }
 """The filters by their names in templates."""

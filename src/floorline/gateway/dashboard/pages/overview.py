@@ -1,13 +1,24 @@
-"""Overview: each SLA's promise, its certificate, spend and savings."""
+"""Overview: each SLA's promises, their certificates, spend and savings, and the traffic."""
 
 from __future__ import annotations
+
+import asyncio
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from floorline.errors import InvalidInput
 from floorline.gateway.dashboard.dashboard import Dashboard
+from floorline.gateway.dashboard.filters import Filters
 from floorline.gateway.dashboard.navigation import HOME
+from floorline.gateway.dashboard.viewer import Viewer
+from floorline.gateway.tenants import split_tenant
+from floorline.gateway.visible_status import visible_status
+from floorline.state.status import Status
+
+_PER_PAGE = 12
+"""SLAs that a page shows; with one per tenant there can be a thousand of them."""
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
@@ -16,9 +27,47 @@ def routes(dashboard: Dashboard) -> list[Route]:
     async def show(request: Request) -> Response:
         viewer = dashboard.viewer(request)
         filters = dashboard.filters(request, viewer)
-        names = [filters.sla] if filters.sla else dashboard.sla_names(viewer)
-        router = dashboard.gateway.router
-        statuses = [router.status(name) for name in names]
-        return dashboard.page(request, "overview.html.jinja", "Overview", statuses=statuses)
+        names = _chosen(dashboard, viewer, filters)
+        number = _page_number(request, len(names))
+        part = names[(number - 1) * _PER_PAGE : number * _PER_PAGE]
+        statuses = await asyncio.to_thread(_statuses, dashboard, viewer, part)
+        series = await asyncio.to_thread(
+            dashboard.history.series, filters.seconds, filters.sla, filters.tenant
+        )
+        return dashboard.page(
+            request,
+            "overview.html.jinja",
+            "Overview",
+            statuses=statuses,
+            whole=series.whole(),
+            history=dashboard.history,
+            page_number=number,
+            pages=max(1, -(-len(names) // _PER_PAGE)),
+            sla_count=len(names),
+        )
 
     return [Route(HOME, show, methods=["GET"])]
+
+
+def _chosen(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[str]:
+    """Names of the SLAs that the filters leave: those of the tenant, and shared ones."""
+    if filters.sla is not None:
+        return [filters.sla] if filters.sla in dashboard.gateway.router.slas else []
+    names = dashboard.sla_names(viewer)
+    if filters.tenant is None:
+        return names
+    return [name for name in names if split_tenant(name)[1] in ("", filters.tenant)]
+
+
+def _page_number(request: Request, count: int) -> int:
+    given = request.query_params.get("page", "1")
+    last = max(1, -(-count // _PER_PAGE))
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= last:
+        raise InvalidInput("page", given, f"give a number from 1 to {last}")
+    return int(given)
+
+
+def _statuses(dashboard: Dashboard, viewer: Viewer, names: list[str]) -> list[Status]:
+    router, caller = dashboard.gateway.router, viewer.caller
+    every = viewer.tenant is None
+    return [visible_status(router, name, caller, all_senders=every) for name in names]

@@ -39,7 +39,8 @@ class Chart {
 
   get spec() {
     const data = this.figure.dataset;
-    return { ...data, y: data.y ? data.y.split(",") : [], labels: JSON.parse(data.labels || "{}") };
+    const list = (text) => (text ? text.split(",") : []);
+    return { ...data, y: list(data.y), leaveOut: list(data.leaveOut), labels: JSON.parse(data.labels || "{}") };
   }
 
   async load() {
@@ -193,12 +194,14 @@ function arrange(table, spec) {
     const names = [...found.keys()].sort();
     return { times, series: names.map((name, hue) => ({ name, hue, values: found.get(name) })) };
   }
-  const names = [...new Set([spec.upper, spec.lower, ...spec.y, spec.floor])]
+  const shown = spec.y.length ? spec.y
+    : table.columns.filter((name) => name !== spec.x && !spec.leaveOut.includes(name));
+  const names = [...new Set([spec.upper, spec.lower, ...shown, spec.floor])]
     .filter((name) => name && at(name) >= 0);
   let hue = 0;
   const series = names.map((name) => ({
     name,
-    hue: spec.y.includes(name) ? hue++ : 0,
+    hue: shown.includes(name) ? hue++ : 0,
     values: table.rows.map((row) => row[at(name)] ?? null),
   }));
   return { times: table.rows.map((row) => row[time]), series };
