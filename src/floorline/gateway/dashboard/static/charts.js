@@ -5,6 +5,16 @@ import { write, writeTime } from "./format.js";
 
 const MOST_SERIES = 8;
 const MOST_TABLE_ROWS = 500;
+// Labels of the time axis by the distance of its ticks in seconds: the usual one, then what is
+// written below it where a year, a month, a day, an hour, a minute or a second begins.
+const DAY = "\n{D} {MMM}";
+const TIME_LABELS = [
+  [31_536_000, "{YYYY}", null, null, null, null, null, null, 1],
+  [2_419_200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [86_400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", DAY, null, DAY, null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", DAY, null, DAY, null, null, null, 1],
+];
 
 /** Load uPlot once; it is a classic script, which defines the global uPlot. */
 const library = new Promise((resolve, reject) => {
@@ -111,10 +121,10 @@ class Chart {
       bands,
       scales: {
         x: { time: true },
-        y: { range: (plot, low, high) => range(low, high, unit, stacked, bounded) },
+        y: { range: (plot, low, high) => range(low, high, unit, stacked, bounded, spec, plot.data) },
       },
       axes: [
-        { ...axis, grid: { show: false }, ticks: lines },
+        { ...axis, grid: { show: false }, ticks: lines, values: TIME_LABELS },
         {
           ...axis, grid: lines, ticks: { show: false }, size: (plot, values) => axisSize(values),
           values: (plot, values) => values.map((value) => write(value, unit)),
@@ -216,14 +226,23 @@ function stack(series) {
   return heights;
 }
 
-function range(low, high, unit, stacked, bounded) {
+function range(low, high, unit, stacked, bounded, spec, data) {
   if (low == null) return [0, 1];
+  if (spec.kind === "band" && data.length > 2) {
+    // The first bounds, of few labels, are as wide as the axis and would flatten all others.
+    low = Math.max(low, Math.min(quantile(data[2], 0.15), ...data.slice(3).map((one) => quantile(one, 0.05))));
+  }
   if (unit === "share" && bounded) return [0, stacked ? 1 : Math.min(1, Math.max(0.01, 1.1 * high))];
   if (unit === "share") {
     const pad = Math.max(0.02, 0.08 * (high - low));
     return [Math.max(0, low - pad), Math.min(1, high + pad)];
   }
   return [0, high > 0 ? 1.1 * high : 1];
+}
+
+function quantile(values, share) {
+  const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
+  return sorted.length ? sorted[Math.floor(share * (sorted.length - 1))] : 1;
 }
 
 function axisSize(values) {
