@@ -19,6 +19,8 @@ from floorline.state.event_log import EventLog, HistoryLog, MemoryLog
 from floorline.state.explaining import decision_history, explain, made_by
 from floorline.state.explanation import Explanation
 from floorline.state.fold import DecisionRecord, Find, Fold
+from floorline.state.model_knowledge import knowledge_of
+from floorline.state.outlook import ModelOutlook, outlook_of
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
 from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status, status_of, totals_of
@@ -140,7 +142,19 @@ class LiveState:
                 self._fold.ledgers_[agreement.name],
                 eligible_models(self._fold, agreement),
             )
-            return status_of(agreement, ledger, self.zoo, models)
+            return status_of(agreement, ledger, self.zoo, models, self.policy.model_estimates())
+
+    def outlook(self, sla: str | None = None) -> list[ModelOutlook]:
+        """Say what would bring each model more of an SLA's traffic; the first SLA by default."""
+        with self._lock:
+            agreement = self._fold.sla(sla)
+            known = knowledge_of(
+                self._fold.ledgers_[agreement.name],
+                self.zoo,
+                eligible_models(self._fold, agreement),
+                self.policy.model_estimates(),
+            )
+            return outlook_of(agreement, known, self.zoo.cost_unit)
 
     def totals(self, sla: str | None = None) -> SlaTotals:
         """Return an SLA's counts of requests and labels and its spending; the first by default."""
