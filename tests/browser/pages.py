@@ -3,12 +3,6 @@
 import os
 from pathlib import Path
 
-# Its import registers the tables of all pages.
-from floorline.gateway.dashboard import routes
-from floorline.gateway.dashboard.tables import TABLES
-
-assert routes
-
 PAGES = {
     "overview": "/dashboard",
     "models": "/dashboard/models",
@@ -22,7 +16,19 @@ PAGES = {
     "playground": "/dashboard/playground",
 }
 """Paths of the pages that need a login; a decision is that of the viewer's own key or tenant."""
-DATA = tuple(TABLES)
+DATA = (
+    "promises",
+    "traffic",
+    "spend",
+    "latency",
+    "models",
+    "decisions",
+    "budgets",
+    "keys",
+    "sessions",
+    "changes",
+    "whatif",
+)
 """Names of the data of charts and tables, below ``/dashboard/data``."""
 FOLDER = Path(os.environ.get("FLOORLINE_BROWSER_OUT", "browser-out"))
 """Where pictures of the pages are written."""

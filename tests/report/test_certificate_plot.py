@@ -2,8 +2,9 @@ import itertools
 
 import pytest
 
+from floorline.report.axes import SIZES
 from floorline.report.certificate_methods import MethodPoint
-from floorline.report.certificate_plot import SIZES, interval_plot, interval_plots
+from floorline.report.certificate_plot import interval_plot, interval_plots
 
 
 def points(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from floorline.cli.options import DEFAULT_CONFIG
+from floorline.cli.options import DEFAULT_CONFIG, TIME, moment, store_url
 
 if TYPE_CHECKING:
     from floorline.sla import SLA
@@ -95,16 +96,101 @@ def certificate(
     )
     written = write_report(report, out)
     console = Console(soft_wrap=True, highlight=False)
-    console.print(verdict_line(report), markup=False)
+    console.print(verdict_line(report.certificate), markup=False)
     if report.certificate.verdict == "unreachable":
         console.print(report.certificate.reason, markup=False)
-    for line in latency_lines(report):
+    for line in latency_lines(report.certificate):
         console.print(line, markup=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
     made = report.certificate
     if made.verdict != "kept" or any(one.verdict != "kept" for one in made.latency):
         raise typer.Exit(NOT_KEPT)
+
+
+@app.command()
+def sla(
+    since: Annotated[
+        str, typer.Option(help=f"Time of the first request: {TIME}.", show_default=True)
+    ] = "7d",
+    until: Annotated[
+        str | None,
+        typer.Option(help="Time after the last request, written like --since. [default: now]"),
+    ] = None,
+    sla: Annotated[
+        str | None, typer.Option(help="SLA to report on. [default: every one with requests]")
+    ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="Report on this tenant's requests only, and say nothing of others."),
+    ] = None,
+    customer: Annotated[
+        str, typer.Option(help="Name of the customer in the title. [default: the tenant]")
+    ] = "",
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="Log: URL or file of a store, or a .jsonl file that 'store export' wrote. "
+            "[default: the store of the configuration]"
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Configuration that names the store. [default: {DEFAULT_CONFIG} if it exists]"
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="Confidence level of the bounds. [default: the SLA's level]"),
+    ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write it as PDF.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the report.", show_default=True)] = Path(
+        "sla-report"
+    ),
+) -> None:
+    """Report on SLAs over a period, for the customer: HTML and JSON, and PDF if asked.
+
+    Reads the store; no gateway has to run, and one may. Prints one line for each SLA: its verdict
+    and the numbers it rests on.
+    """
+    from floorline.cli.terminal import note
+    from floorline.errors import InvalidInput, without_credentials
+    from floorline.report.certificate_page import latency_lines, verdict_line
+    from floorline.report.sla.page import write_period_report
+    from floorline.report.sla.report import check_found, make_period_report, source_of
+    from floorline.report.sla.requests import PeriodFold, Scope
+    from floorline.stores.log_source import reading_log
+
+    now = time.time()
+    # Whole seconds, so that the command on the page is short.
+    first = math.floor(moment("since", since))
+    last = math.ceil(now if until is None else moment("until", until))
+    if not first < last:
+        raise InvalidInput("until", until or "now", f"give a time after --since {since}")
+    known = _known(config)
+    name = store_url(log, DEFAULT_CONFIG if config is None else config)
+    fold = PeriodFold(Scope(float(first), float(last), tenant, sla))
+    with reading_log(name) as events:
+        fold.fold_all(events)
+    check_found(fold)
+    stored = Path(name).suffix != ".jsonl"
+    source = source_of(fold, events, without_credentials(name), verified=stored)
+    report = make_period_report(
+        fold, known, source, customer=customer, confidence=confidence, made_at=now
+    )
+    if len(fold.tenants) > 1:
+        note(
+            f"this report is about the requests of {len(fold.tenants)} tenants together: give "
+            "--tenant before you send it to one of them"
+        )
+    written = write_period_report(report, out, pdf=pdf)
+    console = Console(soft_wrap=True, highlight=False)
+    for made in report.slas:
+        for line in (verdict_line(made.certificate), *latency_lines(made.certificate)):
+            console.print(line, markup=False)
+    for path in written:
+        console.print(f"wrote {path}", markup=False)
 
 
 @app.command()

@@ -29,9 +29,9 @@ class Response(msgspec.Struct):
 
     ``expected`` is the estimate q̂ of its model. ``score`` is its latest label and ``source`` the
     source of that; both are None without a label. ``arrived`` is the position of its first label
-    among the first labels of all responses, −1 without one. ``sender`` is the tenant or key of its
-    request, and ``weight`` that of its label in the certificate. ``departed`` says that its model
-    left the zoo later.
+    among the first labels of all responses, −1 without one, and ``arrived_at`` its time.
+    ``sender`` is the tenant or key of its request, and ``weight`` that of its label in the
+    certificate. ``departed`` says that its model left the zoo later.
     """
 
     model: str
@@ -42,6 +42,7 @@ class Response(msgspec.Struct):
     score: float | None = None
     source: str | None = None
     arrived: int = -1
+    arrived_at: float = 0.0
     departed: bool = False
 
 
@@ -137,6 +138,7 @@ class Promise:
                             score=score,
                             source="",
                             weight=weight,
+                            at=event.at,
                         )
                     )
         elif isinstance(event, ZooChange):
@@ -186,7 +188,8 @@ class Promise:
             heard.add(event.key)
         score = float(event.score)
         if response.score is None:
-            response.arrived, response.weight = self.labels, event.weight
+            response.arrived, response.arrived_at = self.labels, event.at
+            response.weight = event.weight
             self.labels += 1
         elif response.score == score:
             return

@@ -10,6 +10,7 @@ from floorline._files import write_whole
 from floorline.report.certificate_plot import interval_plots
 from floorline.report.certificate_report import Report
 from floorline.report.templates import render
+from floorline.state.certificate import Certificate
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
@@ -29,9 +30,8 @@ def html_page(report: Report) -> str:
     return render("certificate.html.jinja", report=report, made=made, data=report.data, plots=plots)
 
 
-def verdict_line(report: Report) -> str:
+def verdict_line(made: Certificate) -> str:
     """Return one line: the verdict and the numbers it rests on."""
-    made = report.certificate
     mean = "-" if made.satisfaction is None else f"{made.satisfaction:.4f}"
     return (
         f"{made.sla}: {made.verdict}. floor {made.floor:g}, mean {mean}, "
@@ -40,7 +40,7 @@ def verdict_line(report: Report) -> str:
     )
 
 
-def latency_lines(report: Report) -> list[str]:
+def latency_lines(certificate: Certificate) -> list[str]:
     """Return one line for each promise of latency, as ``verdict_line`` is for the floor."""
     return [
         f"{made.sla}: {made.verdict}. {made.promise}: share "
@@ -48,5 +48,5 @@ def latency_lines(report: Report) -> list[str]:
         f"{100 * made.confidence:g} % bounds {made.lower:.4f} to {made.upper:.4f}, "
         f"{made.requests:,} requests"
         + (f" and {made.unknown:,} of unknown time" if made.unknown else "")
-        for made in report.certificate.latency
+        for made in certificate.latency
     ]

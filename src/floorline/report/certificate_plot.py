@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from floorline.report.axes import GLYPH, SIZES, Size, Tick, round_numbers
 from floorline.report.certificate_methods import MethodPoint
 
 _UNSETTLED = 1 / 8
@@ -14,37 +14,21 @@ _UNSETTLED = 1 / 8
 The first bounds are nearly 0 and 1, and a vertical range that holds them hides the later ones.
 """
 
-_GLYPH = 0.62
-"""Width of a digit in font sizes: no less than in any common sans-serif font."""
 
-
-class Size(NamedTuple):
-    """Size of a drawing in pixels, of its letters, and its largest number of points."""
-
-    name: str
-    width: int
-    height: int
-    font: int
-    points: int
-
-
-SIZES = (Size("large", 760, 320, 14, 240), Size("small", 360, 260, 13, 120))
-"""For pages of 780 pixels and A4 paper; for the screens of phones, of 360 pixels and more."""
-
-
-class Tick(NamedTuple):
-    """A mark on an axis: position in pixels, label, and alignment of the label."""
+class BandPoint(NamedTuple):
+    """Mean and bounds at a place on the horizontal axis: a number, or a time in seconds."""
 
     at: float
-    label: str
-    anchor: str = "end"
+    mean: float
+    lower: float
+    upper: float
 
 
-class IntervalPlot(NamedTuple):
-    """Mean, bounds and floor over what the points count; lengths in pixels, y from the top.
+class BandPlot(NamedTuple):
+    """Mean, bounds and floor; lengths in pixels, y from the top.
 
     ``band`` and ``mean`` are lists of points in the form of SVG, ``size`` is the name of the size,
-    and ``first`` is the count of the first point that is drawn.
+    ``title`` stands below the horizontal axis, and ``first`` is where the first point is.
     """
 
     size: str
@@ -55,8 +39,8 @@ class IntervalPlot(NamedTuple):
     right: int
     top: int
     bottom: int
-    counted: str
-    first: int
+    title: str
+    first: float
     rows: list[Tick]
     columns: list[Tick]
     band: str
@@ -64,21 +48,21 @@ class IntervalPlot(NamedTuple):
     floor: float
 
 
+Ticks = Callable[[float, float, float, float], list[tuple[float, str]]]
+"""Marks of a horizontal axis from its ends, its length in pixels and the width of a digit."""
+
+
 def interval_plots(
     series: Sequence[MethodPoint], floor: float, counted: str = "labels"
-) -> list[IntervalPlot]:
-    """Lay out a plot in every size; none without points."""
+) -> list[BandPlot]:
+    """Lay out a certificate's interval in every size; none without points."""
     return [interval_plot(series, floor, counted, size) for size in SIZES] if series else []
 
 
 def interval_plot(
     series: Sequence[MethodPoint], floor: float, counted: str = "labels", size: Size = SIZES[0]
-) -> IntervalPlot:
-    """Lay out one or more points; nothing that is drawn leaves the axes.
-
-    Letters keep their size in every layout, so that a small one has fewer labels instead of smaller
-    ones. Of eight points or more the first ones are left out, and the horizontal axis begins with
-    the first that is drawn instead of 0.
+) -> BandPlot:
+    """Lay out an interval over a count.
 
     Examples
     --------
@@ -86,36 +70,69 @@ def interval_plot(
     >>> [tick.label for tick in plot.columns]
     ['0', '1', '2']
     """
+    points = [BandPoint(float(p.n), p.mean, p.lower, p.upper) for p in series]
+    return band_plot(points, floor, counts, size, title=counted, begin=0.0)
+
+
+def band_plot(
+    series: Sequence[BandPoint],
+    floor: float,
+    ticks: Ticks,
+    size: Size,
+    *,
+    title: str,
+    begin: float,
+    end: float | None = None,
+) -> BandPlot:
+    """Lay out one or more points; nothing that is drawn leaves the axes.
+
+    Letters keep their size in every layout, so that a small one has fewer labels instead of smaller
+    ones. Of eight points or more the first ones are left out. The horizontal axis then begins with
+    the first that is drawn, unless ``end`` says that it is one of time.
+
+    Parameters
+    ----------
+    series, floor
+        Points in order, and the floor.
+    ticks
+        Marks of the horizontal axis.
+    size
+        Size of the drawing.
+    title
+        What stands below the horizontal axis.
+    begin, end
+        Ends of the horizontal axis; None for the first and the last point.
+    """
     font = size.font
-    last = max(point.n for point in series)
     settled = series[int(len(series) * _UNSETTLED) :]
-    begin = settled[0].n if len(settled) < len(series) else 0
+    if end is None:
+        begin = settled[0].at if len(settled) < len(series) else begin
+        end = settled[-1].at
     low = max(0.0, min([floor, *(p.lower for p in settled)]) - 0.02)
     high = min(1.0, max([floor, *(p.upper for p in settled)]) + 0.02)
-    top, bottom = font, size.height - round(3.4 * font)
-    shares = [
-        (tick, f"{100 * tick:.4g} %") for tick in _ticks(low, high, (bottom - top) / font / 3)
-    ]
-    left = round(max(len(label) for _, label in shares) * _GLYPH * font) + 8
+    top, bottom = font, size.height - round((3.4 if title else 2.0) * font)
+    levels = round_numbers(low, high, (bottom - top) / font / 3)
+    shares = [(tick, f"{100 * tick:.4g} %") for tick in levels]
+    left = round(max(len(label) for _, label in shares) * GLYPH * font) + 8
     # Half of a label below the horizontal axis may stand to the right of the last point.
-    right = round(size.width - _GLYPH * font * len(f"{last:,}") / 2) - 2
+    last = f"{end:,.0f}" if title else "31 Dec"
+    right = round(size.width - GLYPH * font * len(last) / 2) - 2
+    span = max(end - begin, 1e-9)
 
-    def x(n: float) -> float:
-        return round(left + (right - left) * (n - begin) / (last - begin), 1)
+    def x(at: float) -> float:
+        return round(left + (right - left) * (at - begin) / span, 1)
 
     def y(share: float) -> float:
         return round(top + (bottom - top) * (high - share) / (high - low), 1)
 
     def points(values: Sequence[tuple[float, float]]) -> str:
-        return " ".join(f"{x(n)},{y(v)}" for n, v in values)
+        return " ".join(f"{x(at)},{y(v)}" for at, v in values)
 
     shown = _thinned(settled, size.points)
-    upper = [(p.n, p.upper) for p in shown]
-    lower = [(p.n, p.lower) for p in shown]
-    # A label and a gap of two digits.
-    room = (right - left) / (_GLYPH * font * (len(f"{last:,}") + 2))
-    counts = [tick for tick in _ticks(float(begin), float(last), max(room, 2.0)) if tick % 1 == 0]
-    return IntervalPlot(
+    upper = [(p.at, p.upper) for p in shown]
+    lower = [(p.at, p.lower) for p in shown]
+    marks = ticks(begin, end, float(right - left), GLYPH * font)
+    return BandPlot(
         size=size.name,
         width=size.width,
         height=size.height,
@@ -124,28 +141,24 @@ def interval_plot(
         right=right,
         top=top,
         bottom=bottom,
-        counted=counted,
-        first=settled[0].n,
+        title=title,
+        first=settled[0].at,
         rows=[Tick(y(tick), label) for tick, label in shares],
-        columns=[Tick(x(tick), f"{tick:,.0f}", "middle") for tick in counts],
+        columns=[Tick(x(at), label, "middle") for at, label in marks],
         band=points([*upper, *lower[::-1]]),
-        mean=points([(p.n, p.mean) for p in shown]),
+        mean=points([(p.at, p.mean) for p in shown]),
         floor=y(floor),
     )
 
 
-def _thinned(series: Sequence[MethodPoint], most: int) -> Sequence[MethodPoint]:
+def counts(begin: float, end: float, length: float, glyph: float) -> list[tuple[float, str]]:
+    """Marks at whole numbers, as far from each other as two digits."""
+    room = length / (glyph * (len(f"{end:,.0f}") + 2))
+    ticks = round_numbers(begin, end, max(room, 2.0))
+    return [(tick, f"{tick:,.0f}") for tick in ticks if tick % 1 == 0]
+
+
+def _thinned(series: Sequence[BandPoint], most: int) -> Sequence[BandPoint]:
     """Return the last point and evenly chosen ones before it."""
     step = -(-len(series) // most)
     return series[(len(series) - 1) % step :: step]
-
-
-def _ticks(low: float, high: float, most: float = 8.0) -> list[float]:
-    """Round numbers from low to high, at most about ``most``."""
-    step = 10.0 ** math.floor(math.log10((high - low) / most))
-    for factor in (1.0, 2.0, 5.0, 10.0):
-        if (high - low) / (step * factor) <= most:
-            step *= factor
-            break
-    first = math.ceil(low / step - 1e-9)
-    return [step * k for k in range(first, math.floor(high / step + 1e-9) + 1)]

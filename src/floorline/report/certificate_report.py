@@ -146,6 +146,11 @@ def promised(
     return found if confidence is None else msgspec.structs.replace(found, confidence=confidence)
 
 
+def certificate_of_promise(promise: Promise, sla: SLA) -> Certificate:
+    """Certify an SLA over all labels of a folded log, as the router does."""
+    return _certificate(promise, promise.labelled(), sla, "betting", None, ())
+
+
 def make_report(
     promise: Promise,
     sla: SLA,

@@ -11,7 +11,6 @@ Reason = Literal[
     "explored_instead",
     "price",
     "floor",
-    "score",
     "chance",
     "conversation",
     "window",
@@ -159,7 +158,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     cost_unit : str
         ``"USD"`` or ``"J"``; unit of all costs.
     summary : str
-        The decision in a few plain sentences.
+        The decision in one sentence.
     object : str
         Names the kind of this JSON object.
     """

@@ -154,7 +154,8 @@ def _decision(event: Decision, features: bool) -> dict[str, Any]:
         if flat[name] is not None:
             flat[name] = flat[name].tolist()
     for name in ("multipliers", "barred"):
-        flat[name] = _json(flat[name]) if flat[name] else None
+        # In the order of the event, so that an exported log has the digest of the log.
+        flat[name] = msgspec.json.encode(flat[name]).decode() if flat[name] else None
     vector = flat.pop("features")
     if features:
         flat["features"] = dense(vector).tolist()
