@@ -35,6 +35,7 @@ from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import Fold
 from floorline.state.history import check_history, pack_history
 from floorline.state.judge import Judge
+from floorline.state.previewing import preview
 from floorline.state.requests import features_of, make_request, needed_tokens, tokens_of
 from floorline.zoo import CallLimits, Zoo
 
@@ -231,6 +232,66 @@ class Router(ChangingState):
                 bars = limits_of(self._fold, agreement, needed, needs, exclude, request)
                 raise BudgetExhausted(request.sla, decision.id, bars)
         return decision
+
+    def preview(
+        self,
+        prompt: Prompt | None = None,
+        sla: str | None = None,
+        floors: Sequence[float] = (),
+        *,
+        features: Features | None = None,
+        input_tokens: int | None = None,
+        needs: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        limits: CallLimits | None = None,
+        at: float | None = None,
+        context: RequestContext = NO_CONTEXT,
+    ) -> list[Decision]:
+        """Say who would answer a request at each floor; nothing is logged and nothing changes.
+
+        Each decision is what ``route`` would return now at that floor, without an id; a request
+        that the budget cannot pay for is ``declined``. Exploration is drawn as for ``route``.
+
+        Parameters
+        ----------
+        floors
+            Floors in [0, 1], at most 101; by default that of the SLA only.
+        prompt, sla, features, input_tokens, needs, exclude, limits, at, context
+            As for ``route``.
+
+        Raises
+        ------
+        InvalidInput
+            If an argument breaks its rules or no model can serve the request.
+
+        Examples
+        --------
+        >>> from floorline import SLA, Model, Router, Zoo
+        >>> zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
+        >>> router = Router(zoo, slas=[SLA("gold", floor=0.9)], seed=1)
+        >>> [decision.model for decision in router.preview("Explain CRDTs", floors=[0.1, 0.99])]
+        ['small', 'large']
+        """
+        when = self._time(at)
+        x = features_of(self.encoder, prompt, features)
+        tokens = tokens_of(prompt, input_tokens)
+        check_context(context)
+        needs = frozenset(needs)
+        with self._lock:
+            number = self._fold.decisions_ + 1
+            return preview(
+                self._fold,
+                sla,
+                x,
+                tokens,
+                lambda: self._rng.at(number),
+                floors=floors or [self._fold.sla(sla).floor],
+                needs=needs,
+                exclude=exclude if isinstance(exclude, Mapping) else frozenset(exclude),
+                limits=limits,
+                at=when,
+                context=context,
+            )
 
     def request(
         self,

@@ -3,6 +3,12 @@
 import os
 from pathlib import Path
 
+# Its import registers the tables of all pages.
+from floorline.gateway.dashboard import routes
+from floorline.gateway.dashboard.tables import TABLES
+
+assert routes
+
 PAGES = {
     "overview": "/dashboard",
     "models": "/dashboard/models",
@@ -16,19 +22,7 @@ PAGES = {
     "playground": "/dashboard/playground",
 }
 """Paths of the pages that need a login; a decision is that of the viewer's own key or tenant."""
-DATA = (
-    "promises",
-    "traffic",
-    "spend",
-    "latency",
-    "models",
-    "decisions",
-    "budgets",
-    "keys",
-    "sessions",
-    "changes",
-    "whatif",
-)
+DATA = tuple(TABLES)
 """Names of the data of charts and tables, below ``/dashboard/data``."""
 FOLDER = Path(os.environ.get("FLOORLINE_BROWSER_OUT", "browser-out"))
 """Where pictures of the pages are written."""

@@ -19,13 +19,13 @@ from floorline.gateway.tenants import tenant_sla
 from floorline.stores.sql import SqlStore
 
 DAYS = 3.0
-REQUESTS = 3000
+REQUESTS = 6000
 _DAY = 86_400.0
 PRICE_CUT = 0.75
 """Factor by which the output price of ``steady`` falls within the past."""
 _CHEAPER_AFTER = 2.0
 """Days after which it does."""
-_OUTAGE = (0.85, 0.88)
+_OUTAGE = (0.85, 0.86)
 """Part of the time in which calls of ``relay`` fail."""
 _LABELLED = 0.4
 """Share of the requests that users judge."""

@@ -29,7 +29,7 @@ KEYS = {
     "viewer": ("wall display", ["view"], {}),
 }
 """Keys by the name that the tests use: their own name, their scopes and their limits."""
-LIVE_REQUESTS = 120
+LIVE_REQUESTS = 48
 BEFORE = {}
 AT_START = {"steady": PRICE_CUT}
 NOW = {**AT_START, "summit": 1.25}
@@ -57,7 +57,13 @@ def configuration(provider, factors, **changed):
     ]
     day = "1d"
     slas = [
-        {"name": "gold", "floor": 0.85, "per_tenant": True, "ttft": {"p95": "1s"}},
+        {
+            "name": "gold",
+            "floor": 0.85,
+            "guarded": True,
+            "per_tenant": True,
+            "ttft": {"p95": "1s"},
+        },
         {"name": "silver", "floor": 0.7},
         {"name": "economy", "floor": 0.6, "budget": {"total": ECONOMY_BUDGET, "period": day}},
         {"name": "trial", "floor": 0.5, "budget": {"total": 0.000_001, "period": day}},

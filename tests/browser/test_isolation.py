@@ -4,9 +4,11 @@ import re
 
 import pytest
 from tests.browser.pages import DATA, PAGES, path_of
-from tests.browser.scene import KEYS
+from tests.browser.scene import KEYS, configuration
+from tests.support.live_gateway import Live
 
 from floorline.events import Decision
+from floorline.gateway.dashboard.routes import dashboard_routes
 
 TENANTS = ("acme", "globex")
 FORMATS = ("json", "csv")
@@ -123,3 +125,17 @@ def test_the_live_events_are_those_of_the_tenant(visits, scene, tenant):
         })"""
     )
     assert seen(text, foreign(scene, tenant)) == set()
+
+
+def test_no_address_is_forgotten(tmp_path):
+    gateway = Live(configuration("http://127.0.0.1:1", {}), tmp_path)
+    gets = {route.path for route in dashboard_routes(gateway.gateway) if "GET" in route.methods}
+    gateway.stop()
+    others = {
+        "/dashboard/login",
+        "/dashboard/events",
+        "/dashboard/data/{name}.{kind}",
+        "/dashboard/static/{version}/{name:path}",
+        "/dashboard/{rest:path}",
+    }
+    assert gets - others == {re.sub(r"{\w+}", "{id}", path) for path in PAGES.values()}

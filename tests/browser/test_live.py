@@ -18,7 +18,7 @@ def test_a_request_is_seen_without_a_reload(visits, scene):
     page.evaluate("window.notReloaded = true")
     for text in ZOO.prompts[2500:2504]:
         assert scene.chat("shared", text, "floorline/silver").status_code == 200
-    page.wait_for_function(f"(before) => {_REQUESTS} !== before", arg=before)
+    page.wait_for_function(f"(before) => {_REQUESTS} !== before", arg=before, timeout=30_000)
     assert page.evaluate("window.notReloaded")
 
 

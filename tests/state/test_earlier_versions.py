@@ -55,7 +55,12 @@ def test_a_snapshot_of_version_4_gives_the_state_of_its_log(written):
     folded, restored = router(), router()
     folded.apply(map(decode_event, events))
     restored.restore(snapshot)
-    assert restored.snapshot() == folded.snapshot()
+    assert restored.remembered == folded.remembered
+    for sla in SLAS:
+        assert restored.status(sla.name) == folded.status(sla.name)
+    found = restored.policy.model_estimates(), folded.policy.model_estimates()
+    assert found[0].labels.tolist() == found[1].labels.tolist()
+    assert found[0].mean.tolist() == found[1].mean.tolist()
     assert fold_of(restored).decisions_ == 12
 
 

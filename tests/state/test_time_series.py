@@ -55,7 +55,7 @@ def use(made, rng, requests=200, memory=200):
         labelled = rng.choice(ids[-memory:])
         made.feedback(labelled, score=rng.random(), at=at + 5.0, key=rng.choice(["", "k"]))
         made.feedback(decision.id, satisfied=rng.random() < 0.8, at=at + 5.0)
-        if number % 70 == 60:
+        if number % 70 == 60 and "silver" in made.slas:
             made.remove_sla("silver", at=at + 6.0)
         if number % 70 == 65:
             made.set_sla(SLAS[1], at=at + 6.0)

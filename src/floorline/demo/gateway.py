@@ -82,6 +82,8 @@ def demo_settings(
             {"name": "bronze", "floor": 0.6, "budget": {"total": _budget(users), "period": "1h"}},
         ],
         "auth": "none",
+        # Its answers cost nothing.
+        "dashboard": {"playground": True},
         "store": {"url": "sqlite:///demo.db", "retention": _retention(users)},
         "server": {"host": host, "port": port},
     }

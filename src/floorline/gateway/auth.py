@@ -164,17 +164,45 @@ class Auth:
             401 without a valid key, 403 without the scope (admin: also if there are no keys), 429
             above the rate.
         """
+        return self._anyone(scope) if self.open else self._permit(self._account(headers), scope)
+
+    def caller_of_login(self, key: str, scope: str) -> Caller:
+        """Return who is logged in with a key, if they may use a scope; as for ``caller``.
+
+        Parameters
+        ----------
+        key
+            Id of the key; "" without keys.
+        scope
+            Scope of the endpoint.
+
+        Raises
+        ------
+        ApiError
+            As for ``caller``.
+        """
         if self._accounts is None:
-            if scope == "admin":
-                raise ApiError(
-                    403,
-                    "nothing is administered while auth is none, because every client is "
-                    "accepted: set auth: keys in floorline.yaml, and send a key with the scope "
-                    "admin ('floorline keys create NAME --scope admin')",
-                    code="admin_needs_keys",
-                )
-            return _ANYONE
-        account = self._account(headers)
+            return self._anyone(scope)
+        account = self._accounts.get(key)
+        if account is None:
+            text = "the key of this login is not valid any more: log in with another one"
+            raise ApiError(401, text, code="invalid_api_key")
+        return self._permit(account, scope)
+
+    def _anyone(self, scope: str) -> Caller:
+        """Return who sends a request where there are no keys."""
+        if scope == "admin":
+            raise ApiError(
+                403,
+                "nothing is administered while auth is none, because every client is "
+                "accepted: set auth: keys in floorline.yaml, and send a key with the scope "
+                "admin ('floorline keys create NAME --scope admin')",
+                code="admin_needs_keys",
+            )
+        return _ANYONE
+
+    def _permit(self, account: _Account, scope: str) -> Caller:
+        """Return the caller of a key that has a scope, and count the request."""
         scopes = account.caller.scopes
         if scope not in scopes and not (scope in _ADMIN_HAS and "admin" in scopes):
             raise ApiError(

@@ -56,6 +56,12 @@ def visible_status(router: Router, name: str, caller: Caller, *, all_senders: bo
         senders=rows,
         best_fixed=best if best is None or caller.may_call(best) else None,
         missing_prices=tuple(name for name in found.missing_prices if caller.may_call(name)),
+        references=tuple(
+            msgspec.structs.replace(
+                one, models={m: share for m, share in one.models.items() if caller.may_call(m)}
+            )
+            for one in found.references
+        ),
         reachability=reach,
         latency=tuple(
             msgspec.structs.replace(

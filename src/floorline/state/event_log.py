@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from floorline.core.features import SparseFeatures
 from floorline.errors import InvalidInput
@@ -16,6 +16,15 @@ _DECISION_BYTES = 900
 _EXPLAINED_BYTES = 350
 """Bytes that CPython 3.11 to 3.14 allocates for an outcome, for a decision without the contents of
 its arrays, and more for one with multipliers; measured with ``tracemalloc``."""
+
+
+@runtime_checkable
+class HistoryLog(Protocol):
+    """An event log that finds the events of one decision faster than by reading all of them."""
+
+    def decision_history(self, id: str) -> list[Event]:
+        """Return the events of a decision, as ``state.explaining.decision_history`` does."""
+        ...
 
 
 class EventLog(Protocol):
@@ -80,10 +89,15 @@ class MemoryLog:
         InvalidInput
             If events from there on were dropped.
         """
-        dropped = self._appended - len(self._events)
+        dropped = self.first
         if start < dropped:
             raise InvalidInput("start", start, f"read from {dropped} on; older events are dropped")
         return islice(self._events, start - dropped, None)
+
+    @property
+    def first(self) -> int:
+        """Position of the oldest event that is kept."""
+        return self._appended - len(self._events)
 
     def __len__(self) -> int:
         return self._appended

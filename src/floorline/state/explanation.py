@@ -11,6 +11,7 @@ Reason = Literal[
     "explored_instead",
     "price",
     "floor",
+    "score",
     "chance",
     "conversation",
     "window",
@@ -158,7 +159,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     cost_unit : str
         ``"USD"`` or ``"J"``; unit of all costs.
     summary : str
-        The decision in one sentence.
+        The decision in a few plain sentences.
     object : str
         Names the kind of this JSON object.
     """

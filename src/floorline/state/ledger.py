@@ -114,15 +114,6 @@ class Ledger(Stateful):
                 sums[1] += q
                 sums[2] += c
 
-    def best_fixed(self) -> tuple[str, float] | None:
-        """Model of the highest mean q̂ and its mean ĉ; None before the first request."""
-        if not self.expected_:
-            return None
-        name, (count, _, cost) = max(
-            self.expected_.items(), key=lambda item: item[1][1] / item[1][0]
-        )
-        return name, cost / count
-
     def reserve(self, model: str, expected: float) -> None:
         """Charge the estimated cost of a call that starts."""
         self.reserved_[model] = self.reserved_.get(model, 0.0) + expected

@@ -15,8 +15,12 @@ from floorline.policies import Policy
 from floorline.sla import SLA
 from floorline.state.certificate import Certificate, certificate_of, window_certificate_of
 from floorline.state.eligibility import eligible_models
-from floorline.state.event_log import EventLog
+from floorline.state.event_log import EventLog, HistoryLog, MemoryLog
+from floorline.state.explaining import decision_history, explain, made_by
+from floorline.state.explanation import Explanation
 from floorline.state.fold import DecisionRecord, Find, Fold
+from floorline.state.model_knowledge import knowledge_of
+from floorline.state.outlook import ModelOutlook, outlook_of
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
 from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status, status_of, totals_of
@@ -87,6 +91,31 @@ class LiveState:
             kept = self._fold.remembered(decision)
             return None if kept is None else kept.record()
 
+    def explain(self, decision: str) -> Explanation:
+        """Explain a decision: who could serve, why the others did not, and what came of it.
+
+        Parameters
+        ----------
+        decision
+            Id of a decision that the log has, or that is remembered.
+
+        Raises
+        ------
+        UnknownDecision
+            If neither the log nor the router's memory has it.
+        """
+        with self._lock:
+            kept = self._fold.remembered(decision)
+            events = self._history(decision)
+            made = made_by(events, decision) if kept is None else kept.decision
+            return explain(made, events, cost_unit=self.zoo.cost_unit)
+
+    def _history(self, decision: str) -> list[Event]:
+        if isinstance(self.log, HistoryLog):
+            return self.log.decision_history(decision)
+        first = self.log.first if isinstance(self.log, MemoryLog) else 0
+        return decision_history(self.log.read(first), decision)
+
     def open_calls(self) -> list[DecisionRecord]:
         """Return the decisions with a call that has no outcome so far, by the order of memory."""
         with self._lock:
@@ -113,7 +142,19 @@ class LiveState:
                 self._fold.ledgers_[agreement.name],
                 eligible_models(self._fold, agreement),
             )
-            return status_of(agreement, ledger, self.zoo, models)
+            return status_of(agreement, ledger, self.zoo, models, self.policy.model_estimates())
+
+    def outlook(self, sla: str | None = None) -> list[ModelOutlook]:
+        """Say what would bring each model more of an SLA's traffic; the first SLA by default."""
+        with self._lock:
+            agreement = self._fold.sla(sla)
+            known = knowledge_of(
+                self._fold.ledgers_[agreement.name],
+                self.zoo,
+                eligible_models(self._fold, agreement),
+                self.policy.model_estimates(),
+            )
+            return outlook_of(agreement, known, self.zoo.cost_unit)
 
     def totals(self, sla: str | None = None) -> SlaTotals:
         """Return an SLA's counts of requests and labels and its spending; the first by default."""

@@ -9,11 +9,14 @@ import msgspec
 
 from floorline.core.display import html_table, show_number
 from floorline.errors import listed
+from floorline.policies.base import ModelEstimates
 from floorline.sla import SLA
 from floorline.state.certificate import certificate_of, reachability_rows
 from floorline.state.latency_certificate import LatencyCertificate
 from floorline.state.ledger import Ledger
+from floorline.state.model_knowledge import knowledge_of
 from floorline.state.reachability import Reachability
+from floorline.state.savings import Reference, references_of
 from floorline.state.senders import SenderRow
 from floorline.state.verdicts import Verdict
 from floorline.zoo import Zoo
@@ -44,10 +47,15 @@ class Status(msgspec.Struct, frozen=True):
     cost_unit
         ``"USD"`` or ``"J"``.
     best_fixed
-        Model of the highest mean estimated quality; None before the first request.
+        Model of the highest estimated quality, of those that may serve; None before the first
+        request.
     savings
         Share saved of the estimated cost of serving ``best_fixed`` only; None before the first
         request, and while prices are missing.
+    references
+        What is saved against the best fixed model and against the static mix, each told the
+        estimates of today or the hints; empty before the first request, and while prices are
+        missing.
     label_weight
         Sum of the labels' weights; their number under an SLA with one sender of labels.
     senders
@@ -83,6 +91,7 @@ class Status(msgspec.Struct, frozen=True):
     reachability: Reachability | None = None
     latency: tuple[LatencyCertificate, ...] = ()
     missing_prices: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -107,8 +116,11 @@ class Status(msgspec.Struct, frozen=True):
             *reachability_rows(self.reachability),
             *(row for promise in self.latency for row in promise.rows()),
         ]
-        if self.best_fixed is not None and self.savings is not None:
-            rows.append((f"saved against {self.best_fixed}", f"{self.savings:.1%}"))
+        for reference in self.references:
+            if reference.savings is not None:
+                used = listed(reference.models)
+                name = f"saved against the {reference.name} ({used}), told the {reference.told}"
+                rows.append((name, f"{reference.savings:.1%}"))
         if len(self.senders) > 1:
             rows += [
                 (f"labels of {row.sender or 'no tenant'}", _sender_text(row, self))
@@ -164,13 +176,36 @@ def totals_of(ledger: Ledger) -> SlaTotals:
     )
 
 
-def status_of(sla: SLA, ledger: Ledger, zoo: Zoo, models: Sequence[str]) -> Status:
-    """Sum up an SLA's ledger; ``models`` are those that may serve."""
+def status_of(
+    sla: SLA,
+    ledger: Ledger,
+    zoo: Zoo,
+    models: Sequence[str],
+    estimates: ModelEstimates | None = None,
+) -> Status:
+    """Sum up an SLA's ledger.
+
+    Parameters
+    ----------
+    sla, ledger, zoo
+        The SLA, what was counted under it, and all models.
+    models
+        Names of the models that may serve.
+    estimates
+        What the policy knows of the models.
+    """
     missing = tuple(name for name in zoo.unpriced if name in models)
     certificate = certificate_of(sla, ledger, models)
-    best = ledger.best_fixed()
-    alone = best[1] * ledger.requests_ if best else 0.0
     reserved = sum(ledger.reserved_.values())
+    known = knowledge_of(ledger, zoo, models, estimates)
+    references = references_of(
+        sla,
+        known,
+        zoo,
+        requests=ledger.requests_,
+        spent=ledger.lifetime_spend_ + reserved,
+    )
+    best = next((r for r in references if r.name == "best fixed"), None)
     return Status(
         sla=sla.name,
         floor=sla.floor,
@@ -186,16 +221,15 @@ def status_of(sla: SLA, ledger: Ledger, zoo: Zoo, models: Sequence[str]) -> Stat
         spent=ledger.lifetime_spend_,
         reserved=reserved,
         cost_unit=zoo.cost_unit,
-        best_fixed=best[0] if best else None,
-        savings=(
-            1.0 - (ledger.lifetime_spend_ + reserved) / alone if alone > 0 and not missing else None
-        ),
+        best_fixed=None if best is None else next(iter(best.models)),
+        savings=None if best is None or missing else best.savings,
         reason=certificate.reason,
         label_weight=ledger.label_weight_,
         senders=ledger.senders_.rows(MOST_SENDERS),
         reachability=certificate.reachability,
         latency=certificate.latency,
         missing_prices=missing,
+        references=() if missing else references,
     )
 
 

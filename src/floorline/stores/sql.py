@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from floorline.events import Event, Outcome
 from floorline.stores.commit import GroupCommit
+from floorline.stores.decision_history import decision_history
 from floorline.stores.engine import open_engine, store_errors
 from floorline.stores.integrity import column_text, genesis, row_checksum
 from floorline.stores.keys import KeyStore
@@ -180,6 +181,11 @@ class SqlStore(LogReader):
         """
         self.flush()
         yield from super().read(start)
+
+    def decision_history(self, id: str) -> list[Event]:
+        """Return the events of a decision and of its fallbacks, after a ``flush``."""
+        self.flush()
+        return decision_history(self, id)
 
     def write_snapshot(self, position: int, body: bytes, oldest: str | None = None) -> None:
         """Write a snapshot after its events are durable.

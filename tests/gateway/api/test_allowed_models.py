@@ -138,3 +138,18 @@ def test_the_evidence_of_a_status_names_no_other_models(keyed):
 
     assert named(keyed.use(models=[NANO])) == {NANO}
     assert named(keyed.use()) == {NANO, MEDIUM, TITAN}
+
+
+def test_the_references_of_a_status_name_no_other_models(keyed):
+    assert keyed.chat(model="floorline/silver", headers=keyed.use()).status_code == 200
+
+    def named(headers):
+        status = keyed.http.get("/v1/slas/silver", headers=headers).json()
+        found = [set(reference["models"]) for reference in status["references"]]
+        assert len(found) == 2
+        return set().union(*found, {status["best_fixed"]} - {None})
+
+    assert named(keyed.use())
+    assert named(keyed.use(models=[])) == set()
+    for model in (NANO, MEDIUM, TITAN):
+        assert named(keyed.use(models=[model])) <= {model}

@@ -31,7 +31,8 @@ def test_each_sla_has_its_promise_its_verdict_and_what_it_cost(gateway):
     assert "Satisfied 100 %" in gold
     assert f"between {100 * status['lower']:.1f} %" in gold
     assert "without a key 8 8 100 %" in gold
-    assert "No labels yet" in card(page, "silver")
+    assert "No requests yet." in card(page, "silver")
+    assert "promises.json?sla=silver&amp;since=24h" not in page
     assert 'data-source="/dashboard/data/promises.json?sla=gold&amp;since=24h"' in page
 
 

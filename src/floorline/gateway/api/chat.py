@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -58,12 +58,19 @@ class ChatEndpoint:
         Of requests, answers and errors.
     path
         Path below the providers' endpoints, if the requests name their model; "" for answers.
+    identify
+        Returns who sent a request, by its headers; by default whose API key they have.
     """
 
     def __init__(
-        self, gateway: Gateway, dialect: DialectName = "openai", path: NamedPath = ""
+        self,
+        gateway: Gateway,
+        dialect: DialectName = "openai",
+        path: NamedPath = "",
+        identify: Callable[[Headers], Caller] | None = None,
     ) -> None:
         self.gateway = gateway
+        self._identify = identify or (lambda headers: gateway.auth.caller(headers, "chat"))
         self.dialect: DialectName = dialect
         self.path: NamedPath = path
         # Its import takes milliseconds, which the first request would otherwise wait.
@@ -75,7 +82,7 @@ class ChatEndpoint:
         headers = Headers(scope=scope)
         exchange: _Exchange | None = None
         try:
-            caller = gateway.auth.caller(headers, "chat")
+            caller = self._identify(headers)
             gateway.admission.check()
             # Before a slot is taken: clients that send slowly must not hold those of others.
             with gateway.bodies.request() as memory:

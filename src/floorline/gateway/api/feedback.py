@@ -97,9 +97,12 @@ class FeedbackApi:
         self.gateway = gateway
 
     async def feedback(self, request: Request) -> Response:
+        """Take feedback of the sender of an API key."""
+        return await self.take(request, self.gateway.auth.caller(request.headers, "feedback"))
+
+    async def take(self, request: Request, caller: Caller) -> Response:
         """Take feedback, and acknowledge it once it is durable."""
         gateway = self.gateway
-        caller = gateway.auth.caller(request.headers, "feedback")
         with gateway.bodies.request() as memory:
             data = await read_body(
                 request.scope, request.receive, _MOST_BYTES, memory, "the size of feedback"

@@ -75,6 +75,8 @@ def seconds(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return _NONE
+    if value == 0.0:
+        return "0\u00a0s"
     if value < 1.0:
         return f"{1000 * value:.0f}\u00a0ms"
     if value < 60.0:

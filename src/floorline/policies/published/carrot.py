@@ -155,7 +155,8 @@ class RouteLlm(Carrot):
         """Return the choice within the pair, or the cheapest model if neither of it is allowed."""
         if request.allowed is not None and not (self.pair_ & request.allowed).any():
             return Preference(lowest(cost, request.allowed), cost, {})
-        return super().prefer(request, quality, cost)
+        found = super().prefer(request, quality, cost)
+        return found._replace(scores=np.where(self.pair_, found.scores, np.inf))
 
     def _candidates(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         return self.pair_ if allowed is None else self.pair_ & allowed

@@ -44,6 +44,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
             page_number=number,
             pages=max(1, -(-len(names) // _PER_PAGE)),
             sla_count=len(names),
+            per_tenant=dashboard.gateway.config.settings.per_tenant_slas,
         )
 
     return [Route(HOME, show, methods=["GET"])]

@@ -2,11 +2,137 @@
 
 from __future__ import annotations
 
-from starlette.routing import Route
+from typing import NamedTuple
 
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from floorline.gateway.api.chat import ChatEndpoint
+from floorline.gateway.api.feedback import FeedbackApi
+from floorline.gateway.auth import Caller
+from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.dashboard.dashboard import Dashboard
+from floorline.gateway.dashboard.navigation import HOME
+from floorline.gateway.dashboard.viewer import Viewer
+from floorline.gateway.errors import ApiError
+from floorline.gateway.tenants import split_tenant
+
+PLAYGROUND = f"{HOME}/playground"
+SOURCE = "playground"
+"""Source of the labels that the page sends, which tells them from those of users."""
+
+
+class Target(NamedTuple):
+    """What a prompt can be sent to.
+
+    Attributes
+    ----------
+    model
+        The request's ``model``: an SLA as ``floorline/NAME``, or a model.
+    floor
+        Floor of the SLA; None for a model.
+    """
+
+    model: str
+    floor: float | None
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
     """Return the routes of this page."""
-    return []
+    feedback_api = FeedbackApi(dashboard.gateway)
+
+    async def show(request: Request) -> Response:
+        viewer = dashboard.viewer(request)
+        refusal = _refusal(dashboard, viewer, "chat")
+        return dashboard.page(
+            request,
+            "playground.html.jinja",
+            "Playground",
+            targets=_targets(dashboard, viewer.caller),
+            refusal=refusal,
+            may_rate=refusal is None and _refusal(dashboard, viewer, "feedback") is None,
+            source=SOURCE,
+        )
+
+    async def send(request: Request) -> Response:
+        """Answer a chat request as the API does, for the key that the viewer logged in with."""
+        caller = _caller(dashboard, request, "chat")
+        return _Passed(ChatEndpoint(dashboard.gateway, identify=lambda headers: caller))
+
+    async def feedback(request: Request) -> Response:
+        """Take feedback as the API does, for the key that the viewer logged in with."""
+        return await feedback_api.take(request, _caller(dashboard, request, "feedback"))
+
+    return [
+        Route(PLAYGROUND, show, methods=["GET"]),
+        Route(f"{PLAYGROUND}/send", send, methods=["POST"]),
+        Route(f"{PLAYGROUND}/feedback", feedback, methods=["POST"]),
+    ]
+
+
+def _targets(dashboard: Dashboard, caller: Caller) -> list[Target]:
+    """Return the SLAs and then the models that a caller may name."""
+    router = dashboard.gateway.router
+    slas = [
+        Target(f"{ROUTED}{name}", sla.floor)
+        for name, sla in router.slas.items()
+        if not split_tenant(name)[1] and caller.may_use(name)
+    ]
+    return slas + [Target(name, None) for name in router.zoo.names if caller.may_call(name)]
+
+
+def _refusal(dashboard: Dashboard, viewer: Viewer, scope: str) -> str | None:
+    """Say why a viewer may not send to models, or rate answers; None if they may."""
+    if dashboard.gateway.auth.open:
+        if dashboard.gateway.config.settings.dashboard.playground:
+            return None
+        return (
+            "Without API keys this page sends nothing: set dashboard.playground: true in "
+            "floorline.yaml, or use auth: keys."
+        )
+    if scope in viewer.caller.scopes:
+        return None
+    return (
+        f"The key that you are logged in with lacks the scope {scope}: log in with one that has it."
+    )
+
+
+def _caller(dashboard: Dashboard, request: Request, scope: str) -> Caller:
+    """Return whose request a script of the page sends.
+
+    Raises
+    ------
+    LoginNeeded
+        If the viewer has to log in first.
+    ApiError
+        If the request is not of the viewer's login, or they may not send it.
+    """
+    viewer = dashboard.check_script(request)
+    refusal = _refusal(dashboard, viewer, scope)
+    if refusal is not None:
+        raise ApiError(403, refusal, code="playground_refused")
+    return dashboard.gateway.auth.caller_of_login(viewer.caller.key, scope)
+
+
+class _Passed(Response):
+    """The answer of an ASGI application, with the headers that this response is given."""
+
+    def __init__(self, app: ChatEndpoint) -> None:
+        self._app = app
+        self.raw_headers = []
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in given}
+                more = [pair for pair in self.raw_headers if pair[0] not in names]
+                message = {**message, "headers": [*given, *more]}
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

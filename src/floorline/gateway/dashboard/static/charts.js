@@ -131,7 +131,7 @@ class Chart {
         },
       ],
       series: [
-        { label: "time (UTC)", value: (plot, value) => (value == null ? "–" : writeTime(value)) },
+        { label: "UTC", value: (plot, value) => (value == null ? "" : writeTime(value)) },
         ...series.map((one, number) => this.line(one, number, spec, stacked)),
       ],
     };
@@ -142,10 +142,11 @@ class Chart {
     const floor = one.name === spec.floor;
     const hue = floor ? "bad" : edge ? "series-1" : `series-${(one.hue % MOST_SERIES) + 1}`;
     const line = {
-      label: spec.labels[one.name] || one.name.replaceAll("_", " "),
+      label: spec.labels[one.name] || `${one.name.replaceAll("_", " ")}${edge ? " bound" : ""}`,
       stroke: colour(hue, edge ? 0.45 : 1),
       width: edge ? 1 : 2,
-      value: (plot, value, series, index) => write(index == null ? null : one.values[index], spec.unit),
+      // Without the pointer on the chart the legend has names only.
+      value: (plot, value, series, index) => (index == null ? "" : write(one.values[index], spec.unit)),
       points: { show: one.values.length < 3 },
     };
     if (floor) line.dash = [6, 4];

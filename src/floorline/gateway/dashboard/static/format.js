@@ -25,6 +25,7 @@ function money(value) {
 }
 
 function seconds(value) {
+  if (value === 0) return `0${NBSP}s`;
   if (value < 1) return `${Math.round(1000 * value)}${NBSP}ms`;
   if (value < 60) return `${value.toFixed(2)}${NBSP}s`;
   for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
