@@ -4,8 +4,8 @@ A reason stands in the line before the fence: ``<!-- not run: needs nginx -->``.
 page needs and readers do not see stand in a comment that begins with ``<!-- setup``.
 """
 
-import doctest
 import json
+import re
 import tomllib
 
 import pytest
@@ -63,10 +63,10 @@ def test_commands_of_a_page_do_what_it_says(page, tmp_path):
     session = Session(tmp_path)
     try:
         for block in blocks(page):
-            if block.reason:
-                continue
             if block.file:
                 session.write(block.file, block.text)
+            elif block.reason:
+                continue
             elif block.language == "python" and not block.is_doctest:
                 output, status = session.script(block.text)
                 assert status == 0, f"{block}\n{output}"
@@ -86,10 +86,14 @@ def _run(session, block):
             continue
         assert _same(expected, output), f"{told}\ninstead of\n{expected}"
         # An error that a page shows has an exit status of its own.
-        assert status == 0 or "error:" in expected, told
+        assert status == 0 or re.search(r"\berror\b", expected), told
 
 
 def _same(expected, output):
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    wanted = expected.replace("…", "...").strip() + "\n"
-    return doctest.OutputChecker().check_output(wanted, output.strip() + "\n", flags)
+    """Compare without regard to white space; ``…`` stands for any text."""
+    parts = (re.escape(part) for part in _words(expected).split("…"))
+    return re.fullmatch(".*?".join(parts), _words(output), re.DOTALL) is not None
+
+
+def _words(text):
+    return " ".join(text.split())

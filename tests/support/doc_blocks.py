@@ -61,9 +61,9 @@ def blocks(page):
             indent, ticks, language = fence.groups()
             end = next(n for n in range(at + 1, len(lines)) if lines[n] == indent + ticks)
             text = "\n".join(line.removeprefix(indent) for line in lines[at + 1 : end]) + "\n"
-            before = lines[at - 1].strip() if at else ""
-            mark = _MARK.fullmatch(before)
-            file = _FILE.fullmatch(before) or _NAMED.match(text)
+            before = "\n".join(lines[max(at - 2, 0) : at])
+            mark = _MARK.search(before)
+            file = _FILE.search(before) or _NAMED.match(text)
             found.append(
                 Block(
                     page,

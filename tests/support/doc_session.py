@@ -54,7 +54,7 @@ class Session:
         self._known = ["small", "large"]
         self._provider = InThread(http_server(DocProvider(self._known).app()))
         # curl is to fail where a server refuses what a page sends.
-        (folder / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
+        (folder / ".curlrc").write_text("fail-with-body\nsilent\n")
         bin_folder = folder / ".bin"
         bin_folder.mkdir()
         for name, words in (("floorline", "-m floorline "), ("python", "")):
@@ -196,8 +196,8 @@ class Session:
 def commands(text):
     """Split a console into commands and what the page says that they print.
 
-    A command begins with ``$ ``. The lines after it belong to it while it ends in a backslash or
-    opens a here document.
+    A command begins with ``$ ``. The lines after it belong to it while it ends in a backslash, a
+    quote is open, or it opens a here document.
     """
     found = []
     lines = iter(text.splitlines())
@@ -207,13 +207,21 @@ def commands(text):
             found[-1][1].append(line)
             continue
         command = [line[2:]]
-        while command[-1].endswith("\\"):
+        while command[-1].endswith("\\") or _has_open_quote("\n".join(command)):
             command.append(next(lines))
         here = re.search(r"<<\s*'?(\w+)'?", command[-1])
         while here and command[-1] != here[1]:
             command.append(next(lines))
         found.append(("\n".join(command), []))
     return [(command, "\n".join(output)) for command, output in found]
+
+
+def _has_open_quote(command):
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return True
+    return False
 
 
 def _without_comment(command):
