@@ -6,12 +6,31 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from floorline._files import create_private
 from floorline.errors import StoreUnavailable
 from floorline.stores.engine import store_errors, url_without_password
+
+
+class Lock(Protocol):
+    """Keeps other processes from writing a log."""
+
+    def hold(self, connection: sa.Connection) -> None:
+        """Allow a connection to write.
+
+        Raises
+        ------
+        StoreUnavailable
+            If another process writes.
+        """
+        ...
+
+    def release(self) -> None:
+        """Let other processes write, once the connection is closed."""
+        ...
 
 
 class WriterLock:

@@ -337,7 +337,7 @@ def _repair_tables(connection: sa.Connection, plan: Plan) -> None:
 
 def _tombstone(event: BadEvent) -> dict[str, Any]:
     lost = prepare(Tombstone(lost=event.kind, reason=f"{event.problem}; repaired", at=event.at))
-    columns = (event.position, *lost[:-3], lost.body)
+    columns = (event.position, *lost[:8], lost.body)
     checksum = event_checksum(columns)
     return dict(zip(EVENT_COLUMNS, (*columns, checksum, b""), strict=True))
 

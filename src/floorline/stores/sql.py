@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from floorline.events import Event, Outcome
+from floorline.events import Event
 from floorline.stores.commit import GroupCommit
 from floorline.stores.decision_history import decision_history
 from floorline.stores.engine import open_engine, store_errors
@@ -15,7 +15,7 @@ from floorline.stores.integrity import column_text, genesis, row_checksum
 from floorline.stores.keys import KeyStore
 from floorline.stores.marks import END, GENESIS, START, Mark, seal
 from floorline.stores.marks import put as put_mark
-from floorline.stores.reading import LogReader
+from floorline.stores.queued import QueuedStore
 from floorline.stores.schema import INITIAL_STATE, documents, events, snapshots
 from floorline.stores.start_checks import (
     checked_end,
@@ -26,13 +26,13 @@ from floorline.stores.start_checks import (
 from floorline.stores.upgrade import check
 from floorline.stores.wal_checkpointer import Checkpointer
 from floorline.stores.witness import Witness
-from floorline.stores.writing import EventWriter, Prepared, Prompt, prepare, put_document
+from floorline.stores.writing import EventWriter, put_document
 
 _SNAPSHOTS_KEPT = 2
 """Number of snapshots that are kept: the newest and the one before it."""
 
 
-class SqlStore(LogReader):
+class SqlStore(QueuedStore):
     """Event log, snapshots, prompts, documents and API keys in a database with one writer.
 
     ``append`` queues an event and returns. One thread commits the queued events together. Queries
@@ -64,7 +64,7 @@ class SqlStore(LogReader):
     def __init__(self, url: str, *, max_pending: int = 20_000, patience: float = 5.0) -> None:
         super().__init__(open_engine(url))
         self.keys = KeyStore(self.engine)
-        self._writer = EventWriter(self.engine)
+        self._writer = self._make_writer()
         try:
             check(self.engine)
             self._writer.open()
@@ -72,7 +72,7 @@ class SqlStore(LogReader):
             if not keys_are_whole(self):
                 self.warn("API keys are missing or were changed by another program")
             self._writer.begin(end, self._open_witness(end))
-            self._commits: GroupCommit[Prepared | Prompt] = GroupCommit(
+            self._commits = GroupCommit(
                 self._writer, durable=end.position, max_pending=max_pending, patience=patience
             )
         except BaseException:
@@ -83,6 +83,10 @@ class SqlStore(LogReader):
         if self.engine.dialect.name == "sqlite":
             self._checkpoints = Checkpointer(self.engine, lambda: self.durable)
 
+    def _make_writer(self) -> EventWriter:
+        """Return the only writer of the log."""
+        return EventWriter(self.engine)
+
     def _open_witness(self, end: Mark) -> Witness | None:
         """Compare the log with its witness, and open that for writing; None for PostgreSQL."""
         path = witness_file(self)
@@ -90,48 +94,6 @@ class SqlStore(LogReader):
             return None
         seen = heard_witness(self)
         return Witness(path, end, Mark(0, self.genesis()) if seen is None else seen.synced)
-
-    def append(self, event: Event) -> None:
-        """Queue an event at the end of the log.
-
-        Raises
-        ------
-        InvalidInput
-            If the event can never be written. Then it is not queued.
-        StoreUnavailable
-            If too many events wait already, or the store failed permanently. Then the event is not
-            queued.
-        """
-        # Outcomes are not urgent: they are committed with the next decision.
-        self._commits.append(prepare(event), urgent=not isinstance(event, Outcome))
-
-    def append_prompt(self, decision: str, prompt: bytes) -> None:
-        """Queue the prompt of a decision.
-
-        Raises
-        ------
-        StoreUnavailable
-            As for ``append``.
-        """
-        self._commits.append(Prompt(decision, prompt), numbered=False)
-
-    def __len__(self) -> int:
-        return self._commits.appended
-
-    @property
-    def durable(self) -> int:
-        """Number of committed events."""
-        return self._commits.durable
-
-    @property
-    def failure(self) -> str | None:
-        """Cause of the present failure of commits; None if they succeed."""
-        return self._commits.failure
-
-    @property
-    def refused(self) -> int:
-        """Number of events and prompts that the database refused for good, since the start."""
-        return self._commits.refused
 
     def warnings(self) -> list[str]:
         """Return what an operator should know although the store can be used."""
@@ -145,31 +107,6 @@ class SqlStore(LogReader):
             damaged = ", ".join(self.keys.damaged)
             warnings.append(f"API keys whose rows are damaged are not accepted: {damaged}")
         return warnings
-
-    async def committed(self, position: int | None = None, *, timeout: float | None = None) -> None:
-        """Wait until events are durable.
-
-        Parameters
-        ----------
-        position
-            Number of events. Default: all so far.
-        timeout
-            Seconds to wait. Default: ``patience``.
-
-        Raises
-        ------
-        StoreUnavailable
-            If they are not durable within the timeout, or commits have failed for as long. They
-            stay queued.
-        """
-        await self._commits.committed(position, timeout)
-
-    def flush(self, position: int | None = None, *, timeout: float | None = None) -> None:
-        """Block until events are durable; by default all events and all prompts.
-
-        Parameters and errors are those of ``committed``.
-        """
-        self._commits.flush(position, timeout)
 
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events from position ``start`` on, after a ``flush``.

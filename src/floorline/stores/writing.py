@@ -42,7 +42,7 @@ from floorline.stores.integrity import (
     next_link,
     row_checksum,
 )
-from floorline.stores.lock import WriterLock
+from floorline.stores.lock import Lock, WriterLock
 from floorline.stores.marks import Mark
 from floorline.stores.packing import pack_body
 from floorline.stores.schema import ARTEFACT, documents, events, prompts
@@ -67,6 +67,8 @@ class Prepared(NamedTuple):
         Whether to sync the disk, because the event is acknowledged after its commit.
     artefact
         History of a warm start; None for other events.
+    source
+        Where the event waits until it is in the log; None if it comes from this process.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class Prepared(NamedTuple):
     body: bytes
     sync: bool
     artefact: bytes | None = None
+    source: Any = None
 
 
 class Prompt(NamedTuple):
@@ -124,6 +127,8 @@ class _Batch(NamedTuple):
         Whether to sync the disk.
     end
         End of the log after the batch.
+    sources
+        Where the events waited, of those that came from other processes.
     """
 
     events: list[tuple[Any, ...]]
@@ -131,6 +136,7 @@ class _Batch(NamedTuple):
     artefacts: dict[str, bytes]
     sync: bool
     end: Mark
+    sources: Sequence[Any] = ()
 
 
 _NOT_ACKNOWLEDGED = ("decision", "outcome")
@@ -209,6 +215,8 @@ class EventWriter:
     ----------
     engine
         Engine of the store.
+    lock
+        Keeps other writers away; the writer's lock of the store by default.
 
     Raises
     ------
@@ -216,9 +224,9 @@ class EventWriter:
         If another process holds the writer's lock of a SQLite store.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, lock: Lock | None = None) -> None:
         self._engine = engine
-        self._lock = WriterLock(engine)
+        self._lock: Lock = WriterLock(engine) if lock is None else lock
         self._connection: sa.Connection | None = None
         self._witness: Witness | None = None
         self._end = Mark(0, genesis(None))
@@ -275,9 +283,10 @@ class EventWriter:
             link = next_link(link, checksum)
             rows.append((*columns, checksum, link))
             sync = sync or item.sync
-        now = time.time()
-        texts = [_prompt_row(name, now, body) for name, body in latest.items()]
-        return _Batch(rows, texts, artefacts, sync, Mark(position + len(rows), link))
+        texts = [prompt_row(name, body) for name, body in latest.items()]
+        sources = [s for item in items if (s := getattr(item, "source", None)) is not None]
+        end = Mark(position + len(rows), link)
+        return _Batch(rows, texts, artefacts, sync, end, sources)
 
     def write(self, batch: _Batch) -> None:
         """Commit rows; see ``Sink``.
@@ -298,7 +307,7 @@ class EventWriter:
                 if not (self._in_doubt and self._is_there(connection, batch.events)):
                     self._insert(connection, batch)
         except (SQLAlchemyError, StoreUnavailable) as error:
-            if _one_item_causes(error):
+            if one_item_causes(error):
                 self._check_conflict(batch)
                 raise Refused(database_message(error)) from error
             self._in_doubt = True
@@ -326,17 +335,7 @@ class EventWriter:
         """
         if isinstance(item, Prompt):
             return None
-        if item.kind == _TOMBSTONE:
-            raise FloorlineError(f"the database refuses every event: {why}")
-        event = decode_event(item.body)
-        made = event.decision if isinstance(event, Recall) else event
-        tombstone = Tombstone(
-            lost=item.kind,
-            reason=why.encode("ascii", "replace").decode()[:_MAX_REASON],
-            decision=made.id if isinstance(made, Decision) else "",
-            at=item.at,
-        )
-        return prepare(tombstone)._replace(sync=item.sync)
+        return tombstone_for(item, why)
 
     def close(self) -> None:
         """Close the connection and the witness, and release the writer's lock."""
@@ -393,6 +392,12 @@ class EventWriter:
             connection.execute(prompts.insert(), batch.prompts)
         for digest, body in batch.artefacts.items():
             put_document(connection, ARTEFACT, digest, body)
+        if batch.sources:
+            self._settle(connection, batch.sources)
+
+    def _settle(self, connection: sa.Connection, sources: Sequence[Any]) -> None:
+        """Take what is in the log now from where it waited, in the same transaction."""
+        raise NotImplementedError
 
     def _is_there(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> bool:
         """Return whether a batch whose commit is in doubt was committed.
@@ -435,6 +440,27 @@ class EventWriter:
 _TOMBSTONE = str(Tombstone.__struct_config__.tag)
 
 
+def tombstone_for(item: Prepared, why: str) -> Prepared:
+    """Return a tombstone in place of an event that the database refuses.
+
+    Raises
+    ------
+    FloorlineError
+        If the item is a tombstone itself: the database refuses everything.
+    """
+    if item.kind == _TOMBSTONE:
+        raise FloorlineError(f"the database refuses every event: {why}")
+    event = decode_event(item.body)
+    made = event.decision if isinstance(event, Recall) else event
+    tombstone = Tombstone(
+        lost=item.kind,
+        reason=why.encode("ascii", "replace").decode()[:_MAX_REASON],
+        decision=made.id if isinstance(made, Decision) else "",
+        at=item.at,
+    )
+    return prepare(tombstone)._replace(sync=item.sync)
+
+
 def put_document(connection: sa.Connection, kind: str, name: str, body: bytes) -> None:
     """Write a document in the caller's transaction; it replaces an older one of the same name."""
     row = {"kind": kind, "name": name, "body": body}
@@ -443,12 +469,13 @@ def put_document(connection: sa.Connection, kind: str, name: str, body: bytes) -
     marks.seal(connection, "documents")
 
 
-def _prompt_row(decision: str, at: float, body: bytes) -> dict[str, Any]:
-    row = {"decision": column_text(decision), "at": at, "body": body}
+def prompt_row(decision: str, body: bytes) -> dict[str, Any]:
+    """Return the row of a decision's prompt."""
+    row = {"decision": column_text(decision), "at": time.time(), "body": body}
     return {**row, "checksum": row_checksum(prompts, row)}
 
 
-def _one_item_causes(error: Exception) -> bool:
+def one_item_causes(error: Exception) -> bool:
     """Return whether the database will refuse the same rows again, because of one of them."""
     if isinstance(error, DataError | IntegrityError):
         return True
