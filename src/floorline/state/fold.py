@@ -507,11 +507,11 @@ class Fold(Stateful):
         self.policy_.on_slas(self.slas_)
         return True
 
-    def snapshot(self, *, decisions: bool = True) -> State:
+    def snapshot(self, *, decisions: bool = True, records: bool = True) -> State:
         """Copy the whole state, events in their serialised form.
 
         Without ``decisions`` the remembered ones are named by their ids only; ``restore`` then
-        finds them in the log.
+        finds them in the log. Without ``records`` none is remembered.
         """
         state = {name: copy_out(getattr(self, name)) for name in self._plain_names()}
         state["zoo_"] = encode_event(ZooChange(zoo=self.zoo_))
@@ -525,7 +525,7 @@ class Fold(Stateful):
                     list(record.keys),
                     record.weights,
                 ]
-                for record in getattr(self, name).values()
+                for record in (getattr(self, name).values() if records else ())
             ]
         return state
 

@@ -19,6 +19,7 @@ from floorline.state.event_log import EventLog, HistoryLog, MemoryLog
 from floorline.state.explaining import decision_history, explain, made_by
 from floorline.state.explanation import Explanation
 from floorline.state.fold import DecisionRecord, Find, Fold
+from floorline.state.foreign_events import completed
 from floorline.state.model_knowledge import knowledge_of
 from floorline.state.outlook import ModelOutlook, outlook_of
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
@@ -206,14 +207,42 @@ class LiveState:
             for event in events:
                 self._fold.apply(event)
 
-    def snapshot(self, *, decisions: bool = True) -> bytes:
+    def ingest(self, event: Event, append: Callable[[Event], None] | None = None) -> bool:
+        """Log and fold an event of another router, which decides from an earlier state of this log.
+
+        Parameters
+        ----------
+        event
+            The event; it gets the number and the weights that follow from this state.
+        append
+            Appends it to the log; the log's own method by default.
+
+        Returns
+        -------
+        bool
+            Whether it changed anything: False if its content is known already.
+
+        Raises
+        ------
+        UnknownDecision
+            If it belongs to a decision that is not, or no longer, remembered; nothing changes then.
+        """
+        with self._lock:
+            made = completed(self._fold, event)
+            (self.log.append if append is None else append)(made)
+            return self._fold.apply(made)
+
+    def snapshot(self, *, decisions: bool = True, records: bool = True) -> bytes:
         """Serialise the whole state; a router restored from it decides as this one would.
 
         Without ``decisions`` the remembered ones are named by their ids only, which keeps the
-        snapshot small where they are in a log anyway.
+        snapshot small where they are in a log anyway. Without ``records`` no decision is
+        remembered, for routers that remember their own.
         """
         with self._lock:
-            return write_snapshot(self._fold, self.encoder, self.seed, decisions=decisions)
+            return write_snapshot(
+                self._fold, self.encoder, self.seed, decisions=decisions, records=records
+            )
 
     def restore(self, snapshot: bytes, find: Find | None = None) -> None:
         """Take over a state that ``snapshot`` of a router built the same way wrote.

@@ -10,13 +10,16 @@ from floorline.state.fold import Find, Fold
 _VERSION = 8
 
 
-def write_snapshot(fold: Fold, encoder: Encoder, seed: int, *, decisions: bool = True) -> bytes:
+def write_snapshot(
+    fold: Fold, encoder: Encoder, seed: int, *, decisions: bool = True, records: bool = True
+) -> bytes:
     """Serialise the state of a router.
 
-    Without ``decisions`` the remembered ones are named by their ids only.
+    Without ``decisions`` the remembered ones are named by their ids only. Without ``records`` none
+    is remembered.
     """
     identity = _identity(fold, encoder, seed)
-    return pack({**identity, "fold": fold.snapshot(decisions=decisions)})
+    return pack({**identity, "fold": fold.snapshot(decisions=decisions, records=records)})
 
 
 def restore_snapshot(
