@@ -1,0 +1,1 @@
+"""Several replicas, one log and one learner: what they share in PostgreSQL."""

@@ -1,0 +1,254 @@
+"""The inbox of the log: replicas append events to it, the learner takes them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from floorline.errors import StoreDamaged, StoreUnavailable
+from floorline.events import Event, WarmStart
+from floorline.replication.tables import INBOX_CHANNEL, inbox, insert, notify, replicas
+from floorline.stores.commit import Refused
+from floorline.stores.engine import (
+    database_message,
+    means_damage,
+    store_errors,
+    url_without_password,
+)
+from floorline.stores.integrity import DIGEST_BYTES
+from floorline.stores.packing import pack_body, unpack_event
+from floorline.stores.schema import prompts
+from floorline.stores.writing import Prepared, Prompt, one_item_causes, prompt_row, tombstone_for
+
+_encode = msgspec.msgpack.Encoder().encode
+
+_CHECKED = ("replica", "number", "kind", "decision", "completion", "tenant", "key", "body")
+"""Columns that the checksum covers."""
+
+
+class InboxWriter:
+    """Sink of a group commit that appends the events of one replica to the inbox.
+
+    Events have numbers of their replica, from 1. A batch whose commit was in doubt is written
+    again: of two rows with one number the first counts, and the learner passes over a number that
+    is in the log already.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+    replica
+        Name of the replica; no other process has it, not even this one after a new start.
+    """
+
+    def __init__(self, engine: sa.Engine, replica: str) -> None:
+        self._engine = engine
+        self._replica = replica
+        self._connection: sa.Connection | None = None
+        self._insertion = insert(engine, inbox).on_conflict_do_nothing(
+            index_elements=[inbox.c.replica, inbox.c.number]
+        )
+
+    def encode(self, position: int, items: Sequence[Prepared | Prompt]) -> _Rows:
+        """Convert items into rows; see ``Sink``."""
+        rows: list[dict[str, Any]] = []
+        texts = {}
+        for item in items:
+            if isinstance(item, Prompt):
+                texts[item.decision] = item.body
+                continue
+            row = {
+                "replica": self._replica,
+                "number": position + len(rows) + 1,
+                "kind": item.kind,
+                "decision": item.decision,
+                "completion": item.completion,
+                "tenant": item.tenant,
+                "key": item.key,
+                "body": pack_body(item.body),
+                "artefact": item.artefact,
+            }
+            rows.append({**row, "checksum": _checksum(row)})
+        return _Rows(rows, [prompt_row(name, body) for name, body in texts.items()])
+
+    def write(self, batch: _Rows) -> None:
+        """Commit rows; see ``Sink``.
+
+        Raises
+        ------
+        Refused
+            If the database refuses one of the rows, whenever it is tried.
+        StoreUnavailable
+            If the database raises another error.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            connection = self._connection
+            with connection.begin():
+                if batch.events:
+                    connection.execute(self._insertion, batch.events)
+                    notify(connection, INBOX_CHANNEL, self._replica)
+                if batch.prompts:
+                    put = insert(self._engine, prompts).on_conflict_do_nothing(
+                        index_elements=[prompts.c.decision]
+                    )
+                    connection.execute(put, batch.prompts)
+        except SQLAlchemyError as error:
+            if one_item_causes(error):
+                raise Refused(database_message(error)) from error
+            self.close()
+            store = url_without_password(self._engine.url)
+            message = database_message(error)
+            if means_damage(error):
+                raise StoreDamaged(store, message) from error
+            raise StoreUnavailable(f"the store {store} cannot be written: {message}") from error
+        except (ValueError, TypeError, OverflowError) as error:
+            raise Refused(str(error)) from error
+
+    def replace(self, item: Prepared | Prompt, why: str) -> Prepared | None:
+        """Return a tombstone for a refused event; None for a prompt, which is dropped."""
+        return None if isinstance(item, Prompt) else tombstone_for(item, why)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+
+class _Rows(NamedTuple):
+    """Rows of a batch: events, and prompts, which have no order."""
+
+    events: list[dict[str, Any]]
+    prompts: list[dict[str, Any]]
+
+
+class Waiting(NamedTuple):
+    """An event that waits in the inbox.
+
+    Attributes
+    ----------
+    id
+        Number of its row.
+    replica, number
+        The replica that appended it, and its number there.
+    event
+        The event.
+    """
+
+    id: int
+    replica: str
+    number: int
+    event: Event
+
+
+class Taken(NamedTuple):
+    """What the learner takes out of the inbox at once.
+
+    Attributes
+    ----------
+    events
+        Events in an order in which they can be folded.
+    repeated
+        Ids of rows whose event is in the log already.
+    """
+
+    events: list[Waiting]
+    repeated: list[int]
+
+
+class InboxReader:
+    """Reads what waits for the learner, in an order in which it can be folded.
+
+    The order is that of the rows' ids. A row gets its id before it is committed, and what depends
+    on it is appended after that, so it comes first. A row that is committed late is still there at
+    the next read, because rows are deleted when they are in the log, and no read begins after an
+    id.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def consumed(self) -> dict[str, int]:
+        """Return the number of the last event in the log of each replica.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        with store_errors(self._engine), self._engine.connect() as connection:
+            rows = connection.execute(sa.select(replicas.c.id, replicas.c.consumed)).all()
+        return {row.id: row.consumed for row in rows}
+
+    def take(self, consumed: Mapping[str, int], limit: int) -> Taken:
+        """Choose what comes next in the log, of at most ``limit`` rows.
+
+        Parameters
+        ----------
+        consumed
+            Number of the last event in the log of each replica.
+        limit
+            Most rows to read.
+
+        Raises
+        ------
+        StoreDamaged
+            If a row has another checksum.
+        StoreUnavailable
+            If the database raises an error.
+        """
+        query = sa.select(inbox).order_by(inbox.c.id).limit(limit)
+        with store_errors(self._engine), self._engine.connect() as connection:
+            rows = [row._mapping for row in connection.execute(query).all()]
+        taken = Taken([], [])
+        next_number = {replica: number + 1 for replica, number in consumed.items()}
+        held_back: set[str] = set()
+        for row in rows:
+            replica, number = row["replica"], row["number"]
+            expected = next_number.setdefault(replica, 1)
+            if number < expected:
+                taken.repeated.append(row["id"])
+            elif number > expected or row["decision"] in held_back:
+                # An earlier event of its replica, or its decision, is not committed yet.
+                if row["decision"] is not None:
+                    held_back.add(row["decision"])
+            else:
+                event = event_of(row, self._engine)
+                taken.events.append(Waiting(row["id"], replica, number, event))
+                next_number[replica] = number + 1
+        return taken
+
+
+def event_of(row: Mapping[Any, Any], engine: sa.Engine) -> Event:
+    """Return the event of a row of the inbox.
+
+    Raises
+    ------
+    StoreDamaged
+        If the row has another checksum.
+    """
+    if _checksum(row) != bytes(row["checksum"]):
+        store = url_without_password(engine.url)
+        raise StoreDamaged(store, f"the event {row['id']:,} of its inbox is damaged")
+    event = unpack_event(bytes(row["body"]))
+    if isinstance(event, WarmStart) and row["artefact"] is not None:
+        event = msgspec.structs.replace(event, history=bytes(row["artefact"]))
+    return event
+
+
+def _checksum(row: Mapping[Any, Any]) -> bytes:
+    fields = [bytes(v) if isinstance(v := row[name], memoryview) else v for name in _CHECKED]
+    return blake2b(_encode(fields), digest_size=DIGEST_BYTES).digest()

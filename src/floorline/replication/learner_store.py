@@ -1,0 +1,202 @@
+"""The store of the learner: its log takes the events of all replicas from the inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from floorline.errors import StoreUnavailable
+from floorline.events import Event
+from floorline.replication import tables
+from floorline.replication.inbox import InboxReader, Waiting
+from floorline.replication.lease import Lease, LeaseLost, is_fenced_off
+from floorline.replication.tables import STATE_CHANNEL, inbox, insert, notify, now, replicas, states
+from floorline.stores.engine import store_errors
+from floorline.stores.integrity import row_checksum
+from floorline.stores.lock import WriterLock
+from floorline.stores.sql import SqlStore
+from floorline.stores.writing import EventWriter, prepare
+
+
+class _LeaseLock:
+    """Lets the database refuse the writes of a connection once the lease is another's.
+
+    In SQLite the lock of the file does so, which another process can take only after this one
+    ended.
+    """
+
+    def __init__(self, engine: sa.Engine, lease: Lease) -> None:
+        self._lease = lease
+        self._file = WriterLock(engine) if engine.dialect.name == "sqlite" else None
+
+    def hold(self, connection: sa.Connection) -> None:
+        self._lease.fence(connection)
+
+    def release(self) -> None:
+        self._lease.release()
+        if self._file is not None:
+            self._file.release()
+
+
+class _LeasedWriter(EventWriter):
+    """Writer of the log that holds a lease, and empties the inbox in the same transactions.
+
+    ``lost`` says whether another process took the lease.
+    """
+
+    lost = False
+
+    def write(self, batch: Any) -> None:
+        """Commit rows; see ``EventWriter``.
+
+        Raises
+        ------
+        LeaseLost
+            If another process holds the lease; it is final.
+        """
+        try:
+            super().write(batch)
+        except StoreUnavailable as error:
+            if error.__cause__ is not None and is_fenced_off(error.__cause__):
+                self.lost = True
+                raise LeaseLost("another learner writes the log") from error
+            raise
+
+    def _settle(self, connection: sa.Connection, sources: Sequence[Any]) -> None:
+        waiting: Sequence[Waiting] = sources
+        connection.execute(inbox.delete().where(inbox.c.id.in_([w.id for w in waiting])))
+        latest = {w.replica: w.number for w in waiting}
+        put = insert(self._engine, replicas)
+        put = put.on_conflict_do_update(
+            index_elements=[replicas.c.id],
+            set_={"consumed": put.excluded.consumed, "seen": put.excluded.seen},
+        )
+        rows = [{"id": name, "consumed": number} for name, number in latest.items()]
+        connection.execute(put.values(seen=now(self._engine)), rows)
+
+
+class LearnerStore(SqlStore):
+    """Store with the log's one writer, which holds the lease of the learner.
+
+    Parameters
+    ----------
+    url
+        URL of a PostgreSQL database.
+    lease_of
+        Makes the lease from the engine of the store; this process has taken it.
+    kwargs
+        As for ``SqlStore``.
+
+    Raises
+    ------
+    LeaseLost
+        If another process holds the lease.
+    """
+
+    def __init__(self, url: str, lease: Lease, **kwargs: Any) -> None:
+        self.lease = lease
+        super().__init__(url, **kwargs)
+        self.inbox = InboxReader(self.engine)
+
+    def _make_writer(self) -> EventWriter:
+        tables.create(self.engine)
+        return _LeasedWriter(self.engine, _LeaseLock(self.engine, self.lease))
+
+    def flush(self, position: int | None = None, *, timeout: float | None = None) -> None:
+        """Block until events are durable; see ``SqlStore``.
+
+        Raises
+        ------
+        LeaseLost
+            If another process holds the lease.
+        """
+        try:
+            super().flush(position, timeout=timeout)
+        except StoreUnavailable as error:
+            if isinstance(self._writer, _LeasedWriter) and self._writer.lost:
+                raise LeaseLost(str(error)) from error
+            raise
+
+    def close(self) -> None:
+        """Commit all events and release the lease.
+
+        Events that a lost lease left over are not lost: they still wait in the inbox.
+        """
+        try:
+            super().close()
+        except StoreUnavailable:
+            if not (isinstance(self._writer, _LeasedWriter) and self._writer.lost):
+                raise
+
+    def append_waiting(self, event: Event, waiting: Waiting) -> None:
+        """Queue an event from the inbox at the end of the log; its row there is deleted with it.
+
+        Parameters
+        ----------
+        event
+            The event as it is to be in the log.
+        waiting
+            Where it waited.
+
+        Raises
+        ------
+        InvalidInput, StoreUnavailable
+            As for ``append``.
+        """
+        self._commits.append(prepare(event)._replace(source=waiting))
+
+    def drop_repeated(self, ids: list[int]) -> None:
+        """Delete rows of the inbox whose events are in the log already."""
+        if ids:
+            with store_errors(self.engine), self.engine.begin() as connection:
+                connection.execute(inbox.delete().where(inbox.c.id.in_(ids)))
+
+    def publish(self, position: int, consumed: dict[str, int], body: bytes) -> None:
+        """Let the replicas take over a state, once its events are durable.
+
+        Parameters
+        ----------
+        position
+            Number of events in the state.
+        consumed
+            Number of the last event of each replica in it.
+        body
+            The state.
+
+        Raises
+        ------
+        LeaseLost
+            If another process holds the lease.
+        StoreUnavailable
+            If the database raises an error.
+        """
+        self.flush(position)
+        row: dict[str, Any] = {
+            "name": tables.LEARNER,
+            "epoch": self.lease.epoch,
+            "position": position,
+            "consumed": msgspec.json.encode(consumed).decode(),
+            "body": body,
+        }
+        row["checksum"] = row_checksum(states, row)
+        put = insert(self.engine, states)
+        put = put.on_conflict_do_update(
+            index_elements=[states.c.name],
+            set_={column.name: put.excluded[column.name] for column in states.columns},
+        )
+        try:
+            with store_errors(self.engine), self.engine.connect() as connection:
+                self.lease.fence(connection)
+                with connection.begin():
+                    checksum = row_checksum(states, row)
+                    connection.execute(
+                        put.values(at=now(self.engine)), [{**row, "checksum": checksum}]
+                    )
+                    notify(connection, STATE_CHANNEL, str(position))
+        except StoreUnavailable as error:
+            if error.__cause__ is not None and is_fenced_off(error.__cause__):
+                raise LeaseLost("another learner publishes states") from error
+            raise

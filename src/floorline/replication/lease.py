@@ -1,0 +1,103 @@
+"""The lease of the learner: one holder at a time, and an epoch that fences off the earlier ones."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from floorline.errors import FloorlineError, check_number
+from floorline.replication.tables import EPOCH, LEARNER, OLD_EPOCH, insert, lease, now
+from floorline.stores.engine import store_errors
+
+
+class LeaseLost(FloorlineError):
+    """Another process holds the lease, so this one must stop to write the log."""
+
+
+class Lease:
+    """The learner's lease, as one process sees it.
+
+    The database's clock decides when a lease ends, so steps of the clocks of other machines do
+    nothing. A holder whose lease ended goes on until another one takes it: then its epoch is old,
+    and the database refuses its writes.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+    holder
+        Name of this process, for operators.
+    seconds
+        Time for which the lease holds without being renewed: the longest time without a learner
+        after one was killed.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the lease that this process took last; 0 before the first.
+    """
+
+    def __init__(self, engine: sa.Engine, holder: str, *, seconds: float = 5.0) -> None:
+        self._engine = engine
+        self.holder = holder
+        self.seconds = check_number("lease.seconds", seconds, low=0.05, fix="give 0.05 or more")
+        self.epoch = 0
+
+    def take(self) -> bool:
+        """Take the lease if no one holds it; return whether this process holds it now.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        present = now(self._engine)
+        until = present + self.seconds
+        first = insert(self._engine, lease).values(
+            name=LEARNER, epoch=1, holder=self.holder, expires=until
+        )
+        again = first.on_conflict_do_update(
+            index_elements=[lease.c.name],
+            set_={"epoch": lease.c.epoch + 1, "holder": self.holder, "expires": until},
+            where=lease.c.expires < present,
+        ).returning(lease.c.epoch)
+        with store_errors(self._engine), self._engine.begin() as connection:
+            epoch = connection.scalar(again)
+        if epoch is None:
+            return False
+        self.epoch = epoch
+        return True
+
+    def renew(self) -> None:
+        """Hold the lease for its whole time again.
+
+        Raises
+        ------
+        LeaseLost
+            If another process took it.
+        StoreUnavailable
+            If the database raises an error.
+        """
+        if not self._set_end(now(self._engine) + self.seconds):
+            raise LeaseLost(f"the lease of epoch {self.epoch} went to another learner")
+
+    def release(self) -> None:
+        """End the lease, so that another process can take it at once; without effect if lost."""
+        self._set_end(sa.literal(0.0))
+
+    def fence(self, connection: sa.Connection) -> None:
+        """Let PostgreSQL compare this epoch in each write of a connection."""
+        if connection.dialect.name != "postgresql":
+            return
+        with connection.begin():
+            connection.execute(sa.select(sa.func.set_config(EPOCH, str(self.epoch), False)))
+
+    def _set_end(self, expires: sa.ColumnElement[float]) -> bool:
+        mine = lease.update().where(lease.c.name == LEARNER, lease.c.epoch == self.epoch)
+        with store_errors(self._engine), self._engine.begin() as connection:
+            return bool(connection.execute(mine.values(expires=expires)).rowcount)
+
+
+def is_fenced_off(error: BaseException) -> bool:
+    """Return whether an error of the database says that the writer's epoch is old."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == OLD_EPOCH

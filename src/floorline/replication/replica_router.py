@@ -1,0 +1,115 @@
+"""A replica's router: it decides from the learner's last state and its own events since then."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Any
+
+from floorline.core.random import CounterRng
+from floorline.errors import UnknownDecision
+from floorline.events import Decision, Event, Feedback, Outcome, WarmStart
+from floorline.replication.replica_store import PublishedState, ReplicaStore
+from floorline.router import Router
+from floorline.state.fold import Fold, RememberedDecision
+from floorline.state.foreign_events import completed
+from floorline.state.router_snapshot import restore_snapshot
+
+_LEARNED = (Feedback, WarmStart)
+"""Events that only the learner folds: what they teach is in the next state."""
+
+
+class ReplicaRouter(Router):
+    """Router of one of several replicas of one log.
+
+    Its state is the published one, and in addition what this replica did since then: decisions and
+    outcomes. Queues, counts and surplus are sums, so that the two add up exactly. What labels teach
+    comes with the next state.
+
+    Parameters
+    ----------
+    args, kwargs
+        As for ``Router``; ``log`` is the store of the replica.
+
+    Attributes
+    ----------
+    state_position, state_at : int, float
+        Number of events in the last state, and its time by the database's clock; −1 and 0 before
+        the first.
+    """
+
+    log: ReplicaStore
+
+    def __init__(self, *args: Any, log: ReplicaStore, **kwargs: Any) -> None:
+        super().__init__(*args, log=log, **kwargs)
+        self.state_position = -1
+        self.state_at = 0.0
+        # Own events that are not in the last state, with their numbers.
+        self._own: deque[tuple[int, Event]] = deque()
+        # Replicas that are at the same decision draw different numbers.
+        name = int.from_bytes(blake2b(log.replica.encode(), digest_size=8).digest())
+        self._rng = CounterRng(self.seed ^ name)
+
+    def prepare(self, state: PublishedState, fold: Fold) -> Fold:
+        """Return a fold with a published state; it may run in another thread than decisions.
+
+        Parameters
+        ----------
+        state
+            The state.
+        fold
+            A new fold, built as this router's.
+
+        Raises
+        ------
+        SnapshotMismatch
+            If the state is that of another policy, encoder, seed or version.
+        """
+        restore_snapshot(state.body, fold, self.encoder, self.seed)
+        return fold
+
+    def adopt(self, state: PublishedState, fold: Fold) -> None:
+        """Decide from a state that ``prepare`` returned, and from own events that it lacks."""
+        with self._lock:
+            number = state.consumed.get(self.log.replica, 0)
+            while self._own and self._own[0][0] <= number:
+                self._own.popleft()
+            records = self._fold.records_, self._fold.open_
+            fold.records_, fold.open_ = records
+            self._undo(fold)
+            self._fold = fold
+            for _, event in self._own:
+                if not isinstance(event, _LEARNED):
+                    # The outcome of a decision that is too old to be remembered.
+                    with suppress(UnknownDecision):
+                        fold.apply(completed(fold, event))
+            self.state_position, self.state_at = state.position, state.at
+
+    def _undo(self, fold: Fold) -> None:
+        """Take what own events changed in remembered decisions back; they are applied again."""
+        for _, event in self._own:
+            if isinstance(event, Decision):
+                fold.records_.pop(event.id, None)
+                fold.open_.pop(event.id, None)
+        for _, event in self._own:
+            if isinstance(event, Outcome):
+                record = fold.remembered(event.decision)
+                if record is not None:
+                    reserved = record.decision.reservations.get(event.model)
+                    if reserved is not None:
+                        record.reserved[event.model] = reserved
+
+    def _append(self, event: Event) -> bool:
+        self.log.append(event)
+        self._own.append((len(self.log), event))
+        if isinstance(event, Feedback):
+            self._note_label(event)
+            return True
+        return self._fold.apply(event)
+
+    def _note_label(self, event: Feedback) -> None:
+        """Remember that a response has a label, for judges and repeated messages."""
+        record: RememberedDecision | None = self._fold.remembered(event.decision)
+        if record is not None:
+            record.scores[event.model] = float(event.score)

@@ -1,0 +1,150 @@
+"""Tables by which replicas share one log: lease, inbox, progress and published states.
+
+A replica inserts its events into ``inbox``. The one learner, which holds the ``lease``, moves them
+into the log in an order of its own. So the log has one appender, whose numbering has no holes, and
+an event that is committed late is only read later: the learner follows no sequence past which it
+could be lost.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from floorline.stores.engine import store_errors
+from floorline.stores.schema import events, snapshots
+from floorline.stores.schema import marks as marks_table
+
+metadata = sa.MetaData()
+
+# In SQLite only a primary key of type INTEGER counts by itself.
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+LEARNER = "learner"
+"""Name of the lease that the learner holds."""
+EPOCH = "floorline.epoch"
+"""Setting of a learner's connection: the epoch of its lease, which the fence compares."""
+OLD_EPOCH = "FL001"
+"""SQLSTATE of the error by which the fence refuses a write."""
+INBOX_CHANNEL, STATE_CHANNEL = "floorline_inbox", "floorline_state"
+"""Channels of ``NOTIFY``: events that wait for the learner, and a new published state."""
+_UNIX_EPOCH_DAY, _SECONDS_PER_DAY = 2_440_587.5, 86_400.0
+"""Julian day of the beginning of Unix time, and length of a day."""
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    # In seconds of the database's clock, which is the only one that leases are compared by.
+    sa.Column("expires", sa.Double, nullable=False),
+)
+
+replicas = sa.Table(
+    "replicas",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    # Number of its last event in the log: the learner's defence against events that come twice.
+    sa.Column("consumed", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.Double, nullable=False),
+)
+
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("replica", sa.Text, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("decision", sa.Text),
+    sa.Column("completion", sa.Text),
+    sa.Column("tenant", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("artefact", sa.LargeBinary),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("replica", "number"),
+    sqlite_autoincrement=True,
+)
+for _name, _columns in {
+    "decision": [inbox.c.decision],
+    "completion": [inbox.c.completion, inbox.c.tenant, inbox.c.key],
+}.items():
+    _present = _columns[0].is_not(None)
+    sa.Index(f"inbox_by_{_name}", *_columns, sqlite_where=_present, postgresql_where=_present)
+
+states = sa.Table(
+    "states",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("consumed", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("checksum", sa.LargeBinary, nullable=False),
+)
+
+_FENCED = (events, snapshots, marks_table, states, replicas)
+"""Tables that only the holder of the lease may write while there is one."""
+
+# The row of the lease is locked until the writer's transaction ends, so that no later holder can
+# begin before it; after a later holder began, the epochs differ.
+_FENCE = f"""
+CREATE OR REPLACE FUNCTION floorline_fence() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE held bigint;
+BEGIN
+  SELECT epoch INTO held FROM lease WHERE name = '{LEARNER}' FOR SHARE;
+  IF FOUND AND held IS DISTINCT FROM nullif(current_setting('{EPOCH}', true), '')::bigint THEN
+    RAISE EXCEPTION 'the lease of the learner has epoch %%', held USING ERRCODE = '{OLD_EPOCH}';
+  END IF;
+  RETURN NULL;
+END $$
+"""
+
+
+def create(engine: sa.Engine) -> None:
+    """Create the tables, and PostgreSQL's fence, if they are not there.
+
+    SQLite needs no fence: its learner also holds the writer's lock, which ends with its process.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the database raises an error.
+    """
+    with store_errors(engine), engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            metadata.create_all(connection)
+            return
+        # Of several replicas that start at a time, one creates them.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('floorline tables'))")
+        metadata.create_all(connection)
+        connection.exec_driver_sql(_FENCE)
+        for table in _FENCED:
+            connection.exec_driver_sql(
+                f"CREATE OR REPLACE TRIGGER floorline_fence BEFORE INSERT OR UPDATE OR DELETE "
+                f"ON {table.name} FOR EACH STATEMENT EXECUTE FUNCTION floorline_fence()"
+            )
+
+
+def now(engine: sa.Engine) -> sa.ColumnElement[float]:
+    """Return the database's time in seconds, as an expression; the only clock of leases."""
+    if engine.dialect.name == "sqlite":
+        return (sa.func.julianday("now") - _UNIX_EPOCH_DAY) * _SECONDS_PER_DAY
+    return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+
+
+def insert(engine: sa.Engine, table: sa.Table) -> PostgresInsert | SqliteInsert:
+    """Return an insertion in the dialect of a database, which may name what to do at a conflict."""
+    return (sqlite_insert if engine.dialect.name == "sqlite" else postgres_insert)(table)
+
+
+def notify(connection: sa.Connection, channel: str, text: str) -> None:
+    """Wake the processes that listen on a channel, at the commit; those of SQLite look by time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_notify(channel, text)))

@@ -1,0 +1,119 @@
+"""One learner at a time, whatever the clocks say and whenever the others wake up."""
+
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from floorline.errors import StoreUnavailable
+from floorline.replication import tables
+from floorline.replication.lease import Lease, LeaseLost, is_fenced_off
+from floorline.stores.engine import open_engine
+from floorline.stores.schema import events
+
+ROW = {"position": 0, "kind": "outcome", "at": 1.0, "body": b"b", "checksum": b"c", "link": b"l"}
+
+
+def write(engine, lease, position=0):
+    """Write a row of the log as the holder of a lease."""
+    with engine.connect() as connection:
+        lease.fence(connection)
+        with connection.begin():
+            connection.execute(events.insert(), {**ROW, "position": position})
+
+
+def test_one_process_holds_the_lease(engine):
+    one, other = Lease(engine, "one", seconds=0.3), Lease(engine, "other", seconds=0.3)
+    assert one.take()
+    assert not other.take()
+    one.renew()
+    time.sleep(0.4)
+    assert other.take()
+    assert (one.epoch, other.epoch) == (1, 2)
+    with pytest.raises(LeaseLost, match="epoch 1"):
+        one.renew()
+    one.release()
+    other.renew()
+
+
+def test_a_released_lease_is_free_at_once(engine):
+    one, other = Lease(engine, "one"), Lease(engine, "other")
+    assert one.take()
+    one.release()
+    assert other.take()
+
+
+def test_of_many_that_ask_at_a_time_one_gets_it(engine):
+    leases = [Lease(engine, str(n)) for n in range(5)]
+    results = []
+    begin = threading.Barrier(len(leases))
+
+    def ask(lease):
+        begin.wait()
+        results.append(lease.take())
+
+    threads = [threading.Thread(target=ask, args=[lease]) for lease in leases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [False] * 4 + [True]
+
+
+def test_a_lease_that_ended_holds_until_another_takes_it(engine):
+    lease = Lease(engine, "one", seconds=0.05)
+    assert lease.take()
+    time.sleep(0.2)
+    write(engine, lease)
+    lease.renew()
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_the_database_refuses_writes_of_an_old_epoch(engine):
+    old, new = Lease(engine, "old", seconds=0.05), Lease(engine, "new")
+    assert old.take()
+    write(engine, old)
+    time.sleep(0.2)
+    assert new.take()
+    for table in (events, tables.states, tables.replicas):
+        with engine.connect() as connection:
+            old.fence(connection)
+            with pytest.raises(sa.exc.DBAPIError) as caught, connection.begin():
+                connection.execute(table.delete())
+        assert is_fenced_off(caught.value)
+    # Without any epoch, too: a server that knows nothing of replicas.
+    with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError) as caught:
+        connection.execute(events.insert(), {**ROW, "position": 1})
+    assert is_fenced_off(caught.value)
+    write(engine, new, position=1)
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_a_new_holder_waits_for_a_write_that_is_about_to_be_committed(engine):
+    old, new = Lease(engine, "old", seconds=0.05), Lease(engine, "new")
+    assert old.take()
+    time.sleep(0.2)
+    order = []
+
+    def take():
+        assert new.take()
+        order.append("taken")
+
+    with engine.connect() as connection:
+        old.fence(connection)
+        with connection.begin():
+            connection.execute(events.insert(), ROW)
+            waiting = threading.Thread(target=take)
+            waiting.start()
+            time.sleep(0.3)
+            order.append("committed")
+    waiting.join()
+    assert order == ["committed", "taken"]
+
+
+def test_a_database_that_is_away_is_said(empty_postgres):
+    gone = open_engine(empty_postgres.replace("store_", "gone_"))
+    with pytest.raises(StoreUnavailable):
+        Lease(gone, "one").take()
+    gone.dispose()

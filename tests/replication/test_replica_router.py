@@ -1,0 +1,179 @@
+"""A replica decides from the fold of the log up to a published state, and its own events since."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.replication.cluster import Cluster, new_router
+
+from floorline import SLA, Model
+from floorline.events import Decision, Feedback
+from floorline.replication import tables
+from floorline.state.foreign_events import completed
+from floorline.stores.engine import open_engine
+from floorline.stores.upgrade import upgrade
+
+
+@pytest.fixture
+def cluster(url, engine):
+    made = Cluster(url, engine)
+    yield made
+    made.close()
+
+
+def state_of(router):
+    return router.snapshot(records=False)
+
+
+def serve(member, number, *, outcome=True, label=None):
+    made = member.router.route(f"Question {number}", at=float(number))
+    if outcome:
+        member.router.outcome(made.id, cost=1.0, at=float(number))
+    if label is not None:
+        member.router.feedback(made.id, satisfied=label, at=float(number))
+    return made
+
+
+def test_all_replicas_get_to_the_state_of_the_learner(cluster):
+    a, b = cluster.members.values()
+    for number in range(30):
+        serve(a, number, label=number % 4 > 0)
+        serve(b, number, label=number % 3 > 0 if number % 2 else None)
+        if number % 10 == 9:
+            cluster.step()
+            a.refresh()
+    cluster.settle()
+    learned = state_of(cluster.learner._router)
+    assert state_of(a.router) == state_of(b.router) == learned
+    folded = new_router()
+    folded.apply(cluster.log())
+    assert state_of(folded) == learned
+    assert a.router.status("gold").requests == 60
+    assert a.router.status("gold").labels == 45
+
+
+def test_two_replicas_draw_different_numbers(cluster):
+    a, b = cluster.members.values()
+    assert a.router._rng.at(1).random() != b.router._rng.at(1).random()
+
+
+def test_own_decisions_count_before_the_learner_knows_them(cluster):
+    a, b = cluster.members.values()
+    serve(b, 0)
+    cluster.settle()
+    serve(a, 1, outcome=False)
+    serve(b, 2)
+    b.store.flush()
+    cluster.step()
+    serve(a, 3)
+    assert a.refresh()
+    # One of b's before, one of b's since, two of its own, of which the state has none or one.
+    assert a.router.status("gold").requests == 4
+    assert a.router.status("gold").reserved > 0.0
+
+
+def test_an_outcome_settles_a_call_that_the_state_has_open(cluster):
+    a, _ = cluster.members.values()
+    made = serve(a, 0, outcome=False)
+    a.store.flush()
+    cluster.step()
+    a.router.outcome(made.id, cost=3.0, at=1.0)
+    a.refresh()
+    status = a.router.status("gold")
+    assert (status.spent, status.reserved) == (3.0, 0.0)
+    cluster.settle()
+    assert a.router.status("gold").spent == 3.0
+
+
+def test_labels_are_learned_by_the_learner_only(cluster):
+    a, _ = cluster.members.values()
+    made = serve(a, 0)
+    assert a.router.feedback(made.id, satisfied=True, at=1.0)
+    assert a.router.status("gold").labels == 0
+    cluster.settle()
+    assert a.router.status("gold").labels == 1
+
+
+def test_another_replica_takes_feedback(cluster):
+    a, b = cluster.members.values()
+    made = serve(a, 0)
+    a.store.flush()
+    # Before the learner saw the decision: it is found in the inbox.
+    found = b.store.decision(made.id)
+    assert found is not None
+    b.router.restore_decision(found, *b.store.feedback_of(made.id), at=1.0)
+    assert b.router.feedback(made.id, satisfied=False, at=1.0)
+    cluster.settle()
+    assert cluster.learner._router.status("gold").labels == 1
+
+
+@pytest.mark.parametrize("change", ["model", "sla", "gone"])
+def test_a_decision_of_old_models_is_fitted(cluster, change):
+    a, _ = cluster.members.values()
+    cluster.settle()
+    made = serve(a, 0, label=True)
+    a.store.flush()
+    learned = cluster.learner._router
+    if change == "model":
+        learned.add_model(Model("middle", call_price=2.0), at=1.0)
+    elif change == "gone":
+        learned.remove_model(made.model, at=1.0)
+    else:
+        learned.set_sla(SLA("silver", floor=0.5), at=1.0)
+        learned.remove_sla("gold", at=1.0)
+    cluster.settle()
+    decision = next(event for event in cluster.log() if isinstance(event, Decision))
+    if change == "model":
+        assert decision.models == ("small", "large", "middle")
+        assert len(decision.propensities) == 3
+        assert decision.models[decision.index] == decision.model == made.model
+        assert decision.propensity == made.propensity
+    else:
+        assert (decision.policy, decision.sla) == ("direct", "")
+    folded = new_router()
+    folded.apply(cluster.log())
+    assert state_of(folded) == state_of(learned) == state_of(a.router)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_replicas_state_is_what_it_should_be(data, tmp_path_factory):
+    """After any steps: the fold of the log up to the state, then its own events since."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('log') / 'log.db'}"
+    engine = open_engine(url)
+    upgrade(engine)
+    tables.create(engine)
+    cluster = Cluster(url, engine)
+    open_calls = {name: [] for name in cluster.members}
+    number = 0
+    try:
+        for _ in range(data.draw(st.integers(5, 30))):
+            name = data.draw(st.sampled_from(sorted(cluster.members)))
+            member, mine = cluster.members[name], open_calls[name]
+            action = data.draw(st.sampled_from(_ACTIONS))
+            number += 1
+            if action == "route":
+                mine.append(serve(member, number, outcome=False).id)
+            elif action == "outcome" and mine:
+                member.router.outcome(mine.pop(0), cost=2.0, at=float(number))
+            elif action == "label" and member.router.remembered:
+                id = data.draw(st.sampled_from(member.router.remembered))
+                member.router.feedback(id, satisfied=data.draw(st.booleans()), at=float(number))
+            elif action == "step":
+                member.store.flush()
+                cluster.step()
+            elif action == "refresh":
+                member.refresh()
+                expected = new_router()
+                expected.apply(cluster.log()[: member.router.state_position])
+                for _, event in member.router._own:
+                    if not isinstance(event, Feedback):
+                        expected._fold.apply(completed(expected._fold, event))
+                assert state_of(expected) == state_of(member.router)
+        cluster.settle()
+        assert len({state_of(m.router) for m in cluster.members.values()}) == 1
+    finally:
+        cluster.close()
+        engine.dispose()
+
+
+_ACTIONS = ("route", "route", "outcome", "label", "step", "refresh")
