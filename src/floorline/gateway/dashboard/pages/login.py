@@ -83,6 +83,8 @@ class LoginPage:
 
     async def log_out(self, request: Request) -> Response:
         """End the login, and lead to the login form."""
+        if self._dashboard.gateway.auth.open:
+            raise ApiError(404, "without keys there is no login to end", code="not_found")
         viewer = self._dashboard.viewer(request)
         form = await read_form(request)
         check_csrf(form.get(CSRF_FIELD), viewer.csrf)

@@ -1,12 +1,46 @@
-"""Models: traffic, estimates, costs and faults of each one."""
+"""Models: traffic, estimates, costs and faults of each one, and what would bring it traffic."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from floorline.gateway.dashboard.dashboard import Dashboard
+from floorline.gateway.dashboard.model_rows import model_rows
+from floorline.gateway.dashboard.navigation import HOME
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
     """Return the routes of this page."""
-    return []
+
+    async def show(request: Request) -> Response:
+        viewer = dashboard.viewer(request)
+        filters = dashboard.filters(request, viewer)
+        series = await asyncio.to_thread(
+            dashboard.history.series, filters.seconds, filters.sla, filters.tenant
+        )
+        rows = model_rows(dashboard, viewer, series)
+        names = dashboard.sla_names(viewer)
+        sla = filters.sla or (names[0] if names else None)
+        outlook: list[Any] = []
+        # What all tenants' labels say of the models belongs to no single tenant.
+        if viewer.tenant is None and sla in dashboard.gateway.router.slas:
+            found = await asyncio.to_thread(dashboard.gateway.router.outlook, sla)
+            outlook = [row for row in found if viewer.caller.may_call(row.model)]
+        return dashboard.page(
+            request,
+            "models.html.jinja",
+            "Models",
+            rows=rows,
+            outlook=outlook,
+            outlook_sla=sla,
+            floor=None if sla is None else dashboard.gateway.router.slas[sla].floor,
+            changes=dashboard.gateway.router.policy.changes(),
+            history=dashboard.history,
+        )
+
+    return [Route(f"{HOME}/models", show, methods=["GET"])]
