@@ -46,6 +46,22 @@ def share(value: float | None, digits: int = 1) -> str:
     return f"{'0' if written == '-0' else written}\u00a0%"
 
 
+def saving(value: float | None) -> str:
+    r"""Write a saved share as less or more than what it is compared with.
+
+    Examples
+    --------
+    >>> saving(0.208), saving(-1.096), saving(0.0), saving(None)
+    ('20.8\xa0% less', '109.6\xa0% more', 'the same', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return _NONE
+    written = share(abs(value))
+    if written == share(0.0):
+        return "the same"
+    return f"{written} {'less' if value > 0 else 'more'}"
+
+
 def money(value: float | None, unit: str = "USD") -> str:
     r"""Write an amount in US dollars or joules; small ones with three digits that count.
 
@@ -120,6 +136,7 @@ def sentence(text: str) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "share": share,
+    "saving": saving,
     "money": money,
     "seconds": seconds,
     "when": when,
