@@ -1,3 +1,5 @@
+import time
+
 import httpx
 import pytest
 from tests.gateway.dashboard.conftest import log_in
@@ -177,6 +179,32 @@ def test_a_script_without_a_login_gets_an_error_it_can_read(keyed):
 def test_too_large_a_form_is_refused(keyed, viewer):
     answer = keyed.browser().post("/dashboard/login", data={"key": "x" * 70_000})
     assert answer.status_code == 413
+
+
+def test_whoever_has_logged_in_need_not_do_so_again(keyed, viewer):
+    client = keyed.browser(viewer[1])
+    answer = client.get("/dashboard/login?next=/dashboard/models")
+    assert answer.headers["location"] == "/dashboard/models"
+
+
+def test_without_keys_there_is_no_login_to_end(gateway):
+    answer = gateway.http.post("/dashboard/logout", data={"csrf": ""})
+    assert answer.status_code == 404
+
+
+def test_a_form_that_is_not_sent_to_its_end_is_no_fault(keyed, viewer, caplog):
+    import socket
+
+    host, port = keyed.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = (
+            f"POST /dashboard/login HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nkey="
+        )
+        connection.sendall(head.encode())
+        time.sleep(0.2)
+    assert keyed.browser(viewer[1]).get("/dashboard").status_code == 200
+    assert "failed" not in caplog.text
 
 
 def test_without_keys_nobody_logs_in(gateway):

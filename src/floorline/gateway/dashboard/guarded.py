@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -89,6 +89,9 @@ def _guard(dashboard: Dashboard, endpoint: _Endpoint) -> _Endpoint:
             response = _to_login(request)
         except HTTPException:
             raise
+        except ClientDisconnect:
+            # Nobody reads this answer; it is no fault of the gateway.
+            response = Response(status_code=400)
         except FloorlineError as error:
             response = _failed(dashboard, request, api_error(error))
         except Exception as error:

@@ -15,6 +15,7 @@ from floorline.gateway.dashboard.forms import CSRF_FIELD, check_csrf, read_form
 from floorline.gateway.dashboard.guarded import LOGIN
 from floorline.gateway.dashboard.logins import MOST_SECONDS, digest_of
 from floorline.gateway.dashboard.navigation import HOME
+from floorline.gateway.dashboard.viewer import LoginNeeded
 from floorline.gateway.errors import ApiError
 
 _FORM_COOKIE = "floorline_login_form"
@@ -44,9 +45,11 @@ class LoginPage:
     async def show(self, request: Request) -> Response:
         """Show the form, or lead on whoever has no need to log in."""
         back = _way_back(request.query_params.get("next"))
-        if self._dashboard.gateway.auth.open:
-            return _lead(request, back)
-        return self._form(request, back)
+        try:
+            self._dashboard.viewer(request)
+        except LoginNeeded:
+            return self._form(request, back)
+        return _lead(request, back)
 
     async def log_in(self, request: Request) -> Response:
         """Log in with a key, and lead to the page that was asked for."""

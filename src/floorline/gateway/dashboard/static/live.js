@@ -2,7 +2,7 @@
 
 import { write } from "./format.js";
 
-const REFRESH_MILLISECONDS = 10_000;
+const REFRESH_MILLISECONDS = 15_000;
 // A page is rendered again at most this often: the gateway serves requests beside it.
 
 const state = document.querySelector("[data-live-state]");
