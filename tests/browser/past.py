@@ -85,8 +85,8 @@ class _Past:
     def _times(self):
         """Sorted shares of the time, more of them by day than by night."""
         drawn = self.rng.random(4 * REQUESTS)
-        wanted = 1.0 - 0.75 * np.cos(2 * np.pi * drawn * DAYS)
-        kept = drawn[self.rng.random(len(drawn)) < wanted / 1.75]
+        wanted = 1.0 + 0.6 * np.cos(2 * np.pi * drawn * DAYS)
+        kept = drawn[self.rng.random(len(drawn)) < wanted / 1.6]
         return np.sort(kept[:REQUESTS])
 
     def _cut_price(self, at):

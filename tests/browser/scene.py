@@ -29,12 +29,12 @@ KEYS = {
     "viewer": ("wall display", ["view"], {}),
 }
 """Keys by the name that the tests use: their own name, their scopes and their limits."""
-LIVE_REQUESTS = 48
+LIVE_REQUESTS = 32
 BEFORE = {}
 AT_START = {"steady": PRICE_CUT}
 NOW = {**AT_START, "summit": 1.25}
 """Factors of output prices: in the past, when the gateway starts, and once it has run a while."""
-ECONOMY_BUDGET = 0.4
+ECONOMY_BUDGET = 0.1
 """USD a day; more than the cheapest mix that keeps the floor costs."""
 _OLD_PROMPTS = 2000
 """Prompts from here on are sent while the gateway runs."""

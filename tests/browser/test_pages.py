@@ -50,7 +50,7 @@ def test_the_navigation_leads_to_every_page(visits, scene):
 def test_an_unknown_page_says_so(visits, scene):
     watched = visits.open("/dashboard/nothing")
     watched.expected.append("404")
-    assert "no such page" in watched.page.locator("main").inner_text().lower()
+    assert "there is no page" in watched.page.locator("main").inner_text().lower()
     assert violations(watched.page) == []
 
 

@@ -88,7 +88,7 @@ def _text(
     unit: str,
 ) -> str:
     if share > 0.0:
-        uses = f"The cheapest mix sends it {share:.0%} of the requests"
+        uses = f"The cheapest mix sends it {100 * share:.0f} % of the requests"
         if cost_below is None or cost_below == math.inf:
             return f"{uses}: no other model reaches the floor as well."
         return f"{uses}; it would get none at {show_number(cost_below)} {unit} a call or more."
@@ -96,7 +96,7 @@ def _text(
     if cost_below is not None and cost_below < cost:
         ways.append(f"at less than {show_number(cost_below)} {unit} a call")
     if quality_above is not None and quality_above > quality:
-        ways.append(f"at a satisfaction above {quality_above:.3f}")
+        ways.append(f"at a satisfaction above {100 * quality_above:.1f} %")
     nothing = "The cheapest mix sends it nothing"
     if not ways:
         return f"{nothing}, and neither a lower price nor a better quality alone would change that."

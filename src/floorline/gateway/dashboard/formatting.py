@@ -51,14 +51,16 @@ def saving(value: float | None) -> str:
 
     Examples
     --------
-    >>> saving(0.208), saving(-1.096), saving(0.0), saving(None)
-    ('20.8\xa0% less', '109.6\xa0% more', 'the same', '–')
+    >>> saving(0.208), saving(-0.096), saving(-1.5), saving(0.0), saving(None)
+    ('20.8\xa0% less', '9.6\xa0% more', '2.5 × as much', 'the same', '–')
     """
     if value is None or not math.isfinite(value):
         return _NONE
     written = share(abs(value))
     if written == share(0.0):
         return "the same"
+    if value <= -1.0:
+        return f"{1.0 - value:.1f} × as much"
     return f"{written} {'less' if value > 0 else 'more'}"
 
 
