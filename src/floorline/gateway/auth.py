@@ -20,6 +20,10 @@ _ADMIN_HAS = ("metrics", "view")
 """Scopes that a key for admin has without naming them."""
 
 
+_READING = ("chat", "feedback", "view", "admin")
+"""Scopes each of which lets a key read about decisions."""
+
+
 class Caller(NamedTuple):
     """Who sent a request.
 
@@ -73,6 +77,16 @@ class Caller(NamedTuple):
         """Whether the caller may see and judge a decision."""
         key = self.judged_key
         return decision.tenant == self.tenant and key in (None, decision.key)
+
+    def sees(self, decision: Decision) -> bool:
+        """Whether the caller may read about a decision: their own ones; administrators all.
+
+        A key for ``view`` sees what it sees on the dashboard: all of its tenant, and all decisions
+        if it has none.
+        """
+        if "admin" in self.scopes or self.owns(decision):
+            return True
+        return bool(self.key) and "view" in self.scopes and not self.tenant
 
 
 class _Account:
@@ -165,6 +179,25 @@ class Auth:
             above the rate.
         """
         return self._anyone(scope) if self.open else self._permit(self._account(headers), scope)
+
+    def reader(self, headers: Mapping[str, str]) -> Caller:
+        """Return who asks about decisions: keys for chat, feedback, view or admin; as ``caller``.
+
+        Parameters
+        ----------
+        headers
+            Headers of the request, names in lower case.
+
+        Raises
+        ------
+        ApiError
+            As for ``caller``.
+        """
+        if self.open:
+            return self._anyone("chat")
+        account = self._account(headers)
+        has = account.caller.scopes
+        return self._permit(account, next((s for s in _READING if s in has), "chat"))
 
     def caller_of_login(self, key: str, scope: str) -> Caller:
         """Return who is logged in with a key, if they may use a scope; as for ``caller``.

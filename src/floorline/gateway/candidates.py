@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from floorline.errors import (
     Bar,
@@ -16,6 +17,7 @@ from floorline.events import Decision
 from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.errors import ApiError
+from floorline.gateway.key_costs import KeyCosts
 from floorline.gateway.upstreams import UpstreamError, Upstreams
 from floorline.router import Router
 from floorline.sla import SLA
@@ -30,6 +32,26 @@ _BLOCKED = frozenset({_OPEN, _FULL})
 """What bars a model whose call would be refused at once."""
 _BLOCKED_RETRY_SECONDS = 5.0
 """Seconds after which a request is worth sending again whose only able models are blocked."""
+
+
+class Bars(NamedTuple):
+    """What bars models from a request, by name.
+
+    Attributes
+    ----------
+    bars
+        By the request, by earlier attempts or by their state.
+    dear
+        By the budget of the key.
+    """
+
+    bars: dict[str, Bar]
+    dear: dict[str, Bar]
+
+    @property
+    def all(self) -> dict[str, Bar]:
+        """Both together."""
+        return {**self.bars, **self.dear}
 
 
 class Candidates:
@@ -49,6 +71,65 @@ class Candidates:
         self._router = router
         self._upstreams = upstreams
         self._auth = auth
+
+    def bars(
+        self,
+        chat: ChatBody,
+        caller: Caller,
+        sla: SLA,
+        tried: Sequence[str],
+        costs: KeyCosts | None,
+        at: float,
+    ) -> Bars:
+        """Return what bars models beside what the router checks itself.
+
+        Parameters
+        ----------
+        chat, caller, sla
+            The request, who sent it, and its SLA.
+        tried
+            Models whose call for this request failed.
+        costs
+            What calls cost and what the key's budget has left; None without such a budget.
+        at
+            Time in seconds.
+
+        Raises
+        ------
+        ApiError
+            If the key's budget can pay for none of the models that can serve.
+        """
+        bars = self.excluded(chat, caller, tried)
+        dear: dict[str, Bar] = {}
+        if costs is not None:
+            barred = self.unable(chat, sla, bars)
+            dear = costs.too_dear(self._router.zoo, barred)
+            if dear and len(dear) + len(barred) == len(self._router.zoo):
+                raise self.out_of_budget(caller, {**barred, **bars, **dear})
+        bars |= self.not_preferred(chat, sla, {**bars, **dear}, at)
+        return Bars(bars, dear)
+
+    def refusal(
+        self, chat: ChatBody, caller: Caller, sla: SLA, error: NoModelCanServe, barred: Bars
+    ) -> ApiError | NoModelCanServe:
+        """Error of a request that no model can serve, for its caller.
+
+        Parameters
+        ----------
+        chat, caller, sla
+            As for ``bars``.
+        error
+            The router's error.
+        barred
+            What ``bars`` returned.
+        """
+        # What no time changes comes first.
+        lasting = self.unable(chat, sla, chat.options.exclude)
+        limits = {**error.limits, **barred.all, **lasting}
+        if barred.dear:
+            # Those that could serve it cost more than the key has left.
+            return self.out_of_budget(caller, limits)
+        return self.no_model(chat, caller, limits)
 
     def excluded(self, chat: ChatBody, caller: Caller, tried: Sequence[str]) -> dict[str, Bar]:
         """Return what bars models by the request, by earlier attempts or by their state.

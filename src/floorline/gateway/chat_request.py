@@ -24,6 +24,7 @@ from floorline.gateway.lenient_json import read_fields, read_value, write_fields
 from floorline.gateway.request_size import measure_request
 from floorline.gateway.request_views import VIEWS, NamedPath, View
 from floorline.gateway.session_keys import session_name
+from floorline.state.previewing import MAX_FLOORS
 from floorline.zoo import CallLimits
 
 ROUTED = "floorline/"
@@ -57,11 +58,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Models that must not serve.
     session
         Name of the conversation that the request belongs to.
+    floors
+        Floors that ``/v1/preview`` is to compare.
     """
 
     floor: float | None = None
     exclude: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_EXCLUDED)] = ()
     session: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
+    floors: Annotated[tuple[float, ...], msgspec.Meta(max_length=MAX_FLOORS)] = ()
 
 
 class ChatBody(msgspec.Struct, frozen=True):

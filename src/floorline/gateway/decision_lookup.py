@@ -151,6 +151,31 @@ class DecisionLookup:
             return True
         return id in (await self.logged([completion], caller)).completions
 
+    async def look_up(self, id: str, caller: Caller, sees: Callable[[Decision], bool]) -> Decision:
+        """Find a decision by its own id or the id of its completion, and leave all as it is.
+
+        Its age does not matter, because it is only read about.
+
+        Parameters
+        ----------
+        id, caller
+            As for ``find``.
+        sees
+            Whether a decision may be found.
+
+        Raises
+        ------
+        ApiError
+            404 if there is no such decision, or it may not be found; 409 if there are several.
+        StoreUnavailable
+            If the event log cannot be read.
+        """
+        logged = await self.logged([id], caller)
+        completion = canonical_id(id)
+        noted = self._completions.decisions(caller.owner, completion)
+        named = dict.fromkeys([id, *noted, *logged.completions.get(completion, ())])
+        return await self._one(id, list(named), sees, logged.decisions)
+
     async def find_exactly(self, id: str, caller: Caller) -> Decision:
         """Find a decision of the caller by its own id; errors as for ``find``, but for 409."""
         if self._router.find(id) is None:
@@ -164,7 +189,17 @@ class DecisionLookup:
         caller: Caller,
         logged: Mapping[str, Decision | None],
     ) -> Decision:
-        """Return the one decision of the caller among those that ``id`` names."""
+        """Return the one decision of the caller among those that ``id`` names, remembered."""
+        return await self._remembered(await self._one(id, named, caller.owns, logged))
+
+    async def _one(
+        self,
+        id: str,
+        named: Sequence[str],
+        sees: Callable[[Decision], bool],
+        logged: Mapping[str, Decision | None],
+    ) -> Decision:
+        """Return the one decision that may be found among those that ``id`` names."""
         found = []
         missing = []
         for name in named:
@@ -176,12 +211,12 @@ class DecisionLookup:
                 missing.append(name)
         if missing:
             found += (await asyncio.to_thread(self._store.decisions, missing)).values()
-        found = [decision for decision in found if caller.owns(decision)]
+        found = [decision for decision in found if sees(decision)]
         if not found:
             raise _not_found(id)
         if len(found) > 1:
             raise _ambiguous(id, found)
-        return await self._remembered(found[0])
+        return found[0]
 
     async def _remembered(self, decision: Decision) -> Decision:
         self._check_age(decision)

@@ -79,10 +79,12 @@ class ModelNames:
             param="model",
         )
 
-    def sla_for(self, name: str, caller: Caller) -> SLA:
+    def sla_for(self, name: str, caller: Caller, *, create: bool = True) -> SLA:
         """Find the SLA that a caller asks for, or their tenant's own one.
 
-        ``name`` is "" for the default: the first SLA of the key's list, else of the settings.
+        ``name`` is "" for the default: the first SLA of the key's list, else of the settings. An
+        SLA of the tenant that does not exist yet is created, or without ``create`` is the shared
+        one.
         """
         slas = self._router.slas
         if not name:
@@ -100,6 +102,8 @@ class ModelNames:
             return slas[name]
         own = tenant_sla(slas[name], caller.tenant)
         if own.name not in slas:
+            if not create:
+                return slas[name]
             if sum(split_tenant(other)[1] != "" for other in slas) >= MAX_TENANT_SLAS:
                 raise ApiError(
                     403,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from floorline.config.passed_headers import passed_on
-from floorline.errors import Bar, BudgetExhausted, NoModelCanServe
+from floorline.errors import BudgetExhausted, NoModelCanServe
 from floorline.events import GATEWAY, NOT_CALLED, Decision, RequestContext
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth, Caller
@@ -128,14 +128,18 @@ class ChatService:
             If no model that can serve fits into the SLA's budget.
         """
         self._readiness.check_log()
+        if chat.options.floors:
+            raise ApiError(
+                400,
+                "floorline.floors is for /v1/preview: leave it out, or give floorline.floor",
+                code="invalid_value",
+                param="floorline.floors",
+            )
         if chat.dialect != "openai":
             self._check_stateless(chat)
         began = time.perf_counter()
         at = self._router.clock()
-        context = RequestContext(caller.tenant, caller.key, chat.session, after, call_by)
-        if self._router.zoo.caches:
-            hashes, head_tokens = request_prefixes(chat.prompt, chat.fields)
-            context = context._replace(prefixes=hashes, head_tokens=head_tokens)
+        context = self._context(chat, caller, call_by, after)
         costs = self._key_costs(chat, caller)
         if chat.path and chat.sla is not None:
             raise self.names.needs_model(chat, caller)
@@ -155,6 +159,42 @@ class ChatService:
         if self._config.settings.store.store_prompts:
             self._store.append_prompt(decision.id, chat.prompt_json)
         return decision
+
+    def preview(self, chat: ChatBody, caller: Caller) -> list[Decision]:
+        """Say who would answer a chat request at each of ``floorline.floors``.
+
+        Nothing is logged, no money is reserved, and no model is called.
+
+        Parameters
+        ----------
+        chat, caller
+            The request, which names an SLA, and who sent it.
+
+        Raises
+        ------
+        ApiError
+            If there is no such SLA, or the key's budget holds no call.
+        InvalidInput
+            If no model can serve the request, or a floor is malformed.
+        """
+        options, at = chat.options, self._router.clock()
+        given = () if options.floor is None else (options.floor,)
+        sla = self.names.sla_for(chat.sla or "", caller, create=False)
+        barred = self.candidates.bars(chat, caller, sla, (), self._key_costs(chat, caller), at)
+        try:
+            return self._router.preview(
+                chat.prompt,
+                sla.name,
+                options.floors or given,
+                input_tokens=chat.input_tokens,
+                needs=chat.needs,
+                exclude=barred.all,
+                limits=chat.limits,
+                at=at,
+                context=self._context(chat, caller, GATEWAY),
+            )
+        except NoModelCanServe as error:
+            raise self.candidates.refusal(chat, caller, sla, error, barred) from None
 
     def _check_stateless(self, chat: ChatBody) -> None:
         """Refuse a request that needs what one provider keeps, unless it names a model of it."""
@@ -197,14 +237,7 @@ class ChatService:
     ) -> Decision:
         """Let the policy decide among the models that the key's budget can pay."""
         sla = self.names.sla_for(chat.sla or "", caller)
-        zoo, bars = self._router.zoo, self.candidates.excluded(chat, caller, exclude)
-        dear: dict[str, Bar] = {}
-        if costs is not None:
-            barred = self.candidates.unable(chat, sla, bars)
-            dear = costs.too_dear(zoo, barred)
-            if dear and len(dear) + len(barred) == len(zoo):
-                raise self.candidates.out_of_budget(caller, {**barred, **bars, **dear})
-        bars |= self.candidates.not_preferred(chat, sla, {**bars, **dear}, at)
+        barred = self.candidates.bars(chat, caller, sla, exclude, costs, at)
         try:
             return self._router.route(
                 chat.prompt,
@@ -212,22 +245,26 @@ class ChatService:
                 floor=chat.options.floor,
                 input_tokens=chat.input_tokens,
                 needs=chat.needs,
-                exclude={**bars, **dear},
+                exclude=barred.all,
                 limits=chat.limits,
                 at=at,
                 context=context,
             )
         except NoModelCanServe as error:
-            # What no time changes comes first.
-            lasting = self.candidates.unable(chat, sla, chat.options.exclude)
-            limits = {**error.limits, **bars, **dear, **lasting}
-            if dear:
-                # Those that could serve it cost more than the key has left.
-                raise self.candidates.out_of_budget(caller, limits) from error
-            raise self.candidates.no_model(chat, caller, limits) from None
+            raise self.candidates.refusal(chat, caller, sla, error, barred) from None
         except BudgetExhausted as error:
-            limits = self.candidates.known({**error.limits, **bars, **dear}, caller)
+            limits = self.candidates.known({**error.limits, **barred.all}, caller)
             raise BudgetExhausted(error.sla, error.decision, limits) from None
+
+    def _context(
+        self, chat: ChatBody, caller: Caller, call_by: str, after: str = ""
+    ) -> RequestContext:
+        """Origin of a request, with its conversation where models have prices of cached tokens."""
+        context = RequestContext(caller.tenant, caller.key, chat.session, after, call_by)
+        if not self._router.zoo.caches:
+            return context
+        hashes, head_tokens = request_prefixes(chat.prompt, chat.fields)
+        return context._replace(prefixes=hashes, head_tokens=head_tokens)
 
     def _decide_directly(
         self,

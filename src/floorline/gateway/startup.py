@@ -23,6 +23,7 @@ from floorline.gateway.call_recorder import CallRecorder, close_interrupted
 from floorline.gateway.clock import Clock
 from floorline.gateway.dashboard.history import History
 from floorline.gateway.decision_lookup import DecisionLookup
+from floorline.gateway.explanations import Explanations
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
 from floorline.gateway.price_changes import price_changes, price_warnings
@@ -58,6 +59,8 @@ class Gateway:
         Memory of the bodies of requests.
     chat, recorder, decisions
         The path of a chat request; what calls took; decisions for late feedback.
+    explanations
+        Why decisions were made.
     readiness, metrics, telemetry
         What operators see.
     snapshots, background
@@ -78,6 +81,7 @@ class Gateway:
     chat: ChatService
     recorder: CallRecorder
     decisions: DecisionLookup
+    explanations: Explanations
     readiness: Readiness
     metrics: Metrics
     telemetry: Telemetry
@@ -167,6 +171,7 @@ def build_gateway(
         ),
         recorder=recorder,
         decisions=decisions,
+        explanations=Explanations(router, store, decisions),
         readiness=readiness,
         metrics=metrics,
         telemetry=telemetry,

@@ -18,7 +18,7 @@ from floorline.events import (
     Outcome,
     Recall,
 )
-from floorline.state.candidate_reasons import candidates_of
+from floorline.state.candidate_reasons import MayName, candidates_of, everyone
 from floorline.state.explanation import Candidate, Explanation, Step
 
 MAX_CHAIN = 64
@@ -86,7 +86,13 @@ def decision_history(events: Iterable[Event], id: str) -> list[Event]:
     return [event for event in kept if _decision_of(event) in wanted]
 
 
-def explain(decision: Decision, events: Iterable[Event], *, cost_unit: str = "USD") -> Explanation:
+def explain(
+    decision: Decision,
+    events: Iterable[Event],
+    *,
+    cost_unit: str = "USD",
+    may_name: MayName = everyone,
+) -> Explanation:
     """Explain a decision: its candidates, and what came of it.
 
     Parameters
@@ -98,6 +104,8 @@ def explain(decision: Decision, events: Iterable[Event], *, cost_unit: str = "US
         nothing.
     cost_unit
         Unit of the zoo's costs.
+    may_name
+        Models that it returns false for are left out, the one that served aside.
 
     Examples
     --------
@@ -114,10 +122,11 @@ def explain(decision: Decision, events: Iterable[Event], *, cost_unit: str = "US
     own = [event for event in history if _decision_of(event) == decision.id]
     outcomes = [event for event in own if isinstance(event, Outcome)]
     not_called = frozenset(event.model for event in outcomes if event.error == NOT_CALLED)
-    candidates = candidates_of(decision, not_called)
+    candidates = candidates_of(decision, not_called, may_name)
     served = [event for event in outcomes if event.model == decision.model]
     estimated = not decision.declined and math.isfinite(decision.expected_quality)
     priced = not decision.declined and math.isfinite(decision.expected_cost)
+    steps = _timeline(decision, chain, history, own, cost_unit)
     return Explanation(
         id=decision.id,
         at=decision.at,
@@ -135,14 +144,14 @@ def explain(decision: Decision, events: Iterable[Event], *, cost_unit: str = "US
         expected_cost=decision.expected_cost if priced else None,
         multipliers={n: v for n, v in decision.multipliers.items() if math.isfinite(v)},
         candidates=candidates,
-        timeline=_timeline(decision, chain, history, own, cost_unit),
+        timeline=[s for s in steps if s.model in ("", decision.model) or may_name(s.model)],
         after=decision.after,
         replaced_by=chain.later[0].id if chain.later else "",
         cost=sum(event.cost for event in outcomes) if outcomes else None,
         error=served[-1].error if served else None,
         score=_score(decision, own),
         cost_unit=cost_unit,
-        summary=_summary(decision, candidates, cost_unit),
+        summary=summary_of(decision, candidates, cost_unit),
     )
 
 
@@ -296,7 +305,7 @@ def _labelled(event: Feedback, previous: float | None) -> Step:
     )
 
 
-def _summary(decision: Decision, candidates: Sequence[Candidate], unit: str) -> str:
+def summary_of(decision: Decision, candidates: Sequence[Candidate], unit: str) -> str:
     """The decision in a few plain sentences."""
     others = Counter(one.reason for one in candidates if not one.served)
     counted = "; ".join(

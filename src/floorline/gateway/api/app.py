@@ -16,6 +16,7 @@ from floorline.errors import FloorlineError
 from floorline.gateway.api.catalog import CatalogApi
 from floorline.gateway.api.chat import ChatEndpoint
 from floorline.gateway.api.count_tokens import CountTokensApi
+from floorline.gateway.api.explanations import ExplanationsApi
 from floorline.gateway.api.feedback import FeedbackApi
 from floorline.gateway.api.guard import RequestGuard, with_headers
 from floorline.gateway.api.health import HealthApi
@@ -85,7 +86,7 @@ def routes(gateway: Gateway) -> list[Route]:
     feedback, catalog = FeedbackApi(gateway), CatalogApi(gateway)
     decisions, models, health = RouteApi(gateway), ModelsAdminApi(gateway), HealthApi(gateway)
 
-    counting = CountTokensApi(gateway)
+    counting, explanations = CountTokensApi(gateway), ExplanationsApi(gateway)
 
     async def answer(request: Request) -> Response:
         # ``App`` answers POST itself; this route makes other methods a 405.
@@ -112,6 +113,8 @@ def routes(gateway: Gateway) -> list[Route]:
         Route("/v1/feedback", feedback.feedback, methods=["POST"]),
         Route("/v1/outcomes", feedback.outcome, methods=["POST"]),
         Route("/v1/route", decisions.route, methods=["POST"]),
+        Route("/v1/preview", explanations.preview, methods=["POST"]),
+        Route("/v1/decisions/{id:path}", explanations.decision, methods=["GET"]),
         Route("/v1/models", catalog.models, methods=["GET"]),
         Route("/v1/models/{model:path}", catalog.model, methods=["GET"]),
         Route("/v1/slas", catalog.slas, methods=["GET"]),

@@ -19,6 +19,11 @@ from floorline.errors import BudgetExhausted, FloorlineError, InvalidInput
 from floorline.events import DIRECT, DISCONNECTED, REFUSED, Decision
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.event_stream import STREAM_HEADERS, EventStream, HeaderList
+from floorline.gateway.api.explained import (
+    explanation_header,
+    wants_explanation,
+    with_explanation,
+)
 from floorline.gateway.api.paths import DEPLOYMENT
 from floorline.gateway.api.responses import decision_headers, losses_header
 from floorline.gateway.call_recorder import STREAM_ERROR, CallResult, Measured
@@ -117,6 +122,7 @@ class ChatEndpoint:
         response = error_response(error, self.dialect)
         if exchange is not None and exchange.decision is not None:
             response.raw_headers += decision_headers(exchange.decision, exchange.attempts)
+            response.raw_headers += exchange.explained_at(exchange.decision)
         return response
 
 
@@ -148,6 +154,7 @@ class _Exchange:
         self.measured: Measured | None = None
         self.decision: Decision | None = None
         self.attempts = 0
+        self.explains = wants_explanation(headers)
 
     async def run(self) -> None:
         task = asyncio.current_task()
@@ -278,6 +285,7 @@ class _Exchange:
         self.measured = measured
         await self.gateway.store.committed(self.position)
         self.gateway.recorder.note_completion(decision, answer)
+        body = await self._explained(decision, answer, body)
         await self._stop_comments()
         if self.stream_started:
             # A provider's error, after a comment: the status of a stream has been sent.
@@ -285,6 +293,7 @@ class _Exchange:
             return
         headers = [(b"content-type", answer.content_type.encode())]
         headers += decision_headers(decision, self.attempts)
+        headers += self.explained_at(decision)
         headers += answer.headers()
         headers += losses_header(answer.losses)
         headers.append((b"content-length", str(len(body)).encode()))
@@ -299,7 +308,7 @@ class _Exchange:
         assert stream is not None
         await self.gateway.store.committed(self.position)
         headers = [*STREAM_HEADERS, *decision_headers(decision, self.attempts), *answer.headers()]
-        headers += losses_header(answer.losses)
+        headers += [*losses_header(answer.losses), *self.explained_at(decision)]
         self.started = True
         if not await stream.start(headers) and decision is not self.announced:
             # The headers named the model that failed meanwhile.
@@ -315,13 +324,30 @@ class _Exchange:
         if more:
             await stream.end()
 
+    async def _explained(self, decision: Decision, answer: Answer, body: bytes) -> bytes:
+        """Body of a whole answer, with its explanation if the request asks for that.
+
+        The log has the decision by then; the outcome comes after the answer.
+        """
+        if not self.explains or answer.status >= 400 or self.stream_started:
+            return body
+        found = await self.gateway.explanations.of(decision, self.caller)
+        return with_explanation(body, found)
+
+    def explained_at(self, decision: Decision) -> HeaderList:
+        """Return the header with the address of a decision's explanation, if it is asked for."""
+        if not self.explains:
+            return []
+        root_path = self.gateway.config.settings.server.root_path or ""
+        return [explanation_header(decision, root_path)]
+
     async def _headers_so_far(self) -> HeaderList:
         """Headers of a stream that begins with a comment, before any model has answered."""
         decision = self.decision
         assert decision is not None
         await self.gateway.store.committed(self.position)
         self.announced = decision
-        return [*STREAM_HEADERS, *decision_headers(decision)]
+        return [*STREAM_HEADERS, *decision_headers(decision), *self.explained_at(decision)]
 
     @property
     def stream_started(self) -> bool:

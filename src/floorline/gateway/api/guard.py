@@ -45,8 +45,8 @@ _PREFLIGHT_SECONDS = b"600"
 """Time for which browsers keep the answer of a preflight: Chromium's own limit is 7,200 s."""
 _EXPOSED = (
     b"x-floorline-decision, x-floorline-model, x-floorline-cost, x-floorline-expected-cost, "
-    b"x-floorline-expected-quality, x-floorline-attempts, x-floorline-losses, retry-after, "
-    b"content-length"
+    b"x-floorline-expected-quality, x-floorline-attempts, x-floorline-losses, "
+    b"x-floorline-explanation, retry-after, content-length"
 )
 """Headers that scripts of allowed pages may read."""
 

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from floorline._version import __version__
+from floorline.gateway.api.explanations import Previews
 from floorline.gateway.api.feedback import FeedbackBatch, FeedbackItem, FeedbackReceipt, OutcomeItem
 from floorline.gateway.api.route import Routed
 from floorline.gateway.chat_request import Options
+from floorline.state.explanation import Explanation
 from floorline.state.status import Status
 
 _REF = "#/components/schemas/{name}"
@@ -46,7 +48,17 @@ _BODY = (400, 408, 413, 415, 503, *_KEY)
 def document() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document, as values that JSON has."""
     _, schemas = msgspec.json.schema_components(
-        [FeedbackItem, FeedbackBatch, FeedbackReceipt, OutcomeItem, Routed, Options, Status],
+        [
+            FeedbackItem,
+            FeedbackBatch,
+            FeedbackReceipt,
+            OutcomeItem,
+            Routed,
+            Options,
+            Status,
+            Explanation,
+            Previews,
+        ],
         ref_template=_REF,
     )
     batch = schemas["FeedbackBatch"]["properties"]["feedback"]
@@ -194,6 +206,7 @@ def _paths() -> dict[str, Any]:
         _header("X-Floorline-Exclude", _text("Models that must not serve, with commas between")),
         _header("X-Floorline-Session", _text("Conversation that the request belongs to")),
     ]
+    explain = _header("X-Floorline-Explain", {"enum": ["0", "1"]})
     messages = _operation(
         "Answer a request of Anthropic's messages",
         done,
@@ -219,9 +232,11 @@ def _paths() -> dict[str, Any]:
         (404, 422, 502, 504, *_BODY),
         body="EmbeddingsRequest",
     )
-    names = ("Decision", "Model", "Expected-Quality", "Expected-Cost", "Cost", "Losses")
+    names = (
+        "Decision", "Model", "Expected-Quality", "Expected-Cost", "Cost", "Losses", "Explanation",
+    )  # fmt: skip
     for one in (chat, messages, responses):
-        one["parameters"] = options
+        one["parameters"] = [*options, explain]
         answer = one["responses"]["200"]
         answer["content"]["text/event-stream"] = {"schema": _text()}
         answer["headers"] = {f"X-Floorline-{name}": {"schema": _text()} for name in names}
@@ -240,6 +255,14 @@ def _paths() -> dict[str, Any]:
         body="ChatRequest",
     )
     route["parameters"] = options
+    preview = _operation(
+        "Say which model would answer at several floors",
+        "Previews",
+        (404, *_BODY),
+        body="ChatRequest",
+    )
+    preview["parameters"] = options
+    explained = _operation("Explain a decision", "Explanation", (404, 409, 503, *_KEY))
     feedback = _operation(
         "Give feedback on answers",
         {"anyOf": [_ref("FeedbackReceipt"), _ref("Receipts")]},
@@ -268,6 +291,8 @@ def _paths() -> dict[str, Any]:
         "/v1/feedback": {"post": feedback},
         "/v1/outcomes": {"post": outcome},
         "/v1/route": {"post": route},
+        "/v1/preview": {"post": preview},
+        "/v1/decisions/{id}": {"parameters": [_path("id")], "get": explained},
         "/v1/models": {"get": _operation("List SLAs and models", listing, _KEY)},
         "/v1/models/{model}": {
             "parameters": [_path("model")],

@@ -8,12 +8,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from floorline.errors import abbreviated
 from floorline.events import CLIENT, DIRECT
 from floorline.gateway.api.body import read_body
+from floorline.gateway.api.explanations import needs_sla
 from floorline.gateway.api.responses import reply
 from floorline.gateway.chat_request import read_chat
-from floorline.gateway.errors import ApiError
 
 if TYPE_CHECKING:
     from floorline.gateway.startup import Gateway
@@ -48,14 +47,7 @@ class RouteApi:
             data = await read_body(request.scope, request.receive, limit, memory)
         chat = gateway.chat.names.renamed(read_chat(data, request.headers))
         if chat.sla is None:
-            meant = gateway.chat.names.suggestion(chat.model, caller, sla=True)
-            raise ApiError(
-                400,
-                f"model is {abbreviated(chat.model)}: {meant}name an SLA as floorline/NAME, or "
-                "floorline/auto",
-                code="invalid_value",
-                param="model",
-            )
+            raise needs_sla(gateway, chat, caller)
         decision = gateway.chat.decide(chat, caller, call_by=CLIENT)
         assert decision.policy != DIRECT
         await gateway.store.committed()
