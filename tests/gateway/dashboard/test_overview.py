@@ -136,3 +136,17 @@ def test_a_key_limited_to_an_sla_sees_that_one_only(tenants):
     assert client.get("/dashboard?sla=gold").status_code == 400
     data = client.get("/dashboard/data/promises.json").json()
     assert "gold" not in {row[1] for row in data["rows"]}
+
+
+def test_the_worst_promise_stands_first(start, provider):
+    slas = [{"name": name, "floor": floor} for name, floor in (("unused", 0.5), ("fine", 0.1))]
+    slas.append({"name": "lost", "floor": 0.99})
+    gateway = start(write_settings(provider, slas=slas))
+    for name, satisfied in (("fine", True), ("lost", False)):
+        for _ in range(40):
+            answer = gateway.chat(model=f"floorline/{name}")
+            id = answer.headers["x-floorline-decision"]
+            gateway.http.post("/v1/feedback", json={"id": id, "satisfied": satisfied})
+    page = gateway.http.get("/dashboard").text
+    rows = page.partition('data-live="promises"')[2].partition("</table>")[0]
+    assert re.findall(r'<th scope="row"><a[^>]*>(\w+)</a>', rows) == ["lost", "fine", "unused"]
