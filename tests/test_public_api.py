@@ -37,7 +37,15 @@ def annotated(kind):
 
 @pytest.mark.parametrize("kind", [Router, Zoo, floorline.Policy, floorline.Judge])
 def test_every_class_that_a_signature_names_can_be_imported_from_floorline(kind):
-    events = {"ConfigChange", "Recall", "SlaChange", "Tombstone", "WarmStart", "ZooChange"}
+    events = {
+        "ConfigChange",
+        "QualityChange",
+        "Recall",
+        "SlaChange",
+        "Tombstone",
+        "WarmStart",
+        "ZooChange",
+    }
     missing = {one.__name__ for one in annotated(kind)} - set(floorline.__all__)
     # Events that only the router and the store make.
     assert missing <= events

@@ -20,6 +20,7 @@ from floorline.policies.base import (
 )
 from floorline.router import Router
 from floorline.sla import SLA, Budget
+from floorline.state.budget_status import BudgetStatus
 from floorline.state.certificate import Certificate
 from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.explanation import Explanation
@@ -36,6 +37,7 @@ __all__ = [
     "SLA",
     "Bar",
     "Budget",
+    "BudgetStatus",
     "CallLimits",
     "Certificate",
     "Choice",

@@ -749,6 +749,35 @@ class ConfigChange(msgspec.Struct, frozen=True, tag="config", kw_only=True):
             check_name("ConfigChange", name, MAX_ERROR)
 
 
+class QualityChange(msgspec.Struct, frozen=True, tag="drift", kw_only=True):
+    """The policy detected that the quality of a model has changed.
+
+    It follows the label by which that was detected. A fold of the labels detects it too, so that
+    this event changes no state: it tells people when it was.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model.
+    decision : str
+        Id of the decision whose label it was.
+    at : float
+        Time in seconds of the router's clock.
+    v : int
+        Version of the serialised form.
+    """
+
+    model: str
+    decision: str = ""
+    at: float = 0.0
+    v: int = 1
+
+    def __post_init__(self) -> None:
+        _check_at(self)
+        check_name("QualityChange.model", self.model)
+        check_name("QualityChange.decision", self.decision)
+
+
 class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", kw_only=True):
     """Takes the position of an event that the store could not write, or that was damaged.
 
@@ -788,6 +817,7 @@ Event = (
     | Recall
     | WarmStart
     | ConfigChange
+    | QualityChange
     | Tombstone
 )
 

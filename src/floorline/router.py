@@ -485,7 +485,7 @@ class Router(ChangingState):
         with self._lock:
             called = called_model(self._fold, decision, model)
             weight, influence = self._label_weights(decision, called)
-            return self._append(
+            return self._append_label(
                 Feedback(
                     decision=decision,
                     model=called,
@@ -573,7 +573,7 @@ class Router(ChangingState):
             if made.model in self._fold.record(decision).scores:
                 return False
             weight, influence = self._label_weights(decision, made.model)
-            return self._append(
+            return self._append_label(
                 Feedback(
                     decision=decision,
                     model=made.model,

@@ -1,6 +1,14 @@
 import pytest
 
-from floorline.events import ConfigChange, Decision, Feedback, Outcome, Tombstone, WarmStart
+from floorline.events import (
+    ConfigChange,
+    Decision,
+    Feedback,
+    Outcome,
+    QualityChange,
+    Tombstone,
+    WarmStart,
+)
 from floorline.stores.export import COLUMNS
 
 RENAMED = {
@@ -10,7 +18,9 @@ RENAMED = {
 }
 
 
-@pytest.mark.parametrize("kind", [Decision, Outcome, Feedback, Tombstone, WarmStart, ConfigChange])
+@pytest.mark.parametrize(
+    "kind", [Decision, Outcome, Feedback, Tombstone, WarmStart, ConfigChange, QualityChange]
+)
 def test_every_field_of_an_event_has_a_column(kind):
     fields = {RENAMED.get(name, name) for name in kind.__struct_fields__} - {"v"}
     assert fields <= set(COLUMNS)

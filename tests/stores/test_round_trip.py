@@ -14,6 +14,7 @@ from floorline.events import (
     Decision,
     Feedback,
     Outcome,
+    QualityChange,
     Recall,
     SlaChange,
     WarmStart,
@@ -122,6 +123,7 @@ config_changes = st.builds(
     waiting=st.lists(texts, max_size=3).map(tuple),
     at=times,
 )
+quality_changes = st.builds(QualityChange, model=names, decision=texts, at=times)
 kinds = [
     decisions(),
     outcomes,
@@ -131,6 +133,7 @@ kinds = [
     recalls,
     warm_starts,
     config_changes,
+    quality_changes,
 ]
 any_event = st.one_of(kinds)
 one_of_each = st.tuples(*kinds)

@@ -24,6 +24,7 @@ from floorline.events import (
     Event,
     Feedback,
     Outcome,
+    QualityChange,
     Recall,
     SlaChange,
     Tombstone,
@@ -205,8 +206,8 @@ class Fold(Stateful):
             for ledger in self.ledgers_.values():
                 ledger.keep_models(event.zoo.names)
             changed = True
-        elif isinstance(event, ConfigChange):
-            # For people who read the log; what it changes here has events of its own.
+        elif isinstance(event, ConfigChange | QualityChange):
+            # For people who read the log; what changes the state has events of its own.
             changed = False
         elif isinstance(event, Tombstone):
             self.lost_ += 1

@@ -219,7 +219,7 @@ class Ledger(Stateful):
         budget = sla.budget
         if budget is None:
             return left
-        spent, _ = self._charged(sla, at)
+        spent, _ = self.charged(sla, at)
         for name, amount in budget.per_model.items():
             if name in zoo:
                 used = spent.get(name, 0.0) + self.reserved_.get(name, 0.0)
@@ -231,11 +231,11 @@ class Ledger(Stateful):
         """Cost that all models may still cause together at ``at``; infinity without a total."""
         if sla.budget is None or sla.budget.total is None:
             return math.inf
-        spent, judged = self._charged(sla, at)
+        spent, judged = self.charged(sla, at)
         reserved = sum(self.reserved_.values()) + sum(self._judging)
         return sla.budget.total - judged - sum(spent.values()) - reserved
 
-    def _charged(self, sla: SLA, at: float) -> tuple[dict[str, float], float]:
+    def charged(self, sla: SLA, at: float) -> tuple[dict[str, float], float]:
         """Costs of calls by model, and of labels, in the budget period that holds at ``at``."""
         if self.spending_.ended(_period(sla), at):
             return {}, 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from threading import RLock
 from types import MappingProxyType
@@ -9,10 +10,11 @@ from types import MappingProxyType
 from floorline.core.bounds import check_name
 from floorline.core.ids import IdSource
 from floorline.encoders.base import Encoder
-from floorline.errors import InvalidInput
-from floorline.events import Decision, Event
+from floorline.errors import InvalidInput, StoreUnavailable
+from floorline.events import Decision, Event, Feedback, QualityChange
 from floorline.policies import Policy
 from floorline.sla import SLA
+from floorline.state.budget_status import BudgetStatus, budget_status
 from floorline.state.certificate import Certificate, certificate_of, window_certificate_of
 from floorline.state.eligibility import eligible_models
 from floorline.state.event_log import EventLog, HistoryLog, MemoryLog
@@ -162,6 +164,12 @@ class LiveState:
         with self._lock:
             return totals_of(self._fold.ledgers_[self._fold.sla(sla).name])
 
+    def budget_status(self, sla: str | None = None, *, at: float) -> BudgetStatus:
+        """Return what an SLA's budget has left at a Unix time in seconds; the first by default."""
+        with self._lock:
+            agreement = self._fold.sla(sla)
+            return budget_status(agreement, self._fold.ledgers_[agreement.name], at)
+
     def label_sender(self, sla: str, sender: str) -> SenderRow | None:
         """Return what the labels of a sender weigh under an SLA; None for one of the smallest."""
         with self._lock:
@@ -278,6 +286,17 @@ class LiveState:
         if known(made):
             raise InvalidInput("id", made, "give every decision its own id")
         return made
+
+    def _append_label(self, label: Feedback) -> bool:
+        """Log and fold a label, and log the change of quality that the policy detects by it."""
+        policy = self.policy
+        before = policy.changes_detected
+        changed = self._append(label)
+        if policy.changes_detected > before:
+            # A log that takes no more has the label, by which every fold detects the change.
+            with contextlib.suppress(StoreUnavailable):
+                self._append(QualityChange(model=label.model, decision=label.decision, at=label.at))
+        return changed
 
     def _append(self, event: Event) -> bool:
         """Log and fold an event; False if it changed nothing. The caller holds the lock."""

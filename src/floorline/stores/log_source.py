@@ -21,6 +21,7 @@ from floorline.events import (
     Event,
     Feedback,
     Outcome,
+    QualityChange,
     Recall,
     SlaChange,
     Tombstone,
@@ -223,6 +224,7 @@ _KINDS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "sla": _sla,
     "warm_start": _warm_start,
     "config": _config,
+    "drift": lambda row: QualityChange(**row),
     "tombstone": lambda row: Tombstone(**{"lost": "", **row}),
     "recall": lambda row: Recall(at=row.pop("at"), decision=_decision(row)),
 }

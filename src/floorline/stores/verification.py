@@ -24,7 +24,7 @@ from floorline.stores.witness import read_witness
 
 _PAGE_SIZE = 1000
 """Number of rows read at a time."""
-REPLACEABLE = ("decision", "outcome", "feedback", "recall", "config", "tombstone")
+REPLACEABLE = ("decision", "outcome", "feedback", "recall", "config", "drift", "tombstone")
 """Kinds of events without which those after them can still be folded."""
 KINDS = (*REPLACEABLE, "zoo", "sla", "warm_start")
 """All kinds of events."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from floorline import SLA, Model, Router, Zoo
-from floorline.events import Feedback
+from floorline.events import Feedback, QualityChange
 from floorline.policies.primal_dual.policy import PrimalDual
 
 ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
@@ -112,3 +112,24 @@ def test_a_long_conversation_that_goes_badly_is_no_change():
         found.append(policy.changes_detected)
     assert found[0] > 0
     assert found[1] == 0
+
+
+def test_a_router_logs_when_its_policy_detects_a_change():
+    router = Router(ZOO, slas=[SLA("gold", floor=0.6)], seed=3, clock=lambda: 7.0)
+    rng = np.random.default_rng(3)
+    for number in range(900):
+        made = router.route("Why?", at=float(number))
+        good = 0.9 if number < 450 else 0.1
+        router.feedback(made.id, score=labels(rng, good), at=float(number))
+    events = list(router.log.read())
+    changes = [event for event in events if isinstance(event, QualityChange)]
+    assert len(changes) == router.policy.changes_detected >= 1
+    assert all(450 <= change.at < 900 and change.model in ZOO.names for change in changes)
+    # Each follows the label by which it was detected, and changes nothing itself.
+    for position, event in enumerate(events):
+        if isinstance(event, QualityChange):
+            label = events[position - 1]
+            assert (label.decision, label.model) == (event.decision, event.model)
+    again = Router(ZOO, slas=[SLA("gold", floor=0.6)], seed=3, clock=lambda: 7.0)
+    again.apply(event for event in events if not isinstance(event, QualityChange))
+    assert again.policy.changes_detected == router.policy.changes_detected
