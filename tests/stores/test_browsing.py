@@ -135,15 +135,6 @@ def test_a_damaged_event_is_left_out_and_counted(tmp_path):
     store.close()
 
 
-def test_the_position_of_a_time_is_found_by_bisection(store):
-    browser = fill(store)
-    assert browser.position_at(-math.inf) == browser.position_at(0.0) == 0
-    # An outcome follows each decision.
-    assert browser.position_at(1010.0) == 20
-    assert browser.position_at(1010.2) == 21
-    assert browser.position_at(5000.0) == 60
-
-
 def test_a_name_is_that_of_a_decision_a_completion_or_a_session(store):
     browser = fill(store)
 
@@ -190,6 +181,33 @@ def test_what_became_of_a_decision_is_as_the_router_counts_it(store):
     assert found["open"] == CallsOf()
     assert found["failed"] == CallsOf(cost=0.0, error="overloaded")
     assert LogBrowser(store).calls([]) == {}
+
+
+def test_a_condition_on_what_became_of_decisions_fills_its_pages(store, monkeypatch):
+    browser = fill(store, 30)
+    monkeypatch.setattr(browsing, "_ROWS", 4)
+    for number in range(0, 30, 5):
+        store.append(Feedback(decision=f"d{number}", model="small", score=0.0))
+    store.flush()
+    seen, before = [], None
+    while True:
+        found = browser.with_calls(
+            Wanted(), before=before, most=4, where=lambda _, calls: calls.score == 0.0
+        )
+        seen += [one.id for _, one, _ in found.rows]
+        assert {calls.score for _, _, calls in found.rows} == {0.0}
+        before = found.before
+        if before is None:
+            break
+    assert seen == ["d25", "d20", "d15", "d10", "d5", "d0"]
+    plain = browser.with_calls(Wanted(), most=3)
+    assert [(one.id, calls.cost) for _, one, calls in plain.rows] == [
+        ("d29", 1.0),
+        ("d28", 1.0),
+        ("d27", 1.0),
+    ]
+    assert not plain.timed_out
+    assert plain.before is not None
 
 
 def test_changes_are_what_is_no_request(store):

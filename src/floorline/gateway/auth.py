@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
-from floorline.gateway.key_budget import KeyBudget
+from floorline.gateway.key_budget import KeyBudget, KeySpending
 from floorline.gateway.token_bucket import TokenBucket
 from floorline.stores.keys import ApiKey, key_id
 
@@ -298,6 +298,15 @@ class Auth:
         """Cost that further calls of a key may cause now; infinity without a budget."""
         budget = self._budget(key)
         return math.inf if budget is None else budget.left(self._clock())
+
+    def spending(self) -> dict[str, KeySpending]:
+        """Return what the budgets of keys have left, by the key's id; of keys that have one."""
+        now, accounts = self._clock(), self._accounts or {}
+        return {
+            id: account.budget.spending(now)
+            for id, account in accounts.items()
+            if account.budget is not None
+        }
 
     def hold(self, key: str, decision: str, largest: float) -> None:
         """Reserve what a call of a key can cost at most, until ``charge`` gives its cost."""

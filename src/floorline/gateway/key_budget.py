@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from floorline.gateway.errors import ApiError
 from floorline.policies.budgets.periods import BudgetPeriods
+from floorline.sla import period_start
 
 _OPEN_CALL_SECONDS = 5.0
 """Seconds after which a refused request may be sent again while open calls hold money."""
+
+
+class KeySpending(NamedTuple):
+    """What a key's budget has left in the present period, in the zoo's cost unit.
+
+    Attributes
+    ----------
+    amount
+        The largest cost per period.
+    spent, reserved
+        Cost of its calls in this period, and what its open calls can still cost.
+    began, ends
+        Unix times in seconds of the period; None if the budget is never renewed.
+    """
+
+    amount: float
+    spent: float
+    reserved: float
+    began: float | None
+    ends: float | None
+
+    @property
+    def left(self) -> float:
+        """Cost that further calls may cause."""
+        return self.amount - self.spent - self.reserved
 
 
 class KeyBudget:
@@ -52,6 +79,15 @@ class KeyBudget:
         """Cost that further calls may cause."""
         self._advance(at)
         return self.amount - self.spent - self._held
+
+    def spending(self, at: float) -> KeySpending:
+        """Return what is left of the budget, and for how long; nothing changes."""
+        # Read by other threads too, so it must not begin a period.
+        spent = 0.0 if self._periods.renews(self._period, at) else self.spent
+        if self._period is None:
+            return KeySpending(self.amount, spent, self._held, None, None)
+        began = period_start(self._period, at)
+        return KeySpending(self.amount, spent, self._held, began, began + self._period)
 
     def hold(self, decision: str, largest: float) -> None:
         """Reserve what a call can cost at most, until ``charge`` gives its cost."""

@@ -126,6 +126,23 @@ class CallsOf(NamedTuple):
     score: float | None = None
 
 
+class FoundCalls(NamedTuple):
+    """Decisions that a search found with what became of them, the latest first.
+
+    Attributes
+    ----------
+    rows
+        Positions in the log, decisions, and what became of them.
+    before, timed_out, damaged
+        As in ``Found``.
+    """
+
+    rows: list[tuple[int, Decision, CallsOf]]
+    before: int | None
+    timed_out: bool = False
+    damaged: int = 0
+
+
 class KeyUse(NamedTuple):
     """How much an API key was used.
 
@@ -178,7 +195,7 @@ class LogBrowser:
         if keys is not None and len(keys) <= _MAX_KEYS:
             seen = search.by_keys(keys, before)
         else:
-            seen = search.backwards(before, self.position_at(wanted.since))
+            seen = search.backwards(before, self._reader.position_at(wanted.since))
         until = self._clock() + _SECONDS
         found: list[tuple[int, Decision]] = []
         for position, decision in seen:
@@ -191,23 +208,42 @@ class LogBrowser:
                 return Found(found, position, timed_out=True, damaged=search.damaged)
         return Found(found, None, damaged=search.damaged)
 
-    def position_at(self, at: float) -> int:
-        """Return the position of the first event at a Unix time in seconds or later, by bisection.
+    def with_calls(
+        self,
+        wanted: Wanted,
+        *,
+        before: int | None = None,
+        most: int = 50,
+        where: Callable[[Decision, CallsOf], bool] | None = None,
+    ) -> FoundCalls:
+        """Return the latest decisions with what became of them, the latest first.
 
-        If a clock jumped back, one of the positions around the jump.
+        Parameters
+        ----------
+        wanted, before, most
+            As for ``decisions``.
+        where
+            Condition that needs what became of a decision; None for none.
         """
-        low, high = self._reader.first(), self._reader.end()
-        if at == -math.inf:
-            return low
-        query = sa.select(raw(events.c.at)).order_by(events.c.position).limit(1)
-        while low < high:
-            middle = (low + high) // 2
-            rows = self._reader.rows(query.where(events.c.position >= middle))
-            if rows and isinstance(rows[0][0], float) and rows[0][0] < at:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        until = self._clock() + _SECONDS
+        rows: list[tuple[int, Decision, CallsOf]] = []
+        damaged = 0
+        while True:
+            part = most if where is None else max(most, _ROWS)
+            found = self.decisions(wanted, before=before, most=part)
+            damaged += found.damaged
+            calls = self.calls([decision for _, decision in found.decisions])
+            rows += [
+                (position, decision, calls[decision.id])
+                for position, decision in found.decisions
+                if where is None or where(decision, calls[decision.id])
+            ]
+            if len(rows) > most:
+                return FoundCalls(rows[:most], rows[most - 1][0], damaged=damaged)
+            before = found.before
+            timed_out = found.timed_out or (before is not None and self._clock() > until)
+            if where is None or before is None or timed_out:
+                return FoundCalls(rows, before, timed_out, damaged)
 
     def named(self, name: str, wanted: Wanted, most: int = 50) -> list[Decision]:
         """Return the decisions that a name means: their id, or that of a completion or session.

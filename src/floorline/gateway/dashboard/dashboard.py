@@ -19,6 +19,7 @@ from floorline.gateway.dashboard.logins import Logins, digest_of
 from floorline.gateway.dashboard.navigation import HOME, NAVIGATION
 from floorline.gateway.dashboard.static_files import static_path
 from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
+from floorline.gateway.dashboard.whatif_runs import WhatIfRuns
 from floorline.gateway.tenants import split_tenant
 from floorline.gateway.visible_status import visible_slas
 
@@ -49,11 +50,15 @@ class Dashboard:
     ----------
     logins, login_limits
         Who has logged in; how often it may be tried.
+    whatif
+        What-if questions and their answers.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.logins = Logins()
+        store = gateway.store.engine.url.render_as_string(hide_password=False)
+        self.whatif = WhatIfRuns(store, gateway.router.clock)
         self.login_limits = LoginLimits()
 
     @property

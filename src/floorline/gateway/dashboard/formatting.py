@@ -135,6 +135,23 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
 
 
+def moment(at: float | None) -> Markup:
+    """Write a Unix time without its year, for the rows of a table whose head says "UTC".
+
+    Examples
+    --------
+    >>> str(moment(0.0))
+    '<time datetime="1970-01-01T00:00:00Z" title="1970-01-01 00:00:00 UTC">01 Jan 00:00:00</time>'
+    """
+    if at is None:
+        return Markup(_NONE)
+    date = datetime.fromtimestamp(at, UTC)
+    shown = date.strftime("%d %b %H:%M:%S")
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        date.strftime("%Y-%m-%dT%H:%M:%SZ"), date.strftime("%Y-%m-%d %H:%M:%S"), shown
+    )
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "number": number,
     "share": share,
@@ -142,6 +159,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "money": money,
     "seconds": seconds,
     "when": when,
+    "moment": moment,
     "sentence": sentence,
 }
 """The filters by their names in templates."""

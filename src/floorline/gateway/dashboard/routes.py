@@ -12,6 +12,7 @@ from floorline.gateway.dashboard.guarded import guarded, missing_route
 from floorline.gateway.dashboard.pages import (
     budgets,
     changes,
+    decision,
     decisions,
     keys,
     login,
@@ -30,6 +31,7 @@ _PAGES = (
     overview,
     models,
     decisions,
+    decision,
     budgets,
     keys,
     sessions,

@@ -1,12 +1,156 @@
-"""Budgets of SLAs and keys, and their pace."""
+"""Budgets: what SLAs and keys may spend, have spent and have left, and how long that lasts."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from floorline.gateway.dashboard.dashboard import Dashboard
+from floorline.gateway.dashboard.filters import Filters
+from floorline.gateway.dashboard.log_view import read_log
+from floorline.gateway.dashboard.navigation import HOME
+from floorline.gateway.dashboard.tables import Table, data_table
+from floorline.gateway.dashboard.viewer import Viewer
+from floorline.gateway.tenants import split_tenant
+
+_LEAST_ELAPSED = 0.02
+"""Share of a period from which its pace is shown: half an hour of a day. Before, one dear call
+would look like a budget that ends at once."""
+
+
+class BudgetRow(NamedTuple):
+    """One amount that bounds costs.
+
+    Attributes
+    ----------
+    owner, name
+        ``"sla"`` or ``"key"``, and its name, or that of the key.
+    id
+        Id of the key; "" for an SLA.
+    tenant
+        Tenant that it belongs to; "" for none.
+    model
+        Model that it bounds; "" for all.
+    amount, spent, reserved
+        The largest cost per period, the costs in this period, and what open calls can still cost;
+        ``spent`` and ``reserved`` are None where others' costs would show.
+    began, ends
+        Unix times in seconds of the period; None if the budget is never renewed.
+    declined
+        Requests under the SLA that no model served in the span of the filters, mostly because no
+        call fitted into its budget; None for a key, and where others' requests would show.
+    """
+
+    owner: str
+    name: str
+    id: str
+    tenant: str
+    model: str
+    amount: float
+    spent: float | None
+    reserved: float | None
+    began: float | None
+    ends: float | None
+    declined: int | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Cost that further calls may cause; None where it would show others' costs."""
+        if self.spent is None or self.reserved is None:
+            return None
+        return self.amount - self.spent - self.reserved
+
+    def lasts_until(self, now: float) -> float | None:
+        """Return when the budget ends at its present pace; None if it lasts or that is unknown."""
+        if self.spent is None or self.began is None or self.ends is None or self.spent <= 0.0:
+            return None
+        elapsed = now - self.began
+        if elapsed < _LEAST_ELAPSED * (self.ends - self.began):
+            return None
+        end = self.began + elapsed * self.amount / self.spent
+        return end if end < self.ends else None
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
     """Return the routes of this page."""
-    return []
+
+    async def show(request: Request) -> Response:
+        """Show the budgets of SLAs and of keys."""
+        viewer = dashboard.viewer(request)
+        filters = dashboard.filters(request, viewer)
+
+        def read() -> tuple[list[BudgetRow], list[BudgetRow]]:
+            return sla_rows(dashboard, viewer, filters), key_rows(dashboard, viewer, filters)
+
+        slas, keys = await read_log(dashboard, read)
+        return dashboard.page(
+            request,
+            "budgets.html.jinja",
+            "Budgets",
+            slas=slas,
+            keys=keys,
+            now=dashboard.gateway.router.clock(),
+        )
+
+    return [Route(f"{HOME}/budgets", show, methods=["GET"])]
+
+
+def sla_rows(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[BudgetRow]:
+    """Return the budgets of the SLAs that a viewer may see."""
+    router, now = dashboard.gateway.router, dashboard.gateway.router.clock()
+    rows = []
+    for name in dashboard.sla_names(viewer):
+        _, tenant = split_tenant(name)
+        if filters.sla not in (None, name):
+            continue
+        if filters.tenant is not None and tenant not in ("", filters.tenant):
+            continue
+        status = router.budget_status(name, at=now)
+        # What is spent under an SLA that all share shows what other tenants spend.
+        shown = viewer.tenant is None or tenant == viewer.tenant
+        declined = dashboard.history.series(filters.seconds, name).whole().declined
+        for line in status.lines:
+            if line.model and not viewer.caller.may_call(line.model):
+                continue
+            rows.append(
+                BudgetRow(
+                    "sla",
+                    name,
+                    "",
+                    tenant,
+                    line.model,
+                    line.amount,
+                    line.spent if shown else None,
+                    line.reserved if shown else None,
+                    status.began,
+                    status.ends,
+                    declined if shown else None,
+                )
+            )
+    return rows
+
+
+def key_rows(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[BudgetRow]:
+    """Return the budgets of the valid keys that a viewer may see; it reads the keys and blocks."""
+    tenant = filters.tenant if viewer.tenant is None else viewer.tenant
+    spending = dashboard.gateway.auth.spending()
+    rows = []
+    for key in dashboard.gateway.store.keys.list():
+        found = spending.get(key.id)
+        if found is not None and tenant in (None, key.tenant):
+            rows.append(BudgetRow("key", key.name, key.id, key.tenant, "", *found))
+    return rows
+
+
+@data_table("budgets")
+def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Return all budgets: those of SLAs, then those of keys."""
+    rows = sla_rows(dashboard, viewer, filters)
+    if filters.sla is None:
+        rows += key_rows(dashboard, viewer, filters)
+    now = dashboard.gateway.router.clock()
+    columns = (*BudgetRow._fields, "left", "lasts_until")
+    return Table(columns, [[*row, row.left, row.lasts_until(now)] for row in rows])
