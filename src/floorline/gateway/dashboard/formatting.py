@@ -46,22 +46,26 @@ def share(value: float | None, digits: int = 1) -> str:
     return f"{'0' if written == '-0' else written}\u00a0%"
 
 
-def saving(value: float | None) -> str:
-    r"""Write a saved share as less or more than what it is compared with.
+def saving(value: float | None, reference: str = "") -> str:
+    r"""Write a saved share as less or more than what it is compared with, whose amount may follow.
 
     Examples
     --------
     >>> saving(0.208), saving(-0.096), saving(-1.5), saving(0.0), saving(None)
     ('20.8\xa0% less', '9.6\xa0% more', '2.5 × as much', 'the same', '–')
+    >>> saving(0.208, "$5"), saving(-1.5, "$2"), saving(None, "$0")
+    ('20.8\xa0% less than $5', '2.5 × as much as $2', '–')
     """
     if value is None or not math.isfinite(value):
         return _NONE
     written = share(abs(value))
     if written == share(0.0):
-        return "the same"
-    if value <= -1.0:
-        return f"{1.0 - value:.1f} × as much"
-    return f"{written} {'less' if value > 0 else 'more'}"
+        text, link = "the same", "as"
+    elif value <= -1.0:
+        text, link = f"{1.0 - value:.1f} × as much", "as"
+    else:
+        text, link = f"{written} {'less' if value > 0 else 'more'}", "than"
+    return f"{text} {link} {reference}" if reference else text
 
 
 def money(value: float | None, unit: str = "USD") -> str:
