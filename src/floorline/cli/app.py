@@ -64,6 +64,11 @@ COMMANDS = {
         "gateway",
         "Upgrade, clean up, export, verify and repair the server's event log.",
     ),
+    "top": _Command(
+        "top:top",
+        "cli",
+        "Show live in the terminal what a gateway promises, spends and decides.",
+    ),
     "replay": _Command(
         "replay:replay",
         "bench",

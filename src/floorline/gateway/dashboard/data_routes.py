@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from floorline.errors import abbreviated, listed
-from floorline.gateway.dashboard import series_tables
+from floorline.gateway.dashboard import now_tables, series_tables
 from floorline.gateway.dashboard.tables import TABLES, Table, csv_of
 from floorline.gateway.errors import ApiError
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _HEADERS = {"cache-control": "no-store"}
 """Data changes all the time, and caches beside the browser must not keep what a login shows."""
 
-assert series_tables  # Its tables are registered by its import.
+assert now_tables  # The tables of these modules are registered by their import.
+assert series_tables
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
