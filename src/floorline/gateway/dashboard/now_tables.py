@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from floorline.events import Decision
+from floorline.gateway.dashboard.log_view import browser, read_log, wanted_of
 from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.tenants import split_tenant
 from floorline.gateway.visible_status import visible_status
 from floorline.state.status import Status
-from floorline.stores.browsing import CallsOf, LogBrowser, Wanted
 
 if TYPE_CHECKING:
     from floorline.gateway.dashboard.dashboard import Dashboard
@@ -74,18 +73,12 @@ async def totals(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Tabl
 @data_table("latest")
 async def latest(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """The latest decisions with what became of them, the latest first."""
-    tenant = filters.tenant if viewer.tenant is None else viewer.tenant
-    since = dashboard.gateway.router.clock() - filters.seconds
-    wanted = Wanted(sla=filters.sla, tenant=tenant, since=since)
-
-    def read() -> list[tuple[Decision, CallsOf]]:
-        browser = LogBrowser(dashboard.gateway.store)
-        made = [decision for _, decision in browser.decisions(wanted, most=_LATEST).decisions]
-        calls = browser.calls(made)
-        return [(decision, calls[decision.id]) for decision in made]
-
+    found = await read_log(
+        dashboard,
+        lambda: browser(dashboard).with_calls(wanted_of(dashboard, viewer, filters), most=_LATEST),
+    )
     rows = []
-    for made, calls in await asyncio.to_thread(read):
+    for _, made, calls in found.rows:
         rows.append(
             [
                 made.at,
