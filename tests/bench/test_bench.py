@@ -21,6 +21,7 @@ from floorline.datasets import simulate
 from floorline.encoders import HashedNgrams
 from floorline.errors import DataError, InvalidInput
 from floorline.replay import Result, compare, prepare
+from floorline.replay.progress import ReplayProgress
 from floorline.replay.spec import Spec
 
 pytestmark = pytest.mark.slow
@@ -75,10 +76,6 @@ def written(out):
     return {path.name: path.stat().st_mtime_ns for path in (out / "runs").glob("*.json")}
 
 
-def silent(*_):
-    pass
-
-
 def test_suites_of_floorline_load_and_all_is_every_suite_except_smoke():
     smoke, everything = load_suite("smoke"), load_suite("all")
     names = [part.name for part in everything.parts]
@@ -107,7 +104,7 @@ def test_a_second_run_replays_nothing_and_writes_an_equal_report(finished, monke
     suite, out = load_suite(str(finished.suite)), finished.out
     report, results = (out / "report.md").read_text(), (out / "results.json").read_bytes()
     monkeypatch.setattr(sys.modules["floorline.replay.compare"], "replay", None)
-    second = run_suite(suite, out, jobs=1, progress=silent)
+    second = run_suite(suite, out, jobs=1, progress=ReplayProgress())
     write_up(suite, second, out)
     assert (out / "report.md").read_text() == report
     assert (out / "results.json").read_bytes() == results

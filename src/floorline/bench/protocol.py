@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from floorline.encoders import Encoder
 from floorline.errors import FloorlineError, MissingExtra
 from floorline.estimators.proteus_checkpoint import read_metadata
 from floorline.replay.data import prepare
+from floorline.replay.progress import ReplayProgress
 from floorline.replay.proteus.moving_floors import Tracking, track, tracking_table
 from floorline.replay.proteus.protocol import Protocol, level_table, measure, summary_table
 from floorline.report.plots import PERCENT, colour, save_figure
@@ -55,7 +57,8 @@ def evaluate(
     table: RoutingTable,
     encoder: Encoder,
     folder: Path,
-    progress: Callable[[int, int], object],
+    progress: ReplayProgress,
+    shown: str,
 ) -> Evaluation:
     """Evaluate every policy of a part on every split.
 
@@ -71,8 +74,8 @@ def evaluate(
         Encoder of the prompts.
     folder
         Folder of the report.
-    progress
-        Called with the number of finished splits and of all splits.
+    progress, shown
+        Shows the splits, and what it calls them.
 
     Raises
     ------
@@ -81,15 +84,18 @@ def evaluate(
     """
     cache = RunCache(folder / "runs", {"data": table.digest, "encoder": encoder.fingerprint})
     found: list[_Split] = []
+    progress.begin(shown, ["split"] * part.splits, 1)
     for split in range(part.splits):
-        progress(split, part.splits)
         key = {"part": part, "split": split}
         result = cache.find(key, _Split)
         if result is None:
+            began = time.monotonic()
             result = _evaluate_split(part, table, encoder, folder / "checkpoints", split)
             cache.keep(key, result)
+            progress.finished(split, time.monotonic() - began)
+        else:
+            progress.finished(split)
         found.append(result)
-    progress(part.splits, part.splits)
     return Evaluation(
         [protocol for one in found for protocol in one.protocols],
         [tracking for one in found for tracking in one.tracked],

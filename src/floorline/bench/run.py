@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +10,9 @@ from floorline.bench.protocol import Evaluation, evaluate
 from floorline.bench.suite import Budgets, Floors, Part, Protocols, Suite
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
-from floorline.replay.compare import Result, as_finished, check
+from floorline.replay.compare import Result, as_finished, check, kind_of
 from floorline.replay.data import ReplayData, prepare
+from floorline.replay.progress import ReplayProgress
 from floorline.replay.tables import Means
 
 ENCODER = "hashed"
@@ -55,7 +54,7 @@ class ReportSection(NamedTuple):
 
 
 def run_suite(
-    suite: Suite, folder: Path, *, jobs: int, progress: Callable[[str, int, int], object]
+    suite: Suite, folder: Path, *, jobs: int, progress: ReplayProgress
 ) -> list[ReportSection]:
     """Run all replays of a suite whose results are not stored in the folder.
 
@@ -68,7 +67,7 @@ def run_suite(
     jobs
         Number of processes.
     progress
-        Called with the name of the part and data set, the number of finished replays and of all.
+        Shows the replays of each part and data set.
 
     Returns
     -------
@@ -79,7 +78,8 @@ def run_suite(
     FloorlineError
         If a part breaks a rule or its data is missing. Finished replays stay stored.
     """
-    sections = []
+    sections: list[ReportSection] = []
+    count = sum(len(part.data) for part in suite.parts)
     for part in suite.parts:
         for name in part.data:
             table = _table(part, name)
@@ -88,15 +88,13 @@ def run_suite(
                 part, name, table.digest, table.cost_unit, table.simulated, means, []
             )
             encoder = make_encoder(ENCODER)
-            shown = f"{part.name}: {name}"
+            shown = f"{len(sections) + 1}/{count} {part.name}: {name}"
             if isinstance(part, Protocols):
-                evaluation = evaluate(part, table, encoder, folder, partial(progress, shown))
+                evaluation = evaluate(part, table, encoder, folder, progress, shown)
                 section = section._replace(evaluation=evaluation)
             else:
                 data = prepare(table, encoder)
-                settled = _replays(
-                    part, name, data, table.digest, folder, jobs, partial(progress, shown)
-                )
+                settled = _replays(part, name, data, table.digest, folder, jobs, progress, shown)
                 section = section._replace(settled=settled)
             sections.append(section)
     return sections
@@ -115,23 +113,25 @@ def _replays(
     digest: str,
     folder: Path,
     jobs: int,
-    progress: Callable[[int, int], object],
+    progress: ReplayProgress,
+    shown: str,
 ) -> list[tuple[tuple[Any, ...], Result]]:
     cells = list(part.cells(name, data))
     specs = [cell.spec for cell in cells]
     check(data, specs)
     cache = RunCache(folder / "runs", {"data": digest, "encoder": data.encoder})
+    progress.begin(shown, [kind_of(spec) for spec in specs], jobs)
     found: dict[int, Result] = {}
     for number, spec in enumerate(specs):
         result = cache.find(spec, Result)
         if result is not None:
             found[number] = result
-    progress(len(found), len(specs))
+            progress.finished(number)
     missing = [number for number in range(len(specs)) if number not in found]
-    for position, result in as_finished(data, [specs[n] for n in missing], jobs=jobs):
-        cache.keep(result.spec, result)
-        found[missing[position]] = result
-        progress(len(found), len(specs))
+    for done in as_finished(data, [specs[n] for n in missing], jobs=jobs):
+        cache.keep(done.result.spec, done.result)
+        found[missing[done.number]] = done.result
+        progress.finished(missing[done.number], done.seconds)
     return [
         (cell.setting, found[number]._replace(label=cell.label))
         for number, cell in enumerate(cells)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from floorline._ascii import ascii_text
 from floorline.bench.run import run_suite
 from floorline.bench.suite import load_suite, suite_folder
 from floorline.bench.write_up import write_up
 from floorline.cli.terminal import console, is_ascii
+from floorline.replay.progress import ReplayProgress
 
 _SHIPPED = ", ".join(["all", *sorted(path.stem for path in suite_folder().glob("*.yaml"))])
 
@@ -38,15 +37,7 @@ def bench(
     suite only writes its report again.
     """
     declared = load_suite(suite)
-    columns = (TextColumn("{task.fields[data]}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        tasks: dict[str, object] = {}
-
-        def progress(data: str, done: int, total: int) -> None:
-            if data not in tasks:
-                tasks[data] = bar.add_task("replays", total=total, data=data)
-            bar.update(tasks[data], completed=done, total=total)  # type: ignore[arg-type]
-
+    with ReplayProgress(keep=True) as progress:
         sections = run_suite(declared, out, jobs=jobs, progress=progress)
     report = write_up(declared, sections, out)
     if show:

@@ -9,8 +9,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from floorline.cli.data_options import Columns, Format, Gaps, Prices, load_table
 from floorline.cli.options import Jobs
@@ -199,19 +197,7 @@ def compare_policies(
     if out is not None:
         # A folder that cannot be written stops the command before minutes of replays.
         out.mkdir(parents=True, exist_ok=True)
-    columns = (
-        TextColumn("replaying {task.fields[data]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    screen = Console(stderr=True)
-    hidden = not screen.is_terminal
-    with Progress(*columns, console=screen, transient=True, disable=hidden) as bar:
-        task = bar.add_task("replay", total=len(specs), data=data.name)
-        return compare(
-            data, specs, jobs=jobs, progress=lambda done: bar.update(task, completed=done)
-        )
+    return compare(data, specs, jobs=jobs, progress=True)
 
 
 def _lost(results: Sequence[Result]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from floorline.replay.data import ReplayData
 from floorline.replay.expectations import check_needs
 from floorline.replay.feedback import FeedbackModel
 from floorline.replay.metrics import Scores, references, running_mean, score
+from floorline.replay.remaining_time import start_order
 from floorline.replay.run import build_policy, replay, stream_rows
 from floorline.replay.spec import Run, Spec
 from floorline.sla import SLA
@@ -102,12 +104,20 @@ class Result(NamedTuple):
         return self.label or self.spec.policy
 
 
+class Finished(NamedTuple):
+    """A replay that has finished: its number among all, its result, and its time in seconds."""
+
+    number: int
+    result: Result
+    seconds: float
+
+
 def compare(
     data: ReplayData,
     specs: Sequence[Spec],
     *,
     jobs: int = 2,
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[int], object] | bool = False,
 ) -> list[Result]:
     """Replay all specifications.
 
@@ -120,7 +130,8 @@ def compare(
     jobs
         Number of processes.
     progress
-        Called after each replay with the number of finished replays.
+        True shows a bar with the remaining time, in a terminal or a notebook. A function is called
+        after each replay with the number of finished replays.
 
     Returns
     -------
@@ -132,26 +143,49 @@ def compare(
         If a specification breaks a rule. Then no replay starts.
     """
     found: dict[int, Result] = {}
-    for number, result in as_finished(data, specs, jobs=jobs):
-        found[number] = result
-        if progress is not None:
+    replays = _watched if progress is True else as_finished
+    for done in replays(data, specs, jobs=jobs):
+        found[done.number] = done.result
+        if callable(progress):
             progress(len(found))
     return [found[number] for number in range(len(specs))]
 
 
-def as_finished(
-    data: ReplayData, specs: Sequence[Spec], *, jobs: int = 2
-) -> Iterator[tuple[int, Result]]:
-    """Replay all specifications; yield each number and result when the replay has finished."""
+def _watched(data: ReplayData, specs: Sequence[Spec], *, jobs: int) -> Iterator[Finished]:
+    """Replay all specifications and show the progress."""
+    from floorline.replay.progress import ReplayProgress
+
     check(data, specs)
+    with ReplayProgress() as shown:
+        shown.begin(f"replaying {data.name}", [kind_of(spec) for spec in specs], jobs)
+        for done in as_finished(data, specs, jobs=jobs):
+            shown.finished(done.number, done.seconds)
+            yield done
+
+
+def kind_of(spec: Spec) -> str:
+    """Name what replays that take about the same time have in common.
+
+    Examples
+    --------
+    >>> kind_of(Spec("random", 0.8, seed=1)) == kind_of(Spec("random", 0.7, seed=2))
+    True
+    """
+    return f"{spec.policy} {spec.feedback} {spec.history:g} {spec.horizon}"
+
+
+def as_finished(data: ReplayData, specs: Sequence[Spec], *, jobs: int = 2) -> Iterator[Finished]:
+    """Replay all specifications, one of each kind first; yield each as soon as it has finished."""
+    check(data, specs)
+    order = start_order([kind_of(spec) for spec in specs])
     if jobs == 1 or len(specs) == 1:
-        for number, spec in enumerate(specs):
-            yield _one(data, number, spec)
+        for number in order:
+            yield _one(data, number, specs[number])
         return
     with needs("bench", "replays in several processes"):
         from joblib import Parallel, delayed
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
-        delayed(_one)(data, number, spec) for number, spec in enumerate(specs)
+        delayed(_one)(data, number, specs[number]) for number in order
     )
 
 
@@ -186,13 +220,14 @@ def check_options(policies: Sequence[str], floors: Sequence[float], feedback: st
     FeedbackModel.parse(feedback)
 
 
-def _one(data: ReplayData, number: int, spec: Spec) -> tuple[int, Result]:
+def _one(data: ReplayData, number: int, spec: Spec) -> Finished:
     with needs("bench", "comparing replays"):
         from threadpoolctl import threadpool_limits
+    began = time.monotonic()
     # There is one process per core already; more threads for linear algebra would compete for them.
     with threadpool_limits(1):
         run = replay(data, spec)
-    return number, summarise(data, run)
+    return Finished(number, summarise(data, run), time.monotonic() - began)
 
 
 def summarise(data: ReplayData, run: Run) -> Result:
