@@ -15,19 +15,23 @@ _SMALLEST_CENTS = 0.01
 """Amount from which two decimals are enough."""
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with commas in thousands, whole ones without decimals.
+def number(value: float | None) -> str:
+    """Write a number with commas in thousands, and with three digits that count below thousand.
 
     Examples
     --------
-    >>> number(1234567), number(0.12345), number(None)
-    ('1,234,567', '0.123', '–')
+    >>> number(1234567), number(3600.4), number(0.12345), number(2.50), number(None)
+    ('1,234,567', '3,600', '0.123', '2.5', '–')
     """
     if value is None or not math.isfinite(value):
         return _NONE
-    if isinstance(value, int) or abs(value) >= 1e4:
+    size = abs(value)
+    if isinstance(value, int) or size >= 1e3:
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    if size == 0.0:
+        return "0"
+    written = f"{value:,.{2 - math.floor(math.log10(size))}f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def share(value: float | None, digits: int = 1) -> str:

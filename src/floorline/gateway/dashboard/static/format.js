@@ -4,9 +4,15 @@ const NONE = "–";
 const NBSP = "\u00a0";
 const costUnit = document.body.dataset.costUnit || "USD";
 
+function fixed(value, digits) {
+  return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
 function count(value) {
-  if (Number.isInteger(value) || Math.abs(value) >= 1e4) return Math.round(value).toLocaleString("en-US");
-  return String(Number(value.toPrecision(3)));
+  const size = Math.abs(value);
+  if (Number.isInteger(value) || size >= 1e3) return fixed(value, 0);
+  const written = fixed(value, 2 - Math.floor(Math.log10(size)));
+  return written.includes(".") ? written.replace(/0+$/, "").replace(/\.$/, "") : written;
 }
 
 function share(value) {
@@ -16,10 +22,7 @@ function share(value) {
 function money(value) {
   const size = Math.abs(value);
   const digits = size === 0 || size >= 0.01 ? 2 : 2 - Math.floor(Math.log10(size));
-  const text = size.toLocaleString("en-US", {
-    minimumFractionDigits: digits,
-    maximumFractionDigits: digits,
-  });
+  const text = fixed(size, digits);
   const sign = value < 0 ? "-" : "";
   return costUnit === "USD" ? `${sign}$${text}` : `${sign}${text}${NBSP}${costUnit}`;
 }
