@@ -1,4 +1,5 @@
 import re
+from importlib.resources import files
 
 import pytest
 
@@ -43,3 +44,15 @@ def test_pages_name_their_files_by_content(gateway):
     found = re.findall(r'(?:href|src)="(/dashboard/static/[^"]+)"', page)
     assert static_path("floorline.js") in found
     assert all(gateway.http.get(path).status_code == 200 for path in found)
+
+
+def test_the_version_of_the_library_is_the_one_that_is_written_down(gateway):
+    script = gateway.http.get(static_path("vendor/uplot/uPlot.iife.min.js")).text
+    version = re.search(r"\(v([\d.]+)\)", script[:300])[1]
+    written = (files("floorline.gateway.dashboard") / "static/vendor/README.md").read_text()
+    assert f"/uPlot) {version}:" in written
+
+
+def test_notes_about_the_libraries_are_not_served(gateway):
+    folder = static_path("floorline.css").rpartition("/")[0]
+    assert gateway.http.get(f"{folder}/vendor/README.md").status_code == 404
