@@ -96,3 +96,16 @@ def test_a_damaged_record_is_an_error(folder, content):
     (folder / "suite.json").write_bytes(content)
     with pytest.raises(DataError, match=r"suite\.json"):
         run_page(folder)
+
+
+def test_tables_and_pictures_scroll_in_boxes_with_names(folder):
+    page = Page(run_page(folder))
+    boxes = [given for tag in ("div", "span") for given in page.of(tag) if "class" in given]
+    assert [given["class"] for given in boxes] == ["wide two", "wide"]
+    assert [given["aria-label"] for given in boxes] == ["Table", "Plot"]
+    assert all(given["tabindex"] == "0" for given in boxes)
+
+
+def test_only_tables_that_begin_with_floors_keep_two_columns_in_sight(folder):
+    (folder / "report.md").write_text("# X\n\n| policy | cost |\n|---|---|\n| random | 1 |\n")
+    assert [given["class"] for given in Page(run_page(folder)).of("div")] == ["wide"]

@@ -88,6 +88,7 @@ def run_page(folder: Path) -> str:
     _embed_pictures(tokens, folder)
     for kind in ("table_open", "table_close"):
         parser.add_render_rule(kind, _table_edge)
+    parser.add_render_rule("image", _boxed_image)
     body = parser.renderer.render(tokens, parser.options, {})
     again = msgspec.json.format(msgspec.json.encode(about.suite), indent=2).decode()
     return render(
@@ -161,7 +162,24 @@ def _table_edge(
     options: Mapping[str, Any],
     env: Mapping[str, Any],
 ) -> str:
-    """Put a table into a box of its own that scrolls, also by keyboard, where it is too wide."""
-    if tokens[index].nesting == 1:
-        return '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>\n'
-    return "</table></div>\n"
+    """Put a table into a box of its own that scrolls, also by keyboard, where it is too wide.
+
+    Rows that begin with their floor keep the policy in sight, too.
+    """
+    if tokens[index].nesting == -1:
+        return "</table></div>\n"
+    first = next(token.content for token in tokens[index:] if token.type == "inline")
+    two = " two" if first.strip() == "floor" else ""
+    return f'<div class="wide{two}" role="region" aria-label="Table" tabindex="0"><table>\n'
+
+
+def _boxed_image(
+    renderer: RendererHTML,
+    tokens: Sequence[Token],
+    index: int,
+    options: Any,
+    env: Any,
+) -> str:
+    """Put a picture into such a box: on a phone it would be too small to be read."""
+    image = renderer.image(tokens, index, options, env)
+    return f'<span class="wide" role="region" aria-label="Plot" tabindex="0">{image}</span>'
