@@ -59,6 +59,11 @@ class Readiness:
         """Report that the gateway is stopping, so that load balancers send no more requests."""
         self._stopping = True
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the gateway is stopping."""
+        return self._stopping
+
     def errors(self, *, details: bool = True) -> list[str]:
         """Return why the gateway must get no requests now; empty if it can serve.
 

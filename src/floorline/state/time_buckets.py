@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 
 from floorline.state.ledger import Ledger
@@ -237,9 +237,10 @@ class Bucket:
         self.promises: dict[str, LabelSums] = {}
         self.version = 0
 
-    def totals(self, sla: str | None = None, tenant: str | None = None) -> dict[str, Totals]:
-        """Return the counts by model, of one SLA or tenant or of all."""
-        found: dict[str, Totals] = {}
+    def add_to(
+        self, found: dict[str, Totals], sla: str | None = None, tenant: str | None = None
+    ) -> dict[str, Totals]:
+        """Add the counts of one SLA or tenant, or of all, to sums by model, and return these."""
         for (of_sla, of_tenant, model), cell in self.cells.items():
             if (sla is None or sla == of_sla) and (tenant is None or tenant == of_tenant):
                 sums = found.get(model)
@@ -292,7 +293,8 @@ class BucketLevel:
 
     def between(self, start: float, end: float) -> Iterator[Bucket]:
         """Iterate over the buckets that begin from ``start`` on and before ``end``."""
-        return (self._buckets[s] for s in self._starts if start <= s < end)
+        first, last = bisect_left(self._starts, start), bisect_left(self._starts, end)
+        return (self._buckets[at] for at in self._starts[first:last])
 
     def at(self, at: float) -> Bucket | None:
         """Return the bucket of a time, a new one if needed; None if it is too long ago."""

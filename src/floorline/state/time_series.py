@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from floorline.events import (
     DISCONNECTED,
@@ -22,7 +24,7 @@ from floorline.events import (
 from floorline.state.fold import MAX_KEYS
 from floorline.state.ledger import POSITIVE_LABEL
 from floorline.state.log_histogram import add
-from floorline.state.time_buckets import OTHERS, BucketLevel, Key, LabelSums, Totals
+from floorline.state.time_buckets import OTHERS, Bucket, BucketLevel, Key, LabelSums, Totals
 
 MINUTE, HOUR = 60.0, 3600.0
 """Lengths of the buckets in seconds."""
@@ -68,6 +70,13 @@ class _Known:
         self.labels: dict[str, tuple[float, float, float]] | None = None
 
 
+class _Cells(NamedTuple):
+    """Where the events of one key and one minute count."""
+
+    buckets: list[Bucket]
+    cells: list[Totals]
+
+
 class TimeSeries:
     """Traffic, spending, labels and latencies by the minute for a day and by the hour for 30 days.
 
@@ -104,10 +113,10 @@ class TimeSeries:
     >>> _ = router.feedback(made.id, satisfied=True, at=1030.0)
     >>> for event in router.log.read():
     ...     series.fold(event)
-    >>> [(bucket.start, sorted(bucket.totals("gold"))) for bucket in series.minutes] == [
+    >>> [(bucket.start, sorted(bucket.add_to({}, "gold"))) for bucket in series.minutes] == [
     ...     (960.0, [made.model]), (1020.0, [made.model])]
     True
-    >>> (minute,) = series.hours.get(0.0).totals("gold").values()
+    >>> (minute,) = series.hours.get(0.0).add_to({}, "gold").values()
     >>> minute.requests, minute.spend, minute.satisfaction
     (1, 1.0, 1.0)
     """
@@ -121,6 +130,9 @@ class TimeSeries:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._open: dict[str, _Known] = {}
         self._names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
+        # Number of the minute of the last event, and where the events of that minute count, by key.
+        self._minute = math.nan
+        self._present: dict[Key, _Cells] = {}
         # Number of dropped hours when names were last released: before another one is dropped, no
         # further name can be.
         self._released_at = 0
@@ -289,16 +301,27 @@ class TimeSeries:
                 if bucket.promises.pop(sla, None) is not None:
                     bucket.version += 1
 
-    def _cells(self, at: float, sla: str, tenant: str, model: str) -> Iterable[Totals]:
+    def _cells(self, at: float, sla: str, tenant: str, model: str) -> Sequence[Totals]:
         """Return the counts of a key in the minute and in the hour of a time."""
-        key: Key = (self._name(0, sla), self._name(1, tenant), self._name(2, model))
-        cells = []
-        for level in (self.minutes, self.hours):
-            bucket = level.at(at)
-            if bucket is not None:
-                bucket.version += 1
-                cells.append(level.cell(bucket, key))
-        return cells
+        key = sla, tenant, model
+        minute = at // MINUTE
+        if minute != self._minute:
+            # Nearly all events are of the minute of the one before them.
+            self._minute, self._present = minute, {}
+        present = self._present.get(key)
+        if present is None:
+            present = self._present[key] = self._find_cells(at, key)
+        for bucket in present.buckets:
+            bucket.version += 1
+        return present.cells
+
+    def _find_cells(self, at: float, key: Key) -> _Cells:
+        """Find the buckets of a time and the counts of a key in them."""
+        counted = self._name(0, key[0]), self._name(1, key[1]), self._name(2, key[2])
+        found = [(level, level.at(at)) for level in (self.minutes, self.hours)]
+        kept = [(level, bucket) for level, bucket in found if bucket is not None]
+        cells = [level.cell(bucket, counted) for level, bucket in kept]
+        return _Cells([bucket for _, bucket in kept], cells)
 
     def _name(self, dimension: int, name: str) -> str:
         """Return the name under which one of the key's parts is counted."""

@@ -8,7 +8,7 @@ import pytest
 from tests.support.live_gateway import wait_until
 
 from floorline.gateway.dashboard import tables
-from floorline.gateway.dashboard.tables import Table, csv_of, data_table
+from floorline.gateway.dashboard.tables import Table, TableSource, csv_of, data_table
 
 NAMES = ("promises", "traffic", "spend", "latency", "models", "model_share")
 
@@ -104,7 +104,7 @@ def test_a_table_of_the_store_is_made_in_a_thread(gateway, monkeypatch):
         ran.append(threading.get_ident())
         return Table(("a",), [[float("nan")], [1]])
 
-    monkeypatch.setitem(tables.TABLES, "odd", made)
+    monkeypatch.setitem(tables.TABLES, "odd", TableSource(made))
     assert read(gateway, "odd") == [{"a": None}, {"a": 1}]
     loop_thread = gateway.call(threading.get_ident)
     assert ran[0] != loop_thread
@@ -119,3 +119,31 @@ def test_no_text_of_a_client_is_a_formula_in_a_spreadsheet():
     rows = [[text] for text in ("=1+1", "+1", "-1", "@a", "\tx", "plain")]
     written = csv_of(Table(("name",), [*rows, [-1.5]])).splitlines()
     assert written == ["name", "'=1+1", "'+1", "'-1", "'@a", "'\tx", "plain", "-1.5"]
+
+
+def test_a_table_is_made_once_for_viewers_with_equal_rights(gateway, monkeypatch):
+    made = []
+
+    def count(dashboard, viewer, filters):
+        made.append(filters)
+        return Table(("a",), [[len(made)]])
+
+    monkeypatch.setitem(tables.TABLES, "counted", TableSource(count, fresh_for=60.0))
+    assert [read(gateway, "counted") for _ in range(3)] == [[{"a": 1}]] * 3
+    assert read(gateway, "counted", since="1h") == [{"a": 2}]
+    monkeypatch.setitem(tables.TABLES, "counted", TableSource(count, fresh_for=0.0))
+    assert [read(gateway, "counted") for _ in range(2)] == [[{"a": 3}], [{"a": 4}]]
+
+
+def test_a_table_that_failed_is_made_again(gateway, monkeypatch):
+    failing = [True]
+
+    def made(dashboard, viewer, filters):
+        if failing:
+            raise RuntimeError("a fault")
+        return Table(("a",), [[1]])
+
+    monkeypatch.setitem(tables.TABLES, "failing", TableSource(made, fresh_for=60.0))
+    assert gateway.http.get("/dashboard/data/failing.json").status_code == 500
+    failing.clear()
+    assert read(gateway, "failing") == [{"a": 1}]

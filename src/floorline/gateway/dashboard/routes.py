@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from floorline.gateway.dashboard import data_routes
+from floorline.gateway.dashboard import data_routes, event_routes
 from floorline.gateway.dashboard.dashboard import Dashboard
 from floorline.gateway.dashboard.guarded import guarded, missing_route
 from floorline.gateway.dashboard.pages import (
@@ -40,6 +40,7 @@ _PAGES = (
     playground,
     login,
     data_routes,
+    event_routes,
 )
 
 

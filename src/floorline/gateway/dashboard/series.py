@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.guarantees.betting import betting_lower
 from floorline.sla import SLA
-from floorline.state.time_buckets import BucketLevel, LabelSums, Totals
+from floorline.state.time_buckets import Bucket, BucketLevel, LabelSums, Totals
 from floorline.state.time_series import HOUR, MINUTE, TimeSeries
 
 Floats = NDArray[np.float64]
@@ -20,6 +22,10 @@ _HOURLY_FROM = 2 * 86_400.0
 _MOST_POINTS = 400
 """Most points of a series of minutes: a chart of 1,200 pixels shows no more. A day is shown in
 steps of five minutes."""
+_MOST_KEPT = 40_000
+"""Most sums that are kept, of 1 kB each: 30 days of 5 models for 11 choices of filters."""
+_STEPS_AT_A_TIME = 16
+"""Steps that are summed up between two pauses: about 1 ms."""
 
 
 class Series(NamedTuple):
@@ -122,19 +128,78 @@ class Window(NamedTuple):
         return self.first + self.step * self.points
 
 
-def traffic(window: Window, sla: str | None, tenant: str | None) -> Series:
+class SeriesMemo:
+    """Sums of steps that were computed before; most steps are over and do not change any more.
+
+    The sums of the latest asked filters are kept, and at most ``_MOST_KEPT`` of them.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Any, ...], dict[float, _Step]] = OrderedDict()
+
+    def steps(self, window: Window, sla: str | None, tenant: str | None) -> list[_Step | None]:
+        """Return the sums of each step of a window; None where nothing happened."""
+        key = (window.level.step, window.step, sla, tenant)
+        before = self._kept.pop(key, {})
+        grouped: dict[float, list[Bucket]] = {}
+        for bucket in window.level.between(window.first, window.end):
+            grouped.setdefault(bucket.start // window.step * window.step, []).append(bucket)
+        now = self._kept[key] = {}
+        for number, (start, buckets) in enumerate(grouped.items()):
+            stamp = tuple(bucket.version for bucket in buckets)
+            step = before.get(start)
+            if step is None or step.stamp != stamp:
+                step = _step_of(stamp, buckets, sla, tenant)
+                if number % _STEPS_AT_A_TIME == 0:
+                    # Let the thread that answers requests run; it would wait for 5 ms otherwise.
+                    time.sleep(0.0)
+            now[start] = step
+        while len(self._kept) > 1 and self._size() > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return [now.get(start) for start in window.times]
+
+    def _size(self) -> int:
+        return sum(len(step.models) for steps in self._kept.values() for step in steps.values())
+
+
+class _Step(NamedTuple):
+    """Sums of one step, whole and by model, and the versions of the buckets that they are from."""
+
+    stamp: tuple[int, ...]
+    whole: Totals
+    models: dict[str, Totals]
+
+
+def _step_of(
+    stamp: tuple[int, ...], buckets: Sequence[Bucket], sla: str | None, tenant: str | None
+) -> _Step:
+    models: dict[str, Totals] = {}
+    for bucket in buckets:
+        bucket.add_to(models, sla, tenant)
+    parts = list(models.values())
+    return _Step(stamp, parts[0] if len(parts) == 1 else _sum(parts), models)
+
+
+def traffic(
+    window: Window, sla: str | None, tenant: str | None, memo: SeriesMemo | None = None
+) -> Series:
     """Sum up a window by the step, of one SLA or tenant or of all."""
-    totals = [Totals() for _ in range(window.points)]
+    steps = (SeriesMemo() if memo is None else memo).steps(window, sla, tenant)
     models: dict[str, list[Totals]] = {}
-    for bucket in window.level.between(window.first, window.end):
-        place = int((bucket.start - window.first) // window.step)
-        for model, counts in bucket.totals(sla, tenant).items():
-            column = models.get(model)
-            if column is None:
-                column = models[model] = [Totals() for _ in range(window.points)]
-            column[place].add(counts)
-            totals[place].add(counts)
+    totals = [_NOTHING] * len(steps)
+    for place, step in enumerate(steps):
+        if step is None:
+            continue
+        for model, counts in step.models.items():
+            if model not in models:
+                models[model] = [_NOTHING] * len(steps)
+            models[model][place] = counts
+        totals[place] = step.whole
     return Series(window.step, window.times, totals, models)
+
+
+_NOTHING = Totals()
+"""Shared by all steps without traffic; what a series has is never changed."""
 
 
 def promise(

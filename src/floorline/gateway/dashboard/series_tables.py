@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from floorline.gateway.dashboard.viewer import Viewer
 
 
-@data_table("promises")
-async def promises(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+_FRESH_SECONDS = 4.0
+"""Age up to which all viewers get the same table. Pages load their charts every 10 seconds."""
+
+
+@data_table("promises", fresh_for=_FRESH_SECONDS)
+def promises(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Course of each promise on satisfaction; a row per SLA and time.
 
     A tenant sees no number of labels of an SLA that it shares with others.
@@ -42,8 +46,8 @@ _TRAFFIC = (
 )  # fmt: skip
 
 
-@data_table("traffic")
-async def traffic(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+@data_table("traffic", fresh_for=_FRESH_SECONDS)
+def traffic(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Numbers of requests, errors and labels; a row per bucket of time."""
     found = _series(dashboard, filters)
     rows = [
@@ -53,8 +57,8 @@ async def traffic(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Tab
     return Table(("at", *_TRAFFIC), rows)
 
 
-@data_table("spend")
-async def spend(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+@data_table("spend", fresh_for=_FRESH_SECONDS)
+def spend(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Cost of calls and labels; a row per bucket of time, a column per model that had any."""
     found = _series(dashboard, filters)
     models = [name for name, totals in found.whole_by_model().items() if totals.spend]
@@ -65,8 +69,8 @@ async def spend(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table
     return Table(("at", "spend", *map(shown_model, models)), rows)
 
 
-@data_table("latency")
-async def latency(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+@data_table("latency", fresh_for=_FRESH_SECONDS)
+def latency(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Quantiles of the seconds to the end and to the first content; a row per bucket of time."""
     found = _series(dashboard, filters)
     rows = [
@@ -82,8 +86,8 @@ async def latency(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Tab
     return Table(("at", "latency_p50", "latency_p95", "ttft_p50", "ttft_p95"), rows)
 
 
-@data_table("models")
-async def models(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+@data_table("models", fresh_for=_FRESH_SECONDS)
+def models(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Traffic, costs, labels and latencies of each model over the whole span; a row per model."""
     found = _series(dashboard, filters)
     whole = found.whole().decisions
@@ -119,8 +123,8 @@ _MODELS = (
 )  # fmt: skip
 
 
-@data_table("model_share")
-async def model_share(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+@data_table("model_share", fresh_for=_FRESH_SECONDS)
+def model_share(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Decisions for each model; a row per bucket of time, a column per model."""
     found = _series(dashboard, filters)
     names = list(found.whole_by_model())

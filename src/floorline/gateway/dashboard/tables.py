@@ -6,7 +6,8 @@ Each page's module adds its own:
     def budgets(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table: ...
 
 Then ``/dashboard/data/budgets.json`` and ``.csv`` give it. A plain function runs in a thread,
-because it may read the store; a coroutine runs in the loop that answers requests.
+because it may read the store; a coroutine runs in the loop that answers requests. With
+``fresh_for=5.0`` viewers who may see the same get the same answer for 5 seconds.
 """
 
 from __future__ import annotations
@@ -40,16 +41,42 @@ class Table(NamedTuple):
 TableFunction = Callable[["Dashboard", "Viewer", "Filters"], Table | Awaitable[Table]]
 """Makes a table of what a viewer may see, limited by filters."""
 
-TABLES: dict[str, TableFunction] = {}
+
+class TableSource(NamedTuple):
+    """How a table is made.
+
+    Attributes
+    ----------
+    function
+        Makes it.
+    fresh_for
+        Seconds for which it is given to all viewers with equal rights; 0 to make it for each one.
+    """
+
+    function: TableFunction
+    fresh_for: float = 0.0
+
+
+TABLES: dict[str, TableSource] = {}
 """All tables by name."""
 
 
-def data_table(name: str) -> Callable[[TableFunction], TableFunction]:
-    """Serve the table that a function makes under a name."""
+def data_table(name: str, *, fresh_for: float = 0.0) -> Callable[[TableFunction], TableFunction]:
+    """Serve the table that a function makes under a name.
+
+    Parameters
+    ----------
+    name
+        Name in the URL.
+    fresh_for
+        Seconds for which the table is given to all viewers with equal rights, where its content
+        depends on nothing else of the viewer.
+    """
 
     def add(function: TableFunction) -> TableFunction:
-        if TABLES.setdefault(name, function) is not function:
+        if name in TABLES:
             raise ValueError(f"there are two tables {name!r}: give each its own name")
+        TABLES[name] = TableSource(function, fresh_for)
         return function
 
     return add
