@@ -176,3 +176,66 @@ def test_a_revoked_key_sends_nothing_more(keyed):
     keys.revoke(key.id)
     keyed.live.call(keyed.gateway.auth.set_keys, keys.list())
     assert post(client, "send", body(), token).status_code == 401
+
+
+def floors(*given, **more):
+    return {"floors": list(given), **more}
+
+
+def test_a_preview_says_who_would_answer_and_logs_nothing(gateway):
+    keyed = Keyed(gateway)
+    client = keyed.browser()
+    before = keyed.gateway.router.snapshot()
+    answer = post(client, "preview", body(floorline=floors(0.1, 0.99)))
+    assert answer.status_code == 200, answer.text
+    low, high = answer.json()["data"]
+    assert (low["floor"], high["floor"]) == (0.1, 0.99)
+    assert low["expected_cost"] <= high["expected_cost"]
+    assert {one["model"] for one in low["candidates"]} == set(keyed.gateway.router.zoo.names)
+    assert all(one["explanation"] for one in low["candidates"])
+    assert not events(keyed, Decision)
+    assert keyed.gateway.router.snapshot() == before
+    # It is what the API answers.
+    api = keyed.live.http.post("/v1/preview", json=body(floorline=floors(0.1, 0.99))).json()
+    assert api["data"] == answer.json()["data"]
+    keyed.stop()
+
+
+def test_a_key_that_only_looks_may_preview(keyed):
+    _, secret = keyed.key("eyes", ["view"], tenant="acme")
+    client = keyed.browser(secret)
+    answer = post(client, "preview", body("floorline/own", floorline=floors(0.5)))
+    assert answer.status_code == 200
+    # The tenant's own SLA comes into being with its first request, not with a look.
+    assert "own@acme" not in keyed.gateway.router.slas
+    assert post(client, "preview", body(), "wrong").status_code == 403
+    assert post(client, "preview", body("sim-nano")).status_code == 400
+    assert "data-floors" in client.get("/dashboard/playground").text
+
+
+@pytest.mark.parametrize("given", [{"floors": [2.0]}, {"floors": ["x"]}, {"floors": [0.5] * 102}])
+def test_a_malformed_preview_is_refused(open_playground, given):
+    answer = post(open_playground.browser(), "preview", body(floorline=given))
+    assert answer.status_code == 400
+    assert "floor" in answer.json()["error"]["message"]
+
+
+def test_the_explanation_of_an_answer_has_its_cost_and_reasons(open_playground):
+    client = open_playground.browser()
+    decision = post(client, "send", body()).headers["x-floorline-decision"]
+    found = client.get(f"/dashboard/playground/decisions/{decision}").json()
+    assert found["object"] == "floorline.explanation"
+    assert found["cost"] > 0.0
+    assert found["summary"].startswith(found["model"])
+
+
+def test_an_explanation_is_for_those_who_may_see_the_decision(keyed):
+    _, theirs = keyed.key("theirs", ["chat"], tenant="globex")
+    decision = keyed.chat(theirs).headers["x-floorline-decision"]
+    path = f"/dashboard/playground/decisions/{decision}"
+    headers = {"accept": "*/*"}
+    _, secret = keyed.key("eyes", ["view"], tenant="acme")
+    assert keyed.browser(secret).get(path, headers=headers).status_code == 404
+    assert keyed.browser().get(path, headers=headers).status_code == 401
+    _, secret = keyed.key("all-eyes", ["view"])
+    assert keyed.browser(secret).get(path, headers=headers).json()["id"] == decision

@@ -39,9 +39,12 @@ class ExplanationsApi:
         return reply(await self.gateway.explanations.find(request.path_params["id"], caller))
 
     async def preview(self, request: Request) -> Response:
-        """Say who would answer a chat request at several floors."""
+        """Say who would answer a chat request of the sender of an API key at several floors."""
+        return await self.preview_for(request, self.gateway.auth.caller(request.headers, "chat"))
+
+    async def preview_for(self, request: Request, caller: Caller) -> Response:
+        """Say who would answer a caller's chat request at several floors."""
         gateway = self.gateway
-        caller = gateway.auth.caller(request.headers, "chat")
         with gateway.bodies.request() as memory:
             limit = gateway.config.settings.server.max_body
             data = await read_body(request.scope, request.receive, limit, memory)

@@ -10,7 +10,9 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from floorline.gateway.api.chat import ChatEndpoint
+from floorline.gateway.api.explanations import ExplanationsApi
 from floorline.gateway.api.feedback import FeedbackApi
+from floorline.gateway.api.responses import reply
 from floorline.gateway.auth import Caller
 from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.dashboard.dashboard import Dashboard
@@ -22,6 +24,8 @@ from floorline.gateway.tenants import split_tenant
 PLAYGROUND = f"{HOME}/playground"
 SOURCE = "playground"
 """Source of the labels that the page sends, which tells them from those of users."""
+_EXAMPLE = "Explain CRDTs in two sentences."
+"""Prompt for which the page says who would answer before another one is written."""
 
 
 class Target(NamedTuple):
@@ -42,6 +46,7 @@ class Target(NamedTuple):
 def routes(dashboard: Dashboard) -> list[Route]:
     """Return the routes of this page."""
     feedback_api = FeedbackApi(dashboard.gateway)
+    explanations_api = ExplanationsApi(dashboard.gateway)
 
     async def show(request: Request) -> Response:
         viewer = dashboard.viewer(request)
@@ -54,6 +59,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
             refusal=refusal,
             may_rate=refusal is None and _refusal(dashboard, viewer, "feedback") is None,
             source=SOURCE,
+            example=_EXAMPLE,
         )
 
     async def send(request: Request) -> Response:
@@ -65,8 +71,22 @@ def routes(dashboard: Dashboard) -> list[Route]:
         """Take feedback as the API does, for the key that the viewer logged in with."""
         return await feedback_api.take(request, _caller(dashboard, request, "feedback"))
 
+    async def preview(request: Request) -> Response:
+        """Say who would answer at several floors; every viewer may ask, because nothing is sent."""
+        viewer = dashboard.check_script(request)
+        caller = dashboard.gateway.auth.caller_of_login(viewer.caller.key, "view")
+        return await explanations_api.preview_for(request, caller)
+
+    async def explanation(request: Request) -> Response:
+        """Explain a decision, as ``GET /v1/decisions/ID`` does for a key."""
+        caller = dashboard.viewer(request).caller
+        found = await dashboard.gateway.explanations.find(request.path_params["id"], caller)
+        return reply(found)
+
     return [
         Route(PLAYGROUND, show, methods=["GET"]),
+        Route(f"{PLAYGROUND}/preview", preview, methods=["POST"]),
+        Route(f"{PLAYGROUND}/decisions/{{id}}", explanation, methods=["GET"]),
         Route(f"{PLAYGROUND}/send", send, methods=["POST"]),
         Route(f"{PLAYGROUND}/feedback", feedback, methods=["POST"]),
     ]

@@ -1,8 +1,9 @@
 // Playground: send prompts through the gateway, show the answers as they arrive, and rate them.
 
 import { write } from "./format.js";
+import { chosenFloor, follow, promptChanged, targetChanged } from "./playground_floors.js";
+import { errorOf, pageUrl, post } from "./playground_http.js";
 
-const base = `${document.body.dataset.root}/dashboard`;
 const page = document.querySelector("[data-playground]");
 const form = page.querySelector("[data-prompt-form]");
 const turns = page.querySelector("[data-turns]");
@@ -20,20 +21,17 @@ function newSession() {
   return `playground-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 }
 
-/** Send JSON to a path of the playground, with the token of the login. */
-function post(path, body, signal) {
-  const headers = { "Content-Type": "application/json" };
-  if (document.body.dataset.csrf) headers["X-Floorline-Csrf"] = document.body.dataset.csrf;
-  return fetch(`${base}/playground/${path}`, { method: "POST", headers, body: JSON.stringify(body), signal });
+/** Floor of the chosen SLA; null for a model. */
+function floorOfTarget() {
+  const floor = form.elements.model.selectedOptions[0]?.dataset.floor;
+  return floor === undefined ? null : Number(floor);
 }
 
-/** Text of an error, whatever answered. */
-async function errorOf(answer) {
-  try {
-    return (await answer.json()).error.message;
-  } catch {
-    return `the gateway answers with status ${answer.status}: load this page again`;
-  }
+/** What would be sent now, for the preview. */
+function draft() {
+  const prompt = form.elements.prompt.value.trim();
+  const next = prompt ? [{ role: "user", content: prompt }] : [];
+  return { model: form.elements.model.value, floor: floorOfTarget(), messages: [...messages, ...next], session };
 }
 
 function add(kind) {
@@ -86,11 +84,13 @@ async function send() {
   }
   running = null;
   setRunning(false);
+  promptChanged();
   form.elements.prompt.focus();
 }
 
 function requestBody() {
-  return { model: form.elements.model.value, messages, stream: true, floorline: { session } };
+  const floorline = { session, floor: chosenFloor() };
+  return { model: form.elements.model.value, messages, stream: true, floorline };
 }
 
 /** Show an answer while it arrives; its text, or null if there was an error. */
@@ -129,23 +129,47 @@ async function receive(item, body, signal) {
   }
   const seconds = (performance.now() - began) / 1000;
   part(item, "facts").textContent =
-    `first content after ${write((first ?? 1000 * seconds) / 1000, "seconds")}, end after ${write(seconds, "seconds")}`;
+    `First content after ${write((first ?? 1000 * seconds) / 1000, "seconds")}, end after ${write(seconds, "seconds")}`;
   status.textContent = `${part(item, "model").textContent} has answered.`;
   if (decision) explain(item, decision);
   return text;
 }
 
-/** Link to the decision of an answer, and let it be rated. */
-function explain(item, decision) {
+/** Say why this model answered and what it cost, and let the answer be rated. */
+async function explain(item, decision) {
   const link = part(item, "link");
   link.hidden = false;
-  link.querySelector("a").href = `${base}/decisions/${encodeURIComponent(decision)}`;
-  if (!mayRate) return;
-  const rate = part(item, "rate");
-  rate.hidden = false;
-  for (const button of rate.querySelectorAll("[data-satisfied]")) {
-    button.addEventListener("click", () => sendFeedback(rate, decision, button));
+  link.querySelector("a").href = pageUrl(`decisions/${encodeURIComponent(decision)}`);
+  if (mayRate) {
+    const rate = part(item, "rate");
+    rate.hidden = false;
+    for (const button of rate.querySelectorAll("[data-satisfied]")) {
+      button.addEventListener("click", () => sendFeedback(rate, decision, button));
+    }
   }
+  const found = await explanationOf(decision);
+  if (!found) return;
+  const facts = part(item, "facts");
+  if (found.expected_quality !== null) facts.textContent += `, expected quality ${write(found.expected_quality, "share")}`;
+  if (found.cost !== null) facts.textContent += `, cost ${write(found.cost, "money")}`;
+  part(item, "why").hidden = false;
+  part(item, "why").textContent = found.summary;
+}
+
+/** Explanation of a decision, with its cost if that comes soon: it is recorded after the last byte. */
+async function explanationOf(decision) {
+  let found = null;
+  for (let tries = 0; tries < 3 && (found === null || found.cost === null); tries++) {
+    if (tries) await new Promise((resolve) => setTimeout(resolve, 300));
+    try {
+      const answer = await fetch(pageUrl(`playground/decisions/${encodeURIComponent(decision)}`));
+      if (!answer.ok) return found;
+      found = await answer.json();
+    } catch {
+      return found;
+    }
+  }
+  return found;
 }
 
 async function sendFeedback(rate, decision, button) {
@@ -173,6 +197,8 @@ function setRunning(is) {
   newButton.hidden = is || messages.length === 0;
 }
 
+form.elements.model.addEventListener("change", targetChanged);
+form.elements.prompt.addEventListener("input", promptChanged);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   send();
@@ -191,4 +217,6 @@ newButton.addEventListener("click", () => {
   page.querySelector("[data-empty]").hidden = false;
   newButton.hidden = true;
   form.elements.prompt.focus();
+  promptChanged();
 });
+follow(draft);
