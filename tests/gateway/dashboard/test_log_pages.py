@@ -86,6 +86,25 @@ def test_a_tenant_cannot_open_what_belongs_to_the_other_one(keyed, scene):
     assert ids(shown) == []
 
 
+def test_a_key_limited_to_an_sla_sees_nothing_of_others(keyed, scene):
+    key, secret = keyed.key("limited", ["view"], slas=["gold"])
+    browser = keyed.browser(secret)
+    gold = [*scene.alone.decisions, *scene.admin.decisions]
+    assert ids(browser.get("/dashboard/decisions").text) == gold[::-1]
+    hidden = scene.acme.decisions[1]
+    assert browser.get(f"/dashboard/decisions/{hidden}").status_code == 404
+    for query in (hidden, "ticket-acme"):
+        assert "Nothing found" in browser.get("/dashboard/decisions", params={"q": query}).text
+    turns = browser.get("/dashboard/sessions/turns", params={"name": "ticket-acme"}).text
+    assert ids(turns) == []
+    assert browser.get("/dashboard/decisions?sla=own@acme").status_code == 400
+    assert [row["id"] for row in table(browser, "keys")] == [key.id]
+    assert table(browser, "tenants") == []
+    assert {row["name"] for row in table(browser, "sessions")} == {"ticket-alone", "ticket-root"}
+    text = "".join(browser.get(page).text for page in PAGES)
+    assert [name for name in (*ACME_ONLY, *OTHER_ONLY) if name in text] == []
+
+
 @pytest.mark.parametrize("tenant", ["acme", "other"])
 def test_a_tenant_sees_its_own(tenant, keyed, scene):
     party = getattr(scene, tenant)

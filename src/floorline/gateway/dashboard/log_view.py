@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +12,7 @@ from floorline.errors import InvalidInput, StoreUnavailable
 from floorline.events import Decision
 from floorline.gateway.dashboard.filters import Filters
 from floorline.gateway.dashboard.viewer import Viewer
+from floorline.gateway.tenants import split_tenant
 from floorline.stores.browsing import LogBrowser, Wanted
 
 if TYPE_CHECKING:
@@ -37,6 +39,24 @@ async def read_log(dashboard: Dashboard, read: Callable[[], _T]) -> _T:
     with contextlib.suppress(StoreUnavailable):
         await dashboard.gateway.store.committed(timeout=_COMMIT_SECONDS)
     return await asyncio.to_thread(read)
+
+
+def sees_all(viewer: Viewer) -> bool:
+    """Whether a viewer sees the whole gateway: no tenant and no SLAs limit the key."""
+    return viewer.tenant is None and viewer.caller.slas is None
+
+
+def may_see(viewer: Viewer, decision: Decision) -> bool:
+    """Whether a viewer may see a decision: its tenant's, under SLAs that the key may use."""
+    caller = viewer.caller
+    if viewer.tenant not in (None, decision.tenant):
+        return False
+    if caller.slas is None:
+        return True
+    if not decision.sla:
+        # The client named the model; a key that is limited to SLAs sees its own such requests.
+        return decision.key == caller.key
+    return caller.may_use(split_tenant(decision.sla)[0])
 
 
 def wanted_of(
@@ -66,10 +86,12 @@ def wanted_of(
         # Keys are revoked and never deleted, so that they are all keys of the tenant so far.
         listed = dashboard.gateway.store.keys.list()
         keys = tuple(one.id for one in listed if one.tenant == tenant) or None
-    since = dashboard.gateway.router.clock() - filters.seconds
-    if ever:
-        return Wanted(filters.sla, model, tenant, key, keys, where=where)
-    return Wanted(filters.sla, model, tenant, key, keys, since, where)
+
+    def fits(decision: Decision) -> bool:
+        return may_see(viewer, decision) and (where is None or where(decision))
+
+    since = -math.inf if ever else dashboard.gateway.router.clock() - filters.seconds
+    return Wanted(filters.sla, model, tenant, key, keys, since, fits)
 
 
 def before_of(query: QueryParams) -> int | None:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from floorline.gateway.dashboard.dashboard import Dashboard
 from floorline.gateway.dashboard.filters import Filters
-from floorline.gateway.dashboard.log_view import read_log
+from floorline.gateway.dashboard.log_view import read_log, sees_all
 from floorline.gateway.dashboard.navigation import HOME
 from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.dashboard.viewer import Viewer
@@ -140,17 +140,23 @@ def key_rows(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[Bud
     rows = []
     for key in dashboard.gateway.store.keys.list():
         found = spending.get(key.id)
+        if viewer.tenant is None and not sees_all(viewer) and key.id != viewer.caller.key:
+            continue
         if found is not None and tenant in (None, key.tenant):
             rows.append(BudgetRow("key", key.name, key.id, key.tenant, "", *found))
     return rows
 
 
 @data_table("budgets")
-def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return all budgets: those of SLAs, then those of keys."""
-    rows = sla_rows(dashboard, viewer, filters)
-    if filters.sla is None:
-        rows += key_rows(dashboard, viewer, filters)
+
+    def read() -> list[BudgetRow]:
+        rows = sla_rows(dashboard, viewer, filters)
+        # A key's budget is for the requests under all SLAs.
+        return rows if filters.sla else rows + key_rows(dashboard, viewer, filters)
+
+    rows = await read_log(dashboard, read)
     now = dashboard.gateway.router.clock()
     columns = (*BudgetRow._fields, "left", "lasts_until")
     return Table(columns, [[*row, row.left, row.lasts_until(now)] for row in rows])

@@ -12,7 +12,7 @@ from floorline.events import SlaChange, ZooChange, decode_event
 from floorline.gateway.dashboard.change_log import KINDS, Change, changes_of
 from floorline.gateway.dashboard.dashboard import Dashboard
 from floorline.gateway.dashboard.filters import Filters
-from floorline.gateway.dashboard.log_view import browser, read_log
+from floorline.gateway.dashboard.log_view import browser, read_log, sees_all
 from floorline.gateway.dashboard.navigation import HOME
 from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.dashboard.viewer import Viewer
@@ -48,7 +48,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         changes = await read_log(dashboard, lambda: _seen(dashboard, viewer, filters))
         chosen = [change for change in changes if kind in ("", change.kind)]
         reloader = dashboard.gateway.reloader
-        of_all = viewer.tenant is None
+        of_all = sees_all(viewer)
         kinds = [name for name in KINDS if of_all or name in _OF_TENANTS]
         return dashboard.page(
             request,
@@ -80,11 +80,12 @@ def _seen(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[Change
 
 
 def _may_see(viewer: Viewer, change: Change) -> bool:
-    if viewer.tenant is None:
+    if sees_all(viewer):
         return True
     if change.kind == "sla":
         base, tenant = split_tenant(change.name)
-        return tenant in ("", viewer.tenant) and viewer.caller.may_use(base)
+        own = viewer.tenant is None or tenant in ("", viewer.tenant)
+        return own and viewer.caller.may_use(base)
     return change.kind in _OF_TENANTS and viewer.caller.may_call(change.name)
 
 
@@ -109,8 +110,8 @@ def _beginning(store: SqlStore) -> tuple[Zoo | None, list[SLA]]:
 
 
 @data_table("changes")
-def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the changes, the latest first."""
-    found = _seen(dashboard, viewer, filters)
+    found = await read_log(dashboard, lambda: _seen(dashboard, viewer, filters))
     columns = ("position", "time", "kind", "name", "text", "details")
     return Table(columns, [[*change[:5], "; ".join(change.details)] for change in found])

@@ -166,9 +166,9 @@ def routes(dashboard: Dashboard) -> list[Route]:
 
 
 @data_table("decisions")
-def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the latest decisions, at most ``_TABLE_ROWS``, the latest first."""
-    found = _listed(dashboard, viewer, filters, most=_TABLE_ROWS)
+    found = await read_log(dashboard, lambda: _listed(dashboard, viewer, filters, most=_TABLE_ROWS))
     columns = (
         "time", "id", "sla", "floor", "model", "policy", "explored", "tenant", "key", "session",
         "after", "expected_quality", "expected_cost", "cost", "latency", "first_token",

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from floorline.gateway.dashboard.dashboard import Dashboard
 from floorline.gateway.dashboard.filters import Filters
-from floorline.gateway.dashboard.log_view import browser, read_log
+from floorline.gateway.dashboard.log_view import browser, read_log, sees_all
 from floorline.gateway.dashboard.navigation import HOME
 from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.dashboard.viewer import Viewer
@@ -90,6 +90,8 @@ def key_rows(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[Key
     tenant = filters.tenant if viewer.tenant is None else viewer.tenant
     gateway = dashboard.gateway
     keys = [key for key in gateway.store.keys.list() if tenant in (None, key.tenant)]
+    if viewer.tenant is None and not sees_all(viewer):
+        keys = [key for key in keys if key.id == viewer.caller.key]
     keys = sorted(keys, key=lambda key: (key.revoked is not None, -key.created))[:_MAX_KEYS]
     since = gateway.router.clock() - filters.seconds
     uses = browser(dashboard).uses([key.id for key in keys], since)
@@ -101,6 +103,8 @@ def tenant_rows(
     dashboard: Dashboard, viewer: Viewer, filters: Filters, keys: list[KeyRow]
 ) -> list[TenantRow]:
     """Return the tenants that a viewer may see: those with keys, own SLAs or requests."""
+    if viewer.tenant is None and not sees_all(viewer):
+        return []
     history = dashboard.history
     slas: dict[str, list[str]] = {}
     for name in dashboard.gateway.router.slas:
@@ -122,14 +126,15 @@ def tenant_rows(
 
 
 @data_table("keys")
-def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the keys without their secrets."""
     columns = (
         "id", "name", "tenant", "scopes", "slas", "models", "rate", "feedback_rate", "budget",
         "period", "spent", "reserved", "decisions", "last_used", "created", "revoked",
     )  # fmt: skip
     rows = []
-    for key, spending, use in key_rows(dashboard, viewer, filters):
+    found = await read_log(dashboard, lambda: key_rows(dashboard, viewer, filters))
+    for key, spending, use in found:
         lists = [key.slas, key.models]
         rows.append(
             [
@@ -154,8 +159,11 @@ def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
 
 
 @data_table("tenants")
-def tenants(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+async def tenants(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the tenants with their traffic in the span of the filters."""
-    found = tenant_rows(dashboard, viewer, filters, key_rows(dashboard, viewer, filters))
+    found = await read_log(
+        dashboard,
+        lambda: tenant_rows(dashboard, viewer, filters, key_rows(dashboard, viewer, filters)),
+    )
     rows = [[*row[:2], " ".join(row.slas), *row[3:]] for row in found]
     return Table(TenantRow._fields, rows)

@@ -155,8 +155,8 @@ def _row_of(turns: Sequence[Decision], calls: dict[str, CallsOf]) -> SessionRow:
 
 
 @data_table("sessions")
-def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the conversations of the latest turns, that of the latest one first."""
-    _, rows = _latest(dashboard, viewer, filters)
+    _, rows = await read_log(dashboard, lambda: _latest(dashboard, viewer, filters))
     written = [row._replace(models=(" ".join(row.models),)) for row in rows]
     return Table(SessionRow._fields, [[*row[:4], row.models[0], *row[5:]] for row in written])

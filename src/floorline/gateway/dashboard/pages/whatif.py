@@ -11,6 +11,7 @@ from starlette.routing import Route
 from floorline.errors import InvalidInput, check_one_of
 from floorline.gateway.dashboard.dashboard import Dashboard
 from floorline.gateway.dashboard.filters import SPANS, Filters
+from floorline.gateway.dashboard.log_view import sees_all
 from floorline.gateway.dashboard.navigation import HOME
 from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.dashboard.viewer import Viewer
@@ -81,10 +82,10 @@ def _choices(dashboard: Dashboard, viewer: Viewer) -> list[tuple[str, str]]:
 def _means(dashboard: Dashboard, viewer: Viewer) -> dict[str, float]:
     """Mean quality of each model as the policy knows it now.
 
-    Empty for the viewer of one tenant: labels of all tenants are in it.
+    Empty for a viewer who does not see all requests: the labels of all of them are in it.
     """
     known = dashboard.gateway.router.policy.model_estimates()
-    if known is None or viewer.tenant is not None:
+    if known is None or not sees_all(viewer):
         return {}
     return dict(zip(known.models, known.mean.tolist(), strict=True))
 
