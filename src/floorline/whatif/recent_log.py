@@ -56,7 +56,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     floor: float | None = None
     tenant: str | None = None
     since: float = 0.0
-    max_events: int = 100_000
+    max_events: int = 60_000
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

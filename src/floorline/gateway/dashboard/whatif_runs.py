@@ -18,8 +18,8 @@ from floorline.whatif.recent_log import Answer, Question
 
 SECONDS = 60.0
 """Longest time for one question."""
-MAX_EVENTS = 100_000
-"""Most events of the log for one question, the latest ones: about 20 seconds for the flagship."""
+MAX_EVENTS = 60_000
+"""Most events of the log for one question, the latest ones: about 6 s of one core for the flagship."""
 _FRESH_SECONDS = 300.0
 """Time for which an answer is shown again, so that a page that is reloaded asks only once."""
 _KEPT = 50
@@ -70,14 +70,11 @@ class WhatIfRuns:
         URL of the store.
     clock
         Returns the Unix time in seconds.
-    seconds
-        Longest time for one question.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float], *, seconds: float = SECONDS) -> None:
+    def __init__(self, url: str, clock: Callable[[], float]) -> None:
         self._url = url
         self._clock = clock
-        self._seconds = seconds
         self._runs: OrderedDict[Asked, Run] = OrderedDict()
 
     def start(self, asked: Asked, means: dict[str, float]) -> Run:
@@ -154,14 +151,14 @@ class WhatIfRuns:
             # The input stays open: the process ends with the gateway.
             process.stdin.write(msgspec.json.encode(question) + b"\n")
             process.stdin.write(self._url.encode() + b"\n")
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(SECONDS):
                 written = await process.stdout.read(_MOST_OUTPUT)
                 while part := await process.stdout.read(_MOST_OUTPUT - len(written)):
                     written += part
             return msgspec.json.decode(written, type=Answer)
         except TimeoutError:
             return Answer(
-                problem=f"the estimate took longer than {self._seconds:g} s: choose a shorter time"
+                problem=f"the estimate took longer than {SECONDS:g} s: choose a shorter time"
             )
         except msgspec.DecodeError:
             return Answer(
