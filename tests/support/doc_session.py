@@ -19,6 +19,10 @@ from tests.support.live_gateway import InThread, http_server
 
 _PORT = "8080"
 """Port of the pages; each session has a free one in its place."""
+_CLIENTS = ("top",)
+"""Commands that call a running server."""
+_ENVIRONMENT = ".venv/bin/"
+"""Where `make` puts commands; here those of the tests' own environment take their place."""
 _PATIENCE = 120.0
 """Most seconds that a command may take on a machine that does other things too."""
 _END = "end of command"
@@ -87,7 +91,7 @@ class Session:
 
     def run(self, command):
         """Run one command and return its output and its exit status."""
-        command = command.replace(_PORT, str(self.port))
+        command = command.replace(_PORT, str(self.port)).replace(_ENVIRONMENT, "")
         words = shlex.split(command, comments=True)
         if words[:2] == ["pip", "install"]:
             return self._install(words[2:])
@@ -101,6 +105,9 @@ class Session:
             words = shlex.split(command)
         if words[:2] == ["floorline", "serve"]:
             return self._serve(command)
+        if words[:1] == ["floorline"] and words[1] in _CLIENTS and "--url" not in words:
+            # Its default is the port of the pages.
+            command = f"{_without_comment(command)} --url http://127.0.0.1:{self.port}"
         return self._in_shell(command)
 
     def script(self, text):
