@@ -114,6 +114,23 @@ def test_the_index_links_to_every_page():
     assert missing == ["README.md"]
 
 
+def test_the_index_has_the_groups_of_the_site():
+    """A page is found in the same place here and there."""
+    text = (DOCS / "README.md").read_text().partition("## Words")[0]
+    groups = {}
+    for part in text.split("\n## ")[1:]:
+        title, _, rows = part.partition("\n")
+        groups[title] = re.findall(r"\| \[[\w.-]+\]\(([\w.-]+)\) \|$", rows, re.MULTILINE)
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
+    expected = {
+        title: [path for page in pages for path in page.values()]
+        for part in site
+        for title, pages in part.items()
+        if title != "Floorline"
+    }
+    assert groups == expected
+
+
 @pytest.mark.parametrize("picture", PICTURES, ids=_name)
 def test_pictures_are_small_and_shown(picture):
     assert picture.stat().st_size <= DOCS_PICTURE_BYTES
