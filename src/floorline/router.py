@@ -210,7 +210,8 @@ class Router(ChangingState):
         x = features_of(self.encoder, prompt, features)
         tokens = tokens_of(prompt, input_tokens)
         needs = frozenset(needs)
-        if not isinstance(exclude, Mapping):
+        # An empty one, as nearly all are, need not be looked at twice.
+        if not (exclude and isinstance(exclude, Mapping)):
             exclude = frozenset(exclude)
         with self._lock:
             request = make_request(

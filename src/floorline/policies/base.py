@@ -7,7 +7,6 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -89,8 +88,8 @@ def _describe(value: object) -> str:
     return str(getattr(value, "__qualname__", repr(value)))
 
 
-NO_MULTIPLIERS: Mapping[str, float] = MappingProxyType({})
-"""What a policy weighs by that has no multipliers."""
+NO_MULTIPLIERS: dict[str, float] = {}
+"""What a policy weighs by that has no multipliers; decisions share it, so it must stay empty."""
 DECLINED = -1
 """Position that stands for no model, where a request is declined."""
 
@@ -134,7 +133,7 @@ class Choice(NamedTuple):
     future_cost: NDArray[np.float64] | None = None
     rule: str = ""
     scores: NDArray[np.float64] | None = None
-    multipliers: Mapping[str, float] = NO_MULTIPLIERS
+    multipliers: dict[str, float] = NO_MULTIPLIERS
 
 
 class History(NamedTuple):
@@ -315,7 +314,7 @@ def certain(
     explored: bool = False,
     rule: str = "",
     scores: NDArray[np.float64] | None = None,
-    multipliers: Mapping[str, float] = NO_MULTIPLIERS,
+    multipliers: dict[str, float] = NO_MULTIPLIERS,
 ) -> Choice:
     """Build the choice of a model with probability 1."""
     propensities = np.zeros(len(quality))

@@ -17,6 +17,7 @@ from floorline.state.eligibility import expected_costs, within_budget
 from floorline.state.fold import Fold
 from floorline.state.sessions import Session
 
+_NO_BARS: dict[str, tuple[str, str]] = {}
 _NOTHING: tuple[float, ...] = ()
 """Reservation of a decision whose calls reserve their expected costs."""
 
@@ -94,8 +95,8 @@ def decision_of(
         added_cost=_sum(request.added_cost, choice.future_cost),
         rule=choice.rule,
         scores=choice.scores,
-        multipliers=dict(choice.multipliers),
-        barred=_barred(request.barred),
+        multipliers=choice.multipliers,
+        barred=_NO_BARS if request.barred is None else _barred(request.barred),
         **_origin(fold, context),
     )
 
@@ -162,8 +163,8 @@ def called_model(fold: Fold, decision: str, model: str | None) -> str:
     return model
 
 
-def _barred(bars: Mapping[str, Bar] | None) -> dict[str, tuple[str, str]]:
-    return {} if not bars else {name: (bar.code, str(bar)) for name, bar in bars.items()}
+def _barred(bars: Mapping[str, Bar]) -> dict[str, tuple[str, str]]:
+    return {name: (bar.code, str(bar)) for name, bar in bars.items()}
 
 
 def _sum(

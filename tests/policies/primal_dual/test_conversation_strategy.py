@@ -8,6 +8,7 @@ from floorline import Model
 from floorline.estimators.cost import CacheTokens
 from floorline.policies.base import Request
 from floorline.policies.conversation import FutureCosts, Turn
+from floorline.policies.primal_dual.change_detector import ChangeDetector
 from floorline.policies.primal_dual.quality_posterior import QualityPosterior
 from floorline.policies.primal_dual.strategies import ConversationStrategy, Situation
 from floorline.policies.primal_dual.surplus import SurplusEstimate, SurplusEstimator
@@ -38,7 +39,7 @@ def situation():
         estimate=SurplusEstimate(0.0),
         account=account,
         posterior=posterior,
-        uncertain=NONE,
+        detector=ChangeDetector(ZOO.names, CONFIG),
         future=FutureCosts(NONE, NONE, 0.0, MEANS),
     )
 
@@ -101,7 +102,7 @@ def test_a_shortfall_is_worked_off_by_the_model_of_the_static_mix(situation):
         cost=costs,
         posterior=posterior,
         account=SurplusEstimator(zoo.names, CONFIG),
-        uncertain=np.zeros(3),
+        detector=ChangeDetector(zoo.names, CONFIG),
         estimate=SurplusEstimate(-20.0),
         future=FutureCosts(costs, np.zeros(3), 1.0, means),
     )

@@ -6,6 +6,7 @@ import pytest
 from floorline import SLA, Budget, Model, Zoo
 from floorline.policies.base import DECLINED, Request
 from floorline.policies.budgets.pacing import Pacing
+from floorline.policies.primal_dual.change_detector import ChangeDetector
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.price_curve import PriceCurve
 from floorline.policies.primal_dual.quality_posterior import QualityPosterior
@@ -37,7 +38,7 @@ def situation():
         estimate=SurplusEstimate(0.0),
         account=SurplusEstimator(ZOO.names, CONFIG),
         posterior=posterior,
-        uncertain=np.zeros(2),
+        detector=ChangeDetector(ZOO.names, CONFIG),
     )
 
 
@@ -73,8 +74,11 @@ def test_a_model_that_joined_is_estimated_optimistically(situation):
     strategy = PromptStrategy(CONFIG, curve(0.9 - rng.uniform(0, 0.6, (1000, 1)) * [1.0, 0.0]))
     situation.posterior.sd_ = np.array([0.5, 0.01])
     unsure = situation._replace(quality=np.array([0.4, 0.9]))
+    situation.posterior.labels_ = np.array([10.0, 2000.0])
     assert strategy.serve(unsure).model == 1
-    assert strategy.serve(unsure._replace(uncertain=np.array([1.0, 0.0]))).model == 0
+    joined = ChangeDetector(["large"], CONFIG)
+    joined.set_models(ZOO.names)
+    assert strategy.serve(unsure._replace(detector=joined)).model == 0
 
 
 def test_only_allowed_models_serve_in_every_strategy(situation):

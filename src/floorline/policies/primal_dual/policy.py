@@ -130,7 +130,7 @@ class PrimalDual(EstimatingPolicy):
             estimate=self._surplus(request.sla),
             account=account,
             posterior=self.posterior_,
-            uncertain=self.detector_.uncertain(self.posterior_.labels_),
+            detector=self.detector_,
             future=self._future(request, by_prompts=by_prompts),
         )
         strategy = self._strategy(request, by_prompts=by_prompts)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from floorline.policies.base import DECLINED, Request, lowest
 from floorline.policies.budgets.pacing import Pacing
 from floorline.policies.conversation import FutureCosts, design_effect
+from floorline.policies.primal_dual.change_detector import ChangeDetector
 from floorline.policies.primal_dual.config import PrimalDualConfig
 from floorline.policies.primal_dual.price_curve import PriceCurve
 from floorline.policies.primal_dual.quality_posterior import Floats, QualityPosterior
@@ -25,7 +26,7 @@ class Situation(NamedTuple):
     """What a strategy decides on.
 
     ``quality`` and ``cost`` (M,) are the estimates q̃(x) and ĉ(x); ``estimate`` and ``account`` are
-    those of the request's SLA; ``uncertain`` (M,) is 1 for models that changed or joined lately.
+    those of the request's SLA; ``detector`` says which models changed or joined lately.
     ``future`` prices the later turns of the request's conversation, None where there are none.
     """
 
@@ -35,7 +36,7 @@ class Situation(NamedTuple):
     estimate: SurplusEstimate
     account: SurplusEstimator
     posterior: QualityPosterior
-    uncertain: Floats
+    detector: ChangeDetector
     future: FutureCosts | None = None
 
     def future_cost(self, price: float) -> Floats | None:
@@ -153,7 +154,8 @@ class PromptStrategy(NamedTuple):
     def serve(self, situation: Situation) -> Served:
         """Choose the model of the lowest cost less worth."""
         able = situation.request.allowed
-        sd = situation.posterior.sd_ * situation.uncertain
+        posterior = situation.posterior
+        sd = posterior.sd_ * situation.detector.uncertain(posterior.labels_)
         optimistic = situation.quality + self.config.optimism_sds * sd
         price, cost = self.price(situation), situation.scored
         future = later_costs(situation, self.price_curve)
