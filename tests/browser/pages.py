@@ -15,13 +15,16 @@ PAGES = {
     "decisions": "/dashboard/decisions",
     "decision": "/dashboard/decisions/{decision}",
     "sessions": "/dashboard/sessions",
+    "session": "/dashboard/sessions/turns?tenant={tenant}&name={tenant}-support-7",
     "budgets": "/dashboard/budgets",
     "keys": "/dashboard/keys",
     "changes": "/dashboard/changes",
     "whatif": "/dashboard/whatif",
     "playground": "/dashboard/playground",
 }
-"""Paths of the pages that need a login; a decision is that of the viewer's own key or tenant."""
+"""Paths of the pages that need a login; decisions and sessions are those of a tenant."""
+PARTS = {"decision": "decisions", "session": "sessions"}
+"""Pages that belong to another one, which the navigation marks."""
 DATA = tuple(TABLES)
 """Names of the data of charts and tables, below ``/dashboard/data``."""
 FOLDER = Path(os.environ.get("FLOORLINE_BROWSER_OUT", "browser-out"))
@@ -32,7 +35,12 @@ _COMPLETE = """() => [...document.querySelectorAll('figure.chart')].every(
 
 def path_of(scene, name, key="acme"):
     """Path of a page; a decision is the latest one that was made with a key."""
-    return PAGES[name].format(decision=scene.decisions[key][-1])
+    return PAGES[name].format(decision=scene.decisions[key][-1], tenant=key)
+
+
+def with_query(path, query):
+    """Address of a page with a further part of its query."""
+    return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
 
 
 def settle(page):

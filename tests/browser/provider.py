@@ -16,7 +16,7 @@ from floorline.datasets.simulated import SimulatedModel, SimulatedZoo
 from floorline.demo.fake_provider import FakeProvider
 
 ZOO = SimulatedZoo(
-    3000,
+    9000,
     seed=4,
     models=[
         SimulatedModel("swift", 0.1, 0.4, 0.3, first_token=0.15, tokens_per_second=210),

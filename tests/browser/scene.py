@@ -21,7 +21,7 @@ KEYS = {
     "contractor": (
         "acme contractor",
         ["chat"],
-        {"tenant": "acme", "budget": 0.000_01, "period": 86_400.0},
+        {"tenant": "acme", "budget": 0.000_1, "period": 86_400.0},
     ),
     "operator": ("operator", ["admin", "metrics", "chat", "feedback"], {}),
     "acme viewer": ("acme dashboard", ["view"], {"tenant": "acme"}),
@@ -36,7 +36,7 @@ NOW = {**AT_START, "summit": 1.25}
 """Factors of output prices: in the past, when the gateway starts, and once it has run a while."""
 ECONOMY_BUDGET = 0.1
 """USD a day; more than the cheapest mix that keeps the floor costs."""
-_OLD_PROMPTS = 2000
+_OLD_PROMPTS = 7000
 """Prompts from here on are sent while the gateway runs."""
 
 
@@ -66,7 +66,7 @@ def configuration(provider, factors, **changed):
         },
         {"name": "silver", "floor": 0.7},
         {"name": "economy", "floor": 0.6, "budget": {"total": ECONOMY_BUDGET, "period": day}},
-        {"name": "trial", "floor": 0.5, "budget": {"total": 0.000_001, "period": day}},
+        {"name": "trial", "floor": 0.5, "budget": {"total": 0.000_1, "period": day}},
     ]
     written = {
         "models": models,

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.browser.accessibility import violations
-from tests.browser.pages import PAGES, overflow, path_of, picture, settle
+from tests.browser.pages import PAGES, PARTS, overflow, path_of, picture, settle
 from tests.browser.visiting import THEMES, WIDTHS
 
 
@@ -37,14 +37,13 @@ def test_a_page_has_its_place_in_the_navigation(visits, scene, name):
     page = visits.open(path_of(scene, name)).page
     marked = page.locator("nav a[aria-current=page]")
     assert marked.count() == 1
-    section = "decisions" if name == "decision" else name
-    assert marked.get_attribute("href").split("?")[0] == PAGES[section]
+    assert marked.get_attribute("href").split("?")[0] == PAGES[PARTS.get(name, name)]
 
 
 def test_the_navigation_leads_to_every_page(visits, scene):
     page = visits.open("/dashboard").page
     links = page.locator("#navigation a").evaluate_all("all => all.map((one) => one.pathname)")
-    assert set(links) == {path for name, path in PAGES.items() if name != "decision"}
+    assert set(links) == {path for name, path in PAGES.items() if name not in PARTS}
 
 
 def test_an_unknown_page_says_so(visits, scene):

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.browser.accessibility import violations
-from tests.browser.pages import PAGES, overflow, picture, settle
+from tests.browser.pages import PAGES, PARTS, overflow, picture, settle
 from tests.browser.scene import configuration
 from tests.browser.visiting import Visits
 from tests.support.serving import Serving
@@ -25,7 +25,7 @@ def reading(chromium, fresh):
     assert faults == []
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name != "decision"])
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in PARTS])
 def test_an_empty_page_says_what_to_do(reading, name):
     page = reading.open(PAGES[name], key=None, theme="dark", width=390).page
     settle(page)

@@ -74,6 +74,8 @@ def routes(dashboard: Dashboard) -> list[Route]:
         viewer = dashboard.viewer(request)
         filters = dashboard.filters(request, viewer)
         found, rows = await read_log(dashboard, lambda: _latest(dashboard, viewer, filters))
+        # A single request that no client named is no conversation yet.
+        rows = [row for row in rows if row.turns > 1 or not row.name.startswith("~")]
         return dashboard.page(
             request,
             "sessions.html.jinja",
