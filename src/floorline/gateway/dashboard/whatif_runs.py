@@ -19,7 +19,7 @@ from floorline.whatif.recent_log import Answer, Question
 SECONDS = 60.0
 """Longest time for one question."""
 MAX_EVENTS = 60_000
-"""Most events of the log for one question, the latest ones: about 6 s of one core for the flagship."""
+"""Most events for one question, the latest ones: about 6 s of one core for the flagship."""
 _FRESH_SECONDS = 300.0
 """Time for which an answer is shown again, so that a page that is reloaded asks only once."""
 _KEPT = 50
