@@ -273,7 +273,7 @@ def test_budgets_show_what_the_ledgers_hold(start, provider, tmp_path):
     assert seen["sla", "gold", ""]["declined"] is None
     assert {name for _, name, _ in seen} == {"gold", "own", "own@acme", "acme key"}
     page = acme.get("/dashboard/budgets").text
-    assert "shared: what it has spent shows other tenants" in page
+    assert "shared with other tenants" in page
     keyed.stop()
 
 

@@ -22,6 +22,7 @@ from floorline.stores.decision_history import decision_history
 
 REASONS = {
     "served": "served",
+    "score": "score",
     "explored_instead": "another explored",
     "price": "price",
     "floor": "floor",
