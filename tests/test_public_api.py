@@ -130,10 +130,13 @@ def test_html_is_one_small_escaped_table(routed):
     router, decision = routed
     shown = [decision, router.status(), router.certificate()]
     for text in (one._repr_html_() for one in shown):
-        assert text.startswith("<table><caption>")
-        assert text.endswith("</table>")
+        assert text.count("<table><caption>") == text.count("</table>") == 1
         assert "<gold>" not in text
         assert len(text) < 3000
     assert "estimates of large" in decision._repr_html_()
     assert "SLA &lt;gold&gt;" in router.status()._repr_html_()
+    # Both have a drawing of the bounds, the mean and the floor.
+    for text in (router.status()._repr_html_(), router.certificate()._repr_html_()):
+        assert text.startswith('<svg viewBox="0 0 400 54"')
+        assert 'aria-label="mean 1.000, bounds 0.000 to 1.000, floor 0.8"' in text
     assert isinstance(router.certificate(), Certificate)

@@ -1,3 +1,5 @@
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -209,3 +211,20 @@ def test_each_price_of_cached_tokens_makes_caches_matter(field):
     cached = Model("cached", input_price=1.0, output_price=2.0, **{field: 0.5})
     assert not Zoo([plain]).caches
     assert Zoo([plain, cached]).caches
+
+
+def test_a_zoo_shows_its_models_and_prices():
+    models = [
+        Model("<small>", input_price=0.15, output_price=0.6, capabilities=["tools", "json"]),
+        Model("own", free=True, context_window=128_000),
+        Model("dear"),
+    ]
+    shown = Zoo(models)._repr_html_()
+    assert "<caption>Zoo of 3 models</caption>" in shown
+    rows = [re.sub(r"<[^>]*>", "|", row) for row in shown.split("<tr>")[2:]]
+    cells = [[cell for cell in row.split("|") if cell] for row in rows]
+    assert cells == [
+        ["&lt;small&gt;", "0.15", "0.6", "0", "–", "json, tools"],
+        ["own", "0", "0", "0", "128,000", "–"],
+        ["dear", "unknown", "unknown", "unknown", "–", "–"],
+    ]

@@ -13,6 +13,7 @@ from floorline.call_bounds import DEFAULT_MAX_OUTPUT_TOKENS as DEFAULT_MAX_OUTPU
 from floorline.call_bounds import CallLimits as CallLimits
 from floorline.call_bounds import CostBounds
 from floorline.core.bounds import MAX_PRICE, MAX_TOKENS, MAX_URL, check_name
+from floorline.core.display import html_grid, show_number
 from floorline.errors import (
     Bar,
     InvalidInput,
@@ -328,6 +329,20 @@ class Zoo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
                 )
             seen.add(model.name)
         check_one_of("Zoo.cost_unit", self.cost_unit, COST_UNITS)
+
+    def _repr_html_(self) -> str:
+        unit = self.cost_unit
+        header = ["model", f"input, {unit}/M tokens", f"output, {unit}/M tokens", f"{unit}/call"]
+        rows = []
+        for model in self.models:
+            prices = (model.input_price, model.output_price, model.call_price)
+            known = [
+                "unknown" if model.name in self.unpriced else show_number(price) for price in prices
+            ]
+            able = ", ".join(sorted(model.capabilities)) if model.capabilities else "–"
+            rows.append([model.name, *known, show_number(model.context_window), able])
+        title = f"Zoo of {len(self)} model{'s' if len(self) > 1 else ''}"
+        return html_grid(title, [*header, "context, tokens", "capabilities"], rows)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -321,3 +321,14 @@ def test_load_says_in_one_line_what_is_wrong(tmp_path, damage, words):
 def test_save_into_a_missing_folder(tmp_path):
     with pytest.raises(DataError, match="cannot be written"):
         make().save(tmp_path / "no" / "table.parquet")
+
+
+def test_a_table_shows_its_models_from_the_cheapest_on():
+    shown = make(models=("<x>", "y"))._repr_html_()
+    assert "4 prompts" in shown
+    assert shown.index("&lt;x&gt;") < shown.index(">y<")
+    assert "<x>" not in shown
+    assert '<td style="text-align:right">0.625</td>' in shown
+    assert shown.count("<circle") == 2
+    # A table of free models has no axis of costs.
+    assert "<svg" not in make(cost=np.zeros((4, 2)))._repr_html_()

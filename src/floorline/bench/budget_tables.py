@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from floorline._markdown import markdown_table
 from floorline.core.display import show_ratio
 from floorline.replay.budgets import BudgetScores, Totals, relative_scores
-from floorline.replay.compare import Result
+from floorline.replay.results import Result
 from floorline.report.plots import PERCENT, colour, save_figure
 
 Setting = tuple[int, float, str]

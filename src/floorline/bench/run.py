@@ -10,9 +10,10 @@ from floorline.bench.protocol import Evaluation, evaluate
 from floorline.bench.suite import Budgets, Floors, Part, Protocols, Suite
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
-from floorline.replay.compare import Result, as_finished, check, kind_of
+from floorline.replay.compare import as_finished, check, kind_of
 from floorline.replay.data import ReplayData, prepare
 from floorline.replay.progress import ReplayProgress
+from floorline.replay.results import Result
 from floorline.replay.tables import Means
 
 ENCODER = "hashed"

@@ -20,10 +20,11 @@ from floorline.errors import InvalidInput, check_number
 from floorline.estimators.proteus_checkpoint import read_metadata
 from floorline.policies import POLICIES, REFERENCE_POINTS
 from floorline.replay.budgets import SPLITS, split_among
-from floorline.replay.compare import Result, check, check_options, compare
+from floorline.replay.compare import check, check_options, compare
 from floorline.replay.data import ReplayData, prepare
 from floorline.replay.expectations import notes
 from floorline.replay.parameters import parse_parameters
+from floorline.replay.results import Result
 from floorline.replay.spec import Spec
 from floorline.replay.tables import LEGEND, rich_table, save
 from floorline.report.plots import over_time

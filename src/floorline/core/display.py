@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 
@@ -45,3 +45,26 @@ def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows
     )
     return f"<table><caption>{escape(title)}</caption>{body}</table>"
+
+
+def html_grid(
+    title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1
+) -> str:
+    """Table of several columns, the first ``texts`` of texts, the others of numbers; all escaped.
+
+    Examples
+    --------
+    >>> html_grid("Zoo", ["model", "price"], [["<small>", "1"]]).partition("<tbody>")[2]
+    '<tr><td>&lt;small&gt;</td><td style="text-align:right">1</td></tr></tbody></table>'
+    """
+
+    def cells(tag: str, values: Sequence[str]) -> str:
+        styles = [""] * texts + [' style="text-align:right"'] * (len(values) - texts)
+        pairs = zip(styles, values, strict=True)
+        return "".join(f"<{tag}{style}>{escape(value)}</{tag}>" for style, value in pairs)
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return (
+        f"<table><caption>{escape(title)}</caption><thead><tr>{cells('th', header)}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from floorline._extras import needs
+from floorline.core.display import html_grid, show_number
+from floorline.core.drawing import Point, scatter
 from floorline.datasets.summary import Summary, masked_mean, summarise_models, summarise_tasks
 from floorline.datasets.table_checks import as_array, check_cells, check_models, check_texts
 from floorline.errors import DataError, InvalidInput, check_number, check_one_of
@@ -148,6 +150,25 @@ class RoutingTable:
     def __repr__(self) -> str:
         kind = ", simulated" if self.simulated else ""
         return f"RoutingTable({self.name!r}, {len(self):,} × {len(self.models)}{kind})"
+
+    def _repr_html_(self) -> str:
+        scored = self.mask.sum(axis=0).tolist()
+        quality, cost = self.mean_quality.tolist(), self.mean_cost.tolist()
+        rows = [
+            [name, f"{count:,}", show_number(q), show_number(c)]
+            for c, name, count, q in sorted(
+                zip(cost, self.models, scored, quality, strict=True), key=lambda row: row[0]
+            )
+        ]
+        kind = ", simulated" if self.simulated else ""
+        unit = f"{self.cost_unit} per request"
+        table = html_grid(
+            f"{self.name}: {len(self):,} prompts{kind}",
+            ["model", "scored", "mean quality", f"mean cost, {unit}"],
+            rows,
+        )
+        points = [Point(*row) for row in zip(self.models, cost, quality, strict=True)]
+        return table + scatter(points, f"mean cost ({unit})", "mean quality")
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:

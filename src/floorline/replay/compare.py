@@ -6,102 +6,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from floorline._extras import needs
-from floorline.core.display import html_table, show_number
 from floorline.policies import policy_class
 from floorline.policies.base import DECLINED
 from floorline.replay.data import ReplayData
 from floorline.replay.expectations import check_needs
 from floorline.replay.feedback import FeedbackModel
-from floorline.replay.metrics import Scores, references, running_mean, score
+from floorline.replay.metrics import references, running_mean, score
 from floorline.replay.remaining_time import start_order
+from floorline.replay.results import Comparison, Curves, Result
 from floorline.replay.run import build_policy, replay, stream_rows
 from floorline.replay.spec import Run, Spec
 from floorline.sla import SLA
-from floorline.state.verdicts import Verdict
 
 POINTS = 200
 """Maximum number of points of a curve over time; enough for a smooth line."""
-
-
-class Curves(NamedTuple):
-    """A run over time, at up to ``POINTS`` requests.
-
-    Parameters
-    ----------
-    request
-        Numbers of the requests, from 1.
-    satisfaction, cost
-        Running means up to and including these requests.
-    """
-
-    request: NDArray[np.int64]
-    satisfaction: NDArray[np.float64]
-    cost: NDArray[np.float64]
-
-
-class Result(NamedTuple):
-    """Summary of one run.
-
-    Parameters
-    ----------
-    data
-        Name of the table.
-    spec
-        Specification of the replay.
-    scores
-        Metrics.
-    calls
-        Share of the requests that each model served, by name.
-    curves
-        The run over time.
-    decide_us, learn_us
-        Median times of a decision and of the learning after it, in microseconds.
-    label
-        Name of the policy in tables and plots. Default: the name of the policy.
-    verdict
-        Verdict of the certificate at the end.
-    """
-
-    data: str
-    spec: Spec
-    scores: Scores
-    calls: dict[str, float]
-    curves: Curves
-    decide_us: float
-    learn_us: float
-    label: str = ""
-    verdict: Verdict = "unknown"
-
-    def __repr__(self) -> str:
-        scores = self.scores
-        return (
-            f"Result({self.shown!r} on {self.data!r}, seed {self.spec.seed}: "
-            f"satisfaction {show_number(scores.satisfaction)} at floor {self.spec.floor:g}, "
-            f"cost {show_number(scores.cost_per_static_mix)} of the static mix)"
-        )
-
-    def _repr_html_(self) -> str:
-        spec = self.spec
-        rows = [("floor", f"{spec.floor:g}"), ("feedback", spec.feedback), ("seed", f"{spec.seed}")]
-        rows.append(("verdict", self.verdict))
-        for name, value in msgspec.structs.asdict(self.scores).items():
-            rows.append((name.replace("_", " "), show_number(value)))
-        for name, share in self.calls.items():
-            rows.append((f"served by {name}", f"{share:.1%}"))
-        rows.append(
-            ("median decision, learning", f"{self.decide_us:.0f} µs, {self.learn_us:.0f} µs")
-        )
-        return html_table(f"{self.shown} on {self.data}", rows)
-
-    @property
-    def shown(self) -> str:
-        """Name of the policy in tables and plots."""
-        return self.label or self.spec.policy
 
 
 class Finished(NamedTuple):
@@ -118,7 +39,7 @@ def compare(
     *,
     jobs: int = 2,
     progress: Callable[[int], object] | bool = False,
-) -> list[Result]:
+) -> Comparison:
     """Replay all specifications.
 
     Parameters
@@ -148,7 +69,7 @@ def compare(
         found[done.number] = done.result
         if callable(progress):
             progress(len(found))
-    return [found[number] for number in range(len(specs))]
+    return Comparison(found[number] for number in range(len(specs)))
 
 
 def _watched(data: ReplayData, specs: Sequence[Spec], *, jobs: int) -> Iterator[Finished]:

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.display import html_table, show_number
+from floorline.core.drawing import Line, line_chart
 from floorline.sla import SLA
 from floorline.state.verdicts import Verdict
 from floorline.zoo import Zoo
@@ -117,3 +119,30 @@ class Run(NamedTuple):
     seconds: NDArray[np.float64]
     learn_seconds: NDArray[np.float64]
     verdict: Verdict = "unknown"
+
+    def __repr__(self) -> str:
+        return (
+            f"Run({self.spec.policy!r}, seed {self.spec.seed}: {len(self.model):,} requests, "
+            f"satisfaction {show_number(float(self.satisfied.mean()))} at floor "
+            f"{self.spec.floor:g}, cost {show_number(float(self.cost.sum()))})"
+        )
+
+    def _repr_html_(self) -> str:
+        spec, count = self.spec, len(self.model)
+        rows = [
+            ("floor", f"{spec.floor:g}"),
+            ("feedback", spec.feedback),
+            ("seed", f"{spec.seed}"),
+            ("requests", f"{count:,}"),
+            ("satisfaction", show_number(float(self.satisfied.mean()))),
+            ("verdict", self.verdict),
+            ("cost of all calls", show_number(float(self.cost.sum()))),
+            ("explored", f"{int(self.explored.sum()):,}"),
+            ("declined or lost", f"{int((self.model < 0).sum()):,}"),
+            ("labels", f"{int(self.labels.sum()):,}"),
+        ]
+        requests = np.arange(1, count + 1)
+        means = np.cumsum(self.satisfied) / requests
+        line = Line(spec.policy, requests.tolist(), means.tolist())
+        table = html_table(f"Replay of {spec.policy}", rows)
+        return table + line_chart([line], spec.floor, "requests", "mean satisfaction so far")

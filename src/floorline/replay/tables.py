@@ -20,8 +20,8 @@ from floorline._version import __version__
 from floorline.core.display import show_ratio
 from floorline.optimization.floor_lp import cheapest_mix
 from floorline.policies import policy_class
-from floorline.replay.compare import Result
 from floorline.replay.metrics import Scores, cost_ratio, mean_and_interval
+from floorline.replay.results import Result
 
 with needs("bench", "tables of results"):
     import polars as pl

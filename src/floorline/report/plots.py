@@ -14,7 +14,7 @@ import numpy as np
 from floorline._extras import needs
 from floorline.errors import FloorlineError
 from floorline.policies import REFERENCE_POINTS
-from floorline.replay.compare import Result
+from floorline.replay.results import Result
 from floorline.replay.tables import by_policy, cost_scale
 
 with needs("bench", "plotting"):

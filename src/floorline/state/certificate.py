@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from floorline.core.display import html_table, show_number
+from floorline.core.drawing import interval_bar
 from floorline.guarantees import Interval, betting_interval
 from floorline.sla import SLA
 from floorline.state.latency_certificate import LatencyCertificate, latency_certificates_of
@@ -149,7 +150,8 @@ class Certificate(msgspec.Struct, frozen=True):
             ("method", self.method),
             *(("assumption", text) for text in self.assumptions),
         ]
-        return html_table(f"Certificate of SLA {self.sla}", rows)
+        table = html_table(f"Certificate of SLA {self.sla}", rows)
+        return interval_bar(self.lower, self.upper, self.satisfaction, self.floor) + table
 
 
 def reachability_rows(found: Reachability | None) -> list[tuple[str, str]]:

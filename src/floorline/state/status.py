@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from floorline.core.display import html_table, show_number
+from floorline.core.drawing import interval_bar
 from floorline.errors import listed
 from floorline.policies.base import ModelEstimates
 from floorline.sla import SLA
@@ -126,7 +127,8 @@ class Status(msgspec.Struct, frozen=True):
                 (f"labels of {row.sender or 'no tenant'}", _sender_text(row, self))
                 for row in self.senders
             ]
-        return html_table(f"SLA {self.sla}", rows)
+        table = html_table(f"SLA {self.sla}", rows)
+        return interval_bar(self.lower, self.upper, self.satisfaction, self.floor) + table
 
     def _left_out(self) -> str:
         if not self.missing_prices:
