@@ -124,7 +124,7 @@ def test_the_published_state_is_the_fold_of_the_log(learn, replica):
     replica("a").append(*traffic(40))
     learner.step()
     assert learner.publish()
-    assert not learner.publish()
+    assert not learner.publish()  # confirmed
     folded = new_router()
     folded.apply(learner._store.read())
     with learner._store.engine.connect() as connection:

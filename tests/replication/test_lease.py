@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -15,12 +16,20 @@ from floorline.stores.schema import events
 ROW = {"position": 0, "kind": "outcome", "at": 1.0, "body": b"b", "checksum": b"c", "link": b"l"}
 
 
-def write(engine, lease, position=0):
-    """Write a row of the log as the holder of a lease."""
+@contextmanager
+def held_by(url, lease):
+    """A connection of the holder of a lease."""
+    engine = open_engine(url)
+    lease.fence(engine)
     with engine.connect() as connection:
-        lease.fence(connection)
-        with connection.begin():
-            connection.execute(events.insert(), {**ROW, "position": position})
+        yield connection
+    engine.dispose()
+
+
+def write(url, lease, position=0):
+    """Write a row of the log as the holder of a lease."""
+    with held_by(url, lease) as connection, connection.begin():
+        connection.execute(events.insert(), {**ROW, "position": position})
 
 
 def test_one_process_holds_the_lease(engine):
@@ -61,36 +70,38 @@ def test_of_many_that_ask_at_a_time_one_gets_it(engine):
     assert sorted(results) == [False] * 4 + [True]
 
 
-def test_a_lease_that_ended_holds_until_another_takes_it(engine):
+def test_a_lease_that_ended_holds_until_another_takes_it(engine, url):
     lease = Lease(engine, "one", seconds=0.05)
     assert lease.take()
     time.sleep(0.2)
-    write(engine, lease)
+    write(url, lease)
     lease.renew()
 
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
-def test_the_database_refuses_writes_of_an_old_epoch(engine):
+def test_the_database_refuses_writes_of_an_old_epoch(engine, url):
     old, new = Lease(engine, "old", seconds=0.05), Lease(engine, "new")
     assert old.take()
-    write(engine, old)
+    write(url, old)
     time.sleep(0.2)
     assert new.take()
     for table in (events, tables.states, tables.replicas):
-        with engine.connect() as connection:
-            old.fence(connection)
-            with pytest.raises(sa.exc.DBAPIError) as caught, connection.begin():
-                connection.execute(table.delete())
+        with (
+            held_by(url, old) as connection,
+            pytest.raises(sa.exc.DBAPIError) as caught,
+            connection.begin(),
+        ):
+            connection.execute(table.delete())
         assert is_fenced_off(caught.value)
     # Without any epoch, too: a server that knows nothing of replicas.
     with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError) as caught:
         connection.execute(events.insert(), {**ROW, "position": 1})
     assert is_fenced_off(caught.value)
-    write(engine, new, position=1)
+    write(url, new, position=1)
 
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
-def test_a_new_holder_waits_for_a_write_that_is_about_to_be_committed(engine):
+def test_a_new_holder_waits_for_a_write_that_is_about_to_be_committed(engine, url):
     old, new = Lease(engine, "old", seconds=0.05), Lease(engine, "new")
     assert old.take()
     time.sleep(0.2)
@@ -100,14 +111,12 @@ def test_a_new_holder_waits_for_a_write_that_is_about_to_be_committed(engine):
         assert new.take()
         order.append("taken")
 
-    with engine.connect() as connection:
-        old.fence(connection)
-        with connection.begin():
-            connection.execute(events.insert(), ROW)
-            waiting = threading.Thread(target=take)
-            waiting.start()
-            time.sleep(0.3)
-            order.append("committed")
+    with held_by(url, old) as connection, connection.begin():
+        connection.execute(events.insert(), ROW)
+        waiting = threading.Thread(target=take)
+        waiting.start()
+        time.sleep(0.3)
+        order.append("committed")
     waiting.join()
     assert order == ["committed", "taken"]
 

@@ -60,7 +60,7 @@ class Learner:
         return len(taken.events)
 
     def publish(self) -> bool:
-        """Publish the state if it has changed; return whether it has.
+        """Publish the state if it has changed, else confirm it; return whether it has changed.
 
         Raises
         ------
@@ -69,6 +69,7 @@ class Learner:
         """
         position = len(self._store)
         if position == self.published:
+            self._store.confirm()
             return False
         body = self._router.snapshot(records=False)
         self._store.publish(position, self._consumed, body)

@@ -33,7 +33,7 @@ class _LeaseLock:
         self._file = WriterLock(engine) if engine.dialect.name == "sqlite" else None
 
     def hold(self, connection: sa.Connection) -> None:
-        self._lease.fence(connection)
+        """Do nothing: the epoch of the connection is compared in each write."""
 
     def release(self) -> None:
         self._lease.release()
@@ -102,6 +102,7 @@ class LearnerStore(SqlStore):
         self.inbox = InboxReader(self.engine)
 
     def _make_writer(self) -> EventWriter:
+        self.lease.fence(self.engine)
         tables.create(self.engine)
         return _LeasedWriter(self.engine, _LeaseLock(self.engine, self.lease))
 
@@ -154,6 +155,18 @@ class LearnerStore(SqlStore):
             with store_errors(self.engine), self.engine.begin() as connection:
                 connection.execute(inbox.delete().where(inbox.c.id.in_(ids)))
 
+    def confirm(self) -> None:
+        """Say that the published state is still the present one.
+
+        Raises
+        ------
+        LeaseLost
+            If another process holds the lease.
+        StoreUnavailable
+            If the database raises an error.
+        """
+        self._put_state(states.update().values(at=now(self.engine)), "")
+
     def publish(self, position: int, consumed: dict[str, int], body: bytes) -> None:
         """Let the replicas take over a state, once its events are durable.
 
@@ -182,20 +195,19 @@ class LearnerStore(SqlStore):
             "body": body,
         }
         row["checksum"] = row_checksum(states, row)
-        put = insert(self.engine, states)
+        put: Any = insert(self.engine, states)
         put = put.on_conflict_do_update(
             index_elements=[states.c.name],
             set_={column.name: put.excluded[column.name] for column in states.columns},
         )
+        self._put_state(put.values(**row, at=now(self.engine)), str(position))
+
+    def _put_state(self, statement: Any, notice: str) -> None:
         try:
-            with store_errors(self.engine), self.engine.connect() as connection:
-                self.lease.fence(connection)
-                with connection.begin():
-                    checksum = row_checksum(states, row)
-                    connection.execute(
-                        put.values(at=now(self.engine)), [{**row, "checksum": checksum}]
-                    )
-                    notify(connection, STATE_CHANNEL, str(position))
+            with store_errors(self.engine), self.engine.begin() as connection:
+                connection.execute(statement)
+                if notice:
+                    notify(connection, STATE_CHANNEL, notice)
         except StoreUnavailable as error:
             if error.__cause__ is not None and is_fenced_off(error.__cause__):
                 raise LeaseLost("another learner publishes states") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
@@ -85,12 +87,16 @@ class Lease:
         """End the lease, so that another process can take it at once; without effect if lost."""
         self._set_end(sa.literal(0.0))
 
-    def fence(self, connection: sa.Connection) -> None:
-        """Let PostgreSQL compare this epoch in each write of a connection."""
-        if connection.dialect.name != "postgresql":
+    def fence(self, engine: sa.Engine) -> None:
+        """Let PostgreSQL compare this epoch in each write of an engine's new connections."""
+        if engine.dialect.name != "postgresql":
             return
-        with connection.begin():
-            connection.execute(sa.select(sa.func.set_config(EPOCH, str(self.epoch), False)))
+        statement = f"SELECT set_config('{EPOCH}', '{self.epoch}', false)"
+
+        @sa.event.listens_for(engine, "connect")
+        def set_up(connection: Any, _: Any) -> None:
+            connection.execute(statement)
+            connection.commit()
 
     def _set_end(self, expires: sa.ColumnElement[float]) -> bool:
         mine = lease.update().where(lease.c.name == LEARNER, lease.c.epoch == self.epoch)

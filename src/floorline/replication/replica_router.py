@@ -9,7 +9,7 @@ from typing import Any
 
 from floorline.core.random import CounterRng
 from floorline.errors import UnknownDecision
-from floorline.events import Decision, Event, Feedback, Outcome, WarmStart
+from floorline.events import Decision, Event, Feedback, Outcome, Recall, WarmStart
 from floorline.replication.replica_store import PublishedState, ReplicaStore
 from floorline.router import Router
 from floorline.state.fold import Fold, RememberedDecision
@@ -101,6 +101,9 @@ class ReplicaRouter(Router):
                         record.reserved[event.model] = reserved
 
     def _append(self, event: Event) -> bool:
+        if isinstance(event, Recall):
+            # The learner finds the decision in the log by itself.
+            return self._fold.apply(event)
         self.log.append(event)
         self._own.append((len(self.log), event))
         if isinstance(event, Feedback):

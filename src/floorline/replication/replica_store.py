@@ -15,7 +15,6 @@ from floorline.replication.tables import LEARNER, inbox, states
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
 from floorline.stores.integrity import column_text, row_checksum
-from floorline.stores.keys import KeyStore
 from floorline.stores.queued import QueuedStore
 from floorline.stores.upgrade import check
 
@@ -65,8 +64,6 @@ class ReplicaStore(QueuedStore):
     ----------
     replica : str
         Name of the replica.
-    keys : KeyStore
-        API keys.
     """
 
     def __init__(
@@ -74,7 +71,6 @@ class ReplicaStore(QueuedStore):
     ) -> None:
         super().__init__(open_engine(url))
         self.replica = replica
-        self.keys = KeyStore(self.engine)
         try:
             check(self.engine)
             tables.create(self.engine)
@@ -85,6 +81,33 @@ class ReplicaStore(QueuedStore):
         self._commits = GroupCommit(
             self._writer, durable=0, max_pending=max_pending, patience=patience
         )
+
+    def look(self, after: int = -1) -> tuple[float | None, PublishedState | None]:
+        """Return how long ago the learner was at work, and its state if that is new.
+
+        Parameters
+        ----------
+        after
+            Number of events in the state that is known.
+
+        Returns
+        -------
+        tuple
+            Seconds since the learner confirmed the published state, None before the first; and the
+            state, None if it has no more than ``after`` events.
+
+        Raises
+        ------
+        StoreDamaged
+            If the state is damaged.
+        StoreUnavailable
+            If the database raises an error.
+        """
+        age = (tables.now(self.engine) - states.c.at).label("age")
+        query = sa.select(states.c.position, age).where(states.c.name == LEARNER)
+        for row in self.rows(query):
+            return float(row.age), self.state(after) if row.position > after else None
+        return None, None
 
     def state(self, after: int = -1) -> PublishedState | None:
         """Return the latest published state; None if it has no more than ``after`` events.

@@ -1,4 +1,4 @@
-"""Tables by which replicas share one log: lease, inbox, progress and published states.
+"""Tables by which replicas share one log: lease, inbox, progress, states and members.
 
 A replica inserts its events into ``inbox``. The one learner, which holds the ``lease``, moves them
 into the log in an order of its own. So the log has one appender, whose numbering has no holes, and
@@ -15,8 +15,8 @@ from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from floorline.stores.engine import store_errors
-from floorline.stores.schema import events, snapshots
-from floorline.stores.schema import marks as marks_table
+from floorline.stores.marks import END, GENESIS, START
+from floorline.stores.schema import events, marks, snapshots
 
 metadata = sa.MetaData()
 
@@ -89,8 +89,20 @@ states = sa.Table(
     sa.Column("checksum", sa.LargeBinary, nullable=False),
 )
 
-_FENCED = (events, snapshots, marks_table, states, replicas)
-"""Tables that only the holder of the lease may write while there is one."""
+members = sa.Table(
+    "members",
+    metadata,
+    # The ids of its decisions begin with it, so that calls of a process that is gone can be told.
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("seen", sa.Double, nullable=False),
+    # JSON for operators: host, address, version, age of its state.
+    sa.Column("status", sa.Text, nullable=False),
+)
+
+_FENCED = (events, snapshots, states, replicas)
+"""Tables that only the holder of the lease may write while there is one. Of the marks, those of the
+log are fenced."""
 
 # The row of the lease is locked until the writer's transaction ends, so that no later holder can
 # begin before it; after a later holder began, the epochs differ.
@@ -102,7 +114,7 @@ BEGIN
   IF FOUND AND held IS DISTINCT FROM nullif(current_setting('{EPOCH}', true), '')::bigint THEN
     RAISE EXCEPTION 'the lease of the learner has epoch %%', held USING ERRCODE = '{OLD_EPOCH}';
   END IF;
-  RETURN NULL;
+  RETURN NEW;
 END $$
 """
 
@@ -130,6 +142,11 @@ def create(engine: sa.Engine) -> None:
                 f"CREATE OR REPLACE TRIGGER floorline_fence BEFORE INSERT OR UPDATE OR DELETE "
                 f"ON {table.name} FOR EACH STATEMENT EXECUTE FUNCTION floorline_fence()"
             )
+        connection.exec_driver_sql(
+            f"CREATE OR REPLACE TRIGGER floorline_fence BEFORE INSERT OR UPDATE ON {marks.name} "
+            f"FOR EACH ROW WHEN (NEW.name IN ('{START}', '{END}', '{GENESIS}')) "
+            "EXECUTE FUNCTION floorline_fence()"
+        )
 
 
 def now(engine: sa.Engine) -> sa.ColumnElement[float]:

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from floorline.events import Event, Outcome
 from floorline.stores.commit import GroupCommit
+from floorline.stores.engine import store_errors
+from floorline.stores.keys import KeyStore
+from floorline.stores.marks import seal
 from floorline.stores.reading import LogReader
-from floorline.stores.writing import Prepared, Prompt, prepare
+from floorline.stores.schema import documents
+from floorline.stores.writing import Prepared, Prompt, prepare, put_document
 
 
 class QueuedStore(LogReader):
     """Reader of a log that also appends to it; ``append`` returns before the commit.
 
-    Subclasses make the queue, with the sink that they write to.
+    Subclasses make the queue, with the sink that they write to. Documents and API keys are no part
+    of the log, and are written at once.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+
+    Attributes
+    ----------
+    keys : KeyStore
+        API keys.
     """
 
     _commits: GroupCommit[Prepared | Prompt]
+
+    def __init__(self, engine: sa.Engine) -> None:
+        super().__init__(engine)
+        self.keys = KeyStore(engine)
 
     def append(self, event: Event) -> None:
         """Queue an event at the end of the log.
@@ -82,3 +103,28 @@ class QueuedStore(LogReader):
         Parameters and errors are those of ``committed``.
         """
         self._commits.flush(position, timeout)
+
+    def put_document(self, kind: str, name: str, body: bytes) -> None:
+        """Write a small document durably; it replaces an older one of the same name."""
+        with store_errors(self.engine), self.engine.begin() as connection:
+            put_document(connection, kind, name, body)
+
+    def drop_document(self, kind: str, name: str) -> bool:
+        """Delete a document; return False if there is none."""
+        with store_errors(self.engine), self.engine.begin() as connection:
+            dropped = connection.execute(documents.delete().filter_by(kind=kind, name=name))
+            seal(connection, "documents")
+            return dropped.rowcount > 0
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should know although the store can be used."""
+        warnings = super().warnings()
+        if self.refused:
+            warnings.append(
+                f"the database refused {self.refused} events or prompts for good; the last one "
+                f"because: {self._commits.refusal}"
+            )
+        if self.keys.damaged:
+            damaged = ", ".join(self.keys.damaged)
+            warnings.append(f"API keys whose rows are damaged are not accepted: {damaged}")
+        return warnings

@@ -12,11 +12,10 @@ from floorline.stores.commit import GroupCommit
 from floorline.stores.decision_history import decision_history
 from floorline.stores.engine import open_engine, store_errors
 from floorline.stores.integrity import column_text, genesis, row_checksum
-from floorline.stores.keys import KeyStore
-from floorline.stores.marks import END, GENESIS, START, Mark, seal
+from floorline.stores.marks import END, GENESIS, START, Mark
 from floorline.stores.marks import put as put_mark
 from floorline.stores.queued import QueuedStore
-from floorline.stores.schema import INITIAL_STATE, documents, events, snapshots
+from floorline.stores.schema import INITIAL_STATE, events, snapshots
 from floorline.stores.start_checks import (
     checked_end,
     heard_witness,
@@ -63,7 +62,6 @@ class SqlStore(QueuedStore):
 
     def __init__(self, url: str, *, max_pending: int = 20_000, patience: float = 5.0) -> None:
         super().__init__(open_engine(url))
-        self.keys = KeyStore(self.engine)
         self._writer = self._make_writer()
         try:
             check(self.engine)
@@ -94,19 +92,6 @@ class SqlStore(QueuedStore):
             return None
         seen = heard_witness(self)
         return Witness(path, end, Mark(0, self.genesis()) if seen is None else seen.synced)
-
-    def warnings(self) -> list[str]:
-        """Return what an operator should know although the store can be used."""
-        warnings = super().warnings()
-        if self.refused:
-            warnings.append(
-                f"the database refused {self.refused} events or prompts for good; the last one "
-                f"because: {self._commits.refusal}"
-            )
-        if self.keys.damaged:
-            damaged = ", ".join(self.keys.damaged)
-            warnings.append(f"API keys whose rows are damaged are not accepted: {damaged}")
-        return warnings
 
     def read(self, start: int = 0) -> Iterator[Event]:
         """Yield the events from position ``start`` on, after a ``flush``.
@@ -183,18 +168,6 @@ class SqlStore(QueuedStore):
             for name in (GENESIS, START, END):
                 put_mark(connection, name, first)
         self._writer.restart(first)
-
-    def put_document(self, kind: str, name: str, body: bytes) -> None:
-        """Write a small document durably; it replaces an older one of the same name."""
-        with store_errors(self.engine), self.engine.begin() as connection:
-            put_document(connection, kind, name, body)
-
-    def drop_document(self, kind: str, name: str) -> bool:
-        """Delete a document; return False if there is none."""
-        with store_errors(self.engine), self.engine.begin() as connection:
-            dropped = connection.execute(documents.delete().filter_by(kind=kind, name=name))
-            seal(connection, "documents")
-            return dropped.rowcount > 0
 
     def close(self) -> None:
         """Commit all events and prompts, and release the writer's lock.
