@@ -44,6 +44,11 @@ COMMANDS = {
         "gateway",
         "Serve an OpenAI-compatible API that routes each request and keeps the SLAs' floors.",
     ),
+    "learn": _Command(
+        "learn:learn",
+        "gateway",
+        "Learn for several servers that share one log.",
+    ),
     "check": _Command(
         "check:check",
         "gateway",

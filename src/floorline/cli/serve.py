@@ -57,6 +57,16 @@ def serve(
             "server.unix_socket."
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Serve by this number of processes at one address, with a learner beside them "
+            "(docs/replicas.md). They share the log in store.url.",
+        ),
+    ] = None,
+    listen: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve an OpenAI-compatible API that routes each request and keeps the SLAs' floors.
 
@@ -70,6 +80,9 @@ def serve(
     if unix_socket is not None and (demo or host is not None or port is not None):
         other = "--demo" if demo else "--host" if host is not None else "--port"
         raise InvalidInput("serve", f"--unix-socket and {other}", "give one of the two")
+    if workers is not None and (demo or unix_socket is not None):
+        other = "--demo" if demo else "--unix-socket"
+        raise InvalidInput("serve", f"--workers and {other}", "give one of the two")
     for option, given in (("--users", users is not None), ("--open", open_browser)):
         if given and not demo:
             raise InvalidInput("serve", option, "give --demo with it, or leave it out")
@@ -98,7 +111,17 @@ def serve(
     for model in settings.models:
         if model.price not in (None, "free"):
             _console.print(f"price of {escape(model.price_line())}")
-    uvloop.run(run(settings.at(host, port, unix_socket), config, on_ready=_print_address))
+    settings = settings.at(host, port, unix_socket)
+    if workers is not None:
+        from floorline.gateway.replicas.workers import Workers
+
+        Workers(settings, config, workers).run(_print_address)
+        return
+    if listen is not None:
+        # A worker, whose address the process that started it prints.
+        uvloop.run(run(settings.replicated(), config, listen=listen))
+        return
+    uvloop.run(run(settings, config, on_ready=_print_address))
 
 
 def _print_address(url: str) -> None:

@@ -251,6 +251,20 @@ class FeedbackSettings(Section):
     )
 
 
+class ReplicaSettings(Section):
+    """Several processes that keep one promise (docs/replicas.md)."""
+
+    enabled: bool = Field(
+        False,
+        description="Share the log in store.url with other processes: any number of servers, of "
+        "which one at a time learns. 'floorline serve --workers N' sets it.",
+    )
+    publish: Duration = field("250ms", "Pause between two states that the learner publishes.")
+    lease: Annotated[Duration, Field(ge=0.5)] = field(
+        "5s", "Time after which another process learns in place of one that was killed."
+    )
+
+
 class DashboardSettings(Section):
     """The dashboard, which the gateway serves below ``/dashboard``."""
 

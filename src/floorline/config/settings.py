@@ -18,6 +18,7 @@ from floorline.config.sections import (
     EncoderName,
     FeedbackSettings,
     PolicySettings,
+    ReplicaSettings,
     SlaSettings,
     StoreSettings,
     TelemetrySettings,
@@ -100,6 +101,7 @@ class Settings(Section):
         {}, "What models that are added over HTTP (POST /v1/zoo/models) may use."
     )
     feedback: FeedbackSettings = field({}, "Feedback from users.")
+    replicas: ReplicaSettings = field({}, "Several processes that keep one promise.")
     dashboard: DashboardSettings = field({}, "Pages that show what the gateway does.")
     telemetry: TelemetrySettings = field({}, "OpenTelemetry traces (extra otel).")
 
@@ -143,6 +145,11 @@ class Settings(Section):
     def as_slas(self) -> list[SLA]:
         """Return the SLAs as a router takes them, in order."""
         return [sla.as_sla() for sla in self.slas]
+
+    def replicated(self) -> Settings:
+        """Return the settings of one of several processes that share the log."""
+        replicas = self.replicas.model_copy(update={"enabled": True})
+        return self.model_copy(update={"replicas": replicas})
 
     def at(self, host: str | None, port: int | None, unix_socket: Path | None = None) -> Settings:
         """Return the settings with another address to listen on; None keeps a part of it.

@@ -14,8 +14,9 @@ from floorline.gateway.reconcile import reconcile
 from floorline.gateway.runtime_models import RuntimeModels, desired_state
 from floorline.gateway.upstream_config import upstream_settings
 from floorline.gateway.upstreams import Upstreams, UpstreamSettings
+from floorline.replication.replica_router import ReplicaRouter
 from floorline.router import Router
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 
 log = logging.getLogger("floorline.gateway")
 
@@ -48,7 +49,7 @@ class ActiveConfig:
         models: RuntimeModels,
         router: Router,
         upstreams: Upstreams,
-        store: SqlStore,
+        store: QueuedStore,
     ) -> None:
         self.settings = settings
         self._models = models
@@ -79,7 +80,9 @@ class ActiveConfig:
         calls = {model.name: upstream_settings(model) for model in models}
         self._upstreams.configure(calls)
         self._calls = calls
-        reconcile(self._router, desired, at=self._router.clock())
+        if not isinstance(self._router, ReplicaRouter):
+            # Of several replicas the learner changes models and SLAs, which come with its state.
+            reconcile(self._router, desired, at=self._router.clock())
         self.settings = settings
 
     async def reload(self, old: Settings, new: Settings) -> None:

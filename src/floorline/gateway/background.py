@@ -15,7 +15,9 @@ from floorline.gateway.auth import Auth
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.dashboard.history import History
 from floorline.gateway.reload import Reloader
+from floorline.gateway.replicas.following import StateFollower
 from floorline.router import Router
+from floorline.stores.queued import QueuedStore
 from floorline.stores.retention import vacuum
 from floorline.stores.sql import SqlStore
 
@@ -80,13 +82,15 @@ class BackgroundTasks:
     auth
         Takes the API keys; no keys are read if it is open to all callers.
     snapshots
-        Writes the snapshots.
+        Writes the snapshots; None if the learner does, which also deletes old events.
     reloader
         Watches the configuration file; None if no file is watched.
     recorder
         Ends calls that clients do not report; None if there are none.
     history
         Folds the log for the dashboard; None if there is none.
+    follower
+        Takes over the states of the learner; None if there is none.
     clock
         Returns the Unix time in seconds, for the age of events.
     """
@@ -94,18 +98,20 @@ class BackgroundTasks:
     def __init__(
         self,
         config: ActiveConfig,
-        store: SqlStore,
+        store: QueuedStore,
         auth: Auth,
-        snapshots: SnapshotWriter,
+        snapshots: SnapshotWriter | None,
         reloader: Reloader | None,
         recorder: CallRecorder | None = None,
         history: History | None = None,
+        follower: StateFollower | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
         self._recorder = recorder
         self._history = history
+        self._follower = follower
         self._config = config
         self._store = store
         self._auth = auth
@@ -115,7 +121,11 @@ class BackgroundTasks:
 
     def start(self) -> None:
         """Start the tasks in the running event loop."""
-        loops: list[Coroutine[Any, Any, None]] = [self._snapshot_loop(), self._retention_loop()]
+        loops: list[Coroutine[Any, Any, None]] = []
+        if self._snapshots is not None:
+            loops += [self._snapshot_loop(self._snapshots), self._retention_loop()]
+        if self._follower is not None:
+            loops.append(self._follower.run())
         if not self._auth.open:
             loops.append(self._key_loop())
         if self._reloader is not None:
@@ -132,13 +142,13 @@ class BackgroundTasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _snapshot_loop(self) -> None:
+    async def _snapshot_loop(self, snapshots: SnapshotWriter) -> None:
         while True:
             await asyncio.sleep(_SNAPSHOT_CHECK_SECONDS)
-            if self._snapshots.events_since < self._config.settings.store.snapshot_every:
+            if snapshots.events_since < self._config.settings.store.snapshot_every:
                 continue
             with _logged("cannot write a snapshot"):
-                await self._snapshots.write()
+                await snapshots.write()
 
     async def _retention_loop(self) -> None:
         while True:

@@ -204,7 +204,7 @@ class CallRecorder:
             self._waiting.popleft()
 
 
-def close_interrupted(router: Router) -> int:
+def close_interrupted(router: Router, prefix: str = "") -> int:
     """End the gateway's own calls that have no outcome, because the process ended during them.
 
     Each is charged at its expected cost, like a call whose client left. Called once at the start.
@@ -213,6 +213,8 @@ def close_interrupted(router: Router) -> int:
     ----------
     router
         The state after recovery.
+    prefix
+        Beginning of the ids of the decisions whose process ended; all by default.
 
     Returns
     -------
@@ -222,7 +224,7 @@ def close_interrupted(router: Router) -> int:
     count = 0
     for record in router.open_calls():
         decision = record.decision
-        if decision.call_by != GATEWAY:
+        if decision.call_by != GATEWAY or not decision.id.startswith(prefix):
             continue
         for model in record.reserved:
             # Only the model that serves is ever called.

@@ -15,7 +15,7 @@ from floorline.gateway.auth import Caller
 from floorline.gateway.completion_ids import MAX_CANDIDATES, CompletionIds
 from floorline.gateway.errors import ApiError
 from floorline.router import Router
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 
 _SECONDS_PER_DAY = 86_400
 
@@ -62,7 +62,7 @@ class DecisionLookup:
     def __init__(
         self,
         router: Router,
-        store: SqlStore,
+        store: QueuedStore,
         max_age: Callable[[], float],
         *,
         clock: Callable[[], float] = time.time,

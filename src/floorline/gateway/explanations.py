@@ -15,7 +15,7 @@ from floorline.state.candidate_reasons import candidates_of
 from floorline.state.explaining import explain, summary_of
 from floorline.state.explanation import Candidate, Explanation
 from floorline.stores.decision_history import decision_history
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class Explanations:
         Finds decisions by the ids that clients know.
     """
 
-    def __init__(self, router: Router, store: SqlStore, lookup: DecisionLookup) -> None:
+    def __init__(self, router: Router, store: QueuedStore, lookup: DecisionLookup) -> None:
         self._router = router
         self._store = store
         self._lookup = lookup

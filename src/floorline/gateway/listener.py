@@ -55,6 +55,15 @@ def listening(settings: ServerSettings) -> Iterator[Listener]:
                     path.unlink()
 
 
+@contextlib.contextmanager
+def inherited(descriptor: int) -> Iterator[Listener]:
+    """Accept connections of a socket that another process listens with, and does not accept."""
+    with socket.socket(fileno=descriptor) as found:
+        found.setblocking(False)
+        host, port = found.getsockname()[:2]
+        yield Listener(found, f"http://{host}:{port}")
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -10,7 +10,7 @@ from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.upstreams import Upstreams
 from floorline.gateway.usage_check import UsageCheck
 from floorline.router import Router
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 
 _SEE_LOG = "see the log of the gateway, or send a key with the scope metrics"
 _CLOCK_WARNING_SECONDS = 60.0
@@ -38,7 +38,7 @@ class Readiness:
     def __init__(
         self,
         router: Router,
-        store: SqlStore,
+        store: QueuedStore,
         upstreams: Upstreams,
         reloader: Reloader | None,
         models: RuntimeModels | None = None,

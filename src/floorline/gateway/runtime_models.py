@@ -10,7 +10,7 @@ from floorline.config.auto_prices import UnknownPrice
 from floorline.config.models import PRICE_FIX
 from floorline.errors import ConfigError, InvalidInput, MissingExtra
 from floorline.gateway.reconcile import DesiredState
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 from floorline.zoo import Zoo
 
 log = logging.getLogger("floorline.gateway")
@@ -37,7 +37,7 @@ class RuntimeModels:
         Why a change is not in force, by the name of its model, as of the last call of ``models``.
     """
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: QueuedStore) -> None:
         self._store = store
         self._changes = store.documents(_KIND)
         self.problems: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from floorline.errors import FloorlineError
 from floorline.gateway.api.app import App
 from floorline.gateway.certificates import keep_current
 from floorline.gateway.http_limits import Connections, connection_limit, http_config
-from floorline.gateway.listener import Listener, listening
+from floorline.gateway.listener import Listener, inherited, listening
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.startup import Gateway, build_gateway
+from floorline.replication.replica_store import ReplicaStore
 from floorline.stores.sql import SqlStore
 
 
@@ -37,9 +39,16 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
     FloorlineError
         If the store cannot be opened or the log cannot be folded.
     """
-    store = SqlStore(settings.store.url.get_secret_value())
+    url = settings.store.url.get_secret_value()
+    store: SqlStore | ReplicaStore
+    if settings.replicas.enabled:
+        store = ReplicaStore(url, f"d{os.urandom(8).hex()}")
+    else:
+        store = SqlStore(url)
     try:
         gateway = build_gateway(settings, path, store)
+        if gateway.follower is not None:
+            await gateway.follower.wait()
         await gateway.upstreams.start()
         gateway.background.start()
         try:
@@ -48,7 +57,11 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
             await gateway.background.stop()
             await gateway.upstreams.close()
             gateway.telemetry.close()
-            if gateway.snapshots.events_since:
+            if gateway.follower is not None:
+                with contextlib.suppress(FloorlineError):
+                    await gateway.store.committed()
+                    await asyncio.to_thread(gateway.follower.leave)
+            if gateway.snapshots is not None and gateway.snapshots.events_since:
                 # Without it the next start folds more events, and reaches the same state.
                 with contextlib.suppress(FloorlineError):
                     await gateway.snapshots.write()
@@ -76,6 +89,7 @@ async def serve(
     path: Path | None = None,
     *,
     on_ready: Callable[[str], None] = lambda url: None,
+    listen: int | None = None,
 ) -> None:
     """Serve until a signal comes; open requests may end within ``server.shutdown_grace``.
 
@@ -85,13 +99,15 @@ async def serve(
         As for ``running``.
     on_ready
         Called with the server's URL once requests are answered.
+    listen
+        File descriptor of a socket that listens already; None to listen where the settings say.
 
     Raises
     ------
     FloorlineError
         If the address cannot be listened on, or as for ``running``.
     """
-    with listening(settings.server) as listener:
+    with listening(settings.server) if listen is None else inherited(listen) as listener:
         async with running(settings, path) as gateway:
             await _answer(gateway, settings, listener, on_ready)
 

@@ -26,7 +26,7 @@ from floorline.gateway.session_keys import request_prefixes
 from floorline.gateway.translation import for_provider, stateful_field, untranslated
 from floorline.gateway.upstreams import Answer, UpstreamError, Upstreams, UpstreamSettings
 from floorline.router import Router
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 
 _OPERATIONS: dict[NamedPath, str] = {
     "": "chat",
@@ -72,7 +72,7 @@ class ChatService:
         self,
         config: ActiveConfig,
         router: Router,
-        store: SqlStore,
+        store: QueuedStore,
         upstreams: Upstreams,
         auth: Auth,
         recorder: CallRecorder,

@@ -30,13 +30,17 @@ from floorline.gateway.price_changes import price_changes, price_warnings
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.reconcile import DesiredState, reconcile
 from floorline.gateway.reload import Reloader
+from floorline.gateway.replicas.following import StateFollower
+from floorline.gateway.replicas.serving import TailedHistory, follower_of, open_replica_router
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.service import ChatService
 from floorline.gateway.upstreams import Upstreams
 from floorline.gateway.usage_check import UsageCheck
 from floorline.gateway.warm_start import warm_start
 from floorline.policies import Policy
+from floorline.replication.replica_store import ReplicaStore
 from floorline.router import Router
+from floorline.stores.queued import QueuedStore
 from floorline.stores.recovery import recover
 from floorline.stores.sql import SqlStore
 
@@ -63,8 +67,11 @@ class Gateway:
         Why decisions were made.
     readiness, metrics, telemetry
         What operators see.
-    snapshots, background
-        Snapshots of the state; tasks beside the requests.
+    snapshots, follower
+        Snapshots of the state, or what takes over the learner's states where there are several
+        replicas; None where the other is.
+    background
+        Tasks beside the requests.
     reloader
         Watches the configuration file; None if no file is watched.
     history
@@ -73,7 +80,7 @@ class Gateway:
 
     config: ActiveConfig
     router: Router
-    store: SqlStore
+    store: QueuedStore
     upstreams: Upstreams
     auth: Auth
     admission: AdmissionControl
@@ -85,14 +92,19 @@ class Gateway:
     readiness: Readiness
     metrics: Metrics
     telemetry: Telemetry
-    snapshots: SnapshotWriter
+    snapshots: SnapshotWriter | None
+    follower: StateFollower | None
     background: BackgroundTasks
     reloader: Reloader | None
     history: History
 
 
 def build_gateway(
-    settings: Settings, path: Path | None, store: SqlStore, *, clock: Clock | None = None
+    settings: Settings,
+    path: Path | None,
+    store: SqlStore | ReplicaStore,
+    *,
+    clock: Clock | None = None,
 ) -> Gateway:
     """Build the parts of a gateway; nothing is called and no task runs yet.
 
@@ -114,19 +126,30 @@ def build_gateway(
     """
     clock = Clock() if clock is None else clock
     models = RuntimeModels(store)
-    router = open_router(
-        store,
-        models.desired_state(settings),
-        settings.policy.build,
-        make_encoder(settings.encoder),
-        seed=settings.seed,
-        memory=settings.memory,
-        at=clock(),
-        clock=clock,
-    )
-    if close_interrupted(router):
-        store.flush()
-    warm_start(router, store, settings.history, at=clock())
+    desired = models.desired_state(settings)
+    router: Router
+    follower: StateFollower | None = None
+    snapshots: SnapshotWriter | None = None
+    if isinstance(store, ReplicaStore):
+        router = open_replica_router(settings, store, desired, clock)
+        follower = follower_of(settings, router, store, desired)
+        history: History = TailedHistory(router, store, clock=clock)
+    else:
+        router = open_router(
+            store,
+            desired,
+            settings.policy.build,
+            make_encoder(settings.encoder),
+            seed=settings.seed,
+            memory=settings.memory,
+            at=clock(),
+            clock=clock,
+        )
+        if close_interrupted(router):
+            store.flush()
+        warm_start(router, store, settings.history, at=clock())
+        snapshots = SnapshotWriter(router, store)
+        history = History(router, store, clock=clock)
     upstreams = Upstreams(seed=settings.seed)
     config = ActiveConfig(settings, models, router, upstreams, store)
     reloader = (
@@ -156,8 +179,6 @@ def build_gateway(
     readiness = Readiness(router, store, upstreams, reloader, models, usage_check, clock=clock)
     decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age, clock=clock)
     recorder = CallRecorder(router, auth, decisions, metrics, usage_check)
-    snapshots = SnapshotWriter(router, store)
-    history = History(router, store, clock=clock)
     return Gateway(
         config=config,
         router=router,
@@ -177,8 +198,9 @@ def build_gateway(
         telemetry=telemetry,
         snapshots=snapshots,
         background=BackgroundTasks(
-            config, store, auth, snapshots, reloader, recorder, history, clock=clock
+            config, store, auth, snapshots, reloader, recorder, history, follower, clock=clock
         ),
+        follower=follower,
         reloader=reloader,
         history=history,
     )

@@ -24,7 +24,7 @@ from floorline.gateway.dashboard.series import (
 )
 from floorline.router import Router
 from floorline.state.time_series import HOURS_KEPT, TimeSeries
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 
 log = logging.getLogger("floorline.gateway")
 
@@ -66,7 +66,7 @@ class History:
     """
 
     def __init__(
-        self, router: Router, store: SqlStore, *, clock: Callable[[], float] = time.time
+        self, router: Router, store: QueuedStore, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._router = router
         self._store = store

@@ -18,7 +18,7 @@ from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.dashboard.viewer import Viewer
 from floorline.gateway.tenants import split_tenant
 from floorline.sla import SLA
-from floorline.stores.sql import SqlStore
+from floorline.stores.queued import QueuedStore
 from floorline.zoo import Zoo
 
 _SHOWN = 200
@@ -97,7 +97,7 @@ def _fits(filters: Filters, change: Change) -> bool:
     return own and filters.sla in (None, change.name)
 
 
-def _beginning(store: SqlStore) -> tuple[Zoo | None, list[SLA]]:
+def _beginning(store: QueuedStore) -> tuple[Zoo | None, list[SLA]]:
     """Return the models and SLAs that the log began with, if its beginning was not deleted."""
     written = store.initial_state()
     if written is None or store.first() > 0:

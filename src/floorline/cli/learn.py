@@ -1,0 +1,33 @@
+"""The ``floorline learn`` command."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from floorline._extras import needs
+
+
+def learn(
+    config: Annotated[
+        Path, typer.Option(help="Configuration file of the servers; its log is learned.")
+    ],
+) -> None:
+    """Learn for several servers of one log: wait for the lease, fold events, publish states.
+
+    Any number of these processes may run; one at a time learns, and another takes over if it ends.
+    'floorline serve --workers N' starts one by itself. SIGINT and SIGTERM end it.
+    """
+    with needs("gateway", "learning"):
+        from floorline.config import load
+        from floorline.gateway.replicas.learning import LearnerProcess
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    LearnerProcess(load(config), stop, config).run()

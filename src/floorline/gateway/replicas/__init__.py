@@ -1,0 +1,1 @@
+"""Serving with several replicas: the process of the learner, and what each replica follows."""

@@ -1,0 +1,125 @@
+"""A replica follows the learner: it takes over each published state without a pause."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from floorline.errors import FloorlineError
+from floorline.replication.members import Membership
+from floorline.replication.replica_router import ReplicaRouter
+from floorline.replication.replica_store import ReplicaStore
+from floorline.state.fold import Fold
+
+log = logging.getLogger("floorline.gateway")
+
+_FIRST_STATE_SECONDS = 60.0
+"""Time for which a replica waits for a learner at its start."""
+_BEAT_SECONDS = 2.0
+"""Pause between two signs of life."""
+
+
+class StateFollower:
+    """Takes over the states that the learner publishes, and says that this replica lives.
+
+    The database is read, and a state is unpacked, in a thread; the event loop only applies this
+    replica's few events since that state.
+
+    Parameters
+    ----------
+    router, store
+        Router and store of this replica.
+    make_fold
+        Makes a new fold, built as the router's.
+    status
+        Returns what operators see of this replica.
+    every
+        Pause between two looks for a state in seconds.
+    """
+
+    def __init__(
+        self,
+        router: ReplicaRouter,
+        store: ReplicaStore,
+        make_fold: Callable[[], Fold],
+        status: Callable[[], dict[str, Any]],
+        every: float,
+    ) -> None:
+        self._router = router
+        self._store = store
+        self._make_fold = make_fold
+        self._status = status
+        self._every = every
+        self._members = Membership(store.engine)
+        self._age = float("inf")
+        self._read_at = 0.0
+        self._beat_at = 0.0
+
+    @property
+    def staleness(self) -> float:
+        """Seconds since the learner was at work on the state that decides here."""
+        return self._age + time.monotonic() - self._read_at
+
+    async def run(self) -> None:
+        """Follow until the task is cancelled."""
+        while True:
+            try:
+                await self.look()
+                if time.monotonic() >= self._beat_at:
+                    await asyncio.to_thread(self.beat)
+                    self._beat_at = time.monotonic() + _BEAT_SECONDS
+            except FloorlineError as error:
+                log.warning("no new state can be read: %s", error)
+            await asyncio.sleep(self._every)
+
+    async def wait(self, seconds: float = _FIRST_STATE_SECONDS) -> None:
+        """Wait for the first state, and say that this replica lives.
+
+        Raises
+        ------
+        FloorlineError
+            If no learner publishes one in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not await self.look():
+            if time.monotonic() > deadline:
+                raise FloorlineError(
+                    f"no learner published a state within {seconds:g} s: start 'floorline learn' "
+                    "with the same store.url, or see why it does not run"
+                )
+            await asyncio.sleep(min(self._every, 0.1))
+        await asyncio.to_thread(self.beat)
+
+    async def look(self) -> bool:
+        """Take over the latest state, if it is new; return whether it was.
+
+        Raises
+        ------
+        FloorlineError
+            If it cannot be read, or is that of another policy, encoder or version.
+        """
+        asked = time.monotonic()
+        age, state = await asyncio.to_thread(self._store.look, self._router.state_position)
+        if state is not None:
+            fold = await asyncio.to_thread(self._router.prepare, state, self._make_fold())
+            self._router.adopt(state, fold)
+        if age is not None:
+            self._age, self._read_at = age, asked
+        return state is not None
+
+    def beat(self) -> None:
+        """Say that this replica lives; blocks.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        self._members.beat(self._store.replica, self._status())
+
+    def leave(self) -> None:
+        """Say that this replica ended, once its events are durable; blocks."""
+        self._members.forget(self._store.replica)

@@ -1,0 +1,168 @@
+"""The process of the learner: it waits for the lease, then folds and publishes until it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from floorline.config import Settings
+from floorline.encoders.factory import make_encoder
+from floorline.errors import FloorlineError, StoreUnavailable
+from floorline.gateway.call_recorder import close_interrupted
+from floorline.gateway.clock import Clock
+from floorline.gateway.runtime_models import RuntimeModels
+from floorline.gateway.startup import open_router
+from floorline.gateway.warm_start import warm_start
+from floorline.replication import tables
+from floorline.replication.inbox import InboxSignal
+from floorline.replication.learner import Learner
+from floorline.replication.learner_store import LearnerStore
+from floorline.replication.lease import Lease, LeaseLost
+from floorline.replication.members import Membership
+from floorline.router import Router
+from floorline.stores.engine import open_engine
+from floorline.stores.retention import vacuum
+from floorline.stores.upgrade import check
+
+log = logging.getLogger("floorline.learner")
+
+_GONE_SECONDS = 30.0
+"""Time without a sign of life after which the calls of a replica are closed. It is longer than a
+database is usually away, so that a replica that spools its events is not taken for dead."""
+_RETRY_SECONDS = 1.0
+"""Pause after an error of the database."""
+_CHECK_SECONDS = 5.0
+"""Pause between two looks for replicas that are gone."""
+_RETENTION_SECONDS = 3600.0
+"""Pause between two deletions of old events."""
+
+
+class LearnerProcess:
+    """Runs a learner whenever this process holds the lease.
+
+    Parameters
+    ----------
+    settings
+        Settings of the server; models and SLAs of the log are brought to them.
+    path
+        File of the settings, for messages.
+    stop
+        Set to end the process.
+    """
+
+    def __init__(self, settings: Settings, stop: threading.Event, path: Path | None = None) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._path = path
+        self._url = settings.store.url.get_secret_value()
+        self._holder = f"{socket.gethostname()}:{os.getpid()}"
+        self._clock = Clock()
+
+    def run(self) -> None:
+        """Wait for the lease, learn, and wait again if the lease is lost, until ``stop`` is set.
+
+        Raises
+        ------
+        FloorlineError
+            If the log cannot be folded, or the settings contradict it.
+        """
+        engine = open_engine(self._url)
+        try:
+            check(engine)
+            tables.create(engine)
+            lease = Lease(engine, self._holder, seconds=self._settings.replicas.lease)
+            while not self._stop.is_set():
+                try:
+                    if lease.take():
+                        log.warning("this process learns, with epoch %d", lease.epoch)
+                        self._learn(lease)
+                    else:
+                        self._stop.wait(lease.seconds / 4)
+                except LeaseLost as error:
+                    log.warning("%s", error)
+                except StoreUnavailable as error:
+                    log.warning("the learner cannot go on: %s", error)
+                    self._stop.wait(_RETRY_SECONDS)
+        finally:
+            engine.dispose()
+
+    def _learn(self, lease: Lease) -> None:
+        store = LearnerStore(self._url, lease)
+        try:
+            models = RuntimeModels(store)
+            router = open_router(
+                store,
+                models.desired_state(self._settings),
+                self._settings.policy.build,
+                make_encoder(self._settings.encoder),
+                seed=self._settings.seed,
+                memory=self._settings.memory,
+                at=self._clock(),
+                clock=self._clock,
+            )
+            warm_start(router, store, self._settings.history, at=self._clock())
+            learner = Learner(router, store)
+            tasks = self._tasks(router, store, lease, learner)
+            due = dict.fromkeys(tasks, 0.0)
+            with InboxSignal(store.engine) as signal:
+                while not self._stop.is_set():
+                    folded = learner.step()
+                    for task, every in tasks.items():
+                        if due[task] <= time.monotonic():
+                            task()
+                            due[task] = time.monotonic() + every
+                    if not folded:
+                        signal.wait(min(every for every in tasks.values()) / 2)
+            learner.step()
+            learner.publish()
+            self._write_snapshot(router, store)
+        finally:
+            store.close()
+
+    def _tasks(
+        self, router: Router, store: LearnerStore, lease: Lease, learner: Learner
+    ) -> dict[Callable[[], object], float]:
+        """Return what is done from time to time, with the pauses in seconds."""
+        settings = self._settings
+        members = Membership(store.engine)
+
+        def close_calls() -> None:
+            for member in members.gone(_GONE_SECONDS):
+                closed = close_interrupted(router, member.id)
+                store.flush()
+                members.forget(member.id)
+                log.warning("replica %s is gone; %d calls were open", member.id, closed)
+
+        def snapshot() -> None:
+            if len(store) - store.recovered_from >= settings.store.snapshot_every:
+                self._write_snapshot(router, store)
+
+        def retain() -> None:
+            if settings.store.retention is not None:
+                vacuum(store.engine, self._clock() - settings.store.retention)
+
+        return {
+            learner.publish: settings.replicas.publish,
+            lease.renew: lease.seconds / 4,
+            close_calls: _CHECK_SECONDS,
+            snapshot: _CHECK_SECONDS,
+            retain: _RETENTION_SECONDS,
+        }
+
+    def _write_snapshot(self, router: Router, store: LearnerStore) -> None:
+        """Write a snapshot, so that the next learner folds only the events after it."""
+        position = len(store)
+        oldest = next(iter(router.remembered), None)
+        try:
+            store.write_snapshot(position, router.snapshot(decisions=False), oldest)
+        except LeaseLost:
+            raise
+        except FloorlineError as error:
+            log.warning("cannot write a snapshot: %s", error)
+        else:
+            store.recovered_from = position

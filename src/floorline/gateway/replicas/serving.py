@@ -1,0 +1,88 @@
+"""What a replica has in place of the parts that only one server of a log can have."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import Any
+
+from floorline._version import __version__
+from floorline.config import Settings
+from floorline.encoders.factory import make_encoder
+from floorline.errors import FloorlineError
+from floorline.gateway.clock import Clock
+from floorline.gateway.dashboard.history import History
+from floorline.gateway.reconcile import DesiredState
+from floorline.gateway.replicas.following import StateFollower
+from floorline.replication.replica_router import ReplicaRouter
+from floorline.replication.replica_store import ReplicaStore
+from floorline.state.fold import Fold
+from floorline.state.time_series import HOURS_KEPT
+
+log = logging.getLogger("floorline.gateway")
+
+_TAIL_SECONDS = 1.0
+"""Pause between two reads of the log for the dashboard."""
+
+
+def open_replica_router(
+    settings: Settings, store: ReplicaStore, desired: DesiredState, clock: Clock
+) -> ReplicaRouter:
+    """Return the router of a replica, which knows nothing until it adopts a published state."""
+    return ReplicaRouter(
+        desired.zoo,
+        settings.policy.build(),
+        desired.slas,
+        encoder=make_encoder(settings.encoder),
+        seed=settings.seed,
+        log=store,
+        memory=settings.memory,
+        clock=clock,
+        id_prefix=store.replica,
+    )
+
+
+def follower_of(
+    settings: Settings, router: ReplicaRouter, store: ReplicaStore, desired: DesiredState
+) -> StateFollower:
+    """Return what takes the learner's states over into a router."""
+    dim = router.encoder.dim
+
+    def make_fold() -> Fold:
+        policy = settings.policy.build()
+        return Fold(policy, desired.zoo, desired.slas, dim, memory=settings.memory)
+
+    def status() -> dict[str, Any]:
+        return {
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "version": __version__,
+            "state": router.state_position,
+            "events": len(store),
+        }
+
+    return StateFollower(router, store, make_fold, status, settings.replicas.publish)
+
+
+class TailedHistory(History):
+    """History of a replica: it reads the log, in which the events of all replicas are."""
+
+    async def run(self) -> None:
+        """Fold the log, then what comes after it, until the task is cancelled."""
+        position = -1
+        try:
+            while True:
+                try:
+                    if position < 0:
+                        oldest = self._clock() - HOURS_KEPT * 3600.0
+                        position = await asyncio.to_thread(self._store.position_at, oldest)
+                    end = await asyncio.to_thread(self._store.end)
+                    position = await asyncio.to_thread(self._fold_log, position, end)
+                    self.ready, self.progress = True, 1.0
+                except FloorlineError as error:
+                    log.warning("the dashboard cannot read the log: %s", error)
+                await asyncio.sleep(_TAIL_SECONDS)
+        finally:
+            self._stopped = True
