@@ -37,4 +37,4 @@ def test_one_tenant_does_not_see_that_another_is_busy(visits, scene):
     page.wait_for_timeout(4500)
     assert page.evaluate("window.ticks") == []
     assert scene.chat("globex", ZOO.prompts[8514]).status_code == 200
-    page.wait_for_function("window.ticks.length > 0")
+    page.wait_for_function("() => window.ticks.length > 0")

@@ -255,3 +255,16 @@ def test_a_tenant_sees_nothing_of_others(keyed):
         params={"tenant": "umbrella"},
     )
     assert answer.status_code == 400
+
+
+def test_a_key_limited_to_an_sla_follows_that_one_only(keyed):
+    _, secret = keyed.key("narrow", ["view", "chat"], slas=["own"])
+    _, other = keyed.key("other", ["chat"])
+    assert keyed.chat(secret, model="floorline/own").status_code == 200
+    for _ in range(3):
+        assert keyed.chat(other, model="floorline/gold").status_code == 200
+    wait_until(lambda: keyed.gateway.history.series(3600.0).whole().requests == 4)
+    with streams(keyed.url, bearer(secret)) as (stream,):
+        seen = stream.tick()
+    assert set(seen["slas"]) == {"own"}
+    assert seen["hour"]["requests"] == 1

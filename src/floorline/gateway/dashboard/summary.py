@@ -31,7 +31,11 @@ async def summary(dashboard: Dashboard, viewer: Viewer) -> dict[str, Any]:
         viewer with a tenant, because they are those of all tenants.
     """
     history, gateway = dashboard.history, dashboard.gateway
-    series = await asyncio.to_thread(history.series, _HOUR, None, viewer.tenant)
+    names = dashboard.sla_names(viewer)
+    # A key that is limited to SLAs sees the numbers of one of them, as on its pages.
+    limited = viewer.caller.slas
+    sla = None if limited is None else (names or limited)[0]
+    series = await asyncio.to_thread(history.series, _HOUR, sla, viewer.tenant)
     whole = series.whole()
     hour = {name: getattr(whole, name) for name in _COUNTS}
     for share, name in ((0.5, "p50"), (0.95, "p95")):
@@ -39,7 +43,7 @@ async def summary(dashboard: Dashboard, viewer: Viewer) -> dict[str, Any]:
         hour[f"ttft_{name}"] = whole.ttft_quantile(share)
     slas = {}
     every = viewer.tenant is None
-    for name in dashboard.sla_names(viewer)[:_MOST_SLAS]:
+    for name in names[:_MOST_SLAS]:
         if name in gateway.router.slas:
             status = visible_status(gateway.router, name, viewer.caller, all_senders=every)
             slas[name] = {field: getattr(status, field) for field in _OF_SLA}

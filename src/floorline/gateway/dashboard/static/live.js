@@ -4,6 +4,7 @@ import { write } from "./format.js";
 
 const REFRESH_MILLISECONDS = 15_000;
 // A page is rendered again at most this often: the gateway serves requests beside it.
+const RETRY_MILLISECONDS = 30_000;
 
 const state = document.querySelector("[data-live-state]");
 let refreshed = Date.now();
@@ -83,14 +84,24 @@ function later() {
   waiting = setTimeout(refresh, Math.max(0, refreshed + REFRESH_MILLISECONDS - Date.now()));
 }
 
+/** The gateway refuses above its number of viewers, while it restarts, and when the login is over. */
+async function refused() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.redirected) return location.reload();
+  } catch {
+    // It cannot be reached; the next try may.
+  }
+  setTimeout(connect, RETRY_MILLISECONDS);
+}
+
 function connect() {
   const events = new EventSource(document.body.dataset.events);
   events.addEventListener("open", () => show("on", "live"));
   events.addEventListener("error", () => {
     const ended = events.readyState === EventSource.CLOSED;
     show("off", ended ? "not live" : "reconnecting");
-    // The gateway refuses above its number of viewers, or is being restarted.
-    if (ended) setTimeout(connect, 30_000);
+    if (ended) refused();
   });
   events.addEventListener("tick", (event) => {
     const summary = JSON.parse(event.data);
