@@ -23,7 +23,7 @@ _CLIENTS = ("top",)
 """Commands that call a running server."""
 _ENVIRONMENT = ".venv/bin/"
 """Where `make` puts commands; here those of the tests' own environment take their place."""
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 """Most seconds that a command may take on a machine that does other things too."""
 _END = "end of command"
 _ENDPOINT = re.compile(r"(endpoint: \"?)https?://[^/\"\s,}]+")
