@@ -27,6 +27,8 @@ PARTS = {"decision": "decisions", "session": "sessions"}
 """Pages that belong to another one, which the navigation marks."""
 DATA = tuple(TABLES)
 """Names of the data of charts and tables, below ``/dashboard/data``."""
+HEIGHT = 844
+"""Of the window, in CSS pixels."""
 FOLDER = Path(os.environ.get("FLOORLINE_BROWSER_OUT", "browser-out"))
 """Where pictures of the pages are written."""
 _COMPLETE = """() => [...document.querySelectorAll('figure.chart')].every(
@@ -47,6 +49,16 @@ def settle(page):
     """Wait until all charts of a page are drawn."""
     page.wait_for_load_state("load")
     page.wait_for_function(_COMPLETE)
+
+
+def change(page, width, theme):
+    """Make the window of a page as wide, and ask for a theme; wait until charts follow."""
+    page.set_viewport_size({"width": width, "height": HEIGHT})
+    page.emulate_media(color_scheme=theme)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.uplot')].every("
+        "(plot) => plot.getBoundingClientRect().width <= plot.parentElement.clientWidth + 1)"
+    )
 
 
 def overflow(page):

@@ -19,7 +19,7 @@ from floorline.gateway.tenants import tenant_sla
 from floorline.stores.sql import SqlStore
 
 DAYS = 3.0
-REQUESTS = 6000
+REQUESTS = 4500
 _DAY = 86_400.0
 PRICE_CUT = 0.75
 """Factor by which the output price of ``steady`` falls within the past."""

@@ -66,7 +66,7 @@ def configuration(provider, factors, **changed):
         },
         {"name": "silver", "floor": 0.7},
         {"name": "economy", "floor": 0.6, "budget": {"total": ECONOMY_BUDGET, "period": day}},
-        {"name": "trial", "floor": 0.5, "budget": {"total": 0.000_1, "period": day}},
+        {"name": "trial", "floor": 0.5, "budget": {"total": 0.000_01, "period": day}},
     ]
     written = {
         "models": models,

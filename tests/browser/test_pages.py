@@ -1,26 +1,29 @@
 """Every page in both themes, on a phone and on a laptop: no fault, accessible, no wider than it."""
 
+from itertools import product
+
 import pytest
 from tests.browser.accessibility import violations
-from tests.browser.pages import PAGES, PARTS, overflow, path_of, picture, settle
+from tests.browser.pages import PAGES, PARTS, change, overflow, path_of, picture, settle
 from tests.browser.visiting import THEMES, WIDTHS
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("name", [*PAGES, "login"])
-def test_a_page(visits, scene, name, theme, width):
+def test_a_page(visits, scene, name):
     if name == "login":
-        watched = visits.open("/dashboard/login", key=None, theme=theme, width=width)
+        page = visits.open("/dashboard/login", key=None).page
     else:
-        watched = visits.open(path_of(scene, name), theme=theme, width=width)
-    page = watched.page
+        page = visits.open(path_of(scene, name)).page
+        marked = page.locator("nav a[aria-current=page]")
+        assert marked.get_attribute("href").split("?")[0] == PAGES[PARTS.get(name, name)]
     settle(page)
-    picture(page, f"{name}-{theme}-{width}")
     assert page.locator("h1").count() == 1
-    assert page.locator("figure.chart[data-state=error]").count() == 0
-    assert overflow(page) == []
-    assert violations(page) == []
+    for width, theme in product(WIDTHS, THEMES):
+        change(page, width, theme)
+        picture(page, f"{name}-{theme}-{width}")
+        assert page.locator("figure.chart[data-state=error]").count() == 0
+        assert overflow(page) == [], (theme, width)
+        assert violations(page) == [], (theme, width)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -30,14 +33,6 @@ def test_a_page_without_javascript(visits, scene, name):
     assert len(main.inner_text()) > 40
     if name not in ("playground", "whatif"):
         assert main.locator("table, dl").count() > 0
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_its_place_in_the_navigation(visits, scene, name):
-    page = visits.open(path_of(scene, name)).page
-    marked = page.locator("nav a[aria-current=page]")
-    assert marked.count() == 1
-    assert marked.get_attribute("href").split("?")[0] == PAGES[PARTS.get(name, name)]
 
 
 def test_the_navigation_leads_to_every_page(visits, scene):

@@ -1,11 +1,11 @@
 """Visits to the dashboard: who, how wide, in which theme."""
 
+from tests.browser.pages import HEIGHT
 from tests.browser.watching import Watched
 
 WIDTHS = (390, 1280)
 """Of a phone and of a laptop, in CSS pixels."""
 THEMES = ("light", "dark")
-_HEIGHT = 844
 _LOGGED_IN = {}
 """Cookies of those who have logged in, by gateway and key: one login serves all tests."""
 
@@ -46,7 +46,7 @@ class Visits:
     def watched(self, *, width=1280, theme="light", **options):
         """Open an empty page."""
         context = self.chromium.new_context(
-            viewport={"width": width, "height": _HEIGHT}, color_scheme=theme, **options
+            viewport={"width": width, "height": HEIGHT}, color_scheme=theme, **options
         )
         context.set_default_timeout(15_000)
         self._contexts.append(context)
