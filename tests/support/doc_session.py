@@ -19,7 +19,7 @@ from tests.support.live_gateway import InThread, http_server
 
 _PORT = "8080"
 """Port of the pages; each session has a free one in its place."""
-_CLIENTS = ("top",)
+_CLIENTS = ("top", "explain")
 """Commands that call a running server."""
 _ENVIRONMENT = ".venv/bin/"
 """Where `make` puts commands; here those of the tests' own environment take their place."""

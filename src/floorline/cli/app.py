@@ -69,6 +69,11 @@ COMMANDS = {
         "gateway",
         "Upgrade, clean up, export, verify and repair the server's event log.",
     ),
+    "explain": _Command(
+        "explain:explain",
+        "cli",
+        "Say why a model answered a request, why the others did not, and what came of it.",
+    ),
     "top": _Command(
         "top:top",
         "cli",

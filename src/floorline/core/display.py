@@ -22,6 +22,20 @@ def show_number(value: float | None) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
+def show_cost(value: float | None) -> str:
+    """Four significant digits of a cost, small ones without an exponent; a dash for None and NaN.
+
+    Examples
+    --------
+    >>> show_cost(0.00009995), show_cost(0.000123456), show_cost(12.5), show_cost(None)
+    ('0.00009995', '0.0001235', '12.5', '–')
+    """
+    if value is None or not 1e-12 <= abs(value) < 1e-3:
+        return show_number(value)
+    digits = 3 - math.floor(math.log10(abs(value)))
+    return f"{value:.{digits}f}".rstrip("0")
+
+
 def show_ratio(value: float, form: str = ".2f") -> str:
     """Write a ratio in a table; a dash if there is none, because its reference is 0.
 

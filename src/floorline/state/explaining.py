@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from floorline.core.display import show_number
+from floorline.core.display import show_cost, show_number
 from floorline.errors import UnknownDecision, listed
 from floorline.events import (
     DIRECT,
@@ -275,7 +275,7 @@ def _called(event: Outcome, unit: str) -> Step:
         took = "" if event.latency is None else f" after {event.latency:.3g} s"
         between = "," if tokens or took else ""
         text = f"the call to {name} ended{took}{between}{tokens}".rstrip(",")
-        text += f" for {show_number(event.cost)} {unit}"
+        text += f" for {show_cost(event.cost)} {unit}"
     values: dict[str, Any] = {
         field: getattr(event, field)
         for field in (
@@ -319,7 +319,7 @@ def summary_of(decision: Decision, candidates: Sequence[Candidate], unit: str) -
         return f"{name} serves, because the request names it."
     estimates = (
         f"expected quality {decision.expected_quality:.3f}, "
-        f"expected cost {show_number(decision.expected_cost)} {unit}"
+        f"expected cost {show_cost(decision.expected_cost)} {unit}"
     )
     why = f"by the rule {decision.rule!r}" if decision.rule else f"by {decision.policy}"
     why = f"to explore, with probability {decision.propensity:.3g}" if decision.explored else why
@@ -342,7 +342,7 @@ def _stand(decision: Decision, unit: str) -> str:
             return f"{text} and keeps {buffer:.1f} in hand, so satisfaction comes first."
         return f"{text}, which is more than the {buffer:.1f} that it keeps in hand, so it may save."
     if "satisfaction_price" in known:
-        price = show_number(known["satisfaction_price"])
+        price = show_cost(known["satisfaction_price"])
         return f" One more satisfied request is worth {price} {unit} now."
     if "budget_price" in known:
         price = show_number(known["budget_price"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from floorline.events import Decision, Event, Outcome
+from floorline.core.snapshots import unpack
+from floorline.events import Decision, Event, Outcome, ZooChange, decode_event
 from floorline.state.explaining import MAX_CHAIN, decisions_among
 from floorline.stores.integrity import column_text
 from floorline.stores.reading import LogReader, all_columns
@@ -52,6 +53,15 @@ def decision_history(reader: LogReader, id: str) -> list[Event]:
         history += later
         after = _replacement(reader, after, later)
     return [event for _, event in sorted(history, key=lambda numbered: numbered[0])]
+
+
+def cost_unit_of(reader: LogReader) -> str:
+    """Unit of the costs in a store, which never changes; USD in one without a beginning."""
+    written = reader.initial_state()
+    if written is None:
+        return "USD"
+    first = decode_event(unpack(written)["zoo"])
+    return first.zoo.cost_unit if isinstance(first, ZooChange) else "USD"
 
 
 def _events_of(reader: LogReader, id: str) -> _Numbered:
