@@ -1,5 +1,6 @@
 """The site is whole: links lead somewhere, and nothing is loaded from another host."""
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -50,3 +51,10 @@ def test_links_to_other_hosts_are_encrypted(site):
     plain = {a for a in public if a.startswith("http://")}
     assert plain == set()
     assert len(outside) > 5
+
+
+def test_equations_in_a_text_are_no_emphasis(site):
+    """An underscore after a letter with an accent begins an emphasis on the site only."""
+    inside = re.compile(r"[\w\u0300-\u036f]<em")
+    wrong = [path.parent.name for path in site if inside.search(path.read_text(encoding="utf-8"))]
+    assert wrong == []
