@@ -17,6 +17,7 @@ from floorline.gateway.dashboard import history as module
 from floorline.gateway.dashboard.history import History
 from floorline.guarantees.betting import betting_interval
 from floorline.state.time_series import TimeSeries
+from floorline.stores.retention import vacuum
 from floorline.stores.sql import SqlStore
 
 SHORT = 0.002
@@ -156,6 +157,28 @@ def test_a_damaged_log_leaves_the_history_empty_and_the_gateway_alive(tmp_path, 
                 await until(lambda: history.series(3600.0).whole().requests == 1)
 
     asyncio.run(check())
+
+
+def test_a_deletion_of_old_events_during_the_first_read_does_not_matter(tmp_path, monkeypatch):
+    async def read():
+        with scene(tmp_path) as (router, store, history):
+            use(router, random.Random(1), 60)
+            store.flush()
+            store.write_snapshot(len(store), router.snapshot())
+            read_position = store.position_at
+
+            def position_at(at):
+                found = read_position(at)
+                if found == 0:
+                    vacuum(store.engine, 40.0)
+                return found
+
+            monkeypatch.setattr(store, "position_at", position_at)
+            async with running(history):
+                assert store.first() > 0
+                await caught_up(history, len(store) - store.first())
+
+    asyncio.run(read())
 
 
 def test_a_promise_ends_at_what_its_certificate_says(tmp_path):

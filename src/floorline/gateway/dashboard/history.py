@@ -34,6 +34,8 @@ _BUSY_SECONDS = 0.01
 """Pause before the next try while a thread reads the series."""
 _EVENTS_AT_A_TIME = 64
 """Events that are folded before requests get a turn: about 0.3 ms."""
+_ATTEMPTS = 3
+"""How often the log is read from its beginning, which a deletion of old events can disturb."""
 _SMALL_REST = 2_000
 """Events from which the end of the log is near enough to take the new ones from memory."""
 _MOST_WAITING = 100_000
@@ -96,22 +98,17 @@ class History:
     async def _catch_up(self) -> None:
         """Fold the log up to the present, and take new events from memory from then on."""
         self.ready, self._stopped = False, False
-        with self._lock:
-            self._folded, self._memo = TimeSeries(self._router.memory), SeriesMemo()
-        self._waiting.clear()
-        try:
-            oldest = self._clock() - HOURS_KEPT * 3600.0
-            position = await asyncio.to_thread(self._store.position_at, oldest)
-            before, rest = math.inf, len(self._store) - position
-            # Each time the events that came meanwhile are left, as long as these become fewer.
-            while _SMALL_REST < rest < before:
-                position = await self._read(position, len(self._store))
-                before, rest = rest, len(self._store) - position
-            end = self._router.listen(self._waiting.append)
-            await self._read(position, end)
-        except FloorlineError as error:
-            log.warning("the dashboard shows no history from before this start: %s", error)
-            self._router.listen(self._waiting.append)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await self._fold_past()
+                break
+            except FloorlineError as error:
+                if attempt < _ATTEMPTS:
+                    # Old events may be deleted while they are read.
+                    await asyncio.sleep(_FOLD_SECONDS)
+                    continue
+                log.warning("the dashboard shows no history from before this start: %s", error)
+                self._router.listen(self._waiting.append)
         with self._lock:
             while self._waiting:
                 self._fold_some()
@@ -120,6 +117,21 @@ class History:
                 self._folded.labels[name] = self._router.label_sums(name)
         self.ready, self.progress = True, 1.0
         self.version += 1
+
+    async def _fold_past(self) -> None:
+        """Fold the log from its beginning, until new events are taken from memory."""
+        with self._lock:
+            self._folded, self._memo = TimeSeries(self._router.memory), SeriesMemo()
+        self._waiting.clear()
+        oldest = self._clock() - HOURS_KEPT * 3600.0
+        position = await asyncio.to_thread(self._store.position_at, oldest)
+        before, rest = math.inf, len(self._store) - position
+        # Each time the events that came meanwhile are left, as long as these become fewer.
+        while _SMALL_REST < rest < before:
+            position = await self._read(position, len(self._store))
+            before, rest = rest, len(self._store) - position
+        end = self._router.listen(self._waiting.append)
+        await self._read(position, end)
 
     async def _read(self, start: int, end: int) -> int:
         await self._store.committed(end)
