@@ -20,7 +20,7 @@ BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser check lint unit quick audit bench dist lock clean
+.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -72,6 +72,10 @@ docs: $(VENV)/.dev
 	$(BIN)/python .ci/reference
 	$(BIN)/python .ci/llms_txt
 	$(BIN)/zensical build --clean --strict
+
+# Asks the other hosts that the documentation links to; needs the internet.
+links:
+	$(PYTHON) .ci/links
 
 # One worker more than CI has cores, because tests of the gateway wait for sockets and clocks.
 unit: $(VENV)/.dev
