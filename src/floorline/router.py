@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.core.bounds import check_time
-from floorline.core.features import Features, freeze
+from floorline.core.features import Features, freeze, no_features
 from floorline.core.ids import IdSource
 from floorline.core.random import CounterRng
 from floorline.encoders.base import Encoder, Prompt
 from floorline.encoders.hashed import HashedNgrams
+from floorline.encoders.messages import check_prompt
 from floorline.errors import BudgetExhausted, InvalidInput, listed
 from floorline.events import (
     NO_CONTEXT,
@@ -382,13 +383,21 @@ class Router(ChangingState):
     ) -> Decision:
         """Log a request whose caller named the model; no SLA counts it and no policy learns of it.
 
+        The prompt is encoded only for a policy that learns from histories, of which the log can be
+        one. Other decisions of this kind have no features.
+
         Raises
         ------
         InvalidInput
             If the zoo has no such model or an argument breaks its rules.
         """
         when = self._time(at)
-        x, tokens = freeze(self.encoder.encode(prompt)), tokens_of(prompt, input_tokens)
+        if "history" in self.policy.needs:
+            x = freeze(self.encoder.encode(prompt))
+        else:
+            check_prompt(prompt)
+            x = no_features(self.encoder.dim)
+        tokens = tokens_of(prompt, input_tokens)
         check_context(context)
         with self._lock:
             self.zoo.index(model)

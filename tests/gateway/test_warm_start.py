@@ -239,6 +239,19 @@ def test_only_labelled_requests_of_the_log_are_learned(open_store):
     assert history.input_tokens.tolist() == [labelled.input_tokens, failed.input_tokens]
 
 
+@pytest.mark.parametrize(("policy", "rows"), [("cheapest", 1), ("knn_perf", 2)])
+def test_a_model_that_clients_name_is_learned_if_its_prompt_was_encoded(open_store, policy, rows):
+    store = open_store()
+    router, _ = opened(store, None, policy)
+    named = router.log_direct_call("large", "Direct", at=1.0)
+    routed = router.route("Routed", at=2.0)
+    for made in (named, routed):
+        router.feedback(made.id, satisfied=True, at=3.0)
+    store.flush()
+    assert store.decision(named.id).features.dim if policy == "cheapest" else True
+    assert len(labelled_requests(store.events_of(store.labelled(0))).history.features) == rows
+
+
 # A server.
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,26 @@ class SparseFeatures(NamedTuple):
 
 Features = NDArray[np.float32] | SparseFeatures
 """Features of one request: a dense (dim,) float32 vector or its sparse form."""
+
+
+@lru_cache(maxsize=16)
+def no_features(dim: int) -> SparseFeatures:
+    """Return features of length ``dim`` without an entry, for requests that no policy sees.
+
+    Examples
+    --------
+    >>> no_features(8).dim, is_empty(no_features(8))
+    (8, True)
+    """
+    none = SparseFeatures(np.zeros(0, np.int32), np.zeros(0, np.float32), dim)
+    for part in (none.indices, none.values):
+        part.flags.writeable = False
+    return none
+
+
+def is_empty(features: Features) -> bool:
+    """Whether features are given by their entries, and there is none."""
+    return isinstance(features, SparseFeatures) and len(features.indices) == 0
 
 
 def length(features: Features) -> int:

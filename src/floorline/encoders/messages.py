@@ -74,6 +74,18 @@ def read_prompt(prompt: Prompt) -> PromptText:
     return PromptText(context, "")
 
 
+def check_prompt(prompt: Prompt) -> None:
+    """Check that a prompt is a text or a list of messages.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither, or the list is empty.
+    """
+    if not isinstance(prompt, str):
+        check_messages(prompt)
+
+
 def check_messages(prompt: Any) -> Sequence[Any]:
     """Return the messages of a prompt that is no text.
 

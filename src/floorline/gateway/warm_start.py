@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline.config.sections import OWN_LOG
-from floorline.core.features import Features
+from floorline.core.features import Features, is_empty
 from floorline.errors import DataError
-from floorline.events import Decision, Event, Feedback, Outcome, Recall
+from floorline.events import DIRECT, Decision, Event, Feedback, Outcome, Recall
 from floorline.policies import History
 from floorline.policies.offline_policy import HistoryPolicy
 from floorline.router import Router
@@ -119,7 +119,8 @@ def _learn(router: Router, labelled: LabelledRequests, source: str, at: float) -
 def labelled_requests(events: list[Event]) -> LabelledRequests:
     """Collect decisions, latest labels and real costs from events in the order of the log.
 
-    A decision without its event, because that was deleted, is left out. A history has no weights:
+    A decision without its event, because that was deleted, is left out, and so is a call of a model
+    that its client named and whose prompt was not encoded. A history has no weights:
     of labels that the router did not count in full (``Feedback.influence``), as many are taken as
     they weighed together, of each sender.
     """
@@ -147,7 +148,11 @@ def labelled_requests(events: list[Event]) -> LabelledRequests:
         elif isinstance(event, Outcome) and event.error is None:
             # The first outcome of a call counts, as in the router.
             costs.setdefault(event.decision, {}).setdefault(event.model, event.cost)
-    chosen = [decision for decision in decisions.values() if decision.id in scores]
+    chosen = [
+        decision
+        for decision in decisions.values()
+        if decision.id in scores and not (decision.policy == DIRECT and is_empty(decision.features))
+    ]
     names = tuple(dict.fromkeys(name for decision in chosen for name in decision.models))
     features: list[Features] = [decision.features for decision in chosen]
     return LabelledRequests(
