@@ -235,6 +235,9 @@ def test_uses_of_keys_are_counted_up_to_a_bound(store, monkeypatch):
     browser = fill(store)
     found = browser.uses(["k1", "unused"], 1008.0)
     assert found == {"k1": KeyUse(6, False, 1028.0), "unused": KeyUse(0, False, None)}
+    seconds = iter([0.0, 0.5, 1.5])
+    slow = LogBrowser(store, lambda: next(seconds))
+    assert list(slow.uses(["k1", "k2"], -math.inf)) == ["k1"]
     monkeypatch.setattr(browsing, "_MAX_COUNT", 3)
     assert browser.uses(["k1"], -math.inf) == {"k1": KeyUse(3, True, 1028.0)}
 

@@ -324,9 +324,15 @@ class LogBrowser:
         return [(position, event) for position, event in reversed(found) if event is not None]
 
     def uses(self, keys: Sequence[str], since: float) -> dict[str, KeyUse]:
-        """Return how much API keys were used since a Unix time in seconds, by their id."""
-        found = {}
+        """Return how much API keys were used since a Unix time in seconds, by their id.
+
+        Keys for which there is no time left are missing, the last ones first.
+        """
+        until = self._clock() + _SECONDS
+        found: dict[str, KeyUse] = {}
         for key in keys:
+            if self._clock() > until:
+                return found
             of_key = events.c.key == column_text(key)
             latest = sa.select(sa.func.max(events.c.at)).where(of_key)
             some = (

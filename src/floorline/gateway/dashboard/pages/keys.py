@@ -24,11 +24,14 @@ _MAX_KEYS = 500
 
 
 class KeyRow(NamedTuple):
-    """A key, what its budget has left (None without one), and how much it was used."""
+    """A key, what its budget has left, and how much it was used.
+
+    The budget is None where there is none, the use where there was no time to count it.
+    """
 
     key: ApiKey
     spending: KeySpending | None
-    use: KeyUse
+    use: KeyUse | None
 
 
 class TenantRow(NamedTuple):
@@ -96,7 +99,7 @@ def key_rows(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[Key
     since = gateway.router.clock() - filters.seconds
     uses = browser(dashboard).uses([key.id for key in keys], since)
     spending = gateway.auth.spending()
-    return [KeyRow(key, spending.get(key.id), uses[key.id]) for key in keys]
+    return [KeyRow(key, spending.get(key.id), uses.get(key.id)) for key in keys]
 
 
 def tenant_rows(
@@ -149,8 +152,8 @@ async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table
                 key.period,
                 None if spending is None else spending.spent,
                 None if spending is None else spending.reserved,
-                use.decisions,
-                use.last,
+                None if use is None else use.decisions,
+                None if use is None else use.last,
                 key.created,
                 key.revoked,
             ]
