@@ -10,6 +10,7 @@ from typing import NamedTuple
 from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
 from floorline.gateway.key_budget import KeyBudget, KeySpending
+from floorline.gateway.tenants import split_tenant
 from floorline.gateway.token_bucket import TokenBucket
 from floorline.stores.keys import ApiKey, key_id
 
@@ -82,11 +83,13 @@ class Caller(NamedTuple):
         """Whether the caller may read about a decision: their own ones; administrators all.
 
         A key for ``view`` sees what it sees on the dashboard: all of its tenant, and all decisions
-        if it has none.
+        if it has none, as far as they are under SLAs that the key may use.
         """
         if "admin" in self.scopes or self.owns(decision):
             return True
-        return bool(self.key) and "view" in self.scopes and not self.tenant
+        if not self.key or "view" not in self.scopes or self.tenant:
+            return False
+        return self.slas is None or self.may_use(split_tenant(decision.sla)[0])
 
 
 class _Account:

@@ -93,6 +93,11 @@ def test_a_key_limited_to_an_sla_sees_nothing_of_others(keyed, scene):
     assert ids(browser.get("/dashboard/decisions").text) == gold[::-1]
     hidden = scene.acme.decisions[1]
     assert browser.get(f"/dashboard/decisions/{hidden}").status_code == 404
+    # The same holds for the API.
+    headers = {"authorization": f"Bearer {secret}"}
+    for id, status in ((hidden, 404), (gold[0], 200)):
+        answer = keyed.live.http.get(f"/v1/decisions/{id}", headers=headers)
+        assert answer.status_code == status
     for query in (hidden, "ticket-acme"):
         assert "Nothing found" in browser.get("/dashboard/decisions", params={"q": query}).text
     turns = browser.get("/dashboard/sessions/turns", params={"name": "ticket-acme"}).text
@@ -202,6 +207,8 @@ def test_a_decision_is_explained_as_the_router_does(keyed, scene):
     page = browser.get(f"/dashboard/decisions/{id}").text
     found = browser.get(f"/dashboard/decisions/{id}?format=json").json()
     explained = keyed.live.call(keyed.gateway.router.explain, id)
+    headers = {"authorization": f"Bearer {scene.admin.secret}"}
+    assert found == keyed.live.http.get(f"/v1/decisions/{id}", headers=headers).json()
     assert found["object"] == "floorline.explanation"
     assert found["model"] == explained.model
     assert [one["model"] for one in found["candidates"]] == list(keyed.gateway.router.zoo.names)

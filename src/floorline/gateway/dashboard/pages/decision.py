@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -42,15 +41,19 @@ REASONS = {
 }
 """Short names of the reasons of candidates."""
 _MULTIPLIERS = {
-    "budget_price": "price of the budget",
-    "satisfaction_weight": "weight of satisfaction",
-    "satisfaction_price": "price of satisfaction (λ)",
-    "surplus": "surplus over the floor",
-    "optimism_sds": "optimism in standard deviations",
-    "buffer": "buffer that it aims at",
-    "queue": "virtual queue Q",
+    "surplus": ("surplus over the floor", "satisfied requests"),
+    "buffer": ("buffer that it keeps in hand", "satisfied requests"),
+    "optimism_sds": ("optimism", "standard deviations"),
+    "satisfaction_price": ("λ: price of one more satisfied request", "{unit}"),
+    "budget_price": ("price of the budget", "satisfied requests per {unit}"),
+    "satisfaction_weight": ("weight of quality", ""),
+    "virtual_queue": ("Q: shortfall of the SLA", "satisfied requests"),
+    "cost_weight": ("V: weight of cost", "per {unit}"),
+    "preference": ("μ: preference for quality over cost", ""),
+    "threshold": ("predicted quality from which the cheaper model serves", ""),
+    "dual": ("dual variable of the floor", ""),
 }
-"""Plainer names of what policies weigh by; others are shown by their own names."""
+"""Plain names and units of what policies weigh by; others are shown by their own names."""
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
@@ -78,12 +81,18 @@ def routes(dashboard: Dashboard) -> list[Route]:
             made=found,
             reasons=REASONS,
             multiplier_rows=[
-                (_MULTIPLIERS.get(name, name.replace("_", " ")), number(value))
+                _multiplier(name, value, found.cost_unit)
                 for name, value in found.multipliers.items()
             ],
         )
 
     return [Route(f"{HOME}/decisions/{{id:path}}", show, methods=["GET"])]
+
+
+def _multiplier(name: str, value: float, cost_unit: str) -> tuple[str, str]:
+    """Name of a multiplier, and its value with its unit."""
+    label, unit = _MULTIPLIERS.get(name, (name.replace("_", " "), ""))
+    return label, f"{number(value)} {unit.format(unit=cost_unit)}".strip()
 
 
 def _explained(dashboard: Dashboard, viewer: Viewer, id: str) -> Explanation | None:
@@ -93,7 +102,5 @@ def _explained(dashboard: Dashboard, viewer: Viewer, id: str) -> Explanation | N
     if not found:
         return None
     store, unit = dashboard.gateway.store, dashboard.gateway.router.zoo.cost_unit
-    made = explain(found[0], decision_history(store, id), cost_unit=unit)
-    may_call = viewer.caller.may_call
-    shown = [one for one in made.candidates if one.called or one.served or may_call(one.model)]
-    return msgspec.structs.replace(made, candidates=shown)
+    may_name = viewer.caller.may_call
+    return explain(found[0], decision_history(store, id), cost_unit=unit, may_name=may_name)
