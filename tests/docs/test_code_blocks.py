@@ -6,6 +6,8 @@ page needs and readers do not see stand in a comment that begins with ``<!-- set
 
 import json
 import re
+import shutil
+import subprocess
 import tomllib
 
 import pytest
@@ -19,6 +21,8 @@ RUN = ("console", "setup", "python")
 WITH_SESSION = sorted(
     {b.page for b in BLOCKS if b.language in RUN and not b.is_doctest and not b.reason}
 )
+HEADERS_SINCE = (7, 84)
+"""Version of curl that prints headers by ``-w '%header{name}'``."""
 LEAST_REASON = 10
 """Characters of the shortest reason that says something, such as "needs nginx"."""
 
@@ -57,9 +61,20 @@ def test_json_and_toml_can_be_read(block):
     {"json": json.loads, "toml": tomllib.loads}[block.language](block.text)
 
 
+@pytest.fixture(scope="module")
+def curl():
+    """Version of curl; (0, 0) without it."""
+    if shutil.which("curl") is None:
+        return 0, 0
+    said = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in said.split()[1].split(".")[:2])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_SESSION, ids=_name)
-def test_commands_of_a_page_do_what_it_says(page, tmp_path):
+def test_commands_of_a_page_do_what_it_says(page, tmp_path, curl):
+    if "%header{" in page.read_text(encoding="utf-8") and curl < HEADERS_SINCE:
+        pytest.skip("the commands need curl 7.84 or newer")
     session = Session(tmp_path)
     try:
         for block in blocks(page):
