@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD = "0002"
+HEAD = "0003"
 """Version of these tables; the newest migration leads to it."""
 
 metadata = sa.MetaData()
@@ -96,6 +96,17 @@ api_keys = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("revoked", sa.Double),
     sa.Column("checksum", sa.LargeBinary, nullable=False),
+)
+
+# Logins of the dashboard. Losing or changing one logs somebody out, so that they have no checksums.
+logins = sa.Table(
+    "logins",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("csrf", sa.Text, nullable=False),
+    sa.Column("began", sa.Double, nullable=False),
+    sa.Column("seen", sa.Double, nullable=False),
 )
 
 marks = sa.Table(

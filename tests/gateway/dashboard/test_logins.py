@@ -1,19 +1,29 @@
-import pytest
+import asyncio
 
+import pytest
+import sqlalchemy as sa
+
+from floorline.errors import StoreUnavailable
 from floorline.gateway.dashboard import login_limits
+from floorline.gateway.dashboard import logins as logins_module
 from floorline.gateway.dashboard.login_limits import ATTEMPTS, LoginLimits
 from floorline.gateway.dashboard.logins import (
+    FRESH_SECONDS,
     IDLE_SECONDS,
-    MOST_LOGINS,
     MOST_PER_KEY,
     MOST_SECONDS,
+    SAW_SECONDS,
+    UNKNOWN_PER_MINUTE,
     Logins,
     digest_of,
 )
+from floorline.stores.engine import open_engine
+from floorline.stores.logins import LoginStore
+from floorline.stores.upgrade import upgrade
 
 
 class Clock:
-    now = 0.0
+    now = 1000.0
 
     def __call__(self):
         return self.now
@@ -25,62 +35,180 @@ def clock():
 
 
 @pytest.fixture
-def logins(clock):
-    return Logins(clock)
+def engine(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/log.db")
+    upgrade(engine)
+    yield engine
+    engine.dispose()
 
 
-def test_a_login_is_found_by_its_token_only(logins):
-    token = logins.begin("a")
-    assert logins.use(digest_of(token)).key == "a"
-    assert logins.use(digest_of("another")) is None
-    assert logins.use(token) is None
+class Process:
+    """The logins of one process, which a test asks one after another."""
+
+    def __init__(self, engine, clock):
+        self.reads = []
+        self.store = LoginStore(engine)
+        read = self.store.get
+        self.store.get = lambda digest: self.reads.append(digest) or read(digest)
+        self.logins = Logins(self.store, clock, clock)
+
+    def begin(self, key):
+        return digest_of(asyncio.run(self.logins.begin(key)))
+
+    def use(self, digest):
+        return asyncio.run(self.logins.use(digest))
+
+    def end(self, digest):
+        asyncio.run(self.logins.end(digest))
 
 
-def test_a_login_that_is_not_used_ends(logins, clock):
-    digest = digest_of(logins.begin("a"))
-    clock.now = IDLE_SECONDS - 1
-    assert logins.use(digest) is not None
+@pytest.fixture
+def process(engine, clock):
+    return Process(engine, clock)
+
+
+@pytest.fixture
+def another(engine, clock):
+    return Process(engine, clock)
+
+
+def test_a_login_is_found_by_its_token_only(process, engine):
+    token = asyncio.run(process.logins.begin("a"))
+    assert process.use(digest_of(token)).key == "a"
+    assert process.use(digest_of("another")) is None
+    assert process.use(token) is None
+    with engine.connect() as connection:
+        assert token not in str(connection.execute(sa.text("SELECT * FROM logins")).all())
+
+
+def test_a_login_holds_in_every_process_and_after_a_restart(process, another):
+    digest = process.begin("a")
+    assert another.use(digest) == process.use(digest)
+
+
+def test_a_logout_in_one_process_ends_the_login_in_all(process, another, clock):
+    digest = process.begin("a")
+    assert another.use(digest) is not None
+    process.end(digest)
+    assert process.use(digest) is None
+    clock.now += FRESH_SECONDS
+    assert another.use(digest) is None
+
+
+def test_a_login_is_looked_up_once_in_a_while(process, clock):
+    digest = process.begin("a")
+    for _ in range(5):
+        process.use(digest)
+    assert process.reads == []
+    clock.now += FRESH_SECONDS
+    for _ in range(5):
+        process.use(digest)
+    assert process.reads == [digest]
+
+
+def test_a_login_that_is_not_used_ends(process, clock):
+    digest = process.begin("a")
+    clock.now += IDLE_SECONDS - 1
+    assert process.use(digest) is not None
     clock.now += IDLE_SECONDS + 1
-    assert logins.use(digest) is None
-    assert len(logins) == 0
+    assert process.use(digest) is None
 
 
-def test_a_login_that_is_used_ends_after_a_week(logins, clock):
-    digest = digest_of(logins.begin("a"))
-    while clock.now <= MOST_SECONDS:
-        assert logins.use(digest) is not None
+def test_use_in_one_process_keeps_the_login_in_the_others(process, another, clock):
+    digest = process.begin("a")
+    clock.now += IDLE_SECONDS - 1
+    assert process.use(digest) is not None
+    clock.now += SAW_SECONDS
+    assert another.use(digest) is not None
+
+
+def test_a_login_that_is_used_ends_after_a_week(process, clock):
+    digest = process.begin("a")
+    end = clock.now + MOST_SECONDS
+    while clock.now <= end:
+        assert process.use(digest) is not None
         clock.now += IDLE_SECONDS / 2
-    assert logins.use(digest) is None
+    assert process.use(digest) is None
 
 
-def test_looking_at_a_login_does_not_prolong_it(logins, clock):
-    digest = digest_of(logins.begin("a"))
-    clock.now = IDLE_SECONDS - 1
-    assert logins.find(digest) is not None
+def test_looking_at_a_login_does_not_prolong_it(process, clock):
+    async def holds():
+        return process.logins.holds(digest)
+
+    digest = process.begin("a")
+    clock.now += IDLE_SECONDS - 1
+    assert asyncio.run(holds())
     clock.now += 2
-    assert logins.find(digest) is None
+    assert not asyncio.run(holds())
 
 
-def test_one_key_cannot_end_the_logins_of_others(logins):
-    other = digest_of(logins.begin("other"))
-    own = [digest_of(logins.begin("a")) for _ in range(MOST_PER_KEY + 5)]
-    assert logins.find(other) is not None
-    assert [logins.find(digest) is not None for digest in own] == [False] * 5 + [
-        True
-    ] * MOST_PER_KEY
+def test_a_stream_learns_that_another_process_ended_its_login(process, another, clock):
+    async def looked():
+        assert process.logins.holds(digest)
+        await asyncio.gather(*process.logins._looking.values())
+        return process.logins.holds(digest)
+
+    digest = process.begin("a")
+    another.use(digest)
+    another.end(digest)
+    clock.now += FRESH_SECONDS
+    assert not asyncio.run(looked())
 
 
-def test_the_number_of_logins_is_bounded(logins):
-    first = digest_of(logins.begin("first"))
-    used = digest_of(logins.begin("used"))
-    for number in range(MOST_LOGINS - 2):
-        logins.begin(f"key {number}")
-    logins.use(used)
-    logins.begin("one more")
-    logins.begin("and another")
-    assert len(logins) == MOST_LOGINS
-    assert logins.find(first) is None
-    assert logins.find(used) is not None
+def test_one_key_cannot_end_the_logins_of_others(process, clock):
+    other = process.begin("other")
+    own = []
+    for _ in range(MOST_PER_KEY + 5):
+        clock.now += 1
+        own.append(process.begin("a"))
+    clock.now += FRESH_SECONDS
+    assert process.use(other) is not None
+    held = [process.use(digest) is not None for digest in own]
+    assert held == [False] * 5 + [True] * MOST_PER_KEY
+
+
+def test_the_number_of_logins_is_bounded(process, clock, monkeypatch):
+    monkeypatch.setattr(logins_module, "MOST_LOGINS", 5)
+    made = []
+    for number in range(8):
+        clock.now += 1
+        made.append(process.begin(f"key {number}"))
+    clock.now += FRESH_SECONDS
+    assert [process.use(digest) is not None for digest in made] == [False] * 3 + [True] * 5
+    assert len(process.store.all()) == 5
+    assert len(process.logins._known) <= 5
+
+
+def test_logins_that_are_over_are_removed(process, clock):
+    process.begin("a")
+    clock.now += IDLE_SECONDS + 1
+    kept = process.begin("b")
+    assert list(process.store.all()) == [kept]
+
+
+def test_known_logins_hold_while_the_store_cannot_be_read(process, clock, caplog):
+    def fail(*given):
+        raise StoreUnavailable("the disk is gone")
+
+    digest = process.begin("a")
+    for name in ("get", "add", "all", "saw"):
+        setattr(process.store, name, fail)
+    clock.now += SAW_SECONDS + 1
+    assert process.use(digest) is not None
+    assert process.use("unknown") is None
+    assert process.use(process.begin("b")).key == "b"
+    assert "the disk is gone" in caplog.text
+
+
+def test_guessed_tokens_do_not_load_the_store(process, another, clock):
+    async def guess():
+        for number in range(int(UNKNOWN_PER_MINUTE) + 50):
+            assert await process.logins.use(f"guess {number}") is None
+
+    digest = process.begin("a")
+    asyncio.run(guess())
+    assert len(process.reads) == UNKNOWN_PER_MINUTE
+    assert process.use(digest) is not None
 
 
 def test_attempts_of_one_address_are_limited(clock):

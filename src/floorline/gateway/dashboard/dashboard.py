@@ -22,6 +22,7 @@ from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
 from floorline.gateway.dashboard.whatif_runs import WhatIfRuns
 from floorline.gateway.tenants import split_tenant
 from floorline.gateway.visible_status import visible_slas
+from floorline.stores.logins import Login, LoginStore
 
 if TYPE_CHECKING:
     from floorline.gateway.dashboard.history import History
@@ -34,6 +35,8 @@ THEME_COOKIE = "floorline_theme"
 _THEMES = ("dark", "light")
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 """Headers with a key, for programs that fetch data without a login."""
+_LOGIN = "floorline_login"
+"""Name in ASGI's scope of the login whose cookie a request has, and of the digest of its token."""
 _VIEWER = "floorline_viewer"
 """Name in ASGI's scope of who sent a request, so that a key's rate counts a request once."""
 
@@ -56,7 +59,7 @@ class Dashboard:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.logins = Logins()
+        self.logins = Logins(LoginStore(gateway.store.engine))
         store = gateway.store.engine.url.render_as_string(hide_password=False)
         self.whatif = WhatIfRuns(store, gateway.router.clock)
         self.login_limits = LoginLimits()
@@ -87,16 +90,24 @@ class Dashboard:
         auth = self.gateway.auth
         if auth.open:
             return Viewer(Caller())
-        digest = digest_of(request.cookies.get(LOGIN_COOKIE, ""))
-        login = self.logins.use(digest)
-        if login is not None:
+        found: tuple[str, Login] | None = request.scope.get(_LOGIN)
+        if found is not None:
+            digest, login = found
             key = auth.valid_key(login.key)
             if key is not None:
                 return Viewer.of(Caller.of(key), key.name, csrf=login.csrf, login=digest)
-            self.logins.end(digest)
         elif any(name in request.headers for name in _KEY_HEADERS):
             return Viewer.of(auth.caller(request.headers, "view"))
         raise LoginNeeded
+
+    async def find_login(self, request: Request) -> None:
+        """Look up the login whose cookie a request has; ``viewer`` needs it."""
+        token = request.cookies.get(LOGIN_COOKIE)
+        if token and not self.gateway.auth.open:
+            digest = digest_of(token)
+            login = await self.logins.use(digest)
+            if login is not None:
+                request.scope[_LOGIN] = digest, login
 
     def still_valid(self, viewer: Viewer) -> bool:
         """Whether a viewer may go on looking: the login holds, and the key was not revoked.
@@ -105,7 +116,7 @@ class Dashboard:
         """
         if self.gateway.auth.open:
             return True
-        if viewer.login and self.logins.find(viewer.login) is None:
+        if viewer.login and not self.logins.holds(viewer.login):
             return False
         return self.gateway.auth.valid_key(viewer.caller.key) is not None
 

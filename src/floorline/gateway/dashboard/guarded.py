@@ -84,6 +84,7 @@ def _guard(dashboard: Dashboard, endpoint: _Endpoint) -> _Endpoint:
             if not dashboard.gateway.config.settings.dashboard.enabled:
                 text = "there is no dashboard: set dashboard.enabled in floorline.yaml"
                 raise ApiError(404, text, code="not_found")
+            await dashboard.find_login(request)
             response = await endpoint(request)
         except LoginNeeded:
             response = _to_login(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from floorline.errors import StoreUnavailable
 from floorline.gateway.auth import Caller
 from floorline.gateway.dashboard.dashboard import LOGIN_COOKIE, Dashboard
 from floorline.gateway.dashboard.forms import CSRF_FIELD, check_csrf, read_form
@@ -77,9 +79,13 @@ class LoginPage:
                 "or admin ('floorline keys create NAME --scope view')"
             )
             return self._form(request, back, text, 403)
-        self._dashboard.logins.end(digest_of(request.cookies.get(LOGIN_COOKIE, "")))
+        before = request.cookies.get(LOGIN_COOKIE)
+        if before:
+            # One that stays, because the store cannot be written, ends when it is not used.
+            with contextlib.suppress(StoreUnavailable):
+                await self._dashboard.logins.end(digest_of(before))
         answer = _lead(request, back)
-        began = self._dashboard.logins.begin(key.id)
+        began = await self._dashboard.logins.begin(key.id)
         _set_cookie(request, answer, LOGIN_COOKIE, began, int(MOST_SECONDS))
         _set_cookie(request, answer, _FORM_COOKIE, "", 0)
         return answer
@@ -91,7 +97,7 @@ class LoginPage:
         viewer = self._dashboard.viewer(request)
         form = await read_form(request)
         check_csrf(form.get(CSRF_FIELD), viewer.csrf)
-        self._dashboard.logins.end(viewer.login)
+        await self._dashboard.logins.end(viewer.login)
         answer = _lead(request, LOGIN)
         _set_cookie(request, answer, LOGIN_COOKIE, "", 0)
         return answer
