@@ -26,8 +26,10 @@ from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.explanation import Explanation
 from floorline.state.fold import DecisionRecord
 from floorline.state.judge import Judge
+from floorline.state.outlook import ModelOutlook
 from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status
+from floorline.state.time_buckets import LabelSums
 from floorline.zoo import CallLimits, Model, Zoo
 
 if TYPE_CHECKING:
@@ -49,10 +51,12 @@ __all__ = [
     "Feedback",
     "History",
     "Judge",
+    "LabelSums",
     "MemoryLog",
     "Model",
     "ModelChanges",
     "ModelEstimates",
+    "ModelOutlook",
     "Outcome",
     "Policy",
     "Request",
