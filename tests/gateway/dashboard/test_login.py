@@ -187,6 +187,16 @@ def test_whoever_has_logged_in_need_not_do_so_again(keyed, viewer):
     assert answer.headers["location"] == "/dashboard/models"
 
 
+def test_names_are_texts_and_no_markup(keyed):
+    name = "<script>alert(1)</script>"
+    client = keyed.browser(keyed.key(name, ["view"], tenant='a&b"<i>')[1])
+    for path in ("/dashboard", "/dashboard/models", "/dashboard/nothing"):
+        page = client.get(path).text
+        assert "&lt;script&gt;alert(1)" in page
+        assert name not in page
+        assert "a&amp;b&#34;&lt;i&gt;" in page
+
+
 def test_without_keys_there_is_no_login_to_end(gateway):
     answer = gateway.http.post("/dashboard/logout", data={"csrf": ""})
     assert answer.status_code == 404
