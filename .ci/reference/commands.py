@@ -103,4 +103,5 @@ def _prose(text: str) -> str:
 def _escaped(text: str) -> str:
     """Return a text whose words in quotes and names in capitals are shown as they are."""
     text = re.sub(r"(?<!\w)'([^'\s][^']*)'(?!\w)", r"`\1`", text)
+    text = re.sub(r"(?<![\w/`(])docs/([\w-]+\.md)", r"[\1](\1)", text)
     return re.sub(r"(?<![`\w])([<*_])(?![`])", r"\\\1", text)

@@ -30,13 +30,18 @@ def fields(section: str) -> list[tuple[str, str]]:
     found = []
     for one in filter(None, re.split(r"^(?=\S)", section.strip("\n"), flags=re.MULTILINE)):
         name, _, about = one.partition("\n")
-        found.append((name.strip(), as_line(about)))
+        # Types, as in "name : float", are in the signature.
+        found.append((name.partition(" : ")[0].strip(), as_line(about)))
     return found
 
 
 def as_markdown(text: str) -> str:
-    """Return a text of a docstring in Markdown: its literals have one backtick."""
-    return re.sub(r"``(.+?)``", r"`\1`", text.strip(), flags=re.DOTALL)
+    """Return a text of a docstring in Markdown.
+
+    Literals have one backtick, and names of pages are links.
+    """
+    text = re.sub(r"``(.+?)``", r"`\1`", text.strip(), flags=re.DOTALL)
+    return re.sub(r"(?<![\w/`(])docs/([\w-]+\.md)", r"[\1](\1)", text)
 
 
 def as_line(text: str) -> str:
