@@ -6,10 +6,12 @@ import contextlib
 import pytest
 from tests.support.gateway_parts import Parts, chat_request
 
+from floorline.config.sections import DashboardSettings
 from floorline.errors import StoreUnavailable
 from floorline.gateway import background
 from floorline.gateway.auth import Auth, Caller
 from floorline.gateway.background import BackgroundTasks, SnapshotWriter
+from floorline.gateway.dashboard.history import History
 from floorline.stores.recovery import recover
 
 SHORT = 0.002
@@ -164,3 +166,22 @@ def test_the_reloader_runs_and_all_tasks_end_at_the_stop(parts):
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(scene())
+
+
+def test_without_a_dashboard_nothing_is_folded_for_it(parts, monkeypatch):
+    monkeypatch.setattr(background, "_DASHBOARD_CHECK_SECONDS", SHORT)
+    history = History(parts.router, parts.store)
+    parts.config.settings = parts.settings.model_copy(
+        update={"dashboard": DashboardSettings(enabled=False)}
+    )
+    snapshots = SnapshotWriter(parts.router, parts.store)
+    given = (parts.config, parts.store, parts.auth, snapshots, None, None, history)
+
+    async def check():
+        async with running(BackgroundTasks(*given)):
+            await asyncio.sleep(20 * SHORT)
+            assert not history.ready
+            parts.config.settings = parts.settings
+            await until(lambda: history.ready)
+
+    asyncio.run(check())

@@ -8,13 +8,16 @@ from hypothesis import strategies as st
 from tests.support.inside import fold_of
 
 from floorline import SLA, Model, Router, Zoo
-from floorline.events import NOT_CALLED, REFUSED, RequestContext
+from floorline.events import DISCONNECTED, NOT_CALLED, REFUSED, RequestContext
 from floorline.state import time_buckets, time_series
-from floorline.state.time_buckets import OTHERS, Totals, label_sums_of
+from floorline.state.time_buckets import OTHERS, TimeCounts, Totals, label_sums_of, time_counts_of
 from floorline.state.time_series import HOUR, MINUTE, TimeSeries
 
 ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
-SLAS = [SLA("gold", floor=0.9), SLA("silver", floor=0.6)]
+SLAS = [
+    SLA("gold", floor=0.9, latency={"p50": 1.5, "p95": 2.5}, ttft={"p90": 1.0}),
+    SLA("silver", floor=0.6, latency={"p50": 1.5}),
+]
 
 
 def router(memory=50_000):
@@ -22,7 +25,7 @@ def router(memory=50_000):
 
 
 def fold(source):
-    series = TimeSeries(source.memory)
+    series = TimeSeries(source.memory, SLAS)
     for event in source.log.read():
         series.fold(event)
     return series
@@ -44,13 +47,21 @@ def use(made, rng, requests=200, memory=200):
         context = RequestContext(tenant=rng.choice(["", "acme", "umbrella"]))
         sla = rng.choice(list(made.slas))
         decision = made.route("hello", sla, at=at, context=context)
-        error = rng.choice([None, None, None, "it failed", f"{REFUSED}400"])
+        error = rng.choice([None, None, None, "it failed", DISCONNECTED, f"{REFUSED}400"])
+        times = {} if error == "it failed" else {"latency": 1.0}
         for _ in range(rng.choice([1, 2])):
-            made.outcome(decision.id, cost=rng.random(), latency=1.0, error=error, at=at + 1.0)
+            made.outcome(decision.id, cost=rng.random(), error=error, at=at + 1.0, **times)
         if error is not None:
             context = context._replace(after=decision.id)
             decision = made.route("hello", sla, at=at + 1.0, context=context)
-            made.outcome(decision.id, cost=rng.random(), latency=2.0, at=at + 3.0)
+            seconds = rng.choice([0.4, 1.4, 2.0])
+            made.outcome(
+                decision.id,
+                cost=rng.random(),
+                latency=seconds,
+                first_token=seconds / 2.0,
+                at=at + 1.0 + seconds,
+            )
         ids.append(decision.id)
         labelled = rng.choice(ids[-memory:])
         made.feedback(labelled, score=rng.random(), at=at + 5.0, key=rng.choice(["", "k"]))
@@ -77,6 +88,13 @@ def test_it_counts_what_the_router_counts(seed):
         counted, expected = series.labels.get(name, time_buckets.LabelSums()), label_sums_of(ledger)
         for field, value in expected.values().items():
             assert counted.values()[field] == pytest.approx(value)
+        for promise, counts in time_counts_of(ledger).items():
+            found = series.latency.get((name, promise), TimeCounts())
+            assert found.values() == counts.values()
+            for level in (series.minutes, series.hours):
+                added = [bucket.latency.get((name, promise), TimeCounts()) for bucket in level]
+                assert sum(one.known for one in added) == counts.known
+                assert sum(one.within for one in added) == counts.within
         if name == "gold":
             for level in (series.minutes, series.hours):
                 totals = whole(level, name)
@@ -148,6 +166,23 @@ def test_labels_of_an_sla_that_was_removed_count_no_more():
     assert "silver" not in series.labels
     assert not any(bucket.promises for bucket in series.minutes)
     assert whole(series.minutes, "silver").requests == 1
+
+
+def test_a_promise_of_latency_that_comes_later_starts_at_zero():
+    made = router()
+    for number in range(3):
+        decision = made.route("hello", "gold", at=float(number))
+        made.outcome(decision.id, cost=1.0, latency=1.0, at=1.0 + number)
+    changed = SLA("gold", floor=0.9, latency={"p50": 1.5, "p99": 9.0})
+    made.set_sla(changed, at=5.0)
+    decision = made.route("hello", "gold", at=6.0)
+    made.outcome(decision.id, cost=1.0, latency=2.0, at=8.0)
+    series = fold(made)
+    assert {key[1]: counts.known for key, counts in series.latency.items()} == {
+        "latency p50 1.5 s": 4,
+        "latency p99 9 s": 1,
+    }
+    assert {key for bucket in series.hours for key in bucket.latency} == set(series.latency)
 
 
 def test_events_about_forgotten_decisions_change_nothing():

@@ -29,6 +29,8 @@ _KEY_CHECK_SECONDS = 2.0
 """Pause between two reads of the API keys: the longest time a revoked key still works."""
 _REPORT_CHECK_SECONDS = 30.0
 """Pause between two looks for calls that their clients have not reported for an hour."""
+_DASHBOARD_CHECK_SECONDS = 2.0
+"""Pause between two looks whether the dashboard was turned on."""
 _RETENTION_CHECK_SECONDS = 3600.0
 """Pause between two deletions of old events."""
 
@@ -133,7 +135,7 @@ class BackgroundTasks:
         if self._recorder is not None:
             loops.append(self._report_loop(self._recorder))
         if self._history is not None:
-            loops.append(self._history.run())
+            loops.append(self._history_loop(self._history))
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
@@ -163,6 +165,12 @@ class BackgroundTasks:
             await asyncio.sleep(_KEY_CHECK_SECONDS)
             with _logged("cannot read the API keys"):
                 self._auth.set_keys(await asyncio.to_thread(self._store.keys.list))
+
+    async def _history_loop(self, history: History) -> None:
+        """Fold the log for the dashboard, once there is one."""
+        while not self._config.settings.dashboard.enabled:
+            await asyncio.sleep(_DASHBOARD_CHECK_SECONDS)
+        await history.run()
 
     async def _report_loop(self, recorder: CallRecorder) -> None:
         while True:

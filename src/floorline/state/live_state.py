@@ -27,7 +27,7 @@ from floorline.state.outlook import ModelOutlook, outlook_of
 from floorline.state.router_snapshot import restore_snapshot, write_snapshot
 from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status, status_of, totals_of
-from floorline.state.time_buckets import LabelSums, label_sums_of
+from floorline.state.time_buckets import LabelSums, TimeCounts, label_sums_of, time_counts_of
 from floorline.zoo import Zoo
 
 
@@ -208,6 +208,17 @@ class LiveState:
         """
         with self._lock:
             return label_sums_of(self._fold.ledgers_[self._fold.sla(sla).name])
+
+    def time_counts(self, sla: str) -> dict[str, TimeCounts]:
+        """Return the counts of an SLA's promises of latency, by the promise's name.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such SLA.
+        """
+        with self._lock:
+            return time_counts_of(self._fold.ledgers_[self._fold.sla(sla).name])
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events that are in the log already, such as those after the last snapshot."""

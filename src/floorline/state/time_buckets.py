@@ -194,15 +194,41 @@ class LabelSums:
         self.satisfied += other.satisfied
         self.floor_sum += other.floor_sum
 
-    def minus(self, other: LabelSums) -> LabelSums:
-        """Return what these sums have beyond others."""
-        rest = LabelSums()
-        rest.labels = self.labels - other.labels
-        rest.positive = self.positive - other.positive
-        rest.weight = self.weight - other.weight
-        rest.satisfied = self.satisfied - other.satisfied
-        rest.floor_sum = self.floor_sum - other.floor_sum
-        return rest
+
+class TimeCounts:
+    """Requests under one promise of latency.
+
+    Attributes
+    ----------
+    known, within : int
+        Number of requests whose time is known, and of those within the limit.
+    unknown : int
+        Number of those that ended without a known time.
+    """
+
+    __slots__ = ("known", "unknown", "within")
+
+    def __init__(self, known: int = 0, within: int = 0, unknown: int = 0) -> None:
+        self.known = known
+        self.within = within
+        self.unknown = unknown
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TimeCounts) and self.values() == other.values()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def values(self) -> dict[str, int]:
+        """Return all counts by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def time_counts_of(ledger: Ledger) -> dict[str, TimeCounts]:
+    """Read the counts of each promise of latency of an SLA, by the promise's name."""
+    timeliness = ledger.timeliness_
+    return {
+        promise.name: TimeCounts(*timeliness.counts(promise)[:3]) for promise in timeliness.promises
+    }
 
 
 def label_sums_of(ledger: Ledger) -> LabelSums:
@@ -225,16 +251,19 @@ class Bucket:
         Counts by SLA, tenant and model.
     promises : dict of str to LabelSums
         What labels added to the certificates, by SLA.
+    latency : dict of (str, str) to TimeCounts
+        What ended calls added to the certificates of latency, by SLA and name of the promise.
     version : int
         Number of changes; what was computed from the bucket holds until it rises.
     """
 
-    __slots__ = ("cells", "promises", "start", "version")
+    __slots__ = ("cells", "latency", "promises", "start", "version")
 
     def __init__(self, start: float) -> None:
         self.start = start
         self.cells: dict[Key, Totals] = {}
         self.promises: dict[str, LabelSums] = {}
+        self.latency: dict[tuple[str, str], TimeCounts] = {}
         self.version = 0
 
     def add_to(

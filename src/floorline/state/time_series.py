@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from floorline.events import (
     DISCONNECTED,
-    GATEWAY,
     NOT_CALLED,
     REFUSED,
     UNREPORTED,
@@ -21,10 +19,21 @@ from floorline.events import (
     Recall,
     SlaChange,
 )
+from floorline.sla import SLA, LatencyPromise
+from floorline.state.elapsed import call_times
 from floorline.state.fold import MAX_KEYS
+from floorline.state.known_decisions import DecisionMemory, KnownDecision
 from floorline.state.ledger import POSITIVE_LABEL
 from floorline.state.log_histogram import add
-from floorline.state.time_buckets import OTHERS, Bucket, BucketLevel, Key, LabelSums, Totals
+from floorline.state.time_buckets import (
+    OTHERS,
+    Bucket,
+    BucketLevel,
+    Key,
+    LabelSums,
+    TimeCounts,
+    Totals,
+)
 
 MINUTE, HOUR = 60.0, 3600.0
 """Lengths of the buckets in seconds."""
@@ -40,34 +49,6 @@ _NO_ERRORS = (NOT_CALLED, DISCONNECTED, UNREPORTED)
 """Errors in outcomes that say nothing bad of a model or its provider."""
 _NEITHER = (REFUSED, UNTRANSLATED)
 """Beginnings of errors that lie in the request itself."""
-
-
-class _Known:
-    """What later events need to know of a decision."""
-
-    __slots__ = (
-        "floor",
-        "keys",
-        "labels",
-        "model",
-        "open",
-        "own_call",
-        "seq",
-        "sla",
-        "tenant",
-    )
-
-    def __init__(self, event: Decision, open_calls: tuple[str, ...]) -> None:
-        self.sla = event.sla
-        self.tenant = event.tenant
-        self.model = event.model
-        self.floor = event.floor
-        self.seq = event.seq
-        self.open = open_calls
-        self.own_call = event.call_by == GATEWAY
-        self.keys: list[str] | None = None
-        # By model: score, weight and time of the first label.
-        self.labels: dict[str, tuple[float, float, float]] | None = None
 
 
 class _Cells(NamedTuple):
@@ -93,6 +74,8 @@ class TimeSeries:
     memory
         Number of latest decisions that outcomes and feedback are counted for, as that of the
         router.
+    slas
+        SLAs at the beginning of the events, whose promises of latency are counted.
 
     Attributes
     ----------
@@ -100,6 +83,8 @@ class TimeSeries:
         The buckets.
     labels : dict of str to LabelSums
         Sums of all labels so far, by SLA.
+    latency : dict of (str, str) to TimeCounts
+        Counts of all requests so far, by SLA and name of a promise of latency that holds now.
     events : int
         Number of folded events.
 
@@ -121,14 +106,14 @@ class TimeSeries:
     (1, 1.0, 1.0)
     """
 
-    def __init__(self, memory: int = 50_000) -> None:
-        self.memory = memory
+    def __init__(self, memory: int = 50_000, slas: Iterable[SLA] = ()) -> None:
         self.minutes = BucketLevel(MINUTE, MINUTES_KEPT, MAX_CELLS)
         self.hours = BucketLevel(HOUR, HOURS_KEPT, MAX_CELLS)
         self.labels: dict[str, LabelSums] = {}
+        self.latency: dict[tuple[str, str], TimeCounts] = {}
         self.events = 0
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._open: dict[str, _Known] = {}
+        self._promises = {sla.name: sla.latency_promises for sla in slas}
+        self._known = DecisionMemory(memory)
         self._names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
         # Number of the minute of the last event, and where the events of that minute count, by key.
         self._minute = math.nan
@@ -167,14 +152,20 @@ class TimeSeries:
             self._feedback(event)  # type: ignore[arg-type]
         elif kind is Recall:
             self._recall(event)  # type: ignore[arg-type]
-        elif kind is SlaChange and event.removed:  # type: ignore[union-attr]
-            self._remove(event.sla.name)  # type: ignore[union-attr]
+        elif kind is SlaChange:
+            self._sla(event)  # type: ignore[arg-type]
 
     def _decision(self, event: Decision) -> None:
-        if event.id in self._known or event.id in self._open:
+        if event.id in self._known:
             return
         self._seq = max(self._seq, event.seq)
-        self._remember(event.id, _Known(event, event.called))
+        before = self._known.find(event.after) if event.after else None
+        self._known.add(event.id, KnownDecision(event, event.called, before))
+        if before is not None and before.failed and event.index >= 0 and before.sla == event.sla:
+            # The request did not fail in the end: another call is made.
+            for name in before.failed[0]:
+                self._count_time(event.sla, name, before.failed[1], -1, 0, 0)
+            before.failed = None
         for cell in self._cells(event.at, event.sla, event.tenant, event.model):
             cell.decisions += 1
             if event.after:
@@ -186,12 +177,13 @@ class TimeSeries:
                 cell.explored += event.explored
 
     def _outcome(self, event: Outcome) -> None:
-        known = self._known.get(event.decision) or self._open.get(event.decision)
+        known = self._known.find(event.decision)
         if known is None or event.model not in known.open:
             return
-        known.open = tuple(name for name in known.open if name != event.model)
-        if not known.open:
-            self._open.pop(event.decision, None)
+        self._known.end_call(event.decision, event.model)
+        promises = self._promises.get(known.sla, ())
+        if promises and event.model == known.model and not self._is_removed(known):
+            self._count_times(known, event, promises)
         if event.error == NOT_CALLED:
             return
         error = event.error
@@ -212,7 +204,7 @@ class TimeSeries:
                 add(cell.ttft, event.latency if first is None else first)
 
     def _feedback(self, event: Feedback) -> None:
-        known = self._known.get(event.decision) or self._open.get(event.decision)
+        known = self._known.find(event.decision)
         if known is None:
             return
         if event.key:
@@ -222,7 +214,7 @@ class TimeSeries:
                 return
             known.keys.append(event.key)
             del known.keys[:-MAX_KEYS]
-        if known.seq <= self._removed.get(known.sla, 0):
+        if self._is_removed(known):
             return
         model, score = event.model, float(event.score)
         if known.labels is None:
@@ -244,7 +236,7 @@ class TimeSeries:
 
     def _count_label(
         self,
-        known: _Known,
+        known: KnownDecision,
         score: float,
         before: tuple[float, float, float] | None,
         weight: float,
@@ -273,9 +265,9 @@ class TimeSeries:
 
     def _recall(self, event: Recall) -> None:
         made = event.decision
-        if made.id in self._known or made.id in self._open:
+        if made.id in self._known:
             return
-        known = _Known(made, ())
+        known = KnownDecision(made, ())
         known.keys = list(event.keys) or None
         # The time of its first label is not known any more, and long ago: a correction counts for
         # the time of the decision.
@@ -283,23 +275,65 @@ class TimeSeries:
             model: (score, event.weights.get(model, (1.0, 1.0))[0], made.at)
             for model, score in event.scores.items()
         }
-        self._remember(made.id, known)
+        self._known.add(made.id, known)
 
-    def _remember(self, id: str, known: _Known) -> None:
-        self._known[id] = known
-        if len(self._known) > self.memory:
-            oldest, forgotten = self._known.popitem(last=False)
-            if forgotten.open and forgotten.own_call:
-                self._open[oldest] = forgotten
+    def _count_times(
+        self, known: KnownDecision, event: Outcome, promises: Sequence[LatencyPromise]
+    ) -> None:
+        """Count the end of a served model's call, as ``Timeliness.ended`` does."""
+        times, late = call_times(event, known.at), []
+        waited = max(0.0, known.at - known.began)
+        for promise in promises:
+            time = times.ttft if promise.measure == "ttft" else times.latency
+            if time is None:
+                continue
+            within = time.plus(waited).is_within(promise.limit)
+            if within is None:
+                self._count_time(known.sla, promise.name, event.at, 0, 0, 1)
+                continue
+            self._count_time(known.sla, promise.name, event.at, 1, int(within), 0)
+            if not within:
+                late.append(promise.name)
+        if late and times.failed:
+            known.failed = late, event.at
 
-    def _remove(self, sla: str) -> None:
-        """Forget what labels added to the certificate of an SLA that was removed."""
-        self._removed[sla] = self._seq
-        self.labels.pop(sla, None)
-        for level in (self.minutes, self.hours):
-            for bucket in level:
-                if bucket.promises.pop(sla, None) is not None:
-                    bucket.version += 1
+    def _count_time(
+        self, sla: str, promise: str, at: float, known: int, within: int, unknown: int
+    ) -> None:
+        """Add to the counts of a promise of latency at a time, and to all so far."""
+        if promise not in {one.name for one in self._promises.get(sla, ())}:
+            return
+        if self._name(0, sla) == OTHERS:
+            return
+        buckets = (self.minutes.at(at), self.hours.at(at))
+        latency = [bucket.latency for bucket in buckets if bucket is not None]
+        for by_promise in (self.latency, *latency):
+            counts = by_promise.get((sla, promise))
+            if counts is None:
+                counts = by_promise[sla, promise] = TimeCounts()
+            counts.known += known
+            counts.within += within
+            counts.unknown += unknown
+
+    def _is_removed(self, known: KnownDecision) -> bool:
+        """Whether a decision belongs to an SLA that was removed since."""
+        return known.seq <= self._removed.get(known.sla, 0)
+
+    def _sla(self, event: SlaChange) -> None:
+        """Take over the promises of an SLA, and forget what was counted of those that ended."""
+        name = event.sla.name
+        promises = () if event.removed else event.sla.latency_promises
+        kept = {promise.name for promise in promises}
+        self._promises[name] = promises
+        buckets = [bucket for level in (self.minutes, self.hours) for bucket in level]
+        for by_promise in (self.latency, *(bucket.latency for bucket in buckets)):
+            for key in [key for key in by_promise if key[0] == name and key[1] not in kept]:
+                del by_promise[key]
+        if event.removed:
+            del self._promises[name]
+            self._removed[name] = self._seq
+            for by_sla in (self.labels, *(bucket.promises for bucket in buckets)):
+                by_sla.pop(name, None)
 
     def _cells(self, at: float, sla: str, tenant: str, model: str) -> Sequence[Totals]:
         """Return the counts of a key in the minute and in the hour of a time."""

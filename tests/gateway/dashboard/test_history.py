@@ -61,7 +61,7 @@ async def caught_up(history, events):
 
 
 def folded(store):
-    series = TimeSeries()
+    series = TimeSeries(slas=SLAS)
     for event in store.read():
         series.fold(event)
     return series
@@ -69,10 +69,10 @@ def folded(store):
 
 def state(series):
     levels = [
-        [(bucket.start, bucket.cells, bucket.promises) for bucket in level]
+        [(bucket.start, bucket.cells, bucket.promises, bucket.latency) for bucket in level]
         for level in (series.minutes, series.hours)
     ]
-    return levels, series.slas, series.tenants, series.models, series.events
+    return levels, series.latency, series.slas, series.tenants, series.models, series.events
 
 
 @settings(
@@ -144,6 +144,30 @@ def test_a_backlog_is_read_from_the_log_instead(tmp_path, monkeypatch):
                 assert state(history._folded) == state(folded(store))
 
     asyncio.run(check())
+
+
+def test_after_a_fault_the_log_is_read_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_FAULT_SECONDS", SHORT)
+
+    async def check():
+        with scene(tmp_path) as (router, store, history):
+            async with running(history):
+                fold, faults = TimeSeries.fold, [1]
+
+                def failing(self, event):
+                    if faults:
+                        faults.pop()
+                        raise RuntimeError("a fault")
+                    fold(self, event)
+
+                monkeypatch.setattr(TimeSeries, "fold", failing)
+                use(router, random.Random(1), 30)
+                await until(lambda: not faults)
+                await caught_up(history, len(store))
+                assert state(history._folded) == state(folded(store))
+
+    asyncio.run(check())
+    assert "the dashboard could not count an event" in caplog.text
 
 
 def test_a_damaged_log_leaves_the_history_empty_and_the_gateway_alive(tmp_path, monkeypatch):
@@ -221,6 +245,31 @@ def test_a_promise_was_what_the_labels_said_then(tmp_path):
             assert promise.mean[first + count - 1] == pytest.approx(satisfied / count)
             assert promise.lower[first + count - 1] == pytest.approx(interval.lower)
             assert promise.upper[first + count - 1] == pytest.approx(interval.upper)
+
+    asyncio.run(check())
+
+
+def test_a_promise_of_latency_ends_at_what_its_certificate_says(tmp_path):
+    async def check():
+        now = [0.0]
+        with scene(tmp_path, lambda: now[0]) as (router, store, history):
+            use(router, random.Random(2), 150)
+            now[0] = 150 * 37.0
+            async with running(history):
+                use(router, random.Random(3), 30)
+                await caught_up(history, len(store))
+                for span in (3600.0, 7 * 86_400.0):
+                    found = history.latency_promises("gold", span)
+                    certificates = router.certificate("gold").latency
+                    assert [one.promise.name for one in found] == [
+                        "ttft p90 1 s", "latency p50 1.5 s", "latency p95 2.5 s",
+                    ]  # fmt: skip
+                    for one, certificate in zip(found, certificates, strict=True):
+                        assert certificate.unknown > 0
+                        assert one.requests[-1] == certificate.requests
+                        assert one.within[-1] == pytest.approx(certificate.within)
+                        assert one.lower[-1] == pytest.approx(certificate.lower)
+                        assert one.upper[-1] == pytest.approx(certificate.upper)
 
     asyncio.run(check())
 

@@ -14,15 +14,15 @@ from itertools import islice
 
 from floorline.errors import FloorlineError, InvalidInput, listed
 from floorline.events import Event
-from floorline.gateway.dashboard.series import (
+from floorline.gateway.dashboard.promise_series import (
+    LatencySeries,
     PromiseSeries,
-    Series,
-    SeriesMemo,
-    Window,
+    latency_promise,
     promise,
-    traffic,
 )
+from floorline.gateway.dashboard.series import Series, SeriesMemo, Window, traffic
 from floorline.router import Router
+from floorline.sla import SLA
 from floorline.state.time_series import HOURS_KEPT, TimeSeries
 from floorline.stores.queued import QueuedStore
 
@@ -30,6 +30,8 @@ log = logging.getLogger("floorline.gateway")
 
 _FOLD_SECONDS = 0.5
 """Pause between two folds of the events that came meanwhile: what the dashboard lags behind."""
+_FAULT_SECONDS = 60.0
+"""Pause before the log is read again after a fault of this program."""
 _BUSY_SECONDS = 0.01
 """Pause before the next try while a thread reads the series."""
 _EVENTS_AT_A_TIME = 64
@@ -73,7 +75,7 @@ class History:
         self._router = router
         self._store = store
         self._clock = clock
-        self._folded = TimeSeries(router.memory)
+        self._folded = self._nothing()
         self._memo = SeriesMemo()
         self._waiting: deque[Event] = deque(maxlen=_MOST_WAITING + 1)
         self._lock = threading.Lock()
@@ -86,14 +88,23 @@ class History:
         """Fold the log, then new events, until the task is cancelled."""
         try:
             while True:
-                await self._catch_up()
-                while len(self._waiting) <= _MOST_WAITING:
-                    await asyncio.sleep(_FOLD_SECONDS)
-                    await self._fold_waiting()
-                log.warning("the dashboard fell behind: it reads the log again")
+                try:
+                    await self._follow()
+                except Exception:
+                    log.exception("the dashboard could not count an event: it reads the log again")
+                    self._router.listen(None)
+                    await asyncio.sleep(_FAULT_SECONDS)
         finally:
             self._stopped = True
             self._router.listen(None)
+
+    async def _follow(self) -> None:
+        """Fold the log and then new events, until too many of these wait."""
+        await self._catch_up()
+        while len(self._waiting) <= _MOST_WAITING:
+            await asyncio.sleep(_FOLD_SECONDS)
+            await self._fold_waiting()
+        log.warning("the dashboard fell behind: it reads the log again")
 
     async def _catch_up(self) -> None:
         """Fold the log up to the present, and take new events from memory from then on."""
@@ -115,13 +126,18 @@ class History:
             # The certificates also count labels from before the first event that was folded.
             for name in self._folded.labels.keys() & self._router.slas.keys():
                 self._folded.labels[name] = self._router.label_sums(name)
+            for name in {name for name, _ in self._folded.latency} & self._router.slas.keys():
+                for made, counts in self._router.time_counts(name).items():
+                    self._folded.latency[name, made] = counts
         self.ready, self.progress = True, 1.0
         self.version += 1
 
     async def _fold_past(self) -> None:
         """Fold the log from its beginning, until new events are taken from memory."""
         with self._lock:
-            self._folded, self._memo = TimeSeries(self._router.memory), SeriesMemo()
+            self._folded, self._memo = self._nothing(), SeriesMemo()
+        # Otherwise events would come both from the log and from memory.
+        self._router.listen(None)
         self._waiting.clear()
         oldest = self._clock() - HOURS_KEPT * 3600.0
         position = await asyncio.to_thread(self._store.position_at, oldest)
@@ -132,6 +148,9 @@ class History:
             before, rest = rest, len(self._store) - position
         end = self._router.listen(self._waiting.append)
         await self._read(position, end)
+
+    def _nothing(self) -> TimeSeries:
+        return TimeSeries(self._router.memory, self._router.slas.values())
 
     async def _read(self, start: int, end: int) -> int:
         await self._store.committed(end)
@@ -198,12 +217,34 @@ class History:
         InvalidInput
             If there is no such SLA.
         """
-        now, slas = self._clock(), self._router.slas
-        if sla not in slas:
-            raise InvalidInput("sla", sla, f"name one of: {listed(slas)}")
+        now, agreement = self._clock(), self._agreement(sla)
         with self._reading() as folded:
             sums = folded.labels.get(sla) or self._router.label_sums(sla)
-            return promise(Window.of(folded, since, now), slas[sla], sums, now)
+            return promise(Window.of(folded, since, now), agreement, sums, now)
+
+    def latency_promises(self, sla: str, since: float) -> list[LatencySeries]:
+        """Return the course of each of an SLA's promises of latency.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such SLA.
+        """
+        now, agreement = self._clock(), self._agreement(sla)
+        found = []
+        with self._reading() as folded:
+            window = Window.of(folded, since, now)
+            counted = self._router.time_counts(sla)
+            for made in agreement.latency_promises:
+                so_far = folded.latency.get((sla, made.name)) or counted[made.name]
+                found.append(latency_promise(window, agreement, made, so_far, now))
+        return found
+
+    def _agreement(self, sla: str) -> SLA:
+        slas = self._router.slas
+        if sla not in slas:
+            raise InvalidInput("sla", sla, f"name one of: {listed(slas)}")
+        return slas[sla]
 
     @property
     def tenants(self) -> list[str]:

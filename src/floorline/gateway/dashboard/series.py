@@ -1,4 +1,4 @@
-"""Series for charts: traffic by the step, and the course of a promise, from folded buckets."""
+"""Traffic over time for charts: folded buckets, summed up by the step."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from floorline.guarantees.betting import betting_lower
-from floorline.sla import SLA
-from floorline.state.time_buckets import Bucket, BucketLevel, LabelSums, Totals
+from floorline.state.time_buckets import Bucket, BucketLevel, Totals
 from floorline.state.time_series import HOUR, MINUTE, TimeSeries
-
-Floats = NDArray[np.float64]
 
 _HOURLY_FROM = 2 * 86_400.0
 """Span in seconds from which hours are shown; minutes reach back for a day."""
@@ -59,35 +52,6 @@ class Series(NamedTuple):
         return dict(sorted(sums.items(), key=lambda item: -item[1].decisions))
 
 
-class PromiseSeries(NamedTuple):
-    """A promise on satisfaction over time, as its certificate was at the end of each bucket.
-
-    Attributes
-    ----------
-    sla
-        Name of the SLA.
-    confidence
-        Confidence of the bounds at all times at once.
-    times
-        End of each bucket in Unix seconds; the last one is the present.
-    mean, lower, upper
-        Weighted mean of all labels so far, and its anytime-valid bounds; None before the first.
-    floor
-        Mean floor of the labelled requests so far; the SLA's own before the first.
-    labels
-        Number of labels so far.
-    """
-
-    sla: str
-    confidence: float
-    times: Sequence[float]
-    mean: Sequence[float | None]
-    lower: Sequence[float | None]
-    upper: Sequence[float | None]
-    floor: Sequence[float]
-    labels: Sequence[int]
-
-
 class Window(NamedTuple):
     """Buckets of a level that a span of time up to now consists of.
 
@@ -121,6 +85,10 @@ class Window(NamedTuple):
     def times(self) -> list[float]:
         """Beginnings of the points."""
         return [self.first + self.step * number for number in range(self.points)]
+
+    def ends(self, now: float) -> list[float]:
+        """Ends of the points; that of the last one is the present."""
+        return [min(start + self.step, now) for start in self.times]
 
     @property
     def end(self) -> float:
@@ -200,67 +168,6 @@ def traffic(
 
 _NOTHING = Totals()
 """Shared by all steps without traffic; what a series has is never changed."""
-
-
-def promise(
-    window: Window, sla: SLA, now_sums: LabelSums, now: float, confidence: float | None = None
-) -> PromiseSeries:
-    """Return the course of a promise over a window.
-
-    Parameters
-    ----------
-    window
-        Buckets with what labels added to the certificate.
-    sla
-        The SLA as it is now.
-    now_sums
-        Sums of all its labels so far.
-    now
-        The present time in Unix seconds.
-    confidence
-        Confidence of the bounds; the SLA's by default.
-    """
-    fields = ("labels", "weight", "satisfied", "floor_sum")
-    added = np.zeros((window.points, len(fields)))
-    for bucket in window.level.between(window.first, window.end):
-        sums = bucket.promises.get(sla.name)
-        if sums is not None:
-            place = int((bucket.start - window.first) // window.step)
-            added[place] += [getattr(sums, field) for field in fields]
-    present = np.array([getattr(now_sums, field) for field in fields])
-    # Backwards from the present, which counts labels from before the window, too.
-    so_far = np.maximum(present - added.sum(axis=0) + np.cumsum(added, axis=0), 0.0)
-    labels, weight, satisfied, floors = so_far.T
-    satisfied = np.minimum(satisfied, weight)
-    level = sla.confidence if confidence is None else confidence
-    lower, upper = _bounds(weight, satisfied, 1.0 - level)
-    known = weight > 1e-9
-    mean = np.divide(satisfied, weight, out=np.zeros_like(weight), where=known)
-    floor = np.divide(floors, weight, out=np.full_like(weight, sla.floor), where=known)
-    ends = [min(start + window.step, now) for start in window.times]
-    return PromiseSeries(
-        sla=sla.name,
-        confidence=level,
-        times=ends,
-        mean=_with_gaps(mean, known),
-        lower=_with_gaps(lower, known),
-        upper=_with_gaps(upper, known),
-        floor=np.round(floor, 12).tolist(),
-        labels=np.rint(labels).astype(int).tolist(),
-    )
-
-
-def _bounds(weight: Floats, satisfied: Floats, delta: float) -> tuple[Floats, Floats]:
-    """Bounds of ``guarantees.betting_interval`` for several numbers of labels at once."""
-    # Most steps of a quiet SLA have no label: each pair is solved once.
-    pairs, inverse = np.unique(np.column_stack([weight, satisfied]), axis=0, return_inverse=True)
-    sums = np.stack([pairs[:, 1], pairs[:, 0] - pairs[:, 1]])
-    lower, missed = betting_lower(pairs[:, 0], np.maximum(sums, 0.0), delta / 2.0)
-    return lower[inverse.ravel()], 1.0 - missed[inverse.ravel()]
-
-
-def _with_gaps(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:
-    return [value if there else None for value, there in zip(values.tolist(), known, strict=True)]
 
 
 def _sum(totals: Sequence[Totals]) -> Totals:

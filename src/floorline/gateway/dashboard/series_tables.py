@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from floorline.gateway.dashboard.tables import Table, data_table
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _FRESH_SECONDS = 4.0
 """Age up to which all viewers get the same table. Pages load their charts every 10 seconds."""
 
+_MOST_SLAS = 50
+"""Most SLAs of a table; with one per tenant there can be a thousand, each of 700 rows."""
+
 
 @data_table("promises", fresh_for=_FRESH_SECONDS)
 def promises(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
@@ -25,19 +29,49 @@ def promises(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
 
     A tenant sees no number of labels of an SLA that it shares with others.
     """
-    names = dashboard.sla_names(viewer)
-    if filters.sla is not None:
-        names = [filters.sla]
     rows: list[list[Any]] = []
-    for name in names:
-        if filters.tenant and split_tenant(name)[1] not in ("", filters.tenant):
-            continue
+    for name in _chosen(dashboard, viewer, filters):
         found = dashboard.history.promise(name, filters.seconds)
-        shared = viewer.tenant is not None and not split_tenant(name)[1]
-        labels = [None] * len(found.times) if shared else found.labels
+        labels = _hidden(found.labels, viewer, name)
         columns = (found.times, found.mean, found.lower, found.upper, found.floor, labels)
         rows += [[at, name, *values] for at, *values in zip(*columns, strict=True)]
     return Table(("at", "sla", "mean", "lower", "upper", "floor", "labels"), rows)
+
+
+@data_table("latency_promises", fresh_for=_FRESH_SECONDS)
+def latency_promises(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
+    """Course of each promise of latency; a row per SLA, promise and time.
+
+    A tenant sees no number of requests of an SLA that it shares with others.
+    """
+    rows: list[list[Any]] = []
+    for name in _chosen(dashboard, viewer, filters):
+        for found in dashboard.history.latency_promises(name, filters.seconds):
+            requests = _hidden(found.requests, viewer, name)
+            columns = (found.times, found.within, found.lower, found.upper, requests)
+            made = found.promise
+            rows += [
+                [at, name, made.name, within, lower, upper, made.share, count]
+                for at, within, lower, upper, count in zip(*columns, strict=True)
+            ]
+    names = ("at", "sla", "promise", "within", "lower", "upper", "promised", "requests")
+    return Table(names, rows)
+
+
+def _chosen(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[str]:
+    """Names of the SLAs that the filters leave, at most ``_MOST_SLAS``."""
+    names = dashboard.sla_names(viewer) if filters.sla is None else [filters.sla]
+    slas = dashboard.gateway.router.slas
+    kept = [name for name in names if name in slas]
+    if filters.tenant is not None:
+        kept = [name for name in kept if split_tenant(name)[1] in ("", filters.tenant)]
+    return kept[:_MOST_SLAS]
+
+
+def _hidden(counts: Sequence[int], viewer: Viewer, sla: str) -> Sequence[int | None]:
+    """Return counts of an SLA; None in their place where they tell of other tenants."""
+    shared = viewer.tenant is not None and not split_tenant(sla)[1]
+    return [None] * len(counts) if shared else counts
 
 
 _TRAFFIC = (

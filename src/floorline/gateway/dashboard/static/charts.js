@@ -61,7 +61,7 @@ class Chart {
         library,
       ]);
       if (!answer.ok) throw new Error(await reason(answer));
-      this.table = await answer.json();
+      this.table = rowsOf(await answer.json(), JSON.parse(this.figure.dataset.only || "{}"));
       this.draw();
     } catch (error) {
       // A chart that is drawn already stays, and the next event tries again.
@@ -177,6 +177,12 @@ class Chart {
     if (!details?.open || !this.table) return;
     details.querySelector(".scroll").replaceChildren(asTable(this.table, this.spec));
   }
+}
+
+/** A table with those rows that have the given values in the given columns. */
+function rowsOf(table, only) {
+  const wanted = Object.entries(only).map(([name, value]) => [table.columns.indexOf(name), value]);
+  return { ...table, rows: table.rows.filter((row) => wanted.every(([place, value]) => row[place] === value)) };
 }
 
 async function reason(answer) {
