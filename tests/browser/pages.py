@@ -77,4 +77,5 @@ def overflow(page):
 def picture(page, name):
     """Write a picture of the whole page."""
     FOLDER.mkdir(parents=True, exist_ok=True)
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=FOLDER / f"{name}.png", full_page=True)

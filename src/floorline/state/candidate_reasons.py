@@ -17,10 +17,6 @@ MayName = Callable[[str], bool]
 """Whether the one who reads an explanation may know a model's name."""
 
 
-_WITHOUT_FLOOR = ("budget", "budget left", "budget mix", "estimates", "plan", "best fixed model")
-"""Rules that weigh quality against cost without a floor."""
-
-
 def everyone(model: str) -> bool:
     """Let an explanation name every model."""
     return True
@@ -43,6 +39,9 @@ def candidates_of(
         Models that it returns false for are left out, the one that served aside.
     """
     scores, added = decision.scores, decision.added_cost
+    quality, cost = decision.quality_estimates, decision.cost_estimates
+    # Without a model that can serve, the policy is not asked.
+    asked = not decision.declined or bool(quality.any() or cost.any())
     reasons = _Reasons(decision, best_position(decision), may_name)
     found = []
     for m, name in enumerate(decision.models):
@@ -52,8 +51,8 @@ def candidates_of(
         found.append(
             Candidate(
                 model=name,
-                quality=_finite(decision.quality_estimates[m]),
-                cost=_finite(decision.cost_estimates[m]),
+                quality=_finite(quality[m]) if asked else None,
+                cost=_finite(cost[m]) if asked else None,
                 added_cost=None if added is None else _finite(added[m]),
                 score=None if scores is None else _finite(scores[m]),
                 propensity=float(decision.propensities[m]),
@@ -138,12 +137,8 @@ class _Reasons(NamedTuple):
         if len(decision.models) - len(decision.barred) == 1:
             return "it is the only model that may serve"
         if decision.scores is not None and self.best == decision.index:
-            able = [name not in decision.barred for name in decision.models]
-            compared = int((np.isfinite(decision.scores) & able).sum())
-            score = f"{decision.scores[self.best]:.4g}"
-            if compared == 1:
-                return f"it is the only model that the rule considers, with the score {score}"
-            return f"it has the lowest score, {score}, of {compared} models that were compared"
+            score = decision.scores[self.best]
+            return f"it has the lowest score, {score:.4g}, of the models that may serve"
         if chance < 1.0:
             return f"drawn with probability {chance:.3g}"
         return f"the rule {decision.rule!r} chose it" if decision.rule else "the policy chose it"
@@ -161,11 +156,6 @@ class _Reasons(NamedTuple):
                 return _Found("price", f"{text} ({better:.3f})")
             text = f"it has {much} of {rival}, and its expected quality of {good:.3f} is no higher"
             return _Found("price", text)
-        if good < better and self.decision.rule in _WITHOUT_FLOOR:
-            text = (
-                f"its expected quality of {good:.3f}, against {better:.3f} of {rival}, loses more"
-            )
-            return _Found("quality", f"{text} than its lower cost saves")
         if good < better:
             text = (
                 f"its expected quality of {good:.3f}, against {better:.3f} of {rival}, is too low"

@@ -11,7 +11,6 @@ Reason = Literal[
     "explored_instead",
     "price",
     "floor",
-    "quality",
     "score",
     "chance",
     "conversation",

@@ -21,15 +21,7 @@ if TYPE_CHECKING:
 
 
 class Previews(msgspec.Struct, frozen=True):
-    """Who would answer a request at each floor.
-
-    Attributes
-    ----------
-    data
-        One for each floor, in the order of the floors.
-    object
-        Names the kind of this JSON object.
-    """
+    """Who would answer a request at each floor, in the order of the floors."""
 
     data: list[Preview]
     object: str = "list"

@@ -82,7 +82,9 @@ class Chart {
   draw() {
     const spec = this.spec;
     const { times, series } = arrange(this.table, spec);
-    const known = series.some((one) => one.values.some((value) => value !== null));
+    // Counts and costs that are all 0 say that nothing happened.
+    const counted = spec.unit === "count" || spec.unit === "money";
+    const known = series.some((one) => one.values.some((value) => value !== null && !(counted && value === 0)));
     if (!times.length || !known) {
       this.note("No data in this span of time yet.");
       this.figure.dataset.state = "empty";
@@ -215,10 +217,12 @@ function arrange(table, spec) {
     : table.columns.filter((name) => name !== spec.x && !spec.leaveOut.includes(name));
   const names = [...new Set([spec.upper, spec.lower, ...shown, spec.floor])]
     .filter((name) => name && at(name) >= 0);
-  let hue = 0;
+  // A model keeps its colour however much traffic it has: columns that the page does not name are
+  // ordered by that.
+  const hues = spec.y.length ? shown : [...shown].sort();
   const series = names.map((name) => ({
     name,
-    hue: shown.includes(name) ? hue++ : 0,
+    hue: Math.max(0, hues.indexOf(name)),
     values: table.rows.map((row) => row[at(name)] ?? null),
   }));
   return { times: table.rows.map((row) => row[time]), series };
