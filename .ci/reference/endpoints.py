@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from docstrings import as_line, as_markdown, fields, parse
+from docstrings import as_line, as_markdown
 
 from floorline._markdown import markdown_table
 from floorline.gateway.api.openapi import document
@@ -81,22 +81,15 @@ def _errors(operations: list[tuple[str, dict[str, Any]]]) -> str:
 
 def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f"### {name}\n"
-    written = parse(schema.get("description"))
-    if written.text:
-        yield f"{as_markdown(written.text)}\n"
-    meanings = {
-        name: about
-        for title in ("Parameters", "Attributes")
-        for names, about in fields(written.sections.get(title, ""))
-        for name in names.split(", ")
-    }
+    if schema.get("description"):
+        yield f"{as_markdown(schema['description'])}\n"
     required = schema.get("required", [])
     rows = [
         (
             f"`{field}`",
             "yes" if field in required else "",
             _type(one),
-            _about({"description": meanings.get(field, ""), "schema": one}),
+            _about({"schema": one}),
         )
         for field, one in schema.get("properties", {}).items()
     ]

@@ -181,6 +181,16 @@ def test_a_budget_that_is_spent_bars_models_by_what_is_left():
     assert found.candidates[2].explanation.endswith("of the budget, and 0 is left")
 
 
+def test_under_a_budget_cheaper_models_are_not_too_weak_for_a_floor():
+    served = router(slas=[SLA("rich", floor=0.5, budget=Budget(total=1e6))])
+    made = live(served, 30, np.random.default_rng(0))
+    found = served.explain(made.id)
+    assert (found.rule, found.model) == ("budget", "large")
+    assert reasons(found) == {"small": "quality", "medium": "quality", "large": "served"}
+    assert "2 lose more quality than they save" in found.summary
+    assert "The budget asks for" in found.summary
+
+
 def test_a_slow_model_is_barred_by_the_ceiling_with_its_median():
     served = router(encoder=HashedNgrams(dim=128))
     for number in range(60):

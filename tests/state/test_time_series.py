@@ -251,3 +251,18 @@ def test_names_that_are_used_no_more_make_room(monkeypatch):
 def test_no_name_of_a_tenant_can_be_that_of_the_others():
     with pytest.raises(Exception, match="without control characters"):
         router().route("hello", context=RequestContext(tenant=OTHERS))
+
+
+def test_labels_are_counted_by_the_origin_of_the_first_one(monkeypatch):
+    monkeypatch.setattr(time_series, "MAX_SOURCES", 2)
+    made = router()
+    for number, source in enumerate(["user", "user", "judge", "third", "fourth"]):
+        at = 1000.0 + number
+        decision = made.route("hello", sla="gold", at=at)
+        made.outcome(decision.id, cost=1.0, at=at)
+        made.feedback(decision.id, satisfied=True, source=source, at=at)
+        # A correction by another one is no further label.
+        made.feedback(decision.id, satisfied=False, source="judge", at=at)
+    sources = {"user": 2, "judge": 1, OTHERS: 2}
+    assert whole(fold(made).hours, "gold").sources == sources
+    assert whole(fold(made).minutes).sources == sources

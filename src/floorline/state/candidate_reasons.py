@@ -17,6 +17,10 @@ MayName = Callable[[str], bool]
 """Whether the one who reads an explanation may know a model's name."""
 
 
+_WITHOUT_FLOOR = ("budget", "budget left", "budget mix", "estimates", "plan", "best fixed model")
+"""Rules that weigh quality against cost without a floor."""
+
+
 def everyone(model: str) -> bool:
     """Let an explanation name every model."""
     return True
@@ -137,8 +141,12 @@ class _Reasons(NamedTuple):
         if len(decision.models) - len(decision.barred) == 1:
             return "it is the only model that may serve"
         if decision.scores is not None and self.best == decision.index:
-            score = decision.scores[self.best]
-            return f"it has the lowest score, {score:.4g}, of the models that may serve"
+            able = [name not in decision.barred for name in decision.models]
+            compared = int((np.isfinite(decision.scores) & able).sum())
+            score = f"{decision.scores[self.best]:.4g}"
+            if compared == 1:
+                return f"it is the only model that the rule considers, with the score {score}"
+            return f"it has the lowest score, {score}, of {compared} models that were compared"
         if chance < 1.0:
             return f"drawn with probability {chance:.3g}"
         return f"the rule {decision.rule!r} chose it" if decision.rule else "the policy chose it"
@@ -156,6 +164,11 @@ class _Reasons(NamedTuple):
                 return _Found("price", f"{text} ({better:.3f})")
             text = f"it has {much} of {rival}, and its expected quality of {good:.3f} is no higher"
             return _Found("price", text)
+        if good < better and self.decision.rule in _WITHOUT_FLOOR:
+            text = (
+                f"its expected quality of {good:.3f}, against {better:.3f} of {rival}, loses more"
+            )
+            return _Found("quality", f"{text} than its lower cost saves")
         if good < better:
             text = (
                 f"its expected quality of {good:.3f}, against {better:.3f} of {rival}, is too low"

@@ -27,6 +27,7 @@ MAX_CHAIN = 64
 _COUNTED = {
     "price": ("costs more than it is worth", "cost more than they are worth"),
     "floor": ("is too weak for the floor now", "are too weak for the floor now"),
+    "quality": ("loses more quality than it saves", "lose more quality than they save"),
     "score": ("has a worse score", "have a worse score"),
     "chance": ("was not drawn", "were not drawn"),
     "conversation": ("would change the conversation's model",) * 2,
@@ -337,10 +338,9 @@ def _stand(decision: Decision, unit: str) -> str:
         if surplus < 0.0:
             short = f" The SLA is {-surplus:.1f} satisfied requests short of its floor"
             return f"{short}, so satisfaction comes first."
-        text = f" The SLA is {surplus:.1f} satisfied requests above its floor"
-        if surplus < buffer:
-            return f"{text} and keeps {buffer:.1f} in hand, so satisfaction comes first."
-        return f"{text}, which is more than the {buffer:.1f} that it keeps in hand, so it may save."
+        first, side = ("satisfaction", "less") if surplus < buffer else ("cost", "more")
+        text = f" The SLA has {surplus:.1f} satisfied requests in hand over its floor, {side} than"
+        return f"{text} its buffer of {buffer:.1f}, so {first} comes first."
     if "satisfaction_price" in known:
         price = show_cost(known["satisfaction_price"])
         return f" One more satisfied request is worth {price} {unit} now."

@@ -11,6 +11,7 @@ Reason = Literal[
     "explored_instead",
     "price",
     "floor",
+    "quality",
     "score",
     "chance",
     "conversation",

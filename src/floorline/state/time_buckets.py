@@ -60,11 +60,13 @@ class Totals:
         Number of labelled responses, at the time of their first label.
     label_sum : float
         Sum of their latest scores.
+    sources : dict of str to int
+        Number of labelled responses by the origin of their first label, such as ``"user"``.
     latency, ttft : Histogram
         Seconds to the end, and to the first content, of the answers.
     """
 
-    __slots__ = (*_COUNTS, "latency", "ttft")
+    __slots__ = (*_COUNTS, "latency", "sources", "ttft")
 
     decisions: int
     fallbacks: int
@@ -80,6 +82,7 @@ class Totals:
     cached_tokens: int
     labels: int
     label_sum: float
+    sources: dict[str, int]
     latency: Histogram
     ttft: Histogram
 
@@ -88,6 +91,7 @@ class Totals:
         self.calls = self.errors = self.refused = 0
         self.input_tokens = self.output_tokens = self.cached_tokens = self.labels = 0
         self.expected_cost = self.spend = self.label_sum = 0.0
+        self.sources = {}
         self.latency = {}
         self.ttft = {}
 
@@ -116,6 +120,8 @@ class Totals:
         self.cached_tokens += other.cached_tokens
         self.labels += other.labels
         self.label_sum += other.label_sum
+        for source, labels in other.sources.items():
+            self.sources[source] = self.sources.get(source, 0) + labels
         merge(self.latency, other.latency)
         merge(self.ttft, other.ttft)
 

@@ -45,6 +45,8 @@ MAX_CELLS = 40_000
 their beginning; with more they reach less far."""
 MAX_NAMES = 200
 """Most SLAs, tenants and models, each, that are counted apart; the others share ``OTHERS``."""
+MAX_SOURCES = 16
+"""Most origins of labels that are counted apart; clients may name any, and three are usual."""
 _NO_ERRORS = (NOT_CALLED, DISCONNECTED, UNREPORTED)
 """Errors in outcomes that say nothing bad of a model or its provider."""
 _NEITHER = (REFUSED, UNTRANSLATED)
@@ -114,6 +116,7 @@ class TimeSeries:
         self.events = 0
         self._promises = {sla.name: sla.latency_promises for sla in slas}
         self._known = DecisionMemory(memory)
+        self._sources: set[str] = set()
         self._names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
         # Number of the minute of the last event, and where the events of that minute count, by key.
         self._minute = math.nan
@@ -225,14 +228,25 @@ class TimeSeries:
         first, weight = (event.at, event.weight) if before is None else (before[2], before[1])
         known.labels[model] = score, weight, first
         change = score if before is None else score - before[0]
+        source = self._source(event.source)
         for cell in self._cells(first, known.sla, known.tenant, model):
-            cell.labels += before is None
             cell.label_sum += change
+            if before is None:
+                cell.labels += 1
+                cell.sources[source] = cell.sources.get(source, 0) + 1
         if event.cost:
             for cell in self._cells(event.at, known.sla, known.tenant, model):
                 cell.spend += event.cost
         if model == known.model and known.sla:
             self._count_label(known, score, before, weight, first)
+
+    def _source(self, name: str) -> str:
+        """Return the name under which labels of an origin are counted."""
+        if name not in self._sources:
+            if len(self._sources) >= MAX_SOURCES:
+                return OTHERS
+            self._sources.add(name)
+        return name
 
     def _count_label(
         self,

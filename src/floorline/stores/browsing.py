@@ -23,8 +23,8 @@ from floorline.stores.marks import raw
 from floorline.stores.reading import LogReader, all_columns
 from floorline.stores.schema import CHANGES, events
 
-_SECONDS = 1.0
-"""Longest search for decisions in seconds. It is a page that a person waits for."""
+_SECONDS = 2.0
+"""Longest search in seconds, for about 80,000 decisions. A person waits for its page."""
 _ROWS = 200
 """Rows read in one query: a few hundred kilobytes."""
 _SPAN = 20_000
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     Attributes
     ----------
     sla, model, tenant, key
-        Names that they must have; None for any.
+        Names that they must have; None for any. The model "" is that of declined requests.
     keys
         Ids of all API keys that they can have, as far as these are known: with them the index finds
         the decisions of a tenant. None if they are not known.

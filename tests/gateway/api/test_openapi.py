@@ -55,6 +55,27 @@ def test_every_operation_says_what_it_does_and_what_it_answers():
             assert any(status.startswith("2") for status in operation["responses"]), (method, path)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Candidate",
+        "Explanation",
+        "FeedbackBatch",
+        "FeedbackItem",
+        "FeedbackReceipt",
+        "Options",
+        "OutcomeItem",
+        "Routed",
+        "Status",
+        "Step",
+    ],
+)
+def test_every_field_of_our_own_objects_is_described(name):
+    schema = document()["components"]["schemas"][name]
+    assert "----" not in schema["description"]
+    assert [f for f, one in schema["properties"].items() if not one.get("description")] == []
+
+
 @pytest.mark.parametrize("path", ["/readyz", "/healthz", "/v1/models", "/v1/slas", "/openapi.json"])
 def test_answers_fit_the_document(gateway, path):
     answer = gateway.http.get(path)

@@ -47,6 +47,19 @@ def test_the_head_of_the_page_has_the_numbers_of_the_span(gateway):
     wait_until(shown)
 
 
+def test_the_origins_of_labels_are_told(gateway):
+    for source in ("user", "user", "user", "judge"):
+        id = gateway.chat().headers["x-floorline-decision"]
+        body = {"id": id, "satisfied": True, "source": source}
+        assert gateway.http.post("/v1/feedback", json=body).status_code == 200
+
+    def shown():
+        page = gateway.http.get("/dashboard?since=1h").text
+        return "user 75 %, judge 25 % of 4 labels in the last hour" in card(page, "gold")
+
+    wait_until(shown)
+
+
 def test_a_filter_leaves_one_sla(gateway):
     page = gateway.http.get("/dashboard?sla=silver").text
     assert 'data-live="sla silver"' in page

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 
 class Previews(msgspec.Struct, frozen=True):
-    """Who would answer a request at each floor, in the order of the floors."""
+    """Who would answer a request at each floor.
+
+    Attributes
+    ----------
+    data
+        One for each floor, in the order of the floors.
+    object
+        Names the kind of this JSON object.
+    """
 
     data: list[Preview]
     object: str = "list"

@@ -36,10 +36,22 @@ _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether one answer satisfied.
 
-    ``id`` is the id of the completion or of the decision. Providers repeat ids: ``decision``, the
-    value of the header X-Floorline-Decision, is never ambiguous; give one of the two. Give
-    ``satisfied`` or a ``score`` from 0 to 1. A message with the ``idempotency`` key of an earlier
-    one changes nothing.
+    Give ``id`` or ``decision``, and ``satisfied`` or ``score``.
+
+    Attributes
+    ----------
+    id
+        Id of the completion or of the decision. Providers repeat ids of completions.
+    decision
+        Value of the header X-Floorline-Decision, which is never ambiguous.
+    satisfied
+        Whether it satisfied.
+    score
+        How much it satisfied, from 0 to 1.
+    source
+        Who judged: user, judge or rule.
+    idempotency
+        Key of the message; one with the key of an earlier message changes nothing.
     """
 
     id: _Id | None = None
@@ -51,13 +63,31 @@ class FeedbackItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FeedbackBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Several feedback messages; each succeeds or fails separately."""
+    """Several feedback messages; each succeeds or fails separately.
+
+    Attributes
+    ----------
+    feedback
+        The messages.
+    """
 
     feedback: Annotated[list[Any], msgspec.Meta(min_length=1, max_length=_MOST_ITEMS)]
 
 
 class FeedbackReceipt(msgspec.Struct, frozen=True):
-    """Result of a feedback message; ``changed`` is false if it was known already."""
+    """Result of a feedback message.
+
+    Attributes
+    ----------
+    id
+        The id that the message gave.
+    decision, model
+        The decision that it is about, and the model that answered.
+    changed
+        Whether it changed anything; false if it was known already.
+    object
+        Names the kind of this JSON object.
+    """
 
     id: str | int | float
     decision: str
@@ -69,13 +99,25 @@ class FeedbackReceipt(msgspec.Struct, frozen=True):
 class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a call took that ``/v1/route`` decided on.
 
-    ``id`` is that of the decision. ``cost`` is in the zoo's unit. ``cached_tokens`` and
-    ``cache_write_tokens`` are the parts of ``input_tokens`` that the provider read from its cache
-    and wrote to it. ``latency`` is in seconds until the end of the answer, ``first_token`` until
-    its first content. An ``error`` is cut after 1,000 characters. ``completion`` is the provider's
-    id of the answer.
     Calls that the gateway made are refused, because it has measured them itself, and so is a cost
     that no call can have.
+
+    Attributes
+    ----------
+    id
+        Id of the decision.
+    cost
+        Cost of the call in the zoo's cost unit.
+    input_tokens, output_tokens
+        Tokens of the prompt, and of the answer.
+    cached_tokens, cache_write_tokens
+        Parts of the prompt's tokens that the provider read from its cache, and wrote to it.
+    latency, first_token
+        Seconds until the end of the answer, and until its first content.
+    error
+        Why the call failed; cut after 1,000 characters.
+    completion
+        The provider's id of the answer.
     """
 
     id: _Own

@@ -10,6 +10,7 @@ import msgspec
 from floorline._version import __version__
 from floorline.gateway.api.explanations import Previews
 from floorline.gateway.api.feedback import FeedbackBatch, FeedbackItem, FeedbackReceipt, OutcomeItem
+from floorline.gateway.api.field_texts import describe_fields
 from floorline.gateway.api.route import Routed
 from floorline.gateway.chat_request import Options
 from floorline.state.explanation import Explanation
@@ -61,6 +62,7 @@ def document() -> dict[str, Any]:
         ],
         ref_template=_REF,
     )
+    describe_fields(schemas)
     batch = schemas["FeedbackBatch"]["properties"]["feedback"]
     batch["items"] = _ref("FeedbackItem")
     schemas["Error"] = _object({"error": _object(_ERROR, extra=True)})
@@ -202,7 +204,15 @@ def _paths() -> dict[str, Any]:
         body="ChatRequest",
     )
     options = [
-        _header("X-Floorline-Floor", {"type": "number", "minimum": 0, "maximum": 1}),
+        _header(
+            "X-Floorline-Floor",
+            {
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+                "description": "Floor of this request, in place of the SLA's",
+            },
+        ),
         _header("X-Floorline-Exclude", _text("Models that must not serve, with commas between")),
         _header("X-Floorline-Session", _text("Conversation that the request belongs to")),
     ]

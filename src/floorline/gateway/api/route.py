@@ -19,7 +19,25 @@ if TYPE_CHECKING:
 
 
 class Routed(msgspec.Struct, frozen=True):
-    """A decision, as ``/v1/route`` returns it; costs in the zoo's unit."""
+    """A decision, as ``/v1/route`` returns it.
+
+    Attributes
+    ----------
+    id
+        Id of the decision, for ``/v1/outcomes`` and ``/v1/feedback``.
+    model
+        The model that should serve.
+    sla, floor
+        SLA of the request, and the floor that held for it.
+    expected_quality, expected_cost
+        Estimates of the model's satisfaction, and of the call's cost in the zoo's cost unit.
+    propensity
+        Probability with which this model was chosen.
+    explored
+        Whether it was chosen to explore.
+    object
+        Names the kind of this JSON object.
+    """
 
     id: str
     model: str

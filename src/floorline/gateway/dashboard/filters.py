@@ -17,6 +17,13 @@ SPANS: dict[str, float] = {
     "30d": 2_592_000.0,
 }
 """Spans of time that pages offer, in seconds by their names."""
+_SPAN_WORDS = {
+    "1h": "the last hour",
+    "6h": "the last 6 hours",
+    "24h": "the last 24 hours",
+    "7d": "the last 7 days",
+    "30d": "the last 30 days",
+}
 DEFAULT_SPAN = "24h"
 """Span without a choice: a whole day shows the daily rhythm of traffic."""
 
@@ -42,6 +49,11 @@ class Filters(NamedTuple):
     def seconds(self) -> float:
         """Length of the span of time in seconds."""
         return SPANS[self.since]
+
+    @property
+    def span(self) -> str:
+        """The span of time in words, such as "the last hour"."""
+        return _SPAN_WORDS[self.since]
 
     def query(self, **changed: str | None) -> str:
         """Return the query of a URL with these filters, "" for the usual ones.

@@ -20,7 +20,7 @@ from floorline.gateway.dashboard.promise_series import (
     latency_promise,
     promise,
 )
-from floorline.gateway.dashboard.series import Series, SeriesMemo, Window, traffic
+from floorline.gateway.dashboard.series import Series, SeriesMemo, Window, label_sources, traffic
 from floorline.router import Router
 from floorline.sla import SLA
 from floorline.state.time_series import HOURS_KEPT, TimeSeries
@@ -208,6 +208,19 @@ class History:
         """
         with self._reading() as folded:
             return traffic(Window.of(folded, since, self._clock()), sla, tenant, self._memo)
+
+    def label_sources(self, since: float, tenant: str | None = None) -> dict[str, dict[str, int]]:
+        """Return the number of labels of the last ``since`` seconds, by SLA and origin.
+
+        Parameters
+        ----------
+        since
+            Length of the span in seconds, up to 30 days.
+        tenant
+            Name of a tenant, "" for requests without one; None for all.
+        """
+        with self._reading() as folded:
+            return label_sources(Window.of(folded, since, self._clock()), tenant)
 
     def promise(self, sla: str, since: float) -> PromiseSeries:
         """Return the course of an SLA's promise on satisfaction over the last ``since`` seconds.

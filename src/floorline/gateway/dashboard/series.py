@@ -170,6 +170,18 @@ _NOTHING = Totals()
 """Shared by all steps without traffic; what a series has is never changed."""
 
 
+def label_sources(window: Window, tenant: str | None) -> dict[str, dict[str, int]]:
+    """Return the number of labels in a window by SLA and origin, of one tenant or of all."""
+    found: dict[str, dict[str, int]] = {}
+    for bucket in window.level.between(window.first, window.end):
+        for (sla, of_tenant, _), cell in bucket.cells.items():
+            if cell.sources and tenant in (None, of_tenant):
+                sums = found.setdefault(sla, {})
+                for source, labels in cell.sources.items():
+                    sums[source] = sums.get(source, 0) + labels
+    return found
+
+
 def _sum(totals: Sequence[Totals]) -> Totals:
     whole = Totals()
     for counts in totals:

@@ -21,6 +21,7 @@ from floorline.stores.decision_history import decision_history
 
 REASONS = {
     "served": "served",
+    "quality": "quality",
     "score": "score",
     "explored_instead": "another explored",
     "price": "price",

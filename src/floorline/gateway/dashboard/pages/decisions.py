@@ -38,6 +38,9 @@ _Decided = Callable[[Decision], bool]
 _Became = Callable[[Decision, CallsOf], bool]
 
 
+_DECLINED = "declined"
+
+
 class _Kind(NamedTuple):
     """A kind of decisions that can be chosen: its name on the page, and what it must fulfil."""
 
@@ -55,7 +58,7 @@ _KINDS: Mapping[str, _Kind] = {
     ),
     "fallback": _Kind("in place of a failed call", decided=lambda made: bool(made.after)),
     "explored": _Kind("explored", decided=lambda made: made.explored),
-    "declined": _Kind("declined", decided=lambda made: made.declined),
+    _DECLINED: _Kind("declined", decided=lambda made: made.declined),
     "direct": _Kind("model named by the client", decided=lambda made: made.policy == DIRECT),
 }
 
@@ -95,7 +98,8 @@ def _listed(
         dashboard,
         viewer,
         filters,
-        model=wish.model or None,
+        # Declined requests have no model, by which the database finds them.
+        model="" if wish.kind == _DECLINED else wish.model or None,
         key=wish.key or None,
         where=kind.decided,
     )

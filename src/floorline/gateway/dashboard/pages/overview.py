@@ -39,12 +39,16 @@ def routes(dashboard: Dashboard) -> list[Route]:
         series = await asyncio.to_thread(
             dashboard.history.series, filters.seconds, filters.sla, filters.tenant
         )
+        sources = await asyncio.to_thread(
+            dashboard.history.label_sources, filters.seconds, filters.tenant
+        )
         return dashboard.page(
             request,
             "overview.html.jinja",
             "Overview",
             statuses=statuses,
             whole=series.whole(),
+            sources=sources,
             history=dashboard.history,
             page_number=number,
             pages=max(1, -(-len(names) // _PER_PAGE)),
