@@ -295,7 +295,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", eq=False, kw_only=Tr
             ("SLA", f"{self.sla}, floor {self.floor:g}"),
             ("called", ", ".join(self.called) or "–"),
             ("explored", "yes" if self.explored else "no"),
-            ("policy", self.policy),
+            ("policy", f"{self.policy}: {self.rule}" if self.rule else self.policy),
         ]
         chances = self.propensities.tolist()
         estimates = zip(self.quality.items(), self.cost.values(), chances, strict=True)

@@ -16,10 +16,8 @@ from floorline.policies import POLICIES
 from floorline.replay.environment import GivenFeatures
 from floorline.sla import Budget
 from floorline.state.candidate_reasons import best_position
-from floorline.state.explaining import decision_history, explain
+from floorline.state.explaining import explain
 from floorline.state.explanation import Reason
-from floorline.stores.open_store import open_store
-from floorline.stores.sql import SqlStore
 
 ZOO = Zoo(
     [
@@ -142,6 +140,31 @@ def test_what_bars_a_model_is_its_reason(asked, barred):
     found = reasons(served.explain(made.id))
     assert {name: found[name] for name in barred} == barred
     assert {name for name, reason in found.items() if reason in barred.values()} == set(barred)
+
+
+@pytest.mark.parametrize(
+    ("why", "kept"),
+    [
+        ("under\nmaintenance\0", "under\ufffdmaintenance\ufffd"),
+        ("x" * 900, "x" * 199 + "…"),
+        (Bar("my own code", "why not"), "why not"),
+    ],
+)
+def test_reasons_of_callers_are_kept_as_texts_that_a_log_can_hold(why, kept):
+    served = router()
+    made = served.route(features=X, exclude={"large": why})
+    large = served.explain(made.id).candidates[2]
+    assert (large.reason, large.explanation) == ("excluded", kept)
+    assert decode_event(encode_event(made)).barred == made.barred
+
+
+def test_an_explanation_is_a_table_in_a_notebook():
+    served = router()
+    made = served.route(features=X, exclude={"large": "<too> dear"})
+    text = served.explain(made.id)._repr_html_()
+    assert "&lt;too&gt; dear" in text
+    assert made.id in text
+    assert text.count("<tr>") == 1 + 3 + 1
 
 
 def test_a_spent_budget_is_a_reason_also_where_no_model_serves():
@@ -310,26 +333,6 @@ def test_fallbacks_are_steps_before_and_after():
     served = router()
     made = failing(served, 3)
     check_chain(served.explain, made)
-
-
-def test_a_store_finds_the_same_history_as_the_whole_log(tmp_path):
-    with contextlib.closing(open_store(f"sqlite:///{tmp_path}/log.db")) as store:
-        assert isinstance(store, SqlStore)
-        served = router(log=store)
-        made = failing(served, 3)
-        live(served, 20, np.random.default_rng(0))
-        made += failing(served, 2, at=100.0)
-        check_chain(served.explain, made[:3])
-        whole = list(store.read())
-        for decision in made:
-            found = store.decision_history(decision.id)
-            assert same(found, decision_history(whole, decision.id))
-            assert served.explain(decision.id) == explain(decision, whole)
-        assert store.decision_history("nothing") == []
-
-
-def same(one, other):
-    return list(map(encode_event, one)) == list(map(encode_event, other))
 
 
 def test_an_explanation_is_that_of_the_log_in_every_router():

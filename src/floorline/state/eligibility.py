@@ -8,14 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from floorline.core.bounds import clean_text
 from floorline.errors import Bar, NoModelCanServe
 from floorline.policies.base import Request
 from floorline.sla import SLA
+from floorline.state.explanation import REASONS
 from floorline.state.fold import Fold
 from floorline.zoo import CallLimits, Zoo
 
 Mask = NDArray[np.bool_]
 
+_MAX_REASON = 200
+"""Characters of a caller's own reason to exclude a model; the gateway's have at most 120."""
 _EXCLUDED = Bar("excluded", "it may not serve this request")
 
 
@@ -158,7 +162,8 @@ def bars_of(
     for name, fits in zip(fold.zoo_.names, allowed.tolist(), strict=True):
         if not fits:
             bar = given.get(name) or found.get(name, _EXCLUDED)
-            bars[name] = bar if isinstance(bar, Bar) else Bar("excluded", bar)
+            known = isinstance(bar, Bar) and bar.code in REASONS
+            bars[name] = bar if known else Bar("excluded", clean_text(str(bar), _MAX_REASON))
     return bars
 
 

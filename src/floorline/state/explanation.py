@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
+
+from floorline.core.display import html_table
 
 Reason = Literal[
     "served",
@@ -28,6 +30,9 @@ Reason = Literal[
     "not_asked",
 ]
 """Why a model served a request or did not; docs/explanations.md says what each one means."""
+
+REASONS: frozenset[str] = frozenset(get_args(Reason))
+"""All codes of ``Reason``."""
 
 StepKind = Literal["decision", "outcome", "feedback", "fallback"]
 
@@ -190,3 +195,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     cost_unit: str = "USD"
     summary: str = ""
     object: str = "floorline.explanation"
+
+    def _repr_html_(self) -> str:
+        rows = [("summary", self.summary)]
+        rows += [(one.model, f"{one.reason}: {one.explanation}") for one in self.candidates]
+        rows += [(f"{step.at - self.at:+.2f} s", step.text) for step in self.timeline]
+        return html_table(f"Decision {self.id}", rows)
