@@ -102,7 +102,7 @@ def test_tables_and_pictures_scroll_in_boxes_with_names(folder):
     page = Page(run_page(folder))
     boxes = [given for tag in ("div", "span") for given in page.of(tag) if "class" in given]
     assert [given["class"] for given in boxes] == ["wide two", "wide"]
-    assert [given["aria-label"] for given in boxes] == ["Table", "Plot"]
+    assert [given["aria-label"] for given in boxes] == ["Table 1", "Plot first"]
     assert all(given["tabindex"] == "0" for given in boxes)
 
 

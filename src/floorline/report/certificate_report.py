@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -97,7 +98,7 @@ def read_promise(log: LogDigest, sla: str | None, sources: Sequence[str] | None)
         If the log has no decision of this SLA, or of several if none is named.
     """
     folds = {} if sla is None else {sla: Promise(sla, sources)}
-    for _, event in log:
+    for event in chain(log.beginning, (event for _, event in log)):
         name = _named(event)
         if sla is None and name and name not in folds:
             folds[name] = Promise(name, sources)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -170,7 +171,9 @@ def _table_edge(
         return "</table></div>\n"
     first = next(token.content for token in tokens[index:] if token.type == "inline")
     two = " two" if first.strip() == "floor" else ""
-    return f'<div class="wide{two}" role="region" aria-label="Table" tabindex="0"><table>\n'
+    number = sum(token.type == "table_open" for token in tokens[: index + 1])
+    box = f'<div class="wide{two}" role="region" aria-label="Table {number}" tabindex="0">'
+    return box + "<table>\n"
 
 
 def _boxed_image(
@@ -182,4 +185,5 @@ def _boxed_image(
 ) -> str:
     """Put a picture into such a box: on a phone it would be too small to be read."""
     image = renderer.image(tokens, index, options, env)
-    return f'<span class="wide" role="region" aria-label="Plot" tabindex="0">{image}</span>'
+    name = escape(str(tokens[index].attrGet("alt")))
+    return f'<span class="wide" role="region" aria-label="Plot {name}" tabindex="0">{image}</span>'

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorline._decoding import decoding_reason
+from floorline.core.snapshots import unpack
 from floorline.errors import DataError, InvalidInput
 from floorline.events import (
     ConfigChange,
@@ -27,6 +28,7 @@ from floorline.events import (
     Tombstone,
     WarmStart,
     ZooChange,
+    decode_event,
     encode_event,
 )
 from floorline.sla import SLA
@@ -48,9 +50,15 @@ class LogDigest:
     ----------
     events
         Positions and events of a log.
+    beginning
+        What the log begins with; see the attribute.
 
     Attributes
     ----------
+    beginning : tuple of Event
+        Models and SLAs that a store's log begins with, as changes of them. They are no events of
+        it, and so have no positions and are not in the digest. Empty for an exported file, and
+        where the oldest events were deleted: what holds then may be another.
     events
         Number of events so far.
     first, last
@@ -59,7 +67,10 @@ class LogDigest:
         Unix times in seconds; None before the first event with a time.
     """
 
-    def __init__(self, events: Iterator[tuple[int, Event]]) -> None:
+    def __init__(
+        self, events: Iterator[tuple[int, Event]], beginning: tuple[Event, ...] = ()
+    ) -> None:
+        self.beginning = beginning
         self._numbered = events
         self._hash = hashlib.sha256()
         self.events = 0
@@ -107,7 +118,7 @@ def reading_log(source: str) -> Iterator[LogDigest]:
     path = Path(source)
     if "://" in source:
         with open_read_only(source) as engine:
-            yield LogDigest(_stored(engine))
+            yield _stored(engine)
     elif not path.exists():
         raise InvalidInput("log", source, f"there is no such file: {_FIX}")
     elif path.suffix == ".jsonl":
@@ -124,11 +135,17 @@ def _is_sqlite(path: Path) -> bool:
         return stream.read(6) == b"SQLite"
 
 
-def _stored(engine: Any) -> Iterator[tuple[int, Event]]:
+def _stored(engine: Any) -> LogDigest:
     from floorline.stores.reading import LogReader
 
     reader = LogReader(engine)
-    return reader.numbered(reader.first())
+    first = reader.first()
+    written = None if first else reader.initial_state()
+    begins: tuple[Event, ...] = ()
+    if written is not None:
+        state = unpack(written)
+        begins = tuple(decode_event(body) for body in (state["zoo"], *state["slas"]))
+    return LogDigest(reader.numbered(first), begins)
 
 
 def _exported(path: Path) -> Iterator[tuple[int, Event]]:

@@ -6,6 +6,7 @@ import pytest
 from floorline.events import GATEWAY, RequestContext, SlaChange, ZooChange
 from floorline.report.sla.requests import PeriodFold, Scope
 from floorline.sla import SLA
+from floorline.stores.log_source import LogDigest
 
 START = 1_790_000_000.0
 DAY = 86400.0
@@ -78,6 +79,6 @@ def fold():
 
     def run(events, since=START, until=START + 10 * DAY, tenant=None, sla=None):
         scope = Scope(since, until, tenant, sla)
-        return PeriodFold(scope).fold_all(enumerate(events))
+        return PeriodFold(scope).fold_all(LogDigest(enumerate(events)))
 
     return run

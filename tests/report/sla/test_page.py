@@ -1,12 +1,13 @@
 """The page of a report: one file, escaped, with every name that was given to it as a text."""
 
 import re
+import sys
 from html.parser import HTMLParser
 
 import msgspec
 import pytest
 
-from floorline.errors import MissingExtra
+from floorline.errors import FloorlineError, MissingExtra
 from floorline.report.sla import page as module
 from floorline.report.sla.page import (
     amount,
@@ -134,9 +135,22 @@ def test_a_pdf_fetches_nothing():
 
 
 def test_without_the_extra_nothing_is_written(report, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "weasyprint", None)
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
     with pytest.raises(MissingExtra, match=r"extra 'pdf': pip install 'floorline\[pdf\]'"):
         write_period_report(report, tmp_path / "new", pdf=True)
     assert not (tmp_path / "new").exists()
     with pytest.raises(MissingExtra):
         pdf_of("<p>x</p>")
+
+
+def test_without_the_systems_library_one_line_says_so(report, tmp_path, monkeypatch):
+    class Broken:
+        def find_spec(self, name, path, target=None):
+            if name == "weasyprint":
+                raise OSError("cannot load library 'libgobject-2.0-0'")
+
+    monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(FloorlineError, match="needs the system's library Pango: install it"):
+        write_period_report(report, tmp_path / "new", pdf=True)
+    assert not (tmp_path / "new").exists()

@@ -6,12 +6,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
-from floorline.events import Decision, Feedback, Outcome, SlaChange, ZooChange
+from floorline.events import Decision, Feedback, Outcome, SlaChange, ZooChange, encode_event
 from floorline.report.sla.page import period_page
 from floorline.report.sla.report import check_found, make_period_report, source_of
-from floorline.report.sla.requests import Request
-from floorline.stores.log_source import LogDigest
+from floorline.report.sla.requests import PeriodFold, Request, Scope
+from floorline.sla import SLA
+from floorline.stores.log_source import LogDigest, reading_log
+from floorline.stores.sql import SqlStore
 
 START, DAY = 1_790_000_000.0, 86400.0
 
@@ -123,7 +126,7 @@ def test_a_tenants_page_names_nothing_of_others(live, fold):
 
 
 def test_a_shared_budget_and_models_of_others_are_not_told(live, fold, build_router, vector):
-    from floorline.sla import SLA, Budget
+    from floorline.sla import Budget
     from floorline.zoo import Model
 
     events = live(300)
@@ -288,3 +291,43 @@ def test_a_report_on_nothing_says_what_to_name(live, fold):
         if "tenant" in given:
             assert "initech" not in str(caught.value)
     check_found(fold(events, tenant="acme", sla="gold"))
+
+
+def test_an_sla_that_served_nothing_is_reported_too(live, fold, build_router, vector):
+    """As with a budget that is used up from the beginning on: its floor is that of its requests."""
+    events = live(60)
+    made = next(e for e in events if isinstance(e, Decision) and e.tenant == "initech")
+    refused = msgspec.structs.replace(
+        made, id="refused", sla="trial", model="", index=-1, called=(), floor=0.35
+    )
+    report = reported(fold([*events, refused]))
+    trial = report.slas[-1]
+    assert (trial.sla, trial.floor, trial.totals.requests) == ("trial", 0.35, 1)
+    assert trial.totals.results["declined"] == 1
+    assert trial.certificate.verdict == "unknown"
+    assert "no model was left within the budget" in period_page(report)
+
+
+def test_what_a_store_begins_with_defines_the_slas(tmp_path, build_router, vector):
+    router = build_router()
+    sla = SLA("gold", floor=0.8, latency={"p90": 2.0})
+    store = SqlStore(f"sqlite:///{tmp_path}/log.db")
+    changes = [ZooChange(zoo=router.zoo, at=START), SlaChange(sla=sla, at=START)]
+    zoo, first = map(encode_event, changes)
+    store.begin(pack({"zoo": zoo, "slas": [first], "encoder": "x", "seed": 1}))
+    router.log = store
+    for number in range(30):
+        at = START + 10.0 * number
+        made = router.route(features=vector(number), at=at)
+        for name in made.called:
+            router.outcome(made.id, model=name, cost=1.0, latency=1.0, at=at)
+    store.close()
+    with reading_log(str(tmp_path / "log.db")) as log:
+        folded = PeriodFold(Scope(START, START + DAY)).fold_all(log)
+    assert log.beginning == tuple(changes)
+    (made,) = reported(folded).slas
+    assert made.floor == 0.8
+    assert [one.promise for one in made.certificate.latency] == [
+        "whole answer within 2 s for 90 % of the requests"
+    ]
+    assert [line.text for line in made.changes] == ["SLA gold began, with the floor 0.8."]

@@ -12,6 +12,7 @@ import msgspec
 
 from floorline._extras import needs
 from floorline._files import write_whole
+from floorline.errors import FloorlineError
 from floorline.report.axes import SIZES, dates
 from floorline.report.bar_plot import COLOURS, OTHER_COLOUR, BarPlot, Bars, bar_plots
 from floorline.report.certificate_plot import BandPlot, BandPoint, band_plot
@@ -41,8 +42,8 @@ def write_period_report(report: PeriodReport, out: Path, *, pdf: bool = False) -
 
     Raises
     ------
-    MissingExtra
-        If a PDF is asked for and the extra ``pdf`` is not installed. Then nothing is written.
+    FloorlineError
+        If a PDF is asked for and what it needs is not installed. Then nothing is written.
     """
     page = period_page(report)
     document = pdf_of(page) if pdf else None
@@ -86,10 +87,18 @@ def pdf_of(page: str) -> bytes:
     Raises
     ------
     MissingExtra
-        If WeasyPrint or the system's library Pango is not installed.
+        If WeasyPrint is not installed.
+    FloorlineError
+        If Pango, a library of the system that it calls, is not installed.
     """
-    with needs("pdf", "a report as PDF"):
-        from weasyprint import HTML
+    try:
+        with needs("pdf", "a report as PDF"):
+            from weasyprint import HTML
+    except OSError as error:
+        raise FloorlineError(
+            "a report as PDF needs the system's library Pango: install it, on Debian and Ubuntu "
+            "with 'apt-get install libpango-1.0-0 libpangoft2-1.0-0', or leave --pdf out"
+        ) from error
     document: Any = HTML(string=page, url_fetcher=_no_fetch).write_pdf()
     return bytes(document)
 

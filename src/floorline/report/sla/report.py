@@ -54,8 +54,9 @@ class SlaReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    sla, floor
-        Name of the SLA as its customer calls it, and its floor at the end of the period.
+    sla, floor, guarded
+        Name of the SLA as its customer calls it, its floor at the end of the period, and whether
+        the router keeps a margin above it.
     certificate, whole
         Certificates over the labels of the period's requests, and since the SLA began.
     series
@@ -72,6 +73,7 @@ class SlaReport(msgspec.Struct, frozen=True, kw_only=True):
 
     sla: str
     floor: float
+    guarded: bool
     certificate: Certificate
     whole: Certificate
     series: tuple[TimedPoint, ...]
@@ -158,7 +160,7 @@ def report_sla(
     if shown in fold.slas:
         # It was shared with other tenants once, and the tenant's own at another time.
         shown = requests.name
-    sla = _for_scope(promised(requests.period, known, None, confidence), scope, shown)
+    sla = _for_scope(_promised(requests, known, confidence), scope, shown)
     alone = scope.tenant is not None
     for promise in (requests.period, requests.whole):
         if alone:
@@ -181,6 +183,7 @@ def report_sla(
     return SlaReport(
         sla=shown,
         floor=sla.floor,
+        guarded=sla.guarded,
         certificate=certificate,
         whole=certificate_of_promise(requests.whole, sla),
         series=series,
@@ -256,6 +259,15 @@ def make_period_report(
         floorline=__version__,
         made_at=made_at,
     )
+
+
+def _promised(requests: SlaRequests, known: Sequence[SLA], confidence: float | None) -> SLA:
+    """Return the SLA as the log or else the configuration defines it, or by its requests."""
+    defined = requests.period.promised is not None
+    if not defined and all(sla.name != requests.name for sla in known):
+        latest = list(requests.requests.values())[-1]
+        known = [SLA(requests.name, floor=latest.floor)]
+    return promised(requests.period, known, None, confidence)
 
 
 def _for_scope(sla: SLA, scope: Scope, shown: str) -> SLA:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 
 import msgspec
 
@@ -24,6 +23,7 @@ from floorline.events import (
     encode_event,
 )
 from floorline.report.certificate_data import Promise
+from floorline.stores.log_source import LogDigest
 from floorline.zoo import Zoo
 
 
@@ -105,6 +105,7 @@ class Call(msgspec.Struct):
 class Request(msgspec.Struct):
     """One request with all its calls: the last one serves, those before failed.
 
+    ``floor`` is what was promised when it was made.
     ``declined`` says that in the end no model served, and ``judge_cost`` is what its labels cost.
     ``scores`` are the latest ones by decision and model, and ``keys`` those of the messages.
     """
@@ -112,6 +113,7 @@ class Request(msgspec.Struct):
     id: str
     at: float
     explored: bool
+    floor: float = 0.0
     calls: list[Call] = []
     declined: bool = False
     judge_cost: float = 0.0
@@ -217,7 +219,7 @@ class SlaRequests:
 
     def decide(self, event: Decision) -> None:
         """Add a request, or a further call of one."""
-        request = Request(event.id, event.at, event.explored)
+        request = Request(event.id, event.at, event.explored, event.floor)
         chances = zip(event.models, event.propensities.tolist(), strict=True)
         for name, chance in chances:
             found = self.expected.setdefault(name, Expected())
@@ -292,9 +294,11 @@ class PeriodFold:
         """Hexadecimal digest of the events of these requests."""
         return self._hash.hexdigest()
 
-    def fold_all(self, events: Iterable[tuple[int, Event]]) -> PeriodFold:
-        """Fold a log; returns itself."""
-        for _, event in events:
+    def fold_all(self, log: LogDigest) -> PeriodFold:
+        """Fold a log with what it begins with; returns itself."""
+        for event in log.beginning:
+            self.fold(event)
+        for _, event in log:
             self.fold(event)
         return self
 
