@@ -100,6 +100,24 @@ members = sa.Table(
     sa.Column("status", sa.Text, nullable=False),
 )
 
+escrow = sa.Table(
+    "escrow",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("start", sa.Double, primary_key=True),
+    # What all replicas together were granted of the account in the period.
+    sa.Column("granted", sa.Double, nullable=False),
+)
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("start", sa.Double, primary_key=True),
+    sa.Column("replica", sa.Text, primary_key=True),
+    sa.Column("granted", sa.Double, nullable=False),
+)
+
 _FENCED = (events, snapshots, states, replicas)
 """Tables that only the holder of the lease may write while there is one. Of the marks, those of the
 log are fenced."""

@@ -1,0 +1,204 @@
+"""Shares of budgets: what one replica may spend of what all replicas share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from floorline.sla import period_start
+
+_LOW_SHARE = 0.5
+"""Part of the last grant below which more is asked for, so that it is there before it is needed."""
+_LEAST_CALLS = 2.0
+"""Largest calls that a grant holds at least: a smaller one could not pay for what comes."""
+_IDLE_GRANTS = 2.0
+"""Grants above which what is left goes back, so that it does not lie where no one spends it."""
+
+
+class Account(NamedTuple):
+    """A budget that replicas share.
+
+    Attributes
+    ----------
+    name
+        Its name, the same at all replicas.
+    amount
+        What all replicas together may spend in a period.
+    period
+        Length of the period in seconds; None if it never ends.
+    """
+
+    name: str
+    amount: float
+    period: float | None
+
+    def start(self, at: float) -> float:
+        """Time in seconds at which the period of ``at`` begins; 0 without a period."""
+        return period_start(self.period, at)
+
+
+class Wanted(NamedTuple):
+    """A grant that this replica asks for.
+
+    Attributes
+    ----------
+    account
+        The account.
+    start
+        Begin of the period in seconds.
+    least
+        What the grant holds at least, if the account has that.
+    """
+
+    account: Account
+    start: float
+    least: float
+
+
+class _Share:
+    """What one replica has of an account in one period."""
+
+    def __init__(self) -> None:
+        self.granted = 0.0
+        self.spent = 0.0
+        self.last_grant = 0.0
+        self.holds: dict[str, float] = {}
+        self.held = 0.0
+
+    @property
+    def left(self) -> float:
+        return self.granted - self.spent - self.held
+
+    def hold(self, call: str, amount: float) -> None:
+        self.holds[call] = self.holds.get(call, 0.0) + amount
+        self.held += amount
+
+    def settle(self, call: str, real: float) -> None:
+        self.held -= self.holds.pop(call)
+        if not self.holds:
+            # No rounding error stays held.
+            self.held = 0.0
+        self.spent += real
+
+
+class Shares:
+    """Shares of one replica, by account and period; it does no I/O.
+
+    A call is charged to the period in which it was held. Spending never waits for a grant: if a
+    share is used up, there is nothing left until the next one comes.
+
+    Parameters
+    ----------
+    ahead
+        Seconds before the end of a period in which a share of the next one is asked for.
+
+    Examples
+    --------
+    >>> shares = Shares()
+    >>> shares.watch([Account("sla:gold", amount=10.0, period=60.0)])
+    >>> [wanted.least for wanted in shares.wanted(at=0.0)]
+    [0.0]
+    >>> shares.set_granted("sla:gold", 0.0, 2.5)
+    >>> shares.hold("sla:gold", "call 1", 1.0, at=1.0)
+    >>> shares.left("sla:gold", at=1.0)
+    1.5
+    >>> shares.settle("call 1", 0.25)
+    >>> shares.left("sla:gold", at=2.0), shares.left("sla:gold", at=60.0)
+    (2.25, 0.0)
+    """
+
+    def __init__(self, ahead: float = 5.0) -> None:
+        self._ahead = ahead
+        self._accounts: dict[str, Account] = {}
+        self._shares: dict[tuple[str, float], _Share] = {}
+        self._calls: dict[str, list[tuple[str, float]]] = {}
+        self._largest: dict[str, float] = {}
+
+    def watch(self, accounts: Iterable[Account]) -> None:
+        """Keep shares of these accounts from now on."""
+        self._accounts = {account.name: account for account in accounts}
+
+    def knows(self, name: str) -> bool:
+        """Whether an account of this name is watched."""
+        return name in self._accounts
+
+    def left(self, name: str, at: float) -> float:
+        """Return what this replica may still spend of an account at a time."""
+        share = self._shares.get((name, self._accounts[name].start(at)))
+        return 0.0 if share is None else share.left
+
+    def hold(self, name: str, call: str, amount: float, at: float) -> None:
+        """Hold what a call can cost at most, until ``settle``."""
+        account = self._accounts.get(name)
+        if account is None:
+            return
+        key = name, account.start(at)
+        self._share(key).hold(call, amount)
+        self._calls.setdefault(call, []).append(key)
+        self._largest[name] = max(amount, self._largest.get(name, 0.0))
+
+    def settle(self, call: str, real: float) -> None:
+        """Put the real cost of a call in the place of what is held for it, in all accounts."""
+        for key in self._calls.pop(call, ()):
+            self._shares[key].settle(call, real)
+
+    def wanted(self, at: float) -> list[Wanted]:
+        """Return which grants to ask for now: of this period, and of the next one soon before."""
+        found = []
+        for account in self._accounts.values():
+            starts = [account.start(at)]
+            if account.period is not None:
+                soon = account.start(at + self._ahead)
+                starts += [soon] if soon != starts[0] else []
+            for start in starts:
+                share = self._shares.get((account.name, start))
+                least = _LEAST_CALLS * self._largest.get(account.name, 0.0)
+                if share is None or share.left <= max(least / 2.0, _LOW_SHARE * share.last_grant):
+                    found.append(Wanted(account, start, least))
+        return found
+
+    def set_granted(self, name: str, start: float, granted: float) -> None:
+        """Take over what the database says that this replica was granted of an account so far."""
+        share = self._share((name, start))
+        share.last_grant = max(0.0, granted - share.granted) or share.last_grant
+        share.granted = granted
+
+    def take_back(self, at: float) -> list[tuple[str, float, float]]:
+        """Give up what is not needed: account, period and amount of each part.
+
+        Of periods that ended nothing is needed once their calls are settled; they are forgotten.
+        """
+        found = []
+        for (name, start), share in list(self._shares.items()):
+            account = self._accounts.get(name)
+            if account is None or start < account.start(at):
+                if not share.holds:
+                    del self._shares[name, start]
+                    found.append((name, start, max(0.0, share.left)))
+                continue
+            spare = share.left - _IDLE_GRANTS * max(
+                share.last_grant, _LEAST_CALLS * self._largest.get(name, 0.0)
+            )
+            if spare > 0.0 and start == account.start(at):
+                share.granted -= spare
+                found.append((name, start, spare))
+        return found
+
+    def close(self) -> list[tuple[str, float, float]]:
+        """Give up everything that open calls do not hold, at the end of the process."""
+        found = []
+        for (name, start), share in self._shares.items():
+            spare = max(0.0, share.left)
+            share.granted -= spare
+            found.append((name, start, spare))
+        return found
+
+    def used(self) -> dict[tuple[str, float], float]:
+        """Return what was spent and is held, by account and period."""
+        return {key: share.spent + share.held for key, share in self._shares.items()}
+
+    def _share(self, key: tuple[str, float]) -> _Share:
+        share = self._shares.get(key)
+        if share is None:
+            share = self._shares[key] = _Share()
+        return share
