@@ -249,7 +249,11 @@ class LiveState:
         with self._lock:
             made = completed(self._fold, event)
             (self.log.append if append is None else append)(made)
-            return self._fold.apply(made)
+            before = self.policy.changes_detected
+            changed = self._fold.apply(made)
+            if isinstance(made, Feedback):
+                self._log_quality_change(made, before)
+            return changed
 
     def snapshot(self, *, decisions: bool = True, records: bool = True) -> bytes:
         """Serialise the whole state; a router restored from it decides as this one would.
@@ -300,14 +304,17 @@ class LiveState:
 
     def _append_label(self, label: Feedback) -> bool:
         """Log and fold a label, and log the change of quality that the policy detects by it."""
-        policy = self.policy
-        before = policy.changes_detected
+        before = self.policy.changes_detected
         changed = self._append(label)
-        if policy.changes_detected > before:
+        self._log_quality_change(label, before)
+        return changed
+
+    def _log_quality_change(self, label: Feedback, before: int) -> None:
+        """Log that a label let the policy detect a change; there were ``before`` changes so far."""
+        if self.policy.changes_detected > before:
             # A log that takes no more has the label, by which every fold detects the change.
             with contextlib.suppress(StoreUnavailable):
                 self._append(QualityChange(model=label.model, decision=label.decision, at=label.at))
-        return changed
 
     def _append(self, event: Event) -> bool:
         """Log and fold an event; False if it changed nothing. The caller holds the lock."""

@@ -133,3 +133,21 @@ def test_a_router_logs_when_its_policy_detects_a_change():
     again = Router(ZOO, slas=[SLA("gold", floor=0.6)], seed=3, clock=lambda: 7.0)
     again.apply(event for event in events if not isinstance(event, QualityChange))
     assert again.policy.changes_detected == router.policy.changes_detected
+
+
+def test_a_learner_logs_the_changes_that_labels_of_replicas_show():
+    def build():
+        return Router(ZOO, slas=[SLA("gold", floor=0.6)], seed=3, clock=lambda: 7.0)
+
+    replica, learner = build(), build()
+    rng = np.random.default_rng(3)
+    for number in range(900):
+        made = replica.route("Why?", at=float(number))
+        good = 0.9 if number < 450 else 0.1
+        replica.feedback(made.id, score=labels(rng, good), at=float(number))
+    for event in replica.log.read():
+        if not isinstance(event, QualityChange):
+            learner.ingest(event)
+    found = [event for event in learner.log.read() if isinstance(event, QualityChange)]
+    assert found == [event for event in replica.log.read() if isinstance(event, QualityChange)]
+    assert learner.position == len(learner.log)
