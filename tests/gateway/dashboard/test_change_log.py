@@ -112,6 +112,18 @@ def test_other_events():
     assert (found[3][2], found[3][3]) == ("outcome lost: refused", ("decision d9",))
 
 
+def test_a_file_that_several_replicas_apply_is_one_change():
+    first = ConfigChange(changed=("server.max_body",), at=100.0)
+    found = changed(
+        first,
+        ConfigChange(changed=("server.max_body",), at=101.0),
+        ConfigChange(changed=("aliases",), at=102.0),
+        # Later it is another change.
+        ConfigChange(changed=("aliases",), at=500.0),
+    )
+    assert [details for *_, details in found] == [("server.max_body",), ("aliases",), ("aliases",)]
+
+
 @pytest.fixture
 def reloaded(start, provider, tmp_path):
     """A gateway whose file changed a price and a floor, and then has a fault with a secret."""

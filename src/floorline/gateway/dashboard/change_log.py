@@ -22,6 +22,8 @@ from floorline.zoo import PRICES, Model, Zoo
 
 KINDS = ("model", "price", "sla", "configuration", "drift", "history", "damage")
 """Kinds of changes, by which the page is filtered."""
+_REPLICAS_SECONDS = 60.0
+"""Time within which all replicas apply a changed file; they look at it every second."""
 _SECRET = ("endpoint",)
 """Fields of a model whose values are not shown: an address can carry a password."""
 _OF_CALLS = ("call_price", "image_price")
@@ -75,6 +77,7 @@ def changes_of(
     """
     known = {sla.name: sla for sla in slas}
     found: list[Change] = []
+    applied = ConfigChange()
     for position, event in events:
         at = event.at
         if isinstance(event, ZooChange):
@@ -82,7 +85,11 @@ def changes_of(
             zoo = event.zoo
         elif isinstance(event, SlaChange):
             found.append(Change(position, at, *_sla_change(known, event)))
+        elif isinstance(event, ConfigChange) and _is_same(applied, event):
+            continue
         else:
+            if isinstance(event, ConfigChange):
+                applied = event
             other = _other(event)
             if other is not None:
                 found.append(Change(position, at, *other))
@@ -143,6 +150,15 @@ def _other(event: Event) -> _Described | None:
         decision = f"decision {event.decision}" if event.decision else ""
         return "damage", "", f"{lost} lost: {event.reason}", (decision,) if decision else ()
     return None
+
+
+def _is_same(before: ConfigChange, event: ConfigChange) -> bool:
+    """Whether another replica applied the same file: each of them logs that it did."""
+    return (
+        before.changed == event.changed
+        and before.waiting == event.waiting
+        and abs(event.at - before.at) < _REPLICAS_SECONDS
+    )
 
 
 def _prices(model: Model) -> tuple[str, ...]:
