@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -86,11 +87,11 @@ def test_it_counts_what_the_router_counts(seed):
     series = fold(made)
     for name, ledger in fold_of(made).ledgers_.items():
         counted, expected = series.labels.get(name, time_buckets.LabelSums()), label_sums_of(ledger)
-        for field, value in expected.values().items():
-            assert counted.values()[field] == pytest.approx(value)
+        for field, value in msgspec.structs.asdict(expected).items():
+            assert getattr(counted, field) == pytest.approx(value)
         for promise, counts in time_counts_of(ledger).items():
             found = series.latency.get((name, promise), TimeCounts())
-            assert found.values() == counts.values()
+            assert found == counts
             for level in (series.minutes, series.hours):
                 added = [bucket.latency.get((name, promise), TimeCounts()) for bucket in level]
                 assert sum(one.known for one in added) == counts.known
@@ -149,7 +150,7 @@ def test_a_correction_counts_for_the_time_of_the_first_label():
     made.feedback(decision.id, satisfied=False, at=1000.0)
     (minute,) = [bucket for bucket in fold(made).minutes if bucket.promises]
     assert minute.start == 0.0
-    assert minute.promises["gold"].values() == {
+    assert msgspec.structs.asdict(minute.promises["gold"]) == {
         "labels": 1, "positive": 0, "weight": 1.0, "satisfied": 0.0, "floor_sum": 0.9,
     }  # fmt: skip
 

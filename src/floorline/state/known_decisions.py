@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import msgspec
+
 from floorline.events import GATEWAY, Decision
 
 
-class KnownDecision:
+class KnownDecision(msgspec.Struct, gc=False):
     """What later events need to know of a decision.
+
+    It has no garbage collection, because it is in no cycle: a full collection would otherwise visit
+    all of them while requests wait.
 
     Attributes
     ----------
@@ -32,31 +37,41 @@ class KnownDecision:
         By model: score, weight, and time of the first label.
     """
 
-    __slots__ = (
-        "at", "began", "failed", "floor", "keys", "labels", "model", "open", "own_call", "seq",
-        "sla", "tenant",
-    )  # fmt: skip
+    sla: str
+    tenant: str
+    model: str
+    floor: float
+    seq: int
+    at: float
+    began: float
+    open: tuple[str, ...]
+    own_call: bool
+    failed: tuple[list[str], float] | None = None
+    keys: list[str] | None = None
+    labels: dict[str, tuple[float, float, float]] | None = None
 
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         decision: Decision,
         open_calls: tuple[str, ...],
         before: KnownDecision | None = None,
-    ) -> None:
-        self.sla = decision.sla
-        self.tenant = decision.tenant
-        self.model = decision.model
-        self.floor = decision.floor
-        self.seq = decision.seq
-        self.at = decision.at
-        self.began: float = decision.at
+    ) -> KnownDecision:
+        """Return what to remember of a decision, which may be in place of an earlier one."""
+        began = decision.at
         if before is not None and before.seq < decision.seq:
-            self.began = before.began
-        self.open = open_calls
-        self.own_call = decision.call_by == GATEWAY
-        self.failed: tuple[list[str], float] | None = None
-        self.keys: list[str] | None = None
-        self.labels: dict[str, tuple[float, float, float]] | None = None
+            began = before.began
+        return cls(
+            decision.sla,
+            decision.tenant,
+            decision.model,
+            decision.floor,
+            decision.seq,
+            decision.at,
+            began,
+            open_calls,
+            decision.call_by == GATEWAY,
+        )
 
 
 class DecisionMemory:

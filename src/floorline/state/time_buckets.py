@@ -1,9 +1,15 @@
-"""Counts of traffic in buckets of time, by SLA, tenant and model, in bounded memory."""
+"""Counts of traffic in buckets of time, by SLA, tenant and model, in bounded memory.
+
+The counts are structs without garbage collection (they are in no cycles): a full collection would
+otherwise visit tens of thousands of them while requests wait.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+
+import msgspec
 
 from floorline.state.ledger import Ledger
 from floorline.state.log_histogram import Histogram, merge, quantile
@@ -20,25 +26,8 @@ Key = tuple[str, str, str]
 """SLA, tenant and model; the SLA is "" where the caller named the model, the model where the
 request was declined, the tenant where there is none."""
 
-_COUNTS = (
-    "decisions",
-    "fallbacks",
-    "declined",
-    "explored",
-    "expected_cost",
-    "calls",
-    "errors",
-    "refused",
-    "spend",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "labels",
-    "label_sum",
-)
 
-
-class Totals:
+class Totals(msgspec.Struct, gc=False):
     """Counts and sums of what happened under one key in one bucket, or in several of them.
 
     Attributes
@@ -66,43 +55,23 @@ class Totals:
         Seconds to the end, and to the first content, of the answers.
     """
 
-    __slots__ = (*_COUNTS, "latency", "sources", "ttft")
-
-    decisions: int
-    fallbacks: int
-    declined: int
-    explored: int
-    expected_cost: float
-    calls: int
-    errors: int
-    refused: int
-    spend: float
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    labels: int
-    label_sum: float
-    sources: dict[str, int]
-    latency: Histogram
-    ttft: Histogram
-
-    def __init__(self) -> None:
-        self.decisions = self.fallbacks = self.declined = self.explored = 0
-        self.calls = self.errors = self.refused = 0
-        self.input_tokens = self.output_tokens = self.cached_tokens = self.labels = 0
-        self.expected_cost = self.spend = self.label_sum = 0.0
-        self.sources = {}
-        self.latency = {}
-        self.ttft = {}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Totals) and self.values() == other.values()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def values(self) -> dict[str, object]:
-        """Return all counts, sums and histograms by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    decisions: int = 0
+    fallbacks: int = 0
+    declined: int = 0
+    explored: int = 0
+    expected_cost: float = 0.0
+    calls: int = 0
+    errors: int = 0
+    refused: int = 0
+    spend: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    labels: int = 0
+    label_sum: float = 0.0
+    sources: dict[str, int] = {}
+    latency: Histogram = {}
+    ttft: Histogram = {}
 
     def add(self, other: Totals) -> None:
         """Add the counts of another key or bucket."""
@@ -160,7 +129,7 @@ class Totals:
         return quantile(self.ttft, share)
 
 
-class LabelSums:
+class LabelSums(msgspec.Struct, gc=False):
     """What the labels of served responses under one SLA add to its certificate.
 
     Attributes
@@ -171,26 +140,11 @@ class LabelSums:
         Sum of the labels' weights, and weighted sums of their scores and of their requests' floors.
     """
 
-    __slots__ = ("floor_sum", "labels", "positive", "satisfied", "weight")
-
-    labels: int
-    positive: int
-    weight: float
-    satisfied: float
-    floor_sum: float
-
-    def __init__(self) -> None:
-        self.labels = self.positive = 0
-        self.weight = self.satisfied = self.floor_sum = 0.0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, LabelSums) and self.values() == other.values()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def values(self) -> dict[str, float]:
-        """Return all sums by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    labels: int = 0
+    positive: int = 0
+    weight: float = 0.0
+    satisfied: float = 0.0
+    floor_sum: float = 0.0
 
     def add(self, other: LabelSums) -> None:
         """Add the sums of another bucket."""
@@ -201,7 +155,7 @@ class LabelSums:
         self.floor_sum += other.floor_sum
 
 
-class TimeCounts:
+class TimeCounts(msgspec.Struct, gc=False):
     """Requests under one promise of latency.
 
     Attributes
@@ -212,21 +166,9 @@ class TimeCounts:
         Number of those that ended without a known time.
     """
 
-    __slots__ = ("known", "unknown", "within")
-
-    def __init__(self, known: int = 0, within: int = 0, unknown: int = 0) -> None:
-        self.known = known
-        self.within = within
-        self.unknown = unknown
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TimeCounts) and self.values() == other.values()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def values(self) -> dict[str, int]:
-        """Return all counts by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    known: int = 0
+    within: int = 0
+    unknown: int = 0
 
 
 def time_counts_of(ledger: Ledger) -> dict[str, TimeCounts]:

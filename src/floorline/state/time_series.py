@@ -163,7 +163,7 @@ class TimeSeries:
             return
         self._seq = max(self._seq, event.seq)
         before = self._known.find(event.after) if event.after else None
-        self._known.add(event.id, KnownDecision(event, event.called, before))
+        self._known.add(event.id, KnownDecision.of(event, event.called, before))
         if before is not None and before.failed and event.index >= 0 and before.sla == event.sla:
             # The request did not fail in the end: another call is made.
             for name in before.failed[0]:
@@ -281,7 +281,7 @@ class TimeSeries:
         made = event.decision
         if made.id in self._known:
             return
-        known = KnownDecision(made, ())
+        known = KnownDecision.of(made, ())
         known.keys = list(event.keys) or None
         # The time of its first label is not known any more, and long ago: a correction counts for
         # the time of the decision.
