@@ -29,7 +29,7 @@ from floorline.state.judge import Judge
 from floorline.state.outlook import ModelOutlook
 from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status
-from floorline.state.time_buckets import LabelSums
+from floorline.state.time_buckets import LabelSums, TimeCounts
 from floorline.zoo import CallLimits, Model, Zoo
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ __all__ = [
     "SlaTotals",
     "SparseFeatures",
     "Status",
+    "TimeCounts",
     "Zoo",
     "__version__",
     "errors",

@@ -882,11 +882,20 @@ def _has_right_types(event: Decision) -> bool:
             and type(multipliers) is dict
             and all(type(value) is float for value in multipliers.values())
             and type(barred) is dict
-            and all(type(bar) is tuple and len(bar) == 2 for bar in barred.values())
-            and bool("".join((":", *barred, *(text for bar in barred.values() for text in bar))))
+            and (not barred or _are_bars(barred))
         )
     except TypeError:
         return False
+
+
+def _are_bars(barred: dict[Any, Any]) -> bool:
+    texts = [*barred]
+    for bar in barred.values():
+        if type(bar) is not tuple or len(bar) != 2:
+            return False
+        texts += bar
+    # Raises TypeError for what is no text.
+    return bool("".join((":", *texts)))
 
 
 def decode_event(data: bytes) -> Event:
