@@ -4,6 +4,7 @@ import re
 
 import pytest
 from tests.browser.accessibility import violations
+from tests.browser.pages import settle
 from tests.browser.scene import configuration
 from tests.browser.visiting import Visits
 from tests.support.live_gateway import Live
@@ -140,6 +141,8 @@ def test_the_address_after_the_login_is_of_this_server(visits, scene):
         visits.send_key(page, scene.secrets["viewer"])
         page.wait_for_url(lambda url: "/login" not in url)
         assert page.url.startswith(f"{scene.url}/dashboard")
+        # Data that still loads when the cookies are gone would be refused.
+        settle(page)
 
 
 def test_answers_forbid_what_pages_do_not_need(visits, scene):
