@@ -91,7 +91,8 @@ def load(contender, port, given, seconds, core):
     one = cell(
         contender, port, concurrency=given.concurrency, stream=False, seconds=seconds, core=core
     )
-    assert not one["failed"], one["errors"]
+    if one["failed"]:
+        raise SystemExit(f"{one['failed']} requests failed: {one['errors']}")
     return one["per_second"] * (seconds + WARM_UP)
 
 
