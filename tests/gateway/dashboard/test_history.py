@@ -313,6 +313,15 @@ def test_a_series_ends_with_the_present_bucket(tmp_path):
                 assert hour.times[-1] <= now[0] < hour.times[-1] + 60.0
                 assert [totals.requests for totals in hour.totals][-6:] == [1, 0, 0, 0, 0, 1]
                 assert history.series(3600.0, sla="silver").whole().requests == 1
+                by_sla = history.by_sla(3600.0)
+                assert {name: totals.requests for name, totals in by_sla.items()} == {
+                    "gold": 1,
+                    "silver": 1,
+                }
+                assert by_sla["silver"] == history.series(3600.0, sla="silver").whole()
+                assert history.by_tenant(3600.0)[""] == history.series(3600.0).whole()
+                assert history.by_tenant(3600.0, sla="none") == {}
+                assert history.by_sla(3600.0, tenant="none") == {}
                 assert history.series(86_400.0).step == 300.0
                 month = history.series(30 * 86_400.0)
                 assert (month.step, len(month.times)) == (3600.0, 720)

@@ -284,6 +284,20 @@ def test_budgets_show_what_the_ledgers_hold(start, provider, tmp_path):
     keyed.stop()
 
 
+def test_of_many_budgets_and_tenants_the_page_shows_the_most_used(keyed, scene, monkeypatch):
+    browser = keyed.browser(scene.admin.secret)
+    spent = {row["name"]: row["spent"] for row in table(browser, "budgets")}
+    most = max(spent, key=spent.get)
+    for name in ("budgets._SHOWN", "keys._MAX_TENANTS"):
+        monkeypatch.setattr(f"floorline.gateway.dashboard.pages.{name}", 1)
+    page = browser.get("/dashboard/budgets").text
+    assert "These are the most used budgets" in page
+    assert [name for name in spent if f">{name}</a>" in page] == [most]
+    page = browser.get("/dashboard/keys").text
+    assert "These are the tenants of the highest spend" in page
+    assert len(table(browser, "budgets")) == len(spent) > 1
+
+
 def test_keys_show_their_use_and_no_secret(keyed, scene):
     revoked, secret = keyed.key("old", ["chat"], tenant="acme")
     keyed.gateway.store.keys.revoke(revoked.id)

@@ -20,9 +20,17 @@ from floorline.gateway.dashboard.promise_series import (
     latency_promise,
     promise,
 )
-from floorline.gateway.dashboard.series import Series, SeriesMemo, Window, label_sources, traffic
+from floorline.gateway.dashboard.series import (
+    Series,
+    SeriesMemo,
+    Window,
+    label_sources,
+    totals_by,
+    traffic,
+)
 from floorline.router import Router
 from floorline.sla import SLA
+from floorline.state.time_buckets import Totals
 from floorline.state.time_series import HOURS_KEPT, TimeSeries
 from floorline.stores.queued import QueuedStore
 
@@ -208,6 +216,16 @@ class History:
         """
         with self._reading() as folded:
             return traffic(Window.of(folded, since, self._clock()), sla, tenant, self._memo)
+
+    def by_sla(self, since: float, tenant: str | None = None) -> dict[str, Totals]:
+        """Return the counts of the last ``since`` seconds by SLA; as for ``series``."""
+        with self._reading() as folded:
+            return totals_by(Window.of(folded, since, self._clock()), 0, tenant=tenant)
+
+    def by_tenant(self, since: float, sla: str | None = None) -> dict[str, Totals]:
+        """Return the counts of the last ``since`` seconds by tenant; as for ``series``."""
+        with self._reading() as folded:
+            return totals_by(Window.of(folded, since, self._clock()), 1, sla=sla)
 
     def label_sources(self, since: float, tenant: str | None = None) -> dict[str, dict[str, int]]:
         """Return the number of labels of the last ``since`` seconds, by SLA and origin.

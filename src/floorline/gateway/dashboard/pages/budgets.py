@@ -16,6 +16,8 @@ from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.dashboard.viewer import Viewer
 from floorline.gateway.tenants import split_tenant
 
+_SHOWN = 100
+"""Most budgets of SLAs, and of keys, on the page: those that are used most. The CSV has all."""
 _LEAST_ELAPSED = 0.02
 """Share of a period from which its pace is shown: half an hour of a day. Before, one dear call
 would look like a budget that ends at once."""
@@ -63,6 +65,12 @@ class BudgetRow(NamedTuple):
             return None
         return self.amount - self.spent - self.reserved
 
+    @property
+    def used_share(self) -> float:
+        """Share of the amount that is spent or reserved; 0 where it would show others' costs."""
+        used = (self.spent or 0.0) + (self.reserved or 0.0)
+        return used / self.amount if self.amount else 1.0
+
     def lasts_until(self, now: float) -> float | None:
         """Return when the budget ends at its present pace; None if it lasts or that is unknown."""
         if self.spent is None or self.began is None or self.ends is None or self.spent <= 0.0:
@@ -90,18 +98,27 @@ def routes(dashboard: Dashboard) -> list[Route]:
             request,
             "budgets.html.jinja",
             "Budgets",
-            slas=slas,
-            keys=keys,
+            slas=_most_used(slas),
+            keys=_most_used(keys),
+            more=max(len(slas), len(keys)) > _SHOWN,
             now=dashboard.gateway.router.clock(),
         )
 
     return [Route(f"{HOME}/budgets", show, methods=["GET"])]
 
 
+def _most_used(rows: list[BudgetRow]) -> list[BudgetRow]:
+    """Return rows as they are, or the most used ones of many."""
+    if len(rows) <= _SHOWN:
+        return rows
+    return sorted(rows, key=lambda row: -row.used_share)[:_SHOWN]
+
+
 def sla_rows(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[BudgetRow]:
     """Return the budgets of the SLAs that a viewer may see."""
     router, now = dashboard.gateway.router, dashboard.gateway.router.clock()
     rows = []
+    counts = dashboard.history.by_sla(filters.seconds)
     for name in dashboard.sla_names(viewer):
         _, tenant = split_tenant(name)
         if filters.sla not in (None, name):
@@ -111,7 +128,7 @@ def sla_rows(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> list[Bud
         status = router.budget_status(name, at=now)
         # What is spent under an SLA that all share shows what other tenants spend.
         shown = viewer.tenant is None or tenant == viewer.tenant
-        declined = dashboard.history.series(filters.seconds, name).whole().declined
+        declined = counts[name].declined if name in counts else 0
         for line in status.lines:
             if line.model and not viewer.caller.may_call(line.model):
                 continue

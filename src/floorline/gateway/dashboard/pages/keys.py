@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -16,9 +17,12 @@ from floorline.gateway.dashboard.tables import Table, data_table
 from floorline.gateway.dashboard.viewer import Viewer
 from floorline.gateway.key_budget import KeySpending
 from floorline.gateway.tenants import split_tenant
+from floorline.state.time_buckets import OTHERS, Totals
 from floorline.stores.browsing import KeyUse
 from floorline.stores.keys import ApiKey
 
+_MAX_TENANTS = 100
+"""Most tenants on the page, those of the highest spend. The CSV has all."""
 _MAX_KEYS = 500
 """Most keys whose use is counted, the newest ones: about a millisecond each."""
 
@@ -80,7 +84,8 @@ def routes(dashboard: Dashboard) -> list[Route]:
             "keys.html.jinja",
             "Keys",
             keys=keys,
-            tenants=tenants,
+            tenants=tenants[:_MAX_TENANTS],
+            more_tenants=len(tenants) > _MAX_TENANTS,
             open_to_all=dashboard.gateway.auth.open,
             most=_MAX_KEYS,
         )
@@ -108,23 +113,21 @@ def tenant_rows(
     """Return the tenants that a viewer may see: those with keys, own SLAs or requests."""
     if viewer.tenant is None and not sees_all(viewer):
         return []
-    history = dashboard.history
     slas: dict[str, list[str]] = {}
     for name in dashboard.gateway.router.slas:
         slas.setdefault(split_tenant(name)[1], []).append(name)
-    valid = [row.key.tenant for row in keys if row.key.revoked is None]
-    names = {row.key.tenant for row in keys} | slas.keys() | set(history.tenants)
+    valid = Counter(row.key.tenant for row in keys if row.key.revoked is None)
+    counts = dashboard.history.by_tenant(filters.seconds, filters.sla)
+    # Beyond a bound the history has one name for the others, which is no tenant's.
+    names = {row.key.tenant for row in keys} | slas.keys() | counts.keys() - {OTHERS}
     only = filters.tenant if viewer.tenant is None else viewer.tenant
     rows = []
-    for name in sorted(names - {""}):
-        if only not in (None, name):
-            continue
-        totals = history.series(filters.seconds, filters.sla, name).whole()
-        mean = totals.label_sum / totals.labels if totals.labels else None
-        requests = totals.decisions - totals.fallbacks
-        own = tuple(slas.get(name, ()))
-        counts = (valid.count(name), own, requests, totals.spend, totals.labels, mean)
-        rows.append(TenantRow(name, *counts))
+    for name in names - {""}:
+        if only in (None, name):
+            totals = counts.get(name) or Totals()
+            own = tuple(slas.get(name, ()))
+            about = (totals.requests, totals.spend, totals.labels, totals.satisfaction)
+            rows.append(TenantRow(name, valid[name], own, *about))
     return sorted(rows, key=lambda row: (-row.spend, row.name))
 
 
