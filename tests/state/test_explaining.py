@@ -301,6 +301,27 @@ def test_the_timeline_has_the_call_and_every_label():
     assert (found.cost, found.score) == (0.0002, 0.0)
 
 
+def test_messages_that_came_again_are_no_steps():
+    served = router()
+    made = served.route(features=X, at=1.0)
+    for at in (2.0, 3.0):
+        served.outcome(made.id, cost=0.5, at=at)
+    for at, score, key in [
+        (4.0, 1.0, "a"),
+        (5.0, 1.0, ""),
+        (6.0, 0.0, "b"),
+        (7.0, 1.0, "a"),
+        (8.0, 0.25, ""),
+    ]:
+        served.feedback(made.id, score=score, key=key, at=at)
+    found = served.explain(made.id)
+    assert [step.at for step in found.timeline] == [1.0, 2.0, 4.0, 6.0, 8.0]
+    assert found.timeline[-1].text.endswith("in place of 0")
+    assert found.cost == 0.5
+    # What the router itself counts.
+    assert found.score == served.find(made.id).scores[made.model] == 0.25
+
+
 def failing(served, models, at=0.0):
     """Decide, fail and decide again, as the gateway does; return the decisions."""
     made, tried = [], {}

@@ -120,7 +120,7 @@ def explain(
     """
     history = list(events)
     chain = _chain(decision, {**decisions_among(history), decision.id: decision})
-    own = [event for event in history if _decision_of(event) == decision.id]
+    own = _effective(event for event in history if _decision_of(event) == decision.id)
     outcomes = [event for event in own if isinstance(event, Outcome)]
     not_called = frozenset(event.model for event in outcomes if event.error == NOT_CALLED)
     candidates = candidates_of(decision, not_called, may_name)
@@ -194,6 +194,32 @@ def _chain(decision: Decision, made: dict[str, Decision]) -> _Chain:
     return _Chain(earlier, later)
 
 
+def _effective(events: Iterable[Event]) -> list[Event]:
+    """Leave out what changed nothing, as the router's fold does: messages that came again."""
+    kept: list[Event] = []
+    ended: set[str] = set()
+    keys: set[str] = set()
+    scores: dict[str, float] = {}
+    for event in events:
+        if isinstance(event, Outcome):
+            if event.model in ended:
+                continue
+            ended.add(event.model)
+        elif isinstance(event, Feedback):
+            if event.key in keys:
+                continue
+            if event.key:
+                keys.add(event.key)
+            if scores.get(event.model) == event.score:
+                continue
+            scores[event.model] = event.score
+        elif isinstance(event, Recall):
+            scores |= event.scores
+            keys.update(event.keys)
+        kept.append(event)
+    return kept
+
+
 def _score(decision: Decision, own: Sequence[Event]) -> float | None:
     """Latest score of the served response; a recall has those whose events are deleted."""
     score = None
@@ -230,6 +256,8 @@ def _timeline(
         elif isinstance(event, Feedback):
             steps.append(_labelled(event, scores.get(event.model)))
             scores[event.model] = float(event.score)
+        elif isinstance(event, Recall):
+            scores |= event.scores
     steps += [_replacing(other) for other in chain.later]
     # The order of the log holds among steps of one time.
     return sorted(steps, key=lambda step: step.at)
