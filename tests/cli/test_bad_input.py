@@ -267,7 +267,7 @@ VALUES = [
     "serve --demo --config floorline.yaml",
     "serve --demo --host 0.0.0.0",
     "serve --demo --port 99999",
-    "serve --demo --users 201",
+    "serve --demo --users 1001",
     "serve --demo --users many",
     "serve --config floorline.yaml --users 3",
     "serve --config floorline.yaml --open",

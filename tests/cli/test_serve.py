@@ -19,7 +19,7 @@ from floorline.cli.app import main
         (["--config", "absent.yaml"], "absent.yaml"),
         (["--config", "x.yaml", "--unix-socket", "a", "--port", "1"], "'--unix-socket and --port'"),
         (["--demo", "--unix-socket", "a"], "'--unix-socket and --demo': give one of the two"),
-        (["--demo", "--users", "201"], "--users is 201: give a number of users from 0 to 200"),
+        (["--demo", "--users", "1001"], "--users is 1001: give a number of users from 0 to 1000"),
         (["--config", "x.yaml", "--users", "2"], "serve is '--users': give --demo with it"),
         (["--demo", "--port", "70000"], "see 'floorline --help'"),
     ],
@@ -53,8 +53,8 @@ def test_the_demo_with_users_has_traffic_within_seconds():
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             lines = iter(server.stderr.readline, "")
-            url = re.search(r"http://[\d.]+:\d+", next(lines))[0]
             assert "30 simulated users" in next(lines)
+            url = re.search(r"http://[\d.]+:\d+", next(lines))[0]
             assert f"Dashboard: {url}/dashboard" in next(lines)
             deadline = time.monotonic() + 30.0
             while not _has_traffic(url):
@@ -70,4 +70,6 @@ def test_the_demo_with_users_has_traffic_within_seconds():
 def _has_traffic(url):
     with urllib.request.urlopen(f"{url}/v1/slas", timeout=10) as answer:
         slas = json.load(answer)["data"]
-    return all(sla["requests"] >= 5 and sla["labels"] for sla in slas)
+    past = all(sla["requests"] >= 100 and sla["labels"] for sla in slas)
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        return past and b"floorline_requests_total{" in answer.read()

@@ -59,6 +59,22 @@ def test_earlier_messages_of_a_conversation_count_as_input(zoo):
     assert again.total_tokens == again.prompt_tokens + again.completion_tokens
 
 
+def test_models_know_the_beginning_of_a_conversation_for_a_while(zoo, monkeypatch):
+    provider = FakeProvider(zoo, caches=True)
+    first = {"role": "user", "content": "Why is the sky blue?"}
+    more = [first, {"role": "assistant", "content": "Because."}, first]
+    alone = complete(provider, messages=[first]).usage
+    assert alone.prompt_tokens_details is None
+    assert complete(provider, messages=more).usage.prompt_tokens_details.cached_tokens == (
+        alone.prompt_tokens
+    )
+    other = complete(provider, messages=more, model="sim-mini").usage
+    assert other.prompt_tokens_details is None
+    monkeypatch.setattr("floorline.demo.fake_provider.CACHE_SECONDS", 0.0)
+    late = complete(provider, messages=[*more, first]).usage
+    assert late.prompt_tokens_details is None
+
+
 def test_an_unavailable_model_fails_until_it_is_back(zoo):
     provider = FakeProvider(zoo)
     provider.unavailable.add("sim-nano")

@@ -4,7 +4,12 @@ import pytest
 from floorline.datasets.simulated import SimulatedZoo
 from floorline.demo.fake_provider import FakeProvider
 from floorline.demo.gateway import demo_settings
-from floorline.demo.past_traffic import PAST_SECONDS, request_times, write_past
+from floorline.demo.past_traffic import (
+    PAST_REQUESTS,
+    PAST_SECONDS,
+    conversation_times,
+    write_past,
+)
 from floorline.demo.user_behaviour import SimulatedUser
 from floorline.events import Decision, Feedback, Outcome, ZooChange
 from floorline.gateway.startup import build_gateway
@@ -21,7 +26,7 @@ def written(tmp_path_factory):
     settings = demo_settings("http://127.0.0.1:9", zoo, folder, "127.0.0.1", 0, users=4)
     users = [SimulatedUser(zoo, number, 0) for number in range(4)]
     written = write_past(settings, zoo, FakeProvider(zoo, latency=0.25), users, now=NOW)
-    assert written == 5_000
+    assert written == pytest.approx(PAST_REQUESTS, rel=0.1)
     store = SqlStore(settings.store.url.get_secret_value())
     events = list(store.read())
     store.close()
@@ -45,6 +50,22 @@ def test_calls_in_an_outage_are_replaced_by_another_model(written):
     for outcome in failed:
         assert outcome.error == f"model {outcome.model!r}: the provider answered 503 (overloaded)"
         assert replaced[outcome.decision].model != outcome.model
+    # As behind a circuit breaker, a model that fails is asked again once a minute at most.
+    by_model = {}
+    for outcome in failed:
+        by_model.setdefault(outcome.model, []).append(outcome.at)
+    assert len(by_model) >= 2
+    assert all(np.diff(times).min(initial=60.0) >= 60.0 for times in by_model.values())
+    bars = [bar for decision in decisions.values() for bar in decision.barred.values()]
+    assert any(code == "breaker" for code, _ in bars)
+
+
+def test_turns_of_a_conversation_find_their_prompt_in_the_cache(written):
+    _, events = written
+    outcomes = [e for e in events if isinstance(e, Outcome) and e.error is None]
+    cached = [outcome for outcome in outcomes if outcome.cached_tokens]
+    assert 0.1 < len(cached) / len(outcomes) < 0.7
+    assert all(outcome.cached_tokens < outcome.input_tokens for outcome in cached)
 
 
 def test_a_price_fell_within_the_past(written):
@@ -54,9 +75,10 @@ def test_a_price_fell_within_the_past(written):
     assert change.zoo == settings.as_zoo()
     costs = {"before": [], "after": []}
     for event in events:
-        if isinstance(event, Outcome) and event.model == "sim-medium" and event.error is None:
+        if isinstance(event, Outcome) and event.model == "sim-reason" and event.error is None:
             when = "before" if event.at < change.at else "after"
-            price = 0.6 * event.input_tokens + 2.4 * event.output_tokens
+            uncached = event.input_tokens - event.cached_tokens
+            price = 0.8 * uncached + 0.08 * event.cached_tokens + 3.2 * event.output_tokens
             costs[when].append(event.cost * 1e6 / price)
     assert costs["after"] == pytest.approx(np.ones(len(costs["after"])))
     # A call that began before the change has the earlier price.
@@ -77,19 +99,20 @@ def test_the_gateway_starts_with_what_was_written(written):
             ) == pytest.approx(asked, abs=asked * 0.02)
             assert status.labels > 100
         labels = sum(1 for event in events if isinstance(event, Feedback))
-        assert labels == pytest.approx(0.3 * 5_000, rel=0.1)
+        assert labels == pytest.approx(0.4 * PAST_REQUESTS, rel=0.15)
     finally:
         store.close()
 
 
-@pytest.mark.parametrize("rate", [0.1, 2.0, 20.0])
-def test_requests_become_as_frequent_as_those_of_the_users(rate):
-    times = np.array(request_times(rate, NOW, np.random.default_rng(0)))
-    assert len(times) == 5_000
+@pytest.mark.parametrize("rate", [0.03, 0.33, 2.0])
+def test_conversations_become_as_frequent_as_those_of_the_users(rate):
+    times = np.array(conversation_times(rate, NOW, np.random.default_rng(0)))
+    assert len(times) == PAST_REQUESTS / 2.5
     assert times.min() >= NOW - PAST_SECONDS
     assert times.max() <= NOW
-    span = 400.0 / rate
-    assert np.sum(times > NOW - span) / span == pytest.approx(rate, rel=0.25)
-    # At least a few in every hour.
     hours, _ = np.histogram(times, bins=24, range=(NOW - PAST_SECONDS, NOW))
-    assert hours.min() > 60
+    # Some in every hour, and no jump at the end: the last 20 minutes are not above the users' rate.
+    assert hours.min() >= 10
+    assert np.sum(times > NOW - 1200.0) <= 1.3 * max(rate, 0.06) / 2.5 * 1200.0
+    if rate == 0.33:
+        assert np.sum(times > NOW - 1200.0) >= 0.6 * rate / 2.5 * 1200.0

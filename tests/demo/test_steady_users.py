@@ -16,9 +16,9 @@ from floorline.events import Decision
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Users wait a fiftieth of their usual pauses."""
-    for name in ("MEAN_PAUSE_SECONDS", "_MEAN_FEEDBACK_SECONDS"):
-        monkeypatch.setattr(user_behaviour, name, getattr(user_behaviour, name) / 50.0)
+    """Users wait for fractions of a second."""
+    monkeypatch.setattr(user_behaviour, "MEAN_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(user_behaviour, "_MEAN_FEEDBACK_SECONDS", 0.2)
 
 
 def send(users, until, seconds=30.0):
@@ -93,34 +93,34 @@ def test_a_model_that_is_unavailable_is_replaced(start, impatient):
 
 def test_conversations_have_turns_and_end():
     user = SimulatedUser(SimulatedZoo(50), 4, seed=0)
-    asked = [user.next_request() for _ in range(400)]
-    lengths = [
-        sum(1 for request in asked if request.session == session)
-        for session in dict.fromkeys(request.session for request in asked)
-    ]
+    conversations = [user.next_conversation() for _ in range(200)]
+    lengths = [len(turns) for turns in conversations]
     assert max(lengths) <= 8
-    assert 1.5 < np.mean(lengths) < 3.5
+    assert 2.0 < np.mean(lengths) < 3.0
+    assert len({turns[0].session for turns in conversations}) == 200
+    assert all(len({turn.session for turn in turns}) == 1 for turns in conversations)
+    asked = [turn for turns in conversations for turn in turns]
     assert all(0 <= request.prompt < 50 for request in asked)
     rated = [r for r in asked if r.feedback_after is not None]
-    assert 0.2 < len(rated) / len(asked) < 0.4
+    assert 0.3 < len(rated) / len(asked) < 0.5
 
 
 def test_users_differ_and_repeat_with_the_seed():
     zoo = SimulatedZoo(50)
 
     def first(number, seed):
-        return SimulatedUser(zoo, number, seed).next_request()
+        return SimulatedUser(zoo, number, seed).next_conversation()
 
     assert first(0, 0) == first(0, 0)
     assert first(0, 0) != first(1, 0) != first(1, 1)
 
 
-@pytest.mark.parametrize(("users", "hours"), [(0, 24.0), (1, 24.0), (200, 10_000 / 3600)])
+@pytest.mark.parametrize(("users", "hours"), [(0, 24.0), (1, 24.0), (1000, 12_000 / 3600)])
 def test_the_log_of_a_demo_is_bounded(tmp_path, users, hours):
     made = demo_settings("http://127.0.0.1:9", ZOO, tmp_path, "127.0.0.1", 0, users=users)
     assert made.store.retention == pytest.approx(hours * 3600.0)
 
 
 def test_more_users_than_a_small_machine_serves_are_refused(capfd):
-    assert main(["serve", "--demo", "--users", "1000"]) == 2
-    assert "from 0 to 200" in capfd.readouterr().err
+    assert main(["serve", "--demo", "--users", "5000"]) == 2
+    assert "from 0 to 1000" in capfd.readouterr().err

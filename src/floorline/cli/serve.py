@@ -35,7 +35,7 @@ def serve(
         typer.Option(
             min=0,
             help="With --demo: let this number of simulated users send requests and feedback, "
-            "about one each in 10 seconds, and let models fail now and then.",
+            "about one each a minute, and let models fail now and then.",
         ),
     ] = None,
     open_browser: Annotated[
@@ -103,6 +103,8 @@ def serve(
             if open_browser:
                 webbrowser.open(f"{url}/dashboard")
 
+        if users:
+            _console.print(f"{users} simulated users: the log gets a day of requests first.")
         address = host or "127.0.0.1", 8080 if port is None else port
         uvloop.run(serve_demo(*address, ready, users=users or 0))
         return
@@ -129,7 +131,7 @@ def _print_address(url: str) -> None:
 
 
 def _print_demo(url: str, users: int) -> None:
-    simulated = f"\n{users} simulated users send requests and feedback." if users else ""
+    simulated = " The users send requests and feedback from now on." if users else ""
     _console.print(
         f"Floorline answers at [bold]{url}/v1[/bold], no key needed. Models, prices, answers and "
         f"satisfaction are [bold]simulated[/bold].{simulated}\n"

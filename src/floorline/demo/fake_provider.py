@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import socket
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -31,6 +33,10 @@ FINGERPRINT = "floorline-simulated"
 
 _WORDS_PER_CHUNK = 4
 """Number of words in one chunk of a stream."""
+CACHE_SECONDS = 300.0
+"""Time for which the models keep a prompt after its last use, as most providers do."""
+_CACHED_REQUESTS = 10_000
+"""Requests whose prompts are kept: those of five minutes, and more, at 30 a second."""
 _MAX_CHOICES = 128
 """Largest accepted ``n``, as in OpenAI's API."""
 
@@ -92,6 +98,9 @@ class FakeProvider:
         Real seconds per simulated second; 0 answers at once.
     fault_rate
         Share of calls that fail, alternately with status 500 and 429.
+    caches
+        Whether the models keep the prompts of conversations for ``CACHE_SECONDS``, and count the
+        input tokens that they know.
 
     Attributes
     ----------
@@ -105,7 +114,13 @@ class FakeProvider:
     """
 
     def __init__(
-        self, zoo: SimulatedZoo, *, seed: int = 0, latency: float = 0.0, fault_rate: float = 0.0
+        self,
+        zoo: SimulatedZoo,
+        *,
+        seed: int = 0,
+        latency: float = 0.0,
+        fault_rate: float = 0.0,
+        caches: bool = False,
     ) -> None:
         self.zoo = zoo
         self.seed = seed
@@ -114,6 +129,7 @@ class FakeProvider:
             "fault_rate", fault_rate, low=0.0, high=1.0, fix="give a share from 0 to 1"
         )
         self.unavailable: set[str] = set()
+        self._cache = _PromptCache() if caches else None
         self.calls = 0
         self._names = [model.name for model in zoo.models]
         self._faults = np.random.default_rng([seed, 4])
@@ -163,7 +179,8 @@ class FakeProvider:
         if self.fault_rate and self._faults.random() < self.fault_rate:
             return self._fault()
         self.calls += 1
-        completion = _Completion(chat, self.answer(_prompt(chat), chat.model), self.calls)
+        cached = 0 if self._cache is None else self._cache.use(chat, time.monotonic())
+        completion = _Completion(chat, self.answer(_prompt(chat), chat.model), self.calls, cached)
         pause = completion.drawn.latency * self.latency
         if chat.stream:
             return StreamingResponse(_events(completion, pause), media_type="text/event-stream")
@@ -177,10 +194,36 @@ class FakeProvider:
         return _error(429, "a simulated rate limit", "simulated_rate_limit", {"retry-after": "0"})
 
 
+class _PromptCache:
+    """What the models know of conversations: the messages of the latest requests, by their hash."""
+
+    def __init__(self) -> None:
+        # When each was used last, and its tokens; the oldest first.
+        self._known: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+
+    def use(self, chat: _Chat, now: float) -> int:
+        """Return the tokens of the longest known beginning of a request, and keep the request."""
+        digest, tokens, cached = hashlib.sha256(chat.model.encode()), 0, 0
+        for message in chat.messages:
+            text = _message_text(message)
+            digest.update(f"\n{message.role}\n{text}".encode(errors="replace"))
+            tokens += count_tokens(text)
+            used, known = self._known.get(digest.digest(), (-math.inf, 0))
+            if now - used < CACHE_SECONDS:
+                cached = known
+        self._known[digest.digest()] = now, tokens
+        self._known.move_to_end(digest.digest())
+        while len(self._known) > _CACHED_REQUESTS:
+            self._known.popitem(last=False)
+        return cached
+
+
 class _Completion:
     """One answer, as a whole body or as the chunks of a stream."""
 
-    def __init__(self, chat: _Chat, drawn: SimulatedAnswer, number: int) -> None:
+    def __init__(
+        self, chat: _Chat, drawn: SimulatedAnswer, number: int, cached_tokens: int = 0
+    ) -> None:
         self.chat = chat
         self.drawn = drawn
         self.common_fields = {
@@ -197,16 +240,20 @@ class _Completion:
         self.finish = "tool_calls" if self.tools else end_of_text
         # A conversation sends its earlier messages again.
         self.tokens_in = sum(count_tokens(_message_text(message)) for message in chat.messages)
+        self.cached_tokens = cached_tokens
         self.choices = range(chat.n or 1)
 
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         """Return the numbers of tokens; all choices have the same length."""
         output = self.tokens_out * len(self.choices)
-        return {
+        usage: dict[str, Any] = {
             "prompt_tokens": self.tokens_in,
             "completion_tokens": output,
             "total_tokens": self.tokens_in + output,
         }
+        if self.cached_tokens:
+            usage["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
+        return usage
 
     def body(self) -> dict[str, Any]:
         """Return the whole answer."""

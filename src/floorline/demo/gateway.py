@@ -20,8 +20,8 @@ from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS, SimulatedUser
 from floorline.errors import InvalidInput
 from floorline.gateway.server import serve
 
-MAX_USERS = 200
-"""Most simulated users: 20 requests a second, which one core of a small machine serves."""
+MAX_USERS = 1000
+"""Most simulated users: 17 requests a second, which one core of a small machine serves."""
 
 _LATENCY = 0.25
 """Real seconds per simulated second: slow enough to see the chunks of a stream arrive."""
@@ -29,12 +29,16 @@ _SEED = 0
 """Seed of the users' behaviour."""
 _FAULT_RATE = 0.02
 """Share of the calls that fail where there are users, so that there are errors and fallbacks."""
-_OUTAGE_MODELS = ("sim-mini", "sim-small", "sim-coder", "sim-medium")
-"""Models that fail for a while, one after another: cheap ones, which have most of the traffic."""
+_OUTAGE_MODELS = ("sim-medium", "sim-large", "sim-small", "sim-titan")
+"""Models that fail for a while, one after another: those that most requests go to."""
 _OUTAGE_EVERY_SECONDS = 420.0
 """Time from one outage to the next."""
-_OUTAGE_SECONDS = 45.0
+_OUTAGE_SECONDS = 90.0
 """Length of an outage: the circuit breaker opens, probes in vain, and closes after it."""
+_BREAKER = {"failures": 3, "window": "60s"}
+"""When it opens: with 20 users, a model gets a few calls a minute."""
+_CACHED_PRICE = 0.1
+"""Price of cached input tokens relative to that of others, as with many providers."""
 _KEPT_REQUESTS = 200_000
 """Requests that the log keeps where there are users; they take about half a gigabyte."""
 _RETENTION_SECONDS = (2 * 3600.0, 24 * 3600.0)
@@ -70,6 +74,9 @@ def demo_settings(
             "endpoint": f"{provider}/v1",
             "input_price": model.input_price,
             "output_price": model.output_price,
+            "cached_input_price": round(model.input_price * _CACHED_PRICE, 6),
+            "cache_min_tokens": 0,
+            "breaker": _BREAKER,
             "capabilities": ["tools", "json"],
         }
         for model in zoo.models
@@ -95,7 +102,7 @@ def _budget(users: int) -> float:
 
     It pays for models of a middle price at the rate at which the users send requests.
     """
-    return max(0.2, 0.0125 * users)
+    return max(0.03, 0.0025 * users)
 
 
 def _retention(users: int) -> str:
@@ -127,7 +134,8 @@ async def serve_demo(
     if not 0 <= users <= MAX_USERS:
         raise InvalidInput("--users", users, f"give a number of users from 0 to {MAX_USERS}")
     zoo = SimulatedZoo(1000)
-    provider = FakeProvider(zoo, latency=_LATENCY, fault_rate=_FAULT_RATE if users else 0.0)
+    fault_rate = _FAULT_RATE if users else 0.0
+    provider = FakeProvider(zoo, latency=_LATENCY, fault_rate=fault_rate, caches=True)
     with tempfile.TemporaryDirectory(prefix="floorline-demo-") as folder:
         async with serving(provider.app()) as upstream:
             settings = demo_settings(upstream, zoo, Path(folder), host, port, users=users)

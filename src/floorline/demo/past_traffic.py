@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
 
 from floorline.config import Settings
-from floorline.datasets.simulated import SimulatedZoo
-from floorline.demo.fake_provider import FakeProvider
-from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS, SimulatedUser, UserRequest
+from floorline.datasets.simulated import SimulatedZoo, count_tokens
+from floorline.demo.fake_provider import CACHE_SECONDS, FakeProvider
+from floorline.demo.user_behaviour import (
+    MEAN_PAUSE_SECONDS,
+    MEAN_TURNS,
+    SimulatedUser,
+    UserRequest,
+)
 from floorline.encoders.factory import make_encoder
-from floorline.errors import BudgetExhausted
+from floorline.errors import Bar, BudgetExhausted
 from floorline.events import GATEWAY, Decision, RequestContext
 from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.reconcile import DesiredState, reconcile
@@ -30,25 +36,33 @@ from floorline.zoo import Zoo
 
 PAST_SECONDS = 24 * 3600.0
 """Time before the start in which there were requests."""
-_PAST_REQUESTS = 5_000
-"""Number of requests in it: the router decides on them in about two seconds."""
-_STEADY_SHARE = 0.5
-"""Share of the requests that are spread over the whole time. The other requests become more
-frequent towards the start, up to the rate of the users who send requests from then on."""
-_CHEAPER_MODEL = "sim-medium"
+PAST_REQUESTS = 5_000
+"""About how many requests were in it: the router decides on them in three seconds."""
+_STEADY_SHARE = 0.3
+"""Share of the conversations that are spread evenly. The others follow the rhythm of a day, whose
+peak is now, so that their rate rises to that of the users who send requests from then on."""
+_MAX_SHARPNESS = 60.0
+"""Largest power of the cosine of the day's rhythm: a peak of two hours."""
+_CHEAPER_MODEL = "sim-reason"
 """Model whose price fell within the past, so that the change log has a change of a price."""
 _CHEAPER_AFTER = 0.4
 """Share of the past after which it fell."""
 _FORMER_PRICE = 1.5
 """Its earlier price relative to the present one."""
-_OUTAGES = (("sim-mini", 0.25), ("sim-coder", 0.55), ("sim-small", 0.93))
+_OUTAGES = (("sim-titan", 0.2), ("sim-medium", 0.62), ("sim-large", 0.96))
 """Models that failed within the past, and the share of the past after which each did."""
 _OUTAGE_SECONDS = 1200.0
 """Length of each outage."""
+_PROBE_SECONDS = 60.0
+"""Time for which a model that failed is not asked again, as by a circuit breaker."""
 _OUTAGE_ERROR = "model {!r}: the provider answered 503 (overloaded)"
 """Error of a call in an outage, as the gateway writes it."""
+_GRID_SECONDS = 60.0
+"""Steps of time in which the rhythm of the day is drawn."""
 _CHUNKS = 8
 """Number of chunks of a streamed answer; the first one comes after as large a part of its time."""
+_TOKENS_PER_MESSAGE = 8
+"""Tokens of an answer's role and separators in the next request of its conversation."""
 
 
 def write_past(
@@ -98,30 +112,44 @@ def write_past(
             lambda at: reconcile(router, desired, at=at),
         )
         rng = np.random.default_rng([seed, 7])
-        times = request_times(len(users) / MEAN_PAUSE_SECONDS, now, rng)
+        times = conversation_times(len(users) / MEAN_PAUSE_SECONDS, now, rng)
         for at in times:
             past.run_until(at)
-            past.send(users[int(rng.integers(len(users)))].next_request(), at)
+            past.begin(users[int(rng.integers(len(users)))], at)
         past.run_until(now)
         store.flush()
         # The gateway starts from a snapshot, without deciding on all requests again.
         oldest = next(iter(router.remembered), None)
         store.write_snapshot(len(store), router.snapshot(decisions=False), oldest)
-        return len(times)
+        return past.requests
     finally:
         store.close()
 
 
-def request_times(rate: float, now: float, rng: np.random.Generator) -> list[float]:
-    """Unix times of the requests, in order, whose rate rises to ``rate`` a second at ``now``."""
-    steady = round(_PAST_REQUESTS * _STEADY_SHARE)
-    rising = _PAST_REQUESTS - steady
-    # Beside the steady requests, an exponential rise makes up the rest of the rate at the end.
-    scale = rising / max(rate - steady / PAST_SECONDS, rising / PAST_SECONDS)
-    ages = np.concatenate(
-        [rng.uniform(0.0, PAST_SECONDS, steady), rng.exponential(scale, rising) % PAST_SECONDS]
-    )
-    return sorted((now - ages).tolist())
+def conversation_times(rate: float, now: float, rng: np.random.Generator) -> list[float]:
+    """Unix times at which conversations began, in order.
+
+    Parameters
+    ----------
+    rate
+        Requests a second that the users send from now on.
+    now
+        End of the past.
+    rng
+        Draws the times.
+    """
+    count = round(PAST_REQUESTS / MEAN_TURNS)
+    steady = round(count * _STEADY_SHARE)
+    # The mean of cos²ᵖ over a day is 1/√(πp), and its peak 1.
+    peak = max(rate / MEAN_TURNS - steady / PAST_SECONDS, 1e-9)
+    mean = min((count - steady) / PAST_SECONDS / peak, 1.0)
+    sharpness = min(1.0 / (math.pi * mean**2), _MAX_SHARPNESS) if mean < 1.0 else 0.0
+    ages = np.arange(0.5, PAST_SECONDS / _GRID_SECONDS) * _GRID_SECONDS
+    weights = np.abs(np.cos(math.pi * ages / PAST_SECONDS)) ** (2.0 * sharpness)
+    drawn = rng.choice(ages, count - steady, p=weights / weights.sum())
+    drawn += rng.uniform(-0.5, 0.5, count - steady) * _GRID_SECONDS
+    even = rng.uniform(0.0, PAST_SECONDS, steady)
+    return sorted((now - np.concatenate([even, drawn])).tolist())
 
 
 def _former_zoo(zoo: Zoo) -> Zoo:
@@ -131,6 +159,9 @@ def _former_zoo(zoo: Zoo) -> Zoo:
             model,
             input_price=model.input_price * _FORMER_PRICE,
             output_price=model.output_price * _FORMER_PRICE,
+            cached_input_price=None
+            if model.cached_input_price is None
+            else model.cached_input_price * _FORMER_PRICE,
         )
         if model.name == _CHEAPER_MODEL
         else model
@@ -139,8 +170,26 @@ def _former_zoo(zoo: Zoo) -> Zoo:
     return Zoo(models, zoo.cost_unit)
 
 
+class _Conversation:
+    """What the turns of a conversation so far leave to the next one."""
+
+    __slots__ = ("input_tokens", "model", "output_tokens", "turn", "used")
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.model = ""
+        self.input_tokens = self.output_tokens = 0
+        self.used = -math.inf
+
+
 class _Past:
-    """Requests of the past, and what follows them in the order of time."""
+    """Requests of the past, and what follows them in the order of time.
+
+    Attributes
+    ----------
+    requests : int
+        Number of requests so far.
+    """
 
     def __init__(
         self, router: Router, zoo: SimulatedZoo, provider: FakeProvider, now: float
@@ -149,8 +198,11 @@ class _Past:
         self._zoo = zoo
         self._provider = provider
         self._columns = {model.name: m for m, model in enumerate(zoo.models)}
+        self.requests = 0
         start = now - PAST_SECONDS
         self._outages = [(name, start + share * PAST_SECONDS) for name, share in _OUTAGES]
+        # Time of the latest failure of a model.
+        self._failed: dict[str, float] = {}
         # What is due, by time; the numbers keep the order of equal times.
         self._due: list[tuple[float, int, Callable[[float], object]]] = []
         self._numbers = itertools.count()
@@ -165,52 +217,99 @@ class _Past:
             at, _, act = heapq.heappop(self._due)
             act(at)
 
-    def send(self, asked: UserRequest, at: float) -> None:
+    def begin(self, user: SimulatedUser, at: float) -> None:
+        """Let a user begin a conversation; its turns follow after pauses."""
+        turns = iter(user.next_conversation())
+        conversation = _Conversation()
+
+        def next_turn(when: float) -> None:
+            asked = next(turns, None)
+            if asked is not None:
+                self._send(asked, conversation, when)
+                self.at(when + user.pause(), next_turn)
+
+        next_turn(at)
+
+    def _send(self, asked: UserRequest, conversation: _Conversation, at: float) -> None:
         """Let the router decide on a request; a call in an outage is replaced, as by the gateway.
 
         A request for a model by its name is not replaced.
         """
+        self.requests += 1
         prompt = self._zoo.prompts[asked.prompt]
-        context = RequestContext(session=asked.session, call_by=GATEWAY)
+        known = conversation.input_tokens + conversation.output_tokens
+        known += _TOKENS_PER_MESSAGE if known else 0
+        tokens = known + count_tokens(prompt)
+        # Messages before this one: a question and an answer of each turn.
+        messages = 2 * conversation.turn + 1
+        context = RequestContext(
+            session=asked.session,
+            call_by=GATEWAY,
+            prefixes=tuple(f"{asked.session}/{number}" for number in range(messages + 1)),
+        )
+        conversation.turn += 1
         if not asked.target.startswith(ROUTED):
-            decision = self._router.log_direct_call(asked.target, prompt, at=at, context=context)
-            self._answer(decision, asked, at)
+            decision = self._router.log_direct_call(
+                asked.target, prompt, input_tokens=tokens, at=at, context=context
+            )
+            self._answer(decision, asked, conversation, tokens, at)
             return
         sla = asked.target.removeprefix(ROUTED)
-        failed: list[str] = []
+        failed = {
+            name: Bar("breaker", "circuit breaker open: its provider keeps failing")
+            for name, since in self._failed.items()
+            if at - since < _PROBE_SECONDS
+        }
         while True:
             try:
-                decision = self._router.route(prompt, sla, exclude=failed, at=at, context=context)
+                decision = self._router.route(
+                    prompt, sla, exclude=failed, input_tokens=tokens, at=at, context=context
+                )
             except BudgetExhausted:
                 # The log has the declined request; the user gets an error.
                 return
             if not self._fails(decision.model, at):
                 break
-            failed.append(decision.model)
+            self._failed[decision.model] = at
             error = _OUTAGE_ERROR.format(decision.model)
+            failed[decision.model] = Bar("failed", "its call for this request failed")
             self._router.outcome(decision.id, cost=0.0, error=error, at=at)
             context = context._replace(after=decision.id)
-        self._answer(decision, asked, at)
+        self._answer(decision, asked, conversation, tokens, at)
 
     def _fails(self, model: str, at: float) -> bool:
         return any(
             model == name and start <= at < start + _OUTAGE_SECONDS for name, start in self._outages
         )
 
-    def _answer(self, decision: Decision, asked: UserRequest, at: float) -> None:
+    def _answer(
+        self,
+        decision: Decision,
+        asked: UserRequest,
+        conversation: _Conversation,
+        tokens: int,
+        at: float,
+    ) -> None:
         """Put the outcome and the feedback of a call where they are due."""
         drawn = self._provider.answer(self._zoo.prompts[asked.prompt], decision.model)
         model = self._router.zoo.models[self._router.zoo.index(decision.model)]
-        latency = drawn.latency * self._provider.latency
+        same = conversation.model == decision.model and at - conversation.used < CACHE_SECONDS
+        cached = conversation.input_tokens if same else 0
+        cached_price = model.cached_input_price
         # Prices are those of a million tokens.
-        cost = drawn.tokens_in * model.input_price + drawn.tokens_out * model.output_price
+        cost = (tokens - cached) * model.input_price + drawn.tokens_out * model.output_price
+        cost += cached * (model.input_price if cached_price is None else cached_price)
+        latency = drawn.latency * self._provider.latency
+        conversation.model, conversation.used = decision.model, at
+        conversation.input_tokens, conversation.output_tokens = tokens, drawn.tokens_out
 
         def end(when: float) -> None:
             self._router.outcome(
                 decision.id,
                 cost=cost / 1e6,
-                input_tokens=drawn.tokens_in,
+                input_tokens=tokens,
                 output_tokens=drawn.tokens_out,
+                cached_tokens=cached,
                 latency=latency,
                 first_token=latency / _CHUNKS if asked.stream else latency,
                 at=when,

@@ -75,28 +75,26 @@ class SteadyUsers:
         self, client: aiohttp.ClientSession, user: SimulatedUser, group: asyncio.TaskGroup
     ) -> None:
         await asyncio.sleep(user.pause() * _FIRST_PAUSE_SECONDS / MEAN_PAUSE_SECONDS)
-        messages: list[dict[str, str]] = []
         while True:
-            request = user.next_request()
-            if request.turn == 0:
-                messages = []
-            messages.append({"role": "user", "content": self._zoo.prompts[request.prompt]})
-            answer = None
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                answer = await self._ask(client, request, messages)
-            if answer is None:
-                self.failed += 1
-                messages.pop()
-            else:
-                self.answered += 1
-                id, model, text = answer
-                messages.append({"role": "assistant", "content": text})
-                if request.feedback_after is not None:
-                    column = self._columns[model]
-                    probability = self._zoo.probabilities[request.prompt, column]
-                    satisfied = bool(request.threshold < probability)
-                    group.create_task(self._rate(client, id, satisfied, request.feedback_after))
-            await asyncio.sleep(user.pause())
+            messages: list[dict[str, str]] = []
+            for request in user.next_conversation():
+                prompt = self._zoo.prompts[request.prompt]
+                messages.append({"role": "user", "content": prompt})
+                answer = None
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    answer = await self._ask(client, request, messages)
+                if answer is None:
+                    self.failed += 1
+                    messages.pop()
+                else:
+                    self.answered += 1
+                    id, model, text = answer
+                    messages.append({"role": "assistant", "content": text})
+                    if request.feedback_after is not None:
+                        probability = self._zoo.probabilities[request.prompt, self._columns[model]]
+                        satisfied = bool(request.threshold < probability)
+                        group.create_task(self._rate(client, id, satisfied, request.feedback_after))
+                await asyncio.sleep(user.pause())
 
     async def _ask(
         self, client: aiohttp.ClientSession, request: UserRequest, messages: list[dict[str, str]]

@@ -8,8 +8,8 @@ import numpy as np
 
 from floorline.datasets.simulated import SimulatedZoo
 
-MEAN_PAUSE_SECONDS = 10.0
-"""Mean time between two requests of a user: 20 users send 2 requests a second."""
+MEAN_PAUSE_SECONDS = 60.0
+"""Mean time between two requests of a user: 20 users send a request every three seconds."""
 
 _TARGETS = {
     "floorline/gold": 0.40,
@@ -18,11 +18,11 @@ _TARGETS = {
     "sim-medium": 0.05,
 }
 """What conversations ask for, with its share: an SLA, or a model by its own name."""
-_MEAN_TURNS = 2.5
+MEAN_TURNS = 2.5
 """Mean number of requests of a conversation."""
 _MAX_TURNS = 8
 """Most requests of a conversation, so that the bodies of requests stay small."""
-_FEEDBACK_SHARE = 0.3
+_FEEDBACK_SHARE = 0.4
 """Share of the answers that get feedback."""
 _MEAN_FEEDBACK_SECONDS = 8.0
 """Mean time from an answer to its feedback."""
@@ -39,8 +39,6 @@ class UserRequest(NamedTuple):
         The request's ``model``: an SLA as ``floorline/NAME``, or a model.
     session
         Name of the conversation.
-    turn
-        Number of the request in its conversation, from 0.
     prompt
         Position of its prompt in the zoo.
     threshold
@@ -53,7 +51,6 @@ class UserRequest(NamedTuple):
 
     target: str
     session: str
-    turn: int
     prompt: int
     threshold: float
     stream: bool
@@ -75,9 +72,8 @@ class SimulatedUser:
     Examples
     --------
     >>> user = SimulatedUser(SimulatedZoo(100), 0, seed=0)
-    >>> first = user.next_request()
-    >>> first.turn, first.session
-    (0, 'user-0-1')
+    >>> {request.session for request in user.next_conversation()}
+    {'user-0-1'}
     """
 
     def __init__(self, zoo: SimulatedZoo, number: int, seed: int) -> None:
@@ -85,31 +81,27 @@ class SimulatedUser:
         self._number = number
         self._rng = np.random.default_rng([seed, 6, number])
         self._conversations = 0
-        self._target = ""
-        self._turn = 0
-        self._turns = 0
 
     def pause(self) -> float:
         """Seconds until the next request; exponentially distributed."""
         return float(self._rng.exponential(MEAN_PAUSE_SECONDS))
 
-    def next_request(self) -> UserRequest:
-        """Return the next request: the next turn of a conversation, or the first of a new one."""
+    def next_conversation(self) -> list[UserRequest]:
+        """Return the requests of the next conversation, each with another prompt."""
         rng = self._rng
-        if self._turn >= self._turns:
-            self._conversations += 1
-            self._target = str(rng.choice(list(_TARGETS), p=list(_TARGETS.values())))
-            self._turn, self._turns = 0, min(int(rng.geometric(1.0 / _MEAN_TURNS)), _MAX_TURNS)
-        request = UserRequest(
-            target=self._target,
-            session=f"user-{self._number}-{self._conversations}",
-            turn=self._turn,
-            prompt=int(rng.integers(len(self._zoo.prompts))),
-            threshold=float(rng.random()),
-            stream=bool(rng.random() < _STREAM_SHARE),
-            feedback_after=float(rng.exponential(_MEAN_FEEDBACK_SECONDS))
-            if rng.random() < _FEEDBACK_SHARE
-            else None,
-        )
-        self._turn += 1
-        return request
+        self._conversations += 1
+        target = str(rng.choice(list(_TARGETS), p=list(_TARGETS.values())))
+        turns = min(int(rng.geometric(1.0 / MEAN_TURNS)), _MAX_TURNS)
+        return [
+            UserRequest(
+                target=target,
+                session=f"user-{self._number}-{self._conversations}",
+                prompt=int(rng.integers(len(self._zoo.prompts))),
+                threshold=float(rng.random()),
+                stream=bool(rng.random() < _STREAM_SHARE),
+                feedback_after=float(rng.exponential(_MEAN_FEEDBACK_SECONDS))
+                if rng.random() < _FEEDBACK_SHARE
+                else None,
+            )
+            for _ in range(turns)
+        ]
