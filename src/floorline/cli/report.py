@@ -20,6 +20,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+Pdf = Annotated[
+    bool, typer.Option("--pdf", help="Also write it as PDF, which needs the extra 'pdf'.")
+]
 NOT_KEPT = 1
 """Exit code if the verdict is anything but 'kept'."""
 
@@ -66,6 +69,7 @@ def certificate(
     signed_by: Annotated[
         str, typer.Option(help="Name of the person who signs the certificate.")
     ] = "",
+    pdf: Pdf = False,
     out: Annotated[
         Path, typer.Option(help="Folder for the certificate.", show_default=True)
     ] = Path("certificate"),
@@ -94,7 +98,7 @@ def certificate(
         signed_by=signed_by,
         signed_at=time.time(),
     )
-    written = write_report(report, out)
+    written = write_report(report, out, pdf=pdf)
     console = Console(soft_wrap=True, highlight=False)
     console.print(verdict_line(report.certificate), markup=False)
     if report.certificate.verdict == "unreachable":
@@ -144,7 +148,7 @@ def sla(
         float | None,
         typer.Option(help="Confidence level of the bounds. [default: the SLA's level]"),
     ] = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Also write it as PDF.")] = False,
+    pdf: Pdf = False,
     out: Annotated[Path, typer.Option(help="Folder for the report.", show_default=True)] = Path(
         "sla-report"
     ),
@@ -201,13 +205,13 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="File of the page. [default: report.html in the folder]")
     ] = None,
+    pdf: Pdf = False,
 ) -> None:
     """Write a bench run as one HTML page, with its tables, its plots and what made them."""
     from floorline.report.run_page import write_run_page
 
-    Console(soft_wrap=True, highlight=False).print(
-        f"wrote {write_run_page(folder, out)}", markup=False
-    )
+    for path in write_run_page(folder, out, pdf=pdf):
+        Console(soft_wrap=True, highlight=False).print(f"wrote {path}", markup=False)
 
 
 def _known(config: Path | None) -> list[SLA]:

@@ -9,18 +9,32 @@ import msgspec
 from floorline._files import write_whole
 from floorline.report.certificate_plot import interval_plots
 from floorline.report.certificate_report import Report
+from floorline.report.pdf import pdf_of
 from floorline.report.templates import render
 from floorline.state.certificate import Certificate
 
 
-def write_report(report: Report, out: Path) -> list[Path]:
-    """Write ``certificate.json`` and ``certificate.html`` into a folder; returns their paths."""
-    out.mkdir(parents=True, exist_ok=True)
+def write_report(report: Report, out: Path, *, pdf: bool = False) -> list[Path]:
+    """Write ``certificate.json`` and ``.html``, and ``.pdf`` if asked, into a folder.
+
+    Returns
+    -------
+    Paths of the files
+
+    Raises
+    ------
+    FloorlineError
+        If a PDF is asked for and what it needs is not installed. Then nothing is written.
+    """
     body = msgspec.json.format(msgspec.json.encode(report), indent=2)
-    written = [out / "certificate.json", out / "certificate.html"]
-    write_whole(written[0], body + b"\n")
-    write_whole(written[1], html_page(report).encode())
-    return written
+    page = html_page(report)
+    contents = {".json": body + b"\n", ".html": page.encode()}
+    if pdf:
+        contents[".pdf"] = pdf_of(page)
+    out.mkdir(parents=True, exist_ok=True)
+    for ending, content in contents.items():
+        write_whole(out / f"certificate{ending}", content)
+    return [out / f"certificate{ending}" for ending in contents]
 
 
 def html_page(report: Report) -> str:

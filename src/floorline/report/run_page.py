@@ -16,6 +16,7 @@ from floorline._decoding import decoding_reason
 from floorline._extras import needs
 from floorline._files import write_whole
 from floorline.errors import DataError
+from floorline.report.pdf import pdf_of
 from floorline.report.templates import render
 
 with needs("report", "the page of a run"):
@@ -49,7 +50,7 @@ class About(msgspec.Struct):
     suite: Any = None
 
 
-def write_run_page(folder: Path, out: Path | None = None) -> Path:
+def write_run_page(folder: Path, out: Path | None = None, *, pdf: bool = False) -> list[Path]:
     """Write the page of a bench run.
 
     Parameters
@@ -58,22 +59,29 @@ def write_run_page(folder: Path, out: Path | None = None) -> Path:
         Folder that ``floorline bench`` wrote: ``report.md``, ``suite.json`` and plots.
     out
         File of the page; ``report.html`` in the folder by default.
+    pdf
+        Whether to write the page as PDF too, beside it and under the same name.
 
     Returns
     -------
-    Path
-        The file.
+    The files
 
     Raises
     ------
     DataError
         If the folder is no such folder, or a file of it cannot be read.
+    FloorlineError
+        If a PDF is asked for and what it needs is not installed. Then nothing is written.
     """
     page = run_page(folder)
     out = folder / "report.html" if out is None else out
+    contents = {out: page.encode()}
+    if pdf:
+        contents[out.with_suffix(".pdf")] = pdf_of(page)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, page.encode())
-    return out
+    for path, content in contents.items():
+        write_whole(path, content)
+    return list(contents)
 
 
 def run_page(folder: Path) -> str:

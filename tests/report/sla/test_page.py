@@ -7,11 +7,10 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from floorline.errors import FloorlineError, MissingExtra
+from floorline.errors import MissingExtra
 from floorline.report.sla import page as module
 from floorline.report.sla.page import (
     amount,
-    pdf_of,
     period_page,
     verdict_in_words,
     write_period_report,
@@ -118,39 +117,8 @@ def router_with(build_router, vector):
     return run
 
 
-@pytest.mark.slow
-def test_a_pdf_has_the_pages_of_the_report(report, tmp_path):
-    pytest.importorskip("weasyprint")
-    written = write_period_report(report, tmp_path, pdf=True)
-    assert [path.suffix for path in written] == [".html", ".json", ".pdf"]
-    content = written[-1].read_bytes()
-    assert content.startswith(b"%PDF-")
-    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 1 or b"/ObjStm" in content
-
-
-def test_a_pdf_fetches_nothing():
-    pytest.importorskip("weasyprint")
-    with pytest.raises(ValueError, match="refers to nothing outside"):
-        module._no_fetch("file:///etc/passwd")
-
-
 def test_without_the_extra_nothing_is_written(report, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "weasyprint", None)
     with pytest.raises(MissingExtra, match=r"extra 'pdf': pip install 'floorline\[pdf\]'"):
-        write_period_report(report, tmp_path / "new", pdf=True)
-    assert not (tmp_path / "new").exists()
-    with pytest.raises(MissingExtra):
-        pdf_of("<p>x</p>")
-
-
-def test_without_the_systems_library_one_line_says_so(report, tmp_path, monkeypatch):
-    class Broken:
-        def find_spec(self, name, path, target=None):
-            if name == "weasyprint":
-                raise OSError("cannot load library 'libgobject-2.0-0'")
-
-    monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(FloorlineError, match="needs the system's library Pango: install it"):
         write_period_report(report, tmp_path / "new", pdf=True)
     assert not (tmp_path / "new").exists()

@@ -6,16 +6,15 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from floorline._extras import needs
 from floorline._files import write_whole
-from floorline.errors import FloorlineError
 from floorline.report.axes import SIZES, dates
 from floorline.report.bar_plot import COLOURS, OTHER_COLOUR, BarPlot, Bars, bar_plots
 from floorline.report.certificate_plot import BandPlot, BandPoint, band_plot
+from floorline.report.pdf import pdf_of
 from floorline.report.sla.figures import Bucket
 from floorline.report.sla.report import PeriodReport, SlaReport
 from floorline.report.sla.requests import RESULTS
@@ -79,33 +78,6 @@ def period_page(report: PeriodReport) -> str:
         shares_in_words=shares_in_words,
         verdict_in_words=verdict_in_words,
     )
-
-
-def pdf_of(page: str) -> bytes:
-    """Print a page as PDF.
-
-    Raises
-    ------
-    MissingExtra
-        If WeasyPrint is not installed.
-    FloorlineError
-        If Pango, a library of the system that it calls, is not installed.
-    """
-    try:
-        with needs("pdf", "a report as PDF"):
-            from weasyprint import HTML
-    except OSError as error:
-        raise FloorlineError(
-            "a report as PDF needs the system's library Pango: install it, on Debian and Ubuntu "
-            "with 'apt-get install libpango-1.0-0 libpangoft2-1.0-0', or leave --pdf out"
-        ) from error
-    document: Any = HTML(string=page, url_fetcher=_no_fetch).write_pdf()
-    return bytes(document)
-
-
-def _no_fetch(url: str, *_: object, **__: object) -> Any:
-    """Refuse: a page has all that it shows, and a name in it must not become a request."""
-    raise ValueError(f"a report refers to nothing outside, but this page does: {url}")
 
 
 def amount(cost: float | None, unit: str) -> str:
