@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from floorline.errors import FloorlineError
+from floorline.errors import FloorlineError, InvalidInput, listed
 from floorline.events import Decision, Event, Feedback, Outcome, Recall
 from floorline.stores.open_store import open_read_only
 from floorline.whatif.counterfactual import Counterfactual, NoSupport, WhatIf
@@ -122,6 +122,9 @@ def _estimate(question: Question, summary: LogSummary, events: Iterable[Event]) 
     parameters: dict[str, Any] = {}
     name = question.policy
     if not name:
+        if question.model not in zoo.names:
+            fix = "choose one that could serve at the beginning of this part of the log: "
+            raise InvalidInput("model", question.model, fix + listed(zoo.names))
         # The model of the highest known mean serves every request.
         name = "best_fixed"
         parameters["mean_quality"] = [float(one == question.model) for one in zoo.names]

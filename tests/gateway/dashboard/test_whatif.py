@@ -100,6 +100,9 @@ def test_a_part_of_the_log_and_what_cannot_be_answered(log):
     assert "without a routed request" in nothing.problem
     assert "choose" in answer(log, Question(policy="oracle")).problem
     assert "sla" in answer(log, Question(policy="random", sla="silver")).problem
+    joined = answer(log, Question(model="new"))
+    assert joined.result is None
+    assert "model is 'new': choose one that could serve at the beginning" in joined.problem
 
 
 def test_the_process_ends_with_the_one_that_asked(log):
