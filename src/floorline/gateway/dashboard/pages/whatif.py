@@ -60,7 +60,6 @@ def routes(dashboard: Dashboard) -> list[Route]:
             floor=floor,
             asked=asked,
             answer=answer,
-            best=_best(answer),
             zipped=zip,
             most_events=MAX_EVENTS,
             most_seconds=SECONDS,
@@ -99,18 +98,6 @@ def _asked(viewer: Viewer, filters: Filters, policy: str, floor: str) -> Asked:
             raise InvalidInput("floor", floor[:40], "give a number from 0 to 1") from None
     tenant = filters.tenant if viewer.tenant is None else viewer.tenant
     return Asked(policy, filters.sla, level, tenant, SPANS[filters.since])
-
-
-def _best(answer: Answer | None) -> tuple[int, int] | None:
-    """Places of the narrowest intervals of satisfaction and of cost; None without estimates."""
-    result = None if answer is None else answer.result
-    if result is None or not result.satisfaction or not result.cost:
-        return None
-    narrowest = [
-        min(range(len(found)), key=lambda place: found[place].upper - found[place].lower)
-        for found in (result.satisfaction, result.cost)
-    ]
-    return narrowest[0], narrowest[1]
 
 
 @data_table("whatif")
