@@ -219,7 +219,9 @@ function arrange(table, spec) {
     .filter((name) => name && at(name) >= 0);
   // A model keeps its colour however much traffic it has: columns that the page does not name are
   // ordered by that.
-  const hues = spec.y.length ? shown : [...shown].sort();
+  const last = (name) => Number(name.startsWith("("));
+  const hues = spec.y.length ? shown
+    : [...shown].sort((a, b) => last(a) - last(b) || (a < b ? -1 : 1));
   const series = names.map((name) => ({
     name,
     hue: Math.max(0, hues.indexOf(name)),
