@@ -96,13 +96,14 @@ def serve(
         from floorline.gateway.server import serve as run
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     if demo:
-        from floorline.demo.gateway import serve_demo
+        from floorline.demo.gateway import check_users, serve_demo
 
         def ready(url: str) -> None:
             _print_demo(url, users or 0)
             if open_browser:
                 webbrowser.open(f"{url}/dashboard")
 
+        check_users(users or 0)
         if users:
             _console.print(f"{users} simulated users: the log gets a day of requests first.")
         address = host or "127.0.0.1", 8080 if port is None else port

@@ -112,6 +112,12 @@ def _retention(users: int) -> str:
     return f"{min(max(seconds, shortest), longest):.0f}s"
 
 
+def check_users(users: int) -> None:
+    """Raise InvalidInput if the demo cannot have this number of users."""
+    if not 0 <= users <= MAX_USERS:
+        raise InvalidInput("--users", users, f"give a number of users from 0 to {MAX_USERS}")
+
+
 async def serve_demo(
     host: str, port: int, on_ready: Callable[[str], None], *, users: int = 0
 ) -> None:
@@ -131,8 +137,7 @@ async def serve_demo(
     InvalidInput
         If the number of users is out of range.
     """
-    if not 0 <= users <= MAX_USERS:
-        raise InvalidInput("--users", users, f"give a number of users from 0 to {MAX_USERS}")
+    check_users(users)
     zoo = SimulatedZoo(1000)
     fault_rate = _FAULT_RATE if users else 0.0
     provider = FakeProvider(zoo, latency=_LATENCY, fault_rate=fault_rate, caches=True)
