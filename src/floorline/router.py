@@ -29,6 +29,7 @@ from floorline.events import (
 )
 from floorline.policies import History, Policy, Request, make_policy
 from floorline.sla import SLA, check_slas
+from floorline.state.budget_left import budget_left
 from floorline.state.changing_state import ChangingState
 from floorline.state.decisions import called_model, choose, decision_of, direct_decision
 from floorline.state.eligibility import call_costs, expected_costs, limits_of
@@ -145,7 +146,7 @@ class Router(ChangingState):
         when = self._time(at)
         with self._lock:
             agreement = self._fold.sla(sla)
-            return self._fold.ledgers_[agreement.name].left(agreement, self.zoo, when)
+            return budget_left(self._fold, agreement, when)
 
     def route(
         self,

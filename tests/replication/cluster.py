@@ -32,7 +32,7 @@ class Member:
 
     def __init__(self, url, name):
         self.store = ReplicaStore(url, name)
-        self.router = ReplicaRouter(ZOO, slas=[GOLD], seed=SEED, log=self.store)
+        self.router = ReplicaRouter(ZOO, slas=[GOLD], seed=SEED, log=self.store, id_prefix=name)
 
     def refresh(self):
         """Take over the latest published state, if it is new; return whether it was."""

@@ -1,13 +1,19 @@
 """A replica decides from the fold of the log up to a published state, and its own events since."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.replication.cluster import Cluster, new_router
 
 from floorline import SLA, Model
+from floorline.errors import BudgetExhausted
 from floorline.events import Decision, Feedback
 from floorline.replication import tables
+from floorline.replication.budget_shares import used_by
+from floorline.replication.escrow import Escrow
+from floorline.sla import Budget
 from floorline.state.foreign_events import completed
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
@@ -132,6 +138,35 @@ def test_a_decision_of_old_models_is_fitted(cluster, change):
     folded = new_router()
     folded.apply(cluster.log())
     assert state_of(folded) == state_of(learned) == state_of(a.router)
+
+
+def test_a_replica_spends_its_share_and_no_more(cluster):
+    """With the database away it goes on until its share is used, whatever the others have left."""
+    paid = SLA("paid", floor=0.0, budget=Budget(total=40.0))
+    cluster.learner._router.set_sla(paid, at=0.0)
+    cluster.settle()
+    a, b = cluster.members.values()
+    for member in (a, b):
+        shares = member.router.budgets.shares
+        shares.watch(member.router.budgets.accounts(member.router.slas.values()))
+        escrow = Escrow(member.store.engine, member.store.replica)
+        for (name, start), granted in escrow.grant(shares.wanted(0.0), 2).items():
+            shares.set_granted(name, start, granted)
+    # 40 / 8 for the first, and an eighth of the rest for the second.
+    assert a.router.budget_left("paid", at=0.0).max() == 5.0
+    assert b.router.budget_left("paid", at=0.0).max() == 35.0 / 8
+    served = 0
+    for number in range(20):
+        with suppress(BudgetExhausted):
+            made = a.router.route(f"Question {number}", "paid", at=1.0)
+            a.router.outcome(made.id, cost=1.0, at=1.0)
+            served += 1
+    assert 0 < served <= 5
+    a.store.flush()
+    cluster.learner.step()
+    used = used_by(cluster.learner._store, "a", a.router.slas)
+    assert used == {("sla:paid", 0.0): float(served)}
+    assert Escrow(a.store.engine, "b").reclaim({}) == 35.0 / 8
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

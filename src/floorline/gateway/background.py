@@ -16,6 +16,7 @@ from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.dashboard.history import History
 from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.following import StateFollower
+from floorline.gateway.replicas.refilling import ShareKeeper
 from floorline.router import Router
 from floorline.stores.queued import QueuedStore
 from floorline.stores.retention import vacuum
@@ -93,6 +94,8 @@ class BackgroundTasks:
         Folds the log for the dashboard; None if there is none.
     follower
         Takes over the states of the learner; None if there is none.
+    keeper
+        Keeps shares of budgets filled; None if they are not shared.
     clock
         Returns the Unix time in seconds, for the age of events.
     """
@@ -107,6 +110,7 @@ class BackgroundTasks:
         recorder: CallRecorder | None = None,
         history: History | None = None,
         follower: StateFollower | None = None,
+        keeper: ShareKeeper | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -114,6 +118,7 @@ class BackgroundTasks:
         self._recorder = recorder
         self._history = history
         self._follower = follower
+        self._keeper = keeper
         self._config = config
         self._store = store
         self._auth = auth
@@ -128,6 +133,8 @@ class BackgroundTasks:
             loops += [self._snapshot_loop(self._snapshots), self._retention_loop()]
         if self._follower is not None:
             loops.append(self._follower.run())
+        if self._keeper is not None:
+            loops.append(self._keeper.run())
         if not self._auth.open:
             loops.append(self._key_loop())
         if self._reloader is not None:

@@ -49,6 +49,8 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
         gateway = build_gateway(settings, path, store)
         if gateway.follower is not None:
             await gateway.follower.wait()
+        if gateway.keeper is not None:
+            await gateway.keeper.fill()
         await gateway.upstreams.start()
         gateway.background.start()
         try:
@@ -60,6 +62,8 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
             if gateway.follower is not None:
                 with contextlib.suppress(FloorlineError):
                     await gateway.store.committed()
+                    if gateway.keeper is not None:
+                        await gateway.keeper.close()
                     await asyncio.to_thread(gateway.follower.leave)
             if gateway.snapshots is not None and gateway.snapshots.events_since:
                 # Without it the next start folds more events, and reaches the same state.

@@ -31,7 +31,13 @@ from floorline.gateway.readiness import Readiness
 from floorline.gateway.reconcile import DesiredState, reconcile
 from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.following import StateFollower
-from floorline.gateway.replicas.serving import TailedHistory, follower_of, open_replica_router
+from floorline.gateway.replicas.refilling import ShareKeeper
+from floorline.gateway.replicas.serving import (
+    TailedHistory,
+    follower_of,
+    keeper_of,
+    open_replica_router,
+)
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.service import ChatService
 from floorline.gateway.upstreams import Upstreams
@@ -67,9 +73,9 @@ class Gateway:
         Why decisions were made.
     readiness, metrics, telemetry
         What operators see.
-    snapshots, follower
-        Snapshots of the state, or what takes over the learner's states where there are several
-        replicas; None where the other is.
+    snapshots, follower, keeper
+        Snapshots of the state; where there are several replicas, what takes over the learner's
+        states and what keeps shares of budgets filled. None where they are not.
     background
         Tasks beside the requests.
     reloader
@@ -94,6 +100,7 @@ class Gateway:
     telemetry: Telemetry
     snapshots: SnapshotWriter | None
     follower: StateFollower | None
+    keeper: ShareKeeper | None
     background: BackgroundTasks
     reloader: Reloader | None
     history: History
@@ -129,10 +136,12 @@ def build_gateway(
     desired = models.desired_state(settings)
     router: Router
     follower: StateFollower | None = None
+    keeper: ShareKeeper | None = None
     snapshots: SnapshotWriter | None = None
     if isinstance(store, ReplicaStore):
         router = open_replica_router(settings, store, desired, clock)
         follower = follower_of(settings, router, store, desired)
+        keeper = keeper_of(router, store, follower)
         history: History = TailedHistory(router, store, clock=clock)
     else:
         router = open_router(
@@ -198,9 +207,19 @@ def build_gateway(
         telemetry=telemetry,
         snapshots=snapshots,
         background=BackgroundTasks(
-            config, store, auth, snapshots, reloader, recorder, history, follower, clock=clock
+            config,
+            store,
+            auth,
+            snapshots,
+            reloader,
+            recorder,
+            history,
+            follower,
+            keeper,
+            clock=clock,
         ),
         follower=follower,
+        keeper=keeper,
         reloader=reloader,
         history=history,
     )

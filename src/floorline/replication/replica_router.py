@@ -10,7 +10,9 @@ from typing import Any
 from floorline.core.random import CounterRng
 from floorline.errors import UnknownDecision
 from floorline.events import Decision, Event, Feedback, Outcome, Recall, WarmStart
+from floorline.replication.budget_shares import BudgetShares
 from floorline.replication.replica_store import PublishedState, ReplicaStore
+from floorline.replication.shares import Shares
 from floorline.router import Router
 from floorline.state.fold import Fold, RememberedDecision
 from floorline.state.foreign_events import completed
@@ -34,6 +36,8 @@ class ReplicaRouter(Router):
 
     Attributes
     ----------
+    budgets : BudgetShares
+        What this replica may spend of the budgets of SLAs.
     state_position, state_at : int, float
         Number of events in the last state, and its time by the database's clock; −1 and 0 before
         the first.
@@ -43,6 +47,8 @@ class ReplicaRouter(Router):
 
     def __init__(self, *args: Any, log: ReplicaStore, **kwargs: Any) -> None:
         super().__init__(*args, log=log, **kwargs)
+        self.budgets = BudgetShares(Shares())
+        self._fold.limit = self.budgets
         self.state_position = -1
         self.state_at = 0.0
         # Own events that are not in the last state, with their numbers.
@@ -78,6 +84,7 @@ class ReplicaRouter(Router):
             records = self._fold.records_, self._fold.open_
             fold.records_, fold.open_ = records
             self._undo(fold)
+            fold.limit = self.budgets
             self._fold = fold
             for _, event in self._own:
                 if not isinstance(event, _LEARNED):
@@ -109,7 +116,12 @@ class ReplicaRouter(Router):
         if isinstance(event, Feedback):
             self._note_label(event)
             return True
-        return self._fold.apply(event)
+        if not isinstance(event, Decision | Outcome):
+            return self._fold.apply(event)
+        changed = self._fold.apply(event)
+        if changed:
+            self.budgets.note(event)
+        return changed
 
     def _note_label(self, event: Feedback) -> None:
         """Remember that a response has a label, for judges and repeated messages."""

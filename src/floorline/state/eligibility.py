@@ -12,6 +12,7 @@ from floorline.core.bounds import clean_text
 from floorline.errors import Bar, NoModelCanServe
 from floorline.policies.base import Request
 from floorline.sla import SLA
+from floorline.state.budget_left import budget_left, total_left
 from floorline.state.explanation import REASONS
 from floorline.state.fold import Fold
 from floorline.zoo import CallLimits, Zoo
@@ -121,7 +122,7 @@ def limits_of(
     if request is not None:
         expected = expected_costs(fold, request.input_tokens)
         needed = call_costs(zoo, expected, request.limits).needed.tolist()
-        left = fold.ledgers_[sla.name].left(sla, zoo, request.at).tolist()
+        left = budget_left(fold, sla, request.at).tolist()
         for name, need, rest in zip(zoo.names, needed, left, strict=True):
             if need > rest:
                 text = f"a call needs {need:.6g} of the budget, and {max(0.0, rest):.6g} is left"
@@ -192,7 +193,7 @@ def affordable(
         Upper bounds of the call's tokens; None if there are none.
     """
     cost = call_costs(fold.zoo_, expected_costs(fold, tokens), limits).needed
-    fits = np.asarray(cost <= fold.ledgers_[sla.name].left(sla, fold.zoo_, at))
+    fits = np.asarray(cost <= budget_left(fold, sla, at))
     return fits if allowed is None else fits & allowed
 
 
@@ -278,8 +279,7 @@ def within_budget(
     Reservation
         The calls that fit; none if the served model's call does not fit.
     """
-    ledger = fold.ledgers_[sla.name]
-    left, total = ledger.left(sla, fold.zoo_, at), ledger.total_left(sla, at)
+    left, total = budget_left(fold, sla, at), total_left(fold, sla, at)
     needed, largest = call_costs(fold.zoo_, cost, limits)
     kept: list[int] = []
     reserved: list[float] = []

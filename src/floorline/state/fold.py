@@ -35,6 +35,7 @@ from floorline.events import (
 )
 from floorline.policies import Policy
 from floorline.sla import SLA
+from floorline.state.budget_left import BudgetLimit
 from floorline.state.conversations import Conversations
 from floorline.state.elapsed import call_times
 from floorline.state.history import unpack_history
@@ -120,6 +121,9 @@ class Fold(Stateful):
     memory
         Number of latest decisions that outcomes and feedback can still come for, beside those
         whose call by the gateway has not ended.
+    limit
+        What this process may spend of budgets that it shares with others; None if it has them
+        alone. It is no part of the state.
 
     Attributes
     ----------
@@ -156,10 +160,18 @@ class Fold(Stateful):
     """
 
     def __init__(
-        self, policy: Policy, zoo: Zoo, slas: Iterable[SLA], dim: int, *, memory: int
+        self,
+        policy: Policy,
+        zoo: Zoo,
+        slas: Iterable[SLA],
+        dim: int,
+        *,
+        memory: int,
+        limit: BudgetLimit | None = None,
     ) -> None:
         self.memory = memory
         self.dim = dim
+        self.limit = limit
         self.events_ = 0
         self.decisions_ = 0
         self.zoo_ = zoo

@@ -357,6 +357,25 @@ class LogReader:
         """Return all events of decisions that ``labelled`` named, in the order of the log."""
         return self._events_of(decisions)
 
+    def events_with_prefix(self, prefix: str) -> Iterator[Event]:
+        """Yield the events about decisions whose ids begin with a text, in the order of the log.
+
+        The whole log may be read for it, which is for rare occasions.
+        """
+        position = -1
+        while True:
+            query = all_columns().where(
+                # A comparison of texts would depend on the language of the database.
+                events.c.decision.startswith(prefix, autoescape=True),
+                events.c.position > position,
+            )
+            rows = self.rows(query.order_by(events.c.position).limit(_PAGE_SIZE))
+            for row in rows:
+                position = row[0]
+                yield self.event(row)
+            if len(rows) < _PAGE_SIZE:
+                return
+
     def snapshots(self) -> list[int]:
         """Return the positions of all snapshots, the newest first."""
         query = sa.select(raw(snapshots.c.position)).order_by(snapshots.c.position.desc())

@@ -18,6 +18,8 @@ log = logging.getLogger("floorline.gateway")
 
 _FIRST_STATE_SECONDS = 60.0
 """Time for which a replica waits for a learner at its start."""
+_LIVE_SECONDS = 10.0
+"""Time since its last sign of life for which a replica counts as one that serves."""
 _BEAT_SECONDS = 2.0
 """Pause between two signs of life."""
 
@@ -38,6 +40,11 @@ class StateFollower:
         Returns what operators see of this replica.
     every
         Pause between two looks for a state in seconds.
+
+    Attributes
+    ----------
+    replicas : int
+        Number of replicas that served at the last sign of life.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class StateFollower:
         self._status = status
         self._every = every
         self._members = Membership(store.engine)
+        self.replicas = 1
         self._age = float("inf")
         self._read_at = 0.0
         self._beat_at = 0.0
@@ -111,7 +119,7 @@ class StateFollower:
         return state is not None
 
     def beat(self) -> None:
-        """Say that this replica lives; blocks.
+        """Say that this replica lives, and count those that do; blocks.
 
         Raises
         ------
@@ -119,6 +127,7 @@ class StateFollower:
             If the database raises an error.
         """
         self._members.beat(self._store.replica, self._status())
+        self.replicas = max(1, self._members.live(_LIVE_SECONDS))
 
     def leave(self) -> None:
         """Say that this replica ended, once its events are durable; blocks."""

@@ -19,6 +19,8 @@ from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.startup import open_router
 from floorline.gateway.warm_start import warm_start
 from floorline.replication import tables
+from floorline.replication.budget_shares import used_by
+from floorline.replication.escrow import Escrow
 from floorline.replication.inbox import InboxSignal
 from floorline.replication.learner import Learner
 from floorline.replication.learner_store import LearnerStore
@@ -135,6 +137,7 @@ class LearnerProcess:
             for member in members.gone(_GONE_SECONDS):
                 closed = close_interrupted(router, member.id)
                 store.flush()
+                Escrow(store.engine, member.id).reclaim(used_by(store, member.id, router.slas))
                 members.forget(member.id)
                 log.warning("replica %s is gone; %d calls were open", member.id, closed)
 

@@ -16,6 +16,8 @@ from floorline.gateway.clock import Clock
 from floorline.gateway.dashboard.history import History
 from floorline.gateway.reconcile import DesiredState
 from floorline.gateway.replicas.following import StateFollower
+from floorline.gateway.replicas.refilling import ShareKeeper
+from floorline.replication.escrow import Escrow
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import ReplicaStore
 from floorline.state.fold import Fold
@@ -64,6 +66,17 @@ def follower_of(
         }
 
     return StateFollower(router, store, make_fold, status, settings.replicas.publish)
+
+
+def keeper_of(router: ReplicaRouter, store: ReplicaStore, follower: StateFollower) -> ShareKeeper:
+    """Return what keeps a replica's shares of budgets filled."""
+    return ShareKeeper(
+        router.budgets.shares,
+        Escrow(store.engine, store.replica),
+        lambda: router.budgets.accounts(router.slas.values()),
+        lambda: follower.replicas,
+        router.clock,
+    )
 
 
 class TailedHistory(History):

@@ -1,0 +1,94 @@
+"""A replica keeps its shares of budgets filled, ahead of need and beside the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from floorline.errors import FloorlineError
+from floorline.replication.escrow import Escrow
+from floorline.replication.shares import Account, Shares
+
+log = logging.getLogger("floorline.gateway")
+
+_LOOK_SECONDS = 0.1
+"""Pause between two looks whether a share is low. A share holds at least two of the largest calls
+then, and about half of the last grant."""
+_RETURN_SECONDS = 2.0
+"""Pause between two returns of what is not needed."""
+
+
+class ShareKeeper:
+    """Asks for shares, and returns what is not needed.
+
+    Parameters
+    ----------
+    shares, escrow
+        The shares of this replica, and the database that grants them.
+    accounts
+        Returns the accounts that there are now.
+    members
+        Returns the number of replicas, among which what is left is to last.
+    clock
+        Returns the Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        shares: Shares,
+        escrow: Escrow,
+        accounts: Callable[[], Iterable[Account]],
+        members: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        self._shares = shares
+        self._escrow = escrow
+        self._accounts = accounts
+        self._members = members
+        self._clock = clock
+        self._returned_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Keep the shares filled until the task is cancelled."""
+        while True:
+            try:
+                await self.fill()
+                if time.monotonic() - self._returned_at >= _RETURN_SECONDS:
+                    self._returned_at = time.monotonic()
+                    await self._give_back(self._shares.take_back(self._clock()))
+            except FloorlineError as error:
+                log.warning("shares of budgets cannot be filled: %s", error)
+                await asyncio.sleep(_RETURN_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def fill(self) -> None:
+        """Ask for what is low now.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error; the shares are as before.
+        """
+        self._shares.watch(self._accounts())
+        wanted = self._shares.wanted(self._clock())
+        if not wanted:
+            return
+        granted = await asyncio.to_thread(self._escrow.grant, wanted, self._members())
+        for (name, start), amount in granted.items():
+            self._shares.set_granted(name, start, amount)
+
+    async def close(self) -> None:
+        """Return everything that open calls do not hold.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error; the learner returns it later.
+        """
+        await self._give_back(self._shares.close())
+
+    async def _give_back(self, parts: list[tuple[str, float, float]]) -> None:
+        if parts:
+            await asyncio.to_thread(self._escrow.give_back, parts)
