@@ -9,9 +9,10 @@ import pytest
 from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Feedback, Outcome, SlaChange, ZooChange, encode_event
+from floorline.report.sla.incidents import MOST_INCIDENTS, find_incidents
 from floorline.report.sla.page import period_page
 from floorline.report.sla.report import check_found, make_period_report, source_of
-from floorline.report.sla.requests import PeriodFold, Request, Scope
+from floorline.report.sla.requests import Call, PeriodFold, Request, Scope
 from floorline.sla import SLA
 from floorline.stores.log_source import LogDigest, reading_log
 from floorline.stores.sql import SqlStore
@@ -203,7 +204,7 @@ def test_savings_are_against_what_was_expected_of_the_same_requests(live, fold):
 def test_failures_that_follow_each_other_are_one_incident(live, fold):
     events = live(2400, days=1)
     (made,) = reported(fold(events, tenant="acme")).slas
-    large = max(made.incidents, key=lambda incident: incident.count)
+    large = max(made.incidents.listed, key=lambda incident: incident.count)
     assert large.subject == "large"
     ids = {e.id for e in events if isinstance(e, Decision) and e.tenant == "acme"}
     failed = [
@@ -220,7 +221,7 @@ def test_failures_that_follow_each_other_are_one_incident(live, fold):
     assert START + 0.5 * DAY <= large.since < large.until < START + 0.6 * DAY
     assert large.reasons[0][0] == "the provider of 'large' answered with status 503"
     assert large.answered <= large.requests == large.count
-    assert made.incident_count >= len(made.incidents)
+    assert made.incidents.count >= len(made.incidents.listed)
 
 
 def test_a_broken_floor_is_an_incident_with_its_times(live, fold):
@@ -302,6 +303,7 @@ def test_an_sla_that_served_nothing_is_reported_too(live, fold, build_router, ve
     )
     report = reported(fold([*events, refused]))
     trial = report.slas[-1]
+    assert trial.incidents.single_requests == 1
     assert (trial.sla, trial.floor, trial.totals.requests) == ("trial", 0.35, 1)
     assert trial.totals.results["declined"] == 1
     assert trial.certificate.verdict == "unknown"
@@ -331,3 +333,53 @@ def test_what_a_store_begins_with_defines_the_slas(tmp_path, build_router, vecto
         "whole answer within 2 s for 90 % of the requests"
     ]
     assert [line.text for line in made.changes] == ["SLA gold began, with the floor 0.8."]
+
+
+def failing(number, error="the provider is down", *, at, calls=1):
+    """A request whose calls all failed."""
+    made = [
+        Call(f"d{number}-{n}", "large", at + n, {}, ended=True, error=error) for n in range(calls)
+    ]
+    return Request(f"d{number}", at, False, calls=made)
+
+
+def test_every_request_without_an_answer_is_in_an_incident_or_counted():
+    close = [failing(n, at=START + 60.0 * n) for n in range(6)]
+    apart = [failing(10 + n, at=START + 3 * DAY + 3600.0 * n) for n in range(3)]
+    declined = [Request(f"r{n}", START + 5 * DAY + n, False, declined=True) for n in range(7)]
+    found = find_incidents([*close, *apart, *declined])
+    assert [(one.kind, one.count) for one in found.listed] == [
+        ("calls failed", 6),
+        ("no answer", 6),
+        ("no model left", 7),
+    ]
+    assert (found.count, found.single_requests, found.single_calls) == (3, 3, 3)
+    assert found.listed[0].first == "d0-0"
+    assert found.listed[0].reasons == (("the provider is down", 6),)
+
+
+def test_incidents_end_after_ten_minutes_without_another_failure():
+    first = [failing(n, at=START + 599.0 * n) for n in range(5)]
+    second = [failing(10 + n, at=first[-1].at + 601.0 + n) for n in range(5)]
+    found = find_incidents([*first, *second])
+    assert [one.count for one in found.listed if one.kind == "no answer"] == [5, 5]
+
+
+def test_what_is_the_clients_own_fault_is_no_incident():
+    errors = ("the client disconnected", "the provider answered 400: no such parameter")
+    for error in errors:
+        found = find_incidents([failing(n, error, at=START + n) for n in range(20)])
+        assert (found.count, found.single_requests, found.single_calls) == (0, 0, 0)
+
+
+def test_the_largest_incidents_are_listed():
+    requests = [
+        failing(100 * group + n, at=START + 3600.0 * group + n)
+        for group in range(40)
+        for n in range(5 + group)
+    ]
+    found = find_incidents(requests)
+    assert found.count == 80
+    assert len(found.listed) == MOST_INCIDENTS
+    assert min(one.count for one in found.listed) == 30
+    assert [one.since for one in found.listed] == sorted(one.since for one in found.listed)

@@ -251,7 +251,7 @@ def savings(expected: dict[str, Expected], floor: float, summed: Totals) -> tupl
 
     Calls that have no known cost yet count with their expected one, as in a ``Status``. Both
     references are told the means of what the router expected of each model on these requests.
-    None without requests, or where a mean is unknown.
+    None without requests, or where a mean is unknown or all of them cost nothing.
     """
     requests = summed.requests
     names = [name for name, sums in expected.items() if sums.count == requests]
@@ -259,7 +259,7 @@ def savings(expected: dict[str, Expected], floor: float, summed: Totals) -> tupl
         return ()
     quality = np.array([expected[name].quality / requests for name in names])
     cost = np.array([expected[name].cost / requests for name in names])
-    if not (np.isfinite(quality).all() and np.isfinite(cost).all()):
+    if not (np.isfinite(quality).all() and np.isfinite(cost).all() and cost.any()):
         return ()
     best = np.zeros(len(names))
     best[int(quality.argmax())] = 1.0

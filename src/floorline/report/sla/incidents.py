@@ -25,13 +25,14 @@ class Incident(msgspec.Struct, frozen=True):
     Attributes
     ----------
     kind
-        ``"calls failed"`` or ``"no model left"``.
+        ``"calls failed"`` of one model; ``"no answer"`` to requests whose calls all failed; or
+        ``"no model left"`` for requests, which were declined.
     subject
-        The model, or "" where requests were declined.
+        The model whose calls failed; "" for the other kinds.
     since, until
         Unix times in seconds of the first and the last one.
     count
-        Number of failed calls or declined requests.
+        Number of failed calls, or of requests without an answer.
     requests, answered
         Number of requests that had one, and of those that another model answered.
     reasons
@@ -52,14 +53,29 @@ class Incident(msgspec.Struct, frozen=True):
     last: str
 
 
-def incidents(requests: Sequence[Request]) -> tuple[list[Incident], int]:
-    """Find the incidents of a period, in the order of time, and the number of them.
+class Incidents(msgspec.Struct, frozen=True):
+    """Incidents of a period.
+
+    ``listed`` are the largest ones in the order of time, and ``count`` is the number of all.
+    ``single_requests`` is the number of requests without an answer in none of them, and
+    ``single_calls`` that of failed calls.
+    """
+
+    listed: tuple[Incident, ...]
+    count: int
+    single_requests: int
+    single_calls: int
+
+
+def find_incidents(requests: Sequence[Request]) -> Incidents:
+    """Find the incidents of a period.
 
     Failed calls of one model belong together while the next one begins within ten minutes; so do
-    requests that were declined.
+    requests that were not answered, and those that were declined.
     """
     failed: dict[str, list[tuple[Request, Call]]] = {}
     declined: list[tuple[Request, Call]] = []
+    unanswered: list[tuple[Request, Call]] = []
     for request in requests:
         for call in request.calls:
             if call.failed:
@@ -68,14 +84,23 @@ def incidents(requests: Sequence[Request]) -> tuple[list[Incident], int]:
                 failed.setdefault(name, []).append((request, call))
         if request.declined:
             declined.append((request, Call(request.id, "", request.at, {})))
-    found = [
+        elif request.result == "failed":
+            unanswered.append((request, request.calls[-1]))
+    by_model = [
         _incident("calls failed", model, group)
         for model, given in failed.items()
         for group in _groups(given)
     ]
-    found += [_incident("no model left", "", group) for group in _groups(declined)]
+    lost = [_incident("no answer", "", group) for group in _groups(unanswered)]
+    lost += [_incident("no model left", "", group) for group in _groups(declined)]
+    found = by_model + lost
     largest = sorted(found, key=lambda incident: -incident.count)[:MOST_INCIDENTS]
-    return sorted(largest, key=lambda incident: incident.since), len(found)
+    return Incidents(
+        listed=tuple(sorted(largest, key=lambda incident: incident.since)),
+        count=len(found),
+        single_requests=len(unanswered) + len(declined) - sum(one.count for one in lost),
+        single_calls=sum(map(len, failed.values())) - sum(one.count for one in by_model),
+    )
 
 
 def _groups(given: Iterable[tuple[Request, Call]]) -> list[list[tuple[Request, Call]]]:

@@ -193,11 +193,13 @@ def time_span(since: float, until: float | None) -> str:
 
     Examples
     --------
-    >>> time_span(0.0, 3600.0), time_span(0.0, None)
-    ('1\xa0January\xa01970 00:00 to 01:00\xa0UTC', '1\xa0January\xa01970 00:00\xa0UTC to the end')
+    >>> time_span(0.0, 3600.0)
+    '1\xa0January\xa01970 00:00 to 01:00\xa0UTC'
+    >>> time_span(0.0, None)
+    '1\xa0January\xa01970 00:00\xa0UTC to the end of the period'
     """
     if until is None:
-        return f"{minute(since)} to the end"
+        return f"{minute(since)} to the end of the period"
     if since // 86400 == until // 86400:
         first = minute(since).removesuffix("\xa0UTC")
         return f"{first} to {minute(until).partition(' ')[2]}"

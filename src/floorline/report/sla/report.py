@@ -24,7 +24,7 @@ from floorline.report.sla.figures import (
     savings,
     totals,
 )
-from floorline.report.sla.incidents import Incident, incidents
+from floorline.report.sla.incidents import Incidents, find_incidents
 from floorline.report.sla.requests import PeriodFold, Scope, SlaRequests
 from floorline.report.templates import iso, time
 from floorline.sla import SLA
@@ -63,8 +63,8 @@ class SlaReport(msgspec.Struct, frozen=True, kw_only=True):
         The certificate of the period over time.
     totals, models, buckets, savings
         Figures of the period.
-    incidents, incident_count, broken
-        The largest incidents, the number of all, and the times in which the floor was broken.
+    incidents, broken
+        Failures that followed each other, and the times in which the floor was broken.
     changes
         Changes of the SLA and of its models.
     corrected
@@ -81,8 +81,7 @@ class SlaReport(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelFigures, ...]
     buckets: tuple[Bucket, ...]
     savings: tuple[Saving, ...]
-    incidents: tuple[Incident, ...]
-    incident_count: int
+    incidents: Incidents
     broken: tuple[Broken, ...]
     changes: tuple[ChangeLine, ...]
     corrected: int
@@ -179,7 +178,6 @@ def report_sla(
     models = by_model(own, labels)
     spoken_of = {row.model for row in models} if alone else None
     series = _series(requests.period, sla.confidence)
-    found, count = incidents(own)
     return SlaReport(
         sla=shown,
         floor=sla.floor,
@@ -191,8 +189,7 @@ def report_sla(
         models=models,
         buckets=buckets(own, labels, scope.since, scope.until),
         savings=savings(allowed, certificate.floor, summed),
-        incidents=tuple(found),
-        incident_count=count,
+        incidents=find_incidents(own),
         broken=_broken(series, certificate.floor),
         changes=change_lines([*requests.changes, *fold.zoo_changes], spoken_of, shown=shown),
         corrected=requests.period.corrected,
@@ -244,7 +241,7 @@ def make_period_report(
     confidence: float | None = None,
     made_at: float = 0.0,
 ) -> PeriodReport:
-    """Report on every SLA of a folded log that has requests, in the order of their names."""
+    """Report on every SLA of a folded log that has requests, the one with the most first."""
     return PeriodReport(
         since=fold.scope.since,
         until=fold.scope.until,
@@ -253,7 +250,9 @@ def make_period_report(
         cost_unit="USD" if fold.zoo is None else fold.zoo.cost_unit,
         slas=tuple(
             report_sla(fold, requests, known, confidence)
-            for _, requests in sorted(fold.slas.items())
+            for requests in sorted(
+                fold.slas.values(), key=lambda one: (-len(one.requests), one.name)
+            )
         ),
         source=source,
         floorline=__version__,
