@@ -56,6 +56,17 @@ def test_the_search_finds_a_page_without_the_internet(page, address):
     page.wait_for_url("**/routers/**#mess")
 
 
+def test_the_button_of_a_console_copies_its_commands_only(page, address):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(address + "tutorial/")
+    block = page.locator(".highlight").filter(has_text="make serve")
+    block.get_by_role("button", name="Copy to clipboard").click()
+    copied = "navigator.clipboard.readText()"
+    page.wait_for_function(f"{copied}.then((text) => text.includes('make serve'))")
+    clone = "git clone https://github.com/floorline/floorline"
+    assert page.evaluate(copied) == f"{clone}\ncd floorline\nmake serve\n"
+
+
 @pytest.mark.parametrize("name", ["", "tutorial/", "cli/", "comparison/", "routers/"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_fit_the_width(page, address, name, width):

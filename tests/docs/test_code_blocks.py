@@ -45,6 +45,13 @@ def test_every_block_is_run_or_marked(block):
         assert block.language in known, f"{block}: nothing runs {block.language!r}: mark the block"
 
 
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "console"], ids=str)
+def test_lines_of_a_command_end_in_a_backslash(block):
+    """The site takes other lines for what a command prints, and does not copy them."""
+    for command, _ in commands(block.text):
+        assert all(line.endswith("\\") for line in command.splitlines()[:-1]), f"{block}: {command}"
+
+
 def test_doctests_are_in_pages_that_pytest_collects():
     collected = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     assert [block for block in BLOCKS if block.is_doctest and block.page not in collected] == []

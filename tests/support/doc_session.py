@@ -40,7 +40,7 @@ class Session:
 
     - ``pip install``: that pyproject.toml has the extras, because the packages are there already;
     - ``make TARGET``: that make knows the target; ``make serve`` starts the server that it would;
-    - ``git clone``: nothing is fetched; the folder is a link to this checkout.
+    - ``git clone``: nothing is fetched; the folder has links to what is in this checkout.
 
     Providers that a file ``floorline.yaml`` names are one scripted provider on this machine, which
     has all its models.
@@ -97,7 +97,7 @@ class Session:
             return self._install(words[2:])
         if words[:2] == ["git", "clone"]:
             name = words[-1].rpartition("/")[2].removesuffix(".git")
-            return self._in_shell(f'ln -s "$ROOT" {name}')
+            return self._in_shell(f'mkdir {name} && ln -s "$ROOT"/* {name}')
         if words[:1] == ["make"]:
             if words[1] != "serve":
                 return self._in_shell(f'make -n -C "$ROOT" {words[1]} > /dev/null')
