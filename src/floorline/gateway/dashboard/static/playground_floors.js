@@ -114,12 +114,15 @@ function showChosen(found, messages) {
     const cost = `expected cost ${write(found.expected_cost, "money")}`;
     result.append(name, ` would answer ${of}: ${quality}, ${cost}${found.explored ? ", to explore" : ""}.`);
   }
-  candidates.replaceChildren(...found.candidates.map((one) => row([
-    [one.model],
-    [write(one.quality, "share"), "num"],
-    [write(one.cost, "money"), "num"],
-    [one.explanation, "wide-text"],
-  ], one.served)));
+  candidates.replaceChildren(...found.candidates.map((one) => {
+    const cells = [[one.model], [write(one.quality, "share"), "num"], [write(one.cost, "money"), "num"]];
+    const line = row(cells, one.served);
+    const why = document.createElement("span");
+    why.className = "note";
+    why.textContent = one.explanation;
+    line.firstChild.append(why);
+    return line;
+  }));
 }
 
 /** Draw the ranges of floors at which the same model would answer. */
@@ -147,7 +150,7 @@ function showRibbon(found) {
     swatch.className = "swatch";
     swatch.style.background = colour;
     const line = row([
-      [`${Math.round(100 * part.low)}–${Math.round(100 * part.high)}\u00a0%`, "nowrap"],
+      [write(part.high, "share"), "nowrap"],
       [part.model || "declined", "nowrap"],
       [write(part.expected_quality, "share"), "num"],
       [write(part.expected_cost === null ? null : 1000 * part.expected_cost, "money"), "num"],
