@@ -73,11 +73,17 @@ def test_csv_and_json_say_the_same(visits, scene, name):
     assert len(rows) - 1 == len(table["rows"])
 
 
-def test_the_overview_says_what_the_api_says(visits, scene):
-    page = visits.open("/dashboard").page
-    text = page.locator("main").inner_text()
-    for sla in scene.api("/v1/slas")["data"]:
+@pytest.mark.parametrize(
+    ("viewer", "key"),
+    [("operator", "operator"), ("acme viewer", "acme"), ("globex viewer", "globex")],
+)
+def test_the_overview_says_what_the_api_says(visits, scene, viewer, key):
+    text = visits.open("/dashboard", viewer).page.locator("main").inner_text()
+    slas = scene.api("/v1/slas", key)["data"]
+    assert len(slas) >= 4
+    for sla in slas:
+        assert sla["name"] in text
         if sla["labels"]:
-            assert sla["name"] in text
-            assert f"{100 * sla['satisfaction']:.1f}".rstrip("0").rstrip(".") in text
             assert sla["verdict"] in text
+            assert f"{100 * sla['satisfaction']:.1f}".rstrip("0").rstrip(".") in text
+            assert f"{sla['labels']:,}" in text

@@ -146,3 +146,22 @@ def test_no_address_is_forgotten(tmp_path):
     assert gets - others == {
         re.sub(r"{\w+}", "{id:path}", path.partition("?")[0]) for path in PAGES.values()
     }
+
+
+def test_without_a_login_there_is_nothing(visits, scene):
+    page = visits.watched().page
+    for name in PAGES:
+        answer = page.request.get(visits.url + path_of(scene, name), max_redirects=0)
+        assert answer.status in (303, 401), name
+        assert seen(answer.text(), [*TENANTS, scene.keys["acme"].id]) == set(), name
+    for path in ["events", *(f"data/{name}.json" for name in DATA)]:
+        assert page.request.get(f"{visits.url}/dashboard/{path}").status == 401, path
+
+
+@pytest.mark.parametrize("key", ["acme", "shared", "contractor"])
+def test_keys_of_applications_do_not_open_it(visits, scene, key):
+    page = visits.watched().page
+    for path in ["", "/events", "/data/traffic.json", "/data/keys.csv"]:
+        answer = page.request.get(f"{visits.url}/dashboard{path}", headers=scene.headers(key))
+        assert answer.status in (401, 403), path
+        assert seen(answer.text(), TENANTS) == set(), path
