@@ -164,3 +164,13 @@ def test_the_worst_promise_stands_first(start, provider):
     page = gateway.http.get("/dashboard").text
     rows = page.partition('data-live="promises"')[2].partition("</table>")[0]
     assert re.findall(r'<th scope="row"><a[^>]*>(\w+)</a>', rows) == ["lost", "fine", "unused"]
+
+
+def test_a_page_says_that_the_history_is_being_read(gateway):
+    history = gateway.gateway.history
+    wait_until(lambda: history.ready)
+    assert "being read from the log" not in gateway.http.get("/dashboard").text
+    history.ready, history.progress = False, 0.43
+    for path in ("/dashboard", "/dashboard/models"):
+        text = gateway.http.get(path).text.replace("\xa0", " ")
+        assert "being read from the log: 43 % so far" in text
