@@ -38,6 +38,8 @@ def test_links_lead_to_files_and_headings(page):
             continue
         name, _, heading = unquote(target).partition("#")
         file = (page.parent / name) if name else page
+        within = file.resolve().is_relative_to(DOCS if DOCS in page.parents else ROOT)
+        assert within, f"{_name(page)} links to {target}, which the site does not have"
         assert file.exists(), f"{_name(page)} links to {target}, which is not there"
         if heading:
             assert heading in _headings(file), f"{_name(page)} links to {target}: no such heading"
