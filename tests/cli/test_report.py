@@ -138,3 +138,18 @@ def test_a_scope_without_requests_is_one_line(stored, tmp_path, capfd, arguments
     (line,) = capfd.readouterr().err.splitlines()
     assert problem in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_certificate_is_of_the_configurations_store(stored, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "floorline.yaml").write_text(
+        "models:\n  - {name: small, endpoint: 'http://127.0.0.1:9/v1', price: free}\n"
+        "slas:\n  - {name: gold, floor: 0.8}\n"
+        f"store: {{url: '{stored}'}}\n"
+    )
+    assert main(["report", "certificate"]) in (0, NOT_KEPT)
+    assert "80 labels of 80 responses" in capfd.readouterr().out
+    (tmp_path / "floorline.yaml").unlink()
+    assert main(["report", "certificate"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "floorline.yaml" in line

@@ -20,6 +20,13 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+Log = Annotated[
+    str | None,
+    typer.Option(
+        help="Log: URL or file of a store, or a .jsonl file that 'store export' wrote. "
+        "[default: the store of the configuration]"
+    ),
+]
 Pdf = Annotated[
     bool, typer.Option("--pdf", help="Also write it as PDF, which needs the extra 'pdf'.")
 ]
@@ -29,19 +36,15 @@ NOT_KEPT = 1
 
 @app.command()
 def certificate(
-    log: Annotated[
-        str,
-        typer.Option(
-            help="Log: URL or file of a store, or a .jsonl file that 'store export' wrote."
-        ),
-    ],
+    log: Log = None,
     sla: Annotated[
         str | None, typer.Option(help="SLA to certify. [default: the log's, if it has only one]")
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            help=f"Configuration that defines the SLA. [default: {DEFAULT_CONFIG} if it exists]"
+            help="Configuration that defines the SLA and names the store. "
+            f"[default: {DEFAULT_CONFIG} if it exists]"
         ),
     ] = None,
     floor: Annotated[
@@ -86,13 +89,14 @@ def certificate(
     from floorline.stores.log_source import reading_log
 
     known = _known(config)
-    with reading_log(log) as events:
+    name = store_url(log, config or DEFAULT_CONFIG)
+    with reading_log(name) as events:
         promise = read_promise(events, sla, source)
     report = make_report(
         promise,
         promised(promise, known, floor, confidence),
         events,
-        name=without_credentials(log),
+        name=without_credentials(name),
         method=method,
         rate=rate,
         signed_by=signed_by,
@@ -131,13 +135,7 @@ def sla(
     customer: Annotated[
         str, typer.Option(help="Name of the customer in the title. [default: the tenant]")
     ] = "",
-    log: Annotated[
-        str | None,
-        typer.Option(
-            help="Log: URL or file of a store, or a .jsonl file that 'store export' wrote. "
-            "[default: the store of the configuration]"
-        ),
-    ] = None,
+    log: Log = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -173,7 +171,7 @@ def sla(
     if not first < last:
         raise InvalidInput("until", until or "now", f"give a time after --since {since}")
     known = _known(config)
-    name = store_url(log, DEFAULT_CONFIG if config is None else config)
+    name = store_url(log, config or DEFAULT_CONFIG)
     fold = PeriodFold(Scope(float(first), float(last), tenant, sla))
     with reading_log(name) as events:
         fold.fold_all(events)
