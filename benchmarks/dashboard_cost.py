@@ -109,7 +109,8 @@ def visit(given, cores, enabled):
             with running(argv, [cores[0]], log, cwd=folder, environment=environment) as server:
                 wait_for(server, log, partial(_answers, contender, port), START_TIMEOUT)
                 load(contender, port, given, FIRST_WARM_UP, cores[-1])
-                for kind in (NONE, VIEWED, VIEWED, NONE) if enabled else (OFF,):
+                # As often in either case: a log and a memory that grow make requests dearer.
+                for kind in (NONE, VIEWED, VIEWED, NONE) if enabled else (OFF,) * 4:
                     look = viewed(port, given.viewers, cores[-1])
                     with look if kind == VIEWED else contextlib.nullcontext():
                         before = cpu_seconds(server.pid)

@@ -68,7 +68,11 @@ def quantile(histogram: Mapping[int, int], share: float) -> float | None:
 
 def add(histogram: Histogram, seconds: float) -> None:
     """Count a time in seconds."""
-    bucket = bucket_of(seconds)
+    add_to_bucket(histogram, bucket_of(seconds))
+
+
+def add_to_bucket(histogram: Histogram, bucket: int) -> None:
+    """Count a time by the number of its bucket."""
     histogram[bucket] = histogram.get(bucket, 0) + 1
 
 

@@ -24,7 +24,7 @@ from floorline.state.elapsed import call_times
 from floorline.state.fold import MAX_KEYS
 from floorline.state.known_decisions import DecisionMemory, KnownDecision
 from floorline.state.ledger import POSITIVE_LABEL
-from floorline.state.log_histogram import add
+from floorline.state.log_histogram import add_to_bucket, bucket_of
 from floorline.state.time_buckets import (
     OTHERS,
     Bucket,
@@ -192,6 +192,12 @@ class TimeSeries:
         error = event.error
         refused = error is not None and error.startswith(_NEITHER)
         failed = error is not None and not refused and error not in _NO_ERRORS
+        total = first = None
+        if event.latency is not None and error is None:
+            total = first = bucket_of(event.latency)
+            # An answer in one piece has its first content at its end.
+            if event.first_token is not None:
+                first = bucket_of(event.first_token)
         for cell in self._cells(event.at, known.sla, known.tenant, event.model):
             cell.calls += 1
             cell.spend += event.cost
@@ -200,11 +206,9 @@ class TimeSeries:
             cell.input_tokens += event.input_tokens or 0
             cell.output_tokens += event.output_tokens or 0
             cell.cached_tokens += event.cached_tokens or 0
-            if event.latency is not None and error is None:
-                add(cell.latency, event.latency)
-                # An answer in one piece has its first content at its end.
-                first = event.first_token
-                add(cell.ttft, event.latency if first is None else first)
+            if total is not None and first is not None:
+                add_to_bucket(cell.latency, total)
+                add_to_bucket(cell.ttft, first)
 
     def _feedback(self, event: Feedback) -> None:
         known = self._known.find(event.decision)
@@ -315,9 +319,8 @@ class TimeSeries:
         self, sla: str, promise: str, at: float, known: int, within: int, unknown: int
     ) -> None:
         """Add to the counts of a promise of latency at a time, and to all so far."""
-        if promise not in {one.name for one in self._promises.get(sla, ())}:
-            return
-        if self._name(0, sla) == OTHERS:
+        holds = any(one.name == promise for one in self._promises.get(sla, ()))
+        if not holds or self._name(0, sla) == OTHERS:
             return
         buckets = (self.minutes.at(at), self.hours.at(at))
         latency = [bucket.latency for bucket in buckets if bucket is not None]
