@@ -105,6 +105,15 @@ def test_an_unknown_decision_is_a_404_that_says_what_to_send(gateway):
     assert answer.json()["error"]["code"] == "decision_not_found"
 
 
+@pytest.mark.parametrize(
+    "id", ["%00", "x" * 8_000, "%ff", "a/b", "..%2f..%2fetc", "%F0%9F%8E%89", "%20", "%0d%0aX: 1"]
+)
+def test_odd_ids_are_unknown(gateway, id):
+    answer = read(gateway, id)
+    assert answer.status_code == 404, answer.text
+    assert len(answer.text) < 1_000
+
+
 def test_tenants_and_keys_see_their_own_decisions_only(keyed):
     acme = key_of(keyed, "acme", ["chat"], tenant="acme")
     acme_view = key_of(keyed, "acme-view", ["view"], tenant="acme")

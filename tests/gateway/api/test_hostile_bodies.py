@@ -31,6 +31,7 @@ FIELDS = {
         "max_completion_tokens", "stream_options", "n", "floorline", "temperature", "other",
     ],
     "/v1/route": [*CHAT, "max_tokens", "tools", "response_format", "floorline", "other"],
+    "/v1/preview": [*CHAT, "max_tokens", "tools", "floorline", "stream", "other"],
     "/v1/feedback": ["id", "satisfied", "score", "source", "idempotency", "feedback", "other"],
     "/v1/outcomes": [
         "id", "cost", "input_tokens", "output_tokens", "latency", "error", "completion", "other",
@@ -52,6 +53,7 @@ NESTED = {
         {"stream": "true", "stream_options": '{"other": %s}'},
         {"response_format": '{"type": %s}'},
     ],
+    "/v1/preview": [{"floorline": '{"floors": %s}'}, {"floorline": '{"floors": [%s]}'}],
     "/v1/feedback": [{"feedback": "[%s]"}],
 }
 
@@ -65,6 +67,7 @@ def given(administered):
     return {
         "/v1/chat/completions": CHAT,
         "/v1/route": CHAT,
+        "/v1/preview": CHAT,
         "/v1/feedback": {"id": json.dumps(answered), "satisfied": "true"},
         "/v1/outcomes": {"id": json.dumps(routed), "cost": "0.1"},
         "/v1/zoo/models": {"name": '"new"', "endpoint": '"http://127.0.0.1:1"'},
