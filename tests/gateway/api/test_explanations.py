@@ -2,8 +2,10 @@
 
 import json
 
+import anthropic
 import jsonschema
 import msgspec
+import openai
 import pytest
 from tests.support.dialect_answers import DIALECTS
 from tests.support.live_gateway import write_settings
@@ -325,3 +327,25 @@ def test_floors_belong_to_previews_only(gateway):
         assert answer.json()["error"]["message"] == (
             "floorline.floors is for /v1/preview: leave it out, or give floorline.floor"
         )
+
+
+# Clients.
+
+
+def test_the_clients_of_openai_and_anthropic_keep_the_field(gateway):
+    headers, turns = {"X-Floorline-Explain": "1"}, CHAT["messages"]
+    own = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
+    other = anthropic.Anthropic(base_url=gateway.url, api_key="none", max_retries=0)
+    answers = [
+        own.chat.completions.create(model="floorline/gold", messages=turns, extra_headers=headers),
+        own.responses.create(model="floorline/gold", input="Why?", extra_headers=headers),
+        other.messages.create(
+            model="floorline/gold", messages=turns, max_tokens=50, extra_headers=headers
+        ),
+    ]
+    for answer in answers:
+        found = msgspec.convert(answer.model_extra["floorline"], Explanation)
+        assert gateway.gateway.router.find(found.id).decision.model == found.model
+    assert answers[0].choices[0].message.content
+    assert answers[1].output_text
+    assert answers[2].content[0].text
