@@ -56,4 +56,6 @@ def test_keep_a_floor(tmp_path):
     assert "<th>verdict</th><td>kept" in cells['router.certificate("gold")']
     assert "saved against the static mix" in cells['router.status("gold")']
     assert "propensity" in cells["decision"]
-    assert "serves at floor 0.8" in cells["print(router.explain(decision.id).summary)"]
+    explained = cells["router.explain(decision.id)"]
+    assert "<th>summary</th><td>" in explained
+    assert "serves at floor 0.8" in explained

@@ -97,6 +97,22 @@ def test_the_estimate_of_the_logging_policy_has_equal_weights(build_router, vect
     assert result.logged == pytest.approx((mean, status.spent / 300))
 
 
+def test_a_notebook_shows_estimates_or_the_refusal(build_router, vector, zoo):
+    router = live(build_router("random"), vector, 300)
+    result = what_if(router, make_policy("random"), zoo).result()
+    shown, last = result._repr_html_(), result.satisfaction[-1]
+    assert "<caption>What if: random()</caption>" in shown
+    assert f"<th>satisfaction, {last.kind}</th><td>{last.value:.4g} in [{last.lower:.4g}" in shown
+    assert f'aria-label="mean {last.value:.3f}, bounds {last.lower:.3f}' in shown
+    router = live(build_router("cheapest"), vector, 100)
+    with pytest.raises(NoSupport) as info:
+        what_if(router, make_policy("random"), zoo).result()
+    refused = info.value.result
+    shown = refused._repr_html_()
+    assert "<th>refused</th><td>66.7% of the other policy" in shown
+    assert f'aria-label="bounds {refused.satisfaction_bounds.lower:.3f}' in shown
+
+
 def test_only_models_that_both_policies_called_are_revealed(build_router, vector, zoo):
     revealed = []
 

@@ -7,6 +7,8 @@ from itertools import combinations
 import msgspec
 import numpy as np
 
+from floorline.core.display import html_table, show_number
+from floorline.core.drawing import interval_bar
 from floorline.errors import FloorlineError
 from floorline.guarantees.betting import Interval
 from floorline.guarantees.off_policy import Estimate, WeightedSample, bounds_of, estimates
@@ -80,6 +82,42 @@ class WhatIf(msgspec.Struct, frozen=True):
     left_out: dict[str, int]
     warnings: tuple[str, ...] = ()
     refused: str = ""
+
+    def _repr_html_(self) -> str:
+        bounds = self.satisfaction_bounds
+        rows = [("refused", self.refused)] if self.refused else []
+        rows += [
+            ("requests, labels", f"{self.requests:,}, {self.labels:,}"),
+            ("effective labels", show_number(self.effective_labels)),
+            ("same choice as logged", f"{self.matched:.1%}"),
+            ("floor", f"{self.floor:g}"),
+            ("logged satisfaction", show_number(self.logged[0])),
+            *_estimate_rows("satisfaction", self.satisfaction, ""),
+            ("satisfaction, whatever is unknown", _between(*bounds)),
+            (f"logged cost, {self.cost_unit}", show_number(self.logged[1])),
+            *_estimate_rows("cost", self.cost, f", {self.cost_unit}"),
+            ("cost, whatever is unknown", _between(*self.cost_bounds)),
+            *(("warning", text) for text in self.warnings),
+        ]
+        best = self.satisfaction[-1] if self.satisfaction else None
+        drawn = bounds if best is None else Interval(best.lower, best.upper)
+        mean = None if best is None else best.value
+        bar = interval_bar(drawn.lower, drawn.upper, mean, self.floor)
+        return bar + html_table(f"What if: {self.policy}", rows)
+
+
+def _estimate_rows(what: str, found: tuple[Estimate, ...], unit: str) -> list[tuple[str, str]]:
+    return [
+        (
+            f"{what}{unit}, {one.kind}",
+            f"{show_number(one.value)} in {_between(one.lower, one.upper)}",
+        )
+        for one in found
+    ]
+
+
+def _between(lower: float, upper: float) -> str:
+    return f"[{show_number(lower)}, {show_number(upper)}]"
 
 
 class NoSupport(FloorlineError):
