@@ -271,6 +271,7 @@ VALUES = [
     "serve --demo --users many",
     "serve --config floorline.yaml --users 3",
     "serve --config floorline.yaml --open",
+    "serve --config floorline.yaml --keys",
     "serve --demo --workers 2",
     "serve --config floorline.yaml --workers 0",
     "learn",

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -21,6 +22,7 @@ from floorline.cli.app import main
         (["--demo", "--unix-socket", "a"], "'--unix-socket and --demo': give one of the two"),
         (["--demo", "--users", "1001"], "--users is 1001: give a number of users from 0 to 1000"),
         (["--config", "x.yaml", "--users", "2"], "serve is '--users': give --demo with it"),
+        (["--config", "x.yaml", "--keys"], "serve is '--keys': give --demo with it"),
         (["--demo", "--port", "70000"], "see 'floorline --help'"),
     ],
 )
@@ -73,3 +75,36 @@ def _has_traffic(url):
     past = all(sla["requests"] >= 100 and sla["labels"] for sla in slas)
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         return past and b"floorline_requests_total{" in answer.read()
+
+
+@pytest.mark.slow
+def test_the_demo_with_keys_prints_them_and_its_users_have_tenants():
+    command = [
+        *(sys.executable, "-m", "floorline", "serve", "--demo", "--port", "0"),
+        *("--users", "12", "--keys"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            lines = iter(server.stderr.readline, "")
+            text = "".join(next(lines) for _ in range(5))
+            url = re.search(r"http://[\d.]+:\d+", text)[0]
+            administrator, viewer = re.findall(r"fl-[\w-]+", text)
+            assert f"export FLOORLINE_API_KEY={administrator}" in next(lines) + next(lines)
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                _get(f"{url}/v1/slas", "fl-none")
+            names = {sla["name"] for sla in _get(f"{url}/v1/slas", administrator)["data"]}
+            assert {"gold@acme", "gold@globex", "silver"} <= names
+            table = _get(f"{url}/dashboard/data/slas.json", viewer)
+            assert {"gold", "gold@acme", "silver", "bronze"} == {row[0] for row in table["rows"]}
+            deadline = time.monotonic() + 30.0
+            while 'outcome="ok"' not in _get(f"{url}/metrics", administrator, str):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        finally:
+            server.kill()
+
+
+def _get(url, key, kind=json.loads):
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return kind(answer.read().decode())

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from floorline.datasets.simulated import SimulatedZoo
+from floorline.demo.demo_keys import make_keys
 from floorline.demo.fake_provider import FakeProvider
 from floorline.demo.gateway import demo_settings
 from floorline.demo.past_traffic import (
@@ -116,3 +117,33 @@ def test_conversations_become_as_frequent_as_those_of_the_users(rate):
     assert np.sum(times > NOW - 1200.0) <= 1.3 * max(rate, 0.06) / 2.5 * 1200.0
     if rate == 0.33:
         assert np.sum(times > NOW - 1200.0) >= 0.6 * rate / 2.5 * 1200.0
+
+
+def test_with_keys_the_past_belongs_to_tenants(tmp_path, monkeypatch):
+    monkeypatch.setattr("floorline.demo.past_traffic.PAST_REQUESTS", 300)
+    zoo = SimulatedZoo(100)
+    settings = demo_settings(
+        "http://127.0.0.1:9", zoo, tmp_path, "127.0.0.1", 0, users=6, keys=True
+    )
+    store = SqlStore(settings.store.url.get_secret_value())
+    keys = make_keys(store.keys)
+    store.close()
+    users = [SimulatedUser(zoo, n, 0, keys.users[n % 3]) for n in range(6)]
+    write_past(settings, zoo, FakeProvider(zoo), users, now=NOW)
+    store = SqlStore(settings.store.url.get_secret_value())
+    try:
+        gateway = build_gateway(settings, None, store)
+        assert {"gold", "gold@acme", "gold@globex"} <= set(gateway.router.slas)
+        made = [event for event in store.read() if isinstance(event, Decision)]
+        owners = {(decision.tenant, decision.key) for decision in made}
+        assert owners == {(key.tenant, key.id) for key in keys.users}
+        for decision in made:
+            base, _, tenant = decision.sla.partition("@")
+            assert tenant == (decision.tenant if base == "gold" else "")
+        secrets = [keys.administrator, keys.viewer, *(key.secret for key in keys.users)]
+        assert all(gateway.auth.key_of(secret) for secret in secrets)
+        # The budget of a key counts what its calls in the past have cost.
+        helpdesk = next(key for key in keys.users if key.tenant == "globex")
+        assert gateway.auth.left(helpdesk.id) < 20.0
+    finally:
+        store.close()

@@ -6,14 +6,18 @@ import logging
 import os
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from floorline._extras import needs
+from floorline.cli.connect import DEFAULT_KEY_ENV
 from floorline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from floorline.demo.demo_keys import DemoKeys
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -38,6 +42,14 @@ def serve(
             "about one each a minute, and let models fail now and then.",
         ),
     ] = None,
+    keys: Annotated[
+        bool,
+        typer.Option(
+            "--keys",
+            help="With --demo: clients need API keys, which are printed; the users belong to two "
+            "tenants.",
+        ),
+    ] = False,
     open_browser: Annotated[
         bool, typer.Option("--open", help="With --demo: open the dashboard in the browser.")
     ] = False,
@@ -83,7 +95,11 @@ def serve(
     if workers is not None and (demo or unix_socket is not None):
         other = "--demo" if demo else "--unix-socket"
         raise InvalidInput("serve", f"--workers and {other}", "give one of the two")
-    for option, given in (("--users", users is not None), ("--open", open_browser)):
+    for option, given in (
+        ("--users", users is not None),
+        ("--keys", keys),
+        ("--open", open_browser),
+    ):
         if given and not demo:
             raise InvalidInput("serve", option, "give --demo with it, or leave it out")
     # One thread: products of 11 models and 1,024 features take less time than waking others.
@@ -98,8 +114,8 @@ def serve(
     if demo:
         from floorline.demo.gateway import check_users, serve_demo
 
-        def ready(url: str) -> None:
-            _print_demo(url, users or 0)
+        def ready(url: str, made: DemoKeys | None) -> None:
+            _print_demo(url, users or 0, made)
             if open_browser:
                 webbrowser.open(f"{url}/dashboard")
 
@@ -107,7 +123,7 @@ def serve(
         if users:
             _console.print(f"{users} simulated users: the log gets a day of requests first.")
         address = host or "127.0.0.1", 8080 if port is None else port
-        uvloop.run(serve_demo(*address, ready, users=users or 0))
+        uvloop.run(serve_demo(*address, ready, users=users or 0, with_keys=keys))
         return
     assert config is not None
     settings = load(config)
@@ -131,18 +147,28 @@ def _print_address(url: str) -> None:
     _console.print(f"Floorline answers at [bold]{url}/v1[/bold]; readiness: {url}/readyz")
 
 
-def _print_demo(url: str, users: int) -> None:
+def _print_demo(url: str, users: int, keys: DemoKeys | None) -> None:
     simulated = " The users send requests and feedback from now on." if users else ""
+    needed = "no key needed" if keys is None else "with the first of these keys"
+    header = "" if keys is None else f' -H "Authorization: Bearer ${DEFAULT_KEY_ENV}"'
+    export = "" if keys is None else f"  export {DEFAULT_KEY_ENV}={keys.administrator}\n"
+    listed = (
+        ""
+        if keys is None
+        else f"Key that sees everything:      [bold]{keys.administrator}[/bold]\n"
+        f"Key that sees the tenant acme: [bold]{keys.viewer}[/bold]\n"
+    )
     _console.print(
-        f"Floorline answers at [bold]{url}/v1[/bold], no key needed. Models, prices, answers and "
+        f"Floorline answers at [bold]{url}/v1[/bold], {needed}. Models, prices, answers and "
         f"satisfaction are [bold]simulated[/bold].{simulated}\n"
-        f"Dashboard: [bold]{url}/dashboard[/bold]\n"
-        "Try it:\n"
-        f"  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
+        f"Dashboard: [bold]{url}/dashboard[/bold]\n{listed}"
+        f"Try it:\n{export}"
+        f"  curl -i {url}/v1/chat/completions{header} -H 'content-type: application/json' \\\n"
         '    -d \'{"model": "floorline/gold", '
         '"messages": [{"role": "user", "content": "Explain CRDTs"}]}\'\n'
-        f"  curl {url}/v1/feedback -H 'content-type: application/json' \\\n"
+        f"  curl {url}/v1/feedback{header} -H 'content-type: application/json' \\\n"
         '    -d \'{"id": "ID OF THE ANSWER", "satisfied": true}\'\n'
-        f"  curl {url}/v1/slas/gold",
+        f"  curl {url}/v1/slas/gold{header}\n"
+        f"  floorline top --url {url}",
         markup=True,
     )

@@ -13,12 +13,14 @@ import msgspec
 
 from floorline.config import Settings, load_text
 from floorline.datasets.simulated import SimulatedZoo
+from floorline.demo.demo_keys import DemoKeys, make_keys
 from floorline.demo.fake_provider import FakeProvider, serving
 from floorline.demo.past_traffic import write_past
 from floorline.demo.steady_users import SteadyUsers
-from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS, SimulatedUser
+from floorline.demo.user_behaviour import MEAN_PAUSE_SECONDS, SimulatedUser, UserKey
 from floorline.errors import InvalidInput
 from floorline.gateway.server import serve
+from floorline.stores.sql import SqlStore
 
 MAX_USERS = 1000
 """Most simulated users: 17 requests a second, which one core of a small machine serves."""
@@ -46,7 +48,14 @@ _RETENTION_SECONDS = (2 * 3600.0, 24 * 3600.0)
 
 
 def demo_settings(
-    provider: str, zoo: SimulatedZoo, folder: Path, host: str, port: int, *, users: int = 0
+    provider: str,
+    zoo: SimulatedZoo,
+    folder: Path,
+    host: str,
+    port: int,
+    *,
+    users: int = 0,
+    keys: bool = False,
 ) -> Settings:
     """Return the settings of a gateway whose models are at a fake provider.
 
@@ -62,11 +71,13 @@ def demo_settings(
         Address to listen on.
     users
         Number of simulated users, which decides about budgets and how long the log is kept.
+    keys
+        Whether clients need API keys; then each tenant has an SLA "gold" of its own.
 
     Raises
     ------
     ConfigError
-        If ``host`` is not a loopback address, because there are no API keys.
+        If ``host`` is not a loopback address, and there are no API keys.
     """
     models = [
         {
@@ -84,11 +95,11 @@ def demo_settings(
     written = {
         "models": models,
         "slas": [
-            {"name": "gold", "floor": 0.88, "latency": {"p95": "4s"}},
+            {"name": "gold", "floor": 0.88, "latency": {"p95": "4s"}, "per_tenant": keys},
             {"name": "silver", "floor": 0.75},
             {"name": "bronze", "floor": 0.6, "budget": {"total": _budget(users), "period": "1h"}},
         ],
-        "auth": "none",
+        "auth": "keys" if keys else "none",
         # Its answers cost nothing.
         "dashboard": {"playground": True},
         "store": {"url": "sqlite:///demo.db", "retention": _retention(users)},
@@ -119,7 +130,12 @@ def check_users(users: int) -> None:
 
 
 async def serve_demo(
-    host: str, port: int, on_ready: Callable[[str], None], *, users: int = 0
+    host: str,
+    port: int,
+    on_ready: Callable[[str, DemoKeys | None], None],
+    *,
+    users: int = 0,
+    with_keys: bool = False,
 ) -> None:
     """Serve the simulated zoo until a signal arrives; then the log is deleted.
 
@@ -128,9 +144,12 @@ async def serve_demo(
     host, port
         Address to listen on.
     on_ready
-        Called with the server's URL once requests are answered.
+        Called with the server's URL, and with its API keys if it has any, once requests are
+        answered.
     users
         Number of simulated users who send requests and feedback meanwhile; 0 for none.
+    with_keys
+        Whether clients need API keys; the users then belong to two tenants and to none.
 
     Raises
     ------
@@ -143,8 +162,15 @@ async def serve_demo(
     provider = FakeProvider(zoo, latency=_LATENCY, fault_rate=fault_rate, caches=True)
     with tempfile.TemporaryDirectory(prefix="floorline-demo-") as folder:
         async with serving(provider.app()) as upstream:
-            settings = demo_settings(upstream, zoo, Path(folder), host, port, users=users)
-            people = [SimulatedUser(zoo, number, _SEED) for number in range(users)]
+            settings = demo_settings(
+                upstream, zoo, Path(folder), host, port, users=users, keys=with_keys
+            )
+            keys = _make_keys(settings) if with_keys else None
+            theirs = (UserKey(),) if keys is None else keys.users
+            people = [
+                SimulatedUser(zoo, number, _SEED, theirs[number % len(theirs)])
+                for number in range(users)
+            ]
             if people:
                 await asyncio.to_thread(
                     write_past, settings, zoo, provider, people, now=time.time(), seed=_SEED
@@ -152,7 +178,7 @@ async def serve_demo(
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
             def start(url: str) -> None:
-                on_ready(url)
+                on_ready(url, keys)
                 ready.set_result(url)
 
             beside = asyncio.create_task(_simulate(provider, zoo, people, ready))
@@ -162,6 +188,14 @@ async def serve_demo(
                 beside.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await beside
+
+
+def _make_keys(settings: Settings) -> DemoKeys:
+    store = SqlStore(settings.store.url.get_secret_value())
+    try:
+        return make_keys(store.keys)
+    finally:
+        store.close()
 
 
 async def _simulate(

@@ -21,6 +21,7 @@ from floorline.demo.user_behaviour import (
     MEAN_PAUSE_SECONDS,
     MEAN_TURNS,
     SimulatedUser,
+    UserKey,
     UserRequest,
 )
 from floorline.encoders.factory import make_encoder
@@ -30,6 +31,7 @@ from floorline.gateway.chat_request import ROUTED
 from floorline.gateway.reconcile import DesiredState, reconcile
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.startup import open_router
+from floorline.gateway.tenants import tenant_sla
 from floorline.router import Router
 from floorline.stores.sql import SqlStore
 from floorline.zoo import Zoo
@@ -106,7 +108,7 @@ def write_past(
             memory=settings.memory,
             at=now - PAST_SECONDS,
         )
-        past = _Past(router, zoo, provider, now)
+        past = _Past(router, zoo, provider, settings.per_tenant_slas, now)
         past.at(
             now - PAST_SECONDS * (1.0 - _CHEAPER_AFTER),
             lambda at: reconcile(router, desired, at=at),
@@ -192,9 +194,15 @@ class _Past:
     """
 
     def __init__(
-        self, router: Router, zoo: SimulatedZoo, provider: FakeProvider, now: float
+        self,
+        router: Router,
+        zoo: SimulatedZoo,
+        provider: FakeProvider,
+        per_tenant: frozenset[str],
+        now: float,
     ) -> None:
         self._router = router
+        self._per_tenant = per_tenant
         self._zoo = zoo
         self._provider = provider
         self._columns = {model.name: m for m, model in enumerate(zoo.models)}
@@ -225,12 +233,14 @@ class _Past:
         def next_turn(when: float) -> None:
             asked = next(turns, None)
             if asked is not None:
-                self._send(asked, conversation, when)
+                self._send(asked, user.key, conversation, when)
                 self.at(when + user.pause(), next_turn)
 
         next_turn(at)
 
-    def _send(self, asked: UserRequest, conversation: _Conversation, at: float) -> None:
+    def _send(
+        self, asked: UserRequest, key: UserKey, conversation: _Conversation, at: float
+    ) -> None:
         """Let the router decide on a request; a call in an outage is replaced, as by the gateway.
 
         A request for a model by its name is not replaced.
@@ -243,6 +253,8 @@ class _Past:
         # Messages before this one: a question and an answer of each turn.
         messages = 2 * conversation.turn + 1
         context = RequestContext(
+            tenant=key.tenant,
+            key=key.id,
             session=asked.session,
             call_by=GATEWAY,
             prefixes=tuple(f"{asked.session}/{number}" for number in range(messages + 1)),
@@ -254,7 +266,7 @@ class _Past:
             )
             self._answer(decision, asked, conversation, tokens, at)
             return
-        sla = asked.target.removeprefix(ROUTED)
+        sla = self._sla(asked.target.removeprefix(ROUTED), key.tenant, at)
         failed = {
             name: Bar("breaker", "circuit breaker open: its provider keeps failing")
             for name, since in self._failed.items()
@@ -276,6 +288,15 @@ class _Past:
             self._router.outcome(decision.id, cost=0.0, error=error, at=at)
             context = context._replace(after=decision.id)
         self._answer(decision, asked, conversation, tokens, at)
+
+    def _sla(self, name: str, tenant: str, at: float) -> str:
+        """Return the name of an SLA for a tenant; its own one comes with its first request."""
+        if not tenant or name not in self._per_tenant:
+            return name
+        own = tenant_sla(self._router.slas[name], tenant)
+        if own.name not in self._router.slas:
+            self._router.set_sla(own, at=at)
+        return own.name
 
     def _fails(self, model: str, at: float) -> bool:
         return any(

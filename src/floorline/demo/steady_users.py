@@ -82,7 +82,7 @@ class SteadyUsers:
                 messages.append({"role": "user", "content": prompt})
                 answer = None
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    answer = await self._ask(client, request, messages)
+                    answer = await self._ask(client, user, request, messages)
                 if answer is None:
                     self.failed += 1
                     messages.pop()
@@ -93,11 +93,17 @@ class SteadyUsers:
                     if request.feedback_after is not None:
                         probability = self._zoo.probabilities[request.prompt, self._columns[model]]
                         satisfied = bool(request.threshold < probability)
-                        group.create_task(self._rate(client, id, satisfied, request.feedback_after))
+                        group.create_task(
+                            self._rate(client, user, id, satisfied, request.feedback_after)
+                        )
                 await asyncio.sleep(user.pause())
 
     async def _ask(
-        self, client: aiohttp.ClientSession, request: UserRequest, messages: list[dict[str, str]]
+        self,
+        client: aiohttp.ClientSession,
+        user: SimulatedUser,
+        request: UserRequest,
+        messages: list[dict[str, str]],
     ) -> tuple[str, str, str] | None:
         """Send a request; return decision, model and text of the answer, or None if it failed."""
         body = {
@@ -106,7 +112,8 @@ class SteadyUsers:
             "stream": request.stream,
             "floorline": {"session": request.session},
         }
-        async with client.post(f"{self._url}/v1/chat/completions", json=body) as answer:
+        url, headers = f"{self._url}/v1/chat/completions", _headers(user)
+        async with client.post(url, json=body, headers=headers) as answer:
             data = await answer.read()
             if answer.status != 200:
                 return None
@@ -115,13 +122,23 @@ class SteadyUsers:
         return decision, model, _stream_text(data) if request.stream else _text(data)
 
     async def _rate(
-        self, client: aiohttp.ClientSession, id: str, satisfied: bool, after: float
+        self,
+        client: aiohttp.ClientSession,
+        user: SimulatedUser,
+        id: str,
+        satisfied: bool,
+        after: float,
     ) -> None:
         await asyncio.sleep(after)
         message = {"id": id, "satisfied": satisfied}
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with client.post(f"{self._url}/v1/feedback", json=message) as answer:
+            url, headers = f"{self._url}/v1/feedback", _headers(user)
+            async with client.post(url, json=message, headers=headers) as answer:
                 self.labels += answer.status == 200
+
+
+def _headers(user: SimulatedUser) -> dict[str, str]:
+    return {"Authorization": f"Bearer {user.key.secret}"} if user.key.secret else {}
 
 
 def _text(data: bytes) -> str:

@@ -30,6 +30,14 @@ _STREAM_SHARE = 0.6
 """Share of the requests whose answer is streamed."""
 
 
+class UserKey(NamedTuple):
+    """API key of a user: its id, its tenant and its secret; all "" where there are no keys."""
+
+    id: str = ""
+    tenant: str = ""
+    secret: str = ""
+
+
 class UserRequest(NamedTuple):
     """One request of a simulated user.
 
@@ -57,6 +65,9 @@ class UserRequest(NamedTuple):
     feedback_after: float | None
 
 
+_NO_KEY = UserKey()
+
+
 class SimulatedUser:
     """One user, who has conversations one after another.
 
@@ -68,6 +79,8 @@ class SimulatedUser:
         Number of the user, from 0.
     seed
         Seed of the behaviour of all users.
+    key
+        API key that the user sends.
 
     Examples
     --------
@@ -76,7 +89,8 @@ class SimulatedUser:
     {'user-0-1'}
     """
 
-    def __init__(self, zoo: SimulatedZoo, number: int, seed: int) -> None:
+    def __init__(self, zoo: SimulatedZoo, number: int, seed: int, key: UserKey = _NO_KEY) -> None:
+        self.key = key
         self._zoo = zoo
         self._number = number
         self._rng = np.random.default_rng([seed, 6, number])
