@@ -1,5 +1,11 @@
-import pytest
+import json
 
+import numpy as np
+import polars as pl
+import pytest
+from tests.state.test_explaining import X, live, router
+
+from floorline import Bar
 from floorline.events import (
     ConfigChange,
     Decision,
@@ -9,7 +15,9 @@ from floorline.events import (
     Tombstone,
     WarmStart,
 )
-from floorline.stores.export import COLUMNS
+from floorline.state.explaining import explain
+from floorline.stores.export import COLUMNS, export
+from floorline.stores.log_source import reading_log
 
 RENAMED = {
     "id": "decision",
@@ -24,3 +32,28 @@ RENAMED = {
 def test_every_field_of_an_event_has_a_column(kind):
     fields = {RENAMED.get(name, name) for name in kind.__struct_fields__} - {"v"}
     assert fields <= set(COLUMNS)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_what_explains_a_decision_is_exported(store, tmp_path, suffix):
+    served = router(log=store)
+    live(served, 40, np.random.default_rng(0), sla="gold")
+    served.route(features=X, sla="gold", exclude={"large": Bar("breaker", "circuit open")})
+    made = [event for event in store.read() if isinstance(event, Decision)]
+    assert any(np.isinf(one.scores).any() for one in made)
+    path = tmp_path / f"log{suffix}"
+    export(store, path, features=True)
+    if suffix == ".parquet":
+        rows = pl.read_parquet(path).filter(pl.col("kind") == "decision")
+        assert rows["rule"].to_list() == [one.rule for one in made]
+        assert json.loads(rows["barred"][-1]) == {"large": ["breaker", "circuit open"]}
+        assert json.loads(rows["multipliers"][0]) == pytest.approx(made[0].multipliers)
+        return
+    with reading_log(str(path)) as log:
+        back = [event for _, event in log if isinstance(event, Decision)]
+    for one, other in zip(made, back, strict=True):
+        assert (other.rule, other.multipliers) == (one.rule, one.multipliers)
+        assert other.barred == one.barred
+        assert other.scores.tolist() == one.scores.tolist()
+        # An exported log explains its decisions, too.
+        assert explain(other, []).candidates == explain(one, []).candidates
