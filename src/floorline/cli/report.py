@@ -167,7 +167,7 @@ def sla(
     now = time.time()
     # Whole seconds, so that the command on the page is short.
     first = math.floor(moment("since", since))
-    last = math.ceil(now if until is None else moment("until", until))
+    last = math.ceil(min(now, now if until is None else moment("until", until)))
     if not first < last:
         raise InvalidInput("until", until or "now", f"give a time after --since {since}")
     known = _known(config)

@@ -131,14 +131,17 @@ def test_a_shared_budget_and_models_of_others_are_not_told(live, fold, build_rou
     from floorline.zoo import Model
 
     events = live(300)
-    shared = SLA("gold", floor=0.7, budget=Budget(total=777123.0))
+    shared = SLA("gold", floor=0.7, latency={"p90": 4.0}, budget=Budget(total=777123.0))
     zoo = next(e.zoo for e in events if isinstance(e, ZooChange))
     zoo = zoo.with_model(Model("secret-model", call_price=1.0))
     events += [SlaChange(sla=shared, at=START + DAY), ZooChange(zoo=zoo, at=START + DAY)]
-    page = period_page(reported(fold(events, tenant="initech")))
-    assert "777,123" not in page
-    assert "777123" not in page
-    assert "secret-model" not in page
+    report = reported(fold(events, tenant="initech"))
+    for text in (period_page(report), msgspec.json.encode(report).decode()):
+        for word in ("777,123", "777123", "secret-model"):
+            assert word not in text
+    (made,) = report.slas
+    assert [bound.model for bound in made.certificate.reachability.models]
+    assert [times.model for one in made.certificate.latency for times in one.models]
     assert "secret-model" in period_page(reported(fold(events, sla="gold")))
 
 
@@ -292,6 +295,15 @@ def test_a_report_on_nothing_says_what_to_name(live, fold):
         if "tenant" in given:
             assert "initech" not in str(caught.value)
     check_found(fold(events, tenant="acme", sla="gold"))
+
+
+def test_what_is_logged_twice_counts_once(live, fold):
+    events = live(120)
+    twice = [event for one in events for event in (one, one)]
+    once, again = (reported(fold(given, tenant="acme")).slas[0] for given in (events, twice))
+    assert again.totals == once.totals
+    assert again.savings == once.savings
+    assert again.certificate == once.certificate
 
 
 def test_an_sla_that_served_nothing_is_reported_too(live, fold, build_router, vector):

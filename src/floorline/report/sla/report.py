@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -166,7 +166,6 @@ def report_sla(
             # One sender of labels: they are weighed against no one else's.
             for response in promise.responses.values():
                 response.weight = 1.0
-    certificate = certificate_of_promise(requests.period, sla)
     own = list(requests.requests.values())
     labels = _labels(requests)
     summed = totals(own)
@@ -177,13 +176,14 @@ def report_sla(
     }
     models = by_model(own, labels)
     spoken_of = {row.model for row in models} if alone else None
+    certificate = _told(certificate_of_promise(requests.period, sla), spoken_of)
     series = _series(requests.period, sla.confidence)
     return SlaReport(
         sla=shown,
         floor=sla.floor,
         guarded=sla.guarded,
         certificate=certificate,
-        whole=certificate_of_promise(requests.whole, sla),
+        whole=_told(certificate_of_promise(requests.whole, sla), spoken_of),
         series=series,
         totals=summed,
         models=models,
@@ -275,6 +275,20 @@ def _for_scope(sla: SLA, scope: Scope, shown: str) -> SLA:
         return sla
     shared = scope.shown_sla(sla.name) == sla.name
     return msgspec.structs.replace(sla, name=shown, budget=None if shared else sla.budget)
+
+
+def _told(made: Certificate, spoken_of: Collection[str] | None) -> Certificate:
+    """Return a certificate whose evidence names these models only; all if None."""
+    if spoken_of is None:
+        return made
+    replace, reach = msgspec.structs.replace, made.reachability
+    if reach is not None:
+        reach = replace(reach, models=tuple(m for m in reach.models if m.model in spoken_of))
+    latency = tuple(
+        replace(one, models=tuple(m for m in one.models if m.model in spoken_of))
+        for one in made.latency
+    )
+    return replace(made, reachability=reach, latency=latency)
 
 
 def _labels(requests: SlaRequests) -> list[Label]:

@@ -304,11 +304,11 @@ class PeriodFold:
 
     def fold(self, event: Event) -> None:
         """Fold the next event of the log."""
-        if isinstance(event, Decision):
-            self._decision(event, event)
-        elif isinstance(event, Recall):
-            if event.decision.id not in self._of:
-                self._decision(event.decision, event)
+        if isinstance(event, Decision | Recall):
+            # A decision that is recalled, or logged again, counts once.
+            decision = event.decision if isinstance(event, Recall) else event
+            if decision.id not in self._of:
+                self._decision(decision, event)
         elif isinstance(event, Outcome | Feedback):
             found = self._of.get(event.decision)
             if found is not None:
