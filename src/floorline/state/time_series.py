@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from floorline.events import (
@@ -142,6 +142,30 @@ class TimeSeries:
     def models(self) -> set[str]:
         """Names of the models that have decisions in the kept time; "" for declined requests."""
         return set(self._names[2])
+
+    def counts_apart(self, sla: str) -> bool:
+        """Whether what comes under an SLA is counted under its name, and not with the others."""
+        return sla in self._names[0] or len(self._names[0]) < MAX_NAMES
+
+    def begin_promises(
+        self, sla: str, labels: LabelSums, latency: Mapping[str, TimeCounts]
+    ) -> None:
+        """Set the sums so far of an SLA, which also count events that were not folded.
+
+        Parameters
+        ----------
+        sla
+            Name of the SLA.
+        labels
+            Sums of all its labels.
+        latency
+            Counts of all its requests by the name of each of its promises of latency.
+        """
+        if labels.labels:
+            self.labels[sla] = labels
+        for promise, counts in latency.items():
+            if counts.known or counts.unknown:
+                self.latency[sla, promise] = counts
 
     def fold(self, event: Event) -> None:
         """Fold the next event of the log."""

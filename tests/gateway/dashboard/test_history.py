@@ -292,6 +292,30 @@ def test_labels_from_before_the_kept_time_count_in_a_promise(tmp_path):
     asyncio.run(check())
 
 
+def test_labels_that_come_after_a_quiet_month_are_added_to_those_before_it(tmp_path):
+    async def check():
+        now = [0.0]
+        with scene(tmp_path, lambda: now[0]) as (router, store, history):
+            for _ in range(30):
+                made = router.route("hello", "gold")
+                router.outcome(made.id, cost=1.0, latency=1.0)
+                router.feedback(made.id, satisfied=True)
+            store.flush()
+            now[0] = 60 * 86_400.0
+            async with running(history):
+                made = router.route("hello", "gold")
+                router.outcome(made.id, cost=1.0, latency=1.0)
+                router.feedback(made.id, satisfied=False)
+                await caught_up(history, 3)
+                promise = history.promise("gold", 86_400.0)
+                assert promise.labels[-1] == 31
+                assert promise.mean[-1] == pytest.approx(30 / 31)
+                _, made, _ = history.latency_promises("gold", 86_400.0)
+                assert (made.requests[0], made.requests[-1]) == (30, 31)
+
+    asyncio.run(check())
+
+
 def test_an_unknown_sla_is_named(tmp_path):
     wrong = pytest.raises(InvalidInput, match="sla is 'bronze': name one of: gold, silver")
     with scene(tmp_path) as (_router, _store, history), wrong:

@@ -131,12 +131,11 @@ class History:
         with self._lock:
             while self._waiting:
                 self._fold_some()
-            # The certificates also count labels from before the first event that was folded.
-            for name in self._folded.labels.keys() & self._router.slas.keys():
-                self._folded.labels[name] = self._router.label_sums(name)
-            for name in {name for name, _ in self._folded.latency} & self._router.slas.keys():
-                for made, counts in self._router.time_counts(name).items():
-                    self._folded.latency[name, made] = counts
+            # The certificates also count what came before the first event that was folded.
+            for name in self._router.slas:
+                self._folded.begin_promises(
+                    name, self._router.label_sums(name), self._router.time_counts(name)
+                )
         self.ready, self.progress = True, 1.0
         self.version += 1
 
@@ -250,7 +249,9 @@ class History:
         """
         now, agreement = self._clock(), self._agreement(sla)
         with self._reading() as folded:
-            sums = folded.labels.get(sla) or self._router.label_sums(sla)
+            sums = folded.labels.get(sla)
+            if sums is None or not folded.counts_apart(sla):
+                sums = self._router.label_sums(sla)
             return promise(Window.of(folded, since, now), agreement, sums, now)
 
     def latency_promises(self, sla: str, since: float) -> list[LatencySeries]:
@@ -267,7 +268,9 @@ class History:
             window = Window.of(folded, since, now)
             counted = self._router.time_counts(sla)
             for made in agreement.latency_promises:
-                so_far = folded.latency.get((sla, made.name)) or counted[made.name]
+                so_far = folded.latency.get((sla, made.name))
+                if so_far is None or not folded.counts_apart(sla):
+                    so_far = counted[made.name]
                 found.append(latency_promise(window, agreement, made, so_far, now))
         return found
 
