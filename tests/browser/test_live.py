@@ -2,6 +2,9 @@
 
 from tests.browser.pages import settle
 from tests.browser.provider import ZOO
+from tests.browser.scene import configuration
+from tests.browser.visiting import Visits
+from tests.support.serving import Serving
 
 _REQUESTS = """[...document.querySelectorAll('dt')]
   .filter((one) => one.textContent === 'Requests')
@@ -38,3 +41,22 @@ def test_one_tenant_does_not_see_that_another_is_busy(visits, scene):
     assert page.evaluate("window.ticks") == []
     assert scene.chat("globex", ZOO.prompts[8514]).status_code == 200
     page.wait_for_function("() => window.ticks.length > 0")
+
+
+def test_a_page_outlives_its_gateway(chromium, tmp_path):
+    serving = Serving(tmp_path, configuration("http://127.0.0.1:1", {}, auth="none")).start()
+    visits = Visits(chromium, serving.url, {})
+    watched = visits.open("/dashboard", key=None)
+    page = watched.page
+    state = page.locator("[data-live-state]")
+    try:
+        page.wait_for_selector("[data-live-state][data-state=on]")
+        serving.kill()
+        page.wait_for_selector("[data-live-state][data-state=off]")
+        assert state.inner_text() == "reconnecting"
+        serving.start(options=("--port", str(serving.port)))
+        page.wait_for_selector("[data-live-state][data-state=on]", timeout=30_000)
+        watched.expected += ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED", "ERR_EMPTY"]
+        assert visits.close() == []
+    finally:
+        serving.stop()
