@@ -21,7 +21,8 @@ def learn(
     """Learn for several servers of one log: wait for the lease, fold events, publish states.
 
     Any number of these processes may run; one at a time learns, and another takes over if it ends.
-    'floorline serve --workers N' starts one by itself. SIGINT and SIGTERM end it.
+    'floorline serve --workers N' starts one by itself. SIGINT and SIGTERM end it; SIGHUP reads the
+    configuration file again.
     """
     with needs("gateway", "learning"):
         from floorline.config import load
@@ -30,4 +31,7 @@ def learn(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    LearnerProcess(load(config), stop, config).run()
+    process = LearnerProcess(load(config), stop, config)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: process.hang_up())
+    process.run()

@@ -85,6 +85,18 @@ class ActiveConfig:
             reconcile(self._router, desired, at=self._router.clock())
         self.settings = settings
 
+    async def follow_models(self) -> None:
+        """Call models that were added at another replica, and none that were removed there.
+
+        Raises
+        ------
+        FloorlineError
+            If the changes cannot be read, or a model cannot be called.
+        """
+        async with self._changing:
+            if await asyncio.to_thread(self._models.refresh):
+                self.apply(self.settings)
+
     async def reload(self, old: Settings, new: Settings) -> None:
         """Apply settings whose file has changed and commit that; errors as for ``apply``."""
         async with self._changing:

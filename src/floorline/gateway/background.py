@@ -28,6 +28,8 @@ _SNAPSHOT_CHECK_SECONDS = 1.0
 """Pause between two checks whether enough events for a snapshot have been appended."""
 _KEY_CHECK_SECONDS = 2.0
 """Pause between two reads of the API keys: the longest time a revoked key still works."""
+_MODEL_CHECK_SECONDS = 2.0
+"""Pause between two looks for models that were added or removed at another replica."""
 _REPORT_CHECK_SECONDS = 30.0
 """Pause between two looks for calls that their clients have not reported for an hour."""
 _DASHBOARD_CHECK_SECONDS = 2.0
@@ -132,7 +134,7 @@ class BackgroundTasks:
         if self._snapshots is not None:
             loops += [self._snapshot_loop(self._snapshots), self._retention_loop()]
         if self._follower is not None:
-            loops.append(self._follower.run())
+            loops += [self._follower.run(), self._model_loop()]
         if self._keeper is not None:
             loops.append(self._keeper.run())
         if not self._auth.open:
@@ -178,6 +180,12 @@ class BackgroundTasks:
         while not self._config.settings.dashboard.enabled:
             await asyncio.sleep(_DASHBOARD_CHECK_SECONDS)
         await history.run()
+
+    async def _model_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_MODEL_CHECK_SECONDS)
+            with _logged("cannot follow the models of other replicas"):
+                await self._config.follow_models()
 
     async def _report_loop(self, recorder: CallRecorder) -> None:
         while True:

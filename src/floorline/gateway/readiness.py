@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from floorline.errors import StoreUnavailable
 from floorline.gateway.clock import Clock
 from floorline.gateway.price_changes import price_warnings
@@ -16,6 +18,10 @@ _SEE_LOG = "see the log of the gateway, or send a key with the scope metrics"
 _CLOCK_WARNING_SECONDS = 60.0
 """Difference between the gateway's and the system's clock from which a warning is shown; it is made
 up for in under two hours."""
+
+_STALE_WARNING_SECONDS = 5.0
+"""Age of the learner's last sign from which a warning is shown: longer than another learner takes
+to go on, with the default lease."""
 
 
 class Readiness:
@@ -33,6 +39,9 @@ class Readiness:
         Says which providers count tokens wrongly; None if they are not checked.
     clock
         Gives the times of events; None if it is the system's clock.
+    staleness
+        Returns the seconds since the learner was at work on the state that decides here; 0 where
+        this process learns by itself.
     """
 
     def __init__(
@@ -45,7 +54,9 @@ class Readiness:
         usage_check: UsageCheck | None = None,
         *,
         clock: Clock | None = None,
+        staleness: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._staleness = staleness
         self._clock = clock
         self._usage_check = usage_check
         self._router = router
@@ -100,6 +111,12 @@ class Readiness:
                 f"the system's clock was set {-ahead:+.0f} s away from the gateway's, which "
                 "approaches it slowly so that budgets keep their periods: restart the gateway if "
                 "the system's clock is right"
+            )
+        stale = self._staleness()
+        if stale > _STALE_WARNING_SECONDS:
+            warnings.append(
+                f"the learner was at work {stale:.0f} s ago, and its last state decides: see "
+                "whether a process 'floorline learn' runs and reaches the store"
             )
         if self._reloader is not None and self._reloader.error is not None:
             reason = self._reloader.error if details else _SEE_LOG

@@ -42,6 +42,17 @@ class RuntimeModels:
         self._changes = store.documents(_KIND)
         self.problems: dict[str, str] = {}
 
+    def refresh(self) -> bool:
+        """Read the changes that other processes kept; return whether there are others now; blocks.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the store cannot be read; nothing changes then.
+        """
+        before, self._changes = self._changes, self._store.documents(_KIND)
+        return self._changes != before
+
     def change(self, name: str, text: bytes | None, settings: Settings) -> Callable[[], None]:
         """Add or change a model in memory, or remove it if ``text`` is None.
 

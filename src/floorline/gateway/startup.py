@@ -182,10 +182,20 @@ def build_gateway(
         upstreams=upstreams,
         admission=admission,
         reloader=reloader,
+        follower=follower,
     )
     telemetry = make_telemetry(settings.telemetry)
     usage_check = UsageCheck(metrics)
-    readiness = Readiness(router, store, upstreams, reloader, models, usage_check, clock=clock)
+    readiness = Readiness(
+        router,
+        store,
+        upstreams,
+        reloader,
+        models,
+        usage_check,
+        clock=clock,
+        staleness=lambda: 0.0 if follower is None else follower.staleness,
+    )
     decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age, clock=clock)
     recorder = CallRecorder(router, auth, decisions, metrics, usage_check)
     return Gateway(

@@ -52,6 +52,17 @@ class Log(Protocol):
     def __len__(self) -> int: ...
 
 
+class Following(Protocol):
+    """What is read from a replica that follows a learner."""
+
+    replicas: int
+
+    @property
+    def staleness(self) -> float:
+        """Seconds since the learner was at work on the state that decides."""
+        ...
+
+
 class CallbackCollector(Collector):
     """Calls a function at each scrape.
 
@@ -96,6 +107,22 @@ def store_metrics(store: Log) -> list[Metric]:
             "floorline_store_refused",
             "Events and prompts that the database refused for good.",
             value=store.refused,
+        ),
+    ]
+
+
+def replica_metrics(follower: Following) -> list[Metric]:
+    """How old the state is that decides, and how many replicas serve."""
+    return [
+        GaugeMetricFamily(
+            "floorline_state_age_seconds",
+            "Seconds since the learner was at work on the state by which this replica decides.",
+            value=follower.staleness,
+        ),
+        GaugeMetricFamily(
+            "floorline_replicas",
+            "Replicas that serve, as this one saw them last.",
+            value=follower.replicas,
         ),
     ]
 

@@ -13,10 +13,12 @@ from prometheus_client.metrics_core import Metric
 
 from floorline.gateway.observability.collectors import (
     CallbackCollector,
+    Following,
     Log,
     admission_metrics,
     build_info,
     config_metrics,
+    replica_metrics,
     sla_metrics,
     store_metrics,
     upstream_metrics,
@@ -58,6 +60,8 @@ class Metrics:
         Requests in flight and refused.
     reloader
         Whether the configuration file is in force.
+    follower
+        The age of the learner's state where there are several replicas.
 
     Examples
     --------
@@ -77,6 +81,7 @@ class Metrics:
         upstreams: Upstreams | None = None,
         admission: AdmissionControl | None = None,
         reloader: Reloader | None = None,
+        follower: Following | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._scraping = asyncio.Lock()
@@ -174,6 +179,8 @@ class Metrics:
             self._collect(lambda: admission_metrics(admission))
         if reloader is not None:
             self._collect(lambda: config_metrics(reloader))
+        if follower is not None:
+            self._collect(lambda: replica_metrics(follower))
 
     def _collect(self, read: Callable[[], Iterable[Metric]]) -> None:
         self.registry.register(CallbackCollector(read))

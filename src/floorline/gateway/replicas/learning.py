@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -15,6 +16,8 @@ from floorline.encoders.factory import make_encoder
 from floorline.errors import FloorlineError, StoreUnavailable
 from floorline.gateway.call_recorder import close_interrupted
 from floorline.gateway.clock import Clock
+from floorline.gateway.reconcile import reconcile
+from floorline.gateway.reload import Reloader
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.startup import open_router
 from floorline.gateway.warm_start import warm_start
@@ -40,6 +43,8 @@ _RETRY_SECONDS = 1.0
 """Pause after an error of the database."""
 _CHECK_SECONDS = 5.0
 """Pause between two looks for replicas that are gone."""
+_CONFIG_SECONDS = 2.0
+"""Pause between two looks at the configuration file and at models that replicas added."""
 _RETENTION_SECONDS = 3600.0
 """Pause between two deletions of old events."""
 
@@ -51,10 +56,10 @@ class LearnerProcess:
     ----------
     settings
         Settings of the server; models and SLAs of the log are brought to them.
-    path
-        File of the settings, for messages.
     stop
         Set to end the process.
+    path
+        File of the settings, watched for changes; None watches no file.
     """
 
     def __init__(self, settings: Settings, stop: threading.Event, path: Path | None = None) -> None:
@@ -64,6 +69,7 @@ class LearnerProcess:
         self._url = settings.store.url.get_secret_value()
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._clock = Clock()
+        self._hangup = False
 
     def run(self) -> None:
         """Wait for the lease, learn, and wait again if the lease is lost, until ``stop`` is set.
@@ -110,6 +116,7 @@ class LearnerProcess:
             warm_start(router, store, self._settings.history, at=self._clock())
             learner = Learner(router, store)
             tasks = self._tasks(router, store, lease, learner)
+            tasks |= self._config_tasks(router, models)
             due = dict.fromkeys(tasks, 0.0)
             with InboxSignal(store.engine) as signal:
                 while not self._stop.is_set():
@@ -156,6 +163,34 @@ class LearnerProcess:
             snapshot: _CHECK_SECONDS,
             retain: _RETENTION_SECONDS,
         }
+
+    def _config_tasks(
+        self, router: Router, models: RuntimeModels
+    ) -> dict[Callable[[], object], float]:
+        """Return what brings models and SLAs to the file, and to what replicas added."""
+
+        def bring(settings: Settings) -> None:
+            reconcile(router, models.desired_state(settings), at=self._clock())
+            self._settings = settings
+
+        def follow_models() -> None:
+            if models.refresh():
+                bring(self._settings)
+
+        tasks: dict[Callable[[], object], float] = {follow_models: _CONFIG_SECONDS}
+        if self._path is not None:
+            reloader = Reloader(self._path, lambda _, new: bring(new), self._settings)
+
+            def follow_file() -> None:
+                again, self._hangup = self._hangup, False
+                asyncio.run(reloader.reload() if again else reloader.check())
+
+            tasks[follow_file] = _CONFIG_SECONDS
+        return tasks
+
+    def hang_up(self) -> None:
+        """Read the file again soon, whether or not it looks changed."""
+        self._hangup = True
 
     def _write_snapshot(self, router: Router, store: LearnerStore) -> None:
         """Write a snapshot, so that the next learner folds only the events after it."""
