@@ -145,6 +145,19 @@ def test_the_address_after_the_login_is_of_this_server(visits, scene):
         settle(page)
 
 
+def test_a_link_of_another_site_finds_the_login(visits, scene):
+    page = visits.open("/dashboard").page
+    settle(page)
+    link = f'<a href="{scene.url}/dashboard/models?since=7d">look at this</a>'
+    page.route(
+        "http://chat.example/", lambda route: route.fulfill(body=link, content_type="text/html")
+    )
+    page.goto("http://chat.example/")
+    page.get_by_role("link", name="look at this").click()
+    page.get_by_role("heading", name="All models").wait_for()
+    settle(page)
+
+
 def test_answers_forbid_what_pages_do_not_need(visits, scene):
     page = visits.open("/dashboard").page
     answer = page.request.get(f"{scene.url}/dashboard")
