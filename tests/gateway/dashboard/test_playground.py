@@ -1,10 +1,13 @@
 import json
+import re
 
 import pytest
 from tests.gateway.dashboard.conftest import SLAS, Keyed
 from tests.support.live_gateway import write_settings
 
 from floorline.events import Decision, Feedback
+from floorline.gateway.dashboard.pages.playground import GRID, FloorRange, ranges_of
+from floorline.gateway.explanations import Preview
 
 CHAT = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 
@@ -239,3 +242,44 @@ def test_an_explanation_is_for_those_who_may_see_the_decision(keyed):
     assert keyed.browser().get(path, headers=headers).status_code == 401
     _, secret = keyed.key("all-eyes", ["view"])
     assert keyed.browser(secret).get(path, headers=headers).json()["id"] == decision
+
+
+def rows_of(page):
+    """Cells of the table with the models by the floor."""
+    part = page.text.partition("data-ranges")[2].partition("</table>")[0]
+    lines = part.partition("<tbody>")[2].split("<tr>")[1:]
+    return [re.findall(r">([^<>]+)</t[hd]>", line) for line in lines]
+
+
+def test_without_scripts_the_form_shows_who_would_answer(keyed):
+    _, secret = keyed.key("eyes", ["view"])
+    client = keyed.browser(secret)
+    assert rows_of(client.get("/dashboard/playground")) == []
+    prompt = "Why is the sky <blue>?"
+    form = {"csrf": token_of(client), "model": "floorline/own", "prompt": prompt}
+    page = client.post("/dashboard/playground", data=form)
+    assert page.status_code == 200
+    assert "Why is the sky &lt;blue&gt;?</textarea>" in page.text
+    assert '<option value="floorline/own" selected' in page.text
+    rows = rows_of(page)
+    asked = {"model": "floorline/own", "messages": [{"role": "user", "content": prompt}]}
+    answer = post(client, "preview", {**asked, "floorline": floors(*GRID)}).json()["data"]
+    models = [one["model"] for one in answer]
+    changed = [model for n, model in enumerate(models) if n == 0 or models[n - 1] != model]
+    assert [row[1] for row in rows] == changed
+    assert rows[-1][0] == "100\u00a0%"
+    assert not events(keyed, Decision)
+    for wrong in ({**form, "csrf": "x"}, {**form, "model": "sim-nano"}):
+        assert client.post("/dashboard/playground", data=wrong).status_code in (400, 403)
+
+
+def test_neighbouring_floors_of_one_model_are_joined():
+    def preview(floor, model):
+        return Preview(
+            floor=floor, sla="gold", model=model, explored=False, expected_quality=floor,
+            expected_cost=None, rule="", multipliers={}, candidates=[], summary="",
+        )  # fmt: skip
+
+    given = [preview(0.0, "a"), preview(0.5, "a"), preview(0.6, "b"), preview(1.0, "b")]
+    assert ranges_of(given) == [FloorRange(0.6, "a", 0.0, None), FloorRange(1.0, "b", 0.6, None)]
+    assert ranges_of([]) == []

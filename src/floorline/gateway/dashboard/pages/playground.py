@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from floorline.gateway.api.chat import ChatEndpoint
-from floorline.gateway.api.explanations import ExplanationsApi
+from floorline.gateway.api.explanations import ExplanationsApi, needs_sla
 from floorline.gateway.api.feedback import FeedbackApi
 from floorline.gateway.api.responses import reply
 from floorline.gateway.auth import Caller
-from floorline.gateway.chat_request import ROUTED
+from floorline.gateway.chat_request import ROUTED, read_chat
 from floorline.gateway.dashboard.dashboard import Dashboard
 from floorline.gateway.dashboard.navigation import HOME
 from floorline.gateway.dashboard.viewer import Viewer
 from floorline.gateway.errors import ApiError
+from floorline.gateway.explanations import Preview
 from floorline.gateway.tenants import split_tenant
 
 PLAYGROUND = f"{HOME}/playground"
@@ -26,6 +29,41 @@ SOURCE = "playground"
 """Source of the labels that the page sends, which tells them from those of users."""
 _EXAMPLE = "Explain CRDTs in two sentences."
 """Prompt for which the page says who would answer before another one is written."""
+
+GRID = [*(step / 10 for step in range(5)), *((50 + 2 * step) / 100 for step in range(26))]
+"""Floors of which the page says who would answer: few where hardly any SLA has one. The gateway
+needs about 10 ms for all of them."""
+
+
+class FloorRange(NamedTuple):
+    """Floors at which the same model would answer.
+
+    Attributes
+    ----------
+    high
+        Floor up to which it would; the next range begins there.
+    model
+        The model; "" if the request would be declined.
+    quality, cost
+        Its expected quality and the expected cost of a call; None if declined.
+    """
+
+    high: float
+    model: str
+    quality: float | None
+    cost: float | None
+
+
+def ranges_of(previews: Sequence[Preview]) -> list[FloorRange]:
+    """Join neighbouring floors, in ascending order, at which the same model would answer."""
+    found: list[FloorRange] = []
+    for place, one in enumerate(previews):
+        high = previews[place + 1].floor if place + 1 < len(previews) else 1.0
+        if found and found[-1].model == one.model:
+            found[-1] = found[-1]._replace(high=high)
+        else:
+            found.append(FloorRange(high, one.model, one.expected_quality, one.expected_cost))
+    return found
 
 
 class Target(NamedTuple):
@@ -49,6 +87,24 @@ def routes(dashboard: Dashboard) -> list[Route]:
     explanations_api = ExplanationsApi(dashboard.gateway)
 
     async def show(request: Request) -> Response:
+        return page(request)
+
+    async def show_preview(request: Request) -> Response:
+        """Show who would answer a prompt at each floor, where the browser runs no scripts."""
+        fields = await dashboard.form(request)
+        prompt, model = fields.get("prompt", ""), fields.get("model", "")
+        body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+        gateway = dashboard.gateway
+        caller = gateway.auth.caller_of_login(dashboard.viewer(request).caller.key, "view")
+        chat = read_chat(msgspec.json.encode({**body, "floorline": {"floors": GRID}}), {})
+        if chat.sla is None:
+            raise needs_sla(gateway, chat, caller)
+        found = gateway.explanations.previews(gateway.chat.preview(chat, caller), caller)
+        return page(request, prompt, model, ranges_of(found))
+
+    def page(
+        request: Request, prompt: str = "", model: str = "", ranges: Sequence[FloorRange] = ()
+    ) -> Response:
         viewer = dashboard.viewer(request)
         refusal = _refusal(dashboard, viewer, "chat")
         return dashboard.page(
@@ -60,6 +116,10 @@ def routes(dashboard: Dashboard) -> list[Route]:
             may_rate=refusal is None and _refusal(dashboard, viewer, "feedback") is None,
             source=SOURCE,
             example=_EXAMPLE,
+            grid=GRID,
+            prompt=prompt,
+            chosen=model,
+            ranges=ranges,
         )
 
     async def send(request: Request) -> Response:
@@ -85,6 +145,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
 
     return [
         Route(PLAYGROUND, show, methods=["GET"]),
+        Route(PLAYGROUND, show_preview, methods=["POST"]),
         Route(f"{PLAYGROUND}/preview", preview, methods=["POST"]),
         Route(f"{PLAYGROUND}/decisions/{{id}}", explanation, methods=["GET"]),
         Route(f"{PLAYGROUND}/send", send, methods=["POST"]),

@@ -3,8 +3,6 @@
 import { write } from "./format.js";
 import { errorOf, post } from "./playground_http.js";
 
-const FLOORS = [0, 0.1, 0.2, 0.3, 0.4, ...Array.from({ length: 26 }, (_, step) => (50 + 2 * step) / 100)];
-// Floors of the ribbon: few where hardly anyone sets one. The gateway needs about 10 ms for all of them.
 const TYPING_MILLISECONDS = 500;
 const SLIDING_MILLISECONDS = 150;
 // Pause after a change before the gateway is asked.
@@ -21,6 +19,7 @@ const candidates = card.querySelector("[data-candidates] tbody");
 const reset = card.querySelector("[data-reset]");
 const problem = card.querySelector("[data-floors-problem]");
 const example = card.dataset.example;
+const grid = card.dataset.grid.split(" ").map(Number);
 
 let source = null;
 let asked = null;
@@ -78,7 +77,7 @@ async function ask() {
   const key = JSON.stringify([model, question]);
   // The SLA's own floor is what the request asks for without one.
   const chosen = chosenFloor() ?? floor;
-  const floors = key === ribbonOf ? [chosen] : [chosen, ...FLOORS];
+  const floors = key === ribbonOf ? [chosen] : [chosen, ...grid];
   asked?.abort();
   const running = (asked = new AbortController());
   try {
