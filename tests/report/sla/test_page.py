@@ -72,7 +72,7 @@ def test_the_numbers_of_the_page_are_those_of_the_json(report, tmp_path):
 
 def test_bars_are_as_high_as_their_numbers(report):
     (made,) = report.slas
-    plots = module._chapter(made, "x", report).requests
+    plots = module._chapter(made, "x", report, module.model_colours(report.slas)).requests
     for plot in plots:
         scale = {}
         for bar in plot.bars:
@@ -122,3 +122,35 @@ def test_without_the_extra_nothing_is_written(report, tmp_path, monkeypatch):
     with pytest.raises(MissingExtra, match=r"extra 'pdf': pip install 'floorline\[pdf\]'"):
         write_period_report(report, tmp_path / "new", pdf=True)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_model_has_one_colour_in_all_chapters(live, fold):
+    folded = fold(live(600))
+    source = source_of(folded, LogDigest(iter(())), "log.db", verified=True)
+    page = period_page(make_period_report(folded, [], source))
+    keys = re.findall(r'fill="(#\w+)"/></svg>([\w-]+)</span>', page)
+    colours = {}
+    for colour, model in keys:
+        colours.setdefault(model, set()).add(colour)
+    assert len(keys) > len(colours) == 3
+    assert all(len(found) == 1 for found in colours.values())
+    assert len(set.union(*colours.values())) == 3
+
+
+def test_models_beyond_the_colours_are_one_part(report):
+    (made,) = report.slas
+    row = made.models[0]
+    many = tuple(msgspec.structs.replace(row, model=f"m{n}", answered=9 - n) for n in range(8))
+    buckets = tuple(
+        msgspec.structs.replace(bucket, served={f"m{n}": 9 - n for n in range(8)})
+        for bucket in made.buckets
+    )
+    changed = msgspec.structs.replace(made, models=many, buckets=buckets)
+    chapter = module._chapter(changed, "x", report, module.model_colours([changed]))
+    assert [name for name, _ in chapter.colours] == [*(f"m{n}" for n in range(6)), "others"]
+    heights = {}
+    for bar in chapter.requests[0].bars:
+        heights.setdefault(bar.x, []).append(bar.height)
+    for parts in heights.values():
+        # m6 and m7 had 3 and 2 answers, and m0 had 9.
+        assert parts[-1] / parts[0] == pytest.approx(5 / 9, abs=0.05)

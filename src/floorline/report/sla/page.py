@@ -58,8 +58,10 @@ def write_period_report(report: PeriodReport, out: Path, *, pdf: bool = False) -
 
 def period_page(report: PeriodReport) -> str:
     """Write a report as one HTML document without scripts or outside references."""
+    colours = model_colours(report.slas)
     chapters = [
-        _chapter(made, f"sla-{number}", report) for number, made in enumerate(report.slas, start=1)
+        _chapter(made, f"sla-{number}", report, colours)
+        for number, made in enumerate(report.slas, start=1)
     ]
 
     def money(cost: float | None) -> str:
@@ -109,10 +111,20 @@ def column(costs: Sequence[float]) -> list[str]:
     return [f"{cost:,.{decimals}f}" for cost in costs]
 
 
-def _chapter(made: SlaReport, anchor: str, report: PeriodReport) -> Chapter:
-    named = [row.model for row in made.models if row.answered][: len(COLOURS)]
-    colours = list(zip(named, COLOURS, strict=False))
-    if len(named) < sum(row.answered > 0 for row in made.models):
+def model_colours(slas: Sequence[SlaReport]) -> dict[str, str]:
+    """Give the models of most answers a colour, which is the same for every SLA."""
+    answers: dict[str, int] = {}
+    for row in (row for made in slas for row in made.models if row.answered):
+        answers[row.model] = answers.get(row.model, 0) + row.answered
+    ranked = sorted(answers, key=lambda model: (-answers[model], model))
+    return dict(zip(ranked, COLOURS, strict=False))
+
+
+def _chapter(made: SlaReport, anchor: str, report: PeriodReport, chosen: dict[str, str]) -> Chapter:
+    served = {row.model for row in made.models if row.answered}
+    colours = [(model, colour) for model, colour in chosen.items() if model in served]
+    named = [model for model, _ in colours]
+    if len(named) < len(served):
         colours.append(("others", OTHER_COLOUR))
     fills = [colour for _, colour in colours]
     bars = [
