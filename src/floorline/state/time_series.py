@@ -40,8 +40,8 @@ MINUTE, HOUR = 60.0, 3600.0
 MINUTES_KEPT, HOURS_KEPT = 24 * 60, 30 * 24
 """Buckets that are kept: a day by the minute, 30 days by the hour."""
 MAX_CELLS = 40_000
-"""Most cells of each level. A cell takes about 750 bytes, so both levels take at most 60 MB. With
-25 combinations of SLA, tenant and model in every minute and 50 in every hour, they reach back to
+"""Most cells of each level. A cell takes about 0.9 kB, so both levels take at most 75 MB. With 25
+combinations of SLA, tenant and model in every minute and 50 in every hour, they reach back to
 their beginning; with more they reach less far."""
 MAX_NAMES = 200
 """Most SLAs, tenants and models, each, that are counted apart; the others share ``OTHERS``."""

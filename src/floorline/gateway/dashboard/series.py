@@ -213,5 +213,6 @@ def label_sources(window: Window, tenant: str | None) -> dict[str, dict[str, int
 def _sum(totals: Sequence[Totals]) -> Totals:
     whole = Totals()
     for counts in totals:
-        whole.add(counts)
+        if counts is not _NOTHING:
+            whole.add(counts)
     return whole
