@@ -85,4 +85,3 @@ def test_comparing_shows_each_replay(simulated, notebook, jobs):
         "3/4",
         "4/4",
     ]
-    assert "left" in texts[3]

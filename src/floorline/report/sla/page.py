@@ -169,7 +169,7 @@ def verdict_in_words(made: Certificate) -> str:
     lower, upper = percent1(made.lower), percent1(made.upper)
     sure = f"With {percent(made.confidence)} confidence the mean satisfaction of the answers is"
     if made.verdict == "kept":
-        return f"{sure} at least {lower}. The promised {floor} are reached."
+        return f"{sure} at least {lower}. The promised {floor} is reached."
     if made.verdict == "broken":
         return f"{sure} at most {upper}. That is below the promised {floor}."
     if made.verdict == "unreachable" or made.satisfaction is None:
