@@ -100,7 +100,7 @@ def _text(
     nothing = "The cheapest mix sends it nothing"
     if not ways:
         return f"{nothing}, and neither a lower price nor a better quality alone would change that."
-    return f"{nothing}. It would {' or '.join(ways)}."
+    return f"{nothing}. It would get requests {' or '.join(ways)}."
 
 
 def _number(value: float) -> float | None:
