@@ -106,7 +106,7 @@ def test_the_outlook_says_what_would_bring_a_model_traffic():
             assert "The cheapest mix sends it" in row.text
             assert row.cost_below is None or row.cost_below >= row.cost
         else:
-            assert row.text.startswith("The cheapest mix sends it nothing. It would get requests at")
+            assert row.text.startswith("The cheapest mix sends it nothing. It would get requests")
             assert row.cost_below is None or row.cost_below <= row.cost
 
 
