@@ -131,7 +131,9 @@ class QueryAllPolicy(EstimatingPolicy):
         quality = self.quality_.predict_one(request.features)
         cost = self.cost_.predict_one(request.input_tokens, request.cache)
         scored = request.scored(cost)
-        future = self.future_cost(request, self.satisfaction_price(request.sla))
+        future = None
+        if request.turn is not None:
+            future = self.future_cost(request, self.satisfaction_price(request.sla))
         preferred, scores, multipliers = self.prefer(
             request, quality, scored if future is None else scored + future
         )

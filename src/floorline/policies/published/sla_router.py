@@ -118,7 +118,9 @@ class SlaRouter(EstimatingPolicy):
         allowed = np.ones(len(cost), dtype=bool) if request.allowed is None else request.allowed
         queue = self.queues_[request.sla]
         v = self._V()
-        future = self.future_cost(request, queue / v if v > 0.0 else math.inf)
+        future = None
+        if request.turn is not None:
+            future = self.future_cost(request, queue / v if v > 0.0 else math.inf)
         scored = request.scored(cost) if future is None else request.scored(cost) + future
         scores = v * scored + queue * (request.floor - quality)
         greedy = lowest(scores, allowed)
