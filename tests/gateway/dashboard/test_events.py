@@ -177,6 +177,18 @@ def test_a_stop_ends_the_streams(gateway):
         assert stream.ended.wait(5)
 
 
+def test_streams_end_when_the_dashboard_is_turned_off(start, provider, tmp_path):
+    path = tmp_path / "floorline.yaml"
+    text = write_settings(provider)
+    path.write_text(text)
+    gateway = start(text, path=path)
+    with streams(gateway.url, None) as (stream,):
+        stream.tick()
+        path.write_text(write_settings(provider, dashboard={"enabled": False}))
+        assert stream.ended.wait(10)
+    assert gateway.http.get("/dashboard/events").status_code == 404
+
+
 def test_a_failing_summary_leaves_pages_open(gateway, monkeypatch):
     with streams(gateway.url, None) as (stream,):
         stream.tick()

@@ -152,8 +152,9 @@ class LiveFeed:
 
     async def _tick(self) -> None:
         gateway = self._dashboard.gateway
+        ending = gateway.readiness.stopping or not gateway.config.settings.dashboard.enabled
         for subscription in list(self._subscriptions):
-            if gateway.readiness.stopping or not self._dashboard.still_valid(subscription.viewer):
+            if ending or not self._dashboard.still_valid(subscription.viewer):
                 subscription.end()
                 self.unsubscribe(subscription)
         breakers = [(name, health.breaker) for name, health in gateway.upstreams.health().items()]
