@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import subprocess
@@ -100,6 +101,28 @@ def test_the_demo_with_keys_prints_them_and_its_users_have_tenants():
             while 'outcome="ok"' not in _get(f"{url}/metrics", administrator, str):
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=30) == 0
+        finally:
+            server.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_stopped_at_its_start_leaves_no_files(number, tmp_path):
+    command = [sys.executable, "-m", "floorline", "serve", "--demo", "--port", "0", "--users", "9"]
+    own = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=own) as server:
+        try:
+            assert "9 simulated users" in server.stderr.readline()
+            deadline = time.monotonic() + 30.0
+            while not list(tmp_path.glob("floorline-demo-*/demo.db")):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            server.send_signal(number)
+            assert server.wait(timeout=60) == 130
+            assert "Traceback" not in server.stderr.read()
+            assert not list(tmp_path.iterdir())
         finally:
             server.kill()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -120,6 +121,8 @@ def serve(
                 webbrowser.open(f"{url}/dashboard")
 
         check_users(users or 0)
+        # Until the server handles it, SIGTERM must not leave the files of the demo either.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         if users:
             _console.print(f"{users} simulated users: the log gets a day of requests first.")
         address = host or "127.0.0.1", 8080 if port is None else port

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -172,8 +173,10 @@ async def serve_demo(
                 for number in range(users)
             ]
             if people:
-                await asyncio.to_thread(
-                    write_past, settings, zoo, provider, people, now=time.time(), seed=_SEED
+                await _finish(
+                    asyncio.to_thread(
+                        write_past, settings, zoo, provider, people, now=time.time(), seed=_SEED
+                    )
                 )
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -188,6 +191,16 @@ async def serve_demo(
                 beside.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await beside
+
+
+async def _finish(work: Coroutine[Any, Any, object]) -> None:
+    """Wait for a thread also if this task is cancelled, so that it finds its files to the end."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _make_keys(settings: Settings) -> DemoKeys:
