@@ -14,7 +14,7 @@ from floorline._version import __version__
 from floorline.bench import budget_tables, protocol
 from floorline.bench.run import ENCODER, ReportSection
 from floorline.bench.suite import Budgets, Suite
-from floorline.replay.tables import LEGEND, markdown_results, save
+from floorline.replay.tables import COLUMNS, MARKS, markdown_results, save
 from floorline.report.plots import front, over_time, response
 
 _RECORDED = ("joblib", "msgspec", "numpy", "polars", "scikit-learn", "scipy", "usearch")
@@ -86,7 +86,9 @@ def _floors(section: ReportSection, folder: Path) -> list[str]:
         lines += [
             f"## {title}",
             "",
-            LEGEND,
+            *(f"- **{column}**: {text}" for column, text in COLUMNS.items()),
+            "",
+            MARKS.replace("*", "\\*"),
             "",
             markdown_results(results, section.means, cost_unit=unit),
         ]

@@ -32,15 +32,21 @@ with needs("bench", "tables of results"):
 _KNOWS = {"feedback": "", "features": " °", "means": " *", "labels": " **"}
 """Mark after a policy's name by what it knows of the stream."""
 
-LEGEND = (
-    "met: number of seeds whose mean satisfaction at the end reached the floor. below: share of "
-    "time with a mean below the floor. Costs include the cost of exploration. / mix, / oracle: "
-    "cost relative to the static mix and to the oracle. saved: relative to always serving the best "
-    "model. / equal: cost relative to the static mix of the same satisfaction. µs: median time of "
-    "a decision. ±: 95 % interval over seeds. –: no ratio, as the reference costs nothing. ° knows "
-    "all prompts in advance, * the true means, ** all labels; the others learn."
-)
-"""Explanation of the columns of a table."""
+COLUMNS = {
+    "met": "number of seeds whose mean satisfaction at the end reached the floor.",
+    "below": "share of time with a mean below the floor. Costs include the cost of exploration.",
+    "/ mix, / oracle": "cost relative to the static mix and to the oracle.",
+    "saved": "relative to always serving the best model.",
+    "/ equal": "cost relative to the static mix of the same satisfaction.",
+    "µs": "median time of a decision.",
+    "±": "95 % interval over seeds.",
+    "–": "no ratio, as the reference costs nothing.",
+}
+"""Explanation of the columns and signs of a table, by what stands in it."""
+MARKS = "° knows all prompts in advance, * the true means, ** all labels; the others learn."
+"""Explanation of the marks behind names of policies."""
+LEGEND = " ".join([*(f"{column}: {text}" for column, text in COLUMNS.items()), MARKS])
+"""All of it in one paragraph."""
 
 
 Means = tuple[NDArray[np.float64], NDArray[np.float64]]
