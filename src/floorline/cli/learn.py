@@ -18,9 +18,10 @@ def learn(
         Path, typer.Option(help="Configuration file of the servers; its log is learned.")
     ],
 ) -> None:
-    """Learn for several servers of one log: wait for the lease, fold events, publish states.
+    """Learn for several servers that share one log.
 
-    Any number of these processes may run; one at a time learns, and another takes over if it ends.
+    It waits for the lease, folds the events of the log and publishes states for the servers. Any
+    number of these processes may run; one at a time learns, and another takes over if it ends.
     'floorline serve --workers N' starts one by itself. SIGINT and SIGTERM end it; SIGHUP reads the
     configuration file again.
     """
