@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -233,3 +234,28 @@ def test_many_addresses_together_are_limited_and_forgotten(clock, monkeypatch):
     assert waits[0] == 0.0
     assert waits[-1] > 0.0
     assert len(limits._buckets) == 10
+
+
+def test_a_look_up_brings_no_ended_login_back(process, clock):
+    digest = process.begin("a")
+    clock.now += FRESH_SECONDS
+    found, goes_on = threading.Event(), threading.Event()
+    read = process.store.get
+
+    def slow(digest):
+        login = read(digest)
+        found.set()
+        assert goes_on.wait(10)
+        return login
+
+    async def log_out_meanwhile():
+        process.store.get = slow
+        looking = asyncio.create_task(process.logins.use(digest))
+        await asyncio.to_thread(found.wait, 10)
+        await process.logins.end(digest)
+        goes_on.set()
+        return await looking
+
+    assert asyncio.run(log_out_meanwhile()) is None
+    assert process.use(digest) is None
+    assert not process.logins.holds(digest)

@@ -67,6 +67,8 @@ class Logins:
         self._clock = clock
         self._monotonic = monotonic
         self._known: dict[str, _Known] = {}
+        # Logged out here: a look-up that began before must not bring one back.
+        self._ended: dict[str, None] = {}
         self._unknown = TokenBucket(UNKNOWN_PER_MINUTE, monotonic())
         self._looking: dict[str, asyncio.Task[Login | None]] = {}
 
@@ -90,7 +92,7 @@ class Logins:
         else:
             login = await self._look_up(digest)
         now = self._clock()
-        if login is None or _over(login, now):
+        if login is None or digest in self._ended or _over(login, now):
             self._known.pop(digest, None)
             return None
         if now - login.seen > SAW_SECONDS:
@@ -122,6 +124,9 @@ class Logins:
         StoreUnavailable
             If other processes cannot be told.
         """
+        self._ended[digest] = None
+        while len(self._ended) > MOST_LOGINS:
+            del self._ended[next(iter(self._ended))]
         self._known.pop(digest, None)
         await asyncio.to_thread(self._store.remove, [digest])
 
@@ -153,6 +158,8 @@ class Logins:
 
     def _remember(self, digest: str, login: Login) -> None:
         self._known.pop(digest, None)
+        if digest in self._ended:
+            return
         self._known[digest] = _Known(login, self._monotonic())
         while len(self._known) > MOST_LOGINS:
             del self._known[next(iter(self._known))]
