@@ -89,6 +89,7 @@ def _parts() -> dict[str, Any]:
         "store": Store(),
         "upstreams": SimpleNamespace(health=lambda: health),
         "admission": SimpleNamespace(in_flight=0, refused=0),
+        "follower": SimpleNamespace(staleness=0.0, replicas=1),
         "reloader": SimpleNamespace(error=None, restart=[], loaded_at=0.0, reloads=0, failures=0),
     }
 

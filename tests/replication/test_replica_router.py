@@ -9,13 +9,14 @@ from tests.replication.cluster import Cluster, new_router
 
 from floorline import SLA, Model
 from floorline.errors import BudgetExhausted
-from floorline.events import Decision, Feedback
+from floorline.events import Decision, Feedback, RequestContext
 from floorline.replication import tables
 from floorline.replication.budget_shares import used_by
 from floorline.replication.escrow import Escrow
 from floorline.sla import Budget
 from floorline.state.foreign_events import completed
 from floorline.stores.engine import open_engine
+from floorline.stores.keys import ApiKey
 from floorline.stores.upgrade import upgrade
 
 
@@ -167,6 +168,15 @@ def test_a_replica_spends_its_share_and_no_more(cluster):
     used = used_by(cluster.learner._store, "a", a.router.slas)
     assert used == {("sla:paid", 0.0): float(served)}
     assert Escrow(a.store.engine, "b").reclaim({}) == 35.0 / 8
+    # The budget of a key counts the same calls.
+    made = b.router.route("Question", at=61.0, context=RequestContext(key="k1"))
+    b.router.outcome(made.id, cost=2.5, at=61.0)
+    b.store.flush()
+    cluster.learner.step()
+    key = ApiKey(
+        id="k1", digest=b"", name="k", scopes=("chat",), budget=9.0, period=60.0, created=0.0
+    )
+    assert used_by(cluster.learner._store, "b", b.router.slas, [key]) == {("key:k1", 60.0): 2.5}
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from floorline.events import Decision, Owner
 from floorline.gateway.errors import ApiError
-from floorline.gateway.key_budget import KeyBudget, KeySpending
+from floorline.gateway.key_budget import Budget, KeyBudget, KeySpending
 from floorline.gateway.tenants import split_tenant
 from floorline.gateway.token_bucket import TokenBucket
 from floorline.stores.keys import ApiKey, key_id
@@ -92,6 +92,20 @@ class Caller(NamedTuple):
         return self.slas is None or self.may_use(split_tenant(decision.sla)[0])
 
 
+class SharedKeys(Protocol):
+    """Shares budgets and rates of keys with other replicas."""
+
+    def budget(self, key: ApiKey) -> Budget | None:
+        """Return the budget of a key; None if it has none."""
+        ...
+
+    def take(
+        self, kind: str, key: str, rate: float | None, bucket: TokenBucket, now: float
+    ) -> float:
+        """Take one event of a key's rate; return the seconds to wait if there is none."""
+        ...
+
+
 class _Account:
     """Use of one key: token buckets for its rates, and its budget, if it has one."""
 
@@ -100,7 +114,7 @@ class _Account:
         self.caller = Caller.of(key)
         self.requests = TokenBucket(key.rate, now)
         self.feedback: TokenBucket | None = None
-        self.budget: KeyBudget | None = None
+        self.budget: Budget | None = None
 
 
 _ANYONE = Caller()
@@ -123,6 +137,8 @@ class Auth:
     feedback_rate
         Returns the number of feedback messages a minute of keys that have no rate of their own;
         None for no limit.
+    shared
+        Shares budgets and rates with other replicas; None where this process has them alone.
     """
 
     def __init__(
@@ -133,7 +149,9 @@ class Auth:
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
         feedback_rate: Callable[[], float | None] = lambda: None,
+        shared: SharedKeys | None = None,
     ) -> None:
+        self._shared = shared
         self._costs = costs
         self._feedback_rate = feedback_rate
         self._monotonic = monotonic
@@ -159,8 +177,9 @@ class Auth:
             if account is None or account.key != key:
                 before, account = account, _Account(key, self._monotonic())
                 account.budget = self._open_budget(key)
-                if before is not None and before.budget is not None and account.budget is not None:
-                    account.budget.take_holds(before.budget)
+                earlier = None if before is None else before.budget
+                if isinstance(earlier, KeyBudget) and isinstance(account.budget, KeyBudget):
+                    account.budget.take_holds(earlier, self._clock())
             accounts[key.id] = account
         self._accounts = accounts
 
@@ -246,7 +265,7 @@ class Auth:
                 f"this API key lacks the scope {scope!r}: use a key that has it",
                 code="missing_scope",
             )
-        wait = account.requests.take(account.key.rate, self._monotonic())
+        wait = self._take("chat", account.key, account.key.rate, account.requests)
         if wait > 0.0:
             raise ApiError(
                 429,
@@ -255,6 +274,18 @@ class Auth:
                 retry_after=wait,
             )
         return account.caller
+
+    def _take(self, kind: str, key: ApiKey, rate: float | None, bucket: TokenBucket) -> float:
+        """Take one event of a rate; return the seconds to wait if there is none."""
+        now = self._monotonic()
+        if self._shared is None:
+            return bucket.take(rate, now)
+        return self._shared.take(kind, key.id, rate, bucket, now)
+
+    @property
+    def keys(self) -> list[ApiKey]:
+        """The valid keys; none where every request is accepted."""
+        return [account.key for account in (self._accounts or {}).values()]
 
     def valid_key(self, id: str) -> ApiKey | None:
         """Return the valid key of an id; None if there is none, or it was revoked."""
@@ -287,7 +318,7 @@ class Auth:
         now = self._monotonic()
         if account.feedback is None:
             account.feedback = TokenBucket(rate, now)
-        wait = account.feedback.take(rate, now)
+        wait = self._take("feedback", account.key, rate, account.feedback)
         if wait > 0.0:
             raise ApiError(
                 429,
@@ -315,7 +346,7 @@ class Auth:
         """Reserve what a call of a key can cost at most, until ``charge`` gives its cost."""
         budget = self._budget(key)
         if budget is not None:
-            budget.hold(decision, largest)
+            budget.hold(decision, largest, self._clock())
 
     def charge(self, key: str, decision: str, cost: float) -> None:
         """Put the cost of a call in the place of what is reserved for it."""
@@ -329,12 +360,14 @@ class Auth:
         assert budget is not None
         return budget.refusal(self._clock())
 
-    def _budget(self, key: str) -> KeyBudget | None:
+    def _budget(self, key: str) -> Budget | None:
         account = (self._accounts or {}).get(key)
         return None if account is None else account.budget
 
-    def _open_budget(self, key: ApiKey) -> KeyBudget | None:
+    def _open_budget(self, key: ApiKey) -> Budget | None:
         """Budget of a key with what its calls in this period have cost; None if it has none."""
+        if self._shared is not None:
+            return self._shared.budget(key)
         if key.budget is None:
             return None
         return KeyBudget(key.budget, key.period, self._costs(key.id), self._clock())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from floorline.gateway.errors import ApiError
 from floorline.policies.budgets.periods import BudgetPeriods
@@ -36,6 +36,30 @@ class KeySpending(NamedTuple):
     def left(self) -> float:
         """Cost that further calls may cause."""
         return self.amount - self.spent - self.reserved
+
+
+class Budget(Protocol):
+    """The budget of a key, as requests use it; ``KeyBudget`` documents the methods."""
+
+    def left(self, at: float) -> float:
+        """Cost that further calls may cause."""
+        ...
+
+    def spending(self, at: float) -> KeySpending:
+        """Return what is left of the budget, and for how long."""
+        ...
+
+    def hold(self, decision: str, largest: float, at: float) -> None:
+        """Reserve what a call can cost at most."""
+        ...
+
+    def charge(self, decision: str, cost: float, at: float) -> None:
+        """Put the cost of a call in the place of what is reserved for it."""
+        ...
+
+    def refusal(self, at: float) -> ApiError:
+        """Error of a request that this budget cannot pay for."""
+        ...
 
 
 class KeyBudget:
@@ -89,7 +113,7 @@ class KeyBudget:
         began = period_start(self._period, at)
         return KeySpending(self.amount, spent, self._held, began, began + self._period)
 
-    def hold(self, decision: str, largest: float) -> None:
+    def hold(self, decision: str, largest: float, at: float) -> None:
         """Reserve what a call can cost at most, until ``charge`` gives its cost."""
         self._holds[decision] = largest
         self._held += largest
@@ -102,10 +126,10 @@ class KeyBudget:
         self._held = self._held - largest if self._holds else 0.0
         self.spent += cost
 
-    def take_holds(self, other: KeyBudget) -> None:
+    def take_holds(self, other: KeyBudget, at: float) -> None:
         """Take over the open calls of the same key before it was changed."""
         for decision, largest in other._holds.items():
-            self.hold(decision, largest)
+            self.hold(decision, largest, at)
 
     def refusal(self, at: float) -> ApiError:
         """Error of a request that this budget cannot pay for."""

@@ -31,11 +31,13 @@ from floorline.gateway.readiness import Readiness
 from floorline.gateway.reconcile import DesiredState, reconcile
 from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.following import StateFollower
+from floorline.gateway.replicas.key_shares import KeyShares
 from floorline.gateway.replicas.refilling import ShareKeeper
 from floorline.gateway.replicas.serving import (
     TailedHistory,
     follower_of,
     keeper_of,
+    key_shares_of,
     open_replica_router,
 )
 from floorline.gateway.runtime_models import RuntimeModels
@@ -137,11 +139,13 @@ def build_gateway(
     router: Router
     follower: StateFollower | None = None
     keeper: ShareKeeper | None = None
+    shared: KeyShares | None = None
     snapshots: SnapshotWriter | None = None
     if isinstance(store, ReplicaStore):
         router = open_replica_router(settings, store, desired, clock)
         follower = follower_of(settings, router, store, desired)
         keeper = keeper_of(router, store, follower)
+        shared = key_shares_of(router, follower)
         history: History = TailedHistory(router, store, clock=clock)
     else:
         router = open_router(
@@ -169,7 +173,10 @@ def build_gateway(
         store.costs,
         clock=clock,
         feedback_rate=lambda: config.settings.feedback.rate,
+        shared=shared,
     )
+    if keeper is not None and shared is not None:
+        keeper.add(lambda: shared.accounts(auth.keys))
     for record in router.open_calls():
         made = record.decision
         auth.hold(made.key, made.id, sum(record.reserved.values()))

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from floorline.events import Decision, Outcome
 from floorline.replication.shares import Account, Shares
 from floorline.sla import SLA
+from floorline.stores.keys import ApiKey
 from floorline.stores.reading import LogReader
 
-_SLA = "sla:"
-"""Begins the names of accounts of SLAs."""
+_SLA, _KEY = "sla:", "key:"
+"""Begin the names of accounts of SLAs and of API keys."""
 
 
 def accounts_of(sla: SLA) -> Iterator[Account]:
@@ -81,8 +82,14 @@ def _call(decision: str, model: str) -> str:
     return f"{decision}/{model}"
 
 
+def key_account(key: ApiKey) -> Account:
+    """Return the account of a key's budget; the key has one."""
+    assert key.budget is not None
+    return Account(f"{_KEY}{key.id}", key.budget, key.period)
+
+
 def used_by(
-    store: LogReader, replica: str, slas: Mapping[str, SLA]
+    store: LogReader, replica: str, slas: Mapping[str, SLA], keys: Iterable[ApiKey] = ()
 ) -> dict[tuple[str, float], float]:
     """Return what the calls of a replica cost, by account and period, as the log has it.
 
@@ -92,8 +99,8 @@ def used_by(
         The log, which has all events of the replica.
     replica
         Its name, with which the ids of its decisions begin.
-    slas
-        The SLAs, for the periods of their budgets.
+    slas, keys
+        The SLAs and API keys, for the periods of their budgets.
 
     Raises
     ------
@@ -101,8 +108,13 @@ def used_by(
         If the database raises an error.
     """
     shares = BudgetShares(Shares())
-    shares.shares.watch(shares.accounts(slas.values()))
+    of_keys = [key_account(key) for key in keys if key.budget is not None]
+    shares.shares.watch([*shares.accounts(slas.values()), *of_keys])
     for event in store.events_with_prefix(f"{replica}-"):
+        if isinstance(event, Decision) and event.key:
+            for model, reserved in event.reservations.items():
+                call = _call(event.id, model)
+                shares.shares.hold(f"{_KEY}{event.key}", call, reserved, event.at)
         if isinstance(event, Decision | Outcome):
             shares.note(event)
     return shares.shares.used()

@@ -141,10 +141,14 @@ class LearnerProcess:
         members = Membership(store.engine)
 
         def close_calls() -> None:
-            for member in members.gone(_GONE_SECONDS):
+            gone = members.gone(_GONE_SECONDS)
+            keys = store.keys.list() if gone else []
+            for member in gone:
                 closed = close_interrupted(router, member.id)
                 store.flush()
-                Escrow(store.engine, member.id).reclaim(used_by(store, member.id, router.slas))
+                Escrow(store.engine, member.id).reclaim(
+                    used_by(store, member.id, router.slas, keys)
+                )
                 members.forget(member.id)
                 log.warning("replica %s is gone; %d calls were open", member.id, closed)
 

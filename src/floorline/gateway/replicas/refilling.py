@@ -45,10 +45,14 @@ class ShareKeeper:
     ) -> None:
         self._shares = shares
         self._escrow = escrow
-        self._accounts = accounts
+        self._accounts = [accounts]
         self._members = members
         self._clock = clock
         self._returned_at = time.monotonic()
+
+    def add(self, accounts: Callable[[], Iterable[Account]]) -> None:
+        """Keep shares of further accounts filled, too."""
+        self._accounts.append(accounts)
 
     async def run(self) -> None:
         """Keep the shares filled until the task is cancelled."""
@@ -71,7 +75,7 @@ class ShareKeeper:
         StoreUnavailable
             If the database raises an error; the shares are as before.
         """
-        self._shares.watch(self._accounts())
+        self._shares.watch(account for some in self._accounts for account in some())
         wanted = self._shares.wanted(self._clock())
         if not wanted:
             return

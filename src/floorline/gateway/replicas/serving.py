@@ -16,6 +16,7 @@ from floorline.gateway.clock import Clock
 from floorline.gateway.dashboard.history import History
 from floorline.gateway.reconcile import DesiredState
 from floorline.gateway.replicas.following import StateFollower
+from floorline.gateway.replicas.key_shares import KeyShares
 from floorline.gateway.replicas.refilling import ShareKeeper
 from floorline.replication.escrow import Escrow
 from floorline.replication.replica_router import ReplicaRouter
@@ -77,6 +78,11 @@ def keeper_of(router: ReplicaRouter, store: ReplicaStore, follower: StateFollowe
         lambda: follower.replicas,
         router.clock,
     )
+
+
+def key_shares_of(router: ReplicaRouter, follower: StateFollower) -> KeyShares:
+    """Return what shares budgets and rates of keys with the other replicas."""
+    return KeyShares(router.budgets.shares, lambda: follower.replicas, router.clock)
 
 
 class TailedHistory(History):
