@@ -62,7 +62,7 @@ def configuration(provider, factors, **changed):
             "floor": 0.85,
             "guarded": True,
             "per_tenant": True,
-            "ttft": {"p95": "1s"},
+            "ttft": {"p50": "500ms", "p95": "1s"},
         },
         {"name": "silver", "floor": 0.7},
         {"name": "economy", "floor": 0.6, "budget": {"total": ECONOMY_BUDGET, "period": day}},

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 from tests.browser.pages import DATA, PAGES, path_of, settle
@@ -43,6 +44,9 @@ def points(chart, table):
     """(Series, time) → value of the API's rows that a chart is about."""
     place = {name: number for number, name in enumerate(table["columns"])}
     time = place[chart["x"]]
+    only = json.loads(chart.get("only", "{}"))
+    rows = [row for row in table["rows"] if all(row[place[n]] == only[n] for n in only)]
+    table = {**table, "rows": rows}
     if "group" in chart:
         rows = (
             (row[place[chart["group"]]], row[time], row[place[chart["y"]]]) for row in table["rows"]
