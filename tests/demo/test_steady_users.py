@@ -6,7 +6,8 @@ from tests.support.live_gateway import ZOO, InThread, http_server, write_setting
 
 from floorline.cli.app import main
 from floorline.datasets.simulated import SimulatedZoo
-from floorline.demo import user_behaviour
+from floorline.demo import gateway as demo
+from floorline.demo import past_traffic, user_behaviour
 from floorline.demo.fake_provider import FakeProvider
 from floorline.demo.gateway import demo_settings
 from floorline.demo.steady_users import SteadyUsers
@@ -53,7 +54,7 @@ def test_users_send_conversations_and_honest_feedback(start, provider, impatient
     gateway.gateway.store.flush()
     made = [event for event in gateway.gateway.store.read() if isinstance(event, Decision)]
     assert len(made) >= 150
-    assert {decision.model for decision in made if not decision.sla} == {"sim-medium"}
+    assert {decision.model for decision in made if not decision.sla} == {"sim-nano"}
     assert all(decision.session.startswith("user-") for decision in made)
     # What a user says is what the zoo says about the model and the prompt: better than a coin.
     assert statuses["gold"]["satisfaction"] > 0.6
@@ -103,6 +104,13 @@ def test_conversations_have_turns_and_end():
     assert all(0 <= request.prompt < 50 for request in asked)
     rated = [r for r in asked if r.feedback_after is not None]
     assert 0.3 < len(rated) / len(asked) < 0.5
+
+
+def test_models_that_are_called_by_their_name_have_no_outages():
+    named = {target for target in user_behaviour._TARGETS if not target.startswith("floorline/")}
+    outages = {*demo._OUTAGE_MODELS, *(model for model, _ in past_traffic._OUTAGES)}
+    assert named
+    assert not named & outages
 
 
 def test_users_differ_and_repeat_with_the_seed():

@@ -15,9 +15,10 @@ _TARGETS = {
     "floorline/gold": 0.40,
     "floorline/silver": 0.40,
     "floorline/bronze": 0.15,
-    "sim-medium": 0.05,
+    "sim-nano": 0.05,
 }
-"""What conversations ask for, with its share: an SLA, or a model by its own name."""
+"""What conversations ask for, with its share: an SLA, or a model by its own name. That model has no
+outages: calls by its name are not replaced, and would open its circuit breaker first."""
 MEAN_TURNS = 2.5
 """Mean number of requests of a conversation."""
 _MAX_TURNS = 8
