@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from floorline.errors import FloorlineError
+from floorline.errors import FloorlineError, SnapshotMismatch
 from floorline.replication.members import Membership
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import ReplicaStore
@@ -17,7 +17,9 @@ from floorline.state.fold import Fold
 log = logging.getLogger("floorline.gateway")
 
 _FIRST_STATE_SECONDS = 60.0
-"""Time for which a replica waits for a learner at its start."""
+"""Time for which a replica waits at its start for a learner whose states it can read."""
+_FIRST_LOOK_SECONDS = 0.1
+"""Longest pause between two looks for the first state."""
 _LIVE_SECONDS = 10.0
 """Time since its last sign of life for which a replica counts as one that serves."""
 _BEAT_SECONDS = 2.0
@@ -73,14 +75,18 @@ class StateFollower:
 
     async def run(self) -> None:
         """Follow until the task is cancelled."""
+        said = ""
         while True:
             try:
                 await self.look()
                 if time.monotonic() >= self._beat_at:
                     await asyncio.to_thread(self.beat)
                     self._beat_at = time.monotonic() + _BEAT_SECONDS
+                said = ""
             except FloorlineError as error:
-                log.warning("no new state can be read: %s", error)
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("no new state can be read: %s", error)
             await asyncio.sleep(self._every)
 
     async def wait(self, seconds: float = _FIRST_STATE_SECONDS) -> None:
@@ -89,16 +95,24 @@ class StateFollower:
         Raises
         ------
         FloorlineError
-            If no learner publishes one in time.
+            If no learner publishes one that it can read in time.
         """
         deadline = time.monotonic() + seconds
-        while not await self.look():
+        why = "there is none"
+        while True:
+            try:
+                if await self.look():
+                    break
+            except SnapshotMismatch as error:
+                # In an upgrade a learner of the same version comes soon.
+                why = str(error)
             if time.monotonic() > deadline:
                 raise FloorlineError(
-                    f"no learner published a state within {seconds:g} s: start 'floorline learn' "
-                    "with the same store.url, or see why it does not run"
+                    f"no learner published a state for this server within {seconds:g} s ({why}): "
+                    "start 'floorline learn' of the same version and with the same settings, or "
+                    "see why it does not run"
                 )
-            await asyncio.sleep(min(self._every, 0.1))
+            await asyncio.sleep(min(self._every, _FIRST_LOOK_SECONDS))
         await asyncio.to_thread(self.beat)
 
     async def look(self) -> bool:

@@ -1,0 +1,127 @@
+"""A load balancer before the servers: HAProxy where it is installed, else a small one."""
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import socket
+import subprocess
+
+_CHECK_SECONDS = 0.5
+"""Pause between two looks whether a server is ready."""
+
+_HAPROXY = """
+defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  timeout check 2s
+  retries 3
+  option redispatch
+frontend clients
+  bind 127.0.0.1:{port}
+  default_backend servers
+backend servers
+  balance roundrobin
+  option httpchk GET /readyz
+  http-check expect status 200
+{servers}
+"""
+"""Connections are passed on as they are, so that clients see what the servers answer."""
+
+
+def free_port():
+    """Return a port of this machine that no one listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class HaProxy:
+    """HAProxy, which passes connections to servers that say they are ready."""
+
+    name = "HAProxy"
+
+    def __init__(self, folder, ports):
+        self.port = free_port()
+        servers = "\n".join(
+            f"  server s{n} 127.0.0.1:{port} check inter 500ms fall 2 rise 1"
+            for n, port in enumerate(ports)
+        )
+        self._path = folder / "haproxy.cfg"
+        self._path.write_text(_HAPROXY.format(port=self.port, servers=servers))
+        self._out = folder / "haproxy.txt"
+
+    async def start(self):
+        with self._out.open("wb") as out:
+            command = ["haproxy", "-db", "-f", str(self._path)]
+            self._process = subprocess.Popen(command, stdout=out, stderr=out)
+        return self
+
+    async def close(self):
+        self._process.terminate()
+        await asyncio.to_thread(self._process.wait)
+
+
+class TcpBalancer:
+    """Passes each connection to the next server that is ready and takes it."""
+
+    name = "a TCP balancer"
+
+    def __init__(self, _, ports):
+        self._ports = list(ports)
+        self._next = itertools.cycle(range(len(self._ports)))
+        self._ready = set()
+
+    async def start(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._checks = [asyncio.create_task(self._check(port)) for port in self._ports]
+        return self
+
+    async def close(self):
+        self._server.close()
+        for check in self._checks:
+            check.cancel()
+
+    async def _check(self, port):
+        while True:
+            try:
+                async with asyncio.timeout(2.0):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    head = await reader.readline()
+                    writer.close()
+                (self._ready.add if b" 200 " in head else self._ready.discard)(port)
+            except (OSError, TimeoutError):
+                self._ready.discard(port)
+            await asyncio.sleep(_CHECK_SECONDS)
+
+    async def _serve(self, reader, writer):
+        there = None
+        try:
+            for _ in self._ports:
+                port = self._ports[next(self._next)]
+                if port in self._ready:
+                    with contextlib.suppress(OSError):
+                        there = await asyncio.open_connection("127.0.0.1", port)
+                        break
+            if there is not None:
+                await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+        finally:
+            for end in (writer, there[1] if there else writer):
+                end.close()
+
+
+async def _copy(source, target):
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(65_536):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+def make_balancer(folder, ports):
+    """Return the balancer that this machine can have."""
+    return (HaProxy if shutil.which("haproxy") else TcpBalancer)(folder, ports)

@@ -1,0 +1,210 @@
+"""Servers and learners, each with its own way to the database, kept running as a service is."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support.chaos.balancer import free_port
+from tests.support.chaos.links import Link
+
+PROGRAM = Path(__file__).with_name("program.py")
+_ROOT = Path(__file__).parents[3]
+
+_LOOK_SECONDS = 0.05
+_RESTART_SECONDS = 1.0
+"""Pause before a process that ended by itself is started again."""
+_END_SECONDS = 60.0
+"""Time within which a process must end that was asked to."""
+
+_READY_SECONDS, _LEARNER_SECONDS = 30.0, 5.0
+"""Longest time that an upgrade waits for a server, and time that it gives a learner."""
+
+
+class Process:
+    """A server or a learner that is to run.
+
+    Parameters
+    ----------
+    name
+        Its name, such as ``replica-1``.
+    folder
+        Where its files are.
+    settings
+        Its configuration, without the URL of the store.
+    database
+        The database.
+
+    Attributes
+    ----------
+    link
+        Its way to the database.
+    version
+        Added to the version of its snapshots at the next start.
+    """
+
+    def __init__(self, name, folder, settings, database):
+        self.name = name
+        self.learns = name.startswith("learner")
+        self.port = 0 if self.learns else free_port()
+        self.link = Link(database.socket)
+        self.version = 0
+        self.folder = folder / name
+        self.folder.mkdir()
+        self._settings, self._database = settings, database
+        self._clock = self.folder / "clock.txt"
+        self._starts = 0
+        self._running = None
+        self._due = 0.0
+        self._wanted = True
+        self._paused = False
+
+    async def prepare(self):
+        await self.link.start()
+        store = {"url": self._database.url_over(self.link.port), "snapshot_every": 500}
+        path = self.folder / "floorline.json"
+        path.write_text(json.dumps({**self._settings, "store": store}))
+        self._command = ["learn"] if self.learns else ["serve", "--port", str(self.port)]
+        self._command += ["--config", str(path)]
+
+    @property
+    def pid(self):
+        return None if self._running is None else self._running.pid
+
+    def keep(self):
+        """Start it if it does not run; return its status if it ended by itself."""
+        if self._running is not None:
+            status = self._running.poll()
+            if status is None:
+                return None
+            self._running, self._due = None, time.monotonic() + _RESTART_SECONDS
+            return status
+        if self._wanted and time.monotonic() >= self._due:
+            self._start()
+        return None
+
+    def _start(self):
+        said = self.folder / f"said-{self._starts}.txt"
+        self._starts += 1
+        environment = os.environ | {
+            "CHAOS_CLOCK": str(self._clock),
+            "CHAOS_VERSION": str(self.version),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        with said.open("wb") as out:
+            self._running = subprocess.Popen(
+                [sys.executable, str(PROGRAM), *self._command],
+                cwd=_ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+
+    def said(self):
+        """What the last start of it said, the end of it."""
+        path = self.folder / f"said-{self._starts - 1}.txt"
+        return path.read_text(errors="replace")[-1500:] if path.exists() else ""
+
+    def kill(self, pause):
+        """Kill it; it is started again after a pause in seconds."""
+        if self._running is not None:
+            self._running.kill()
+            self._running.wait()
+            self._running = None
+        self._due = time.monotonic() + pause
+
+    async def until_ready(self):
+        """Wait until a server says that it is ready, or a learner had time to start."""
+        if self.learns:
+            await asyncio.sleep(_LEARNER_SECONDS)
+            return
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline and not await self._ready():
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _ready(self):
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(2.0):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                head = await reader.readline()
+                writer.close()
+                return b" 200 " in head
+        return False
+
+    async def pause(self, seconds):
+        """Stop it for some time, as a machine that is moved."""
+        if self._running is None:
+            return
+        one = self._running
+        one.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        if one.poll() is None:
+            one.send_signal(signal.SIGCONT)
+
+    async def end(self, again=True):
+        """Ask it to end, and wait; return its status, None if it had to be killed."""
+        self._wanted = again
+        one, self._running = self._running, None
+        if one is None:
+            # It is being started again, or another fault ends it.
+            return 0
+        self._due = float("inf")
+        one.send_signal(signal.SIGCONT)
+        one.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _END_SECONDS
+        while one.poll() is None and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+        status = one.poll()
+        if status is None:
+            one.kill()
+            one.wait()
+        self._due = 0.0
+        return status
+
+    def step_clock(self, seconds):
+        """Set its machine's clock wrong by some seconds."""
+        self._clock.write_text(str(seconds))
+
+
+class Cluster:
+    """All processes, and who starts them again.
+
+    Parameters
+    ----------
+    folder, settings, database
+        As for ``Process``.
+    replicas, learners
+        How many there are.
+    on_end
+        Called with the process and its status when one ended by itself.
+    """
+
+    def __init__(self, folder, settings, database, replicas, learners, on_end):
+        make = lambda name: Process(name, folder, settings, database)  # noqa: E731
+        self.replicas = [make(f"replica-{n}") for n in range(replicas)]
+        self.learners = [make(f"learner-{n}") for n in range(learners)]
+        self.all = self.replicas + self.learners
+        self._on_end = on_end
+
+    async def run(self):
+        """Keep all of them running until the task is cancelled."""
+        while True:
+            for process in self.all:
+                status = process.keep()
+                if status is not None:
+                    self._on_end(process, status)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def close(self):
+        for process in self.all:
+            process.kill(0.0)
+            process.link.close()

@@ -1,0 +1,104 @@
+"""Why requests got no good answer: each failure belongs to a fault that was at work, or to none."""
+
+import collections
+
+from tests.support.chaos.checker import Rule
+
+_BREAKER_SECONDS = 15.0
+"""Time after a model's failures for which its circuit breaker can stay open."""
+_DATABASE_SECONDS = 8.0
+"""Time after the database is back until a server has connected to it again."""
+_PROCESS_SECONDS = 2.0
+"""Time after a server's end for which the balancer still sends connections to it."""
+
+_LINKS = ("cut", "hold", "delay")
+_DATABASE = ("restart database", *_LINKS)
+_PROCESSES = ("kill replica", "end replica", "pause replica", "upgrade")
+
+
+class Classes:
+    """Sorts failures into classes.
+
+    Parameters
+    ----------
+    faults
+        What happened.
+    provider
+        The provider, which says when its models failed.
+    began
+        When the clients began, by the monotonic clock.
+    ended
+        Processes that ended by themselves: time, name, status and what they said.
+    """
+
+    def __init__(self, faults, provider, began, ended):
+        self._faults = faults
+        self._ended = ended
+        self._outages = [
+            [(start - began, end - began) for start, end in provider.outages[name]]
+            for name in provider.names
+        ]
+        self._counts = collections.Counter()
+
+    def rules(self, failures):
+        """Return the rules about failures of requests, and about processes that ended."""
+        unexplained = []
+        for failure in failures:
+            name = self._class_of(failure)
+            self._counts[name or "NOT EXPLAINED"] += 1
+            if name is None:
+                unexplained.append(failure)
+        ended = [
+            (round(at, 1), name, status, said[-400:])
+            for at, name, status, said in self._ended
+            if not self._at_work(_DATABASE, at, at, 2 * _DATABASE_SECONDS)
+        ]
+        return [
+            Rule(
+                "every request that failed did so while every model was down, the database was "
+                "away, its server was killed, or its budget was used up",
+                f"{len(failures)} failed",
+                unexplained,
+            ),
+            Rule(
+                "no process ends by itself, unless the database is away",
+                f"{len(self._ended)} did",
+                ended,
+            ),
+        ]
+
+    def lines(self):
+        """Yield the number of failures of each class."""
+        for name, count in sorted(self._counts.items()):
+            yield f"failed requests, {name}: {count}"
+
+    def _class_of(self, failure):
+        began, ended = failure.began, failure.ended
+        if failure.status == 0:
+            if self._at_work(("kill replica",), began, ended, _PROCESS_SECONDS):
+                return "connection lost, a server was killed"
+            if self._at_work(_PROCESSES, began, ended, _PROCESS_SECONDS):
+                return "connection lost, a server ended or was paused"
+            if self._at_work(("restart database",), began, ended, _DATABASE_SECONDS):
+                return "connection refused, the database was away and no server ready"
+            return None
+        if failure.status == 429 and failure.code.startswith("budget_exhausted"):
+            return "429, budget used up"
+        if failure.status == 503 and failure.code.startswith("log_unavailable"):
+            if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
+                return "503, the database was away"
+            return None
+        if failure.status >= 500 and self._all_down(began, ended):
+            return f"{failure.status}, every model was down"
+        return None
+
+    def _at_work(self, kinds, began, ended, slack):
+        windows = self._faults.during(*kinds, slack=slack)
+        return any(start <= ended and began <= end for _, start, end in windows)
+
+    def _all_down(self, began, ended):
+        """Whether every model failed in the time of a request, or had an open breaker."""
+        return all(
+            any(start <= ended and began <= end + _BREAKER_SECONDS for start, end in outages)
+            for outages in self._outages
+        )

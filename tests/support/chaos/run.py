@@ -1,0 +1,263 @@
+"""A run: processes, clients and faults for some time, then rest, then the rules."""
+
+import asyncio
+import collections
+import contextlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from floorline.config import load
+from floorline.replication import tables
+from floorline.replication.tables import states
+from floorline.stores.engine import open_engine
+from floorline.stores.upgrade import upgrade
+from tests.support.chaos import checker
+from tests.support.chaos.balancer import make_balancer
+from tests.support.chaos.clients import Clients, Journal
+from tests.support.chaos.cluster import Cluster
+from tests.support.chaos.database import Database
+from tests.support.chaos.failures import Classes
+from tests.support.chaos.faults import Faults, make_plan
+from tests.support.chaos.provider import Provider
+from tests.support.live_gateway import write_settings
+
+LEASE_SECONDS = 2.0
+_START_SECONDS = 120.0
+"""Time in which all processes must serve, on a busy machine."""
+_SETTLE_SECONDS = 150.0
+"""Time in which the calls of killed servers must be closed, which begins 30 s after their end."""
+_BUDGET = {"total": 0.02, "period": "60s"}
+"""Less than what the clients ask for, so that it is used up in many periods."""
+_LOOK_SECONDS = 0.25
+
+
+class Given(NamedTuple):
+    """What a run is given.
+
+    Attributes
+    ----------
+    seed
+        The plan and what clients ask follow from it.
+    duration, rate
+        Seconds with faults, and requests a second.
+    replicas, learners
+        How many processes there are.
+    kinds
+        Kinds of faults; None for all, and rolling upgrades.
+    """
+
+    seed: int
+    duration: float
+    rate: float
+    replicas: int = 3
+    learners: int = 2
+    kinds: tuple[str, ...] | None = None
+
+
+class Found(NamedTuple):
+    """What came out.
+
+    Attributes
+    ----------
+    rules
+        The rules, and what broke them.
+    lines
+        Numbers for people.
+    """
+
+    rules: list[checker.Rule]
+    lines: list[str]
+
+    @property
+    def broken(self):
+        return [rule for rule in self.rules if rule.broken]
+
+
+class _Watch:
+    """Looks at the database beside the processes: age of the state, inbox, epochs."""
+
+    def __init__(self, engine, now):
+        self._engine, self._now = engine, now
+        self.ages, self.inbox, self.epochs = [], [], set()
+
+    def look(self):
+        age = tables.now(self._engine) - states.c.at
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(age, states.c.epoch)).one_or_none()
+            count = connection.scalar(sa.select(sa.func.count()).select_from(tables.inbox))
+        if row is not None:
+            self.ages.append((self._now(), float(row[0])))
+            self.epochs.add(row[1])
+        self.inbox.append(count)
+
+    async def run(self):
+        while True:
+            with contextlib.suppress(sa.exc.DBAPIError):
+                await asyncio.to_thread(self.look)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _settings(url):
+    slas = [
+        {"name": "gold", "floor": 0.85},
+        {"name": "silver", "floor": 0.6},
+        {"name": "metered", "floor": 0.6, "budget": _BUDGET},
+    ]
+    replicas = {"enabled": True, "lease": f"{LEASE_SECONDS:g}s"}
+    return json.loads(write_settings(url, slas=slas, replicas=replicas))
+
+
+async def run(given, folder, say=print):
+    """Run and check; ``folder`` keeps what processes said and the clients' journal."""
+    folder = Path(folder)
+    provider = Provider(given.seed)
+    database = await asyncio.to_thread(Database, folder / "postgres")
+    try:
+        async with _Stage(given, folder, provider, database, say) as stage:
+            return await stage.play()
+    finally:
+        database.close()
+        provider.close()
+
+
+class _Stage:
+    """Everything that runs at a time."""
+
+    def __init__(self, given, folder, provider, database, say):
+        self._given, self._folder = given, folder
+        self._provider, self._database, self._say = provider, database, say
+        self._ended = []
+        settings = _settings(provider.url)
+        self._cluster = Cluster(
+            folder, settings, database, given.replicas, given.learners, self._on_end
+        )
+        self._journal = Journal(folder / "journal.jsonl")
+        self._engine = open_engine(database.url)
+        upgrade(self._engine)
+        tables.create(self._engine)
+
+    async def __aenter__(self):
+        self._keeper = None
+        self._balancer = await make_balancer(
+            self._folder, [process.port for process in self._cluster.replicas]
+        ).start()
+        url = f"http://127.0.0.1:{self._balancer.port}"
+        self._clients = Clients(url, self._journal, self._given.seed, self._given.rate)
+        self._faults = Faults(
+            self._cluster, self._database, self._provider, self._clients.now, self._say
+        )
+        self._watch = _Watch(self._engine, self._clients.now)
+        for process in self._cluster.all:
+            await process.prepare()
+        self._keeper = asyncio.create_task(self._cluster.run())
+        return self
+
+    async def __aexit__(self, *_):
+        self._keeper.cancel()
+        self._cluster.close()
+        await self._balancer.close()
+        self._journal.close()
+        self._engine.dispose()
+
+    def _on_end(self, process, status):
+        began = self._clients.now()
+        self._ended.append((began, process.name, status, process.said()))
+        self._say(f"{began:7.1f} s  {process.name} ended by itself with status {status}")
+
+    async def play(self):
+        given = self._given
+        plan = make_plan(given.seed, given.duration, given.replicas, given.learners, given.kinds)
+        self._say(f"balancer: {self._balancer.name}; {len(plan)} faults planned")
+        await self._until(self._all_serve, _START_SECONDS)
+        self._clients.begin()
+        self._say("all servers are ready")
+        watching = asyncio.create_task(self._watch.run())
+        asking = asyncio.create_task(self._clients.run())
+        await self._faults.run(plan)
+        await asyncio.sleep(max(0.0, given.duration - self._clients.now()))
+        asking.cancel()
+        await self._clients.close()
+        self._say(f"{self._clients.now():7.1f} s  the clients ended; now the servers come to rest")
+        watching.cancel()
+        unsettled = await self._settle()
+        statuses = await self._end()
+        return await asyncio.to_thread(self._check, unsettled, statuses)
+
+    async def _all_serve(self):
+        ready = await asyncio.to_thread(checker.waiting, self._engine)
+        return ready.members == len(self._cluster.replicas)
+
+    async def _settle(self):
+        """Wait until nothing waits; return what does not come to rest."""
+
+        async def settled():
+            left = await asyncio.to_thread(checker.waiting, self._engine)
+            return left == (0, len(self._cluster.replicas))
+
+        try:
+            await self._until(settled, _SETTLE_SECONDS)
+        except TimeoutError:
+            return [checker.waiting(self._engine)]
+        return []
+
+    async def _end(self):
+        """End the servers, then the learners; return who did not end well."""
+        done = list(self._faults.statuses)
+        done += [(p.name, await p.end(again=False)) for p in self._cluster.replicas]
+        with contextlib.suppress(TimeoutError):
+            await self._until(self._empty, 30.0)
+        done += [(p.name, await p.end(again=False)) for p in self._cluster.learners]
+        self._ends = len(done)
+        return [(name, status) for name, status in done if status != 0]
+
+    async def _empty(self):
+        return (await asyncio.to_thread(checker.waiting, self._engine)).events == 0
+
+    async def _until(self, condition, seconds):
+        async with asyncio.timeout(seconds):
+            while True:
+                with contextlib.suppress(sa.exc.DBAPIError):
+                    if await condition():
+                        return
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    def _check(self, unsettled, statuses):
+        path = self._cluster.learners[0].folder / "floorline.json"
+        version = self._cluster.learners[0].version
+        slas = {sla.name: sla for sla in load(path).as_slas()}
+        killed = any(True for _ in self._faults.during("kill replica"))
+        classes = Classes(self._faults, self._provider, self._clients.began, self._ended)
+        rules = [
+            *checker.check_log(self._engine, self._journal, killed),
+            *checker.check_budgets(self._engine, slas),
+            *classes.rules(self._journal.failures),
+            checker.Rule("everything comes to rest", "inbox, calls of killed servers", unsettled),
+            checker.Rule(
+                "a process that is asked to end ends well", f"{self._ends} ends", statuses
+            ),
+            *checker.check_state(path, self._database.url, version),
+            checker.check_store(self._database.url),
+        ]
+        return Found(rules, [*self._numbers(), *classes.lines()])
+
+    def _numbers(self):
+        happened = collections.Counter(one.kind for one in self._faults.happened)
+        yield "faults: " + ", ".join(f"{kind} {n}" for kind, n in sorted(happened.items()))
+        for (path, status), count in sorted(self._journal.statuses.items()):
+            yield f"{path} {status}: {count}"
+        yield f"duration of good answers: {_spread(self._journal.latencies)}"
+        yield f"age of the published state: {_spread(age for _, age in self._watch.ages)}"
+        longest = max(self._watch.inbox, default=0)
+        yield f"epochs of the lease: {len(self._watch.epochs)}; longest inbox {longest} events"
+
+
+def _spread(values):
+    """Quantiles of durations, in words."""
+    values = sorted(values)
+    if not values:
+        return "none"
+    shown = [f"p{p} {values[p * (len(values) - 1) // 100]:.3f} s" for p in (50, 95, 99)]
+    return f"{', '.join(shown)}, largest {values[-1]:.2f} s"
