@@ -21,6 +21,8 @@ _RESTART_SECONDS = 1.0
 """Pause before a process that ended by itself is started again."""
 _END_SECONDS = 60.0
 """Time within which a process must end that was asked to."""
+_STARTED_SECONDS = 20.0
+"""Time after which a process has certainly begun to listen to signals, on a busy machine."""
 
 _READY_SECONDS, _LEARNER_SECONDS = 30.0, 5.0
 """Longest time that an upgrade waits for a server, and time that it gives a learner."""
@@ -58,11 +60,10 @@ class Process:
         self.folder.mkdir()
         self._settings, self._database = settings, database
         self._clock = self.folder / "clock.txt"
-        self._starts = 0
+        self._starts, self._started = 0, 0.0
         self._running = None
         self._due = 0.0
         self._wanted = True
-        self._paused = False
 
     async def prepare(self):
         await self.link.start()
@@ -91,6 +92,7 @@ class Process:
     def _start(self):
         said = self.folder / f"said-{self._starts}.txt"
         self._starts += 1
+        self._started = time.monotonic()
         environment = os.environ | {
             "CHAOS_CLOCK": str(self._clock),
             "CHAOS_VERSION": str(self.version),
@@ -127,10 +129,11 @@ class Process:
             await asyncio.sleep(_LEARNER_SECONDS)
             return
         deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline and not await self._ready():
+        while time.monotonic() < deadline and not await self.ready():
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _ready(self):
+    async def ready(self):
+        """Whether a server says that it is ready."""
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(2.0):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -151,7 +154,10 @@ class Process:
             one.send_signal(signal.SIGCONT)
 
     async def end(self, again=True):
-        """Ask it to end, and wait; return its status, None if it had to be killed."""
+        """Ask it to end, and wait; return its status, None if it had to be killed.
+
+        A signal ends a process that has just been started; that is status 0, too.
+        """
         self._wanted = again
         one, self._running = self._running, None
         if one is None:
@@ -168,7 +174,8 @@ class Process:
             one.kill()
             one.wait()
         self._due = 0.0
-        return status
+        young = time.monotonic() - self._started < _STARTED_SECONDS
+        return 0 if status == -signal.SIGTERM and young else status
 
     def step_clock(self, seconds):
         """Set its machine's clock wrong by some seconds."""

@@ -13,7 +13,12 @@ _PROCESS_SECONDS = 2.0
 
 _LINKS = ("cut", "hold", "delay")
 _DATABASE = ("restart database", *_LINKS)
-_PROCESSES = ("kill replica", "end replica", "pause replica", "upgrade")
+_LOST = {
+    "a server was killed": ("kill replica",),
+    "a server was asked to end": ("end",),
+    "a server was paused": ("pause replica",),
+}
+"""Faults by which a connection is lost, in words."""
 
 
 class Classes:
@@ -29,9 +34,12 @@ class Classes:
         When the clients began, by the monotonic clock.
     ended
         Processes that ended by themselves: time, name, status and what they said.
+    ready
+        Times, and how many servers were ready then.
     """
 
-    def __init__(self, faults, provider, began, ended):
+    def __init__(self, faults, provider, began, ended, ready):
+        self._ready = ready
         self._faults = faults
         self._ended = ended
         self._outages = [
@@ -75,12 +83,13 @@ class Classes:
     def _class_of(self, failure):
         began, ended = failure.began, failure.ended
         if failure.status == 0:
-            if self._at_work(("kill replica",), began, ended, _PROCESS_SECONDS):
-                return "connection lost, a server was killed"
-            if self._at_work(_PROCESSES, began, ended, _PROCESS_SECONDS):
-                return "connection lost, a server ended or was paused"
-            if self._at_work(("restart database",), began, ended, _DATABASE_SECONDS):
-                return "connection refused, the database was away and no server ready"
+            for name, kinds in _LOST.items():
+                if self._at_work(kinds, began, ended, _PROCESS_SECONDS):
+                    return f"connection lost, {name}"
+            if self._none_ready(began, ended):
+                if self._at_work(("restart database",), began, ended, _DATABASE_SECONDS):
+                    return "no server was ready, the database was away"
+                return "no server was ready, all were killed, ended or cut off at a time"
             return None
         if failure.status == 429 and failure.code.startswith("budget_exhausted"):
             return "429, budget used up"
@@ -95,6 +104,10 @@ class Classes:
     def _at_work(self, kinds, began, ended, slack):
         windows = self._faults.during(*kinds, slack=slack)
         return any(start <= ended and began <= end for _, start, end in windows)
+
+    def _none_ready(self, began, ended):
+        slack = _PROCESS_SECONDS
+        return any(n == 0 and began - slack <= at <= ended + slack for at, n in self._ready)
 
     def _all_down(self, began, ended):
         """Whether every model failed in the time of a request, or had an open breaker."""

@@ -169,7 +169,9 @@ class Faults:
         return await self._end(self._cluster.learners[fault.number])
 
     async def _end(self, process):
+        began = self._now()
         self.statuses.append((process.name, await process.end()))
+        self.happened.append(Happened("end", process.name, began, self._now()))
         return process.name
 
     async def _pause_replica(self, fault):
