@@ -46,6 +46,8 @@ def main():
     print(f"{asked}; began {time.strftime('%F %T')}", flush=True)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        parser.error(f"--folder {folder} is not empty: give another one")
     found = asyncio.run(run(asked, folder, say=lambda line: print(line, flush=True)))
     for line in found.lines:
         print("  " + line)

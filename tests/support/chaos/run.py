@@ -113,13 +113,13 @@ def _settings(url):
     return json.loads(write_settings(url, slas=slas, replicas=replicas))
 
 
-async def run(given, folder, say=print):
+async def run(given, folder, say=print, balancer=make_balancer):
     """Run and check; ``folder`` keeps what processes said and the clients' journal."""
     folder = Path(folder)
     provider = Provider(given.seed)
     database = await asyncio.to_thread(Database, folder / "postgres")
     try:
-        async with _Stage(given, folder, provider, database, say) as stage:
+        async with _Stage(given, folder, provider, database, say, balancer) as stage:
             return await stage.play()
     finally:
         database.close()
@@ -129,7 +129,8 @@ async def run(given, folder, say=print):
 class _Stage:
     """Everything that runs at a time."""
 
-    def __init__(self, given, folder, provider, database, say):
+    def __init__(self, given, folder, provider, database, say, balancer):
+        self._make_balancer = balancer
         self._given, self._folder = given, folder
         self._provider, self._database, self._say = provider, database, say
         self._ended = []
@@ -144,7 +145,7 @@ class _Stage:
 
     async def __aenter__(self):
         self._keeper = None
-        self._balancer = await make_balancer(
+        self._balancer = await self._make_balancer(
             self._folder, [process.port for process in self._cluster.replicas]
         ).start()
         url = f"http://127.0.0.1:{self._balancer.port}"
