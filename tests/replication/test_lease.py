@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import sqlalchemy as sa
@@ -119,6 +119,29 @@ def test_a_new_holder_waits_for_a_write_that_is_about_to_be_committed(engine, ur
         order.append("committed")
     waiting.join()
     assert order == ["committed", "taken"]
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_a_holder_that_stops_within_a_transaction_gives_way(engine, url):
+    # Its machine was stopped or cut off. PostgreSQL would hold the lease's row for hours.
+    old, new = Lease(engine, "old", seconds=0.05), Lease(engine, "new")
+    assert old.take()
+    time.sleep(0.2)
+    taken = []
+    with held_by(url, old) as connection:
+        within = connection.begin()
+        connection.execute(events.insert(), ROW)
+        waiting = threading.Thread(target=lambda: taken.append(new.take()))
+        waiting.start()
+        waiting.join(10)
+        stopped = waiting.is_alive()
+        with suppress(sa.exc.DBAPIError):
+            within.rollback()
+    waiting.join()
+    assert not stopped
+    assert taken == [True]
+    with engine.connect() as connection:
+        assert not connection.scalar(sa.select(sa.func.count()).select_from(events))
 
 
 def test_a_database_that_is_away_is_said(empty_postgres):

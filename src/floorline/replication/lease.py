@@ -11,6 +11,10 @@ from floorline.errors import FloorlineError, check_number
 from floorline.replication.tables import EPOCH, LEARNER, OLD_EPOCH, insert, lease, now
 from floorline.stores.engine import store_errors
 
+_LEAST_IDLE_SECONDS = 1.0
+"""Shortest time after which PostgreSQL ends a connection of the learner that does nothing within a
+transaction: a busy machine pauses a process for some tenths of a second."""
+
 
 class LeaseLost(FloorlineError):
     """Another process holds the lease, so this one must stop to write the log."""
@@ -88,10 +92,19 @@ class Lease:
         self._set_end(sa.literal(0.0))
 
     def fence(self, engine: sa.Engine) -> None:
-        """Let PostgreSQL compare this epoch in each write of an engine's new connections."""
+        """Let PostgreSQL compare this epoch in each write of an engine's new connections.
+
+        It ends such a connection that waits within a transaction for longer than the lease holds,
+        because another process could not take the lease until then.
+        """
         if engine.dialect.name != "postgresql":
             return
-        statement = f"SELECT set_config('{EPOCH}', '{self.epoch}', false)"
+        # A holder that is stopped or cut off within a transaction holds the lease's row.
+        limit = round(1000 * max(self.seconds, _LEAST_IDLE_SECONDS))
+        statement = (
+            f"SELECT set_config('{EPOCH}', '{self.epoch}', false), "
+            f"set_config('idle_in_transaction_session_timeout', '{limit}', false)"
+        )
 
         @sa.event.listens_for(engine, "connect")
         def set_up(connection: Any, _: Any) -> None:

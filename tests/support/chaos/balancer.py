@@ -90,7 +90,9 @@ class TcpBalancer:
             try:
                 async with asyncio.timeout(2.0):
                     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    writer.write(
+                        b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                    )
                     head = await reader.readline()
                     writer.close()
                 (self._ready.add if b" 200 " in head else self._ready.discard)(port)
@@ -109,6 +111,8 @@ class TcpBalancer:
                         break
             if there is not None:
                 await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+        except asyncio.CancelledError:
+            pass  # The run ended.
         finally:
             for end in (writer, there[1] if there else writer):
                 end.close()

@@ -24,8 +24,8 @@ class Failure(NamedTuple):
 
     Attributes
     ----------
-    path
-        What was asked for.
+    path, sla
+        What was asked for, and under which SLA; "" for feedback.
     began, ended
         When, in seconds since the clients began.
     status, code
@@ -33,6 +33,7 @@ class Failure(NamedTuple):
     """
 
     path: str
+    sla: str
     began: float
     ended: float
     status: int
@@ -100,6 +101,7 @@ class Clients:
         self._known = collections.deque(maxlen=_LATEST)
         self._open = set()
         self._number = 0
+        self._session = None
 
     def now(self):
         """Seconds since the clients began."""
@@ -129,7 +131,8 @@ class Clients:
         """Wait for the open requests."""
         if self._open:
             await asyncio.wait(self._open)
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def _use(self, rng):
         decision = await self._ask(rng)
@@ -146,19 +149,20 @@ class Clients:
         self._number += 1
         stream = rng.random() < 0.5
         text = f"{self._number}: {' '.join(rng.choices(_WORDS, k=rng.randint(4, 30)))}"
+        sla = rng.choice(_SLAS)
         body = {
-            "model": f"floorline/{rng.choice(_SLAS)}",
+            "model": f"floorline/{sla}",
             "messages": [{"role": "user", "content": text}],
             "stream": stream,
             "max_tokens": 400,
         }
         decision, began = None, self.now()
         path = "/v1/chat/completions"
-        with self._failing(path, began):
+        with self._failing(path, sla, began):
             async with self._session.post(path, json=body) as answer:
                 self.journal.statuses[path, answer.status] += 1
                 if answer.status != 200:
-                    self._refused(path, began, answer.status, await answer.read())
+                    self._refused(path, sla, began, answer.status, await answer.read())
                     return None
                 decision = answer.headers["x-floorline-decision"]
                 model = answer.headers["x-floorline-model"]
@@ -169,7 +173,7 @@ class Clients:
                     self.journal.whole.add(decision)
                     self.journal.latencies.append(self.now() - began)
                 else:
-                    self._refused(path, began, 0, data[-300:])
+                    self._refused(path, sla, began, 0, data[-300:])
                 self.journal.write("answer", at=began, decision=decision, model=model, whole=ended)
         return decision
 
@@ -179,32 +183,32 @@ class Clients:
         score = round(rng.random() * 0.999, 6) + len(sent) * 1e-9
         sent.append(score)
         path, began = "/v1/feedback", self.now()
-        with self._failing(path, began):
+        with self._failing(path, "", began):
             body = {"decision": decision, "score": score}
             async with self._session.post(path, json=body) as answer:
                 self.journal.statuses[path, answer.status] += 1
                 data = await answer.read()
                 if answer.status != 200:
-                    self._refused(path, began, answer.status, data)
+                    self._refused(path, "", began, answer.status, data)
                     return
                 assert json.loads(data)["decision"] == decision
                 self.journal.acknowledged.append((decision, score))
                 self.journal.write("acknowledged", at=began, decision=decision, score=score)
 
     @contextlib.contextmanager
-    def _failing(self, path, began):
+    def _failing(self, path, sla, began):
         try:
             yield
         except GONE as error:
-            self._fail(Failure(path, began, self.now(), 0, type(error).__name__))
+            self._fail(Failure(path, sla, began, self.now(), 0, type(error).__name__))
 
-    def _refused(self, path, began, status, data):
+    def _refused(self, path, sla, began, status, data):
         try:
             error = json.loads(data)["error"]
             code = f"{error['code']}: {error['message']}"
         except (ValueError, KeyError, TypeError):
             code = data.decode(errors="replace")
-        self._fail(Failure(path, began, self.now(), status, code))
+        self._fail(Failure(path, sla, began, self.now(), status, code))
 
     def _fail(self, failure):
         self.journal.failures.append(failure)

@@ -137,7 +137,9 @@ class Process:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(2.0):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                writer.write(
+                    b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                )
                 head = await reader.readline()
                 writer.close()
                 return b" 200 " in head

@@ -36,9 +36,12 @@ class Classes:
         Processes that ended by themselves: time, name, status and what they said.
     ready
         Times, and how many servers were ready then.
+    metered
+        Names of SLAs whose budget is used up at times.
     """
 
-    def __init__(self, faults, provider, began, ended, ready):
+    def __init__(self, faults, provider, began, ended, ready, metered):
+        self._metered = metered
         self._ready = ready
         self._faults = faults
         self._ended = ended
@@ -99,6 +102,8 @@ class Classes:
             return None
         if failure.status >= 500 and self._all_down(began, ended):
             return f"{failure.status}, every model was down"
+        if failure.sla in self._metered and self._at_work(("model down",), began, ended, 0.0):
+            return f"{failure.status}, a model was down and no other within the budget"
         return None
 
     def _at_work(self, kinds, began, ended, slack):

@@ -66,8 +66,8 @@ class Link:
             there = await asyncio.open_unix_connection(self._socket)
             self._writers |= {writer, there[1]}
             await asyncio.gather(self._copy(reader, there[1]), self._copy(there[0], writer))
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # The database is away, or the run ended.
         finally:
             for end in (writer, there[1] if there else writer):
                 self._writers.discard(end)

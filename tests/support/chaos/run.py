@@ -161,6 +161,7 @@ class _Stage:
 
     async def __aexit__(self, *_):
         self._keeper.cancel()
+        await self._clients.close()
         self._cluster.close()
         await self._balancer.close()
         self._journal.close()
@@ -234,7 +235,12 @@ class _Stage:
         slas = {sla.name: sla for sla in load(path).as_slas()}
         killed = any(True for _ in self._faults.during("kill replica"))
         classes = Classes(
-            self._faults, self._provider, self._clients.began, self._ended, self._watch.ready
+            self._faults,
+            self._provider,
+            self._clients.began,
+            self._ended,
+            self._watch.ready,
+            [name for name, sla in slas.items() if sla.budget is not None],
         )
         rules = [
             *checker.check_log(self._engine, self._journal, killed),
