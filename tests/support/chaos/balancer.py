@@ -9,6 +9,9 @@ import subprocess
 
 _CHECK_SECONDS = 0.5
 """Pause between two looks whether a server is ready."""
+_TIMEOUT_SECONDS = 2.0
+"""Time after which a server that says nothing is not ready."""
+_QUESTION = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 _HAPROXY = """
 defaults
@@ -36,6 +39,18 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+async def is_ready(port):
+    """Whether the server at a port says that it is ready."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(_QUESTION)
+            head = await reader.readline()
+            writer.close()
+            return b" 200 " in head
+    return False
 
 
 class HaProxy:
@@ -87,17 +102,7 @@ class TcpBalancer:
 
     async def _check(self, port):
         while True:
-            try:
-                async with asyncio.timeout(2.0):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.write(
-                        b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-                    )
-                    head = await reader.readline()
-                    writer.close()
-                (self._ready.add if b" 200 " in head else self._ready.discard)(port)
-            except (OSError, TimeoutError):
-                self._ready.discard(port)
+            (self._ready.add if await is_ready(port) else self._ready.discard)(port)
             await asyncio.sleep(_CHECK_SECONDS)
 
     async def _serve(self, reader, writer):

@@ -1,7 +1,6 @@
 """Servers and learners, each with its own way to the database, kept running as a service is."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.chaos.balancer import free_port
+from tests.support.chaos.balancer import free_port, is_ready
 from tests.support.chaos.links import Link
 
 PROGRAM = Path(__file__).with_name("program.py")
@@ -134,16 +133,7 @@ class Process:
 
     async def ready(self):
         """Whether a server says that it is ready."""
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(2.0):
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.write(
-                    b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-                )
-                head = await reader.readline()
-                writer.close()
-                return b" 200 " in head
-        return False
+        return await is_ready(self.port)
 
     async def pause(self, seconds):
         """Stop it for some time, as a machine that is moved."""
