@@ -27,9 +27,8 @@ _WINDOW_SEPARATOR = "\x00"
 """Character between the head and the tail of a long text. Prompts rarely contain it, so almost no
 n-gram spans both windows."""
 
-# Table of signed square roots: entry n is √n; entry −n, counted from the end, is −√n.
-_COUNTS = np.arange(ngrams.MAX_LENGTH + 1.0)
-_SIGNED_ROOTS = np.concatenate([np.sqrt(_COUNTS), -np.sqrt(_COUNTS[:0:-1])])
+_SIGNS = np.array([1.0, -1.0])
+"""What an n-gram adds to its bucket, by the sign bit of its hash."""
 
 
 class HashedNgrams:
@@ -221,17 +220,25 @@ class HashedNgrams:
         self, blocks: Sequence[tuple[NDArray[np.int64], int]], buckets: int
     ) -> NDArray[np.float64]:
         """Return the (buckets,) n-gram vector: norm 1, or 0 if there is no n-gram."""
-        total = np.zeros(buckets)
+        total: NDArray[np.float64] | None = None
         for weight, (block, words) in zip((1.0, self.context_weight), blocks, strict=False):
+            if not len(block):
+                continue
+            slots = block >> 1
             # Character n-grams are shifted behind the word n-grams, so that one pass counts both.
-            shifted = block.copy()
-            shifted[words:] += 2 * buckets
-            counts = np.bincount(shifted, minlength=4 * buckets)
-            roots = _SIGNED_ROOTS[counts[0::2] - counts[1::2]]
-            for part in (roots[:buckets], roots[buckets:]):
-                norm = math.sqrt(part @ part)
-                if norm:
-                    total += part * (weight / norm)
+            slots[words:] += buckets
+            sums = np.bincount(slots, _SIGNS[block & 1], 2 * buckets)
+            sizes = np.abs(sums)
+            # The squares of the signed square roots are the sizes.
+            norms = np.add.reduceat(sizes, (0, buckets)).tolist()
+            scales = [weight / math.sqrt(norm) if norm else 0.0 for norm in norms]
+            # Signed square roots, as SIMD computes them: a sum of 0 is divided by 1.
+            np.sqrt(np.maximum(sizes, 1.0, out=sizes), out=sizes)
+            roots = np.divide(sums, sizes, out=sums)
+            part = np.array(scales) @ roots.reshape(2, buckets)
+            total = part if total is None else total + part
+        if total is None:
+            return np.zeros(buckets)
         norm = math.sqrt(total @ total)
         return total / norm if norm else total
 

@@ -21,13 +21,13 @@ _BASE = 0x9E3779B97F4A7C15
 """Base of the polynomial hash of characters: 2⁶⁴ / golden ratio."""
 _WORD_STEP = np.uint64(0x9FB21C651E98DF25)
 """Base of the polynomial hash of the words in a word n-gram."""
-_MIX = np.uint64(0xD6E8FEB86659FD93)
+_MIX = np.array(0xD6E8FEB86659FD93, dtype=np.uint64)
 """Multiplier of the final mixing in ``slots``."""
 _SEED_STEP = 0xC2B2AE3D27D4EB4F
 """Multiplier of the seeds."""
 _MASK = 2**64 - 1
-_HALF = np.uint64(32)
-"""Half of the 64 bits, for shifts."""
+_HALF = np.array(32, dtype=np.uint64)
+"""Half of the 64 bits, for shifts. An array, because NumPy would convert a scalar at each use."""
 
 _SEPARATOR, _LETTER, _IDEOGRAPH = 0, 1, 2
 """Classes of code points."""
