@@ -353,3 +353,10 @@ def test_names_of_clients_are_text_on_every_page(keyed):
     assert "<img src=x" not in shown.text
     assert len(ids(shown.text)) == 1
     assert json.loads(browser.get("/dashboard/data/sessions.json").text)["rows"][0][0] == evil
+
+
+def test_decisions_offer_only_models_that_the_key_may_name(keyed):
+    page = keyed.browser(keyed.key("eyes", ["view"], tenant="acme", models=["sim-nano"])[1])
+    text = page.get("/dashboard/decisions").text
+    assert "sim-nano" in text
+    assert "sim-titan" not in text

@@ -17,6 +17,7 @@ from floorline.gateway.dashboard.forms import CSRF_FIELD, CSRF_HEADER, check_csr
 from floorline.gateway.dashboard.login_limits import LoginLimits
 from floorline.gateway.dashboard.logins import Logins, digest_of
 from floorline.gateway.dashboard.navigation import HOME, NAVIGATION
+from floorline.gateway.dashboard.reading_turns import ReadingTurns
 from floorline.gateway.dashboard.static_files import static_path
 from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
 from floorline.gateway.dashboard.whatif_runs import WhatIfRuns
@@ -55,6 +56,8 @@ class Dashboard:
         Who has logged in; how often it may be tried.
     whatif
         What-if questions and their answers.
+    reading
+        Whose turn it is to read the log.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -63,6 +66,7 @@ class Dashboard:
         store = gateway.store.engine.url.render_as_string(hide_password=False)
         self.whatif = WhatIfRuns(store, gateway.router.clock)
         self.login_limits = LoginLimits()
+        self.reading = ReadingTurns()
 
     @property
     def history(self) -> History:

@@ -34,11 +34,18 @@ def browser(dashboard: Dashboard) -> LogBrowser:
     return LogBrowser(dashboard.gateway.store)
 
 
-async def read_log(dashboard: Dashboard, read: Callable[[], _T]) -> _T:
-    """Read the log in a thread of its own, after the commit of what was just appended."""
+async def read_log(dashboard: Dashboard, viewer: Viewer, read: Callable[[], _T]) -> _T:
+    """Read the log in a thread of its own, after the commit of what was just appended.
+
+    Raises
+    ------
+    ApiError
+        503 if too many pages of the viewer's key wait for the log.
+    """
     with contextlib.suppress(StoreUnavailable):
         await dashboard.gateway.store.committed(timeout=_COMMIT_SECONDS)
-    return await asyncio.to_thread(read)
+    async with dashboard.reading.turn(viewer.caller.key):
+        return await asyncio.to_thread(read)
 
 
 def sees_all(viewer: Viewer) -> bool:

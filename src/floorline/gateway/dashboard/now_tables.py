@@ -75,6 +75,7 @@ async def latest(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Tabl
     """The latest decisions with what became of them, the latest first."""
     found = await read_log(
         dashboard,
+        viewer,
         lambda: browser(dashboard).with_calls(wanted_of(dashboard, viewer, filters), most=_LATEST),
     )
     rows = []

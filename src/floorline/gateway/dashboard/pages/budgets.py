@@ -93,7 +93,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         def read() -> tuple[list[BudgetRow], list[BudgetRow]]:
             return sla_rows(dashboard, viewer, filters), key_rows(dashboard, viewer, filters)
 
-        slas, keys = await read_log(dashboard, read)
+        slas, keys = await read_log(dashboard, viewer, read)
         return dashboard.page(
             request,
             "budgets.html.jinja",
@@ -173,7 +173,7 @@ async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table
         # A key's budget is for the requests under all SLAs.
         return rows if filters.sla else rows + key_rows(dashboard, viewer, filters)
 
-    rows = await read_log(dashboard, read)
+    rows = await read_log(dashboard, viewer, read)
     now = dashboard.gateway.router.clock()
     columns = (*BudgetRow._fields, "left", "lasts_until")
     return Table(columns, [[*row, row.left, row.lasts_until(now)] for row in rows])

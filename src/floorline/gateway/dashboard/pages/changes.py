@@ -45,7 +45,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         filters = dashboard.filters(request, viewer)
         kind = request.query_params.get("kind") or ""
         check_one_of("kind", kind, ("", *KINDS))
-        changes = await read_log(dashboard, lambda: _seen(dashboard, viewer, filters))
+        changes = await read_log(dashboard, viewer, lambda: _seen(dashboard, viewer, filters))
         chosen = [change for change in changes if kind in ("", change.kind)]
         reloader = dashboard.gateway.reloader
         of_all = sees_all(viewer)
@@ -112,6 +112,6 @@ def _beginning(store: QueuedStore) -> tuple[Zoo | None, list[SLA]]:
 @data_table("changes")
 async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the changes, the latest first."""
-    found = await read_log(dashboard, lambda: _seen(dashboard, viewer, filters))
+    found = await read_log(dashboard, viewer, lambda: _seen(dashboard, viewer, filters))
     columns = ("position", "time", "kind", "name", "text", "details")
     return Table(columns, [[*change[:5], "; ".join(change.details)] for change in found])

@@ -64,7 +64,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         """Show one decision, as a page or (``?format=json``) as JSON."""
         viewer = dashboard.viewer(request)
         id = request.path_params["id"]
-        found = await read_log(dashboard, lambda: _explained(dashboard, viewer, id))
+        found = await read_log(dashboard, viewer, lambda: _explained(dashboard, viewer, id))
         if found is None:
             raise ApiError(
                 404,

@@ -118,7 +118,9 @@ def routes(dashboard: Dashboard) -> list[Route]:
         if searched:
             return await search(request, viewer, filters, searched)
         wish, before = _Wish.read(query), before_of(query)
-        found = await read_log(dashboard, lambda: _listed(dashboard, viewer, filters, wish, before))
+        found = await read_log(
+            dashboard, viewer, lambda: _listed(dashboard, viewer, filters, wish, before)
+        )
         older = None if found.before is None else wish.given() | {"before": str(found.before)}
         return page(request, found, wish, older=older, newest=before is None)
 
@@ -135,7 +137,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
 
         found = FoundCalls([], None)
         if is_name(canonical_id(searched)):
-            found = await read_log(dashboard, look)
+            found = await read_log(dashboard, viewer, look)
         if len(found.rows) == 1:
             root = request.scope.get("app_root_path", "")
             path = f"{root}{_PATH}/{found.rows[0][1].id}"
@@ -159,7 +161,11 @@ def routes(dashboard: Dashboard) -> list[Route]:
             found=found,
             wish=wish,
             kinds=[(name, kind.label) for name, kind in _KINDS.items()],
-            models=dashboard.gateway.router.zoo.names,
+            models=[
+                name
+                for name in dashboard.gateway.router.zoo.names
+                if dashboard.viewer(request).caller.may_call(name)
+            ],
             older=None if older is None else urlencode(older),
             newest=newest,
             searched=searched,
@@ -172,7 +178,9 @@ def routes(dashboard: Dashboard) -> list[Route]:
 @data_table("decisions")
 async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the latest decisions, at most ``_TABLE_ROWS``, the latest first."""
-    found = await read_log(dashboard, lambda: _listed(dashboard, viewer, filters, most=_TABLE_ROWS))
+    found = await read_log(
+        dashboard, viewer, lambda: _listed(dashboard, viewer, filters, most=_TABLE_ROWS)
+    )
     columns = (
         "time", "id", "sla", "floor", "model", "policy", "explored", "tenant", "key", "session",
         "after", "expected_quality", "expected_cost", "cost", "latency", "first_token",

@@ -78,7 +78,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
             keys = key_rows(dashboard, viewer, filters)
             return keys, tenant_rows(dashboard, viewer, filters, keys)
 
-        keys, tenants = await read_log(dashboard, read)
+        keys, tenants = await read_log(dashboard, viewer, read)
         return dashboard.page(
             request,
             "keys.html.jinja",
@@ -139,7 +139,7 @@ async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table
         "period", "spent", "reserved", "decisions", "last_used", "created", "revoked",
     )  # fmt: skip
     rows = []
-    found = await read_log(dashboard, lambda: key_rows(dashboard, viewer, filters))
+    found = await read_log(dashboard, viewer, lambda: key_rows(dashboard, viewer, filters))
     for key, spending, use in found:
         lists = [key.slas, key.models]
         rows.append(
@@ -169,6 +169,7 @@ async def tenants(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Tab
     """Return the tenants with their traffic in the span of the filters."""
     found = await read_log(
         dashboard,
+        viewer,
         lambda: tenant_rows(dashboard, viewer, filters, key_rows(dashboard, viewer, filters)),
     )
     rows = [[*row[:2], " ".join(row.slas), *row[3:]] for row in found]

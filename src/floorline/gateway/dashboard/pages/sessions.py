@@ -73,7 +73,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         """Show the latest conversations."""
         viewer = dashboard.viewer(request)
         filters = dashboard.filters(request, viewer)
-        found, rows = await read_log(dashboard, lambda: _latest(dashboard, viewer, filters))
+        found, rows = await read_log(dashboard, viewer, lambda: _latest(dashboard, viewer, filters))
         # A single request that no client named is no conversation yet.
         rows = [row for row in rows if row.turns > 1 or not row.name.startswith("~")]
         return dashboard.page(
@@ -101,7 +101,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
             made = browser(dashboard).session(name, wanted, _TURNS)
             return made, browser(dashboard).calls(made)
 
-        made, calls = await read_log(dashboard, read)
+        made, calls = await read_log(dashboard, viewer, read)
         return dashboard.page(
             request,
             "session.html.jinja",
@@ -159,6 +159,6 @@ def _row_of(turns: Sequence[Decision], calls: dict[str, CallsOf]) -> SessionRow:
 @data_table("sessions")
 async def table(dashboard: Dashboard, viewer: Viewer, filters: Filters) -> Table:
     """Return the conversations of the latest turns, that of the latest one first."""
-    _, rows = await read_log(dashboard, lambda: _latest(dashboard, viewer, filters))
+    _, rows = await read_log(dashboard, viewer, lambda: _latest(dashboard, viewer, filters))
     written = [row._replace(models=(" ".join(row.models),)) for row in rows]
     return Table(SessionRow._fields, [[*row[:4], row.models[0], *row[5:]] for row in written])
