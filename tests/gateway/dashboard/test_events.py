@@ -1,10 +1,12 @@
 """Events for live pages over real sockets."""
 
+import asyncio
 import contextlib
 import json
 import queue
 import socket
 import threading
+import time
 from http.client import HTTPConnection, HTTPException
 
 import httpx
@@ -280,3 +282,57 @@ def test_a_key_limited_to_an_sla_follows_that_one_only(keyed):
         seen = stream.tick()
     assert set(seen["slas"]) == {"own"}
     assert seen["hour"]["requests"] == 1
+
+
+def test_a_new_minute_is_told_at_once_and_not_with_the_next_request_of_another_tenant(
+    keyed, monkeypatch
+):
+    gateway, now = keyed.gateway, [600.0 * (time.time() // 600.0)]
+    monkeypatch.setattr(gateway.router, "clock", lambda: now[0])
+    monkeypatch.setattr(gateway.history, "_clock", lambda: now[0])
+    secrets = {
+        name: keyed.key(name, ["chat", "view"], tenant=name)[1] for name in ("acme", "rival")
+    }
+    assert keyed.chat(secrets["acme"], model="floorline/own").status_code == 200
+    wait_until(lambda: gateway.history.series(3600.0).whole().requests == 1)
+    with streams(keyed.url, bearer(secrets["acme"])) as (stream,):
+        while stream.tick()["hour"]["calls"] == 0:
+            pass
+        # An hour later nothing is left of it, although nobody has sent anything.
+        now[0] += 3600.0
+        while stream.tick()["hour"]["requests"]:
+            pass
+        assert keyed.chat(secrets["rival"], model="floorline/own").status_code == 200
+        wait_until(lambda: gateway.history.series(3600.0).whole().calls == 1)
+        time.sleep(0.3)
+        assert stream.ticks.empty()
+
+
+def test_a_viewer_who_comes_during_a_change_gets_the_newest_event(gateway, monkeypatch):
+    wait_until(lambda: gateway.gateway.history.ready)
+    real, slow = summary.summary, asyncio.Event()
+
+    async def first_is_slow(dashboard, viewer):
+        found = await real(dashboard, viewer)
+        if not slow.is_set():
+            slow.set()
+            await asyncio.sleep(1.0)
+        return found
+
+    monkeypatch.setattr(live_feed, "summary", first_is_slow)
+    opened = []
+
+    def come():
+        opened.append(Stream(gateway.url))
+
+    coming = threading.Thread(target=come)
+    coming.start()
+    wait_until(slow.is_set)
+    gateway.chat()
+    coming.join()
+    (stream,) = opened
+    try:
+        while stream.tick()["hour"]["calls"] == 0:
+            pass
+    finally:
+        stream.close()

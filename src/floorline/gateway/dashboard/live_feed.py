@@ -158,7 +158,10 @@ class LiveFeed:
                 subscription.end()
                 self.unsubscribe(subscription)
         breakers = [(name, health.breaker) for name, health in gateway.upstreams.health().items()]
-        seen = (self._dashboard.history.version, breakers)
+        # The last hour moves on with each minute. Pages are told at that time: told with the next
+        # request of another tenant, they would tell of that request.
+        minute = gateway.router.clock() // 60.0
+        seen = (self._dashboard.history.version, breakers, minute)
         if seen == self._seen:
             return
         grouped: dict[Rights, list[Subscription]] = {}
@@ -166,7 +169,9 @@ class LiveFeed:
             grouped.setdefault(rights, []).append(subscription)
         for rights, subscriptions in grouped.items():
             event = await self._event_for(subscriptions[0].viewer)
-            if rights in self._last and event != self._last[rights]:
+            # A viewer who comes meanwhile, and whose first event is older, gets this one.
+            here = rights in self._subscriptions.values()
+            if here and event != self._last.get(rights):
                 self._last[rights] = event
                 for subscription in subscriptions:
                     subscription.put(event)
