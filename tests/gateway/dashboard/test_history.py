@@ -377,3 +377,11 @@ def test_a_listener_costs_a_request_nothing_that_can_be_measured(tmp_path):
             times.append(time.process_time() - began)
         without, with_listener = sorted(times[::2])[10], sorted(times[1::2])[10]
         assert with_listener < 1.25 * without
+
+
+def test_sums_of_any_number_of_filters_take_bounded_memory(tmp_path):
+    memo, folded = module.SeriesMemo(), TimeSeries()
+    window = module.Window.of(folded, 3600.0, 10_000.0)
+    for number in range(1000):
+        module.traffic(window, None, f"no tenant {number}", memo)
+    assert len(memo._kept) <= 64

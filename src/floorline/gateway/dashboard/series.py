@@ -17,6 +17,8 @@ _MOST_POINTS = 400
 steps of five minutes."""
 _MOST_KEPT = 40_000
 """Most sums that are kept, of 1 kB each: 30 days of 5 models for 11 choices of filters."""
+_MOST_CHOICES = 64
+"""Most choices of filters whose sums are kept; the tenant of one can be any text."""
 _STEPS_AT_A_TIME = 16
 """Steps that are summed up between two pauses: about 1 ms."""
 
@@ -99,7 +101,8 @@ class Window(NamedTuple):
 class SeriesMemo:
     """Sums of steps that were computed before; most steps are over and do not change any more.
 
-    The sums of the latest asked filters are kept, and at most ``_MOST_KEPT`` of them.
+    The sums of the latest ``_MOST_CHOICES`` choices of filters are kept, and at most ``_MOST_KEPT``
+    of them.
     """
 
     def __init__(self) -> None:
@@ -122,7 +125,9 @@ class SeriesMemo:
                     # Let the thread that answers requests run; it would wait for 5 ms otherwise.
                     time.sleep(0.0)
             now[start] = step
-        while len(self._kept) > 1 and self._size() > _MOST_KEPT:
+        while len(self._kept) > _MOST_CHOICES or (
+            len(self._kept) > 1 and self._size() > _MOST_KEPT
+        ):
             self._kept.popitem(last=False)
         return [now.get(start) for start in window.times]
 
