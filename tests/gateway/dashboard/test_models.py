@@ -80,3 +80,18 @@ def test_filters_choose_the_sla_of_the_outlook(gateway, query):
     assert page.status_code == 200
     name = "silver" if "silver" in query else "gold"
     assert f"For {name}, whose floor" in page.text or "Nothing is known" in page.text
+
+
+def test_a_key_whose_only_sla_is_gone_sees_a_page_without_it(keyed):
+    secret = keyed.key("late", ["view"], slas=["gone"])[1]
+    page = keyed.browser(secret).get("/dashboard/models")
+    assert page.status_code == 200
+    assert "What it would take" in page.text
+
+
+def test_a_tenant_is_not_told_what_others_labels_have_shown(keyed):
+    text = "has detected no change of quality"
+    everything = keyed.browser(keyed.key("operator", ["view"])[1]).get("/dashboard/models").text
+    tenant = keyed.browser(keyed.key("eyes", ["view"], tenant="acme")[1])
+    assert text in everything
+    assert text not in tenant.get("/dashboard/models").text

@@ -120,7 +120,8 @@ class WhatIfRuns:
 
     @staticmethod
     def _is_old(run: Run, now: float) -> bool:
-        return run.task.cancelled() or now - run.began > _FRESH_SECONDS
+        failed = run.task.cancelled() or run.task.exception() is not None
+        return failed or now - run.began > _FRESH_SECONDS
 
     async def _answer(self, asked: Asked, means: dict[str, float]) -> Answer:
         always = asked.policy.startswith(ALWAYS)
