@@ -67,6 +67,14 @@ def test_a_frame_fits_into_80_columns():
     assert "$0.0000432" in text
 
 
+def test_costs_have_the_unit_of_the_zoo():
+    made = snapshot()
+    joules = lines_of(snapshot(totals={**made.totals, "cost_unit": "J"}, slas=[]))
+    text = "\n".join(joules)
+    assert "$" not in text
+    assert "1.23 J" in text
+
+
 def test_trouble_takes_one_line_and_says_how_old_the_frame_is():
     lines = lines_of(snapshot(), trouble="no gateway answers at http://127.0.0.1:8080" * 3)
     (line,) = (line for line in lines if "s old: no gateway answers" in line)
@@ -167,6 +175,8 @@ def test_a_key_is_needed_and_told(keyed, capfd, monkeypatch):
     monkeypatch.delenv("FLOORLINE_API_KEY", raising=False)
     assert main(["top", "--url", keyed.url, "--once"]) == 2
     assert "--key or in FLOORLINE_API_KEY" in capfd.readouterr().err
+    assert main(["top", "--url", keyed.url, "--once", "--key", "fl-revoked"]) == 2
+    assert "does not know this key" in capfd.readouterr().err
     _, secret = keyed.key("app", ["chat"])
     assert main(["top", "--url", keyed.url, "--once", "--key", secret]) == 2
     error = capfd.readouterr().err

@@ -96,10 +96,10 @@ class GatewayClient:
         except (ValueError, TypeError, KeyError, RecursionError):
             text = f"status {status}"
         if status == 401:
-            fix = f"give a key with --key or in {DEFAULT_KEY_ENV} ('floorline keys create')"
-            return FloorlineError(
-                f"the gateway at {self.url} takes no request without a key: {fix}"
-            )
+            given = "authorization" in self._headers
+            why = "does not know this key" if given else "takes no request without a key"
+            fix = f"give a valid one with --key or in {DEFAULT_KEY_ENV} ('floorline keys create')"
+            return FloorlineError(f"the gateway at {self.url} {why}: {fix}")
         if status in (429, 502, 503, 504):
             return GatewayAway(f"the gateway at {self.url} answers {path} with {text}")
         if status in (301, 302, 303, 307, 308):

@@ -94,9 +94,10 @@ def draw(
     models = _shortened(snapshot.models, _MOST_MODELS, height)
     used = _HEAD_LINES + len(slas) + len(models) + 3 * _TABLE_LINES + bool(trouble)
     room = len(snapshot.latest) if height is None else max(height - used, _FEWEST_DECISIONS)
+    unit = snapshot.totals.get("cost_unit")
     parts: list[RenderableType] = [*_head(snapshot, url, since, trouble), Text()]
-    parts += [_slas(slas), Text(), _models(models), Text()]
-    parts.append(_latest(snapshot.latest[:room]))
+    parts += [_slas(slas), Text(), _models(models, unit), Text()]
+    parts.append(_latest(snapshot.latest[:room], unit))
     return Group(*parts)
 
 
@@ -174,7 +175,7 @@ def _slas(rows: Sequence[Row]) -> RenderableType:
     return table
 
 
-def _models(rows: Sequence[Row]) -> RenderableType:
+def _models(rows: Sequence[Row], unit: Any) -> RenderableType:
     if not rows:
         return Text("no call in this time", "dim")
     table = _grid(
@@ -187,14 +188,14 @@ def _models(rows: Sequence[Row]) -> RenderableType:
         cost = row.get("cost_per_call")
         table.add_row(
             _plain(row.get("model")), _share(row.get("share")), _count(calls),
-            _share(row.get("satisfaction")), _money(None if cost is None else 1000.0 * cost),
+            _share(row.get("satisfaction")), _money(None if cost is None else 1000.0 * cost, unit),
             Text(_share(errors / calls if calls else None), "red" if errors else ""),
             _seconds(row.get("latency_p50")), _seconds(row.get("latency_p95")),
         )  # fmt: skip
     return table
 
 
-def _latest(rows: Sequence[Row]) -> RenderableType:
+def _latest(rows: Sequence[Row], unit: Any) -> RenderableType:
     if not rows:
         return Text("no decision in this time: send a request to see one", "dim")
     table = _grid(
@@ -207,7 +208,7 @@ def _latest(rows: Sequence[Row]) -> RenderableType:
         cost = row.get("expected_cost") if cost is None else cost
         table.add_row(
             at, _plain(row.get("sla") or "(direct)"), _plain(row.get("model") or "(declined)"),
-            _share(row.get("expected_quality")), _money(cost), _became(row),
+            _share(row.get("expected_quality")), _money(cost, unit), _became(row),
         )  # fmt: skip
     return table
 
