@@ -9,10 +9,11 @@ import pytest
 from floorline.core.snapshots import pack
 from floorline.errors import InvalidInput
 from floorline.events import Decision, Feedback, Outcome, SlaChange, ZooChange, encode_event
+from floorline.report.sla.figures import savings, totals
 from floorline.report.sla.incidents import MOST_INCIDENTS, find_incidents
 from floorline.report.sla.page import period_page
 from floorline.report.sla.report import check_found, make_period_report, source_of
-from floorline.report.sla.requests import Call, PeriodFold, Request, Scope
+from floorline.report.sla.requests import Call, Expected, PeriodFold, Request, Scope
 from floorline.sla import SLA
 from floorline.stores.log_source import LogDigest, reading_log
 from floorline.stores.sql import SqlStore
@@ -395,3 +396,22 @@ def test_the_largest_incidents_are_listed():
     assert len(found.listed) == MOST_INCIDENTS
     assert min(one.count for one in found.listed) == 30
     assert [one.since for one in found.listed] == sorted(one.since for one in found.listed)
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_latency():
+    calls = [Call("a", "small", 100.0, {}), Call("b", "large", 40.0, {})]
+    calls[1].ended, calls[1].latency, calls[1].first_token = True, 2.0, 0.5
+    request = Request("a", 100.0, explored=False, calls=calls)
+    assert request.latency == 2.0
+    assert totals([request]).first_p50 == 0.5
+
+
+def test_of_equally_good_models_the_cheapest_is_the_best_fixed_one():
+    expected = {
+        "dear": Expected(count=1, quality=0.9, cost=5.0, possible=True),
+        "cheap": Expected(count=1, quality=0.9, cost=2.0, possible=True),
+    }
+    request = Request("a", 0.0, explored=False)
+    best, _ = savings(expected, 0.5, totals([request]))
+    assert best.shares == {"cheap": 1.0}
+    assert best.expected_cost == 2.0

@@ -262,7 +262,8 @@ def savings(expected: dict[str, Expected], floor: float, summed: Totals) -> tupl
     if not (np.isfinite(quality).all() and np.isfinite(cost).all() and cost.any()):
         return ()
     best = np.zeros(len(names))
-    best[int(quality.argmax())] = 1.0
+    # Of equally good ones the cheapest, as in a ``Status``.
+    best[int(np.where(quality >= quality.max(), cost, np.inf).argmin())] = 1.0
     mix = cheapest_mix(quality, cost, floor)
     spend = summed.spend + summed.open_cost
     return tuple(
@@ -285,7 +286,7 @@ def _times(requests: Iterable[Request]) -> tuple[list[float], list[float]]:
             whole.append(request.latency)
             began = request.calls[-1].first_token
             if began is not None:
-                first.append(request.calls[-1].at - request.at + began)
+                first.append(request.waited + began)
     return whole, first
 
 

@@ -158,7 +158,12 @@ class Request(msgspec.Struct):
         last = self.calls[-1] if self.calls else None
         if last is None or last.latency is None or last.error is not None:
             return None
-        return last.at - self.at + last.latency
+        return self.waited + last.latency
+
+    @property
+    def waited(self) -> float:
+        """Seconds from its first decision to the last one; 0 where the clock was set back."""
+        return max(0.0, self.calls[-1].at - self.at) if self.calls else 0.0
 
 
 RESULTS = {
