@@ -10,7 +10,7 @@ from floorline.demo import gateway as demo
 from floorline.demo import past_traffic, user_behaviour
 from floorline.demo.fake_provider import FakeProvider
 from floorline.demo.gateway import demo_settings
-from floorline.demo.steady_users import SteadyUsers
+from floorline.demo.steady_users import SteadyUsers, _stream_text
 from floorline.demo.user_behaviour import SimulatedUser
 from floorline.events import Decision
 
@@ -132,3 +132,9 @@ def test_the_log_of_a_demo_is_bounded(tmp_path, users, hours):
 def test_more_users_than_a_small_machine_serves_are_refused(capfd):
     assert main(["serve", "--demo", "--users", "5000"]) == 2
     assert "from 0 to 1000" in capfd.readouterr().err
+
+
+def test_comments_and_errors_in_a_stream_stop_no_user():
+    said = b'data: {"choices": [{"delta": {"content": "yes"}}]}\n\n'
+    assert _stream_text(b": keepalive\n\n" + said + b"data: [DONE]\n\n") == "yes"
+    assert _stream_text(said + b'data: {"error": {"message": "the provider is down"}}\n\n') is None

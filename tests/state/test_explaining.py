@@ -414,11 +414,7 @@ def test_a_preview_is_what_routing_would_decide_and_changes_nothing(policy):
 
 
 def test_a_preview_has_the_floor_of_the_sla_by_default():
-    (made,) = (
-        router().preview("hello", "gold", at=0.0)
-        if False
-        else router().preview(features=X, sla="gold", at=0.0)
-    )
+    (made,) = router().preview(features=X, sla="gold", at=0.0)
     assert (made.floor, made.sla, made.id) == (0.85, "gold", "")
 
 
@@ -429,6 +425,9 @@ def test_a_preview_without_money_is_declined():
     (made,) = served.preview(features=X, at=5000.0)
     assert made.declined
     assert set(reasons(explain(made, [])).values()) == {"budget"}
+    unnamed = explain(made, [], may_name=lambda model: False)
+    assert unnamed.candidates == []
+    assert unnamed.summary.startswith(f"No model serves this request under SLA {made.sla!r}.")
 
 
 def test_too_many_floors_are_refused():

@@ -119,7 +119,8 @@ class SteadyUsers:
                 return None
             decision = answer.headers["X-Floorline-Decision"]
             model = answer.headers["X-Floorline-Model"]
-        return decision, model, _stream_text(data) if request.stream else _text(data)
+        text = _stream_text(data) if request.stream else _text(data)
+        return None if text is None else (decision, model, text)
 
     async def _rate(
         self,
@@ -146,7 +147,10 @@ def _text(data: bytes) -> str:
     return message["content"] or ""
 
 
-def _stream_text(data: bytes) -> str:
-    lines = (line.removeprefix(b"data: ") for line in data.split(b"\n"))
-    chunks = [msgspec.json.decode(line) for line in lines if line not in (b"", b"[DONE]")]
+def _stream_text(data: bytes) -> str | None:
+    """Text of a streamed answer; None if the stream ends with an error."""
+    lines = [line.removeprefix(b"data: ") for line in data.split(b"\n") if line[:6] == b"data: "]
+    chunks = [msgspec.json.decode(line) for line in lines if line != b"[DONE]"]
+    if any("error" in chunk for chunk in chunks):
+        return None
     return "".join(c["delta"].get("content") or "" for chunk in chunks for c in chunk["choices"])

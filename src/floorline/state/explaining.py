@@ -342,7 +342,9 @@ def summary_of(decision: Decision, candidates: Sequence[Candidate], unit: str) -
     )
     if decision.declined:
         under = f" under SLA {decision.sla!r}" if decision.sla else ""
-        return f"No model serves this request{under}: {counted}." + _stand(decision, unit)
+        # The one who reads it may not be allowed to name any model.
+        why = f": {counted}" if counted else ""
+        return f"No model serves this request{under}{why}." + _stand(decision, unit)
     name = listed([decision.model])
     if decision.policy == DIRECT:
         return f"{name} serves, because the request names it."
