@@ -222,3 +222,55 @@ def test_a_replicas_state_is_what_it_should_be(data, tmp_path_factory):
 
 
 _ACTIONS = ("route", "route", "outcome", "label", "step", "refresh")
+
+
+def test_labels_are_remembered_across_states(cluster):
+    a, _ = cluster.members.values()
+    cluster.settle()
+    made = serve(a, 1)
+    assert a.router.feedback(made.id, satisfied=True, key="message 1", at=1.0)
+    # A state without this replica's events, as it is when another replica's come first.
+    serve(cluster.members["b"], 2)
+    cluster.members["b"].store.flush()
+    before = cluster.learner._store.inbox.take
+    cluster.learner._store.inbox.take = lambda *given: without(before(*given), "a")
+    cluster.step()
+    cluster.learner._store.inbox.take = before
+    assert a.refresh()
+    assert dict(a.router.find(made.id).scores) == {made.model: 1.0}
+    assert not a.router.feedback(made.id, satisfied=True, at=2.0)
+    assert not a.router.feedback(made.id, satisfied=False, key="message 1", at=2.0)
+    assert a.router.feedback(made.id, satisfied=False, key="message 2", at=3.0)
+    cluster.settle()
+    assert a.router.status("gold").labels == 1
+
+
+def without(taken, replica):
+    return taken._replace(events=[one for one in taken.events if one.replica != replica])
+
+
+def test_without_a_learner_the_memory_is_bounded_and_nothing_is_lost(cluster):
+    a, b = cluster.members.values()
+    cluster.settle()
+    a.router._max_own = 10
+    for number in range(20):
+        serve(a, number)
+    assert len(a.router._own) == 10
+    assert a.router.status("gold").requests == 20
+    # A state without the events that are no longer kept would forget them.
+    serve(b, 20)
+    b.store.flush()
+    a.store.flush()
+    take = cluster.learner._store.inbox.take
+    cluster.learner._store.inbox.take = lambda consumed, limit: take(consumed, 10)
+    cluster.step()
+    state = a.store.state(a.router.state_position)
+    assert state is not None
+    assert not a.router.can_adopt(state)
+    cluster.learner._store.inbox.take = take
+    cluster.step()
+    state = a.store.state(a.router.state_position)
+    assert a.router.can_adopt(state)
+    cluster.settle()
+    assert a.router.status("gold").requests == 21
+    assert state_of(a.router) == state_of(cluster.learner._router)

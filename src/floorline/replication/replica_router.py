@@ -14,12 +14,15 @@ from floorline.replication.budget_shares import BudgetShares
 from floorline.replication.replica_store import PublishedState, ReplicaStore
 from floorline.replication.shares import Shares
 from floorline.router import Router
-from floorline.state.fold import Fold, RememberedDecision
+from floorline.state.fold import MAX_KEYS, Fold, RememberedDecision
 from floorline.state.foreign_events import completed
 from floorline.state.router_snapshot import restore_snapshot
 
 _LEARNED = (Feedback, WarmStart)
 """Events that only the learner folds: what they teach is in the next state."""
+_OWN_PER_REMEMBERED = 4
+"""Own events that wait for a state, for each decision that ``memory`` allows: about two a request,
+so that they need about twice the memory of the decisions themselves."""
 
 
 class ReplicaRouter(Router):
@@ -53,6 +56,9 @@ class ReplicaRouter(Router):
         self.state_at = 0.0
         # Own events that are not in the last state, with their numbers.
         self._own: deque[tuple[int, Event]] = deque()
+        self._max_own = _OWN_PER_REMEMBERED * self._fold.memory
+        # Number of the last own event that is in this fold only: a state must have it.
+        self._let_go = 0
         # Replicas that are at the same decision draw different numbers.
         name = int.from_bytes(blake2b(log.replica.encode(), digest_size=8).digest())
         self._rng = CounterRng(self.seed ^ name)
@@ -75,15 +81,32 @@ class ReplicaRouter(Router):
         restore_snapshot(state.body, fold, self.encoder, self.seed)
         return fold
 
+    @property
+    def waiting_since(self) -> float | None:
+        """Unix time of the oldest own event that is not in the state; None if there is none."""
+        with self._lock:
+            return self._own[0][1].at if self._own else None
+
+    def can_adopt(self, state: PublishedState) -> bool:
+        """Whether all own events that a state lacks are kept, so that they can be added to it.
+
+        While no learner is at work, only the latest ones are kept, which bounds the memory. This
+        router then goes on from the state that it has, until one comes with the others.
+        """
+        return state.consumed.get(self.log.replica, 0) >= self._let_go
+
     def adopt(self, state: PublishedState, fold: Fold) -> None:
-        """Decide from a state that ``prepare`` returned, and from own events that it lacks."""
+        """Decide from a state that ``prepare`` returned, and from own events that it lacks.
+
+        ``can_adopt`` says whether it is possible.
+        """
         with self._lock:
             number = state.consumed.get(self.log.replica, 0)
             while self._own and self._own[0][0] <= number:
                 self._own.popleft()
             records = self._fold.records_, self._fold.open_
             fold.records_, fold.open_ = records
-            self._undo(fold)
+            undone = self._undo(fold)
             fold.limit = self.budgets
             self._fold = fold
             for _, event in self._own:
@@ -91,14 +114,25 @@ class ReplicaRouter(Router):
                     # The outcome of a decision that is too old to be remembered.
                     with suppress(UnknownDecision):
                         fold.apply(completed(fold, event))
+            for before in undone:
+                again = fold.remembered(before.decision.id)
+                if again is not None:
+                    again.scores, again.keys = before.scores, before.keys
             self.state_position, self.state_at = state.position, state.at
 
-    def _undo(self, fold: Fold) -> None:
-        """Take what own events changed in remembered decisions back; they are applied again."""
+    def _undo(self, fold: Fold) -> list[RememberedDecision]:
+        """Take what own events changed in remembered decisions back; they are applied again.
+
+        Returns
+        -------
+        list
+            What was remembered of the decisions that are not in the state.
+        """
+        undone = []
         for _, event in self._own:
             if isinstance(event, Decision):
-                fold.records_.pop(event.id, None)
-                fold.open_.pop(event.id, None)
+                both = fold.records_, fold.open_
+                undone += [kept.pop(event.id) for kept in both if event.id in kept]
         for _, event in self._own:
             if isinstance(event, Outcome):
                 record = fold.remembered(event.decision)
@@ -106,6 +140,7 @@ class ReplicaRouter(Router):
                     reserved = record.decision.reservations.get(event.model)
                     if reserved is not None:
                         record.reserved[event.model] = reserved
+        return undone
 
     def _append(self, event: Event) -> bool:
         if isinstance(event, Recall):
@@ -113,9 +148,10 @@ class ReplicaRouter(Router):
             return self._fold.apply(event)
         self.log.append(event)
         self._own.append((len(self.log), event))
+        if len(self._own) > self._max_own:
+            self._let_go, _ = self._own.popleft()
         if isinstance(event, Feedback):
-            self._note_label(event)
-            return True
+            return self._note_label(event)
         if not isinstance(event, Decision | Outcome):
             return self._fold.apply(event)
         changed = self._fold.apply(event)
@@ -123,8 +159,23 @@ class ReplicaRouter(Router):
             self.budgets.note(event)
         return changed
 
-    def _note_label(self, event: Feedback) -> None:
-        """Remember that a response has a label, for judges and repeated messages."""
+    def _note_label(self, event: Feedback) -> bool:
+        """Remember that a response has a label, for judges and repeated messages.
+
+        Returns
+        -------
+        bool
+            Whether the label is new, as ``Fold.apply`` would say.
+        """
         record: RememberedDecision | None = self._fold.remembered(event.decision)
-        if record is not None:
-            record.scores[event.model] = float(event.score)
+        if record is None:
+            return True
+        if event.key:
+            if event.key in record.keys:
+                return False
+            record.keys.append(event.key)
+            del record.keys[:-MAX_KEYS]
+        score = float(event.score)
+        changed = record.scores.get(event.model) != score
+        record.scores[event.model] = score
+        return changed

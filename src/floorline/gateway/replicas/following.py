@@ -70,8 +70,14 @@ class StateFollower:
 
     @property
     def staleness(self) -> float:
-        """Seconds since the learner was at work on the state that decides here."""
-        return self._age + time.monotonic() - self._read_at
+        """Seconds since the learner was at work on the state that decides here.
+
+        Or the age of the oldest event of this replica that is not in it, if that is longer: the
+        learner is at work, and behind.
+        """
+        age = self._age + time.monotonic() - self._read_at
+        since = self._router.waiting_since
+        return age if since is None else max(age, self._router.clock() - since)
 
     async def run(self) -> None:
         """Follow until the task is cancelled."""
@@ -125,6 +131,9 @@ class StateFollower:
         """
         asked = time.monotonic()
         age, state = await asyncio.to_thread(self._store.look, self._router.state_position)
+        if state is not None and not self._router.can_adopt(state):
+            # The learner has not yet read what this replica did while there was none.
+            state = None
         if state is not None:
             fold = await asyncio.to_thread(self._router.prepare, state, self._make_fold())
             self._router.adopt(state, fold)
