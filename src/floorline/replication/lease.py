@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from floorline.errors import FloorlineError, check_number
+from floorline.errors import FloorlineError, StoreUnavailable, check_number
 from floorline.replication.tables import EPOCH, LEARNER, OLD_EPOCH, insert, lease, now
 from floorline.stores.engine import store_errors
 
@@ -48,6 +51,8 @@ class Lease:
         self.holder = holder
         self.seconds = check_number("lease.seconds", seconds, low=0.05, fix="give 0.05 or more")
         self.epoch = 0
+        self._renewal = threading.Lock()
+        self._ended = threading.Event()
 
     def take(self) -> bool:
         """Take the lease if no one holds it; return whether this process holds it now.
@@ -87,9 +92,40 @@ class Lease:
         if not self._set_end(now(self._engine) + self.seconds):
             raise LeaseLost(f"the lease of epoch {self.epoch} went to another learner")
 
+    @contextmanager
+    def renewing(self) -> Iterator[None]:
+        """Renew the lease in a thread while the block runs, however long a step in it takes.
+
+        A learner that starts folds the log for longer than the lease holds. The thread stops with
+        the process, and at a lease that is lost; the database refuses the block's writes then.
+        """
+        ended = self._ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(self.seconds / 4):
+                with self._renewal:
+                    if ended.is_set():
+                        return
+                    try:
+                        self.renew()
+                    except LeaseLost:
+                        return
+                    except StoreUnavailable:
+                        continue
+
+        threading.Thread(target=renew, name="floorline-lease", daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
+
     def release(self) -> None:
         """End the lease, so that another process can take it at once; without effect if lost."""
-        self._set_end(sa.literal(0.0))
+        self._ended.set()
+        # A renewal that is being made must not come after the end. If the database does not answer
+        # it, the release is not answered, too.
+        with self._renewal:
+            self._set_end(sa.literal(0.0))
 
     def fence(self, engine: sa.Engine) -> None:
         """Let PostgreSQL compare this epoch in each write of an engine's new connections.

@@ -88,7 +88,8 @@ class LearnerProcess:
                 try:
                     if lease.take():
                         log.warning("this process learns, with epoch %d", lease.epoch)
-                        self._learn(lease)
+                        with lease.renewing():
+                            self._learn(lease)
                     else:
                         self._stop.wait(lease.seconds / 4)
                 except LeaseLost as error:
