@@ -15,7 +15,7 @@ from floorline.replication.tables import states
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
 from tests.support.chaos import checker
-from tests.support.chaos.balancer import make_balancer
+from tests.support.chaos.balancer import is_ready, make_balancer
 from tests.support.chaos.clients import Clients, Journal
 from tests.support.chaos.cluster import Cluster
 from tests.support.chaos.database import Database
@@ -192,15 +192,18 @@ class _Stage:
         return await asyncio.to_thread(self._check, unsettled, statuses)
 
     async def _all_serve(self):
-        ready = await asyncio.to_thread(checker.waiting, self._engine)
-        return ready.members == len(self._cluster.replicas)
+        """Whether all servers are ready, and the balancer knows one."""
+        ready = [await replica.ready() for replica in self._cluster.replicas]
+        return all(ready) and await is_ready(self._balancer.port)
 
     async def _settle(self):
         """Wait until nothing waits; return what does not come to rest."""
 
         async def settled():
+            # A server is in the list before it is ready; the rest of the list is gone servers.
+            ready = await self._all_serve()
             left = await asyncio.to_thread(checker.waiting, self._engine)
-            return left == (0, len(self._cluster.replicas))
+            return ready and left == (0, len(self._cluster.replicas))
 
         try:
             await self._until(settled, _SETTLE_SECONDS)
