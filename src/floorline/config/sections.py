@@ -26,6 +26,7 @@ from floorline.config.types import (
     Number,
     Section,
     Share,
+    Size,
     Text,
     field,
     rule_error,
@@ -251,6 +252,25 @@ class FeedbackSettings(Section):
     )
 
 
+def _in_folder_of_file(given: str, info: ValidationInfo) -> str:
+    return str(LoadContext.of(info).folder / given)
+
+
+class SpoolSettings(Section):
+    """Where a replica keeps events while PostgreSQL cannot be reached."""
+
+    folder: Annotated[Text, AfterValidator(_in_folder_of_file)] | None = field(
+        "floorline-spool",
+        "Folder on a disk that outlives the process, relative to this file; several processes may "
+        "share it. null for no spool: requests are then refused (503) while the database is away. "
+        "A store in SQLite needs none.",
+    )
+    max: Annotated[Size, Field(ge=2**20)] = field(
+        "256MiB",
+        "Largest size of one process's events there. Requests are refused (503) beyond it.",
+    )
+
+
 class ReplicaSettings(Section):
     """Several processes that keep one promise (docs/replicas.md)."""
 
@@ -263,6 +283,7 @@ class ReplicaSettings(Section):
     lease: Annotated[Duration, Field(ge=0.5)] = field(
         "5s", "Time after which another process learns in place of one that was killed."
     )
+    spool: SpoolSettings = field({}, "Where events wait while PostgreSQL cannot be reached.")
 
 
 class DashboardSettings(Section):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from floorline.core.bounds import canonical_id, is_name
 from floorline.core.ids import IdSource
-from floorline.errors import abbreviated
+from floorline.errors import StoreUnavailable, abbreviated
 from floorline.events import Decision
 from floorline.gateway.auth import Caller
 from floorline.gateway.completion_ids import MAX_CANDIDATES, CompletionIds
@@ -132,9 +132,15 @@ class DecisionLookup:
             If the event log cannot be read.
         """
         completion = canonical_id(id)
-        if logged is None:
-            logged = await self.logged([id], caller)
         noted = self._completions.decisions(caller.owner, completion)
+        if logged is None:
+            try:
+                logged = await self.logged([id], caller)
+            except StoreUnavailable:
+                if not noted and self._router.find(id) is None:
+                    raise
+                # While the database is away, what this process served itself can still be judged.
+                logged = Logged({}, {id: None})
         named = dict.fromkeys([id, *noted, *logged.completions.get(completion, ())])
         return await self._only(id, list(named), caller, logged.decisions)
 

@@ -42,7 +42,13 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
     url = settings.store.url.get_secret_value()
     store: SqlStore | ReplicaStore
     if settings.replicas.enabled:
-        store = ReplicaStore(url, f"d{os.urandom(8).hex()}")
+        spool = settings.replicas.spool
+        store = ReplicaStore(
+            url,
+            f"d{os.urandom(8).hex()}",
+            spool=None if spool.folder is None else Path(spool.folder),
+            max_spool=spool.max,
+        )
     else:
         store = SqlStore(url)
     try:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from floorline.errors import StoreDamaged, StoreUnavailable
-from floorline.events import Event, WarmStart
+from floorline.events import Event, Tombstone, WarmStart
 from floorline.replication.tables import INBOX_CHANNEL, inbox, insert, notify, replicas
 from floorline.stores.commit import Refused
 from floorline.stores.engine import (
@@ -24,7 +24,14 @@ from floorline.stores.engine import (
 from floorline.stores.integrity import DIGEST_BYTES
 from floorline.stores.packing import pack_body, unpack_event
 from floorline.stores.schema import prompts
-from floorline.stores.writing import Prepared, Prompt, one_item_causes, prompt_row, tombstone_for
+from floorline.stores.writing import (
+    Prepared,
+    Prompt,
+    one_item_causes,
+    prepare,
+    prompt_row,
+    tombstone_for,
+)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -58,7 +65,7 @@ class InboxWriter:
             index_elements=[inbox.c.replica, inbox.c.number]
         )
 
-    def encode(self, position: int, items: Sequence[Prepared | Prompt]) -> _Rows:
+    def encode(self, position: int, items: Sequence[Prepared | Prompt]) -> Rows:
         """Convert items into rows; see ``Sink``."""
         rows: list[dict[str, Any]] = []
         texts = {}
@@ -66,21 +73,10 @@ class InboxWriter:
             if isinstance(item, Prompt):
                 texts[item.decision] = item.body
                 continue
-            row = {
-                "replica": self._replica,
-                "number": position + len(rows) + 1,
-                "kind": item.kind,
-                "decision": item.decision,
-                "completion": item.completion,
-                "tenant": item.tenant,
-                "key": item.key,
-                "body": pack_body(item.body),
-                "artefact": item.artefact,
-            }
-            rows.append({**row, "checksum": _checksum(row)})
-        return _Rows(rows, [prompt_row(name, body) for name, body in texts.items()])
+            rows.append(_row(self._replica, position + len(rows) + 1, item))
+        return Rows(rows, [prompt_row(name, body) for name, body in texts.items()])
 
-    def write(self, batch: _Rows) -> None:
+    def write(self, batch: Rows) -> None:
         """Commit rows; see ``Sink``.
 
         Raises
@@ -127,11 +123,54 @@ class InboxWriter:
             self._connection = None
 
 
-class _Rows(NamedTuple):
-    """Rows of a batch: events, and prompts, which have no order."""
+class Rows(NamedTuple):
+    """Rows of a batch.
+
+    Attributes
+    ----------
+    events
+        Rows of events, in the order of their numbers.
+    prompts
+        Rows of prompts, which have no order.
+    """
 
     events: list[dict[str, Any]]
     prompts: list[dict[str, Any]]
+
+
+def lost_row(
+    replica: str, number: int, reason: str, row: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the row of a tombstone, so that no number is missing.
+
+    Parameters
+    ----------
+    replica, number
+        Whose event is lost, and its number.
+    reason
+        Why it is lost.
+    row
+        The row that the database refuses; None if it is not known.
+    """
+    if row is None:
+        return _row(replica, number, prepare(Tombstone(lost="", reason=reason)))
+    item = prepare(unpack_event(bytes(row["body"])))
+    return _row(replica, number, tombstone_for(item, reason))
+
+
+def _row(replica: str, number: int, item: Prepared) -> dict[str, Any]:
+    row = {
+        "replica": replica,
+        "number": number,
+        "kind": item.kind,
+        "decision": item.decision,
+        "completion": item.completion,
+        "tenant": item.tenant,
+        "key": item.key,
+        "body": pack_body(item.body),
+        "artefact": item.artefact,
+    }
+    return {**row, "checksum": _checksum(row)}
 
 
 class Waiting(NamedTuple):
@@ -196,6 +235,21 @@ class InboxReader:
         with store_errors(self._engine), self._engine.connect() as connection:
             rows = connection.execute(sa.select(replicas.c.id, replicas.c.consumed)).all()
         return {row.id: row.consumed for row in rows}
+
+    def last_number(self, replica: str) -> int:
+        """Return the number of the last event of a replica in the log and the inbox; 0 for none.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        waiting = sa.select(sa.func.max(inbox.c.number)).where(inbox.c.replica == replica)
+        done = sa.select(replicas.c.consumed).where(replicas.c.id == replica)
+        with store_errors(self._engine), self._engine.connect() as connection:
+            # The inbox first: an event may get into the log between the two queries.
+            numbers = [connection.scalar(query) for query in (waiting, done)]
+        return max(number or 0 for number in numbers)
 
     def take(self, consumed: Mapping[str, int], limit: int) -> Taken:
         """Choose what comes next in the log, of at most ``limit`` rows.

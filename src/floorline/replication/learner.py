@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from floorline.events import Event, Feedback, Outcome
+from floorline.events import Event, Feedback, Outcome, Tombstone
 from floorline.replication.inbox import Waiting
 from floorline.replication.learner_store import LearnerStore
 from floorline.router import Router
@@ -53,8 +53,8 @@ class Learner:
         taken = self._store.inbox.take(self._consumed, _MAX_ROWS)
         self._store.drop_repeated(taken.repeated)
         for waiting in taken.events:
-            self._recall(waiting.event)
-            self._router.ingest(waiting.event, partial(self._append, waiting))
+            event = self._recalled(waiting.event)
+            self._router.ingest(event, partial(self._append, waiting))
             self._consumed[waiting.replica] = waiting.number
         self._store.flush()
         return len(taken.events)
@@ -79,12 +79,21 @@ class Learner:
     def _append(self, waiting: Waiting, event: Event) -> None:
         self._store.append_waiting(event, waiting)
 
-    def _recall(self, event: Event) -> None:
-        """Remember the decision of an outcome or a label again, if it is forgotten."""
+    def _recalled(self, event: Event) -> Event:
+        """Remember the decision of an outcome or a label again, if it is forgotten.
+
+        Returns
+        -------
+        Event
+            The event; a tombstone if its decision is lost, because it would stop every learner.
+        """
         if not isinstance(event, Outcome | Feedback):
-            return
+            return event
         if self._router.find(event.decision) is None:
             decision = self._store.decision(event.decision)
-            if decision is not None:
-                given = self._store.feedback_of(event.decision)
-                self._router.restore_decision(decision, *given, at=event.at)
+            if decision is None:
+                kind = str(type(event).__struct_config__.tag)
+                return Tombstone(lost=kind, reason="its decision is not in the log", at=event.at)
+            given = self._store.feedback_of(event.decision)
+            self._router.restore_decision(decision, *given, at=event.at)
+        return event

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
+from floorline.errors import StoreUnavailable
 from floorline.events import Event, Outcome
 from floorline.replication import tables
 from floorline.replication.inbox import InboxWriter, event_of
+from floorline.replication.spool import Spool
+from floorline.replication.spooling import SpoolingWriter
 from floorline.replication.tables import LEARNER, inbox, states
+from floorline.replication.time_limit import limit_time
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
 from floorline.stores.integrity import column_text, row_checksum
 from floorline.stores.queued import QueuedStore
 from floorline.stores.upgrade import check
+
+_WRITE_SECONDS = 2.0
+"""Time within which the database must commit a batch, else it goes to the spool: so long answers
+may be late when the database goes away, and so slow it may be without being taken for gone."""
+_READ_SECONDS = 10.0
+"""Time within which the database must answer a query, so that few threads wait when it is away."""
+_DRAIN_SECONDS = 30.0
+"""Time within which the database must commit what is drained: a slow database is to take it."""
+_LOCK_SECONDS = 2.0
+"""Time to wait for the lock of the spool, which another process tries for a moment."""
 
 
 class PublishedState(NamedTuple):
@@ -52,35 +67,97 @@ class ReplicaStore(QueuedStore):
         URL of the store that all replicas share.
     replica
         Name of this replica; no other process has it, not even this one after a new start.
+    spool
+        Folder in which events wait while PostgreSQL cannot be reached; without one no event is
+        taken then. A store in SQLite has none.
+    max_spool
+        Largest size of this replica's events there in bytes.
     max_pending, patience
         As for ``SqlStore``.
 
     Raises
     ------
     InvalidInput, StoreUnavailable
-        As for ``SqlStore``.
+        As for ``SqlStore``; or if the folder cannot be written.
 
     Attributes
     ----------
     replica : str
         Name of the replica.
+    spooling : SpoolingWriter
+        Where events go; None without a spool.
     """
 
     def __init__(
-        self, url: str, replica: str, *, max_pending: int = 20_000, patience: float = 5.0
+        self,
+        url: str,
+        replica: str,
+        *,
+        spool: Path | None = None,
+        max_spool: int = 256 * 2**20,
+        max_pending: int = 20_000,
+        patience: float = 5.0,
     ) -> None:
         super().__init__(open_engine(url))
         self.replica = replica
+        self._engines = [self.engine]
+        self.spooling: SpoolingWriter | None = None
         try:
             check(self.engine)
             tables.create(self.engine)
+            if spool is None or self.engine.dialect.name == "sqlite":
+                self._writer: InboxWriter | SpoolingWriter = InboxWriter(self.engine, replica)
+            else:
+                self._writer = self.spooling = self._spooling_writer(url, spool, max_spool)
         except BaseException:
-            self.engine.dispose()
+            self._dispose()
             raise
-        self._writer = InboxWriter(self.engine, replica)
         self._commits = GroupCommit(
             self._writer, durable=0, max_pending=max_pending, patience=patience
         )
+
+    def _spooling_writer(self, url: str, folder: Path, max_bytes: int) -> SpoolingWriter:
+        limit_time(self.engine, _READ_SECONDS)
+        # Connections that were made before have no limit.
+        self.engine.dispose()
+        for seconds in (_WRITE_SECONDS, _DRAIN_SECONDS):
+            self._engines.append(open_engine(url))
+            limit_time(self._engines[-1], seconds)
+        _, writing, draining = self._engines
+        spool = Spool(folder, self.replica, max_bytes, wait=_LOCK_SECONDS)
+        return SpoolingWriter(InboxWriter(writing, self.replica), draining, spool)
+
+    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """Return the rows of a query; at once an error while the database is known to be away."""
+        if self.spooling is not None and self.spooling.failure is not None:
+            # Waiting for it would take the threads that requests need.
+            raise StoreUnavailable(self.spooling.failure)
+        return super().rows(query)
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should know although the store can be used."""
+        warnings, spooling = super().warnings(), self.spooling
+        if spooling is None:
+            return warnings
+        seconds, spool = spooling.spooling_seconds, spooling.spool
+        if seconds is not None:
+            warnings.append(
+                f"spooling: for {seconds:.0f} s events have gone to the disk of this replica, "
+                f"because the database cannot be written: {spool.events:,} events wait there, "
+                f"{spool.size / 2**20:.1f} of {spool.max_bytes / 2**20:.0f} MiB"
+            )
+        return [*warnings, *spooling.damages]
+
+    def drain(self, seconds: float) -> None:
+        """Wait until no event of this replica is in the spool.
+
+        Raises
+        ------
+        StoreUnavailable
+            If it takes longer than some seconds.
+        """
+        if self.spooling is not None:
+            self.spooling.drain(seconds)
 
     def look(self, after: int = -1) -> tuple[float | None, PublishedState | None]:
         """Return how long ago the learner was at work, and its state if that is new.
@@ -154,7 +231,7 @@ class ReplicaStore(QueuedStore):
         return found
 
     def close(self) -> None:
-        """Commit all events.
+        """Commit all events; those in the spool stay there for the next process.
 
         Raises
         ------
@@ -165,7 +242,11 @@ class ReplicaStore(QueuedStore):
             self._commits.close(None)
         finally:
             self._writer.close()
-            self.engine.dispose()
+            self._dispose()
+
+    def _dispose(self) -> None:
+        for engine in self._engines:
+            engine.dispose()
 
     def _events_of(self, decisions: Iterable[str | None], kinds: Sequence[str] = ()) -> list[Event]:
         names: list[Any] = list(decisions)

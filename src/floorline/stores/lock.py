@@ -33,6 +33,56 @@ class Lock(Protocol):
         ...
 
 
+class FileLock:
+    """Lock on a file of its own, which ends with the process.
+
+    Parameters
+    ----------
+    path
+        The file; created if it is missing, and left there.
+    purpose
+        What the lock is of, for messages.
+    """
+
+    def __init__(self, path: Path, purpose: str) -> None:
+        self._path = path
+        self._purpose = purpose
+        self._file: sqlite3.Connection | None = None
+
+    def take(self) -> bool:
+        """Take the lock; return False if another process or another object holds it.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the file cannot be created.
+        """
+        try:
+            create_private(self._path)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the lock {self._path} {self._purpose} cannot be created: {error.strerror}: check "
+                "the permissions of its folder"
+            ) from error
+        # SQLite locks files correctly on every operating system.
+        file = sqlite3.connect(
+            self._path, timeout=0.0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            file.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Let others take the lock; without effect if it is not held."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
 class WriterLock:
     """Exclusive lock of the writer of a store; it is released when the process ends.
 
@@ -52,28 +102,12 @@ class WriterLock:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._store = url_without_password(engine.url)
-        self._file: sqlite3.Connection | None = None
+        self._file: FileLock | None = None
         if engine.dialect.name == "sqlite":
-            # SQLite locks files correctly on every operating system.
             path = Path(f"{engine.url.database}.lock")
-            try:
-                create_private(path)
-            except OSError as error:
-                raise StoreUnavailable(
-                    f"the lock {path} of the store cannot be created: {error.strerror}: check the "
-                    "permissions of its folder"
-                ) from error
-            self._file = sqlite3.connect(
-                path,
-                timeout=0.0,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                self._file.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError as error:
-                self._file.close()
-                raise self._refusal() from error
+            self._file = FileLock(path, "of the store")
+            if not self._file.take():
+                raise self._refusal()
 
     def hold(self, connection: sa.Connection) -> None:
         """Take the lock for a connection; without effect for SQLite, whose lock is taken already.
@@ -95,7 +129,7 @@ class WriterLock:
     def release(self) -> None:
         """Release the lock of SQLite; that of PostgreSQL is released by closing its connection."""
         if self._file is not None:
-            self._file.close()
+            self._file.release()
 
     def _refusal(self) -> StoreUnavailable:
         return StoreUnavailable(

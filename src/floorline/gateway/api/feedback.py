@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from floorline.core.bounds import MAX_COST, MAX_LATENCY, MAX_NAME, MAX_TOKENS, check_name
-from floorline.errors import FloorlineError, InvalidInput
+from floorline.errors import FloorlineError, InvalidInput, StoreUnavailable
 from floorline.gateway.api.body import decode_body, malformed, read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.errors import ApiError, api_error
@@ -209,7 +209,12 @@ class FeedbackApi:
         if refused is not None and allowed == 0:
             raise refused
         items, given = items[:allowed], len(items)
-        logged = await gateway.decisions.logged(_named(items), caller)
+        logged: Logged | None
+        try:
+            logged = await gateway.decisions.logged(_named(items), caller)
+        except StoreUnavailable:
+            # Each message by itself: those of answers that this process served may succeed.
+            logged = None
         results: list[Any] = []
         for item in items:
             try:

@@ -22,6 +22,8 @@ _FIRST_LOOK_SECONDS = 0.1
 """Longest pause between two looks for the first state."""
 _LIVE_SECONDS = 10.0
 """Time since its last sign of life for which a replica counts as one that serves."""
+_LEAVE_SECONDS = 5.0
+"""Time that a process waits at its end for its spool to be drained."""
 _BEAT_SECONDS = 2.0
 """Pause between two signs of life."""
 
@@ -153,5 +155,12 @@ class StateFollower:
         self.replicas = max(1, self._members.live(_LIVE_SECONDS))
 
     def leave(self) -> None:
-        """Say that this replica ended, once its events are durable; blocks."""
+        """Say that this replica ended, once all its events are in the database; blocks.
+
+        Raises
+        ------
+        StoreUnavailable
+            If events stay in the spool, or the database raises an error.
+        """
+        self._store.drain(_LEAVE_SECONDS)
         self._members.forget(self._store.replica)

@@ -1,0 +1,203 @@
+"""A replica whose database goes away: nothing acknowledged is lost, and nothing comes twice."""
+
+import contextlib
+import time
+
+import pytest
+from tests.replication.cluster import Cluster, Member
+from tests.support.tcp_proxy import behind_proxy
+
+from floorline.errors import StoreUnavailable
+from floorline.events import Decision, Feedback, Outcome, Tombstone
+from floorline.replication import replica_store, spool, tables
+from floorline.replication.replica_store import ReplicaStore
+from floorline.stores.engine import open_engine
+from floorline.stores.upgrade import upgrade
+
+
+class Away(Member):
+    """A replica behind a proxy, with a spool."""
+
+    def __init__(self, url, folder, name="c", **options):
+        super().__init__(url, name)
+        self.store.close()
+        self.store = self.router.log = ReplicaStore(url, name, spool=folder, **options)
+
+    def serve(self, number=1):
+        """Requests with feedback, each acknowledged."""
+        for _ in range(number):
+            decision = self.router.route("Why?", "gold")
+            self.router.outcome(decision.id, cost=1.0)
+            self.router.feedback(decision.id, satisfied=True)
+            self.store.flush()
+
+
+@pytest.fixture
+def proxied(empty_postgres):
+    engine = open_engine(empty_postgres)
+    upgrade(engine)
+    tables.create(engine)
+    proxy, url = behind_proxy(empty_postgres)
+    cluster = Cluster(empty_postgres, engine, names=())
+    yield proxy, url, cluster
+    proxy.mend()
+    cluster.close()
+    proxy.close()
+    engine.dispose()
+
+
+def counts(cluster):
+    cluster.settle()
+    log = cluster.log()
+    return [sum(isinstance(e, kind) for e in log) for kind in (Decision, Outcome, Feedback)]
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", ["cut", "stall"])
+def test_events_wait_on_disk_and_come_once_in_order(proxied, tmp_path, monkeypatch, how):
+    monkeypatch.setattr(replica_store, "_WRITE_SECONDS", 0.3)
+    proxy, url, cluster = proxied
+    member = Away(url, tmp_path)
+    member.serve(3)
+    assert member.store.warnings() == []
+    if how == "cut":
+        proxy.cut()
+    else:
+        # What is on its way may be committed without an answer.
+        proxy.stalls = True
+    member.serve(20)
+    assert member.store.failure is None
+    (warning,) = member.store.warnings()
+    assert warning.startswith("spooling: for")
+    assert "60 events wait there" in warning
+    with pytest.raises(StoreUnavailable):
+        member.store.drain(0.1)
+    proxy.mend()
+    member.serve(5)
+    member.store.drain(30)
+    member.serve(2)
+    assert member.store.warnings() == []
+    assert list(tmp_path.glob("*.spool")) == []
+    assert counts(cluster) == [30, 30, 30]
+    member.close()
+
+
+def test_another_process_drains_what_a_killed_one_left(proxied, tmp_path):
+    proxy, url, cluster = proxied
+    member = Away(url, tmp_path)
+    member.serve(3)
+    proxy.cut()
+    member.serve(10)
+    # Like a kill: what is on disk stays, and the lock ends.
+    member.store.spooling._stop.set()
+    member.store.spooling._wake.set()
+    member.store.spooling._thread.join()
+    member.store.spooling.spool._held.release()
+    proxy.mend()
+    other = Away(url, tmp_path, "d")
+    until(lambda: not list(tmp_path.glob("c.*")))
+    other.serve(1)
+    assert counts(cluster) == [14, 14, 14]
+    # Under its old name, so that its numbers have no gap.
+    assert cluster.learner._consumed == {"c": 39, "d": 3}
+    other.close()
+
+
+def test_damaged_records_do_not_hold_up_what_comes_after(proxied, tmp_path):
+    proxy, url, cluster = proxied
+    member = Away(url, tmp_path)
+    proxy.cut()
+    member.serve(10)
+    (path,) = tmp_path.glob("c.*.spool")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    # And the last record, too.
+    data[-1] ^= 1
+    path.write_bytes(data)
+    proxy.mend()
+    member.store.drain(30)
+    member.serve(1)
+    cluster.settle()
+    log = cluster.log()
+    assert len(log) == 33
+    lost = [event for event in log if isinstance(event, Tombstone)]
+    damaged = [e for e in lost if e.reason == "its record in the spool was damaged"]
+    assert 2 <= len(damaged) <= 6
+    assert {e.reason for e in lost if e not in damaged} <= {"its decision is not in the log"}
+    assert any("no whole record" in text for text in member.store.warnings())
+    member.close()
+
+
+def test_a_full_spool_refuses_and_goes_on_later(proxied, tmp_path):
+    proxy, url, cluster = proxied
+    member = Away(url, tmp_path, max_spool=40_000, patience=0.5)
+    proxy.cut()
+    served = 0
+    with contextlib.suppress(StoreUnavailable):
+        while True:
+            member.serve()
+            served += 1
+    assert served > 2
+    assert "replicas.spool.max" in member.store.failure
+    proxy.mend()
+    until(lambda: member.store.failure is None)
+    member.store.flush()
+    member.store.drain(30)
+    # The last request was not acknowledged, but waited.
+    decisions, outcomes, labels = counts(cluster)
+    assert decisions == served + 1
+    assert outcomes == labels == served + 1
+    member.close()
+
+
+def test_a_failing_disk_refuses_too(proxied, tmp_path, monkeypatch):
+    proxy, url, cluster = proxied
+    member = Away(url, tmp_path, patience=0.5)
+
+    def full(file, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "_write_all", full)
+        proxy.cut()
+        with pytest.raises(StoreUnavailable, match="No space left on device"):
+            member.serve()
+    member.store.flush(timeout=10)
+    member.serve()
+    proxy.mend()
+    member.store.drain(30)
+    assert counts(cluster) == [2, 2, 2]
+    member.close()
+
+
+def test_a_slow_database_is_drained_to_as_well(proxied, tmp_path, monkeypatch):
+    monkeypatch.setattr(replica_store, "_WRITE_SECONDS", 0.2)
+    proxy, url, cluster = proxied
+    member = Away(url, tmp_path)
+    proxy.delay = 0.15
+    member.serve(5)
+    until(lambda: counts(cluster) == [5, 5, 5])
+    proxy.mend()
+    member.store.drain(30)
+    member.close()
+
+
+def test_reads_fail_at_once_while_the_database_is_away(proxied, tmp_path):
+    proxy, url, _ = proxied
+    member = Away(url, tmp_path)
+    proxy.stalls = True
+    member.serve()
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        member.store.decision("x")
+    assert time.monotonic() - began < 1.0
+    proxy.mend()
+    member.store.drain(30)
+    assert member.store.decision("x") is None
+    member.close()
