@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from floorline.replication import tables
-from floorline.replication.escrow import Escrow
-from floorline.replication.shares import Account, Shares
+from floorline.replication.escrow import Escrow, forget_ended
+from floorline.replication.members import Membership
+from floorline.replication.shares import Account, Shares, Wanted
 from floorline.stores.engine import open_engine
 
 GOLD = Account("sla:gold", amount=100.0, period=60.0)
@@ -203,3 +204,50 @@ def test_grants_at_the_same_time_keep_the_amount(engine):
     used = sum(sum(one.shares.used().values()) for one in replicas)
     assert 90.0 <= used <= 100.0
     assert rows(engine, tables.escrow)[0].granted <= 100.0 + 1e-9
+
+
+def test_a_replica_that_comes_back_has_what_it_used_and_no_more(engine):
+    away, other = Replica(engine, "away"), Replica(engine, "other")
+    away.refill(0.0, members=1)
+    away.shares.hold("sla:gold", "1", 10.0, 0.0)
+    assert away.shares.left("sla:gold", 0.0) == 15.0
+    assert away.escrow.reclaim(away.shares.used()) == 15.0
+    other.escrow.grant([Wanted(GOLD, 0.0, 90.0)], 1)
+    away.shares.set_all(away.escrow.granted())
+    assert away.shares.left("sla:gold", 0.0) == 0.0
+    away.refill(0.0)
+    assert away.shares.left("sla:gold", 0.0) == 0.0
+    assert rows(engine, tables.escrow)[0].granted == 100.0
+
+
+def test_shares_of_a_replica_that_was_seen_stay(engine):
+    seen = Replica(engine, "seen")
+    seen.refill(0.0)
+    Membership(engine).beat("seen", {})
+    assert seen.escrow.reclaim({}, 10.0) is None
+    assert seen.escrow.granted() == {("sla:gold", 0.0): 12.5}
+    assert seen.escrow.reclaim({}, -1.0) == 12.5
+    assert Membership(engine).all() == []
+
+
+def test_a_replica_that_ends_leaves_what_it_spent(engine):
+    one = Replica(engine, "one")
+    one.refill(0.0)
+    one.shares.hold("sla:gold", "1", 4.0, 0.0)
+    one.shares.settle("1", 3.0)
+    one.escrow.leave(one.shares.close())
+    assert rows(engine, tables.shares) == []
+    assert rows(engine, tables.escrow)[0].granted == 3.0
+
+
+def test_periods_that_ended_are_forgotten(engine):
+    rate = Account("rate:chat:k1", 30.0, 60.0)
+    whole = Account("sla:whole", 9.0, None)
+    one = Replica(engine, "one", (GOLD, rate, whole))
+    for at in (0.0, 60.0, 120.0):
+        one.refill(at)
+    forget_ended(engine, [GOLD, whole, Account("rate:*", 0.0, 60.0)], 121.0)
+    for table in (tables.escrow, tables.shares):
+        left = sorted((row.account, row.start) for row in rows(engine, table))
+        periods = [(name, at) for name in ("rate:chat:k1", "sla:gold") for at in (60.0, 120.0)]
+        assert left == [*periods, ("sla:whole", 0.0)]

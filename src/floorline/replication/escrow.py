@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from floorline.replication.shares import Wanted
-from floorline.replication.tables import escrow, insert, shares
+from floorline.replication.shares import Account, Wanted
+from floorline.replication.tables import escrow, insert, members, now, shares
 from floorline.stores.engine import store_errors
 
 _FIRST_PARTS = 4.0
@@ -64,23 +64,50 @@ class Escrow:
                     self._locked(connection, name, start)
                     self._add(connection, name, start, -amount)
 
-    def reclaim(self, used: Mapping[tuple[str, float], float]) -> float:
-        """Take back what a replica that is gone did not use; return the sum over all accounts.
+    def granted(self) -> dict[tuple[str, float], float]:
+        """Return all that this replica was granted so far, by account and period."""
+        query = sa.select(shares).where(shares.c.replica == self._replica)
+        with store_errors(self._engine), self._engine.connect() as connection:
+            return {(r.account, r.start): r.granted for r in connection.execute(query).all()}
+
+    def leave(self, parts: Iterable[tuple[str, float, float]]) -> None:
+        """Take parts of shares back as ``give_back`` does; what is left of them is spent."""
+        self.give_back(parts)
+        with store_errors(self._engine), self._engine.begin() as connection:
+            connection.execute(shares.delete().where(shares.c.replica == self._replica))
+
+    def reclaim(self, used: Mapping[tuple[str, float], float], gone: float = 0.0) -> float | None:
+        """Take back what a replica that is gone did not use, and forget the replica.
+
+        If it comes back after all, it was granted what it used, and no more.
 
         Parameters
         ----------
         used
             What its calls cost and can still cost, by account and period.
+        gone
+            Seconds for which it was not seen; a replica that was seen since then keeps its shares.
+
+        Returns
+        -------
+        float or None
+            Sum of what is free again, over all accounts; None if the replica was seen.
         """
         freed = 0.0
+        before = self.granted()
+        mine = members.c.id == self._replica
         with store_errors(self._engine), self._engine.begin() as connection:
-            query = sa.select(shares).where(shares.c.replica == self._replica)
-            for row in connection.execute(query.order_by(shares.c.account, shares.c.start)).all():
-                spare = row.granted - used.get((row.account, row.start), 0.0)
-                self._locked(connection, row.account, row.start)
-                self._add(connection, row.account, row.start, -spare)
+            # A replica that says now that it lives waits for the end of this transaction.
+            connection.execute(
+                members.delete().where(mine, now(self._engine) - members.c.seen > gone)
+            )
+            if connection.scalar(sa.select(members.c.id).where(mine)) is not None:
+                return None
+            for (name, start), granted in sorted(before.items()):
+                spare = granted - used.get((name, start), 0.0)
+                self._locked(connection, name, start)
+                self._add(connection, name, start, -spare)
                 freed += spare
-            connection.execute(shares.delete().where(shares.c.replica == self._replica))
         return freed
 
     def _locked(self, connection: sa.Connection, name: str, start: float) -> float:
@@ -111,3 +138,35 @@ class Escrow:
             shares.c.start == start,
             shares.c.replica == self._replica,
         )
+
+
+def forget_ended(engine: sa.Engine, accounts: Iterable[Account], at: float) -> None:
+    """Delete what was granted in periods that ended before the last one.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+    accounts
+        The accounts; one whose name ends in ``*`` stands for all that begin like it.
+    at
+        Time in seconds.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the database raises an error.
+    """
+    for account in accounts:
+        if account.period is None:
+            continue
+        ended = account.start(at) - account.period
+        for table in (escrow, shares):
+            name = table.c.account
+            found = (
+                name.startswith(account.name[:-1], autoescape=True)
+                if account.name.endswith("*")
+                else name == account.name
+            )
+            with store_errors(engine), engine.begin() as connection:
+                connection.execute(table.delete().where(found, table.c.start < ended))

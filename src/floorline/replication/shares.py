@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from floorline.sla import period_start
@@ -92,6 +92,12 @@ class Shares:
     ahead
         Seconds before the end of a period in which a share of the next one is asked for.
 
+    Attributes
+    ----------
+    valid : callable
+        Returns whether the shares are still those of this replica; while they are not, nothing is
+        left.
+
     Examples
     --------
     >>> shares = Shares()
@@ -108,6 +114,7 @@ class Shares:
     """
 
     def __init__(self, ahead: float = 5.0) -> None:
+        self.valid: Callable[[], bool] = lambda: True
         self._ahead = ahead
         self._accounts: dict[str, Account] = {}
         self._shares: dict[tuple[str, float], _Share] = {}
@@ -125,7 +132,7 @@ class Shares:
     def left(self, name: str, at: float) -> float:
         """Return what this replica may still spend of an account at a time."""
         share = self._shares.get((name, self._accounts[name].start(at)))
-        return 0.0 if share is None else share.left
+        return 0.0 if share is None or not self.valid() else share.left
 
     def hold(self, name: str, call: str, amount: float, at: float) -> None:
         """Hold what a call can cost at most, until ``settle``."""
@@ -157,11 +164,21 @@ class Shares:
                     found.append(Wanted(account, start, least))
         return found
 
+    def granted(self, name: str, start: float) -> float:
+        """Return what this replica was granted of an account in a period so far."""
+        share = self._shares.get((name, start))
+        return 0.0 if share is None else share.granted
+
     def set_granted(self, name: str, start: float, granted: float) -> None:
         """Take over what the database says that this replica was granted of an account so far."""
         share = self._share((name, start))
         share.last_grant = max(0.0, granted - share.granted) or share.last_grant
         share.granted = granted
+
+    def set_all(self, granted: Mapping[tuple[str, float], float]) -> None:
+        """Take over all that the database says, where a share may have been taken back."""
+        for key, share in self._shares.items():
+            share.granted = granted.get(key, 0.0)
 
     def take_back(self, at: float) -> list[tuple[str, float, float]]:
         """Give up what is not needed: account, period and amount of each part.

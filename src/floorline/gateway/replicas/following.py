@@ -49,6 +49,8 @@ class StateFollower:
     ----------
     replicas : int
         Number of replicas that served at the last sign of life.
+    seen_at : float
+        Time of this replica's last sign of life by the monotonic clock.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class StateFollower:
         self._every = every
         self._members = Membership(store.engine)
         self.replicas = 1
+        self.seen_at = time.monotonic()
         self._age = float("inf")
         self._read_at = 0.0
         self._beat_at = 0.0
@@ -151,7 +154,9 @@ class StateFollower:
         StoreUnavailable
             If the database raises an error.
         """
+        began = time.monotonic()
         self._members.beat(self._store.replica, self._status())
+        self.seen_at = began
         self.replicas = max(1, self._members.live(_LIVE_SECONDS))
 
     def leave(self) -> None:

@@ -24,6 +24,10 @@ _SHARE_SECONDS = 1.0
 one."""
 
 
+RATES = Account(f"{_RATE}*", 0.0, _RATE_SECONDS)
+"""Stands for the accounts of all rates."""
+
+
 class SharedKeyBudget:
     """Budget of a key, of which this replica spends its share; as ``KeyBudget``.
 

@@ -18,12 +18,14 @@ from floorline.gateway.call_recorder import close_interrupted
 from floorline.gateway.clock import Clock
 from floorline.gateway.reconcile import reconcile
 from floorline.gateway.reload import Reloader
+from floorline.gateway.replicas.key_shares import RATES
+from floorline.gateway.replicas.refilling import RECLAIM_SECONDS
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.startup import open_router
 from floorline.gateway.warm_start import warm_start
 from floorline.replication import tables
-from floorline.replication.budget_shares import used_by
-from floorline.replication.escrow import Escrow
+from floorline.replication.budget_shares import accounts_of, key_account, used_by
+from floorline.replication.escrow import Escrow, forget_ended
 from floorline.replication.inbox import InboxSignal
 from floorline.replication.learner import Learner
 from floorline.replication.learner_store import LearnerStore
@@ -37,8 +39,8 @@ from floorline.stores.upgrade import check
 log = logging.getLogger("floorline.learner")
 
 _GONE_SECONDS = 30.0
-"""Time without a sign of life after which the calls of a replica are closed. It is longer than a
-database is usually away, so that a replica that spools its events is not taken for dead."""
+"""Time without a sign of life, while this learner was at work, after which the calls of a replica
+are closed."""
 _RETRY_SECONDS = 1.0
 """Pause after an error of the database."""
 _CHECK_SECONDS = 5.0
@@ -141,17 +143,20 @@ class LearnerProcess:
         settings = self._settings
         members = Membership(store.engine)
 
+        began = time.monotonic()
+
         def close_calls() -> None:
-            gone = members.gone(_GONE_SECONDS)
-            keys = store.keys.list() if gone else []
-            for member in gone:
+            if time.monotonic() - began < _GONE_SECONDS:
+                # After a time in which the database was away, no replica was seen.
+                return
+            for member in members.gone(_GONE_SECONDS):
                 closed = close_interrupted(router, member.id)
-                store.flush()
-                Escrow(store.engine, member.id).reclaim(
-                    used_by(store, member.id, router.slas, keys)
-                )
-                members.forget(member.id)
-                log.warning("replica %s is gone; %d calls were open", member.id, closed)
+                if closed:
+                    log.warning("replica %s is gone; %d calls were open", member.id, closed)
+                if member.age > RECLAIM_SECONDS:
+                    store.flush()
+                    used = used_by(store, member.id, router.slas, store.keys.list())
+                    Escrow(store.engine, member.id).reclaim(used, RECLAIM_SECONDS)
 
         def snapshot() -> None:
             if len(store) - store.recovered_from >= settings.store.snapshot_every:
@@ -161,12 +166,18 @@ class LearnerProcess:
             if settings.store.retention is not None:
                 vacuum(store.engine, self._clock() - settings.store.retention)
 
+        def forget() -> None:
+            of_keys = [key_account(key) for key in store.keys.list() if key.budget is not None]
+            of_slas = [account for sla in router.slas.values() for account in accounts_of(sla)]
+            forget_ended(store.engine, [*of_slas, *of_keys, RATES], self._clock())
+
         return {
             learner.publish: settings.replicas.publish,
             lease.renew: lease.seconds / 4,
             close_calls: _CHECK_SECONDS,
             snapshot: _CHECK_SECONDS,
             retain: _RETENTION_SECONDS,
+            forget: _RETENTION_SECONDS,
         }
 
     def _config_tasks(
@@ -180,7 +191,13 @@ class LearnerProcess:
 
         def follow_models() -> None:
             if models.refresh():
-                bring(self._settings)
+                try:
+                    bring(self._settings)
+                except (LeaseLost, StoreUnavailable):
+                    raise
+                except FloorlineError as error:
+                    # Every learner would end by it; the models are as before.
+                    log.warning("models that a server added cannot be used: %s", error)
 
         tasks: dict[Callable[[], object], float] = {follow_models: _CONFIG_SECONDS}
         if self._path is not None:

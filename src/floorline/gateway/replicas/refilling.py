@@ -18,6 +18,15 @@ _LOOK_SECONDS = 0.1
 then, and about half of the last grant."""
 _RETURN_SECONDS = 2.0
 """Pause between two returns of what is not needed."""
+_ASK_AGAIN_SECONDS = 1.0
+"""Pause before more is asked for of an account that had nothing left: each question is a
+transaction that writes, and another replica may return something."""
+RECLAIM_SECONDS = 600.0
+"""Time without a sign of life after which the learner gives a replica's shares to others. A replica
+spends them while the database is away, so it is longer than that usually lasts."""
+_SPEND_SECONDS = 0.9 * RECLAIM_SECONDS
+"""Time since its last sign of life for which a replica spends its shares. What it would spend later
+may be another one's by then; the tenth is for clocks that run at different rates."""
 
 
 class ShareKeeper:
@@ -33,6 +42,8 @@ class ShareKeeper:
         Returns the number of replicas, among which what is left is to last.
     clock
         Returns the Unix time in seconds.
+    seen
+        Returns when this replica last said that it lives, by the monotonic clock.
     """
 
     def __init__(
@@ -42,13 +53,19 @@ class ShareKeeper:
         accounts: Callable[[], Iterable[Account]],
         members: Callable[[], int],
         clock: Callable[[], float],
+        seen: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shares = shares
         self._escrow = escrow
         self._accounts = [accounts]
         self._members = members
         self._clock = clock
+        self._seen = seen
         self._returned_at = time.monotonic()
+        # Sign of life up to which the shares are known to be this replica's.
+        self._valid_at = time.monotonic()
+        self._ask_at: dict[tuple[str, float], float] = {}
+        shares.valid = lambda: time.monotonic() - self._valid_at <= _SPEND_SECONDS
 
     def add(self, accounts: Callable[[], Iterable[Account]]) -> None:
         """Keep shares of further accounts filled, too."""
@@ -58,6 +75,7 @@ class ShareKeeper:
         """Keep the shares filled until the task is cancelled."""
         while True:
             try:
+                await self.validate()
                 await self.fill()
                 if time.monotonic() - self._returned_at >= _RETURN_SECONDS:
                     self._returned_at = time.monotonic()
@@ -66,6 +84,19 @@ class ShareKeeper:
                 log.warning("shares of budgets cannot be filled: %s", error)
                 await asyncio.sleep(_RETURN_SECONDS)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def validate(self) -> None:
+        """Keep the shares valid, and read them again if the learner may have taken them back.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error; the shares are as before.
+        """
+        seen = self._seen()
+        if seen - self._valid_at > _SPEND_SECONDS:
+            self._shares.set_all(await asyncio.to_thread(self._escrow.granted))
+        self._valid_at = max(seen, self._valid_at)
 
     async def fill(self) -> None:
         """Ask for what is low now.
@@ -76,11 +107,16 @@ class ShareKeeper:
             If the database raises an error; the shares are as before.
         """
         self._shares.watch(account for some in self._accounts for account in some())
+        now = time.monotonic()
+        self._ask_at = {key: at for key, at in self._ask_at.items() if at > now}
         wanted = self._shares.wanted(self._clock())
+        wanted = [one for one in wanted if (one.account.name, one.start) not in self._ask_at]
         if not wanted:
             return
         granted = await asyncio.to_thread(self._escrow.grant, wanted, self._members())
         for (name, start), amount in granted.items():
+            if amount <= self._shares.granted(name, start):
+                self._ask_at[name, start] = now + _ASK_AGAIN_SECONDS
             self._shares.set_granted(name, start, amount)
 
     async def close(self) -> None:
@@ -91,7 +127,7 @@ class ShareKeeper:
         StoreUnavailable
             If the database raises an error; the learner returns it later.
         """
-        await self._give_back(self._shares.close())
+        await asyncio.to_thread(self._escrow.leave, self._shares.close())
 
     async def _give_back(self, parts: list[tuple[str, float, float]]) -> None:
         if parts:

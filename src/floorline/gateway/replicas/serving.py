@@ -77,6 +77,7 @@ def keeper_of(router: ReplicaRouter, store: ReplicaStore, follower: StateFollowe
         lambda: router.budgets.accounts(router.slas.values()),
         lambda: follower.replicas,
         router.clock,
+        lambda: follower.seen_at,
     )
 
 
