@@ -46,10 +46,11 @@ async def is_ready(port):
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(_QUESTION)
-            head = await reader.readline()
-            writer.close()
-            return b" 200 " in head
+            try:
+                writer.write(_QUESTION)
+                return b" 200 " in await reader.readline()
+            finally:
+                writer.close()
     return False
 
 

@@ -148,7 +148,7 @@ class Process:
     async def end(self, again=True):
         """Ask it to end, and wait; return its status, None if it had to be killed.
 
-        A signal ends a process that has just been started; that is status 0, too.
+        A process that does not work yet has nothing to end; whatever its status, it is 0 then.
         """
         self._wanted = again
         one, self._running = self._running, None
@@ -167,7 +167,8 @@ class Process:
             one.wait()
         self._due = 0.0
         young = time.monotonic() - self._started < _STARTED_SECONDS
-        return 0 if status == -signal.SIGTERM and young else status
+        starting = young if self.learns else "answers at" not in self.said()
+        return 0 if status is not None and starting else status
 
     def step_clock(self, seconds):
         """Set its machine's clock wrong by some seconds."""

@@ -164,6 +164,8 @@ class _Stage:
         await self._clients.close()
         self._cluster.close()
         await self._balancer.close()
+        # Transports close in the next turns of the loop.
+        await asyncio.sleep(0.2)
         self._journal.close()
         self._engine.dispose()
 
