@@ -67,6 +67,20 @@ GROUPS = (
 )
 """Name of each group, and patterns of its libraries and of its functions; the first one counts."""
 
+PARTS = (
+    ("aiohttp: calls of the provider", r"> (aiohttp|yarl|multidict|_weakrefset|weakref)$"),
+    ("event loop, timers, context managers", r"> (asyncio|contextlib|uvloop)$"),
+    ("connections of clients", r"^gateway\.http|> (uvicorn|httptools)$"),
+    ("encoding of the prompt", r"^encoders"),
+    ("policy and estimators", r"^(policies|estimators|optimization|guarantees)"),
+    ("events, fold and state", r"^(state|events|router|zoo|core|sla|errors)"),
+    ("log: queue and commit", r"^stores"),
+    ("metrics and traces", r"^gateway\.observability"),
+    ("upstream layers without aiohttp", r"^gateway\.upstreams"),
+    ("rest of the gateway", r"^gateway"),
+)
+"""Name of each part of the server, and pattern of its module and of the package that it calls."""
+
 SAMPLER = """
 import collections, json, runpy, signal, sys
 found = collections.Counter()
@@ -208,14 +222,12 @@ def stacks(root, mode, count):
 
 
 def part_of(stack):
-    """Return the part of Floorline, and the package that it calls, of the innermost frame."""
-    frames = [frame.split(":") for frame in stack.split(";")]
-    inner = frames[0][0].split(".")[0]
-    for module, _ in frames:
-        if module.startswith("floorline."):
-            own = ".".join(module.split(".")[1:4])
-            return own if inner == "floorline" else f"{own} → {inner}"
-    return inner
+    """Return the name of the part of the server whose time a stack is."""
+    frames = [frame.split(":")[0] for frame in stack.split(";")]
+    inner = frames[0].split(".")[0]
+    own = next((module for module in frames if module.startswith("floorline.")), inner)
+    path = own.removeprefix("floorline.") + ("" if inner == "floorline" else f" > {inner}")
+    return next((name for name, pattern in PARTS if re.search(pattern, path)), "other")
 
 
 def show(roots, found, title, keys):
@@ -266,7 +278,7 @@ def main():
                 total = samples.total()
                 shares[root][mode] = {row: 100 * n / total for row, n in samples.items()}
         last = shares[roots[-1]]["routed"]
-        show(roots, shares, "share of samples, %", sorted(last, key=lambda row: -last[row])[:40])
+        show(roots, shares, "share of samples, %", sorted(last, key=lambda row: -last[row]))
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ HERE = Path(__file__).parent
 class Checkout(Floorline):
     """``floorline serve`` with the source of one checkout."""
 
-    def __init__(self, root):
+    def __init__(self, root, model):
         self.source = str(root / "src")
+        self.model = model
 
     def command(self, folder, port, upstream):
         """Return the command of a gateway that imports this checkout."""
@@ -70,9 +71,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--model", default=Floorline.model, help="such as model-3, for no routing")
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
-    checkouts = {"before": Checkout(given.before.resolve()), "after": Checkout(HERE.parent)}
+    roots = {"before": given.before.resolve(), "after": HERE.parent}
+    checkouts = {name: Checkout(root, given.model) for name, root in roots.items()}
     found = {name: [] for name in checkouts}
     for number in range(given.rounds):
         for name in sorted(checkouts, reverse=bool(number % 2)):

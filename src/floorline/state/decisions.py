@@ -120,6 +120,8 @@ def direct_decision(
     """
     zoo = fold.zoo_
     index = zoo.index(model)
+    propensities = np.zeros(len(zoo))
+    propensities[index] = 1.0
     return Decision(
         id=id,
         seq=fold.decisions_ + 1,
@@ -128,7 +130,7 @@ def direct_decision(
         model=model,
         called=(model,),
         models=zoo.names,
-        propensities=np.eye(len(zoo))[index],
+        propensities=propensities,
         explored=False,
         quality_estimates=np.full(len(zoo), np.nan),
         cost_estimates=expected_costs(fold, input_tokens),

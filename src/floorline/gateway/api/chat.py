@@ -34,6 +34,7 @@ from floorline.gateway.dialects.registry import dialect_named
 from floorline.gateway.errors import ApiError, api_error, unexpected
 from floorline.gateway.header_text import as_header
 from floorline.gateway.observability.spans import CallSpan
+from floorline.gateway.request_headers import RequestHeaders
 from floorline.gateway.request_views import NamedPath
 from floorline.gateway.startup import Gateway
 from floorline.gateway.upstreams import Answer, UpstreamError
@@ -84,7 +85,7 @@ class ChatEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         gateway = self.gateway
-        headers = Headers(scope=scope)
+        headers = RequestHeaders(scope)
         exchange: _Exchange | None = None
         try:
             caller = self._identify(headers)

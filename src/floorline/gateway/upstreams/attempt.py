@@ -234,6 +234,9 @@ class Attempt:
         while data:
             if size > max_answer:
                 raise too_large(self._name, max_answer)
+            if reply.ended:
+                # Most answers arrive in one piece, and need no timer for a next one.
+                break
             limit.reschedule(min(deadline, time() + idle))
             try:
                 data = await reply.read()

@@ -19,6 +19,11 @@ class Reply(Protocol):
         """Headers of the answer; the case of names does not matter."""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is known that all bytes have been read; a further ``read`` finds none."""
+        ...
+
     async def read(self) -> bytes:
         """Return the bytes that arrived since the last call; empty at the end.
 

@@ -70,6 +70,11 @@ class HttpReply:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
+    @property
+    def ended(self) -> bool:
+        """Whether all bytes have been read."""
+        return self._content.at_eof() and self._content.exception() is None
+
     async def read(self) -> bytes:
         """Return the bytes that arrived since the last call; UpstreamError if it broke."""
         try:

@@ -25,6 +25,11 @@ class WholeReply:
         self.headers = headers
         self._body = body
 
+    @property
+    def ended(self) -> bool:
+        """Whether the body has been read."""
+        return not self._body
+
     async def read(self) -> bytes:
         """Return the body, then nothing."""
         body, self._body = self._body, b""
@@ -65,6 +70,11 @@ class EventReply:
         self._ended = self._aborted = False
         self._pending: asyncio.Task[bytes] | None = None
         self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event has been read."""
+        return self._ended
 
     async def read(self) -> bytes:
         """Return the next event; empty after ``[DONE]``; UpstreamError if the stream broke."""
