@@ -20,6 +20,7 @@ from floorline.gateway.listener import Listener, inherited, listening
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.startup import Gateway, build_gateway
 from floorline.replication.replica_store import ReplicaStore
+from floorline.replication.sole_store import SoleStore
 from floorline.stores.sql import SqlStore
 
 
@@ -50,7 +51,7 @@ async def running(settings: Settings, path: Path | None = None) -> AsyncIterator
             max_spool=spool.max,
         )
     else:
-        store = SqlStore(url)
+        store = SoleStore(url)
     try:
         gateway = build_gateway(settings, path, store)
         if gateway.follower is not None:

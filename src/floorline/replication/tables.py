@@ -130,7 +130,8 @@ DECLARE held bigint;
 BEGIN
   SELECT epoch INTO held FROM lease WHERE name = '{LEARNER}' FOR SHARE;
   IF FOUND AND held IS DISTINCT FROM nullif(current_setting('{EPOCH}', true), '')::bigint THEN
-    RAISE EXCEPTION 'the lease of the learner has epoch %%', held USING ERRCODE = '{OLD_EPOCH}';
+    RAISE EXCEPTION 'a learner (epoch %%) writes this log, and this process is not it', held
+      USING ERRCODE = '{OLD_EPOCH}';
   END IF;
   RETURN NEW;
 END $$

@@ -1,0 +1,88 @@
+"""The store of a server that is alone, also on a log that several replicas wrote before."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import sqlalchemy as sa
+
+from floorline.errors import StoreUnavailable
+from floorline.replication.lease import Lease
+from floorline.replication.tables import inbox, lease
+from floorline.stores.engine import store_errors, url_without_password
+from floorline.stores.sql import SqlStore
+from floorline.stores.writing import EventWriter
+
+_LEASE_SECONDS = 10.0
+"""Time after which a learner may take a log whose single server was killed."""
+
+
+class SoleStore(SqlStore):
+    """Store with one writer, which holds the learner's lease if replicas shared the log before.
+
+    Parameters
+    ----------
+    url, kwargs
+        As for ``SqlStore``.
+
+    Raises
+    ------
+    StoreUnavailable
+        If a learner writes the log, or events of replicas wait for one.
+    """
+
+    def __init__(self, url: str, **kwargs: Any) -> None:
+        self._lease: Lease | None = None
+        self._renewing = contextlib.ExitStack()
+        try:
+            super().__init__(url, **kwargs)
+        except BaseException:
+            if self._lease is not None:
+                with contextlib.suppress(StoreUnavailable):
+                    self._lease.release()
+            self.engine.dispose()
+            raise
+        if self._lease is not None:
+            self._renewing.enter_context(self._lease.renewing())
+
+    def _make_writer(self) -> EventWriter:
+        with store_errors(self.engine):
+            shared = sa.inspect(self.engine).has_table(lease.name)
+        if shared:
+            self._take_over()
+        return super()._make_writer()
+
+    def _take_over(self) -> None:
+        """Hold the lease, so that the database takes this server's writes and no learner's."""
+        store = url_without_password(self.engine.url)
+        with store_errors(self.engine), self.engine.connect() as connection:
+            waiting = connection.scalar(sa.select(sa.func.count()).select_from(inbox))
+        if waiting:
+            raise StoreUnavailable(
+                f"{waiting:,} events of replicas wait in the store {store}: run 'floorline learn' "
+                "until they are in the log, or set replicas.enabled: true"
+            )
+        if self.engine.dialect.name == "sqlite":
+            # The lock of its file keeps learners away.
+            return
+        mine = Lease(self.engine, "floorline serve", seconds=_LEASE_SECONDS)
+        if not mine.take():
+            raise StoreUnavailable(
+                f"a learner writes to the store {store}: set replicas.enabled: true to serve "
+                "beside it, or stop every 'floorline learn' first"
+            )
+        self._lease = mine
+        mine.fence(self.engine)
+        # Connections that were made before have no epoch.
+        self.engine.dispose()
+
+    def close(self) -> None:
+        """Commit all events, and let learners take the log; errors as for ``SqlStore``."""
+        self._renewing.close()
+        try:
+            if self._lease is not None:
+                self.flush()
+                self._lease.release()
+        finally:
+            super().close()
