@@ -504,6 +504,7 @@ class Fold(Stateful):
 
     def _sla(self, event: SlaChange) -> bool:
         name = event.sla.name
+        before = self.slas_.get(name)
         # The mapping is replaced and never changed, so that other threads can go through it.
         if event.removed:
             if name not in self.slas_:
@@ -516,7 +517,9 @@ class Fold(Stateful):
                 self.ledgers_[name].timeliness_.set_sla(event.sla)
             else:
                 self.ledgers_[name] = Ledger(since=self.decisions_, sla=event.sla)
-        self._watch_latencies()
+        # It goes through all SLAs, of which there can be one for each tenant.
+        if event.sla.latency_promises or (before is not None and before.latency_promises):
+            self._watch_latencies()
         self.policy_.on_slas(self.slas_)
         return True
 

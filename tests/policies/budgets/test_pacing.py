@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from floorline import Model, Router, Zoo
 from floorline.core.snapshots import pack, unpack
 from floorline.events import Decision, Outcome
 from floorline.optimization.budget_lp import solve_budgets
 from floorline.policies.budgets.config import PacingConfig
 from floorline.policies.budgets.pacing import Pacing
+from floorline.policies.budgets.tracker import BudgetTracker
 from floorline.replay.scenarios.streams import DEMAND
 from floorline.sla import SLA, Budget
 
@@ -305,3 +307,21 @@ def test_amounts_that_change_while_serving_need_no_solver(monkeypatch):
     before = pacing.shared_
     pacing.set_sla(SLA("gold", floor=0.0, budget=Budget(total=800.0, per_model={"large": 90.0})))
     assert pacing.shared_ > before
+
+
+def test_a_change_of_one_sla_takes_no_work_for_others_without_a_budget(monkeypatch):
+    zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
+    router = Router(zoo, slas=[SLA(f"s{n}", floor=0.5) for n in range(20)])
+    touched, real = [], BudgetTracker.set_sla
+
+    def counted(self, sla):
+        touched.append(sla.name)
+        real(self, sla)
+
+    monkeypatch.setattr(BudgetTracker, "set_sla", counted)
+    router.set_sla(SLA("new", floor=0.7))
+    assert touched == ["new"]
+    router.set_sla(SLA("s3", floor=0.7, budget=Budget(total=5.0)))
+    assert touched == ["new", "s3"]
+    router.set_sla(SLA("s3", floor=0.7))
+    assert touched == ["new", "s3", "s3"]

@@ -185,6 +185,9 @@ class Pacing(Stateful):
 
     def set_sla(self, sla: SLA) -> None:
         """Take over changed amounts."""
+        if sla.budget is None and not self.limited and self.tracker_.period_ is None:
+            # Nothing changes, and each change of one SLA comes by here for all of them.
+            return
         period = self.tracker_.period_
         self.tracker_.set_sla(sla)
         if self.tracker_.period_ != period:
