@@ -4,6 +4,8 @@ import time
 import pytest
 from tests.support.live_gateway import wait_until, write_settings
 
+from floorline import SLA
+
 
 def answered(gateway, number, satisfied=True):
     for _ in range(number):
@@ -174,3 +176,14 @@ def test_a_page_says_that_the_history_is_being_read(gateway):
     for path in ("/dashboard", "/dashboard/models"):
         text = gateway.http.get(path).text.replace("\xa0", " ")
         assert "being read from the log: 43 % so far" in text
+
+
+def test_of_thousands_of_slas_a_page_offers_some_and_the_chosen_one(gateway):
+    def add():
+        for number in range(300):
+            gateway.gateway.router.set_sla(SLA(f"gold@t{number}", floor=0.5))
+
+    gateway.call(add)
+    page = gateway.http.get("/dashboard/models?sla=gold@t299").text
+    assert 200 <= len(re.findall(r"<option", page)) <= 220
+    assert re.search(r'<option value="gold@t299" selected', page)

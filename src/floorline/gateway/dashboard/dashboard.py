@@ -36,6 +36,9 @@ THEME_COOKIE = "floorline_theme"
 _THEMES = ("dark", "light")
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 """Headers with a key, for programs that fetch data without a login."""
+_MOST_OFFERED = 200
+"""Most names that a form offers, which take 2 ms. With an SLA per tenant there can be thousands;
+links and URLs name any of them."""
 _LOGIN = "floorline_login"
 """Name in ASGI's scope of the login whose cookie a request has, and of the digest of its token."""
 _VIEWER = "floorline_viewer"
@@ -228,8 +231,8 @@ class Dashboard:
             "viewer": viewer,
             "filters": filters,
             "navigation": NAVIGATION,
-            "sla_names": self.sla_names(viewer),
-            "tenant_names": self.tenant_names(viewer),
+            "sla_names": _offered(self.sla_names(viewer), filters.sla),
+            "tenant_names": _offered(self.tenant_names(viewer), filters.tenant),
             "cost_unit": self.gateway.router.zoo.cost_unit,
         }
         return self.render(request, template, title, status, section=section, **{**shown, **values})
@@ -273,6 +276,12 @@ class Dashboard:
             static=lambda name: root + static_path(name), link=link, data_url=data_url, **shown
         )
         return HTMLResponse(text, status)
+
+
+def _offered(names: list[str], chosen: str | None) -> list[str]:
+    """Names that a form offers: the first ones of many, and the chosen one."""
+    offered = names[:_MOST_OFFERED]
+    return offered if chosen is None or chosen in offered else [chosen, *offered]
 
 
 @cache
