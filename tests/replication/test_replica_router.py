@@ -9,10 +9,11 @@ from tests.replication.cluster import Cluster, new_router
 
 from floorline import SLA, Model
 from floorline.errors import BudgetExhausted
-from floorline.events import Decision, Feedback, RequestContext
+from floorline.events import CLIENT, Decision, Feedback, Outcome, RequestContext
 from floorline.replication import tables
 from floorline.replication.budget_shares import used_by
 from floorline.replication.escrow import Escrow
+from floorline.replication.shares import Account
 from floorline.sla import Budget
 from floorline.state.foreign_events import completed
 from floorline.stores.engine import open_engine
@@ -273,4 +274,24 @@ def test_without_a_learner_the_memory_is_bounded_and_nothing_is_lost(cluster):
     assert a.router.can_adopt(state)
     cluster.settle()
     assert a.router.status("gold").requests == 21
+    assert state_of(a.router) == state_of(cluster.learner._router)
+
+
+def test_a_call_that_is_reported_elsewhere_holds_no_share(cluster):
+    a, b = cluster.members.values()
+    cluster.settle()
+    shares = a.router.budgets.shares
+    shares.watch([Account("sla:gold", 100.0, None)])
+    shares.set_granted("sla:gold", 0.0, 10.0)
+    context = RequestContext(call_by=CLIENT)
+    made = a.router.route("Question", at=1.0, context=context)
+    cluster.settle()
+    assert shares.left("sla:gold", 1.0) == 10.0 - sum(made.reservations.values())
+    assert a.router.open_calls()
+    b.router.restore_decision(b.store.decision(made.id), at=2.0)
+    b.store.append(Outcome(decision=made.id, model=made.model, cost=1.0, at=2.0))
+    cluster.settle()
+    assert a.router.open_calls() == []
+    assert shares.used() == {("sla:gold", 0.0): made.cost[made.model]}
+    assert not shares._calls
     assert state_of(a.router) == state_of(cluster.learner._router)

@@ -73,6 +73,13 @@ class BudgetShares:
             for account in (f"{_SLA}{event.sla}", f"{_SLA}{event.sla}:{model}"):
                 self.shares.hold(account, _call(event.id, model), reserved, event.at)
 
+    def note_elsewhere(self, decision: Decision) -> None:
+        """Settle calls whose outcome another replica has, at their expected costs."""
+        for model, reserved in decision.reservations.items():
+            cost = min(decision.cost[model], reserved)
+            self.shares.settle(_call(decision.id, model), cost)
+            self.shares.settle(key_call(decision.id), cost)
+
     def _left(self, account: str, at: float) -> float:
         # A budget that was added a moment ago has no share yet.
         return self.shares.left(account, at) if self.shares.knows(account) else 0.0
@@ -80,6 +87,11 @@ class BudgetShares:
 
 def _call(decision: str, model: str) -> str:
     return f"{decision}/{model}"
+
+
+def key_call(decision: str) -> str:
+    """Return the name of a decision's hold of its key's budget; that of its SLA's has others."""
+    return _call(decision, "key")
 
 
 def key_account(key: ApiKey) -> Account:

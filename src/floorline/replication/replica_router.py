@@ -9,7 +9,7 @@ from typing import Any
 
 from floorline.core.random import CounterRng
 from floorline.errors import UnknownDecision
-from floorline.events import Decision, Event, Feedback, Outcome, Recall, WarmStart
+from floorline.events import CLIENT, Decision, Event, Feedback, Outcome, Recall, WarmStart
 from floorline.replication.budget_shares import BudgetShares
 from floorline.replication.replica_store import PublishedState, ReplicaStore
 from floorline.replication.shares import Shares
@@ -57,6 +57,8 @@ class ReplicaRouter(Router):
         # Own events that are not in the last state, with their numbers.
         self._own: deque[tuple[int, Event]] = deque()
         self._max_own = _OWN_PER_REMEMBERED * self._fold.memory
+        # Own decisions whose clients make the call: another replica may get its outcome.
+        self._client_calls: set[str] = set()
         # Number of the last own event that is in this fold only: a state must have it.
         self._let_go = 0
         # Replicas that are at the same decision draw different numbers.
@@ -118,7 +120,17 @@ class ReplicaRouter(Router):
                 again = fold.remembered(before.decision.id)
                 if again is not None:
                     again.scores, again.keys = before.scores, before.keys
+            self._end_client_calls(fold)
             self.state_position, self.state_at = state.position, state.at
+
+    def _end_client_calls(self, fold: Fold) -> None:
+        """End calls whose outcome came to another replica, so that no money stays held for them."""
+        for id in [id for id in self._client_calls if id not in fold.client_calls_]:
+            self._client_calls.discard(id)
+            record = fold.remembered(id)
+            if record is not None and record.reserved:
+                record.reserved.clear()
+                self.budgets.note_elsewhere(record.decision)
 
     def _undo(self, fold: Fold) -> list[RememberedDecision]:
         """Take what own events changed in remembered decisions back; they are applied again.
@@ -157,6 +169,8 @@ class ReplicaRouter(Router):
         changed = self._fold.apply(event)
         if changed:
             self.budgets.note(event)
+        if isinstance(event, Decision) and event.call_by == CLIENT and event.reservations:
+            self._client_calls.add(event.id)
         return changed
 
     def _note_label(self, event: Feedback) -> bool:

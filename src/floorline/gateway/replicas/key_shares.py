@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from floorline.gateway.errors import ApiError
 from floorline.gateway.key_budget import KeySpending
 from floorline.gateway.token_bucket import TokenBucket
-from floorline.replication.budget_shares import key_account
+from floorline.replication.budget_shares import key_account, key_call
 from floorline.replication.shares import Account, Shares
 from floorline.stores.keys import ApiKey
 
@@ -58,11 +58,11 @@ class SharedKeyBudget:
 
     def hold(self, decision: str, largest: float, at: float) -> None:
         """Reserve what a call can cost at most, until ``charge`` gives its cost."""
-        self._shares.hold(self.account.name, _call(decision), largest, at)
+        self._shares.hold(self.account.name, key_call(decision), largest, at)
 
     def charge(self, decision: str, cost: float, at: float) -> None:
         """Put the cost of a call in the place of what is reserved for it."""
-        self._shares.settle(_call(decision), cost)
+        self._shares.settle(key_call(decision), cost)
 
     def refusal(self, at: float) -> ApiError:
         """Error of a request that this replica's share cannot pay for."""
@@ -146,8 +146,3 @@ class KeyShares:
             for name, (rate, _) in self._rates.items()
         ]
         return found
-
-
-def _call(decision: str) -> str:
-    """Name of the hold of a decision; that of its SLA's budget has another one."""
-    return f"{decision}/key"
