@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import math
+import signal
 import sys
 import tempfile
 import time
@@ -175,6 +176,8 @@ def show(series, warm):
 
 
 def main():
+    # A shell that starts it in the background lets it ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=200.0, help="Requests a second.")

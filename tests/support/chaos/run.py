@@ -24,7 +24,7 @@ from tests.support.chaos.faults import Faults, make_plan
 from tests.support.chaos.provider import Provider
 from tests.support.live_gateway import write_settings
 
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 5.0
 _START_SECONDS = 120.0
 """Time in which all processes must serve, on a busy machine."""
 _SETTLE_SECONDS = 150.0
