@@ -13,6 +13,7 @@ from floorline.events import CLIENT, Decision, Feedback, Outcome, RequestContext
 from floorline.replication import tables
 from floorline.replication.budget_shares import used_by
 from floorline.replication.escrow import Escrow
+from floorline.replication.members import Membership
 from floorline.replication.shares import Account
 from floorline.sla import Budget
 from floorline.state.foreign_events import completed
@@ -295,3 +296,18 @@ def test_a_call_that_is_reported_elsewhere_holds_no_share(cluster):
     assert shares.used() == {("sla:gold", 0.0): made.cost[made.model]}
     assert not shares._calls
     assert state_of(a.router) == state_of(cluster.learner._router)
+
+
+def test_replicas_that_ended_long_ago_are_forgotten(cluster):
+    a, b = cluster.members.values()
+    serve(a, 1)
+    serve(b, 2)
+    Membership(b.store.engine).beat("b", {})
+    cluster.settle()
+    cluster.learner.forget_replicas(3600.0)
+    assert set(cluster.learner._consumed) == {"a", "b"}
+    cluster.learner.forget_replicas(-1.0)
+    assert set(cluster.learner._consumed) == {"b"}
+    serve(b, 3)
+    cluster.settle()
+    assert a.store.state().consumed == {"b": 4}

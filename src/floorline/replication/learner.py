@@ -76,6 +76,17 @@ class Learner:
         self.published = position
         return True
 
+    def forget_replicas(self, seconds: float) -> None:
+        """Forget replicas that ended and of which no event came for some time.
+
+        Raises
+        ------
+        LeaseLost, StoreUnavailable
+            As for ``step``.
+        """
+        for name in self._store.forget_replicas(seconds):
+            self._consumed.pop(name, None)
+
     def _append(self, waiting: Waiting, event: Event) -> None:
         self._store.append_waiting(event, waiting)
 

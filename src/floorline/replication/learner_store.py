@@ -13,7 +13,16 @@ from floorline.events import Event
 from floorline.replication import tables
 from floorline.replication.inbox import InboxReader, Waiting
 from floorline.replication.lease import Lease, LeaseLost, is_fenced_off
-from floorline.replication.tables import STATE_CHANNEL, inbox, insert, notify, now, replicas, states
+from floorline.replication.tables import (
+    STATE_CHANNEL,
+    inbox,
+    insert,
+    members,
+    notify,
+    now,
+    replicas,
+    states,
+)
 from floorline.stores.engine import store_errors
 from floorline.stores.integrity import row_checksum
 from floorline.stores.lock import WriterLock
@@ -154,6 +163,36 @@ class LearnerStore(SqlStore):
         if ids:
             with store_errors(self.engine), self.engine.begin() as connection:
                 connection.execute(inbox.delete().where(inbox.c.id.in_(ids)))
+
+    def forget_replicas(self, seconds: float) -> set[str]:
+        """Delete how far replicas were read that ended long ago; return their names.
+
+        Each start of a process makes a row, and every published state names all of them.
+
+        Parameters
+        ----------
+        seconds
+            Time without an event. A spool that is drained later is not read any more.
+
+        Raises
+        ------
+        LeaseLost
+            If another process holds the lease.
+        StoreUnavailable
+            If the database raises an error.
+        """
+        old = replicas.delete().where(
+            now(self.engine) - replicas.c.seen > seconds,
+            replicas.c.id.not_in(sa.select(members.c.id)),
+            replicas.c.id.not_in(sa.select(inbox.c.replica)),
+        )
+        try:
+            with store_errors(self.engine), self.engine.begin() as connection:
+                return set(connection.scalars(old.returning(replicas.c.id)).all())
+        except StoreUnavailable as error:
+            if error.__cause__ is not None and is_fenced_off(error.__cause__):
+                raise LeaseLost("another learner writes the log") from error
+            raise
 
     def confirm(self) -> None:
         """Say that the published state is still the present one.

@@ -47,6 +47,8 @@ _CHECK_SECONDS = 5.0
 """Pause between two looks for replicas that are gone."""
 _CONFIG_SECONDS = 2.0
 """Pause between two looks at the configuration file and at models that replicas added."""
+_REPLICA_SECONDS = 30 * 86_400.0
+"""Time after its last event for which a replica that ended is known: its spool may be drained."""
 _RETENTION_SECONDS = 3600.0
 """Pause between two deletions of old events."""
 
@@ -169,6 +171,7 @@ class LearnerProcess:
         def forget() -> None:
             of_keys = [key_account(key) for key in store.keys.list() if key.budget is not None]
             of_slas = [account for sla in router.slas.values() for account in accounts_of(sla)]
+            learner.forget_replicas(_REPLICA_SECONDS)
             forget_ended(store.engine, [*of_slas, *of_keys, RATES], self._clock())
 
         return {
