@@ -14,7 +14,7 @@ from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.startup import open_router
 from floorline.replication.learner_store import LearnerStore
 from floorline.replication.lease import Lease
-from floorline.replication.tables import escrow, inbox, members, states
+from floorline.replication.tables import escrow, inbox, members, now, states
 from floorline.sla import period_start
 from floorline.state import router_snapshot
 from floorline.stores.engine import open_engine
@@ -49,18 +49,25 @@ class Rule(NamedTuple):
         return f"  {mark}: {self.text} ({self.about}){cases}"
 
 
+_LIVE_SECONDS, _CLOSED_SECONDS = 10.0, 75.0
+"""Ages of a server's last sign of life: up to the first it serves; its calls are closed after the
+second, which is twice the learner's time and some for its own start."""
+
+
 class Waiting(NamedTuple):
-    """What is not settled yet: events in the inbox, and processes in the list."""
+    """What is not settled yet: events in the inbox, and servers whose calls may be open."""
 
     events: int
-    members: int
+    gone: int
 
 
 def waiting(engine):
     """Return what is not settled yet."""
+    age = now(engine) - members.c.seen
+    events = sa.select(sa.func.count()).select_from(inbox)
+    gone = sa.select(sa.func.count()).where(age > _LIVE_SECONDS, age < _CLOSED_SECONDS)
     with engine.connect() as connection:
-        count = lambda table: connection.scalar(sa.select(sa.func.count()).select_from(table))  # noqa: E731
-        return Waiting(count(inbox), count(members))
+        return Waiting(connection.scalar(events), connection.scalar(gone))
 
 
 def check_log(engine, journal, killed):

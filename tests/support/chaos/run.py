@@ -202,10 +202,9 @@ class _Stage:
         """Wait until nothing waits; return what does not come to rest."""
 
         async def settled():
-            # A server is in the list before it is ready; the rest of the list is gone servers.
             ready = await self._all_serve()
             left = await asyncio.to_thread(checker.waiting, self._engine)
-            return ready and left == (0, len(self._cluster.replicas))
+            return ready and left == (0, 0)
 
         try:
             await self._until(settled, _SETTLE_SECONDS)
