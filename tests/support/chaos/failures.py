@@ -100,6 +100,11 @@ class Classes:
             if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
                 return "503, the database was away"
             return None
+        # Feedback that comes to another server than the one with the decision in its spool.
+        if failure.status == 404 and failure.code.startswith("decision_not_found"):
+            if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
+                return "404, the decision was in the spool of another server"
+            return None
         if failure.status >= 500 and self._all_down(began, ended):
             return f"{failure.status}, every model was down"
         if failure.sla in self._metered and self._at_work(("model down",), began, ended, 0.0):
