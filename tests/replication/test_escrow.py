@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from floorline.replication import tables
-from floorline.replication.escrow import Escrow, forget_ended
+from floorline.replication.escrow import Escrow, forget_ended, holders_gone
 from floorline.replication.members import Membership
 from floorline.replication.shares import Account, Shares, Wanted
 from floorline.stores.engine import open_engine
@@ -223,7 +223,9 @@ def test_a_replica_that_comes_back_has_what_it_used_and_no_more(engine):
 def test_shares_of_a_replica_that_was_seen_stay(engine):
     seen = Replica(engine, "seen")
     seen.refill(0.0)
+    assert holders_gone(engine) == {"seen"}
     Membership(engine).beat("seen", {})
+    assert holders_gone(engine) == set()
     assert seen.escrow.reclaim({}, 10.0) is None
     assert seen.escrow.granted() == {("sla:gold", 0.0): 12.5}
     assert seen.escrow.reclaim({}, -1.0) == 12.5

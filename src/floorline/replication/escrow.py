@@ -140,6 +140,19 @@ class Escrow:
         )
 
 
+def holders_gone(engine: sa.Engine) -> set[str]:
+    """Return the replicas that have shares and are in the list of processes no more.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the database raises an error.
+    """
+    query = sa.select(shares.c.replica).where(shares.c.replica.not_in(sa.select(members.c.id)))
+    with store_errors(engine), engine.connect() as connection:
+        return set(connection.scalars(query).all())
+
+
 def forget_ended(engine: sa.Engine, accounts: Iterable[Account], at: float) -> None:
     """Delete what was granted in periods that ended before the last one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import threading
@@ -25,7 +26,7 @@ from floorline.gateway.startup import open_router
 from floorline.gateway.warm_start import warm_start
 from floorline.replication import tables
 from floorline.replication.budget_shares import accounts_of, key_account, used_by
-from floorline.replication.escrow import Escrow, forget_ended
+from floorline.replication.escrow import Escrow, forget_ended, holders_gone
 from floorline.replication.inbox import InboxSignal
 from floorline.replication.learner import Learner
 from floorline.replication.learner_store import LearnerStore
@@ -153,12 +154,22 @@ class LearnerProcess:
                 return
             for member in members.gone(_GONE_SECONDS):
                 closed = close_interrupted(router, member.id)
-                if closed:
-                    log.warning("replica %s is gone; %d calls were open", member.id, closed)
-                if member.age > RECLAIM_SECONDS:
-                    store.flush()
-                    used = used_by(store, member.id, router.slas, store.keys.list())
-                    Escrow(store.engine, member.id).reclaim(used, RECLAIM_SECONDS)
+                store.flush()
+                members.forget(member.id)
+                log.warning("replica %s is gone; %d calls were open", member.id, closed)
+
+        absent: dict[str, float] = {}
+
+        def reclaim() -> None:
+            holders = holders_gone(store.engine)
+            for id in absent.keys() - holders:
+                del absent[id]
+            for id in holders:
+                due = absent.setdefault(id, time.monotonic() + RECLAIM_SECONDS)
+                if time.monotonic() > due:
+                    used = used_by(store, id, router.slas, store.keys.list())
+                    Escrow(store.engine, id).reclaim(used, RECLAIM_SECONDS)
+                    absent[id] = math.inf
 
         def snapshot() -> None:
             if len(store) - store.recovered_from >= settings.store.snapshot_every:
@@ -178,6 +189,7 @@ class LearnerProcess:
             learner.publish: settings.replicas.publish,
             lease.renew: lease.seconds / 4,
             close_calls: _CHECK_SECONDS,
+            reclaim: _CHECK_SECONDS,
             snapshot: _CHECK_SECONDS,
             retain: _RETENTION_SECONDS,
             forget: _RETENTION_SECONDS,
