@@ -1,6 +1,6 @@
 """64 replicas in virtual time: what an old state does to floors, cost and budgets.
 
-``python benchmarks/simulate_replicas.py [--seconds 240] [--seeds 2] [--write]``; ``--write`` puts
+``python benchmarks/simulate_replicas.py [--seconds 120] [--seeds 1] [--write]``; ``--write`` puts
 the table into docs/replicas.md. Routers, fold, learner, shares and escrow are those of the product;
 only the tables of log, inbox and states are lists in memory, and time is a number. ``--seconds`` of
 traffic at 128 requests a second reach 64 replicas, each request a random one. Models, answers,
@@ -22,10 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
-from sheet import Sheet
 from sqlalchemy.pool import StaticPool
 from threadpoolctl import threadpool_limits
-from written import write
 
 from floorline import SLA, Router
 from floorline.call_bounds import CallLimits
@@ -47,6 +45,8 @@ from floorline.replication.tables import escrow, shares
 from floorline.sla import Budget
 from floorline.state.event_log import MemoryLog
 from floorline.state.fold import Fold
+from sheet import Sheet
+from written import write
 
 PAGE = Path(__file__).parents[1] / "docs" / "replicas.md"
 REPLICAS, RATE = 64, 128.0
@@ -57,8 +57,9 @@ PERIOD, WARM_UP = 60.0, 60.0
 """Seconds of a period of the budgets, and seconds that count as the beginning."""
 MODELS = ("sim-nano", "sim-mini", "sim-small", "sim-titan")
 SLAS, SHARES_OF_TRAFFIC = ("gold", "shared", "unshared"), (0.5, 0.25, 0.25)
-LOOK_SECONDS, RETURN_SECONDS = 0.1, 2.0
-"""As ``gateway/replicas/refilling.py`` has them."""
+LOOK_SECONDS, RETURN_SECONDS = 0.5, 2.0
+"""Pauses between two looks at shares and two returns; the product looks every 0.1 s, which would be
+most of the work of the simulation."""
 SEED, MEMORY = 1, 50_000
 
 
@@ -74,7 +75,8 @@ class Traffic(NamedTuple):
 
 class Result(NamedTuple):
     """(N,) arrays over requests: label of the answer and its cost, NaN if it was declined; and the
-    largest sum that was held and spent of the two budgets, relative to them, by SLA."""
+    largest sum that was held and spent of the two budgets, relative to them, by SLA.
+    """
 
     satisfied: np.ndarray
     cost: np.ndarray
@@ -89,9 +91,11 @@ class MemoryInbox:
         self.rows = []
 
     def consumed(self):
+        """Return that no event is in the log yet."""
         return {}
 
     def take(self, consumed, limit):
+        """Take the next rows out."""
         taken, self.rows = self.rows[:limit], self.rows[limit:]
         return Taken(taken, [])
 
@@ -110,9 +114,11 @@ class LearnerLog(MemoryLog):
         """Do nothing: no row comes twice."""
 
     def append_waiting(self, event, waiting):
+        """Append an event from the inbox."""
         self.append(event)
 
     def publish(self, position, consumed, body):
+        """Keep a state as the published one."""
         self.state = PublishedState(1, position, 0.0, dict(consumed), body)
 
     def confirm(self):
@@ -127,6 +133,7 @@ class ReplicaLog(MemoryLog):
         self.replica, self.inbox = replica, inbox
 
     def append(self, event):
+        """Let an event wait for the learner."""
         super().append(event)
         row = Waiting(len(self.inbox.rows), self.replica, len(self), event)
         self.inbox.rows.append(row)
@@ -136,9 +143,16 @@ class SomeShares(BudgetShares):
     """Shares of the SLA "shared"; the other one is bounded by what the replica knows."""
 
     def accounts(self, slas):
+        """Return the accounts of the SLA "shared"."""
         return super().accounts(sla for sla in slas if sla.name == "shared")
 
+    def lacks(self, sla, needed):
+        """Ask for room under the SLA "shared"."""
+        if sla.name == "shared":
+            super().lacks(sla, needed)
+
     def total_left(self, sla, at):
+        """Return what is left of the share; infinity for the other SLA."""
         return super().total_left(sla, at) if sla.name == "shared" else np.inf
 
 
@@ -149,6 +163,7 @@ class OneServer:
         self.router = Router(**world.router_arguments("one"), log=MemoryLog(max_bytes=0))
 
     def at(self, replica):
+        """Return the one router."""
         return self.router
 
     def publish(self):
@@ -189,6 +204,7 @@ class Replicas:
         return router
 
     def publish(self):
+        """Fold what waits, and publish the state."""
         while self.learner.step():
             pass
         self.learner.publish()
@@ -233,11 +249,18 @@ class World:
         self.encoder = GivenFeatures(self.data.features.shape[1], self.data.encoder)
         self.longest = int(self.data.output_tokens.max()) + 1
 
+    def largest_call(self):
+        """Largest cost of a call that a request's limits allow, for a prompt of mean length."""
+        dearest = self.data.zoo.models[-1]
+        tokens = float(self.data.input_tokens.mean())
+        return (tokens * dearest.input_price + self.longest * dearest.output_price) / 1e6
+
     def mix_cost_at(self, quality):
         """Cost of a request with the static mix that has a mean quality."""
         return float(cheapest_mix(self.quality, self.cost, quality) @ self.cost)
 
     def router_arguments(self, name):
+        """Return the arguments of a router with a prefix for its ids."""
         return {
             "zoo": self.data.zoo,
             "slas": self.slas,
@@ -249,6 +272,7 @@ class World:
         }
 
     def new_fold(self):
+        """Return an empty fold for a published state."""
         policy = make_policy("primal_dual")
         return Fold(policy, self.data.zoo, self.slas, self.encoder.dim, memory=MEMORY)
 
@@ -273,10 +297,12 @@ class Simulation:
                     self.plan(at, action)
 
     def plan(self, at, action):
+        """Let an action run at a time."""
         self.number += 1
         heapq.heappush(self.queue, (float(at), self.number, action))
 
     def run(self):
+        """Run everything that is planned, and what follows from it."""
         started = time.process_time()
         while self.queue:
             at, _, action = heapq.heappop(self.queue)
@@ -284,12 +310,15 @@ class Simulation:
         return Result(self.satisfied, self.paid, self.peak, time.process_time() - started)
 
     def publish(self, at):
+        """Let the learner publish."""
         self.servers.publish()
 
     def look(self, at):
+        """Let replicas look at their shares."""
         self.servers.look(at)
 
     def arrive(self, request, at):
+        """Route a request."""
         world, data = self.world, self.world.data
         router = self.servers.at(world.traffic.replica[request])
         tokens = int(data.input_tokens[request])
@@ -313,12 +342,14 @@ class Simulation:
             self.plan(at + after, partial(self.label, request, made, model))
 
     def answer(self, request, made, cost, held, at):
+        """Report the outcome of a call."""
         sla, began, reserved = held
         router = self.servers.at(self.world.traffic.replica[request])
         router.outcome(made.id, cost=cost, at=at)
         self.note(sla, began, cost - reserved)
 
     def label(self, request, made, model, at):
+        """Report a label."""
         router = self.servers.at(self.world.traffic.replica[request])
         router.feedback(made.id, score=float(self.world.data.quality[request, model]), at=at)
 
@@ -377,10 +408,10 @@ HEADERS = [
 ]
 
 
-def table(seconds, seeds):
+def table(seconds, seeds, ages):
     worlds = [World(seconds, seed) for seed in range(seeds)]
     rows = []
-    for staleness in STALENESS:
+    for staleness in ages:
         runs = []
         for world in worlds:
             servers = Replicas(world) if staleness else OneServer(world)
@@ -400,19 +431,21 @@ def table(seconds, seeds):
     count = sum(len(world.traffic.at) for world in worlds)
     title = (
         f"{REPLICAS} replicas, {RATE:g} requests a second, {seconds:g} seconds, "
-        f"{seeds} seeds ({count:,} requests in each row), floor {100 * FLOOR:g} %"
+        f"{seeds} seed(s), {count:,} requests in each row, floor {100 * FLOOR:g} %; a budget "
+        f"pays for {worlds[0].budget / worlds[0].largest_call():,.0f} of the largest calls"
     )
     return Sheet(title, HEADERS, rows)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=240.0, help="of traffic in each run")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of traffic in each run")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--staleness", type=float, nargs="+", default=STALENESS, metavar="SECONDS")
     parser.add_argument("--write", action="store_true", help="put the table into docs/replicas.md")
     options = parser.parse_args()
     with threadpool_limits(1):
-        sheet = table(options.seconds, options.seeds)
+        sheet = table(options.seconds, options.seeds, options.staleness)
     if options.write:
         write(PAGE, "simulate_replicas.py", sheet.text())
     else:

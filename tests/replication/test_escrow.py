@@ -77,6 +77,19 @@ def test_what_is_not_needed_goes_back(engine):
     assert [row.granted for row in rows(engine, tables.shares) if row.replica == "b"] == [3.0]
 
 
+def test_a_call_that_does_not_fit_gets_room_by_the_next_grant(engine):
+    """A part for one of many replicas may be too small for any call, and would never be spent."""
+    a = Replica(engine, "a")
+    a.refill(0.0, members=64)
+    assert a.shares.left("sla:gold", 0.0) == 100.0 / 256
+    a.shares.need("sla:gold", 3.0)
+    a.shares.need("sla:gold", 101.0)
+    a.shares.need("sla:silver", 3.0)
+    a.refill(0.0, members=64)
+    assert a.shares.left("sla:gold", 0.0) == 100.0 / 256 + 3.0
+    assert a.shares.wanted(0.0) == []
+
+
 def test_shares_of_a_replica_that_is_gone_return(engine):
     gone, other = Replica(engine, "gone"), Replica(engine, "other")
     gone.refill(0.0, members=1)

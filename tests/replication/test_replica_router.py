@@ -181,6 +181,20 @@ def test_a_replica_spends_its_share_and_no_more(cluster):
     assert used_by(cluster.learner._store, "b", b.router.slas, [key]) == {("key:k1", 60.0): 2.5}
 
 
+def test_a_replica_asks_for_what_its_requests_need(cluster):
+    """A share that can pay for no model is filled up to the price of those that did not fit."""
+    paid = SLA("paid", floor=0.0, budget=Budget(total=40.0))
+    cluster.learner._router.set_sla(paid, at=0.0)
+    cluster.settle()
+    a = cluster.members["a"]
+    shares = a.router.budgets.shares
+    shares.watch(a.router.budgets.accounts(a.router.slas.values()))
+    shares.set_granted("sla:paid", 0.0, 0.5)
+    with pytest.raises(BudgetExhausted):
+        a.router.route("Question", "paid", at=1.0)
+    assert [wanted.least for wanted in shares.wanted(1.0)] == [5.0]
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_replicas_state_is_what_it_should_be(data, tmp_path_factory):

@@ -62,6 +62,16 @@ class BudgetShares:
             return math.inf
         return self._left(f"{_SLA}{sla.name}:{model}", at)
 
+    def lacks(self, sla: SLA, needed: Mapping[str, float]) -> None:
+        """Ask for room for calls that did not fit: what each needs, by the model's name."""
+        if sla.budget is None:
+            return
+        if sla.budget.total is not None:
+            for amount in needed.values():
+                self.shares.need(f"{_SLA}{sla.name}", amount)
+        for model, amount in needed.items():
+            self.shares.need(f"{_SLA}{sla.name}:{model}", amount)
+
     def note(self, event: Decision | Outcome) -> None:
         """Hold what the calls of a decision reserve, or settle a call at its cost."""
         if isinstance(event, Outcome):

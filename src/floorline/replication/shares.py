@@ -120,6 +120,7 @@ class Shares:
         self._shares: dict[tuple[str, float], _Share] = {}
         self._calls: dict[str, list[tuple[str, float]]] = {}
         self._largest: dict[str, float] = {}
+        self._needed: dict[str, float] = {}
 
     def watch(self, accounts: Iterable[Account]) -> None:
         """Keep shares of these accounts from now on."""
@@ -144,6 +145,17 @@ class Shares:
         self._calls.setdefault(call, []).append(key)
         self._largest[name] = max(amount, self._largest.get(name, 0.0))
 
+    def need(self, name: str, amount: float) -> None:
+        """Say that a call did not fit into the share, so that the next grant has room for it.
+
+        A share is a small part of an account if there are many replicas. Without this it could be
+        too small for a call to the model that is wanted, and be left unspent for that reason.
+        """
+        account = self._accounts.get(name)
+        # No grant can pay for a call that costs more than the whole account.
+        if account is not None and amount <= account.amount:
+            self._needed[name] = max(amount, self._needed.get(name, 0.0))
+
     def settle(self, call: str, real: float) -> None:
         """Put the real cost of a call in the place of what is held for it, in all accounts."""
         for key in self._calls.pop(call, ()):
@@ -160,8 +172,13 @@ class Shares:
             for start in starts:
                 share = self._shares.get((account.name, start))
                 least = _LEAST_CALLS * self._largest.get(account.name, 0.0)
-                if share is None or share.left <= max(least / 2.0, _LOW_SHARE * share.last_grant):
-                    found.append(Wanted(account, start, least))
+                needed = self._needed.get(account.name, 0.0)
+                if (
+                    share is None
+                    or share.left <= max(least / 2.0, _LOW_SHARE * share.last_grant)
+                    or share.left < needed
+                ):
+                    found.append(Wanted(account, start, max(least, needed)))
         return found
 
     def granted(self, name: str, start: float) -> float:
@@ -174,6 +191,8 @@ class Shares:
         share = self._share((name, start))
         share.last_grant = max(0.0, granted - share.granted) or share.last_grant
         share.granted = granted
+        if share.left >= self._needed.get(name, 0.0):
+            self._needed.pop(name, None)
 
     def set_all(self, granted: Mapping[tuple[str, float], float]) -> None:
         """Take over all that the database says, where a share may have been taken back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -22,6 +23,10 @@ class BudgetLimit(Protocol):
 
     def model_left(self, sla: SLA, model: str, at: float) -> float:
         """Return what is left of its share of a model's budget; infinity without one."""
+        ...
+
+    def lacks(self, sla: SLA, needed: Mapping[str, float]) -> None:
+        """Take note of calls that did not fit: what each needs, by the model's name."""
         ...
 
 

@@ -194,6 +194,9 @@ def affordable(
     """
     cost = call_costs(fold.zoo_, expected_costs(fold, tokens), limits).needed
     fits = np.asarray(cost <= budget_left(fold, sla, at))
+    if fold.limit is not None and not fits.all():
+        names = fold.zoo_.names
+        fold.limit.lacks(sla, {names[i]: float(cost[i]) for i in np.flatnonzero(~fits)})
     return fits if allowed is None else fits & allowed
 
 
