@@ -20,7 +20,7 @@ BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser check lint unit quick audit bench dist lock clean
+.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -45,6 +45,10 @@ test-clients: $(VENV)/.dev $(CLIENTS)/.installed
 	$(BIN)/python -m pytest tests/npm_clients
 
 clients: $(CLIENTS)/.installed
+
+# Runs servers and learners of one PostgreSQL through a minute of faults.
+test-chaos: $(VENV)/.dev
+	$(BIN)/python -m pytest -m chaos tests/gateway/replicas/test_chaos.py
 
 # Runs coding agents (1 GB of packages) through a server; needs Node.js and npm.
 test-agents: $(VENV)/.dev $(AGENTS)/.installed

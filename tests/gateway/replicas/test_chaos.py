@@ -8,12 +8,11 @@ from tests.support.chaos.balancer import TcpBalancer
 from tests.support.chaos.faults import KINDS, make_plan
 from tests.support.chaos.run import Given, run
 
-pytestmark = pytest.mark.slow
-
 _KINDS = tuple(kind for kind in KINDS if kind != "all models down")
 """No upgrade, which takes a minute of its own."""
 
 
+@pytest.mark.chaos
 def test_a_minute_of_chaos_breaks_no_rule():
     given = Given(seed=5, duration=60.0, rate=10.0, replicas=2, kinds=_KINDS)
     # PostgreSQL does not run as root, and only root may read pytest's folders.
