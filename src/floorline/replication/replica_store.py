@@ -15,7 +15,7 @@ from floorline.replication import tables
 from floorline.replication.inbox import InboxWriter, event_of
 from floorline.replication.spool import Spool
 from floorline.replication.spooling import SpoolingWriter
-from floorline.replication.tables import LEARNER, inbox, states
+from floorline.replication.tables import LEARNER, inbox, members, states
 from floorline.replication.time_limit import limit_time
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
@@ -30,6 +30,11 @@ _READ_SECONDS = 10.0
 """Time within which the database must answer a query, so that few threads wait when it is away."""
 _DRAIN_SECONDS = 30.0
 """Time within which the database must commit what is drained: a slow database is to take it."""
+SPOOLING = "spooling"
+"""Field of a replica's status: whether its events go to its disk."""
+_SILENT_SECONDS = 6.0
+"""Time without a sign of life, of which one comes every 2 s, after which a replica may be cut off
+from the database, so that its events are on its disk."""
 _LOCK_SECONDS = 2.0
 """Time to wait for the lock of the spool, which another process tries for a moment."""
 
@@ -147,6 +152,29 @@ class ReplicaStore(QueuedStore):
                 f"{spool.size / 2**20:.1f} of {spool.max_bytes / 2**20:.0f} MiB"
             )
         return [*warnings, *spooling.damages]
+
+    def lags(self, decision: str) -> bool:
+        """Whether a decision may have been made by a replica whose events are not here yet.
+
+        Parameters
+        ----------
+        decision
+            Id of a decision that neither the log nor the inbox has.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        maker = decision.rpartition("-")[0]
+        if maker == self.replica:
+            return False
+        age = (tables.now(self.engine) - members.c.seen).label("age")
+        query = sa.select(age, members.c.status).where(members.c.id == maker)
+        return any(
+            row.age > _SILENT_SECONDS or msgspec.json.decode(row.status).get(SPOOLING)
+            for row in self.rows(query)
+        )
 
     def drain(self, seconds: float) -> None:
         """Wait until no event of this replica is in the spool.

@@ -51,6 +51,16 @@ class QueuedStore(LogReader):
         # Outcomes are not urgent: they are committed with the next decision.
         self._commits.append(prepare(event), urgent=not isinstance(event, Outcome))
 
+    def lags(self, decision: str) -> bool:
+        """Whether a decision that is not found may get into the log later; never with one writer.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        return False
+
     def append_prompt(self, decision: str, prompt: bytes) -> None:
         """Queue the prompt of a decision.
 

@@ -20,7 +20,7 @@ from floorline.gateway.replicas.key_shares import KeyShares
 from floorline.gateway.replicas.refilling import ShareKeeper
 from floorline.replication.escrow import Escrow
 from floorline.replication.replica_router import ReplicaRouter
-from floorline.replication.replica_store import ReplicaStore
+from floorline.replication.replica_store import SPOOLING, ReplicaStore
 from floorline.state.fold import Fold
 from floorline.state.time_series import HOURS_KEPT
 
@@ -64,6 +64,7 @@ def follower_of(
             "version": __version__,
             "state": router.state_position,
             "events": len(store),
+            SPOOLING: store.spooling is not None and store.spooling.spooling_seconds is not None,
         }
 
     return StateFollower(router, store, make_fold, status, settings.replicas.publish)
