@@ -224,5 +224,5 @@ def test_files_are_private(tmp_path):
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInput, match=r"replicas\.spool\.folder .*file.* that this process"):
+    with pytest.raises(InvalidInput, match=r"replicas\.spool\.folder is .*: give a folder"):
         Spool(tmp_path / "file" / "spool", "a")

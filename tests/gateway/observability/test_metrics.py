@@ -1,6 +1,7 @@
 import re
 import typing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -53,6 +54,7 @@ OTHER_PARTS = {
     "upstreams": Upstreams(),
     "admission": Admission(),
     "reloader": Reloaded(),
+    "follower": SimpleNamespace(staleness=0.5, replicas=3),
 }
 
 
@@ -189,6 +191,8 @@ def test_the_state_of_the_other_parts():
     assert value(metrics, "floorline_config_restart_needed") == 1
     assert value(metrics, "floorline_config_failures_total") == 1
     assert value(metrics, "floorline_requests_in_flight") == 5
+    assert value(metrics, "floorline_state_age_seconds") == 0.5
+    assert value(metrics, "floorline_replicas") == 3
     assert value(metrics, "floorline_requests_shed_total") == 2
     assert value(metrics, "floorline_upstream_waiting", model="small") == 3
     for state in ("closed", "half_open", "open"):

@@ -8,25 +8,28 @@ import os
 import time
 from pathlib import Path
 
-_CLOCK = Path(os.environ["CHAOS_CLOCK"])
 _LOOK_SECONDS = 0.1
-_time = time.time
-_seen = [-_LOOK_SECONDS, 0.0]
 
 
-def _wrong_time():
-    now = time.monotonic()
-    if now - _seen[0] >= _LOOK_SECONDS:
-        # A write that is not finished leaves the clock as it is.
-        text = _CLOCK.read_text() if _CLOCK.exists() else "0"
-        _seen[:] = [now, float(text or _seen[1])]
-    return _time() + _seen[1]
+def wrong_time(file, right=time.time):
+    """Return a clock that is wrong by the seconds that a file holds."""
+    seen = [-_LOOK_SECONDS, 0.0]
 
+    def now():
+        looked = time.monotonic()
+        if looked - seen[0] >= _LOOK_SECONDS:
+            # A write that is not finished leaves the clock as it is.
+            text = file.read_text() if file.exists() else "0"
+            seen[:] = [looked, float(text or seen[1])]
+        return right() + seen[1]
 
-# Before the import of floorline, which keeps references to this function.
-time.time = _wrong_time
+    return now
+
 
 if __name__ == "__main__":
+    # Before the import of floorline, which keeps references to this function.
+    time.time = wrong_time(Path(os.environ["CHAOS_CLOCK"]))
+
     from floorline.__main__ import run
     from floorline.state import router_snapshot
 
