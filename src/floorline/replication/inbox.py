@@ -17,9 +17,9 @@ from floorline.replication.tables import INBOX_CHANNEL, inbox, insert, notify, r
 from floorline.stores.commit import Refused
 from floorline.stores.engine import (
     database_message,
-    means_damage,
     store_errors,
     url_without_password,
+    write_error,
 )
 from floorline.stores.integrity import DIGEST_BYTES
 from floorline.stores.packing import pack_body, unpack_event
@@ -103,11 +103,7 @@ class InboxWriter:
             if one_item_causes(error):
                 raise Refused(database_message(error)) from error
             self.close()
-            store = url_without_password(self._engine.url)
-            message = database_message(error)
-            if means_damage(error):
-                raise StoreDamaged(store, message) from error
-            raise StoreUnavailable(f"the store {store} cannot be written: {message}") from error
+            raise write_error(self._engine, error) from error
         except (ValueError, TypeError, OverflowError) as error:
             raise Refused(str(error)) from error
 

@@ -69,7 +69,7 @@ class _LeasedWriter(EventWriter):
         try:
             super().write(batch)
         except StoreUnavailable as error:
-            if error.__cause__ is not None and is_fenced_off(error.__cause__):
+            if is_fenced_off(error.__cause__):
                 self.lost = True
                 raise LeaseLost("another learner writes the log") from error
             raise
@@ -93,9 +93,9 @@ class LearnerStore(SqlStore):
     Parameters
     ----------
     url
-        URL of a PostgreSQL database.
-    lease_of
-        Makes the lease from the engine of the store; this process has taken it.
+        URL of the store.
+    lease
+        The lease, which this process has taken.
     kwargs
         As for ``SqlStore``.
 
@@ -190,7 +190,7 @@ class LearnerStore(SqlStore):
             with store_errors(self.engine), self.engine.begin() as connection:
                 return set(connection.scalars(old.returning(replicas.c.id)).all())
         except StoreUnavailable as error:
-            if error.__cause__ is not None and is_fenced_off(error.__cause__):
+            if is_fenced_off(error.__cause__):
                 raise LeaseLost("another learner writes the log") from error
             raise
 
@@ -248,6 +248,6 @@ class LearnerStore(SqlStore):
                 if notice:
                     notify(connection, STATE_CHANNEL, notice)
         except StoreUnavailable as error:
-            if error.__cause__ is not None and is_fenced_off(error.__cause__):
+            if is_fenced_off(error.__cause__):
                 raise LeaseLost("another learner publishes states") from error
             raise

@@ -153,6 +153,6 @@ class Lease:
             return bool(connection.execute(mine.values(expires=expires)).rowcount)
 
 
-def is_fenced_off(error: BaseException) -> bool:
+def is_fenced_off(error: BaseException | None) -> bool:
     """Return whether an error of the database says that the writer's epoch is old."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == OLD_EPOCH

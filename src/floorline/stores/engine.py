@@ -205,6 +205,14 @@ def means_damage(error: BaseException) -> bool:
     return any(part in text for part in _DAMAGED_TEXTS)
 
 
+def write_error(engine: sa.Engine, error: BaseException) -> StoreUnavailable:
+    """Return the error of a store that an error of its database keeps from being written."""
+    store, message = url_without_password(engine.url), database_message(error)
+    if means_damage(error):
+        return StoreDamaged(store, message)
+    return StoreUnavailable(f"the store {store} cannot be written: {message}")
+
+
 @contextmanager
 def store_errors(engine: sa.Engine) -> Iterator[None]:
     """Translate errors of the database in this block.

@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from floorline.errors import FloorlineError, InvalidInput, StoreDamaged, StoreUnavailable
+from floorline.errors import FloorlineError, InvalidInput, StoreUnavailable
 from floorline.events import (
     Decision,
     Event,
@@ -30,9 +30,9 @@ from floorline.stores import marks
 from floorline.stores.commit import Refused
 from floorline.stores.engine import (
     database_message,
-    means_damage,
     store_errors,
     url_without_password,
+    write_error,
 )
 from floorline.stores.integrity import (
     column_number,
@@ -312,11 +312,7 @@ class EventWriter:
                 raise Refused(database_message(error)) from error
             self._in_doubt = True
             self._disconnect()
-            store = url_without_password(self._engine.url)
-            message = database_message(error)
-            if means_damage(error):
-                raise StoreDamaged(store, message) from error
-            raise StoreUnavailable(f"the store {store} cannot be written: {message}") from error
+            raise write_error(self._engine, error) from error
         except (ValueError, TypeError, OverflowError) as error:
             # The driver cannot convert a value.
             raise Refused(str(error)) from error
