@@ -17,17 +17,16 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import aiohttp
 import yaml
 
-from gateway import FIRST_WARM_UP, START_TIMEOUT, WARM_UP, _answers, _stats, bodies, cell
+from gateway import FIRST_WARM_UP, WARM_UP, bodies, cell
 from gateway_contenders import Floorline
-from gateway_process import cpu_seconds, free_port, pinned, running, wait_for
+from gateway_pair import serving
+from gateway_process import cpu_seconds, pinned
 from sheet import Sheet
 
 HERE = Path(__file__).parent
@@ -101,24 +100,16 @@ def load(contender, port, given, seconds, core):
 def visit(given, cores, enabled):
     """Start a gateway; return the processor time per request in µs by the kind of visit."""
     contender, found = WithDashboard(enabled), {}
-    with tempfile.TemporaryDirectory(prefix="floorline-bench-") as name:
-        folder, upstream, port = Path(name), free_port(), free_port()
-        mock = [sys.executable, str(HERE / "gateway_mock.py"), str(upstream)]
-        with running(mock, [cores[-1]], folder / "mock.log") as provider:
-            wait_for(provider, folder / "mock.log", partial(_stats, upstream), 10.0)
-            argv, environment = contender.command(folder, port, f"http://127.0.0.1:{upstream}")
-            log = folder / "server.log"
-            with running(argv, [cores[0]], log, cwd=folder, environment=environment) as server:
-                wait_for(server, log, partial(_answers, contender, port), START_TIMEOUT)
-                load(contender, port, given, FIRST_WARM_UP, cores[-1])
-                # As often in either case: a log and a memory that grow make requests dearer.
-                for kind in (NONE, VIEWED, VIEWED, NONE) if enabled else (OFF,) * 4:
-                    look = viewed(port, given.viewers, cores[-1])
-                    with look if kind == VIEWED else contextlib.nullcontext():
-                        before = cpu_seconds(server.pid)
-                        answered = load(contender, port, given, given.seconds, cores[-1])
-                        spent = cpu_seconds(server.pid) - before
-                    found.setdefault(kind, []).append(spent / answered * 1e6)
+    with serving(contender, cores) as (server, port):
+        load(contender, port, given, FIRST_WARM_UP, cores[-1])
+        # As often in either case: a log and a memory that grow make requests dearer.
+        for kind in (NONE, VIEWED, VIEWED, NONE) if enabled else (OFF,) * 4:
+            look = viewed(port, given.viewers, cores[-1])
+            with look if kind == VIEWED else contextlib.nullcontext():
+                before = cpu_seconds(server.pid)
+                answered = load(contender, port, given, given.seconds, cores[-1])
+                spent = cpu_seconds(server.pid) - before
+            found.setdefault(kind, []).append(spent / answered * 1e6)
     return {kind: statistics.fmean(values) for kind, values in found.items()}
 
 

@@ -10,6 +10,7 @@ only.
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import sys
@@ -40,29 +41,36 @@ class Checkout(Floorline):
         return argv, environment | {"PYTHONPATH": self.source}
 
 
-def microseconds(checkout, seconds, concurrency, cores):
-    """Return the processor time per request in µs, without and with streaming."""
+@contextlib.contextmanager
+def serving(contender, cores):
+    """Run a contender's gateway before the mock provider; yield its process and port."""
     with tempfile.TemporaryDirectory(prefix="floorline-bench-") as name:
         folder, upstream, port = Path(name), free_port(), free_port()
         mock = [sys.executable, str(HERE / "gateway_mock.py"), str(upstream)]
         with running(mock, [cores[-1]], folder / "mock.log") as provider:
             wait_for(provider, folder / "mock.log", partial(_stats, upstream), 10.0)
-            argv, environment = checkout.command(folder, port, f"http://127.0.0.1:{upstream}")
+            argv, environment = contender.command(folder, port, f"http://127.0.0.1:{upstream}")
             log = folder / "server.log"
             with running(argv, [cores[0]], log, cwd=folder, environment=environment) as server:
-                wait_for(server, log, partial(_answers, checkout, port), START_TIMEOUT)
-                load = partial(
-                    cell, checkout, port, concurrency=concurrency, core=cores[-1], seconds=seconds
-                )
-                found = []
-                load(stream=False)
-                for stream in (False, True):
-                    before = cpu_seconds(server.pid)
-                    one = load(stream=stream)
-                    assert not one["failed"], one["errors"]
-                    answered = one["per_second"] * (seconds + WARM_UP)
-                    found.append((cpu_seconds(server.pid) - before) / answered * 1e6)
-                return found
+                wait_for(server, log, partial(_answers, contender, port), START_TIMEOUT)
+                yield server, port
+
+
+def microseconds(checkout, seconds, concurrency, cores):
+    """Return the processor time per request in µs, without and with streaming."""
+    with serving(checkout, cores) as (server, port):
+        load = partial(
+            cell, checkout, port, concurrency=concurrency, core=cores[-1], seconds=seconds
+        )
+        found = []
+        load(stream=False)
+        for stream in (False, True):
+            before = cpu_seconds(server.pid)
+            one = load(stream=stream)
+            assert not one["failed"], one["errors"]
+            answered = one["per_second"] * (seconds + WARM_UP)
+            found.append((cpu_seconds(server.pid) - before) / answered * 1e6)
+        return found
 
 
 def main():
