@@ -2,11 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from tests.support import faulty_provider as fp
 from tests.support.live_gateway import wait_until
-
-from floorline.config import BreakerSettings
 
 
 def explained(stage, decision):
@@ -17,22 +14,6 @@ def explained(stage, decision):
 
 def reasons(found):
     return {one["model"]: one["reason"] for one in found["candidates"]}
-
-
-@pytest.fixture
-def three(stage):
-    """A gateway that serves the cheapest of small, medium and large that can serve."""
-
-    def begin(by_model, settings=None, **given):
-        usual = {
-            "breaker": BreakerSettings().model_dump(by_alias=True),
-            "typical_output_tokens": 9,
-        }
-        begun = stage(policy="cheapest", model=usual | given, **(settings or {}))
-        begun.provider.by_model = by_model
-        return begun
-
-    return begin
 
 
 def test_a_fallback_is_in_the_explanations_of_both_decisions(three):

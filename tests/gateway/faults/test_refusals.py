@@ -6,7 +6,6 @@ import openai
 import pytest
 from tests.support import faulty_provider as fp
 
-from floorline.config import BreakerSettings
 from floorline.state.elapsed import elapsed
 
 TOO_LONG = "This model's maximum context length is {} tokens. However, you requested {} tokens."
@@ -32,23 +31,6 @@ def called(stage):
     new = stage.provider.requests[getattr(stage, "asked", 0) :]
     stage.asked = len(stage.provider.requests)
     return [request["body"]["model"] for request in new]
-
-
-@pytest.fixture
-def three(stage):
-    """A gateway that serves the cheapest of small, medium and large that can serve."""
-
-    def begin(by_model, settings=None, **given):
-        usual = {
-            "breaker": BreakerSettings().model_dump(by_alias=True),
-            # As many as the provider's answers have, so that the order of prices stays.
-            "typical_output_tokens": 9,
-        }
-        begun = stage(policy="cheapest", model=usual | given, **(settings or {}))
-        begun.provider.by_model = by_model
-        return begun
-
-    return begin
 
 
 def breakers(stage):
