@@ -32,7 +32,7 @@ class Login(NamedTuple):
 class LoginStore:
     """Logins in a store, by the digests of their tokens.
 
-    The tokens themselves are not stored, so that reading the store logs nobody in. Every method
+    The tokens themselves are not stored, so that a copy of the store is no login. Every method
     raises StoreUnavailable if the database raises an error.
 
     Parameters

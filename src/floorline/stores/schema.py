@@ -98,7 +98,7 @@ api_keys = sa.Table(
     sa.Column("checksum", sa.LargeBinary, nullable=False),
 )
 
-# Logins of the dashboard. Losing or changing one logs somebody out, so that they have no checksums.
+# Logins of the dashboard. A login that is lost or changed ends, so that they have no checksums.
 logins = sa.Table(
     "logins",
     metadata,

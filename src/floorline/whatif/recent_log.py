@@ -173,7 +173,7 @@ class _Span:
 
 
 def _end_with_input() -> None:
-    """End the process when its input ends, because then nobody waits for the answer."""
+    """End the process when its input ends, because the gateway that asked is gone then."""
     sys.stdin.buffer.read()
     os._exit(1)
 

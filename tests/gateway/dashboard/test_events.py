@@ -298,7 +298,7 @@ def test_a_new_minute_is_told_at_once_and_not_with_the_next_request_of_another_t
     with streams(keyed.url, bearer(secrets["acme"])) as (stream,):
         while stream.tick()["hour"]["calls"] == 0:
             pass
-        # An hour later nothing is left of it, although nobody has sent anything.
+        # An hour later nothing is left of it, although no request has come.
         now[0] += 3600.0
         while stream.tick()["hour"]["requests"]:
             pass

@@ -84,8 +84,8 @@ def test_the_requests_of_one_tenant_only(log):
     assert acme.events == other.events == 3 * REQUESTS
     assert best(acme).value == pytest.approx(0.9, abs=0.06)
     assert best(other).value == pytest.approx(0.1, abs=0.06)
-    nobody = answer(log, Question(model="small", tenant="none"))
-    assert (nobody.events, nobody.result) == (0, None)
+    unknown = answer(log, Question(model="small", tenant="none"))
+    assert (unknown.events, unknown.result) == (0, None)
 
 
 def test_a_part_of_the_log_and_what_cannot_be_answered(log):
@@ -112,7 +112,7 @@ def test_the_process_ends_with_the_one_that_asked(log):
         stdout=subprocess.PIPE,
     )
     process.stdin.write(b'{"policy": "primal_dual"}\n')
-    # No second line: it waits for the store's URL, and then for nobody.
+    # No second line comes: it waits for the store's URL, and then its input ends.
     process.stdin.close()
     assert process.wait(30) != 0
     process.stdout.close()

@@ -91,7 +91,7 @@ def _guard(dashboard: Dashboard, endpoint: _Endpoint) -> _Endpoint:
         except HTTPException:
             raise
         except ClientDisconnect:
-            # Nobody reads this answer; it is no fault of the gateway.
+            # The client left before this answer; it is no fault of the gateway.
             response = Response(status_code=400)
         except FloorlineError as error:
             response = _failed(dashboard, request, api_error(error))

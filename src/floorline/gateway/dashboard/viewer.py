@@ -45,4 +45,4 @@ class Viewer(NamedTuple):
 
 
 class LoginNeeded(Exception):
-    """Whoever sent the request has to log in; the dashboard answers with the login page."""
+    """The sender of the request has to log in; the dashboard answers with the login page."""

@@ -45,7 +45,7 @@ class LoginPage:
         self._dashboard = dashboard
 
     async def show(self, request: Request) -> Response:
-        """Show the form, or lead on whoever has no need to log in."""
+        """Show the form, or redirect a viewer who is logged in or needs no login."""
         back = _way_back(request.query_params.get("next"))
         try:
             self._dashboard.viewer(request)

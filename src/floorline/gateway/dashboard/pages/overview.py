@@ -24,7 +24,7 @@ _MOST_ORDERED = 60
 """Most SLAs that are ordered by their verdicts: each takes half a millisecond. More of them stand
 in the order of the settings."""
 _URGENT: tuple[Verdict, ...] = ("broken", "unreachable", "at risk", "unknown", "kept")
-"""Verdicts, those that need somebody first."""
+"""Verdicts, those that need an operator first."""
 
 
 def routes(dashboard: Dashboard) -> list[Route]:
