@@ -205,6 +205,22 @@ def test_an_old_learner_writes_and_publishes_nothing(learn, replica):
 
 
 @TWO_WRITERS
+def test_an_old_learner_is_told_so_while_it_still_appends(learn, replica):
+    old = learn()
+    a = replica("a")
+    a.append(*traffic(2))
+    waiting = old._store.inbox.take({}, 10).events
+    time.sleep(0.2)
+    learn()
+    # The first event's commit meets the new lease before the second event is appended.
+    old._append(waiting[0], waiting[0].event)
+    with pytest.raises(LeaseLost):
+        old._store.flush()
+    with pytest.raises(LeaseLost):
+        old._append(waiting[1], waiting[1].event)
+
+
+@TWO_WRITERS
 def test_a_new_learner_goes_on_where_the_old_one_was(learn, replica):
     one, two = traffic(10), traffic(10, seed=2, replica="b")
     a, b = replica("a"), replica("b")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -123,23 +124,26 @@ class LearnerStore(SqlStore):
         LeaseLost
             If another process holds the lease.
         """
-        try:
+        with self._lost_as_such():
             super().flush(position, timeout=timeout)
-        except StoreUnavailable as error:
-            if isinstance(self._writer, _LeasedWriter) and self._writer.lost:
-                raise LeaseLost(str(error)) from error
-            raise
 
     def close(self) -> None:
         """Commit all events and release the lease.
 
         Events that a lost lease left over are not lost: they still wait in the inbox.
         """
-        try:
+        with suppress(LeaseLost), self._lost_as_such():
             super().close()
-        except StoreUnavailable:
-            if not (isinstance(self._writer, _LeasedWriter) and self._writer.lost):
-                raise
+
+    @contextmanager
+    def _lost_as_such(self) -> Iterator[None]:
+        """Raise ``LeaseLost`` for what fails because the writer met another learner."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            if isinstance(self._writer, _LeasedWriter) and self._writer.lost:
+                raise LeaseLost("another learner writes the log") from error
+            raise
 
     def append_waiting(self, event: Event, waiting: Waiting) -> None:
         """Queue an event from the inbox at the end of the log; its row there is deleted with it.
@@ -153,10 +157,13 @@ class LearnerStore(SqlStore):
 
         Raises
         ------
+        LeaseLost
+            If another process holds the lease, and a write of this one has met it.
         InvalidInput, StoreUnavailable
             As for ``append``.
         """
-        self._commits.append(prepare(event)._replace(source=waiting))
+        with self._lost_as_such():
+            self._commits.append(prepare(event)._replace(source=waiting))
 
     def drop_repeated(self, ids: list[int]) -> None:
         """Delete rows of the inbox whose events are in the log already."""
