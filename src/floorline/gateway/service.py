@@ -21,6 +21,7 @@ from floorline.gateway.model_names import ModelNames
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import CallSpan, Telemetry
 from floorline.gateway.readiness import Readiness
+from floorline.gateway.replicas.session_recall import SessionRecall, has_earlier_turns
 from floorline.gateway.request_views import NamedPath
 from floorline.gateway.session_keys import request_prefixes
 from floorline.gateway.translation import for_provider, stateful_field, untranslated
@@ -59,6 +60,8 @@ class ChatService:
         Measure decisions, trace calls.
     readiness
         Refuses requests while the log cannot be written.
+    sessions
+        Looks up conversations that other replicas serve; None without replicas.
 
     Attributes
     ----------
@@ -79,6 +82,7 @@ class ChatService:
         metrics: Metrics,
         telemetry: Telemetry,
         readiness: Readiness,
+        sessions: SessionRecall | None = None,
     ) -> None:
         self._config = config
         self._router = router
@@ -89,9 +93,22 @@ class ChatService:
         self._metrics = metrics
         self._telemetry = telemetry
         self._readiness = readiness
+        self._sessions = sessions
+        # The last request whose conversation was looked up, so that it is hashed once.
+        self._recalled: tuple[ChatBody, RequestContext] | None = None
         self.names = ModelNames(config, router)
         self.candidates = Candidates(router, upstreams, auth)
         self._items = ItemMemory(time.monotonic)
+
+    async def recall_session(self, chat: ChatBody, caller: Caller) -> None:
+        """Find out which model a conversation is on that another replica served, before ``decide``.
+
+        It takes time only for a later turn of a conversation that is not known here.
+        """
+        if self._sessions is not None and chat.sla is not None and has_earlier_turns(chat.prompt):
+            context = self._context(chat, caller, GATEWAY)
+            await self._sessions.recall(context)
+            self._recalled = chat, context
 
     def decide(
         self,
@@ -263,6 +280,10 @@ class ChatService:
         context = RequestContext(caller.tenant, caller.key, chat.session, after, call_by)
         if not self._router.zoo.caches:
             return context
+        recalled, self._recalled = self._recalled, None
+        if recalled is not None and recalled[0] is chat:
+            known = recalled[1]
+            return context._replace(prefixes=known.prefixes, head_tokens=known.head_tokens)
         hashes, head_tokens = request_prefixes(chat.prompt, chat.fields)
         return context._replace(prefixes=hashes, head_tokens=head_tokens)
 

@@ -40,6 +40,7 @@ from floorline.gateway.replicas.serving import (
     key_shares_of,
     open_replica_router,
 )
+from floorline.gateway.replicas.session_recall import SessionRecall
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.service import ChatService
 from floorline.gateway.upstreams import Upstreams
@@ -140,12 +141,14 @@ def build_gateway(
     follower: StateFollower | None = None
     keeper: ShareKeeper | None = None
     shared: KeyShares | None = None
+    sessions: SessionRecall | None = None
     snapshots: SnapshotWriter | None = None
     if isinstance(store, ReplicaStore):
         router = open_replica_router(settings, store, desired, clock)
         follower = follower_of(settings, router, store, desired)
         keeper = keeper_of(router, store, follower)
         shared = key_shares_of(router, follower)
+        sessions = SessionRecall(router, store)
         history: History = TailedHistory(router, store, clock=clock)
     else:
         router = open_router(
@@ -214,7 +217,16 @@ def build_gateway(
         admission=admission,
         bodies=bodies,
         chat=ChatService(
-            config, router, store, upstreams, auth, recorder, metrics, telemetry, readiness
+            config,
+            router,
+            store,
+            upstreams,
+            auth,
+            recorder,
+            metrics,
+            telemetry,
+            readiness,
+            sessions,
         ),
         recorder=recorder,
         decisions=decisions,

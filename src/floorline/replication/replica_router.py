@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
 from floorline.core.random import CounterRng
 from floorline.errors import UnknownDecision
-from floorline.events import CLIENT, Decision, Event, Feedback, Outcome, Recall, WarmStart
+from floorline.events import (
+    CLIENT,
+    Decision,
+    Event,
+    Feedback,
+    Outcome,
+    Recall,
+    RequestContext,
+    WarmStart,
+)
 from floorline.replication.budget_shares import BudgetShares
+from floorline.replication.recalled_sessions import RecalledSessions, unknown_names
 from floorline.replication.replica_store import PublishedState, ReplicaStore
 from floorline.replication.shares import Shares
 from floorline.router import Router
@@ -52,6 +63,8 @@ class ReplicaRouter(Router):
         super().__init__(*args, log=log, **kwargs)
         self.budgets = BudgetShares(Shares())
         self._fold.limit = self.budgets
+        self._recalled = RecalledSessions(self._fold.zoo_)
+        self._recalled.attach(self._fold)
         self.state_position = -1
         self.state_at = 0.0
         # Own events that are not in the last state, with their numbers.
@@ -110,6 +123,7 @@ class ReplicaRouter(Router):
             fold.records_, fold.open_ = records
             undone = self._undo(fold)
             fold.limit = self.budgets
+            self._recalled.attach(fold)
             self._fold = fold
             for _, event in self._own:
                 if not isinstance(event, _LEARNED):
@@ -122,6 +136,18 @@ class ReplicaRouter(Router):
                     again.scores, again.keys = before.scores, before.keys
             self._end_client_calls(fold)
             self.state_position, self.state_at = state.position, state.at
+
+    def unknown_sessions(self, context: RequestContext) -> list[str]:
+        """Return the names by which to look up the earlier turns of a request; see there."""
+        with self._lock:
+            return unknown_names(self._fold, context)
+
+    def recall_session(self, context: RequestContext, turns: Sequence[Decision | Outcome]) -> None:
+        """Decide on a conversation with its earlier turns, which another replica served."""
+        with self._lock:
+            # The models may have changed here since the last state.
+            self._recalled.attach(self._fold)
+            self._recalled.add(context, turns)
 
     def _end_client_calls(self, fold: Fold) -> None:
         """End calls whose outcome came to another replica, so that no money stays held for them."""

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from floorline.errors import StoreUnavailable
-from floorline.events import Event, Outcome
+from floorline.events import Decision, Event, Outcome, Owner
 from floorline.replication import tables
 from floorline.replication.inbox import InboxWriter, event_of
 from floorline.replication.spool import Spool
@@ -21,6 +21,8 @@ from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
 from floorline.stores.integrity import column_text, row_checksum
 from floorline.stores.queued import QueuedStore
+from floorline.stores.reading import all_columns
+from floorline.stores.schema import events
 from floorline.stores.upgrade import check
 
 _WRITE_SECONDS = 2.0
@@ -93,6 +95,8 @@ class ReplicaStore(QueuedStore):
         Where events go; None without a spool.
     """
 
+    shared = True
+
     def __init__(
         self,
         url: str,
@@ -134,10 +138,20 @@ class ReplicaStore(QueuedStore):
 
     def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
         """Return the rows of a query; at once an error while the database is known to be away."""
-        if self.spooling is not None and self.spooling.failure is not None:
+        failure = self._known_failure
+        if failure is not None:
             # Waiting for it would take the threads that requests need.
-            raise StoreUnavailable(self.spooling.failure)
+            raise StoreUnavailable(failure)
         return super().rows(query)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database is known to be away."""
+        return self._known_failure is not None
+
+    @property
+    def _known_failure(self) -> str | None:
+        return None if self.spooling is None else self.spooling.failure
 
     def warnings(self) -> list[str]:
         """Return what an operator should know although the store can be used."""
@@ -257,6 +271,46 @@ class ReplicaStore(QueuedStore):
         for completion, names in waiting.items():
             found[completion] = [*dict.fromkeys([*names, *found.get(completion, ())])][:most]
         return found
+
+    def turns_of(
+        self, sessions: Sequence[str], owner: Owner, most: int
+    ) -> list[Decision | Outcome]:
+        """Return the latest turns of conversations, the earliest first.
+
+        Parameters
+        ----------
+        sessions
+            Names of conversations.
+        owner
+            Who they belong to.
+        most
+            Most decisions to return; their outcomes come beside them.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        names = [column_text(name) for name in sessions]
+
+        def of_owner(table: sa.Table) -> list[sa.ColumnElement[bool]]:
+            found = [table.c.completion.in_(names), table.c.kind == "decision"]
+            for column, text in ((table.c.tenant, owner.tenant), (table.c.key, owner.key)):
+                if text:
+                    found.append(column == column_text(text))
+                elif column is table.c.tenant or not owner.tenant:
+                    found.append(column.is_(None))
+            return found
+
+        # The inbox first: an event may get into the log between the two queries.
+        waiting = sa.select(inbox).where(*of_owner(inbox)).order_by(inbox.c.id.desc()).limit(most)
+        late = [event_of(row._mapping, self.engine) for row in self.rows(waiting)]
+        logged = all_columns().where(*of_owner(events)).order_by(events.c.position.desc())
+        early = [self.event(row) for row in self.rows(logged.limit(most))]
+        made = {one.id: one for one in [*late, *early] if isinstance(one, Decision)}
+        turns = list(made.values())[:most][::-1]
+        ended = self._events_of([column_text(turn.id) for turn in turns], ("outcome",))
+        return [*turns, *(one for one in ended if isinstance(one, Outcome))]
 
     def close(self) -> None:
         """Commit all events; those in the spool stay there for the next process.

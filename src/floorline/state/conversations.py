@@ -91,6 +91,8 @@ class Conversations(Stateful):
         How conversations go on.
     quality_, seen_
         (M,) mean estimated satisfaction of each model over the latest turns, and their number.
+    elsewhere : Conversations or None
+        Knows prompts that are not here; it is no part of the state, and no event changes it.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Conversations(Stateful):
         self.seen_ = 0
         # The nodes of each owner, in the same order.
         self._owned: dict[Owner, OrderedDict[str, Node]] = {}
+        self.elsewhere: Conversations | None = None
         self._position: dict[str, int] = {}
         # (M,) seconds and least tokens of caches; shares of pauses within the former, and what
         # these were computed of.
@@ -122,6 +125,15 @@ class Conversations(Stateful):
 
         Where the messages of a request are not known, it continues the last request of its name.
         """
+        found = self._find_here(context)
+        if self.elsewhere is None:
+            return found
+        other = self.elsewhere.find(context)
+        if not found or not other or not context.prefixes:
+            return found or other
+        return max(found, other, key=context.prefixes.index)
+
+    def _find_here(self, context: RequestContext) -> str:
         owned = self._owned.get(context.owner)
         if owned is None:
             return ""
@@ -138,12 +150,18 @@ class Conversations(Stateful):
         owned = self._owned.get(owner) if key else None
         return None if owned is None else owned.get(key)
 
+    def known(self, owner: Owner, key: str) -> Node | None:
+        """Return a node by its key, also if it is only known elsewhere; None if it is not."""
+        node = self.node(owner, key)
+        other = self.elsewhere
+        return other.node(owner, key) if node is None and other is not None else node
+
     def session(self, context: RequestContext, follows: str) -> str:
         """Name of a request's conversation; a new one where none is named and none goes on."""
         if context.session or not context.prefixes:
             return context.session
         own = context.prefixes[-1]
-        known = self.node(context.owner, follows)
+        known = self.known(context.owner, follows)
         if known is not None and known.turn and (own == follows or known.child in ("", own)):
             return known.session
         return RECOGNISED + own

@@ -99,7 +99,7 @@ def make_request(
         return request
     conversations = fold.conversations_
     follows = conversations.find(context)
-    node = conversations.node(context.owner, follows)
+    node = conversations.known(context.owner, follows)
     # A repeated prompt, as after a failed call, is the turn that it was.
     again = follows == context.prefixes[-1] if context.prefixes else bool(context.after)
     return request._replace(

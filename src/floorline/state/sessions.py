@@ -59,6 +59,8 @@ class Sessions(Stateful):
     served_ : OrderedDict of tuple to list
         By tenant and key of the owner and name of the session: name of the model that served last,
         and the time in seconds. The session served last comes last.
+    elsewhere : Sessions or None
+        Knows sessions that are not here; it is no part of the state, and no event changes it.
     """
 
     def __init__(self, capacity: int = _CAPACITY, owner_capacity: int = _OWNER_CAPACITY) -> None:
@@ -68,6 +70,7 @@ class Sessions(Stateful):
         self.served_: OrderedDict[tuple[str, str, str], list[str | float]] = OrderedDict()
         # The sessions of each owner, in the same order.
         self._owned: dict[Owner, OrderedDict[str, None]] = {}
+        self.elsewhere: Sessions | None = None
 
     def note(self, decision: Decision) -> None:
         """Remember the model that serves a conversation."""
@@ -91,9 +94,18 @@ class Sessions(Stateful):
         if not owned:
             del self._owned[owner]
 
+    def knows(self, owner: Owner, name: str) -> bool:
+        """Whether a conversation is remembered, here or elsewhere, however old it is."""
+        key = (*owner, name)
+        other = self.elsewhere
+        return key in self.served_ or (other is not None and key in other.served_)
+
     def model(self, session: Session, at: float) -> str | None:
         """Name of the model that a conversation stays on at time ``at``; None if there is none."""
-        served = self.served_.get((*session.owner, session.name))
+        key = (*session.owner, session.name)
+        served = self.served_.get(key)
+        if served is None and self.elsewhere is not None:
+            served = self.elsewhere.served_.get(key)
         if served is None or at - float(served[1]) > _SESSION_SECONDS:
             return None
         return str(served[0])

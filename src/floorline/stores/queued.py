@@ -31,6 +31,8 @@ class QueuedStore(LogReader):
         API keys.
     """
 
+    shared = False
+    """Whether other processes serve requests beside this one, and append to the same log."""
     _commits: GroupCommit[Prepared | Prompt]
 
     def __init__(self, engine: sa.Engine) -> None:

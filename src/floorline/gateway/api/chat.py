@@ -103,6 +103,7 @@ class ChatEndpoint:
                     chat = gateway.chat.with_items(chat, caller)
                     if chat.dialect == "responses":
                         await check_continued(chat, caller, gateway.decisions)
+                    await gateway.chat.recall_session(chat, caller)
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
                     await exchange.run()
         except FloorlineError as error:

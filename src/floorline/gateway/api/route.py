@@ -66,6 +66,7 @@ class RouteApi:
         chat = gateway.chat.names.renamed(read_chat(data, request.headers))
         if chat.sla is None:
             raise needs_sla(gateway, chat, caller)
+        await gateway.chat.recall_session(chat, caller)
         decision = gateway.chat.decide(chat, caller, call_by=CLIENT)
         assert decision.policy != DIRECT
         await gateway.store.committed()
