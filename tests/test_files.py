@@ -43,7 +43,7 @@ def test_a_pipe_gets_the_content(tmp_path):
     reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
     reader.start()
     write_whole(path, b"all of it")
-    reader.join(10)
+    reader.join(60)
     assert read == [b"all of it"]
     assert path.is_fifo()
 

@@ -600,16 +600,16 @@ def test_a_slow_judge_holds_up_no_other_thread(build_router, vector):
 
     def score(decision, response):
         asked.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return 1.0
 
     judge = Judge(score, rate=1.0)
     with ThreadPoolExecutor(1) as pool:
         judged = pool.submit(router.judge_response, judge, first.id)
-        assert asked.wait(30)
+        assert asked.wait(60)
         assert router.route(features=vector(1)).model == "small"
         go_on.set()
-        assert judged.result(30)
+        assert judged.result(60)
     assert router.status().labels == 1
 
 

@@ -111,7 +111,7 @@ class Scene:
         write_past(self._configuration(BEFORE), folder, owners, time.time() - 60.0)
         self.serving.start()
         self.url = self.serving.url
-        self.http = httpx.Client(base_url=self.url, timeout=30, verify=NO_AUTHORITIES)
+        self.http = httpx.Client(base_url=self.url, timeout=60, verify=NO_AUTHORITIES)
 
     def _make_keys(self):
         store = SqlStore(self.store_url)
@@ -187,7 +187,7 @@ class Scene:
         """Write a new configuration and wait until it is in force."""
         before = self._reloads()
         self.serving.path.write_text(self._configuration(factors, **changed))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self._reloads() == before:
             assert time.monotonic() < deadline, self.serving.said.read_text()
             time.sleep(0.05)

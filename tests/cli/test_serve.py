@@ -42,10 +42,10 @@ def test_the_demo_says_how_to_call_it_and_stops_on_a_signal():
             lines = iter(server.stderr.readline, "")
             url = re.search(r"http://[\d.]+:\d+", next(lines))[0]
             assert any(f"curl {url}/v1/slas/gold" in line for line in lines)
-            with urllib.request.urlopen(f"{url}/healthz", timeout=10) as answer:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=60) as answer:
                 assert answer.status == 200
             server.send_signal(signal.SIGTERM)
-            assert server.wait(timeout=30) == 0
+            assert server.wait(timeout=60) == 0
         finally:
             server.kill()
 
@@ -59,22 +59,22 @@ def test_the_demo_with_users_has_traffic_within_seconds():
             assert "30 simulated users" in next(lines)
             url = re.search(r"http://[\d.]+:\d+", next(lines))[0]
             assert f"Dashboard: {url}/dashboard" in next(lines)
-            deadline = time.monotonic() + 30.0
+            deadline = time.monotonic() + 180
             while not _has_traffic(url):
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
             server.send_signal(signal.SIGTERM)
-            assert server.wait(timeout=30) == 0
+            assert server.wait(timeout=60) == 0
             assert "Traceback" not in server.stderr.read()
         finally:
             server.kill()
 
 
 def _has_traffic(url):
-    with urllib.request.urlopen(f"{url}/v1/slas", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/v1/slas", timeout=60) as answer:
         slas = json.load(answer)["data"]
     past = all(sla["requests"] >= 100 and sla["labels"] for sla in slas)
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
         return past and b"floorline_requests_total{" in answer.read()
 
 
@@ -97,12 +97,12 @@ def test_the_demo_with_keys_prints_them_and_its_users_have_tenants():
             assert {"gold@acme", "gold@globex", "silver"} <= names
             table = _get(f"{url}/dashboard/data/slas.json", viewer)
             assert {"gold", "gold@acme", "silver", "bronze"} == {row[0] for row in table["rows"]}
-            deadline = time.monotonic() + 30.0
+            deadline = time.monotonic() + 180
             while 'outcome="ok"' not in _get(f"{url}/metrics", administrator, str):
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
             server.send_signal(signal.SIGTERM)
-            assert server.wait(timeout=30) == 0
+            assert server.wait(timeout=60) == 0
         finally:
             server.kill()
 
@@ -115,7 +115,7 @@ def test_a_demo_that_is_stopped_at_its_start_leaves_no_files(number, tmp_path):
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=own) as server:
         try:
             assert "9 simulated users" in server.stderr.readline()
-            deadline = time.monotonic() + 30.0
+            deadline = time.monotonic() + 180
             while not list(tmp_path.glob("floorline-demo-*/demo.db")):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
@@ -129,5 +129,5 @@ def test_a_demo_that_is_stopped_at_its_start_leaves_no_files(number, tmp_path):
 
 def _get(url, key, kind=json.loads):
     request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return kind(answer.read().decode())

@@ -50,7 +50,7 @@ class Provider:
                 found = provider.answers[body["model"]](body["messages"][-1]["content"])
                 if found is None:
                     provider.waiting.set()
-                    provider.released.wait(20)
+                    provider.released.wait(60)
                 elif isinstance(found, int):
                     self.answer(found, {"error": {"message": "no luck today"}})
                 else:
@@ -243,7 +243,7 @@ def test_an_interrupted_trial_loses_nothing_and_goes_on(arguments, provider, cap
     provider.answers["l"] = second_hangs
     command = [sys.executable, "-m", "floorline", *arguments, "--max-cost", "100"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert provider.waiting.wait(30)
+    assert provider.waiting.wait(60)
     # Both models are asked at once, in either order.
     wait_until(lambda: len(provider.asked) == 4)
     # Two trials would each spend up to the cap.
@@ -252,7 +252,7 @@ def test_an_interrupted_trial_loses_nothing_and_goes_on(arguments, provider, cap
     assert "another trial writes this table" in " ".join(capfd.readouterr().err.split())
     assert len(provider.asked) == calls
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "the same command goes on from there" in " ".join(err.split())

@@ -47,7 +47,7 @@ def test_forks_issue_different_ids_than_their_parent_and_each_other():
     children = [fork.Process(target=lambda: ids.put(source.make(1))) for _ in range(2)]
     for child in children:
         child.start()
-    made = {ids.get(timeout=30) for _ in children} | {source.make(1)}
+    made = {ids.get(timeout=60) for _ in children} | {source.make(1)}
     for child in children:
-        child.join(30)
+        child.join(60)
     assert len(made) == 3

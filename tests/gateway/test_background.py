@@ -44,7 +44,7 @@ def tasks(parts, auth=None, snapshots=None, reloader=None):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(SHORT)
 

@@ -138,7 +138,7 @@ def test_curl_streams(gateway):
             *("-H", "Content-Type: application/json", "-d", json.dumps(body)),
         ],
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert done.stdout.startswith(b"data: {")

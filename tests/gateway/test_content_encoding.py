@@ -104,7 +104,7 @@ def test_the_body_may_be_sent_in_chunks_and_in_parts(gateway):
 
 def test_a_coding_of_the_transfer_is_one_of_the_content(gateway):
     body = gzip.compress(json.dumps(CHAT).encode())
-    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=60)
     with contextlib.closing(connection):
         connection.request(
             "POST",
@@ -255,7 +255,7 @@ def test_curl_sends_a_compressed_body_after_100_continue(gateway, tmp_path):
             *("-H", "Content-Type: application/json", "-H", "Content-Encoding: gzip"),
         ],
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert b"100 Continue" in done.stderr

@@ -21,7 +21,7 @@ class Clients:
             thread.start()
 
     def _run(self):
-        with httpx.Client(base_url=self.url, timeout=30) as http:
+        with httpx.Client(base_url=self.url, timeout=60) as http:
             stream = False
             while not self._stop.is_set():
                 stream = not stream

@@ -34,7 +34,7 @@ def limited(start, provider):
 
 def connect(gateway):
     address = gateway.url.removeprefix("http://").split(":")
-    return socket.create_connection((address[0], int(address[1])), timeout=20)
+    return socket.create_connection((address[0], int(address[1])), timeout=60)
 
 
 def answer_on(connection):
@@ -54,7 +54,7 @@ def ask(gateway, data):
         return answer_on(connection)
 
 
-def is_closed(connection, within=10.0):
+def is_closed(connection, within=60.0):
     connection.settimeout(within)
     try:
         while connection.recv(65536):
@@ -70,14 +70,12 @@ def whole(body=CHAT, more=b""):
     return POST + more + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-def assert_serves(gateway, seconds=1.0):
+def assert_serves(gateway):
     """Health and an honest request are answered, over new connections."""
     for data in (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", whole()):
-        begun = time.monotonic()
         found = ask(gateway, data)
         assert found is not None
         assert found[0] == 200, found
-        print(f"{time.monotonic() - begun:.3f} s")
 
 
 @pytest.mark.parametrize(
@@ -152,14 +150,15 @@ def test_slow_headers_are_408(limited):
 @pytest.mark.parametrize("piece", [b"\r\n", b"X: y\r\n"])
 def test_headers_that_trickle_earn_no_time(limited, piece):
     gateway = limited(**FAST)
-    with connect(gateway) as connection:
-        begun = time.monotonic()
-        with contextlib.suppress(OSError):
-            connection.sendall(POST if piece != b"\r\n" else b"")
-            while time.monotonic() < begun + 10 and not gateway_closed(connection):
-                connection.sendall(piece)
-                time.sleep(0.1)
-        assert time.monotonic() < begun + 10
+    with connect(gateway) as connection, contextlib.suppress(OSError):
+        connection.sendall(POST if piece != b"\r\n" else b"")
+        # Fewer than the headers that a request may have, over more than the time for them.
+        for _ in range(60):
+            if gateway_closed(connection):
+                break
+            connection.sendall(piece)
+            time.sleep(0.1)
+        assert gateway_closed(connection)
 
 
 def gateway_closed(connection):
@@ -182,21 +181,30 @@ def test_a_connection_that_sends_nothing_is_closed(limited):
         assert is_closed(connection)
 
 
-def test_slow_bodies_are_408_and_hold_no_slot(limited):
-    gateway = limited(**FAST, max_in_flight=20)
-    slow = [connect(gateway) for _ in range(40)]
-    try:
-        for connection in slow:
-            connection.sendall(POST + b"Content-Length: 5000\r\n\r\n{")
-        assert_serves(gateway)
-        wait_until(lambda: gateway.gateway.admission.in_flight == 0, seconds=0.5)
+def test_slow_bodies_are_408(limited):
+    with slow_bodies(limited(**FAST)) as slow:
         for connection in slow:
             status, body = answer_on(connection)
             assert (status, body["error"]["code"]) == (408, "body_timeout")
-    finally:
-        for connection in slow:
-            connection.close()
+
+
+def test_slow_bodies_hold_no_slot(limited):
+    gateway = limited(**FAST | {"body_timeout": 600}, max_in_flight=20)
+    with slow_bodies(gateway) as slow:
+        assert_serves(gateway)
+        wait_until(lambda: gateway.gateway.admission.in_flight == 0)
+        assert len(gateway.connections) >= len(slow)
     wait_until(lambda: gateway.gateway.admission.in_flight == 0)
+
+
+@contextlib.contextmanager
+def slow_bodies(gateway):
+    """Connections on each of which a request's body has begun."""
+    with contextlib.ExitStack() as opened:
+        slow = [opened.enter_context(connect(gateway)) for _ in range(40)]
+        for connection in slow:
+            connection.sendall(POST + b"Content-Length: 5000\r\n\r\n{")
+        yield slow
 
 
 def test_a_body_that_arrives_steadily_has_the_time_it_needs(limited):
@@ -253,7 +261,7 @@ def test_idle_and_slow_clients_keep_nobody_out(limited):
         wait_until(lambda: closed(gateway)["replaced"] >= 165)
         # The newest are still there.
         assert not is_closed(held[-1], within=0.2)
-        assert is_closed(held[0], within=1)
+        assert is_closed(held[0])
     finally:
         for connection in held:
             connection.close()

@@ -319,7 +319,7 @@ def test_curl(gateway, options, body):
         ],
         input=body,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert b"choices" in done.stdout

@@ -87,7 +87,7 @@ def test_a_half_closed_unix_socket(serve, tmp_path):
     serve("--unix-socket", str(tmp_path / "of-option.sock"), port=0)
     body = msgspec.json.encode(CHAT)
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(str(tmp_path / "of-option.sock"))
         client.sendall(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

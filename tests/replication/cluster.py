@@ -62,7 +62,7 @@ class Cluster:
         lease = Lease(self.engine, f"learner {len(self.stores)}", seconds=0.05)
         if self.stores:
             self.stores.pop().close()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not lease.take():
             assert time.monotonic() < deadline
             time.sleep(0.02)

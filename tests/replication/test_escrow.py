@@ -215,7 +215,8 @@ def test_grants_at_the_same_time_keep_the_amount(engine):
     for thread in threads:
         thread.join()
     used = sum(sum(one.shares.used().values()) for one in replicas)
-    assert 90.0 <= used <= 100.0
+    # What each of the six has left may be too little for a call.
+    assert 100.0 - 6 * 2.0 <= used <= 100.0
     assert rows(engine, tables.escrow)[0].granted <= 100.0 + 1e-9
 
 

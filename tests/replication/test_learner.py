@@ -81,7 +81,7 @@ def learn(engine, url):
         while close and stores:
             stores.pop().close()
         lease = Lease(engine, f"learner {len(stores)}", seconds=seconds)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not lease.take():
             assert time.monotonic() < deadline
             time.sleep(0.02)

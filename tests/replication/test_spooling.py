@@ -1,6 +1,5 @@
 """A replica whose database goes away: nothing acknowledged is lost, and nothing comes twice."""
 
-import contextlib
 import time
 
 import pytest
@@ -23,13 +22,20 @@ class Away(Member):
         self.store.close()
         self.store = self.router.log = ReplicaStore(url, name, spool=folder, **options)
 
+    def ask(self):
+        """A request with feedback, of which nothing is acknowledged yet."""
+        decision = self.router.route("Why?", "gold")
+        self.router.outcome(decision.id, cost=1.0)
+        self.router.feedback(decision.id, satisfied=True)
+
     def serve(self, number=1):
         """Requests with feedback, each acknowledged."""
         for _ in range(number):
-            decision = self.router.route("Why?", "gold")
-            self.router.outcome(decision.id, cost=1.0)
-            self.router.feedback(decision.id, satisfied=True)
-            self.store.flush()
+            self.ask()
+            self.store.flush(timeout=60)
+
+    def is_acknowledged_or_refused(self):
+        return self.store.failure is not None or self.store.durable == len(self.store)
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def counts(cluster):
     return [sum(isinstance(e, kind) for e in log) for kind in (Decision, Outcome, Feedback)]
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -65,7 +71,8 @@ def test_events_wait_on_disk_and_come_once_in_order(proxied, tmp_path, monkeypat
     proxy, url, cluster = proxied
     member = Away(url, tmp_path)
     member.serve(3)
-    assert member.store.warnings() == []
+    # A loaded machine may need longer than that for a commit.
+    until(lambda: member.store.warnings() == [])
     if how == "cut":
         proxy.cut()
     else:
@@ -80,10 +87,9 @@ def test_events_wait_on_disk_and_come_once_in_order(proxied, tmp_path, monkeypat
         member.store.drain(0.1)
     proxy.mend()
     member.serve(5)
-    member.store.drain(30)
+    member.store.drain(60)
     member.serve(2)
-    assert member.store.warnings() == []
-    assert list(tmp_path.glob("*.spool")) == []
+    until(lambda: member.store.warnings() == [] and not list(tmp_path.glob("*.spool")))
     assert counts(cluster) == [30, 30, 30]
     member.close()
 
@@ -121,7 +127,7 @@ def test_damaged_records_do_not_hold_up_what_comes_after(proxied, tmp_path):
     data[-1] ^= 1
     path.write_bytes(data)
     proxy.mend()
-    member.store.drain(30)
+    member.store.drain(60)
     member.serve(1)
     cluster.settle()
     log = cluster.log()
@@ -136,19 +142,20 @@ def test_damaged_records_do_not_hold_up_what_comes_after(proxied, tmp_path):
 
 def test_a_full_spool_refuses_and_goes_on_later(proxied, tmp_path):
     proxy, url, cluster = proxied
-    member = Away(url, tmp_path, max_spool=40_000, patience=0.5)
+    member = Away(url, tmp_path, max_spool=40_000)
     proxy.cut()
-    served = 0
-    with contextlib.suppress(StoreUnavailable):
-        while True:
-            member.serve()
-            served += 1
+    served = -1
+    while member.store.failure is None:
+        member.ask()
+        until(member.is_acknowledged_or_refused)
+        served += 1
     assert served > 2
-    assert "replicas.spool.max" in member.store.failure
+    with pytest.raises(StoreUnavailable, match=r"replicas\.spool\.max"):
+        member.store.flush(timeout=0.1)
     proxy.mend()
     until(lambda: member.store.failure is None)
     member.store.flush()
-    member.store.drain(30)
+    member.store.drain(60)
     # The last request was not acknowledged, but waited.
     decisions, outcomes, labels = counts(cluster)
     assert decisions == served + 1
@@ -158,7 +165,7 @@ def test_a_full_spool_refuses_and_goes_on_later(proxied, tmp_path):
 
 def test_a_failing_disk_refuses_too(proxied, tmp_path, monkeypatch):
     proxy, url, cluster = proxied
-    member = Away(url, tmp_path, patience=0.5)
+    member = Away(url, tmp_path)
 
     def full(file, data):
         raise OSError(28, "No space left on device")
@@ -166,12 +173,14 @@ def test_a_failing_disk_refuses_too(proxied, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(spool, "_write_all", full)
         proxy.cut()
+        member.ask()
+        until(member.is_acknowledged_or_refused)
         with pytest.raises(StoreUnavailable, match="No space left on device"):
-            member.serve()
-    member.store.flush(timeout=10)
+            member.store.flush(timeout=0.1)
+    member.store.flush(timeout=60)
     member.serve()
     proxy.mend()
-    member.store.drain(30)
+    member.store.drain(60)
     assert counts(cluster) == [2, 2, 2]
     member.close()
 
@@ -184,20 +193,21 @@ def test_a_slow_database_is_drained_to_as_well(proxied, tmp_path, monkeypatch):
     member.serve(5)
     until(lambda: counts(cluster) == [5, 5, 5])
     proxy.mend()
-    member.store.drain(30)
+    member.store.drain(60)
     member.close()
 
 
-def test_reads_fail_at_once_while_the_database_is_away(proxied, tmp_path):
+def test_reads_fail_at_once_while_the_database_is_away(proxied, tmp_path, monkeypatch):
     proxy, url, _ = proxied
     member = Away(url, tmp_path)
     proxy.stalls = True
     member.serve()
-    began = time.monotonic()
-    with pytest.raises(StoreUnavailable):
-        member.store.decision("x")
-    assert time.monotonic() - began < 1.0
+    # No connection is asked for: it would wait for its time limit.
+    with monkeypatch.context() as patch:
+        patch.setattr(member.store.engine, "connect", None)
+        with pytest.raises(StoreUnavailable):
+            member.store.decision("x")
     proxy.mend()
-    member.store.drain(30)
+    member.store.drain(60)
     assert member.store.decision("x") is None
     member.close()

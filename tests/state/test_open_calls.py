@@ -139,20 +139,20 @@ def test_judges_and_calls_at_the_same_time_share_the_budget():
 
     def score(decision, response):
         at_work.release()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return 1.0
 
     judge = Judge(score, rate=1.0, cost=30.0)
     with ThreadPoolExecutor(6) as pool:
         # 70 are left: two judges fit, four are not asked.
         labels = [pool.submit(router.judge_response, judge, d, at=0.0) for d in judged]
-        assert at_work.acquire(timeout=30)
-        assert at_work.acquire(timeout=30)
+        assert at_work.acquire(timeout=60)
+        assert at_work.acquire(timeout=60)
         with pytest.raises(BudgetExhausted):
             ask(router, limits=CallLimits(0, 11))
         call = ask(router, limits=CallLimits(0, 10))
         go_on.set()
-        assert sum(label.result(30) for label in labels) == 2
+        assert sum(label.result(60) for label in labels) == 2
     router.outcome(call.id, cost=10.0)
     assert router.status("gold").spent == 100.0
     failing = Judge(lambda decision, response: 1 / 0, rate=1.0, cost=0.0)

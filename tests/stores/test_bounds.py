@@ -108,7 +108,7 @@ def some_calls(router, store, vector, given):
             act(router, vector, step, made)
     # What was accepted is durable, and the next caller goes on.
     assert router.position - before == len(store) - logged
-    store.flush(timeout=20.0)
+    store.flush(timeout=60)
     assert store.failure is None
 
 

@@ -61,7 +61,7 @@ def test_acknowledged_events_survive_a_kill(after, url):
 
 def _open_when_free(url):
     # PostgreSQL notices the end of the writer's connection with a delay.
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return open_store(url)
@@ -101,7 +101,7 @@ def test_a_locked_database_delays_commits_and_loses_nothing(tmp_path):
     assert store.end() == 0
     store.append(outcome(5))
     other.execute("ROLLBACK")
-    store.flush(timeout=20)
+    store.flush(timeout=60)
     assert store.failure is None
     assert numbers(store) == [0, 1, 2, 3, 4, 5]
     other.close()
@@ -135,7 +135,7 @@ before = list(store.numbered())
 assert len(before) == acknowledged < n == len(store), (len(before), acknowledged, n)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 store.append(Outcome(decision=f"d{n}", model="small", cost=1.0))
-store.flush(timeout=20)
+store.flush(timeout=60)
 assert store.failure is None
 store.close()
 print("recovered:", n + 1, flush=True)
@@ -173,7 +173,7 @@ def test_a_lost_connection_is_replaced_and_loses_nothing(empty_postgres):
                     "WHERE locktype = 'advisory' AND database = "
                     "(SELECT oid FROM pg_database WHERE datname = current_database())"
                 ).all()
-    store.flush(timeout=20)
+    store.flush(timeout=60)
     assert store.failure is None
     assert numbers(store) == list(range(20))
     with pytest.raises(StoreUnavailable, match="another process writes"):
@@ -247,7 +247,7 @@ def test_too_many_waiting_events_are_rejected_and_none_is_lost(tmp_path):
         store.append(outcome(3))
     other.execute("ROLLBACK")
     other.close()
-    store.flush(timeout=20)
+    store.flush(timeout=60)
     assert numbers(store) == [0, 1, 2]
     store.close()
 

@@ -168,7 +168,7 @@ def test_waiting_callers_are_resumed_although_an_event_is_refused(store):
     refuse(store, "bad")
     store.append(outcome("bad"))
     store.append(Feedback(decision="d", model="small", score=1.0))
-    store.flush(2, timeout=30)
+    store.flush(2, timeout=60)
     assert store.durable == 2
 
 
@@ -177,7 +177,7 @@ def test_a_refused_prompt_is_dropped(store):
     store.append_prompt("d1", b"one")
     store.append_prompt("d2", b"two")
     store.append(outcome("d1"))
-    store.flush(timeout=30)
+    store.flush(timeout=60)
     assert store.prompt("d1") is None
     assert store.prompt("d2") == b"two"
     assert (store.refused, store.failure, store.durable) == (1, None, 1)
@@ -193,7 +193,7 @@ def test_the_next_start_goes_on_without_a_refused_decision(url):
     router.feedback(lost.id, satisfied=True, at=4.0)
     router.outcome(first.id, cost=1.0, at=5.0)
     router.feedback(first.id, satisfied=True, at=6.0)
-    store.flush(timeout=30)
+    store.flush(timeout=60)
     # The decision, its outcome and its label.
     assert store.refused == 3
     live = router.status("gold")
@@ -219,7 +219,7 @@ def test_a_snapshot_of_a_refused_decision_is_used(url):
     lost = router.route("How?", id="bad", at=2.0)
     router.outcome(lost.id, cost=1.0, at=3.0)
     kept = router.route("Why?", at=4.0)
-    store.flush(timeout=30)
+    store.flush(timeout=60)
     store.write_snapshot(len(store), router.snapshot(decisions=False), lost.id)
     store.close()
     store = open_store(url)
@@ -240,7 +240,7 @@ def test_a_database_that_refuses_everything_fails_for_good(url):
         connection.exec_driver_sql(statement.format(table="events", column="position"))
     store.append(outcome("d"))
     with pytest.raises(StoreUnavailable, match="refuses every event"):
-        store.flush(timeout=30)
+        store.flush(timeout=60)
     with pytest.raises(StoreUnavailable):
         store.close()
 
@@ -256,7 +256,7 @@ def test_passing_errors_are_not_taken_for_permanent_ones(tmp_path):
         store.flush(timeout=0.1)
     other.execute("ROLLBACK")
     other.close()
-    store.flush(timeout=20)
+    store.flush(timeout=60)
     assert store.refused == 0
     assert [event.decision for event in store.read()] == ["d0"]
     store.close()
@@ -279,7 +279,7 @@ def test_a_database_with_another_encoding_holds_every_text(postgres, tmp_path):
         store = open_store(url)
         store.append(decision("日本"))
         store.append(Outcome(decision="日本", model="Ω", cost=1.0, completion="🦜"))
-        store.flush(timeout=20)
+        store.flush(timeout=60)
         assert store.decisions_of(["🦜"], "", None, 5) == {"🦜": ["日本"]}
         assert store.refused == 0
         store.close()
@@ -295,7 +295,7 @@ def test_a_log_with_tombstones_is_exported_and_read(suffix, store, tmp_path):
     for name in ("d0", "bad", "d1"):
         store.append(decision(name))
         store.append(outcome(name))
-    store.flush(timeout=30)
+    store.flush(timeout=60)
     target = tmp_path / f"log{suffix}"
     assert export(store, target) == 6
     if suffix == ".parquet":

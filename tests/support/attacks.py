@@ -88,7 +88,7 @@ class Attack:
 
     def _time(self, data):
         begun = time.monotonic()
-        with socket.create_connection(("127.0.0.1", self.serving.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.serving.port), timeout=60) as connection:
             connection.sendall(data)
             answer = http.client.HTTPResponse(connection, method="POST")
             answer.begin()

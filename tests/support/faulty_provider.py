@@ -228,7 +228,7 @@ class FaultyProvider:
             for writer in list(self._waiting):
                 writer.close()
 
-        asyncio.run_coroutine_threadsafe(close(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(60)
 
     async def __aenter__(self):
         self._loop = asyncio.get_running_loop()
@@ -243,7 +243,7 @@ class FaultyProvider:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def until(self, condition, seconds=10.0):
+    async def until(self, condition, seconds=60.0):
         """Wait for something to become true of the server."""
         async with asyncio.timeout(seconds):
             while not condition(self):

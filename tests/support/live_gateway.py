@@ -35,7 +35,7 @@ class InThread:
         self.loop = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._up.wait(30)
+        assert self._up.wait(60)
         if self._failed is not None:
             raise self._failed
 
@@ -57,11 +57,11 @@ class InThread:
             result = function(*args)
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(60)
 
     def stop(self):
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
@@ -164,7 +164,7 @@ class Live:
         self.gateway, self.url, self.connections = self._thread.value
         self.call = self._thread.call
         self.http = httpx.Client(
-            base_url=self.url, timeout=30, headers=headers, verify=NO_AUTHORITIES
+            base_url=self.url, timeout=60, headers=headers, verify=NO_AUTHORITIES
         )
 
     def chat(self, text="Why is the sky blue?", model="floorline/gold", headers=None, **fields):
@@ -176,7 +176,7 @@ class Live:
         self._thread.stop()
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=60.0):
     """Wait until something is so; fail if it takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():

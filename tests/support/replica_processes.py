@@ -16,7 +16,7 @@ from floorline.stores.reading import LogReader
 from floorline.stores.upgrade import check, upgrade
 from tests.support.serving import Serving
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds within which a process must start, or a change must arrive, on a busy machine."""
 
 
@@ -57,7 +57,7 @@ class Processes:
         folder = self.folder / f"{name}-{len(self.replicas)}"
         folder.mkdir(exist_ok=True)
         replica = Serving(folder, self.text).start(PATIENCE)
-        replica.http = httpx.Client(base_url=replica.url, timeout=30)
+        replica.http = httpx.Client(base_url=replica.url, timeout=60)
         self.replicas[name] = replica
         return replica
 

@@ -53,7 +53,7 @@ class Serving:
     def port(self):
         return int(self.url.rpartition(":")[2])
 
-    def start(self, patience=60.0, options=("--port", "0")):
+    def start(self, patience=180.0, options=("--port", "0")):
         """Start it and wait until it listens."""
         program = [Path(__file__).with_name("slow_disk.py")] if self.slow_disk else _FLOORLINE
         with self.said.open("wb") as out:
@@ -84,7 +84,7 @@ class Serving:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, patience=60.0):
+    def stop(self, patience=180.0):
         """Ask it to stop; its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(patience)

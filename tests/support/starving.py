@@ -30,7 +30,7 @@ class Starving:
         self.seconds_to_recover = 0.0
 
 
-def starve(serving, take_space, give_space, *, clients=4, patience=60.0):
+def starve(serving, take_space, give_space, *, clients=4, patience=180.0):
     """Use a gateway that runs, take its space away until it refuses, give it back, use it more."""
     found = Starving()
     book = found.book

@@ -48,7 +48,7 @@ async def leave_after(url, mark, body, *, reset=False):
     )
     writer.write(head.encode() + data)
     came = b""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while mark not in came:
             part = await reader.read(65536)
             came += part
@@ -62,21 +62,29 @@ async def leave_after(url, mark, body, *, reset=False):
 
 
 class NumberedProvider(FaultyProvider):
-    """Streams ``pieces`` events, ``pause`` seconds apart, made of the request's ``user``."""
+    """Streams ``pieces`` events, ``pause`` seconds apart, made of the request's ``user``.
+
+    While ``held`` is true, streams wait before their last event.
+    """
 
     def __init__(self, pieces=20, pause=0.05):
         super().__init__()
         self.pieces = pieces
         self.pause = pause
+        self.held = False
 
     async def _sound(self, connection):
         # Not kept: there are thousands.
         self.requests.clear()
         nonce = connection.request["body"]["user"]
         await connection.head(200, "text/event-stream", Transfer_Encoding="chunked")
-        for piece in numbered(nonce, self.pieces):
+        *pieces, last = numbered(nonce, self.pieces)
+        for piece in pieces:
             await connection.piece(piece)
             await asyncio.sleep(self.pause)
+        while self.held:
+            await asyncio.sleep(0.01)
+        await connection.piece(last)
         await connection.piece(b"")
 
 

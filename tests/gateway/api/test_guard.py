@@ -15,7 +15,7 @@ PAGE = "https://app.example.com"
 
 def ask(gateway, method, path, body=None, **headers):
     """Send exactly these headers; the answer."""
-    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=60)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     given = {"host": "localhost", **{n.replace("_", "-"): v for n, v in headers.items()}}
     for name, values in given.items():

@@ -34,7 +34,7 @@ def served(tmp_path_factory, provider):
 
 def ask(gateway, path, method="POST"):
     """Send a path as it is written, which clients tidy up; follow no redirect."""
-    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=60)
     body = json.dumps(CHAT) if method == "POST" else None
     connection.request(method, path, body, {"Content-Type": "application/json"})
     answer = connection.getresponse()

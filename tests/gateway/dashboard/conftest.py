@@ -31,7 +31,7 @@ class Keyed:
         """A client with a cookie jar of its own, logged in if a secret is given."""
         client = httpx.Client(
             base_url=self.url,
-            timeout=30,
+            timeout=60,
             verify=NO_AUTHORITIES,
             headers={"accept": "text/html", "origin": self.url},
         )

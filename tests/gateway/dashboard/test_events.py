@@ -29,7 +29,7 @@ class Stream:
         self.lines = queue.Queue()
         self.ticks = queue.Queue()
         self.ended = threading.Event()
-        self._connection = HTTPConnection(url.removeprefix("http://"), timeout=30)
+        self._connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
         self._connection.request("GET", "/dashboard/events", headers=headers or {})
         self._socket = self._connection.sock
         self._answer = self._connection.getresponse()
@@ -49,13 +49,13 @@ class Stream:
         self.ended.set()
 
     def tick(self):
-        return self.ticks.get(timeout=10)
+        return self.ticks.get(timeout=60)
 
     def close(self):
         # A thread that reads from the socket keeps it open otherwise.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        assert self.ended.wait(5)
+        assert self.ended.wait(60)
         self._connection.close()
 
 
@@ -120,7 +120,7 @@ def test_without_a_change_nothing_is_sent_but_heartbeats(gateway, monkeypatch):
     with streams(gateway.url, None) as (stream,):
         while stream.tick()["ready"] is False:
             pass
-        while stream.lines.get(timeout=5) != ": heartbeat":
+        while stream.lines.get(timeout=60) != ": heartbeat":
             pass
         assert stream.ticks.empty()
 
@@ -176,7 +176,7 @@ def test_a_stop_ends_the_streams(gateway):
     with streams(gateway.url, None) as (stream,):
         stream.tick()
         gateway.call(gateway.gateway.readiness.stop)
-        assert stream.ended.wait(5)
+        assert stream.ended.wait(60)
 
 
 def test_streams_end_when_the_dashboard_is_turned_off(start, provider, tmp_path):
@@ -187,7 +187,7 @@ def test_streams_end_when_the_dashboard_is_turned_off(start, provider, tmp_path)
     with streams(gateway.url, None) as (stream,):
         stream.tick()
         path.write_text(write_settings(provider, dashboard={"enabled": False}))
-        assert stream.ended.wait(10)
+        assert stream.ended.wait(60)
     assert gateway.http.get("/dashboard/events").status_code == 404
 
 
@@ -218,7 +218,7 @@ def test_a_revoked_key_gets_no_further_events(keyed):
         stream.tick()
         keyed.gateway.store.keys.revoke(key.id)
         keyed.live.call(keyed.gateway.auth.set_keys, keyed.gateway.store.keys.list())
-        assert stream.ended.wait(5)
+        assert stream.ended.wait(60)
         answer = httpx.get(f"{keyed.url}/dashboard/events", headers=bearer(secret))
         assert answer.status_code == 401
 

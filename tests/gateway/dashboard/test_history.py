@@ -52,7 +52,7 @@ async def running(history):
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(SHORT)
 

@@ -10,7 +10,7 @@ def rows(client, name, **query):
     return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
 
-def wait_for(read, seconds=20.0):
+def wait_for(read, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not read():
         assert time.monotonic() < deadline

@@ -1,21 +1,22 @@
 """What-if questions: what they answer, to whom, and within which limits."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 from tests.gateway.dashboard.conftest import Keyed
-from tests.support.live_gateway import MODELS, write_settings
+from tests.support.live_gateway import MODELS, wait_until, write_settings
 
 from floorline.gateway.dashboard import whatif_runs
 from floorline.stores import open_store
 from floorline.whatif.recent_log import Question, answer
 
 REQUESTS = 160
+RANDOM = "/dashboard/whatif?policy=random"
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_the_process_ends_with_the_one_that_asked(log):
     process.stdin.write(b'{"policy": "primal_dual"}\n')
     # No second line comes: it waits for the store's URL, and then its input ends.
     process.stdin.close()
-    assert process.wait(30) != 0
+    assert process.wait(60) != 0
     process.stdout.close()
 
 
@@ -136,7 +137,7 @@ def ask(keyed, secret, count=70):
         assert keyed.live.http.post("/v1/feedback", json=rated, headers=headers).status_code == 200
 
 
-def test_the_page_shows_estimates_and_a_link_asks_again(keyed):
+def test_the_page_shows_estimates_and_a_link_asks_again(keyed, monkeypatch):
     _, secret = keyed.key("a", ["chat", "feedback", "view"], tenant="acme")
     ask(keyed, secret)
     browser = keyed.browser(secret)
@@ -154,9 +155,8 @@ def test_the_page_shows_estimates_and_a_link_asks_again(keyed):
     assert rows[0]["logged_satisfaction"] == pytest.approx(46 / 70)
     assert rows[0]["tenant"] == "acme"
     # The answer is kept for a while: no second process.
-    began = time.perf_counter()
+    monkeypatch.setattr(whatif_runs.asyncio, "create_subprocess_exec", None)
     again = browser.get("/dashboard/whatif", params={"policy": "random", "since": "1h"})
-    assert time.perf_counter() - began < 1.0
     assert "doubly robust (DR)" in again.text
 
 
@@ -206,15 +206,15 @@ def test_one_question_at_a_time_and_none_for_ever(keyed, monkeypatch, tmp_path):
 
     monkeypatch.setattr(whatif_runs.asyncio, "create_subprocess_exec", start_slow)
     monkeypatch.setattr("floorline.gateway.dashboard.pages.whatif._WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(whatif_runs, "SECONDS", 1.0)
-    waiting = browser.get("/dashboard/whatif?policy=random")
+    waiting = browser.get(RANDOM)
     assert "Still estimating" in waiting.text
     assert browser.get("/dashboard/whatif?policy=cheapest").status_code == 503
     # The same question is the same run.
-    assert "Still estimating" in browser.get("/dashboard/whatif?policy=random").text
+    assert "Still estimating" in browser.get(RANDOM).text
     assert len(processes) == 1
-    deadline = time.monotonic() + 90
-    while "took longer than" not in (page := browser.get("/dashboard/whatif?policy=random").text):
-        assert time.monotonic() < deadline, page
-        time.sleep(0.2)
-    assert processes[0].returncode == -signal.SIGKILL
+    os.kill(processes[0].pid, signal.SIGKILL)
+    wait_until(lambda: "ended without an answer" in browser.get(RANDOM).text)
+    monkeypatch.setattr(whatif_runs, "SECONDS", 1.0)
+    wait_until(lambda: browser.get("/dashboard/whatif?policy=cheapest").status_code == 200)
+    wait_until(lambda: "took longer than" in browser.get("/dashboard/whatif?policy=cheapest").text)
+    assert processes[1].returncode == -signal.SIGKILL

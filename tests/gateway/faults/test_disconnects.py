@@ -21,7 +21,7 @@ async def say(url, body, *, until, length=None):
     )
     writer.write(head.encode() + body)
     came = b""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not until(came):
             try:
                 came += await asyncio.wait_for(reader.read(65536), 0.01)

@@ -1,9 +1,6 @@
 """Explanations of requests whose models fail, are barred or are too dear for a key."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 from tests.support import faulty_provider as fp
-from tests.support.live_gateway import wait_until
 
 
 def explained(stage, decision):
@@ -71,15 +68,14 @@ def test_a_request_that_a_provider_refused_as_too_long_is_a_window(three):
 
 
 def test_a_model_without_a_free_place_is_busy(three):
-    stage = three({"small": fp.hang}, max_concurrency=1, queue_length=0)
+    server = {"stream_keepalive": "200ms"}
+    stage = three({"small": fp.hang}, {"server": server}, max_concurrency=1, queue_length=0)
     turns = [{"role": "user", "content": "Why?"}]
-    body = {"model": "small", "messages": turns}
-    with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(stage.http.post, "/v1/chat/completions", json=body, timeout=2.0)
-        wait_until(lambda: stage.provider.open == 1)
+    body = {"model": "small", "messages": turns, "stream": True}
+    # The provider stays silent until the client leaves; its headers come with the first comment.
+    with stage.http.stream("POST", "/v1/chat/completions", json=body) as waiting:
+        assert waiting.status_code == 200
         decision = stage.chat().headers["x-floorline-decision"]
-        # The provider stays silent until the client leaves.
-        assert waiting.exception() is not None
     small = explained(stage, decision)["candidates"][0]
     assert (small["model"], small["reason"]) == ("small", "busy")
     assert small["explanation"] == "all its places are taken (max_concurrency)"

@@ -61,7 +61,7 @@ def test_a_whole_answer(stage, version, seconds):
     interim, _, answer = came.rpartition(b"HTTP/1.1 ")
     assert answer.startswith(b"200 OK\r\n")
     assert b"connection: close" in answer
-    assert interim in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert interim.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"") == b""
     assert interim == b"" or version == "1.1"
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["choices"]
     (_, (outcome,)) = gateway.happened()
@@ -157,7 +157,7 @@ def test_the_call_of_a_client_that_left_is_cancelled(stage, data, after, reset):
     gateway = stage()
     gateway.plan(broken_off(fp.events()[:2], fp.hang) if after else fp.hang)
     leave(gateway, data, after=after, reset=reset)
-    wait_until(lambda: gateway.provider.open == 0, 5.0)
+    wait_until(lambda: gateway.provider.open == 0)
     (_, (outcome,)) = gateway.happened()
     assert outcome.error == DISCONNECTED
     assert len(gateway.connections) == 0

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import threading
 import time
 
 import openai
@@ -48,6 +49,33 @@ def late(answer, seconds=0.7):
     return given
 
 
+class Gate:
+    """Holds the answers of a provider until its client has seen a comment."""
+
+    def __init__(self):
+        self._open = threading.Event()
+
+    def before(self, answer):
+        async def given(connection):
+            while not self._open.is_set():
+                await asyncio.sleep(0.01)
+            await answer(connection)
+
+        return given
+
+    def ask(self, gateway, model="floorline/gold"):
+        """Headers and body of a stream in whose beginning there is a comment."""
+        body = {"model": model, "messages": WHY, "stream": True}
+        with gateway.live.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+            assert answer.status_code == 200
+            came = b""
+            for piece in answer.iter_raw():
+                came += piece
+                if KEEPALIVE in came:
+                    self._open.set()
+        return answer.headers, came
+
+
 def ask(gateway, **fields):
     return gateway.chat(stream=True, **fields)
 
@@ -70,26 +98,18 @@ def test_headers_of_a_stream(shared):
 
 
 def test_comments_before_the_first_event(kept):
-    gateway = kept()
-    gateway.plan(late(fp.stream()))
-    begun = time.monotonic()
-    with gateway.live.http.stream(
-        "POST",
-        "/v1/chat/completions",
-        json={"model": "small", "messages": WHY, "stream": True},
-    ) as answer:
-        headers_after = time.monotonic() - begun
-        body = b"".join(answer.iter_raw())
+    gateway, gate = kept(), Gate()
+    gateway.plan(gate.before(fp.stream()))
     # Status and headers come with the first comment, not with the model's first word.
-    assert headers_after < 0.6
-    assert answer.headers["x-floorline-model"] == "small"
-    assert answer.headers["content-type"] == "text/event-stream"
-    assert answer.headers["x-accel-buffering"] == "no"
+    headers, body = gate.ask(gateway, "small")
+    assert headers["x-floorline-model"] == "small"
+    assert headers["content-type"] == "text/event-stream"
+    assert headers["x-accel-buffering"] == "no"
     comments, _, events = body.rpartition(KEEPALIVE)
     assert comments + KEEPALIVE == KEEPALIVE * body.count(KEEPALIVE)
     assert events == b"".join(fp.events())
     decision, outcome = (found[0] for found in gateway.happened())
-    assert answer.headers["x-floorline-decision"] == decision.id == outcome.decision
+    assert headers["x-floorline-decision"] == decision.id == outcome.decision
     assert outcome.error is None
     told = gateway.live.http.post("/v1/feedback", json={"id": "chatcmpl-1", "satisfied": True})
     assert told.json()["decision"] == decision.id
@@ -105,9 +125,10 @@ def test_comments_between_events(kept):
 
 
 def test_a_busy_stream_has_no_comments(kept):
-    gateway = kept("400ms")
+    # Longer than a comment takes to come, each pause far shorter.
+    gateway = kept("1s")
     pieces = fp.events()
-    gateway.plan(thinking(pieces, [0.1] * len(pieces)))
+    gateway.plan(thinking(pieces, [0.2] * len(pieces)))
     assert ask(gateway).content == b"".join(pieces)
 
 
@@ -137,8 +158,12 @@ def test_a_mark_of_the_byte_order_stays_at_the_beginning(kept):
     body = ask(gateway).content
     assert body.startswith(KEEPALIVE)
     assert b"\xef\xbb\xbf" not in body
-    gateway.plan(thinking([b"\xef\xbb\xbf" + pieces[0], *pieces[1:]], [0] * 7))
-    assert ask(gateway).content.startswith(b"\xef\xbb\xbfdata: ")
+
+
+def test_a_mark_of_the_byte_order_is_passed_on(shared):
+    first, *others = fp.events()
+    shared.plan(fp.stream([b"\xef\xbb\xbf" + first, *others]))
+    assert ask(shared).content.startswith(b"\xef\xbb\xbfdata: ")
 
 
 def test_a_comment_that_meets_the_end_of_a_call(kept):
@@ -173,38 +198,37 @@ def test_no_comments_within_a_whole_answer(kept):
 
 
 def test_an_error_after_a_comment_is_an_event(kept):
-    gateway = kept()
-    gateway.plan(*[late(fp.error(500), 0.4)] * 3)
-    answer = ask(gateway)
-    assert answer.status_code == 200
-    (event,) = data(answer.content)
+    gateway, gate = kept(), Gate()
+    gateway.plan(*[gate.before(fp.error(500))] * 3)
+    _, body = gate.ask(gateway)
+    (event,) = data(body)
     assert event["error"]["code"] == "upstream_status"
-    # Before a comment it has its status.
-    gateway.plan(*[fp.error(500)] * 3)
-    assert ask(gateway).status_code == 502
+
+
+def test_an_error_before_a_comment_has_its_status(shared):
+    shared.plan(*[fp.error(500)] * 3)
+    assert ask(shared).status_code == 502
 
 
 def test_a_providers_refusal_after_a_comment_is_an_event(kept):
-    gateway = kept()
+    gateway, gate = kept(), Gate()
     body = b'{\n  "error": {\r\n "message": "temperature is too high", "type": "x", "code": 7}\n}'
-    gateway.plan(late(fp.whole(body, 422)))
-    answer = ask(gateway, model="small")
-    assert answer.status_code == 200
-    (event,) = data(answer.content)
+    gateway.plan(gate.before(fp.whole(body, 422)))
+    headers, came = gate.ask(gateway, "small")
+    (event,) = data(came)
     assert event["error"]["message"] == "temperature is too high"
     ((decision,), (outcome,)) = gateway.happened()
     assert outcome.error == "the provider answered 422"
-    assert answer.headers["x-floorline-decision"] == decision.id
+    assert headers["x-floorline-decision"] == decision.id
 
 
 def test_another_model_answers_after_a_comment(kept):
-    gateway = kept()
-    gateway.plan(late(fp.error(500)), fp.stream())
-    answer = ask(gateway)
+    gateway, gate = kept(), Gate()
+    gateway.plan(gate.before(fp.error(500)), fp.stream())
+    headers, body = gate.ask(gateway)
     ((failed, served), outcomes) = gateway.happened()
-    assert answer.headers["x-floorline-decision"] == failed.id
+    assert headers["x-floorline-decision"] == failed.id
     comment = f": floorline decision={served.id} model={served.model}\n\n".encode()
-    body = answer.content
     assert body.replace(KEEPALIVE, b"") == comment + b"".join(fp.events())
     assert [outcome.error is None for outcome in outcomes] == [False, True]
     told = gateway.live.http.post("/v1/feedback", json={"id": "chatcmpl-1", "satisfied": True})
@@ -230,7 +254,7 @@ def test_a_client_that_does_not_read_gets_no_comments(kept):
     body = json.dumps({"model": "floorline/gold", "messages": WHY, "stream": True}).encode()
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.settimeout(20)
+        slow.settimeout(60)
         slow.connect(("127.0.0.1", int(gateway.url.rpartition(":")[2])))
         head = "POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -69,7 +69,7 @@ def test_calls_of_a_killed_gateway_are_closed_and_charged_at_the_next_start(
     engine.dispose()
     serving.kill()
     for one in calls:
-        one.join(30)
+        one.join(60)
     live = start(text)
     gateway = live.gateway
     outcomes = [e for e in gateway.store.read() if isinstance(e, Outcome)]
@@ -97,7 +97,7 @@ def test_a_slow_call_is_charged_although_many_others_overtake_it(stream, start):
         for _ in range(20):
             # The slow call is the oldest decision, and five are remembered.
             assert live.chat(max_tokens=10).status_code == 200
-        slow.join(30)
+        slow.join(60)
         wait_until(lambda: live.gateway.admission.in_flight == 0)
         status = live.gateway.router.status("gold")
         assert status.spent == pytest.approx(0.7)

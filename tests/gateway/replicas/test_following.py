@@ -37,7 +37,7 @@ def test_an_upgraded_server_waits_for_a_learner_of_its_version(cluster, monkeypa
     member = cluster.members["a"]
 
     async def start():
-        waiting = asyncio.create_task(follower_of(member).wait(30.0))
+        waiting = asyncio.create_task(follower_of(member).wait(60))
         await asyncio.sleep(0.2)
         assert not waiting.done(), waiting.exception()
         # Another learner, which is upgraded, folds the log and publishes.

@@ -68,10 +68,13 @@ def test_empty_lines_are_no_first_byte_of_a_whole_answer(play):
 
     async def scene(s):
         await s.upstreams(timeouts=TimeoutSettings(first_byte=0.25, idle=5.0))
-        s.provider.plan(endless, patient)
+        s.provider.plan(endless)
         error = await refused(s)
         assert (error.kind, error.fallback) == ("timeout", True)
         assert "timeouts.first_byte" in str(error)
+        await s.calls.close()
+        await s.upstreams()
+        s.provider.plan(patient)
         answer = await s.ask()
         assert await answer.body() == b"\n" * 5 + faults.completion()
         assert answer.first_byte_s >= 0.1
@@ -133,7 +136,8 @@ def test_the_first_byte_is_that_of_content(play):
         await s.upstreams()
         s.provider.plan(faults.stream([COMMENT, ROLE], then=later))
         async with await s.ask(stream=True) as answer:
-            assert answer.first_byte_s >= 0.15
+            # The clocks of the sleep and of the answer may round apart.
+            assert answer.first_byte_s >= 0.14
 
     play(scene)
 
@@ -168,7 +172,7 @@ def test_comments_after_the_begin_keep_a_stream_alive_until_its_total_time(play)
             await asyncio.sleep(0.02)
 
     async def scene(s):
-        await s.upstreams(timeouts=TimeoutSettings(idle=0.2, total=0.6))
+        await s.upstreams(timeouts=TimeoutSettings(idle=1.0, total=1.5))
         s.provider.plan(faults.stream(faults.events()[:2], then=endless))
         got, error = await drain(await s.ask(stream=True))
         assert got.startswith(b"".join(faults.events()[:2]) + COMMENT)
