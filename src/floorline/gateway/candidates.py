@@ -25,6 +25,9 @@ from floorline.state.eligibility import unable
 from floorline.zoo import Model
 
 _OPEN = Bar("breaker", "circuit breaker open: its provider keeps failing")
+_SUSPECTED = Bar(
+    "breaker", "circuit breaker open at another replica, and another call is trying it here"
+)
 _FULL = Bar("busy", "all its places are taken (max_concurrency)")
 _EXCLUDED = Bar("excluded", "excluded by the request")
 _FAILED = Bar("failed", "its call failed")
@@ -107,6 +110,7 @@ class Candidates:
             if dear and len(dear) + len(barred) == len(self._router.zoo):
                 raise self.out_of_budget(caller, {**barred, **bars, **dear})
         bars |= self.not_preferred(chat, sla, {**bars, **dear}, at)
+        bars |= self.suspected(chat, sla, {**bars, **dear}, at)
         return Bars(bars, dear)
 
     def refusal(
@@ -169,18 +173,34 @@ class Candidates:
         """
         if not chat.prefers - chat.needs:
             return {}
-        zoo = self._router.zoo
-        barred = self.unable(chat, sla, bars)
-        costs, _ = self._router.call_costs(chat.input_tokens, chat.limits)
-        paid = costs <= self._router.budget_left(sla.name, at=at)
-        able = [
-            m for m, fits in zip(zoo.models, paid, strict=True) if fits and m.name not in barred
-        ]
+        able = self._able(chat, sla, bars, at)
         lacking = [model.name for model in able if chat.prefers - model.capabilities]
         if len(lacking) == len(able):
             return {}
         text = "lacks " + listed(sorted(chat.prefers))
         return dict.fromkeys(lacking, Bar("capability", text))
+
+    def suspected(
+        self, chat: ChatBody, sla: SLA, bars: Collection[str], at: float
+    ) -> dict[str, Bar]:
+        """Return which models another replica cannot call, as long as others can serve.
+
+        Parameters are those of ``not_preferred``.
+        """
+        suspected = self._upstreams.suspected()
+        if not suspected:
+            return {}
+        able = {model.name for model in self._able(chat, sla, bars, at)}
+        return dict.fromkeys(able & suspected, _SUSPECTED) if able - suspected else {}
+
+    def _able(self, chat: ChatBody, sla: SLA, bars: Collection[str], at: float) -> list[Model]:
+        """Models that can serve a request now, and whose call the SLA's budget can pay for."""
+        zoo = self._router.zoo
+        barred = self.unable(chat, sla, bars)
+        costs, _ = self._router.call_costs(chat.input_tokens, chat.limits)
+        paid = costs <= self._router.budget_left(sla.name, at=at)
+        models = zip(zoo.models, paid, strict=True)
+        return [model for model, fits in models if fits and model.name not in barred]
 
     def too_small(self, failed: Decision, failure: UpstreamError) -> list[str]:
         """Models that cannot serve a request that was too long for another: no larger window.

@@ -42,6 +42,8 @@ class Readiness:
     staleness
         Returns the seconds since the learner was at work on the state that decides here; 0 where
         this process learns by itself.
+    elsewhere
+        Returns what the other replicas warn of, which name their machines.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Readiness:
         *,
         clock: Clock | None = None,
         staleness: Callable[[], float] = lambda: 0.0,
+        elsewhere: Callable[[], list[str]] = list,
     ) -> None:
         self._staleness = staleness
+        self._elsewhere = elsewhere
         self._clock = clock
         self._usage_check = usage_check
         self._router = router
@@ -118,6 +122,8 @@ class Readiness:
                 f"the learner was at work {stale:.0f} s ago, and its last state decides: see "
                 "whether a process 'floorline learn' runs and reaches the store"
             )
+        if details:
+            warnings += self._elsewhere()
         if self._reloader is not None and self._reloader.error is not None:
             reason = self._reloader.error if details else _SEE_LOG
             warnings.append(f"the configuration file is not in force: {reason}")

@@ -30,6 +30,7 @@ from floorline.gateway.price_changes import price_changes, price_warnings
 from floorline.gateway.readiness import Readiness
 from floorline.gateway.reconcile import DesiredState, reconcile
 from floorline.gateway.reload import Reloader
+from floorline.gateway.replicas.breaker_hints import BREAKERS, MODELS, BreakerHints
 from floorline.gateway.replicas.following import StateFollower
 from floorline.gateway.replicas.key_shares import KeyShares
 from floorline.gateway.replicas.refilling import ShareKeeper
@@ -167,6 +168,12 @@ def build_gateway(
         snapshots = SnapshotWriter(router, store)
         history = History(router, store, clock=clock)
     upstreams = Upstreams(seed=settings.seed)
+    hints: BreakerHints | None = None
+    if follower is not None and isinstance(store, ReplicaStore):
+        hints = BreakerHints(upstreams, store.replica)
+        follower.publish(BREAKERS, hints.published)
+        follower.publish(MODELS, lambda: len(router.zoo))
+        follower.listen(hints.take)
     config = ActiveConfig(settings, models, router, upstreams, store)
     reloader = (
         None if path is None else Reloader(path, config.reload, settings, note=config.log_reload)
@@ -205,6 +212,7 @@ def build_gateway(
         usage_check,
         clock=clock,
         staleness=lambda: 0.0 if follower is None else follower.staleness,
+        elsewhere=lambda: [] if hints is None else hints.warnings(),
     )
     decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age, clock=clock)
     recorder = CallRecorder(router, auth, decisions, metrics, usage_check)

@@ -67,13 +67,6 @@ class Membership:
             rows = connection.execute(query.order_by(members.c.started)).all()
         return [Member(r.id, float(r.age), msgspec.json.decode(r.status)) for r in rows]
 
-    def live(self, seconds: float) -> int:
-        """Return the number of processes that were seen within some time."""
-        age = now(self._engine) - members.c.seen
-        query = sa.select(sa.func.count()).select_from(members).where(age <= seconds)
-        with store_errors(self._engine), self._engine.connect() as connection:
-            return int(connection.scalar(query) or 0)
-
     def gone(self, seconds: float) -> list[Member]:
         """Return processes that were not seen for some time, and of whose events none waits."""
         waiting = sa.select(inbox.c.id).where(inbox.c.replica == members.c.id).exists()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from floorline.errors import FloorlineError, SnapshotMismatch
-from floorline.replication.members import Membership
+from floorline.replication.members import Member, Membership
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import ReplicaStore
 from floorline.state.fold import Fold
@@ -51,6 +51,8 @@ class StateFollower:
         Number of replicas that served at the last sign of life.
     seen_at : float
         Time of this replica's last sign of life by the monotonic clock.
+    members : list of Member
+        Those processes, and what they said of themselves.
     """
 
     def __init__(
@@ -67,6 +69,9 @@ class StateFollower:
         self._status = status
         self._every = every
         self._members = Membership(store.engine)
+        self._further: dict[str, Callable[[], Any]] = {}
+        self._listeners: list[Callable[[list[Member]], None]] = []
+        self.members: list[Member] = []
         self.replicas = 1
         self.seen_at = time.monotonic()
         self._age = float("inf")
@@ -91,7 +96,7 @@ class StateFollower:
             try:
                 await self.look()
                 if time.monotonic() >= self._beat_at:
-                    await asyncio.to_thread(self.beat)
+                    await self._beat()
                     self._beat_at = time.monotonic() + _BEAT_SECONDS
                 said = ""
             except FloorlineError as error:
@@ -124,7 +129,20 @@ class StateFollower:
                     "see why it does not run"
                 )
             await asyncio.sleep(min(self._every, _FIRST_LOOK_SECONDS))
+        await self._beat()
+
+    def publish(self, name: str, read: Callable[[], Any]) -> None:
+        """Say something further to the other replicas with every sign of life."""
+        self._further[name] = read
+
+    def listen(self, take: Callable[[list[Member]], None]) -> None:
+        """Get what all replicas say of themselves after every sign of life, this one's included."""
+        self._listeners.append(take)
+
+    async def _beat(self) -> None:
         await asyncio.to_thread(self.beat)
+        for take in self._listeners:
+            take(self.members)
 
     async def look(self) -> bool:
         """Take over the latest state, if it is new; return whether it was.
@@ -155,9 +173,12 @@ class StateFollower:
             If the database raises an error.
         """
         began = time.monotonic()
-        self._members.beat(self._store.replica, self._status())
+        further = {name: read() for name, read in self._further.items()}
+        self._members.beat(self._store.replica, {**self._status(), **further})
         self.seen_at = began
-        self.replicas = max(1, self._members.live(_LIVE_SECONDS))
+        everyone = self._members.all()
+        self.members = [member for member in everyone if member.age <= _LIVE_SECONDS]
+        self.replicas = max(1, len(self.members))
 
     def leave(self) -> None:
         """Say that this replica ended, once all its events are in the database; blocks.

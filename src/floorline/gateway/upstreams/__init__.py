@@ -7,7 +7,7 @@ the details.
 
 from floorline.gateway.upstreams.answer import Answer
 from floorline.gateway.upstreams.errors import UpstreamError
-from floorline.gateway.upstreams.pool import Health, Upstreams
+from floorline.gateway.upstreams.pool import Health, OpenBreaker, Upstreams
 from floorline.gateway.upstreams.retry import Backoff
 from floorline.gateway.upstreams.settings import UpstreamSettings
 from floorline.gateway.upstreams.usage import Usage, cost_of, estimate_usage
@@ -16,6 +16,7 @@ __all__ = [
     "Answer",
     "Backoff",
     "Health",
+    "OpenBreaker",
     "UpstreamError",
     "UpstreamSettings",
     "Upstreams",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -29,6 +30,13 @@ class Breaker:
         When to open and for how long.
     clock
         Returns seconds that never go back.
+
+    Attributes
+    ----------
+    openings : int
+        How often it opened.
+    cause : str
+        Why the last failed call failed; "" where that is not said.
 
     References
     ----------
@@ -61,6 +69,9 @@ class Breaker:
         self._probing = 0
         self._passed = 0
         self._epoch = 0
+        self._suspected_until = -math.inf
+        self.openings = 0
+        self.cause = ""
         self._reset(None)
 
     @property
@@ -69,6 +80,21 @@ class Breaker:
         if self._opened is None:
             return "closed"
         return "open" if self.wait() else "half_open"
+
+    @property
+    def suspected(self) -> bool:
+        """Whether it is closed, another replica's is open, and no call here has ended since."""
+        return self._opened is None and self._clock() < self._suspected_until
+
+    def suspect(self, seconds: float) -> None:
+        """Take note that the breaker of another replica is open for so many seconds.
+
+        Calls still pass. The first one that ends decides: a success ends the suspicion, a failure
+        opens the breaker at once, as that of a probe does. Without calls it ends by itself, after
+        the time for which a breaker of these settings opens at the latest.
+        """
+        if self._opened is None:
+            self._suspected_until = self._clock() + min(seconds, self.settings.open_for)
 
     def wait(self) -> float:
         """Seconds until probes pass; 0 unless it is open."""
@@ -95,11 +121,12 @@ class Breaker:
         """Whether a call may be attempted again: not once it opened, and not as a probe."""
         return ticket == self._epoch and self._opened is None
 
-    def ended(self, ticket: int, effect: BreakerEffect) -> None:
-        """Report a call that failed, by what its failure says about the provider."""
+    def ended(self, ticket: int, effect: BreakerEffect, cause: str = "") -> None:
+        """Report a call that failed, by what its failure says about the provider, and why."""
         if effect == "ignored":
             self.succeeded(ticket)
         else:
+            self.cause = cause
             self.failed(ticket, opens=effect == "opens")
 
     def succeeded(self, ticket: int) -> None:
@@ -107,6 +134,7 @@ class Breaker:
         if ticket != self._epoch:
             return
         if self._opened is None:
+            self._suspected_until = -math.inf
             self._current()[1] += 1
             return
         self._probing -= 1
@@ -126,7 +154,7 @@ class Breaker:
         """
         if ticket != self._epoch:
             return
-        if opens or self._opened is not None:
+        if opens or self._opened is not None or self.suspected:
             self._reset(self._clock())
             return
         self._current()[2] += 1
@@ -145,6 +173,8 @@ class Breaker:
     def _reset(self, opened: float | None) -> None:
         self._opened = opened
         self._epoch += 1
+        self.openings += opened is not None
+        self._suspected_until = -math.inf
         self._probing = self._passed = 0
         self._counts = [[-1, 0, 0] for _ in range(_SLICES)]
 

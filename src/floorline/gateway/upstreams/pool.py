@@ -48,6 +48,27 @@ class Health(msgspec.Struct, frozen=True):
     waiting: int
 
 
+class OpenBreaker(msgspec.Struct, frozen=True):
+    """A circuit breaker that is open.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    seconds
+        Time until a probe passes.
+    opening
+        How often it opened, so that one opening can be told from the next.
+    cause
+        Why the last call failed; "" where that is not known.
+    """
+
+    model: str
+    seconds: float
+    opening: int
+    cause: str = ""
+
+
 class _Model:
     """State of one model that outlives its calls."""
 
@@ -180,6 +201,33 @@ class Upstreams:
             for name, model in self._models.items()
             if model.limiter.full or not model.breaker.would_admit() or name in refusing
         ]
+
+    def suspected(self) -> set[str]:
+        """Models whose breaker is open at another replica, and which a call is trying here now.
+
+        A call of one of them would not be refused. Another model is the better choice until the
+        call has ended.
+        """
+        return {
+            name
+            for name, model in self._models.items()
+            if model.breaker.suspected and model.limiter.running
+        }
+
+    def suspect(self, model: str, seconds: float) -> None:
+        """Take note that a model's breaker is open at another replica; see ``Breaker.suspect``."""
+        known = self._models.get(model)
+        if known is not None:
+            known.breaker.suspect(seconds)
+
+    def open_breakers(self) -> list[OpenBreaker]:
+        """Return the breakers that are open now, also to another thread."""
+        found = []
+        for name, model in list(self._models.items()):
+            seconds, breaker = model.breaker.wait(), model.breaker
+            if seconds > 0.0:
+                found.append(OpenBreaker(name, seconds, breaker.openings, breaker.cause))
+        return found
 
     def health(self) -> dict[str, Health]:
         """State of each model's calls, by its name."""
@@ -327,7 +375,7 @@ class Upstreams:
         try:
             answer = await self._answered(target, ticket, sent, began, on_end)
         except UpstreamError as failure:
-            breaker.ended(ticket, breaker_effect(failure))
+            breaker.ended(ticket, breaker_effect(failure), _cause(failure))
             if failure.answer is not None:
                 failure.answer = for_client(failure.answer, failure.meaning, sent.dialect)
             if failure.answer is None or failure.fallback:
@@ -417,6 +465,11 @@ class Upstreams:
             await self._sessions.close()
 
 
+def _cause(failure: UpstreamError) -> str:
+    """Say in some words why a call failed."""
+    return failure.kind if failure.status is None else f"status {failure.status}"
+
+
 class _StreamEnd:
     """Reports the end of a stream to its model's breaker and limiter."""
 
@@ -436,7 +489,8 @@ class _StreamEnd:
             breaker.succeeded(self._ticket)
         else:
             error = None if self.answer is None else self.answer.error
-            breaker.ended(self._ticket, stream_effect(error))
+            cause = "a stream broke off" if error is None else "an error within a stream"
+            breaker.ended(self._ticket, stream_effect(error), cause)
         if self.answer is not None:
             self._upstreams._streams.discard(self.answer)
         self._upstreams._release(self._target.limiter)
