@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from floorline import SLA, Model, Router, Zoo
-from floorline.errors import StoreDamaged
 from floorline.events import Decision, Feedback, Outcome
 from floorline.replication.inbox import InboxReader, InboxWriter
 from floorline.replication.learner import Learner
@@ -251,15 +250,6 @@ def test_a_label_for_a_forgotten_decision_recalls_it(learn, replica, url):
     assert learner._router.status("gold").labels == 3
     kinds = [type(event).__name__ for event in log_of(learner)]
     assert kinds[:3] == ["Decision", "Recall", "Outcome"]
-
-
-def test_a_damaged_row_stops_the_learner(learn, replica, engine):
-    learner = learn()
-    replica("a").append(*traffic(1))
-    with engine.begin() as connection:
-        connection.execute(inbox.update().values(body=b"\x80"))
-    with pytest.raises(StoreDamaged, match="of its inbox is damaged"):
-        learner.step()
 
 
 def test_waiting_for_a_commit_does_not_block_the_loop(replica):

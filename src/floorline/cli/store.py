@@ -23,6 +23,7 @@ Url = Annotated[
     str | None, typer.Argument(help="URL of the store. [default: that of --store or the config]")
 ]
 
+_RETENTION = "set store.retention, after which it deletes old events itself, or "
 DAMAGED = 1
 """Exit code if something in the store is damaged."""
 
@@ -31,11 +32,12 @@ DAMAGED = 1
 def migrate(store: Store = None, config: Config = DEFAULT_CONFIG) -> None:
     """Create the tables, or upgrade them to this version of Floorline. Stop the server first."""
     with open_beside(store_url(store, config), create=True) as engine:
+        from floorline.replication.sole_store import writing_alone
         from floorline.stores.lock import writer_lock
         from floorline.stores.schema import HEAD
         from floorline.stores.upgrade import upgrade
 
-        with writer_lock(engine):
+        with writer_lock(engine), writing_alone(engine, "floorline store migrate"):
             changed = upgrade(engine)
     done = "Upgraded the tables" if changed else "Nothing to do: the tables are"
     Console().print(f"{done} {'to' if changed else 'of'} version {HEAD}.")
@@ -47,12 +49,18 @@ def vacuum(
     store: Store = None,
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Delete old events and prompts that no restart needs. The server may run."""
+    """Delete old events and prompts that no restart needs. The server may run.
+
+    Where several servers share the store in PostgreSQL, their learner deletes old events (the
+    setting store.retention); this command waits for no learner and needs that none runs.
+    """
     before = time.time() - age(older_than)
     with open_beside(store_url(store, config), ready=True) as engine:
+        from floorline.replication.sole_store import writing_alone
         from floorline.stores.retention import vacuum as clean
 
-        deleted = clean(engine, before)
+        with writing_alone(engine, "floorline store vacuum", _RETENTION):
+            deleted = clean(engine, before)
     Console().print(
         f"Deleted {deleted.events:,} events and {deleted.prompts:,} prompts; "
         f"the log now begins at position {deleted.kept:,}."
@@ -89,16 +97,26 @@ def verify(url: Url = None, store: Store = None, config: Config = DEFAULT_CONFIG
     Exit code 0 if the store is whole, 1 if something is damaged, 2 if it cannot be read.
     """
     with open_read_only(store_url(url or store, config), ready=False) as engine:
+        from floorline.replication.damaged_rows import find_damage
         from floorline.stores.verification import verify as read_all
 
         found = read_all(engine)
+        shared = find_damage(engine)
     console = Console(soft_wrap=True, highlight=False)
     rows = ", ".join(f"{found.rows[name]:,} {name}" for name in ("documents", "prompts"))
     console.print(
         f"Read {found.end - found.first:,} events from position {found.first:,} on, "
         f"{len(found.snapshots)} snapshots, {rows} and {found.rows['api_keys']:,} API keys."
     )
-    for damage in found.damages:
+    if shared is not None:
+        console.print(f"Replicas share it: {shared.waiting:,} of their events wait in the inbox.")
+        if shared.kept:
+            console.print(
+                f"Tombstones took the place of {shared.kept:,} damaged events; their rows are kept "
+                "in the table inbox_damaged."
+            )
+    damages = found.damages if shared is None else [*found.damages, *shared.damages()]
+    for damage in damages:
         console.print(
             f"damaged: {damage.where}: {damage.problem} (matters for: {damage.matters})",
             markup=False,
@@ -107,7 +125,7 @@ def verify(url: Url = None, store: Store = None, config: Config = DEFAULT_CONFIG
         console.print("A start is refused. See 'floorline store repair'.")
     else:
         console.print(f"A start recovers the state {found.recovers}.")
-    if found.damages:
+    if damages:
         raise typer.Exit(DAMAGED)
     console.print("Everything is whole.")
 
@@ -128,18 +146,35 @@ def repair(
     opened = open_for_repair(chosen) if yes else open_read_only(chosen, ready=False)
     console = Console(soft_wrap=True, highlight=False)
     with opened as engine:
+        from floorline.replication import damaged_rows
+        from floorline.replication.sole_store import writing_alone
         from floorline.stores import repair as repairs
 
         plan = repairs.plan_repair(engine)
-        if not plan.found.damages:
+        shared = damaged_rows.find_damage(engine)
+        others = [] if shared is None else shared.damages()
+        if not plan.found.damages and not others:
             console.print("Nothing is damaged.")
             return
-        for line in repairs.describe(plan):
-            console.print(line, markup=False)
+        if plan.found.damages:
+            for line in repairs.describe(plan):
+                console.print(line, markup=False)
+        for damage in others:
+            console.print(f"damaged: {damage.where}: {damage.problem}", markup=False)
+        if shared is not None and shared.rows:
+            console.print(f"A repair loses {len(shared.rows):,} events that wait for the learner.")
         if plan.impossible is not None:
             raise StoreUnavailable(f"the store cannot be repaired: {plan.impossible}")
         if not yes:
             console.print("Nothing was changed. Repair with --yes, after a stop of the server.")
             raise typer.Exit(DAMAGED)
-        copy = repairs.repair(engine, plan)
-    console.print(f"Repaired. The damaged store is kept in {copy}.", markup=False)
+        kept = []
+        with writing_alone(engine, "floorline store repair"):
+            if plan.found.damages:
+                copy = repairs.repair(engine, plan, damaged_rows.copy_shared)
+                kept.append(f"The damaged store is kept in {copy}.")
+            if shared is not None and others:
+                damaged_rows.mend(engine, shared)
+                if shared.rows:
+                    kept.append("Damaged rows of the inbox are kept in the table inbox_damaged.")
+    console.print(" ".join(["Repaired.", *kept]), markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from floorline.errors import StoreDamaged, StoreUnavailable
+from floorline.errors import StoreDamaged
 from floorline.events import Event, Tombstone, WarmStart
 from floorline.replication.tables import INBOX_CHANNEL, inbox, insert, notify, replicas
 from floorline.stores.commit import Refused
@@ -24,6 +23,7 @@ from floorline.stores.engine import (
 from floorline.stores.integrity import DIGEST_BYTES
 from floorline.stores.packing import pack_body, unpack_event
 from floorline.stores.schema import prompts
+from floorline.stores.verification import KINDS
 from floorline.stores.writing import (
     Prepared,
     Prompt,
@@ -35,11 +35,12 @@ from floorline.stores.writing import (
 
 _encode = msgspec.msgpack.Encoder().encode
 
-_SQLITE_POLL_SECONDS = 0.02
-"""Pause between two looks into an inbox in SQLite, which cannot wake other processes."""
-
 _CHECKED = ("replica", "number", "kind", "decision", "completion", "tenant", "key", "body")
 """Columns that the checksum covers."""
+
+
+DAMAGED_ROW = "its row in the inbox was damaged"
+"""Reason of tombstones in the place of damaged rows."""
 
 
 class InboxWriter:
@@ -194,13 +195,23 @@ class Taken(NamedTuple):
     Attributes
     ----------
     events
-        Events in an order in which they can be folded.
+        Events in an order in which they can be folded; tombstones in the place of damaged ones.
     repeated
         Ids of rows whose event is in the log already.
+    damaged
+        Ids of rows with another checksum.
+    misplaced
+        Those of the damaged rows whose place is not known, because their replica and number do not
+        fit to what is in the log.
+    gaps
+        Number of the first event that waits for a missing one before it, by replica.
     """
 
     events: list[Waiting]
     repeated: list[int]
+    damaged: list[int]
+    misplaced: list[int]
+    gaps: dict[str, int]
 
 
 class InboxReader:
@@ -253,30 +264,41 @@ class InboxReader:
         Parameters
         ----------
         consumed
-            Number of the last event in the log of each replica.
+            Number of the last event in the log of each replica; of those that it lacks, the table
+            of replicas is asked.
         limit
             Most rows to read.
 
         Raises
         ------
-        StoreDamaged
-            If a row has another checksum.
         StoreUnavailable
             If the database raises an error.
         """
         query = sa.select(inbox).order_by(inbox.c.id).limit(limit)
         with store_errors(self._engine), self._engine.connect() as connection:
             rows = [row._mapping for row in connection.execute(query).all()]
-        taken = Taken([], [])
-        next_number = {replica: number + 1 for replica, number in consumed.items()}
+            unknown = {row["replica"] for row in rows} - consumed.keys()
+            known = sa.select(replicas.c.id, replicas.c.consumed).where(replicas.c.id.in_(unknown))
+            earlier = {row.id: row.consumed for row in connection.execute(known)} if unknown else {}
+        taken = Taken([], [], [], [], {})
+        next_number = {name: number + 1 for name, number in {**earlier, **consumed}.items()}
         held_back: set[str] = set()
         for row in rows:
             replica, number = row["replica"], row["number"]
             expected = next_number.setdefault(replica, 1)
-            if number < expected:
+            if not is_whole(row):
+                taken.damaged.append(row["id"])
+                if number == expected:
+                    taken.events.append(Waiting(row["id"], replica, number, _lost(row)))
+                    next_number[replica] = number + 1
+                else:
+                    taken.misplaced.append(row["id"])
+            elif number < expected:
                 taken.repeated.append(row["id"])
             elif number > expected or row["decision"] in held_back:
-                # An earlier event of its replica, or its decision, is not committed yet.
+                # An earlier event of its replica is missing, or its decision is held back.
+                if number > expected:
+                    taken.gaps.setdefault(replica, number)
                 if row["decision"] is not None:
                     held_back.add(row["decision"])
             else:
@@ -284,6 +306,11 @@ class InboxReader:
                 taken.events.append(Waiting(row["id"], replica, number, event))
                 next_number[replica] = number + 1
         return taken
+
+
+def is_whole(row: Mapping[Any, Any]) -> bool:
+    """Return whether a row of the inbox has the checksum that it was written with."""
+    return _checksum(row) == bytes(row["checksum"])
 
 
 def event_of(row: Mapping[Any, Any], engine: sa.Engine) -> Event:
@@ -294,7 +321,7 @@ def event_of(row: Mapping[Any, Any], engine: sa.Engine) -> Event:
     StoreDamaged
         If the row has another checksum.
     """
-    if _checksum(row) != bytes(row["checksum"]):
+    if not is_whole(row):
         store = url_without_password(engine.url)
         raise StoreDamaged(store, f"the event {row['id']:,} of its inbox is damaged")
     event = unpack_event(bytes(row["body"]))
@@ -303,55 +330,17 @@ def event_of(row: Mapping[Any, Any], engine: sa.Engine) -> Event:
     return event
 
 
+def _lost(row: Mapping[Any, Any]) -> Tombstone:
+    """Return what is in the log in the place of a damaged row."""
+    kind = row["kind"] if row["kind"] in KINDS else ""
+    return Tombstone(lost=kind, reason=DAMAGED_ROW)
+
+
+def tombstone_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the row that takes the place of a damaged one in the inbox."""
+    return _row(row["replica"], row["number"], prepare(_lost(row)))
+
+
 def _checksum(row: Mapping[Any, Any]) -> bytes:
     fields = [bytes(v) if isinstance(v := row[name], memoryview) else v for name in _CHECKED]
     return blake2b(_encode(fields), digest_size=DIGEST_BYTES).digest()
-
-
-class InboxSignal:
-    """Wakes the learner when a replica commits events; for SQLite it only waits.
-
-    Used as a context manager, in one thread.
-
-    Parameters
-    ----------
-    engine
-        Engine of the store.
-    """
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        self._connection: sa.Connection | None = None
-
-    def __enter__(self) -> InboxSignal:
-        if self._engine.dialect.name == "postgresql":
-            with store_errors(self._engine):
-                self._connection = self._engine.connect()
-                self._connection = self._connection.execution_options(isolation_level="AUTOCOMMIT")
-                self._connection.exec_driver_sql(f"LISTEN {INBOX_CHANNEL}")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection.close()
-            self._connection = None
-
-    def wait(self, seconds: float) -> None:
-        """Wait until events are committed, at most some seconds.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the connection is lost.
-        """
-        if self._connection is None:
-            time.sleep(min(seconds, _SQLITE_POLL_SECONDS))
-            return
-        driver: Any = self._connection.connection.driver_connection
-        try:
-            for _ in driver.notifies(timeout=seconds, stop_after=1):
-                pass
-        except Exception as error:
-            store = url_without_password(self._engine.url)
-            raise StoreUnavailable(f"the store {store} failed: {error}") from error

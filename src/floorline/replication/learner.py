@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Mapping
 from functools import partial
 
 from floorline.events import Event, Feedback, Outcome, Tombstone
@@ -9,8 +12,16 @@ from floorline.replication.inbox import Waiting
 from floorline.replication.learner_store import LearnerStore
 from floorline.router import Router
 
+log = logging.getLogger("floorline.learner")
+
 _MAX_ROWS = 2_000
 """Events that are taken at once: it bounds the memory, and the time until the next state."""
+
+
+_GAP_SECONDS = 30.0
+"""Time for which events wait for a missing one before them."""
+_NO_ROW = -1
+"""Id of a row that is not there."""
 
 
 class Learner:
@@ -37,6 +48,8 @@ class Learner:
         self._store = store
         self._consumed = store.inbox.consumed()
         self.published = -1
+        # When each gap was first seen, by replica and the number before it.
+        self._gaps: dict[tuple[str, int], float] = {}
 
     def step(self) -> int:
         """Fold events that wait, and make them durable; return how many there were.
@@ -52,12 +65,42 @@ class Learner:
         self._store.flush()
         taken = self._store.inbox.take(self._consumed, _MAX_ROWS)
         self._store.drop_repeated(taken.repeated)
-        for waiting in taken.events:
+        self._store.set_aside(taken.damaged, taken.misplaced)
+        if taken.damaged:
+            log.error(
+                "%d damaged events in the inbox are lost: %d tombstones take their place, and the "
+                "rows are kept in the table inbox_damaged",
+                len(taken.damaged),
+                len(taken.damaged) - len(taken.misplaced),
+            )
+        for waiting in [*taken.events, *self._missing(taken.gaps)]:
             event = self._recalled(waiting.event)
             self._router.ingest(event, partial(self._append, waiting))
             self._consumed[waiting.replica] = waiting.number
         self._store.flush()
         return len(taken.events)
+
+    def _missing(self, gaps: Mapping[str, int]) -> list[Waiting]:
+        """Return a tombstone for each gap in the numbers of a replica that stays.
+
+        A replica commits its events in order, so that what is missing before an event is lost:
+        its row was damaged, or deleted by something else. The rest must not wait for it.
+
+        Parameters
+        ----------
+        gaps
+            Number of the first event that waits for a missing one before it, by replica.
+        """
+        present = time.monotonic()
+        places = {(name, self._consumed.get(name, 0)): first for name, first in gaps.items()}
+        self._gaps = {place: self._gaps.get(place, present) for place in places}
+        made = []
+        for (name, last), first in places.items():
+            if present - self._gaps[name, last] >= _GAP_SECONDS:
+                log.error("events %d to %d of replica %s are lost", last + 1, first - 1, name)
+                lost = Tombstone(lost="", reason=f"{first - 1 - last:,} events were missing")
+                made.append(Waiting(_NO_ROW, name, first - 1, lost))
+        return made
 
     def publish(self) -> bool:
         """Publish the state if it has changed, else confirm it; return whether it has changed.
@@ -68,8 +111,7 @@ class Learner:
             As for ``step``.
         """
         position = len(self._store)
-        if position == self.published:
-            self._store.confirm()
+        if position == self.published and self._store.confirm():
             return False
         body = self._router.snapshot(records=False)
         self._store.publish(position, self._consumed, body)
@@ -77,14 +119,17 @@ class Learner:
         return True
 
     def forget_replicas(self, seconds: float) -> None:
-        """Forget replicas that ended and of which no event came for some time.
+        """Leave replicas out of states that ended and of which no event came for some time.
+
+        Each start of a process makes a name. If a spool of theirs is drained later, the database
+        says how far they were read.
 
         Raises
         ------
-        LeaseLost, StoreUnavailable
-            As for ``step``.
+        StoreUnavailable
+            If the database raises an error.
         """
-        for name in self._store.forget_replicas(seconds):
+        for name in self._store.ended_replicas(seconds):
             self._consumed.pop(name, None)
 
     def _append(self, waiting: Waiting, event: Event) -> None:

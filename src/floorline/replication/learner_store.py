@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,6 +14,7 @@ import sqlalchemy as sa
 from floorline.errors import StoreUnavailable
 from floorline.events import Event
 from floorline.replication import tables
+from floorline.replication.damaged_rows import keep_damaged
 from floorline.replication.inbox import InboxReader, Waiting
 from floorline.replication.lease import Lease, LeaseLost, is_fenced_off
 from floorline.replication.tables import (
@@ -29,6 +32,10 @@ from floorline.stores.integrity import row_checksum
 from floorline.stores.lock import WriterLock
 from floorline.stores.sql import SqlStore
 from floorline.stores.writing import EventWriter, prepare
+
+_CONFIRM_SECONDS = 0.7
+"""Pause between two confirmations of a state that does not change. With the pause of 250 ms between
+two looks of a replica, the age that it sees stays below a second."""
 
 
 class _LeaseLock:
@@ -108,6 +115,7 @@ class LearnerStore(SqlStore):
 
     def __init__(self, url: str, lease: Lease, **kwargs: Any) -> None:
         self.lease = lease
+        self._stated_at = -math.inf
         super().__init__(url, **kwargs)
         self.inbox = InboxReader(self.engine)
 
@@ -171,38 +179,52 @@ class LearnerStore(SqlStore):
             with store_errors(self.engine), self.engine.begin() as connection:
                 connection.execute(inbox.delete().where(inbox.c.id.in_(ids)))
 
-    def forget_replicas(self, seconds: float) -> set[str]:
-        """Delete how far replicas were read that ended long ago; return their names.
+    def set_aside(self, damaged: list[int], misplaced: list[int]) -> None:
+        """Keep damaged rows of the inbox as they are; delete those whose place is not known.
 
-        Each start of a process makes a row, and every published state names all of them.
+        Parameters
+        ----------
+        damaged
+            Ids of the rows.
+        misplaced
+            Ids of those of them that nothing in the log takes the place of.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        if damaged:
+            with store_errors(self.engine), self.engine.begin() as connection:
+                keep_damaged(connection, damaged)
+                connection.execute(inbox.delete().where(inbox.c.id.in_(misplaced)))
+
+    def ended_replicas(self, seconds: float) -> set[str]:
+        """Return the names of replicas that ended long ago, so that states need not name them.
+
+        How far they were read stays in the database: a spool of theirs may be drained any time.
 
         Parameters
         ----------
         seconds
-            Time without an event. A spool that is drained later is not read any more.
+            Time without an event.
 
         Raises
         ------
-        LeaseLost
-            If another process holds the lease.
         StoreUnavailable
             If the database raises an error.
         """
-        old = replicas.delete().where(
+        old = sa.select(replicas.c.id).where(
             now(self.engine) - replicas.c.seen > seconds,
             replicas.c.id.not_in(sa.select(members.c.id)),
             replicas.c.id.not_in(sa.select(inbox.c.replica)),
         )
-        try:
-            with store_errors(self.engine), self.engine.begin() as connection:
-                return set(connection.scalars(old.returning(replicas.c.id)).all())
-        except StoreUnavailable as error:
-            if is_fenced_off(error.__cause__):
-                raise LeaseLost("another learner writes the log") from error
-            raise
+        return {row.id for row in self.rows(old)}
 
-    def confirm(self) -> None:
-        """Say that the published state is still the present one.
+    def confirm(self) -> bool:
+        """Say that the published state is still the present one; return whether there is one.
+
+        It is written once in a while: the age of a state is shown in seconds.
 
         Raises
         ------
@@ -211,7 +233,10 @@ class LearnerStore(SqlStore):
         StoreUnavailable
             If the database raises an error.
         """
-        self._put_state(states.update().values(at=now(self.engine)), "")
+        if time.monotonic() - self._stated_at < _CONFIRM_SECONDS:
+            return True
+        mine = states.update().where(states.c.name == tables.LEARNER)
+        return self._put_state(mine.values(at=now(self.engine)), "")
 
     def publish(self, position: int, consumed: dict[str, int], body: bytes) -> None:
         """Let the replicas take over a state, once its events are durable.
@@ -248,13 +273,17 @@ class LearnerStore(SqlStore):
         )
         self._put_state(put.values(**row, at=now(self.engine)), str(position))
 
-    def _put_state(self, statement: Any, notice: str) -> None:
+    def _put_state(self, statement: Any, notice: str) -> bool:
+        """Write the row of the state; return whether there is one now."""
+        began = time.monotonic()
         try:
             with store_errors(self.engine), self.engine.begin() as connection:
-                connection.execute(statement)
+                found = connection.execute(statement).rowcount > 0
                 if notice:
                     notify(connection, STATE_CHANNEL, notice)
         except StoreUnavailable as error:
             if is_fenced_off(error.__cause__):
                 raise LeaseLost("another learner publishes states") from error
             raise
+        self._stated_at = began
+        return found

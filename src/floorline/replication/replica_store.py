@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from floorline.errors import StoreUnavailable
 from floorline.events import Decision, Event, Outcome, Owner
 from floorline.replication import tables
+from floorline.replication.damaged_rows import state_is_whole
 from floorline.replication.inbox import InboxWriter, event_of
 from floorline.replication.spool import Spool
 from floorline.replication.spooling import SpoolingWriter
@@ -19,7 +20,7 @@ from floorline.replication.tables import LEARNER, inbox, members, states
 from floorline.replication.time_limit import limit_time
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
-from floorline.stores.integrity import column_text, row_checksum
+from floorline.stores.integrity import column_text
 from floorline.stores.queued import QueuedStore
 from floorline.stores.reading import all_columns
 from floorline.stores.schema import events
@@ -240,12 +241,10 @@ class ReplicaStore(QueuedStore):
         """
         query = sa.select(states).where(states.c.name == LEARNER, states.c.position > after)
         for row in self.rows(query):
-            values = {**row._mapping, "body": bytes(row.body)}
-            checked = {name: values[name] for name in values if name not in ("at", "checksum")}
-            if row_checksum(states, checked) != bytes(row.checksum):
+            if not state_is_whole(row._mapping):
                 raise self.damaged("the published state is damaged")
             consumed = msgspec.json.decode(row.consumed, type=dict[str, int])
-            return PublishedState(row.epoch, row.position, row.at, consumed, values["body"])
+            return PublishedState(row.epoch, row.position, row.at, consumed, bytes(row.body))
         return None
 
     def decisions_of(

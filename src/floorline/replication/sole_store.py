@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,52 @@ from floorline.stores.writing import EventWriter
 
 _LEASE_SECONDS = 10.0
 """Time after which a learner may take a log whose single server was killed."""
+
+
+@contextlib.contextmanager
+def writing_alone(engine: sa.Engine, holder: str, beside: str = "") -> Iterator[None]:
+    """Let an engine write the log in this block, also of a store that replicas share.
+
+    It holds the learner's lease then, so that no learner writes meanwhile. Where no replicas
+    shared the store, and in SQLite, it does nothing.
+
+    Parameters
+    ----------
+    engine
+        Engine of the store.
+    holder
+        Name of this process, for operators.
+    beside
+        What can be done while a learner runs, as a clause that ends in ", or ".
+
+    Raises
+    ------
+    StoreUnavailable
+        If a learner writes the log, or the database raises an error.
+    """
+    with store_errors(engine):
+        shared = sa.inspect(engine).has_table(lease.name)
+    if not shared or engine.dialect.name == "sqlite":
+        yield
+        return
+    mine = _taken(engine, holder, f"{beside}stop every 'floorline learn' first")
+    try:
+        with mine.renewing():
+            yield
+    finally:
+        mine.release()
+
+
+def _taken(engine: sa.Engine, holder: str, fix: str) -> Lease:
+    """Take the learner's lease for an engine; raise StoreUnavailable if a learner holds it."""
+    mine = Lease(engine, holder, seconds=_LEASE_SECONDS)
+    if not mine.take():
+        store = url_without_password(engine.url)
+        raise StoreUnavailable(f"a learner writes to the store {store}: {fix}")
+    mine.fence(engine)
+    # Connections that were made before have no epoch.
+    engine.dispose()
+    return mine
 
 
 class SoleStore(SqlStore):
@@ -66,16 +113,11 @@ class SoleStore(SqlStore):
         if self.engine.dialect.name == "sqlite":
             # The lock of its file keeps learners away.
             return
-        mine = Lease(self.engine, "floorline serve", seconds=_LEASE_SECONDS)
-        if not mine.take():
-            raise StoreUnavailable(
-                f"a learner writes to the store {store}: set replicas.enabled: true to serve "
-                "beside it, or stop every 'floorline learn' first"
-            )
-        self._lease = mine
-        mine.fence(self.engine)
-        # Connections that were made before have no epoch.
-        self.engine.dispose()
+        self._lease = _taken(
+            self.engine,
+            "floorline serve",
+            "set replicas.enabled: true to serve beside it, or stop every 'floorline learn' first",
+        )
 
     def close(self) -> None:
         """Commit all events, and let learners take the log; errors as for ``SqlStore``."""

@@ -53,20 +53,27 @@ replicas = sa.Table(
     sa.Column("seen", sa.Double, nullable=False),
 )
 
+
+def _event_columns() -> list[sa.Column[object]]:
+    return [
+        sa.Column("replica", sa.Text, nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("decision", sa.Text),
+        sa.Column("completion", sa.Text),
+        sa.Column("tenant", sa.Text),
+        sa.Column("key", sa.Text),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("artefact", sa.LargeBinary),
+        sa.Column("checksum", sa.LargeBinary, nullable=False),
+    ]
+
+
 inbox = sa.Table(
     "inbox",
     metadata,
     sa.Column("id", _NUMBER, primary_key=True, autoincrement=True),
-    sa.Column("replica", sa.Text, nullable=False),
-    sa.Column("number", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("decision", sa.Text),
-    sa.Column("completion", sa.Text),
-    sa.Column("tenant", sa.Text),
-    sa.Column("key", sa.Text),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("artefact", sa.LargeBinary),
-    sa.Column("checksum", sa.LargeBinary, nullable=False),
+    *_event_columns(),
     sa.UniqueConstraint("replica", "number"),
     sqlite_autoincrement=True,
 )
@@ -76,6 +83,14 @@ for _name, _columns in {
 }.items():
     _present = _columns[0].is_not(None)
     sa.Index(f"inbox_by_{_name}", *_columns, sqlite_where=_present, postgresql_where=_present)
+
+# Rows of the inbox with a wrong checksum, as they were found; the log has tombstones instead.
+inbox_damaged = sa.Table(
+    "inbox_damaged",
+    metadata,
+    sa.Column("id", _NUMBER, primary_key=True, autoincrement=False),
+    *_event_columns(),
+)
 
 states = sa.Table(
     "states",

@@ -10,6 +10,7 @@ import contextlib
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,11 @@ def _time(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
 
 
-def repair(engine: sa.Engine, plan: Plan) -> str:
+def repair(
+    engine: sa.Engine,
+    plan: Plan,
+    copy_others: Callable[[sa.Engine, sa.Connection], None] = lambda source, connection: None,
+) -> str:
     """Repair a store; its writer's lock must be held.
 
     Parameters
@@ -231,6 +236,9 @@ def repair(engine: sa.Engine, plan: Plan) -> str:
         Engine of the store, for writing.
     plan
         What ``plan_repair`` of the same store returned.
+    copy_others
+        Copies tables beside those of the log from the engine of a damaged SQLite file to the
+        connection of its repaired copy.
 
     Returns
     -------
@@ -244,7 +252,7 @@ def repair(engine: sa.Engine, plan: Plan) -> str:
     assert plan.impossible is None
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     if engine.dialect.name == "sqlite":
-        return _repair_file(engine, plan, stamp)
+        return _repair_file(engine, plan, stamp, copy_others)
     with store_errors(engine), engine.begin() as connection:
         for table in metadata.sorted_tables:
             copy = f"{table.name}_damaged_{stamp.lower()}"
@@ -253,7 +261,12 @@ def repair(engine: sa.Engine, plan: Plan) -> str:
     return f"the tables …_damaged_{stamp.lower()} of the same database"
 
 
-def _repair_file(engine: sa.Engine, plan: Plan, stamp: str) -> str:
+def _repair_file(
+    engine: sa.Engine,
+    plan: Plan,
+    stamp: str,
+    copy_others: Callable[[sa.Engine, sa.Connection], None],
+) -> str:
     """Copy what is whole into a new file, and put that in the place of the damaged one."""
     path = Path(str(engine.url.database))
     part = path.with_name(f"{path.name}.repaired")
@@ -264,6 +277,7 @@ def _repair_file(engine: sa.Engine, plan: Plan, stamp: str) -> str:
         upgrade(target)
         with store_errors(target), target.begin() as connection:
             _copy(engine, plan, connection)
+            copy_others(engine, connection)
             _repair_tables(connection, plan)
     finally:
         target.dispose()

@@ -27,7 +27,7 @@ from floorline.gateway.warm_start import warm_start
 from floorline.replication import tables
 from floorline.replication.budget_shares import accounts_of, key_account, used_by
 from floorline.replication.escrow import Escrow, forget_ended, holders_gone
-from floorline.replication.inbox import InboxSignal
+from floorline.replication.inbox_signal import InboxSignal
 from floorline.replication.learner import Learner
 from floorline.replication.learner_store import LearnerStore
 from floorline.replication.lease import Lease, LeaseLost
@@ -49,7 +49,7 @@ _CHECK_SECONDS = 5.0
 _CONFIG_SECONDS = 2.0
 """Pause between two looks at the configuration file and at models that replicas added."""
 _REPLICA_SECONDS = 30 * 86_400.0
-"""Time after its last event for which a replica that ended is known: its spool may be drained."""
+"""Time after its last event for which a replica that ended is named in published states."""
 _RETENTION_SECONDS = 3600.0
 """Pause between two deletions of old events."""
 
