@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from floorline import SLA, Model, Router, Zoo
 from floorline._markdown import markdown_table
 from floorline.gateway.observability.metrics import Metrics
+from floorline.replication.survey import Survey
 
 _HEAD = """# Metrics
 
@@ -89,7 +90,8 @@ def _parts() -> dict[str, Any]:
         "store": Store(),
         "upstreams": SimpleNamespace(health=lambda: health),
         "admission": SimpleNamespace(in_flight=0, refused=0),
-        "follower": SimpleNamespace(staleness=0.0, replicas=1),
+        "follower": SimpleNamespace(staleness=0.0, replicas=1, seen=Survey([], None, 0)),
+        "spool": SimpleNamespace(events=0, size=0),
         "reloader": SimpleNamespace(error=None, restart=[], loaded_at=0.0, reloads=0, failures=0),
     }
 

@@ -33,6 +33,7 @@ from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.breaker_hints import BREAKERS, MODELS, BreakerHints
 from floorline.gateway.replicas.following import StateFollower
 from floorline.gateway.replicas.key_shares import KeyShares
+from floorline.gateway.replicas.overview import ReplicaOverview
 from floorline.gateway.replicas.refilling import ShareKeeper
 from floorline.gateway.replicas.serving import (
     TailedHistory,
@@ -49,6 +50,7 @@ from floorline.gateway.usage_check import UsageCheck
 from floorline.gateway.warm_start import warm_start
 from floorline.policies import Policy
 from floorline.replication.replica_store import ReplicaStore
+from floorline.replication.spool import Spool
 from floorline.router import Router
 from floorline.stores.queued import QueuedStore
 from floorline.stores.recovery import recover
@@ -86,6 +88,8 @@ class Gateway:
         Watches the configuration file; None if no file is watched.
     history
         What the dashboard shows over time.
+    replicas
+        What is shown of all servers and the learner; None where this server is alone.
     """
 
     config: ActiveConfig
@@ -108,6 +112,7 @@ class Gateway:
     background: BackgroundTasks
     reloader: Reloader | None
     history: History
+    replicas: ReplicaOverview | None
 
 
 def build_gateway(
@@ -200,6 +205,7 @@ def build_gateway(
         admission=admission,
         reloader=reloader,
         follower=follower,
+        spool=_spool_of(store),
     )
     telemetry = make_telemetry(settings.telemetry)
     usage_check = UsageCheck(metrics)
@@ -259,7 +265,15 @@ def build_gateway(
         keeper=keeper,
         reloader=reloader,
         history=history,
+        replicas=ReplicaOverview(store) if isinstance(store, ReplicaStore) else None,
     )
+
+
+def _spool_of(store: SqlStore | ReplicaStore) -> Spool | None:
+    """Return where the events of a replica wait while the database is away."""
+    if not isinstance(store, ReplicaStore) or store.spooling is None:
+        return None
+    return store.spooling.spool
 
 
 def open_router(

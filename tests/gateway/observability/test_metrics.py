@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from floorline import SLA, Model, Router, Status, Zoo
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.upstreams import Health
+from floorline.replication.survey import LearnerSeen, Survey
 from floorline.state.verdicts import VERDICTS
 
 CALL = {
@@ -54,7 +55,12 @@ OTHER_PARTS = {
     "upstreams": Upstreams(),
     "admission": Admission(),
     "reloader": Reloaded(),
-    "follower": SimpleNamespace(staleness=0.5, replicas=3),
+    "follower": SimpleNamespace(
+        staleness=0.5,
+        replicas=3,
+        seen=Survey([], LearnerSeen("learner", 7, 4.0, 100, 0.1), 12),
+    ),
+    "spool": SimpleNamespace(events=30, size=4096),
 }
 
 
@@ -193,6 +199,10 @@ def test_the_state_of_the_other_parts():
     assert value(metrics, "floorline_requests_in_flight") == 5
     assert value(metrics, "floorline_state_age_seconds") == 0.5
     assert value(metrics, "floorline_replicas") == 3
+    assert value(metrics, "floorline_inbox_events") == 12
+    assert value(metrics, "floorline_lease_epoch") == 7
+    assert value(metrics, "floorline_spooled_events") == 30
+    assert value(metrics, "floorline_spooled_bytes") == 4096
     assert value(metrics, "floorline_requests_shed_total") == 2
     assert value(metrics, "floorline_upstream_waiting", model="small") == 3
     for state in ("closed", "half_open", "open"):

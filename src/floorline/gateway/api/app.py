@@ -23,6 +23,7 @@ from floorline.gateway.api.health import HealthApi
 from floorline.gateway.api.models_admin import ModelsAdminApi
 from floorline.gateway.api.openapi import document
 from floorline.gateway.api.paths import explain_missing, unify
+from floorline.gateway.api.replicas import ReplicasApi
 from floorline.gateway.api.responses import reply
 from floorline.gateway.api.route import RouteApi
 from floorline.gateway.dashboard.routes import dashboard_routes
@@ -86,6 +87,7 @@ def routes(gateway: Gateway) -> list[Route]:
     feedback, catalog = FeedbackApi(gateway), CatalogApi(gateway)
     decisions, models, health = RouteApi(gateway), ModelsAdminApi(gateway), HealthApi(gateway)
 
+    replicas = ReplicasApi(gateway)
     counting, explanations = CountTokensApi(gateway), ExplanationsApi(gateway)
 
     async def answer(request: Request) -> Response:
@@ -119,6 +121,7 @@ def routes(gateway: Gateway) -> list[Route]:
         Route("/v1/models/{model:path}", catalog.model, methods=["GET"]),
         Route("/v1/slas", catalog.slas, methods=["GET"]),
         Route("/v1/slas/{name:path}", catalog.sla, methods=["GET"]),
+        Route("/v1/replicas", replicas.replicas, methods=["GET"]),
         Route("/v1/zoo/models", models.add, methods=["POST"]),
         Route("/v1/zoo/models/{name:path}", models.remove, methods=["DELETE"]),
         Route("/healthz", health.healthz, methods=["GET"]),

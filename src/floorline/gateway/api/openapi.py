@@ -13,6 +13,7 @@ from floorline.gateway.api.feedback import FeedbackBatch, FeedbackItem, Feedback
 from floorline.gateway.api.field_texts import describe_fields
 from floorline.gateway.api.route import Routed
 from floorline.gateway.chat_request import Options
+from floorline.gateway.replicas.overview import ReplicasView
 from floorline.state.explanation import Explanation
 from floorline.state.status import Status
 
@@ -57,6 +58,7 @@ def document() -> dict[str, Any]:
             Routed,
             Options,
             Status,
+            ReplicasView,
             Explanation,
             Previews,
         ],
@@ -312,6 +314,9 @@ def _paths() -> dict[str, Any]:
         "/v1/slas/{name}": {
             "parameters": [_path("name")],
             "get": _operation("Return the status of one SLA", done, (404, *_KEY)),
+        },
+        "/v1/replicas": {
+            "get": _operation("List servers and learner", "ReplicasView", (404, *_KEY))
         },
         "/v1/zoo/models": {"post": add},
         "/v1/zoo/models/{name}": {

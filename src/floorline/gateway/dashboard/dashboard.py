@@ -16,7 +16,7 @@ from floorline.gateway.dashboard.formatting import FILTERS
 from floorline.gateway.dashboard.forms import CSRF_FIELD, CSRF_HEADER, check_csrf, read_form
 from floorline.gateway.dashboard.login_limits import LoginLimits
 from floorline.gateway.dashboard.logins import Logins, digest_of
-from floorline.gateway.dashboard.navigation import HOME, NAVIGATION
+from floorline.gateway.dashboard.navigation import HOME, NAVIGATION, REPLICAS, NavigationLink
 from floorline.gateway.dashboard.reading_turns import ReadingTurns
 from floorline.gateway.dashboard.static_files import static_path
 from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
@@ -43,6 +43,12 @@ _LOGIN = "floorline_login"
 """Name in ASGI's scope of the login whose cookie a request has, and of the digest of its token."""
 _VIEWER = "floorline_viewer"
 """Name in ASGI's scope of who sent a request, so that a key's rate counts a request once."""
+
+
+def may_see_replicas(viewer: Viewer) -> bool:
+    """Whether a viewer sees the servers: their breakers name all models."""
+    caller = viewer.caller
+    return viewer.tenant is None and caller.slas is None and caller.models is None
 
 
 class Dashboard:
@@ -75,6 +81,12 @@ class Dashboard:
     def history(self) -> History:
         """Traffic and promises over time."""
         return self.gateway.history
+
+    def navigation(self, viewer: Viewer) -> tuple[NavigationLink, ...]:
+        """Return the links to the pages that this gateway has for a viewer."""
+        if self.gateway.replicas is None or not may_see_replicas(viewer):
+            return NAVIGATION
+        return (*NAVIGATION, REPLICAS)
 
     def viewer(self, request: Request) -> Viewer:
         """Return who sent a request.
@@ -230,7 +242,7 @@ class Dashboard:
         shown = {
             "viewer": viewer,
             "filters": filters,
-            "navigation": NAVIGATION,
+            "navigation": self.navigation(viewer),
             "sla_names": _offered(self.sla_names(viewer), filters.sla),
             "tenant_names": _offered(self.tenant_names(viewer), filters.tenant),
             "cost_unit": self.gateway.router.zoo.cost_unit,

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from floorline.errors import FloorlineError
-from floorline.gateway.dashboard.navigation import HOME, NAVIGATION
+from floorline.gateway.dashboard.navigation import HOME
 from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
 from floorline.gateway.errors import ApiError, api_error, unexpected
 
@@ -148,7 +148,7 @@ def _failed(dashboard: Dashboard, request: Request, error: ApiError) -> Response
         error.status,
         text=error.text,
         viewer=viewer,
-        navigation=() if viewer is None else NAVIGATION,
+        navigation=() if viewer is None else dashboard.navigation(viewer),
     )
     answer.headers.update(error.headers)
     return answer

@@ -26,6 +26,8 @@ class NavigationLink(NamedTuple):
     icon: str
 
 
+REPLICAS = NavigationLink("Replicas", f"{HOME}/replicas", "replicas")
+"""Link of the page of the servers, where there are several."""
 NAVIGATION = (
     NavigationLink("Overview", HOME, "overview"),
     NavigationLink("Models", f"{HOME}/models", "models"),

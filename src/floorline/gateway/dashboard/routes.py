@@ -19,6 +19,7 @@ from floorline.gateway.dashboard.pages import (
     models,
     overview,
     playground,
+    replicas,
     sessions,
     whatif,
 )
@@ -38,6 +39,7 @@ _PAGES = (
     changes,
     whatif,
     playground,
+    replicas,
     login,
     data_routes,
     event_routes,

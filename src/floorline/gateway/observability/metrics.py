@@ -20,6 +20,7 @@ from floorline.gateway.observability.collectors import (
     config_metrics,
     replica_metrics,
     sla_metrics,
+    spool_metrics,
     store_metrics,
     upstream_metrics,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from floorline.gateway.admission import AdmissionControl
     from floorline.gateway.reload import Reloader
     from floorline.gateway.upstreams import Upstreams
+    from floorline.replication.spool import Spool
     from floorline.router import Router
 
 _DECISION_SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1)
@@ -62,6 +64,8 @@ class Metrics:
         Whether the configuration file is in force.
     follower
         The age of the learner's state where there are several replicas.
+    spool
+        Events on the disk of a replica; None without a spool.
 
     Examples
     --------
@@ -82,6 +86,7 @@ class Metrics:
         admission: AdmissionControl | None = None,
         reloader: Reloader | None = None,
         follower: Following | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._scraping = asyncio.Lock()
@@ -181,6 +186,8 @@ class Metrics:
             self._collect(lambda: config_metrics(reloader))
         if follower is not None:
             self._collect(lambda: replica_metrics(follower))
+        if spool is not None:
+            self._collect(lambda: spool_metrics(spool))
 
     def _collect(self, read: Callable[[], Iterable[Metric]]) -> None:
         self.registry.register(CallbackCollector(read))

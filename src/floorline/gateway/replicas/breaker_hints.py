@@ -106,7 +106,7 @@ def reports_of(member: Member) -> list[Report]:
         except msgspec.ValidationError:
             # Of another version.
             continue
-        left = breaker.seconds - member.age
+        left = breaker.seconds - max(0.0, member.age)
         if math.isfinite(left) and left > 0.0 and len(breaker.model) <= _MAX_TEXT:
             cause = breaker.cause[:_MAX_TEXT]
             found.append(msgspec.structs.replace(breaker, seconds=left, cause=cause))

@@ -12,6 +12,7 @@ from floorline.errors import FloorlineError, SnapshotMismatch
 from floorline.replication.members import Member, Membership
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import ReplicaStore
+from floorline.replication.survey import Survey, survey
 from floorline.state.fold import Fold
 
 log = logging.getLogger("floorline.gateway")
@@ -53,6 +54,8 @@ class StateFollower:
         Time of this replica's last sign of life by the monotonic clock.
     members : list of Member
         Those processes, and what they said of themselves.
+    seen : Survey
+        Servers, learner and inbox at the last sign of life.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class StateFollower:
         self._further: dict[str, Callable[[], Any]] = {}
         self._listeners: list[Callable[[list[Member]], None]] = []
         self.members: list[Member] = []
+        self.seen = Survey([], None, 0)
         self.replicas = 1
         self.seen_at = time.monotonic()
         self._age = float("inf")
@@ -176,8 +180,8 @@ class StateFollower:
         further = {name: read() for name, read in self._further.items()}
         self._members.beat(self._store.replica, {**self._status(), **further})
         self.seen_at = began
-        everyone = self._members.all()
-        self.members = [member for member in everyone if member.age <= _LIVE_SECONDS]
+        self.seen = survey(self._store.engine)
+        self.members = [member for member in self.seen.members if member.age <= _LIVE_SECONDS]
         self.replicas = max(1, len(self.members))
 
     def leave(self) -> None:

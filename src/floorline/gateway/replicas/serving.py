@@ -17,6 +17,7 @@ from floorline.gateway.dashboard.history import History
 from floorline.gateway.reconcile import DesiredState
 from floorline.gateway.replicas.following import StateFollower
 from floorline.gateway.replicas.key_shares import KeyShares
+from floorline.gateway.replicas.overview import SPOOLED, SPOOLED_BYTES, STATE_AGE
 from floorline.gateway.replicas.refilling import ShareKeeper
 from floorline.replication.escrow import Escrow
 from floorline.replication.replica_router import ReplicaRouter
@@ -65,9 +66,13 @@ def follower_of(
             "state": router.state_position,
             "events": len(store),
             SPOOLING: store.spooling is not None and store.spooling.spooling_seconds is not None,
+            SPOOLED: 0 if store.spooling is None else store.spooling.spool.events,
+            SPOOLED_BYTES: 0 if store.spooling is None else store.spooling.spool.size,
         }
 
-    return StateFollower(router, store, make_fold, status, settings.replicas.publish)
+    follower = StateFollower(router, store, make_fold, status, settings.replicas.publish)
+    follower.publish(STATE_AGE, lambda: follower.staleness)
+    return follower
 
 
 def keeper_of(router: ReplicaRouter, store: ReplicaStore, follower: StateFollower) -> ShareKeeper:
