@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.support.gateway_parts import Parts, chat_request
 
+from floorline.errors import StoreUnavailable
 from floorline.events import Recall
 from floorline.gateway.auth import Caller
 from floorline.gateway.completion_ids import CompletionIds
@@ -67,6 +68,15 @@ def test_other_tenants_find_nothing(parts, caller):
     with pytest.raises(ApiError) as caught:
         find(parts, decision.id, caller)
     assert (caught.value.status, caught.value.param) == (404, "id")
+
+
+def test_what_may_come_later_is_not_404_but_another_tenants_decision_is(parts, monkeypatch):
+    monkeypatch.setattr(type(parts.store), "lags", lambda store, id: True)
+    for id in ("x", f"d{'0' * 16}-1"):
+        with pytest.raises(StoreUnavailable, match="on the disk of the server that answered"):
+            find(parts, id)
+    with pytest.raises(ApiError, match="there is no decision"):
+        find(parts, decide(parts).id, UMBRELLA)
 
 
 def test_an_unknown_id_is_404_and_says_what_to_send(parts):

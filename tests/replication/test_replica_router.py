@@ -14,7 +14,6 @@ from floorline.replication import tables
 from floorline.replication.budget_shares import used_by
 from floorline.replication.escrow import Escrow
 from floorline.replication.members import Membership
-from floorline.replication.replica_store import SPOOLING
 from floorline.replication.shares import Account
 from floorline.sla import Budget
 from floorline.state.foreign_events import completed
@@ -326,17 +325,3 @@ def test_replicas_that_ended_long_ago_are_forgotten(cluster):
     serve(b, 3)
     cluster.settle()
     assert a.store.state().consumed == {"b": 4}
-
-
-def test_a_decision_of_a_replica_that_spools_may_come_later(cluster):
-    a, b = cluster.members.values()
-    made = serve(a, 0)
-    members = Membership(cluster.engine)
-    assert not b.store.lags(made.id)
-    members.beat("a", {SPOOLING: False})
-    assert not b.store.lags(made.id)
-    members.beat("a", {SPOOLING: True})
-    assert b.store.lags(made.id)
-    # Its own decisions are known to it, and those of unknown processes never come.
-    assert not a.store.lags(made.id)
-    assert not b.store.lags("c-1")

@@ -228,13 +228,13 @@ class DecisionLookup:
                 missing.append(name)
         if missing:
             found += (await asyncio.to_thread(self._store.decisions, missing)).values()
+        if not found and await asyncio.to_thread(self._store.lags, id):
+            raise StoreUnavailable(
+                f"{abbreviated(id)} is not in the log: it may still be on the disk of the server "
+                "that answered; send the request again after the seconds in Retry-After"
+            )
         found = [decision for decision in found if sees(decision)]
         if not found:
-            if IdSource.issues(id) and await asyncio.to_thread(self._store.lags, id):
-                raise StoreUnavailable(
-                    f"decision {id} is not in the log yet: the server that made it cannot write "
-                    "there now; send the request again after the seconds in Retry-After"
-                )
             raise _not_found(id)
         if len(found) > 1:
             raise _ambiguous(id, found)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from floorline.core.ids import IdSource
 from floorline.errors import StoreUnavailable
 from floorline.events import Decision, Event, Outcome, Owner
 from floorline.replication import tables
@@ -16,7 +17,7 @@ from floorline.replication.damaged_rows import state_is_whole
 from floorline.replication.inbox import InboxWriter, event_of
 from floorline.replication.spool import Spool
 from floorline.replication.spooling import SpoolingWriter
-from floorline.replication.tables import LEARNER, inbox, members, states
+from floorline.replication.tables import LEARNER, inbox, members, replicas, states
 from floorline.replication.time_limit import limit_time
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
@@ -35,7 +36,7 @@ _DRAIN_SECONDS = 30.0
 """Time within which the database must commit what is drained: a slow database is to take it."""
 SPOOLING = "spooling"
 """Field of a replica's status: whether its events go to its disk."""
-_SILENT_SECONDS = 6.0
+_SILENT_SECONDS = 3.0
 """Time without a sign of life, of which one comes every 2 s, after which a replica may be cut off
 from the database, so that its events are on its disk."""
 _LOCK_SECONDS = 2.0
@@ -168,28 +169,53 @@ class ReplicaStore(QueuedStore):
             )
         return [*warnings, *spooling.damages]
 
-    def lags(self, decision: str) -> bool:
-        """Whether a decision may have been made by a replica whose events are not here yet.
+    def lags(self, id: str) -> bool:
+        """Whether what an id names may be on the disk of another replica, and come later.
+
+        A client that was told the id of a decision must not be told that there is none. So every
+        decision may come whose replica is known, even if it is gone, because its spool may be
+        drained; except those that are as old as decisions that were deleted from the log. Which
+        replica served a completion cannot be told from its id: it may come while any replica is
+        silent, or says that its events go to its disk.
 
         Parameters
         ----------
-        decision
-            Id of a decision that neither the log nor the inbox has.
+        id
+            Id of a decision or a completion that neither the log nor the inbox has.
 
         Raises
         ------
         StoreUnavailable
             If the database raises an error.
         """
-        maker = decision.rpartition("-")[0]
-        if maker == self.replica:
+        if self.spooling is None:
+            # What was answered is in the database.
             return False
+        if not IdSource.issues(id):
+            return self.spooling.spooling_seconds is not None or self._other_spools()
+        maker, _, number = id.rpartition("-")
+        # A process is in one of these lists from its start on, until a month after its last event.
+        lists = (members.c.id, replicas.c.id, inbox.c.replica)
+        known = [sa.select(sa.exists().where(column == maker)) for column in lists]
+        if not any(self.rows(query)[0][0] for query in known):
+            return False
+        # In an id is a number that is at most the decision's number in the log.
+        return int(number, 16) >= self._oldest_decision()
+
+    def _other_spools(self) -> bool:
+        """Whether the events of another replica may be on its disk."""
         age = (tables.now(self.engine) - members.c.seen).label("age")
-        query = sa.select(age, members.c.status).where(members.c.id == maker)
+        query = sa.select(age, members.c.status).where(members.c.id != self.replica)
         return any(
             row.age > _SILENT_SECONDS or msgspec.json.decode(row.status).get(SPOOLING)
             for row in self.rows(query)
         )
+
+    def _oldest_decision(self) -> int:
+        """Return the number of the oldest decision in the log; 0 for none."""
+        query = all_columns().where(events.c.kind == "decision").order_by(events.c.position)
+        oldest = [self.event(row) for row in self.rows(query.limit(1))]
+        return max((event.seq for event in oldest if isinstance(event, Decision)), default=0)
 
     def drain(self, seconds: float) -> None:
         """Wait until no event of this replica is in the spool.

@@ -53,8 +53,8 @@ class QueuedStore(LogReader):
         # Outcomes are not urgent: they are committed with the next decision.
         self._commits.append(prepare(event), urgent=not isinstance(event, Outcome))
 
-    def lags(self, decision: str) -> bool:
-        """Whether a decision that is not found may get into the log later; never with one writer.
+    def lags(self, id: str) -> bool:
+        """Whether what an id names may get into the log later; never with one writer.
 
         Raises
         ------
