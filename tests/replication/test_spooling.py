@@ -9,8 +9,10 @@ from tests.support.tcp_proxy import behind_proxy
 from floorline.errors import StoreUnavailable
 from floorline.events import Decision, Feedback, Outcome, Tombstone
 from floorline.replication import replica_store, spool, tables
-from floorline.replication.replica_store import ReplicaStore
+from floorline.replication.members import Membership
+from floorline.replication.replica_store import SPOOLING, ReplicaStore
 from floorline.stores.engine import open_engine
+from floorline.stores.retention import vacuum
 from floorline.stores.upgrade import upgrade
 
 
@@ -197,6 +199,20 @@ def test_a_slow_database_is_drained_to_as_well(proxied, tmp_path, monkeypatch):
     member.close()
 
 
+def test_a_commit_of_several_slow_steps_is_late_as_a_whole(proxied, tmp_path, monkeypatch, caplog):
+    # Each step is in time; requests would get 503 after some seconds all the same.
+    monkeypatch.setattr(replica_store, "_WRITE_SECONDS", 1.0)
+    proxy, url, _ = proxied
+    member = Away(url, tmp_path)
+    member.serve()
+    proxy.delay = 0.3
+    member.serve()
+    assert "no answer within 1 s" in caplog.text
+    proxy.mend()
+    member.store.drain(30)
+    member.close()
+
+
 def test_reads_fail_at_once_while_the_database_is_away(proxied, tmp_path, monkeypatch):
     proxy, url, _ = proxied
     member = Away(url, tmp_path)
@@ -211,3 +227,71 @@ def test_reads_fail_at_once_while_the_database_is_away(proxied, tmp_path, monkey
     member.store.drain(60)
     assert member.store.decision("x") is None
     member.close()
+
+
+NAME, OTHER = f"d{'1' * 16}", f"d{'2' * 16}"
+"""Names of replicas as processes have them."""
+
+
+def test_a_decision_on_the_disk_of_another_replica_may_come_later(
+    proxied, empty_postgres, tmp_path
+):
+    proxy, url, cluster = proxied
+    one = Away(url, tmp_path / "one", NAME)
+    other = Away(empty_postgres, tmp_path / "other", OTHER)
+    members = Membership(cluster.engine)
+    members.beat(NAME, {SPOOLING: False})
+    members.beat(OTHER, {SPOOLING: False})
+    proxy.cut()
+    made = one.router.route("Why?", "gold")
+    one.store.flush()
+    # The database has not heard that it is cut off.
+    assert other.store.decision(made.id) is None
+    assert other.store.lags(made.id)
+    assert not other.store.lags(f"d{'3' * 16}-1")
+    # The learner takes it for gone, and closes its calls.
+    cluster.settle()
+    cluster.stores[0].note_replica(NAME)
+    members.forget(NAME)
+    assert other.store.lags(made.id)
+    proxy.mend()
+    one.store.drain(30)
+    assert other.store.decision(made.id).id == made.id
+    one.close()
+    other.close()
+
+
+def test_a_decision_that_was_deleted_does_not_come_later(empty_postgres, proxied, tmp_path):
+    _, _, cluster = proxied
+    one = Away(empty_postgres, tmp_path, NAME)
+    for number in range(6):
+        decision = one.router.route("Why?", "gold", at=float(number))
+        one.router.outcome(decision.id, cost=1.0, at=float(number))
+    first, *_, last = one.router.remembered
+    one.store.flush()
+    cluster.settle()
+    store = cluster.stores[0]
+    store.write_snapshot(len(cluster.log()), cluster.learner._router.snapshot(), None)
+    assert one.store.lags(first)
+    assert vacuum(store.engine, 3.0).events
+    assert one.store.decision(first) is None
+    assert not one.store.lags(first)
+    assert one.store.lags(last)
+    one.close()
+
+
+def test_a_completion_may_come_while_a_replica_is_silent_or_spools(
+    empty_postgres, proxied, tmp_path
+):
+    _, _, cluster = proxied
+    one = Away(empty_postgres, tmp_path, NAME)
+    members = Membership(cluster.engine)
+    members.beat(OTHER, {SPOOLING: False})
+    assert not one.store.lags("chatcmpl-1")
+    members.beat(OTHER, {SPOOLING: True})
+    assert one.store.lags("chatcmpl-1")
+    members.beat(OTHER, {SPOOLING: False})
+    with cluster.engine.begin() as connection:
+        connection.execute(tables.members.update().values(seen=tables.members.c.seen - 4.0))
+    assert one.store.lags("chatcmpl-1")
+    one.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from typing import Any
@@ -13,37 +14,52 @@ _CONNECT_SECONDS = 2
 
 
 def limit_time(engine: sa.Engine, seconds: float) -> None:
-    """Let an engine's statements fail that take longer; without effect for SQLite.
+    """Let an engine's transactions fail that take longer; without effect for SQLite.
 
     A timeout of the server does not help if the network between the two is gone, and the system
     notices that after minutes only. After the error the connection is closed, and it is not known
-    whether the statement was executed.
+    whether the transaction was committed.
 
     Parameters
     ----------
     engine
         Engine whose later connections have the limit.
     seconds
-        Time within which the server must answer.
+        Time within which the server must answer everything from the beginning of a transaction to
+        its end.
     """
     if engine.dialect.name != "postgresql":
         return
     import psycopg
 
     class Limited(psycopg.Connection[Any]):
+        deadline = math.inf
+
         def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-            return super().wait(_limited(self, gen, seconds), *args, **kwargs)
+            deadline = min(self.deadline, time.monotonic() + seconds)
+            return super().wait(_limited(self, gen, deadline, seconds), *args, **kwargs)
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.deadline = time.monotonic() + seconds
+
+    @sa.event.listens_for(engine, "checkin")
+    def end(driver: Any, _record: Any) -> None:
+        if driver is not None:
+            driver.deadline = math.inf
 
     @sa.event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, given: Any, named: dict[str, Any]) -> Any:
         return Limited.connect(*given, **{"connect_timeout": _CONNECT_SECONDS, **named})
 
 
-def _limited(connection: Any, work: Any, seconds: float) -> Generator[Any, Any, Any]:
+def _limited(
+    connection: Any, work: Any, deadline: float, seconds: float
+) -> Generator[Any, Any, Any]:
     """Do what a driver's generator does, until the time is over."""
     import psycopg
 
-    deadline = time.monotonic() + seconds
     try:
         waits_for = next(work)
         while True:
