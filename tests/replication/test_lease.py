@@ -156,3 +156,54 @@ def test_a_database_that_is_away_is_said(empty_postgres):
     with pytest.raises(StoreUnavailable):
         Lease(gone, "one").take()
     gone.dispose()
+
+
+def shift(engine, seconds):
+    """Let the lease have been renewed and begun earlier by some seconds."""
+    lease = tables.lease
+    with engine.begin() as connection:
+        connection.execute(
+            lease.update().values(expires=lease.c.expires - seconds, since=lease.c.since - seconds)
+        )
+
+
+@pytest.mark.parametrize("how", ["released", "killed"])
+def test_the_next_learner_counts_on_from_the_one_before(engine, how):
+    one, other = Lease(engine, "one"), Lease(engine, "other")
+    assert one.take()
+    shift(engine, 4.0)
+    one.renew()
+    if how == "released":
+        one.release()
+    else:
+        shift(engine, 5.5)
+    assert one.at_work_seconds() == 0.0
+    assert other.take()
+    assert other.at_work_seconds() >= 4.0
+    assert one.at_work_seconds() == 0.0
+
+
+@pytest.mark.parametrize("how", ["renew", "take"])
+def test_after_a_time_in_which_no_learner_reached_the_database_it_counts_anew(engine, how):
+    lease = Lease(engine, "one")
+    assert lease.take()
+    shift(engine, 4.0)
+    lease.renew()
+    shift(engine, 60.0)
+    assert lease.at_work_seconds() == 0.0
+    if how == "take":
+        lease = Lease(engine, "other")
+        assert lease.take()
+    else:
+        lease.renew()
+    assert lease.at_work_seconds() < 30.0
+
+
+def test_the_table_of_an_earlier_version_gets_its_column(engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE lease DROP COLUMN since")
+    tables.create(engine)
+    lease = Lease(engine, "one")
+    assert lease.take()
+    lease.renew()
+    assert lease.at_work_seconds() >= 0.0

@@ -199,6 +199,20 @@ class LearnerStore(SqlStore):
                 keep_damaged(connection, damaged)
                 connection.execute(inbox.delete().where(inbox.c.id.in_(misplaced)))
 
+    def note_replica(self, id: str) -> None:
+        """Keep in mind that a replica exists that is gone: its spool may be drained later.
+
+        Raises
+        ------
+        LeaseLost
+            If another process holds the lease.
+        StoreUnavailable
+            If the database raises an error.
+        """
+        row = insert(self.engine, replicas).values(id=id, consumed=0, seen=now(self.engine))
+        with self._fenced() as connection:
+            connection.execute(row.on_conflict_do_nothing(index_elements=[replicas.c.id]))
+
     def ended_replicas(self, seconds: float) -> set[str]:
         """Return the names of replicas that ended long ago, so that states need not name them.
 
@@ -276,14 +290,20 @@ class LearnerStore(SqlStore):
     def _put_state(self, statement: Any, notice: str) -> bool:
         """Write the row of the state; return whether there is one now."""
         began = time.monotonic()
-        try:
-            with store_errors(self.engine), self.engine.begin() as connection:
-                found = connection.execute(statement).rowcount > 0
-                if notice:
-                    notify(connection, STATE_CHANNEL, notice)
-        except StoreUnavailable as error:
-            if is_fenced_off(error.__cause__):
-                raise LeaseLost("another learner publishes states") from error
-            raise
+        with self._fenced() as connection:
+            found = connection.execute(statement).rowcount > 0
+            if notice:
+                notify(connection, STATE_CHANNEL, notice)
         self._stated_at = began
         return found
+
+    @contextmanager
+    def _fenced(self) -> Iterator[sa.Connection]:
+        """Give a transaction; raise ``LeaseLost`` if it fails because of another learner."""
+        try:
+            with store_errors(self.engine), self.engine.begin() as connection:
+                yield connection
+        except StoreUnavailable as error:
+            if is_fenced_off(error.__cause__):
+                raise LeaseLost("another learner is at work") from error
+            raise

@@ -17,6 +17,14 @@ from floorline.stores.engine import store_errors
 _LEAST_IDLE_SECONDS = 1.0
 """Shortest time after which PostgreSQL ends a connection of the learner that does nothing within a
 transaction: a busy machine pauses a process for some tenths of a second."""
+_RELEASED_SECONDS = 1.0
+"""How long ago a lease ended that is released: a clock may not have moved when it is taken next."""
+_PAUSE_SECONDS = 10.0
+"""Longest time without a renewal after which learners still count as at work. It is shorter than
+the time without a sign of life after which a replica is taken for gone: a replica that could not
+reach the database for so long has time left to say that it lives."""
+_RENEW_SECONDS = 5.0
+"""Longest pause between two renewals, well within that."""
 
 
 class LeaseLost(FloorlineError):
@@ -44,12 +52,15 @@ class Lease:
     ----------
     epoch : int
         Number of the lease that this process took last; 0 before the first.
+    renew_seconds : float
+        Pause between two renewals.
     """
 
     def __init__(self, engine: sa.Engine, holder: str, *, seconds: float = 5.0) -> None:
         self._engine = engine
         self.holder = holder
         self.seconds = check_number("lease.seconds", seconds, low=0.05, fix="give 0.05 or more")
+        self.renew_seconds = min(self.seconds / 4, _RENEW_SECONDS)
         self.epoch = 0
         self._renewal = threading.Lock()
         self._ended = threading.Event()
@@ -65,11 +76,16 @@ class Lease:
         present = now(self._engine)
         until = present + self.seconds
         first = insert(self._engine, lease).values(
-            name=LEARNER, epoch=1, holder=self.holder, expires=until
+            name=LEARNER, epoch=1, holder=self.holder, expires=until, since=present
         )
         again = first.on_conflict_do_update(
             index_elements=[lease.c.name],
-            set_={"epoch": lease.c.epoch + 1, "holder": self.holder, "expires": until},
+            set_={
+                "epoch": lease.c.epoch + 1,
+                "holder": self.holder,
+                "expires": until,
+                "since": self._since(present),
+            },
             where=lease.c.expires < present,
         ).returning(lease.c.epoch)
         with store_errors(self._engine), self._engine.begin() as connection:
@@ -89,8 +105,32 @@ class Lease:
         StoreUnavailable
             If the database raises an error.
         """
-        if not self._set_end(now(self._engine) + self.seconds):
+        present = now(self._engine)
+        if not self._update(expires=present + self.seconds, since=self._since(present)):
             raise LeaseLost(f"the lease of epoch {self.epoch} went to another learner")
+
+    def at_work_seconds(self) -> float:
+        """Return for how long learners have been at work without a long pause; 0 without a lease.
+
+        While they are, the database can be reached, so a replica that lives can say so. It counts
+        on when the lease goes from one learner to the next.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the database raises an error.
+        """
+        present = now(self._engine)
+        held = sa.select(present - lease.c.since).where(
+            lease.c.name == LEARNER, lease.c.epoch == self.epoch, lease.c.expires >= present
+        )
+        with store_errors(self._engine), self._engine.connect() as connection:
+            return float(connection.scalar(held) or 0.0)
+
+    def _since(self, present: sa.ColumnElement[float]) -> sa.ColumnElement[float]:
+        """Since when learners are at work, if this one renews the lease now."""
+        goes_on = present - lease.c.expires < _PAUSE_SECONDS - self.seconds
+        return sa.case((goes_on, sa.func.coalesce(lease.c.since, present)), else_=present)
 
     @contextmanager
     def renewing(self) -> Iterator[None]:
@@ -102,7 +142,7 @@ class Lease:
         ended = self._ended = threading.Event()
 
         def renew() -> None:
-            while not ended.wait(self.seconds / 4):
+            while not ended.wait(self.renew_seconds):
                 with self._renewal:
                     if ended.is_set():
                         return
@@ -125,7 +165,7 @@ class Lease:
         # A renewal that is being made must not come after the end. If the database does not answer
         # it, the release is not answered, too.
         with self._renewal:
-            self._set_end(sa.literal(0.0))
+            self._update(expires=now(self._engine) - _RELEASED_SECONDS)
 
     def fence(self, engine: sa.Engine) -> None:
         """Let PostgreSQL compare this epoch in each write of an engine's new connections.
@@ -147,10 +187,10 @@ class Lease:
             connection.execute(statement)
             connection.commit()
 
-    def _set_end(self, expires: sa.ColumnElement[float]) -> bool:
+    def _update(self, **values: sa.ColumnElement[float]) -> bool:
         mine = lease.update().where(lease.c.name == LEARNER, lease.c.epoch == self.epoch)
         with store_errors(self._engine), self._engine.begin() as connection:
-            return bool(connection.execute(mine.values(expires=expires)).rowcount)
+            return bool(connection.execute(mine.values(**values)).rowcount)
 
 
 def is_fenced_off(error: BaseException | None) -> bool:

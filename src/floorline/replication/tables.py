@@ -42,6 +42,8 @@ lease = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     # In seconds of the database's clock, which is the only one that leases are compared by.
     sa.Column("expires", sa.Double, nullable=False),
+    # Since when learners have held it without a long pause: replicas could reach the database.
+    sa.Column("since", sa.Double),
 )
 
 replicas = sa.Table(
@@ -165,11 +167,11 @@ def create(engine: sa.Engine) -> None:
     """
     with store_errors(engine), engine.begin() as connection:
         if engine.dialect.name == "sqlite":
-            metadata.create_all(connection)
+            _create_tables(connection)
             return
         # Of several replicas that start at a time, one creates them.
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('floorline tables'))")
-        metadata.create_all(connection)
+        _create_tables(connection)
         connection.exec_driver_sql(_FENCE)
         for table in _FENCED:
             connection.exec_driver_sql(
@@ -181,6 +183,14 @@ def create(engine: sa.Engine) -> None:
             f"FOR EACH ROW WHEN (NEW.name IN ('{START}', '{END}', '{GENESIS}')) "
             "EXECUTE FUNCTION floorline_fence()"
         )
+
+
+def _create_tables(connection: sa.Connection) -> None:
+    metadata.create_all(connection)
+    columns = {column["name"] for column in sa.inspect(connection).get_columns(lease.name)}
+    if "since" not in columns:
+        # The table is that of an earlier version.
+        connection.exec_driver_sql("ALTER TABLE lease ADD COLUMN since DOUBLE PRECISION")
 
 
 def now(engine: sa.Engine) -> sa.ColumnElement[float]:

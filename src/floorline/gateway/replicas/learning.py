@@ -40,8 +40,8 @@ from floorline.stores.upgrade import check
 log = logging.getLogger("floorline.learner")
 
 _GONE_SECONDS = 30.0
-"""Time without a sign of life, while this learner was at work, after which the calls of a replica
-are closed."""
+"""Time without a sign of life, while learners were at work, after which the calls of a replica are
+closed."""
 _RETRY_SECONDS = 1.0
 """Pause after an error of the database."""
 _CHECK_SECONDS = 5.0
@@ -146,14 +146,14 @@ class LearnerProcess:
         settings = self._settings
         members = Membership(store.engine)
 
-        began = time.monotonic()
-
         def close_calls() -> None:
-            if time.monotonic() - began < _GONE_SECONDS:
+            gone = members.gone(_GONE_SECONDS)
+            if gone and lease.at_work_seconds() < _GONE_SECONDS:
                 # After a time in which the database was away, no replica was seen.
                 return
-            for member in members.gone(_GONE_SECONDS):
+            for member in gone:
                 closed = close_interrupted(router, member.id)
+                store.note_replica(member.id)
                 store.flush()
                 members.forget(member.id)
                 log.warning("replica %s is gone; %d calls were open", member.id, closed)
@@ -187,7 +187,7 @@ class LearnerProcess:
 
         return {
             learner.publish: settings.replicas.publish,
-            lease.renew: lease.seconds / 4,
+            lease.renew: lease.renew_seconds,
             close_calls: _CHECK_SECONDS,
             reclaim: _CHECK_SECONDS,
             snapshot: _CHECK_SECONDS,
