@@ -21,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.support.chaos.faults import KINDS, make_plan
+from tests.support.chaos.faults import KINDS, PARTITION
+from tests.support.chaos.namespaces import not_permitted
 from tests.support.chaos.run import Given, run
 
 
@@ -32,17 +33,34 @@ def main():
     parser.add_argument("--rate", type=float, default=20.0, help="Requests a second.")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--learners", type=int, default=2)
-    parser.add_argument("--kind", action="append", choices=[*KINDS, "upgrade"], help="Only these.")
+    parser.add_argument(
+        "--kind", action="append", choices=[*KINDS, *PARTITION, "upgrade"], help="Only these."
+    )
+    parser.add_argument(
+        "--namespaces",
+        action="store_true",
+        help="Give each process a network namespace, and drop its packets to the database; root "
+        "only.",
+    )
     parser.add_argument("--folder", type=Path, help="Keeps the journal and what processes said.")
     parser.add_argument("--plan", action="store_true", help="Print the faults and end.")
     given = parser.parse_args()
     kinds = tuple(given.kind) if given.kind else None
-    seconds = 60.0 * given.minutes
+    asked = Given(
+        given.seed,
+        60.0 * given.minutes,
+        given.rate,
+        given.replicas,
+        given.learners,
+        kinds,
+        given.namespaces,
+    )
     if given.plan:
-        for fault in make_plan(given.seed, seconds, given.replicas, given.learners, kinds):
+        for fault in asked.plan():
             print(*fault)
         return 0
-    asked = Given(given.seed, seconds, given.rate, given.replicas, given.learners, kinds)
+    if given.namespaces and (why := not_permitted()):
+        parser.error(f"--namespaces cannot be used here: {why}")
     print(f"{asked}; began {time.strftime('%F %T')}", flush=True)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)

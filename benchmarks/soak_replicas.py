@@ -113,7 +113,7 @@ class Soak:
             await process.prepare()
         keeping = asyncio.create_task(self._cluster.run())
         balancer = await make_balancer(
-            self._folder, [process.port for process in self._cluster.replicas]
+            self._folder, [process.address for process in self._cluster.replicas]
         ).start()
         journal = Journal(self._folder / "journal.jsonl")
         url = f"http://127.0.0.1:{balancer.port}"

@@ -102,10 +102,10 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def http_server(app, connections=None):
+async def http_server(app, connections=None, host="127.0.0.1"):
     """Serve an application, with the limits of HTTP that a gateway has, if they are given."""
     if connections is None:
-        config = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
+        config = uvicorn.Config(app, host=host, port=0, log_level="error", lifespan="off")
         sweeping = None
     else:
         config = http_config(app, connections, port=0, log_level="error")
@@ -117,7 +117,7 @@ async def http_server(app, connections=None):
         assert not task.done()
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://{host}:{port}"
     finally:
         server.exit()
         await task

@@ -49,13 +49,12 @@ class Rule(NamedTuple):
         return f"  {mark}: {self.text} ({self.about}){cases}"
 
 
-_LIVE_SECONDS, _CLOSED_SECONDS = 10.0, 75.0
-"""Ages of a server's last sign of life: up to the first it serves; its calls are closed after the
-second, which is twice the learner's time and some for its own start."""
+_LIVE_SECONDS = 10.0
+"""Largest age of the last sign of life of a server that runs."""
 
 
 class Waiting(NamedTuple):
-    """What is not settled yet: events in the inbox, and servers whose calls may be open."""
+    """What is not settled: events in the inbox, and servers that are gone and not closed yet."""
 
     events: int
     gone: int
@@ -65,7 +64,7 @@ def waiting(engine):
     """Return what is not settled yet."""
     age = now(engine) - members.c.seen
     events = sa.select(sa.func.count()).select_from(inbox)
-    gone = sa.select(sa.func.count()).where(age > _LIVE_SECONDS, age < _CLOSED_SECONDS)
+    gone = sa.select(sa.func.count()).where(age > _LIVE_SECONDS)
     with engine.connect() as connection:
         return Waiting(connection.scalar(events), connection.scalar(gone))
 

@@ -17,6 +17,10 @@ _CLIENT_SECONDS = 60.0
 """Time after which a client gives up."""
 _LATEST = 200
 """Decisions that a client may still judge."""
+NOT_HERE = "on the disk of the server that answered"
+"""In the answer to feedback whose decision is not in the log yet: it can be sent again."""
+_AGAIN_SECONDS = 60.0
+"""Time within which such feedback must be taken, after everything came to rest."""
 
 
 class Failure(NamedTuple):
@@ -55,6 +59,8 @@ class Journal:
         Pairs of decision and score that a server acknowledged.
     statuses
         Number of answers by path and status.
+    deferred
+        Pairs of decision and score of feedback that is to be sent again.
     failures
         Requests without a good answer.
     latencies
@@ -68,6 +74,7 @@ class Journal:
         self.sent = collections.defaultdict(list)
         self.acknowledged = []
         self.statuses = collections.Counter()
+        self.deferred = []
         self.failures = []
         self.latencies = []
 
@@ -127,10 +134,14 @@ class Clients:
             self._open.add(task)
             task.add_done_callback(self._open.discard)
 
-    async def close(self):
+    async def finish(self):
         """Wait for the open requests."""
         if self._open:
             await asyncio.wait(self._open)
+
+    async def close(self):
+        """Wait for the open requests, and close the connections."""
+        await self.finish()
         if self._session is not None:
             await self._session.close()
 
@@ -182,6 +193,9 @@ class Clients:
         sent = self.journal.sent[decision]
         score = round(rng.random() * 0.999, 6) + len(sent) * 1e-9
         sent.append(score)
+        await self._send(decision, score)
+
+    async def _send(self, decision, score):
         path, began = "/v1/feedback", self.now()
         with self._failing(path, "", began):
             body = {"decision": decision, "score": score}
@@ -190,10 +204,25 @@ class Clients:
                 data = await answer.read()
                 if answer.status != 200:
                     self._refused(path, "", began, answer.status, data)
+                    if NOT_HERE in data.decode():
+                        self.journal.deferred.append((decision, score))
                     return
                 assert json.loads(data)["decision"] == decision
                 self.journal.acknowledged.append((decision, score))
                 self.journal.write("acknowledged", at=began, decision=decision, score=score)
+
+    async def send_again(self):
+        """Send the feedback whose decisions were not in the log; return what is not taken."""
+        left, deadline = self.journal.deferred, time.monotonic() + _AGAIN_SECONDS
+        while left and time.monotonic() < deadline:
+            self.journal.deferred = []
+            known = len(self.journal.failures)
+            for decision, score in left:
+                await self._send(decision, score)
+            if len(self.journal.failures) > known + len(self.journal.deferred):
+                return self.journal.failures[known:]
+            left = self.journal.deferred
+        return left
 
     @contextlib.contextmanager
     def _failing(self, path, sla, began):

@@ -18,12 +18,12 @@ _ROOT = Path(__file__).parents[3]
 _LOOK_SECONDS = 0.05
 _RESTART_SECONDS = 1.0
 """Pause before a process that ended by itself is started again."""
-_END_SECONDS = 60.0
-"""Time within which a process must end that was asked to."""
-_STARTED_SECONDS = 20.0
+_END_SECONDS = 300.0
+"""Time within which a process must end that was asked to: a learner first folds the log."""
+_STARTED_SECONDS = 60.0
 """Time after which a process has certainly begun to listen to signals, on a busy machine."""
 
-_READY_SECONDS, _LEARNER_SECONDS = 30.0, 5.0
+_READY_SECONDS, _LEARNER_SECONDS = 120.0, 5.0
 """Longest time that an upgrade waits for a server, and time that it gives a learner."""
 
 
@@ -40,41 +40,55 @@ class Process:
         Its configuration, without the URL of the store.
     database
         The database.
+    network
+        Gives it a network namespace; None for none.
 
     Attributes
     ----------
-    link
-        Its way to the database.
+    address
+        Where a server listens: a port, or a file if it has a namespace.
+    link, namespace
+        Its way to the database: the proxy, and its namespace or None.
     version
         Added to the version of its snapshots at the next start.
     """
 
-    def __init__(self, name, folder, settings, database):
+    def __init__(self, name, folder, settings, database, network=None):
         self.name = name
         self.learns = name.startswith("learner")
-        self.port = 0 if self.learns else free_port()
-        self.link = Link(database.socket)
         self.version = 0
         self.folder = folder / name
         self.folder.mkdir()
+        self._host = "127.0.0.1" if network is None else network.database
+        self.link = Link(database.socket, self._host)
+        self.namespace = None if network is None else network.add()
+        self.address = free_port() if network is None else str(self.folder / "http.sock")
         self._settings, self._database = settings, database
         self._clock = self.folder / "clock.txt"
         self._starts, self._started = 0, 0.0
-        self._running = None
+        self._running = self._stopped = None
         self._due = 0.0
         self._wanted = True
 
     async def prepare(self):
         await self.link.start()
-        store = {"url": self._database.url_over(self.link.port), "snapshot_every": 500}
+        url = self._database.url_over(self._host, self.link.port)
+        store = {"url": url, "snapshot_every": 500}
         path = self.folder / "floorline.json"
         path.write_text(json.dumps({**self._settings, "store": store}))
-        self._command = ["learn"] if self.learns else ["serve", "--port", str(self.port)]
-        self._command += ["--config", str(path)]
+        within = [] if self.namespace is None else self.namespace.command
+        listen = ["--port" if self.namespace is None else "--unix-socket", str(self.address)]
+        command = ["learn"] if self.learns else ["serve", *listen]
+        self._command = [*within, sys.executable, str(PROGRAM), *command, "--config", str(path)]
 
     @property
     def pid(self):
         return None if self._running is None else self._running.pid
+
+    @property
+    def runs(self):
+        """Whether it runs and is not stopped."""
+        return self._running is not None and self._running is not self._stopped
 
     def keep(self):
         """Start it if it does not run; return its status if it ended by itself."""
@@ -101,7 +115,7 @@ class Process:
         }
         with said.open("wb") as out:
             self._running = subprocess.Popen(
-                [sys.executable, str(PROGRAM), *self._command],
+                self._command,
                 cwd=_ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -133,15 +147,16 @@ class Process:
 
     async def ready(self):
         """Whether a server says that it is ready."""
-        return await is_ready(self.port)
+        return await is_ready(self.address)
 
     async def pause(self, seconds):
         """Stop it for some time, as a machine that is moved."""
         if self._running is None:
             return
-        one = self._running
+        one = self._stopped = self._running
         one.send_signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
+        self._stopped = None
         if one.poll() is None:
             one.send_signal(signal.SIGCONT)
 
@@ -180,7 +195,7 @@ class Cluster:
 
     Parameters
     ----------
-    folder, settings, database
+    folder, settings, database, network
         As for ``Process``.
     replicas, learners
         How many there are.
@@ -188,8 +203,8 @@ class Cluster:
         Called with the process and its status when one ended by itself.
     """
 
-    def __init__(self, folder, settings, database, replicas, learners, on_end):
-        make = lambda name: Process(name, folder, settings, database)  # noqa: E731
+    def __init__(self, folder, settings, database, replicas, learners, on_end, network=None):
+        make = lambda name: Process(name, folder, settings, database, network)  # noqa: E731
         self.replicas = [make(f"replica-{n}") for n in range(replicas)]
         self.learners = [make(f"learner-{n}") for n in range(learners)]
         self.all = self.replicas + self.learners

@@ -33,9 +33,9 @@ class Database:
         self.socket = f"{info.socket_dir}/.s.PGSQL.{info.port or 5432}"
         self.url = self._server.get_uri(_NAME, driver="psycopg")
 
-    def url_over(self, port):
-        """URL of the database over a proxy at a port of this machine."""
-        return f"postgresql+psycopg://postgres@127.0.0.1:{port}/{_NAME}"
+    def url_over(self, host, port):
+        """URL of the database over a proxy."""
+        return f"postgresql+psycopg://postgres@{host}:{port}/{_NAME}"
 
     def stop(self, mode):
         """End it: ``fast`` closes connections, ``immediate`` lets it recover at its next start."""

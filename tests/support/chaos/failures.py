@@ -3,16 +3,25 @@
 import collections
 
 from tests.support.chaos.checker import Rule
+from tests.support.chaos.clients import NOT_HERE
 
-_BREAKER_SECONDS = 15.0
-"""Time after a model's failures for which its circuit breaker can stay open."""
+_BREAKER_SECONDS = 25.0
+"""Time after a model's failures for which its circuit breaker can refuse calls: it is open for
+15 s, then lets one call at a time through."""
+_NO_LEARNER, _LEARNER_SECONDS = "no learner published a state for this server", 180.0
+"""What a server says that ends at its start for want of a learner, and the time before its end in
+which a learner was killed, stopped, cut off or upgraded then, on a busy machine."""
 _DATABASE_SECONDS = 8.0
 """Time after the database is back until a server has connected to it again."""
+_DRAINED_SECONDS = 90.0
+"""Time after a fault of the database until all events are in the log: a server that was killed
+meanwhile is started again before, which takes some tens of seconds on a busy machine."""
 _PROCESS_SECONDS = 2.0
 """Time after a server's end for which the balancer still sends connections to it."""
 
-_LINKS = ("cut", "hold", "delay")
+_LINKS = ("cut", "hold", "delay", "partition")
 _DATABASE = ("restart database", *_LINKS)
+_LEARNER = (*_DATABASE, "kill learner", "end learner", "pause learner", "upgrade")
 _LOST = {
     "a server was killed": ("kill replica",),
     "a server was asked to end": ("end",),
@@ -36,13 +45,15 @@ class Classes:
         Processes that ended by themselves: time, name, status and what they said.
     ready
         Times, and how many servers were ready then.
+    slow
+        Begin and end of small queries of the checker that took long: the machine was too busy.
     metered
         Names of SLAs whose budget is used up at times.
     """
 
-    def __init__(self, faults, provider, began, ended, ready, metered):
+    def __init__(self, faults, provider, began, ended, ready, slow, metered):
         self._metered = metered
-        self._ready = ready
+        self._ready, self._slow = ready, slow
         self._faults = faults
         self._ended = ended
         self._outages = [
@@ -63,6 +74,7 @@ class Classes:
             (round(at, 1), name, status, said[-400:])
             for at, name, status, said in self._ended
             if not self._at_work(_DATABASE, at, at, 2 * _DATABASE_SECONDS)
+            and not (_NO_LEARNER in said and self._at_work(_LEARNER, at, at, _LEARNER_SECONDS))
         ]
         return [
             Rule(
@@ -72,7 +84,7 @@ class Classes:
                 unexplained,
             ),
             Rule(
-                "no process ends by itself, unless the database is away",
+                "no process ends by itself, unless the database or every learner is away",
                 f"{len(self._ended)} did",
                 ended,
             ),
@@ -96,14 +108,16 @@ class Classes:
             return None
         if failure.status == 429 and failure.code.startswith("budget_exhausted"):
             return "429, budget used up"
+        if NOT_HERE in failure.code:
+            # Its server may be killed before its disk is drained, which the next one does.
+            if self._at_work(_DATABASE, began, ended, _DRAINED_SECONDS):
+                return "503, the decision was on the disk of another server"
+            return None
         if failure.status == 503 and failure.code.startswith("log_unavailable"):
             if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
                 return "503, the database was away"
-            return None
-        # Feedback that comes to another server than the one with the decision in its spool.
-        if failure.status == 404 and failure.code.startswith("decision_not_found"):
-            if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
-                return "404, the decision was in the spool of another server"
+            if any(start <= ended and began <= end for start, end in self._slow):
+                return "503, not durable within 5 s, the checker's own query was slow, too"
             return None
         if failure.status >= 500 and self._all_down(began, ended):
             return f"{failure.status}, every model was down"

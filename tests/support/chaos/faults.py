@@ -1,6 +1,7 @@
 """What happens: a plan that follows from a seed alone, and how each step of it is done."""
 
 import asyncio
+import collections
 import random
 import time
 from typing import Any, NamedTuple
@@ -9,6 +10,9 @@ _PAUSE_SECONDS = (3.0, 9.0)
 """Time between the beginnings of two faults."""
 _QUIET_SECONDS = 5.0
 """Time at the beginning and at the end without faults."""
+_OTHER_SECONDS = 120.0
+"""Longest time that what an operator does waits for another server, on a busy machine."""
+_LOOK_SECONDS = 0.25
 
 KINDS = {
     "kill replica": 4,
@@ -26,6 +30,8 @@ KINDS = {
     "all models down": 1,
 }
 """Kinds of faults, and how often each comes compared with the others."""
+PARTITION = {"partition": 6}
+"""What happens, too, to processes in network namespaces."""
 
 
 class Fault(NamedTuple):
@@ -52,7 +58,7 @@ class Fault(NamedTuple):
     size: Any = None
 
 
-def make_plan(seed, duration, replicas, learners, kinds=None):
+def make_plan(seed, duration, replicas, learners, kinds=None, namespaces=False):
     """Return the faults of a run, in order.
 
     Parameters
@@ -65,9 +71,12 @@ def make_plan(seed, duration, replicas, learners, kinds=None):
         How many there are.
     kinds
         Kinds that happen; by default all, and two rolling upgrades.
+    namespaces
+        Whether processes have network namespaces, which can be cut off.
     """
     rng = random.Random(f"{seed}/faults")
-    weights = {kind: weight for kind, weight in KINDS.items() if not kinds or kind in kinds}
+    known = KINDS | PARTITION if namespaces else KINDS
+    weights = {kind: weight for kind, weight in known.items() if not kinds or kind in kinds}
     plan = []
     if not kinds or "upgrade" in kinds:
         first = rng.choice(["learners", "replicas"])
@@ -82,7 +91,7 @@ def make_plan(seed, duration, replicas, learners, kinds=None):
         seconds, size = rng.uniform(0.3, 4.0), None
         if kind == "pause learner":
             seconds = rng.uniform(1.0, 8.0)
-        elif kind in ("cut", "hold"):
+        elif kind in ("cut", "hold", "partition"):
             seconds = rng.uniform(0.5, 8.0)
         elif kind == "delay":
             seconds, size = rng.uniform(5.0, 15.0), rng.choice([0.005, 0.05, 0.2])
@@ -110,12 +119,14 @@ class Faults:
 
     Parameters
     ----------
-    cluster, database, provider
-        What it is done to.
+    cluster, database, provider, balancer
+        What it is done to, and the balancer, which says who serves.
     now
         Returns the seconds since the beginning.
     say
         Called with a line about each fault.
+    learning
+        Returns whether a learner is at work.
 
     Attributes
     ----------
@@ -123,15 +134,22 @@ class Faults:
         What was done.
     statuses
         Statuses with which processes ended that were asked to.
+    left_out
+        Number of faults that were not done, because they would have taken away the only server
+        that was ready, or because no learner was at work since the last one.
     """
 
-    def __init__(self, cluster, database, provider, now, say):
+    def __init__(self, cluster, database, provider, balancer, now, say, learning):
         self._cluster, self._database, self._provider = cluster, database, provider
+        self._balancer = balancer
+        self._learning = learning
         self._now, self._say = now, say
         self._database_lock = asyncio.Lock()
         self.happened = []
         self.statuses = []
+        self.left_out = 0
         self._open = {}
+        self._cut_off = collections.Counter()
 
     async def run(self, plan):
         """Do a plan to its end; faults overlap."""
@@ -149,24 +167,46 @@ class Faults:
     async def _do(self, fault):
         began = self._now()
         whom = await getattr(self, "_" + fault.kind.replace(" ", "_"))(fault)
+        if whom is None:
+            self.left_out += 1
+            self._say(f"{began:7.1f} s  {fault.kind} left out: no other one is at work")
+            return
         self.happened.append(Happened(fault.kind, whom, began, self._now()))
         self._say(f"{began:7.1f} s  {fault.kind} {whom} ({self._now() - began:.1f} s)")
 
     async def _kill_replica(self, fault):
-        return self._kill(self._cluster.replicas[fault.number], fault)
+        replica = self._cluster.replicas[fault.number]
+        return self._kill(replica, fault) if await self._another(replica) else None
+
+    async def _another(self, replica):
+        """Whether the balancer passes connections to a server that runs, besides one."""
+        others = [one for one in self._cluster.replicas if one is not replica and one.runs]
+        serving = await self._balancer.serving()
+        return any(other.address in serving for other in others)
+
+    async def _until_another(self, replica):
+        """Wait until a server is ready besides one, as an operator does before its end."""
+        deadline = time.monotonic() + _OTHER_SECONDS
+        while not await self._another(replica):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return True
 
     async def _kill_learner(self, fault):
-        return self._kill(self._cluster.learners[fault.number], fault)
+        # Of learners that are killed before they work no server could ever start.
+        return self._kill(self._cluster.learners[fault.number], fault) if self._learning() else None
 
     def _kill(self, process, fault):
         process.kill(fault.seconds)
         return process.name
 
     async def _end_replica(self, fault):
-        return await self._end(self._cluster.replicas[fault.number])
+        replica = self._cluster.replicas[fault.number]
+        return await self._end(replica) if await self._until_another(replica) else None
 
     async def _end_learner(self, fault):
-        return await self._end(self._cluster.learners[fault.number])
+        return await self._end(self._cluster.learners[fault.number]) if self._learning() else None
 
     async def _end(self, process):
         began = self._now()
@@ -175,10 +215,12 @@ class Faults:
         return process.name
 
     async def _pause_replica(self, fault):
-        return await self._pause(self._cluster.replicas[fault.number], fault)
+        replica = self._cluster.replicas[fault.number]
+        return await self._pause(replica, fault) if await self._another(replica) else None
 
     async def _pause_learner(self, fault):
-        return await self._pause(self._cluster.learners[fault.number], fault)
+        learner = self._cluster.learners[fault.number]
+        return await self._pause(learner, fault) if self._learning() else None
 
     async def _pause(self, process, fault):
         await process.pause(fault.seconds)
@@ -200,6 +242,18 @@ class Faults:
         process = self._any(fault)
         process.link.hold()
         return await self._heal(process, fault)
+
+    async def _partition(self, fault):
+        process = self._any(fault)
+        self._cut_off[process.name] += 1
+        process.namespace.cut()
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            self._cut_off[process.name] -= 1
+            if not self._cut_off[process.name]:
+                process.namespace.heal()
+        return process.name
 
     async def _delay(self, fault):
         process = self._any(fault)
@@ -242,6 +296,8 @@ class Faults:
         learners, replicas = self._cluster.learners, self._cluster.replicas
         first = [replicas[0]] if fault.size == "replicas" else []
         for process in dict.fromkeys([*first, *learners, *replicas]):
+            if not process.learns:
+                await self._until_another(process)
             process.version = fault.number
             await self._end(process)
             if not first or process is not first[0]:

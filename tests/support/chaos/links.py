@@ -13,6 +13,8 @@ class Link:
     ----------
     socket
         Path of the database's socket.
+    host
+        Address at which it listens.
 
     Attributes
     ----------
@@ -22,8 +24,8 @@ class Link:
         Seconds by which each piece of data comes later.
     """
 
-    def __init__(self, socket):
-        self._socket = socket
+    def __init__(self, socket, host):
+        self._socket, self._host = socket, host
         self.delay = 0.0
         self._passing = asyncio.Event()
         self._passing.set()
@@ -31,7 +33,7 @@ class Link:
         self._writers = set()
 
     async def start(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -15,6 +15,13 @@ calls."""
 class Provider:
     """The provider, in a thread.
 
+    Parameters
+    ----------
+    seed
+        Of its answers.
+    host
+        Address at which it listens.
+
     Attributes
     ----------
     names
@@ -23,9 +30,9 @@ class Provider:
         For each model, begin and end of its failures, in seconds of the monotonic clock.
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed, host="127.0.0.1"):
         self._provider = FakeProvider(ZOO, seed=seed, latency=_LATENCY)
-        self._thread = InThread(http_server(self._provider.app()))
+        self._thread = InThread(http_server(self._provider.app(), host=host))
         self.url = self._thread.value
         self.names = list(MODELS)
         self._down = collections.Counter()
