@@ -194,7 +194,7 @@ class ReplicaStore(QueuedStore):
         if not IdSource.issues(id):
             return self.spooling.spooling_seconds is not None or self._other_spools()
         maker, _, number = id.rpartition("-")
-        # A process is in one of these lists from its start on, until a month after its last event.
+        # A process is in one of these lists from its start on.
         lists = (members.c.id, replicas.c.id, inbox.c.replica)
         known = [sa.select(sa.exists().where(column == maker)) for column in lists]
         if not any(self.rows(query)[0][0] for query in known):
