@@ -51,6 +51,9 @@ class StubUpstreams:
     def blocked(self, needed=0):
         return self.blocked_models
 
+    def suspected(self):
+        return set()
+
     def health(self):
         return {name: Health("closed", 0, 0) for name in ("small", "large")}
 
