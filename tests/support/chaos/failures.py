@@ -11,8 +11,8 @@ _BREAKER_SECONDS = 25.0
 _NO_LEARNER, _LEARNER_SECONDS = "no learner published a state for this server", 180.0
 """What a server says that ends at its start for want of a learner, and the time before its end in
 which a learner was killed, stopped, cut off or upgraded then, on a busy machine."""
-_DATABASE_SECONDS = 8.0
-"""Time after the database is back until a server has connected to it again."""
+_DATABASE_SECONDS = 15.0
+"""Time after the database is back until a server has connected to it again, on a busy machine."""
 _DRAINED_SECONDS = 90.0
 """Time after a fault of the database until all events are in the log: a server that was killed
 meanwhile is started again before, which takes some tens of seconds on a busy machine."""
@@ -116,6 +116,8 @@ class Classes:
         if failure.status == 503 and failure.code.startswith("log_unavailable"):
             if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
                 return "503, the database was away"
+            if self._at_work(("pause replica",), began, ended, _DATABASE_SECONDS):
+                return "503, a server that was paused took the database for away"
             if any(start <= ended and began <= end for start, end in self._slow):
                 return "503, not durable within 5 s, the checker's own query was slow, too"
             return None
