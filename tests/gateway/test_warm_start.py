@@ -229,8 +229,10 @@ def test_only_labelled_requests_of_the_log_are_learned(open_store):
     router.outcome(failed.id, cost=0.0, error="timeout", at=6.0)
     router.feedback(failed.id, satisfied=False, at=6.0)
     store.flush()
-    ids = store.labelled(0)
+    ids = store.labelled(0, 100)
     assert ids == [labelled.id, failed.id]
+    # Of more decisions than are asked for, those with the latest labels.
+    assert store.labelled(0, 1) == [failed.id]
     history, models = labelled_requests(store.events_of(ids))
     assert models == ("small", "large")
     np.testing.assert_array_equal(history.quality, [[0.75, np.nan], [0.0, np.nan]])
@@ -249,7 +251,7 @@ def test_a_model_that_clients_name_is_learned_if_its_prompt_was_encoded(open_sto
         router.feedback(made.id, satisfied=True, at=3.0)
     store.flush()
     assert store.decision(named.id).features.dim if policy == "cheapest" else True
-    assert len(labelled_requests(store.events_of(store.labelled(0))).history.features) == rows
+    assert len(labelled_requests(store.events_of(store.labelled(0, 100))).history.features) == rows
 
 
 # A server.

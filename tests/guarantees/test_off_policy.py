@@ -1,33 +1,59 @@
 """Off-policy estimates: values, bounds of choices without support, and the overlap."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from floorline.guarantees.off_policy import Estimate, WeightedSample, bounds_of, estimates
+from floorline.guarantees.off_policy import (
+    Estimate,
+    LoggedValues,
+    WeightedSample,
+    bounds_of,
+    estimates,
+)
 from floorline.guarantees.overlap import overlap_of
-from floorline.guarantees.predictable import mean_lower, rates_for
+from floorline.guarantees.predictable import MeanLower, rates_for
 from floorline.whatif.result import _disjoint
 
 
-def sample(value, choice, logged, target, *, prediction=None, high=None, share=None):
+def sample(
+    value, choice, logged, target, *, prediction=None, high=None, share=None, block_rows=10**6
+):
     logged, target = (np.array(p, dtype=float) for p in (logged, target))
     given = np.full(target.shape, 0.5) if prediction is None else np.array(prediction, dtype=float)
-    return WeightedSample(
+    columns = (
         np.array(value, dtype=float),
         np.array(choice),
         logged,
         target,
         given,
-        np.ones(target.shape[1]) if high is None else np.array(high, dtype=float),
-        None if share is None else np.array(share, dtype=float),
+        np.ones(len(value)) if share is None else np.array(share, dtype=float),
     )
+
+    def read():
+        for first in range(0, len(value), block_rows):
+            yield LoggedValues(*(column[first : first + block_rows] for column in columns))
+
+    largest = np.ones(target.shape[1]) if high is None else np.array(high, dtype=float)
+    return WeightedSample(read, len(value), largest)
+
+
+def only_block(found):
+    (block,) = found.blocks()
+    return block
+
+
+def lower_bound(values, forecasts, slack, weights, alpha, prior):
+    bound = MeanLower(alpha, prior)
+    bound.add(values, forecasts, slack, weights)
+    return bound.bound()
 
 
 def test_estimators_on_a_sample_of_four():
     four = sample(
         [1, 0, 1, 1], [0, 1, 0, 0], [[0.5, 0.5]] * 3 + [[1, 0]], [[1, 0], [1, 0], [1, 0], [1, 0]]
     )
-    assert four.weight.tolist() == [2, 0, 2, 1]
+    assert only_block(four).weight.tolist() == [2, 0, 2, 1]
     # Σw·v is 5 and the mean 5/4, more than any share of satisfied requests.
     ips, snips, robust = estimates(four, 0.05)
     assert (ips.value, snips.value, robust.value) == (1.0, 1.0, 1.0)
@@ -47,7 +73,7 @@ def test_values_of_the_estimators():
         prediction=[[0.6, 0.4]] * n,
     )
     ips, snips, robust = estimates(found, 0.05)
-    assert found.weight.tolist() == [1.5, 0.5] * 4
+    assert only_block(found).weight.tolist() == [1.5, 0.5] * 4
     assert ips.value == pytest.approx((3 * 1.5 + 0.5) / n)
     assert snips.value == pytest.approx((3 * 1.5 + 0.5) / (4 * 1.5 + 4 * 0.5))
     residual = 1.5 * (3 - 4 * 0.6) + 0.5 * (1 - 4 * 0.4)
@@ -59,9 +85,9 @@ def test_weights_above_the_square_root_of_n_are_unsupported():
     logged, target = [[0.11, 0.08, 0.81]] * n, [[1.0, 0, 0]] * 60 + [[0, 1.0, 0]] * 40
     found = sample(np.ones(n), [0, 1] * 50, logged, target)
     assert found.max_weight == 10.0
-    assert found.unsupported.sum(0).tolist() == [0, 40, 0]
-    assert found.weight[:60].tolist() == pytest.approx([1 / 0.11, 0.0] * 30)
-    assert found.weight[60:].tolist() == [0.0] * 40
+    assert only_block(found).unsupported.sum(0).tolist() == [0, 40, 0]
+    assert only_block(found).weight[:60].tolist() == pytest.approx([1 / 0.11, 0.0] * 30)
+    assert only_block(found).weight[60:].tolist() == [0.0] * 40
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
@@ -134,10 +160,10 @@ def test_the_bound_holds_for_rare_large_values():
     values = (rng.random((runs, n)) < chance) / chance
     ones = np.ones(n)
     prior = rates_for(n / chance, 0.05)
-    lower = [mean_lower(y, ones, ones, ones, 0.05, prior) for y in values]
+    lower = [lower_bound(y, ones, ones, ones, 0.05, prior) for y in values]
     assert np.mean(np.array(lower) > 1.0) <= 0.05
     assert np.median(lower) > 0.0
-    assert mean_lower(ones, ones, np.full(n, 1e9), ones, 0.05, prior) == -np.inf
+    assert lower_bound(ones, ones, np.full(n, 1e9), ones, 0.05, prior) == -np.inf
 
 
 def test_overlap_reports_weights_and_their_known_mean():
@@ -167,6 +193,30 @@ def test_the_mean_weight_tests_the_propensities():
     assert overlap_of(wrong, ("a", "b")).p_value < 1e-4
     same = overlap_of(sample(np.ones(n), [0] * n, [[0.3, 0.7]] * n, [[0.3, 0.7]] * n), ("a", "b"))
     assert (same.p_value, same.mean_weight, same.largest_weight) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, 100])
+def test_estimates_do_not_depend_on_the_blocks(block_rows):
+    n, rng = 250, np.random.default_rng(8)
+    logged = rng.dirichlet([2.0, 1.0, 0.3], n)
+    target = rng.dirichlet([1.0, 2.0, 0.5], n)
+    choice = [rng.choice(3, p=p) for p in logged]
+    given = {
+        "prediction": rng.random((n, 3)), "high": [1.0, 2.0, 3.0], "share": rng.random(n),
+    }  # fmt: skip
+    value = rng.random(n)
+    whole, parts = (
+        sample(value, choice, logged, target, **given, block_rows=rows) for rows in (n, block_rows)
+    )
+    for squares in (None, n / 2):
+        for one, other in zip(*(estimates(s, 0.05, squares) for s in (whole, parts)), strict=True):
+            assert other[1:4] == pytest.approx(one[1:4], rel=1e-9)
+        assert bounds_of(parts, 0.05, squares) == pytest.approx(bounds_of(whole, 0.05, squares))
+    one, other = (msgspec.structs.asdict(overlap_of(s, ("a", "b", "c"))) for s in (whole, parts))
+    by_model = one.pop("unsupported_by_model"), other.pop("unsupported_by_model")
+    assert by_model[1] == pytest.approx(by_model[0])
+    assert by_model[0]
+    assert other == pytest.approx(one)
 
 
 def test_disjoint_intervals_are_named():

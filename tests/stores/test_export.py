@@ -34,6 +34,24 @@ def test_every_field_of_an_event_has_a_column(kind):
     assert fields <= set(COLUMNS)
 
 
+def test_a_parquet_file_is_joined_from_parts(store, tmp_path, monkeypatch):
+    live(router(log=store), 40, np.random.default_rng(0), sla="gold")
+    count = export(store, tmp_path / "whole.parquet", features=True)
+    monkeypatch.setattr("floorline.stores.export._PART_ROWS", 7)
+    assert export(store, tmp_path / "parts.parquet", features=True) == count
+    monkeypatch.setattr("floorline.stores.export._PART_ROWS", count)
+    assert export(store, tmp_path / "exact.parquet", features=True) == count
+    assert export(store, tmp_path / "empty.parquet", since=1e12) == 0
+    whole, parts, exact, empty = (
+        pl.read_parquet(tmp_path / f"{name}.parquet")
+        for name in ("whole", "parts", "exact", "empty")
+    )
+    assert parts.equals(whole)
+    assert exact.equals(whole)
+    assert len(whole) == count
+    assert (len(empty), empty.schema) == (0, whole.schema)
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_what_explains_a_decision_is_exported(store, tmp_path, suffix):
     served = router(log=store)

@@ -102,7 +102,7 @@ def test_odd_ids_are_found_by_the_whole_text(text, store):
     assert store.decision(text).id == text
     assert store.decisions_of([text, text[:-1] + "!"], "", None, 5) == {text: [text]}
     assert store.feedback_of(text) == ({"small": 0.5}, [], {})
-    found = store.events_of(store.labelled(0))
+    found = store.events_of(store.labelled(0, 100))
     assert [type(event).__name__ for event in found] == ["Decision", "Outcome", "Feedback"]
 
 

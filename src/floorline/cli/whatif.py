@@ -88,7 +88,7 @@ def whatif(
     from floorline.whatif.other_policy import other_policy
 
     with reading_log(log) as events:
-        summary = LogSummary(event for _, event in events)
+        summary = LogSummary(event for _, event in events.numbered)
     summary.check(sla)
     zoo, slas = summary.zoo(), summary.slas()
     if config is not None:
@@ -112,7 +112,7 @@ def whatif(
         seed=seed,
     )
     with reading_log(log) as events:
-        for _, event in events:
+        for _, event in events.numbered:
             other.fold(event)
     try:
         result = other.result(

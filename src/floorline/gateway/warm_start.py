@@ -104,7 +104,7 @@ def _learn_log(router: Router, store: LogReader, at: float) -> bool:
         return False
     learned = [position for position, event in store.warm_starts() if event.source == OWN_LOG]
     start = learned[-1] + 1 if learned else 0
-    decisions = store.labelled(start)[-_MAX_ROWS:]
+    decisions = store.labelled(start, _MAX_ROWS)
     labelled = labelled_requests(store.events_of(decisions))
     return bool(labelled.models) and _learn(router, labelled, OWN_LOG, at)
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from floorline.guarantees.off_policy import WeightedSample
+from floorline.guarantees.predictable import Floats
 
 _TOP = 0.01
 """Share of the largest weights that ``Overlap.top_share`` is about."""
@@ -62,14 +63,24 @@ class Overlap(msgspec.Struct, frozen=True):
 
 def overlap_of(sample: WeightedSample, names: tuple[str, ...]) -> Overlap:
     """Measure the overlap on a sample of choices between models with these names."""
-    logged, target, count = sample.logged, sample.target, len(sample.value)
-    ever = logged > 0.0
-    ratio = np.divide(target, logged, out=np.zeros(target.shape), where=ever)
-    possible = np.where(ever, target, 0.0)
-    variance = (ratio * possible).sum(1) - possible.sum(1) ** 2
-    weight = sample.chosen(ratio)
-    by_model = sample.unsupported.mean(0)
-    top = np.sort(weight)[-max(1, math.ceil(_TOP * count)) :]
+    count = sample.count
+    unsupported = np.zeros(len(names))
+    total = expected = variance = 0.0
+    largest = _Largest(max(1, math.ceil(_TOP * count)))
+    deviation = _Deviation()
+    for block in sample.blocks():
+        ever = block.logged > 0.0
+        zeros = np.zeros(block.target.shape)
+        ratio = np.divide(block.target, block.logged, out=zeros, where=ever)
+        possible = np.where(ever, block.target, 0.0)
+        weight = block.chosen(ratio)
+        unsupported += block.unsupported.sum(0)
+        total += float(weight.sum())
+        expected += float(possible.sum())
+        variance += float(((ratio * possible).sum(1) - possible.sum(1) ** 2).sum())
+        largest.add(weight)
+        deviation.add(block.ratio, block.supported, block.weight)
+    by_model = unsupported / count
     return Overlap(
         requests=count,
         max_weight=sample.max_weight,
@@ -77,29 +88,51 @@ def overlap_of(sample: WeightedSample, names: tuple[str, ...]) -> Overlap:
         unsupported_by_model={
             name: float(part) for name, part in zip(names, by_model, strict=True) if part > 0.0
         },
-        mean_weight=float(weight.mean()),
-        expected_weight=float(possible.sum() / count),
-        weight_error=math.sqrt(max(0.0, float(variance.sum()))) / count,
-        p_value=_p_value(sample),
+        mean_weight=total / count,
+        expected_weight=expected / count,
+        weight_error=math.sqrt(max(0.0, variance)) / count,
+        p_value=deviation.p_value(count),
         effective_requests=sample.effective_size,
-        largest_weight=float(weight.max()),
-        top_share=float(top.sum() / weight.sum()) if weight.any() else 0.0,
+        largest_weight=float(largest.values.max()),
+        top_share=float(largest.values.sum()) / total if total else 0.0,
     )
 
 
-def _p_value(sample: WeightedSample) -> float:
+class _Largest:
+    """The largest of numbers that come in parts, in memory for twice as many."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.values = np.zeros(0)
+
+    def add(self, values: Floats) -> None:
+        together = np.concatenate([self.values, values])
+        if len(together) > self._count:
+            together = np.partition(together, -self._count)[-self._count :]
+        self.values = together
+
+
+class _Deviation:
     """Freedman's inequality for the sum of w − E[w], whose conditional variances are known.
 
     References
     ----------
     Freedman: On Tail Probabilities for Martingales. Annals of Probability 3 (1975).
     """
-    expected = sample.supported.sum(1)
-    variance = float(((sample.ratio * sample.supported).sum(1) - expected**2).sum())
-    deviation = abs(float((sample.weight - expected).sum()))
-    largest = float(sample.ratio.max(initial=0.0))
-    scale = 2.0 * (max(variance, 0.0) + largest * deviation / 3.0)
-    # Sums of equal weights differ from their expectation by rounding only.
-    if deviation <= 1e-9 * len(expected):
-        return 1.0
-    return min(1.0, 2.0 * math.exp(-(deviation**2) / scale)) if scale else 0.0
+
+    def __init__(self) -> None:
+        self._variance = self._deviation = self._largest = 0.0
+
+    def add(self, ratio: Floats, supported: Floats, weight: Floats) -> None:
+        expected = supported.sum(1)
+        self._variance += float(((ratio * supported).sum(1) - expected**2).sum())
+        self._deviation += float((weight - expected).sum())
+        self._largest = max(self._largest, float(ratio.max(initial=0.0)))
+
+    def p_value(self, count: int) -> float:
+        deviation = abs(self._deviation)
+        scale = 2.0 * (max(self._variance, 0.0) + self._largest * deviation / 3.0)
+        # Sums of equal weights differ from their expectation by rounding only.
+        if deviation <= 1e-9 * count:
+            return 1.0
+        return min(1.0, 2.0 * math.exp(-(deviation**2) / scale)) if scale else 0.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -18,6 +20,8 @@ from floorline.stores.reading import LogReader
 
 FORMATS = (".jsonl", ".parquet")
 """Suffixes of the formats."""
+_PART_ROWS = 20_000
+"""Rows of a Parquet file that are in memory at once. With 1,024 features they take 80 MB."""
 _COUNTS = (
     "position", "seq", "index", "input_tokens", "output_tokens", "cached_tokens",
     "cache_write_tokens", "rows", "head_tokens",
@@ -63,7 +67,7 @@ def export(
 ) -> int:
     """Write the events of a period to a file.
 
-    JSON lines are written while the log is read; a Parquet file is built in memory first.
+    The file is written while the log is read, so that memory does not grow with the log.
 
     Parameters
     ----------
@@ -192,7 +196,15 @@ def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> int:
         "features": pl.List(pl.Float32),
         "history": pl.Binary,
     }
-    frame = pl.DataFrame(list(rows), schema={name: kinds[name] for name in COLUMNS})
-    with writing_whole(path, private=True) as stream:
-        frame.write_parquet(stream)
-    return len(frame)
+    schema = {name: kinds[name] for name in COLUMNS}
+    count = 0
+    # Polars appends to no file; it joins parts, which it reads a piece at a time.
+    with writing_whole(path, private=True) as stream, TemporaryDirectory() as folder:
+        while True:
+            frame = pl.DataFrame(list(islice(rows, _PART_ROWS)), schema=schema)
+            frame.write_parquet(Path(folder) / f"{count:012}.parquet")
+            count += len(frame)
+            if len(frame) < _PART_ROWS:
+                break
+        pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(stream)
+    return count

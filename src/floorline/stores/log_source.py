@@ -59,6 +59,9 @@ class LogDigest:
         Models and SLAs that a store's log begins with, as changes of them. They are no events of
         it, and so have no positions and are not in the digest. Empty for an exported file, and
         where the oldest events were deleted: what holds then may be another.
+    numbered : iterator of (int, Event)
+        The positions and events without the digest, for readers that need none: it takes a fifth of
+        the time of reading.
     events
         Number of events so far.
     first, last
@@ -71,7 +74,7 @@ class LogDigest:
         self, events: Iterator[tuple[int, Event]], beginning: tuple[Event, ...] = ()
     ) -> None:
         self.beginning = beginning
-        self._numbered = events
+        self.numbered = events
         self._hash = hashlib.sha256()
         self.events = 0
         self.first: int | None = None
@@ -80,7 +83,7 @@ class LogDigest:
         self.latest: float | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Event]]:
-        for position, event in self._numbered:
+        for position, event in self.numbered:
             body = encode_event(event)
             self._hash.update(len(body).to_bytes(8, "big"))
             self._hash.update(body)

@@ -338,10 +338,11 @@ class LogReader:
         found = [(row[0], self.event(row)) for row in rows]
         return [(at, event) for at, event in found if isinstance(event, WarmStart)]
 
-    def labelled(self, start: int) -> list[str]:
+    def labelled(self, start: int, most: int) -> list[str]:
         """Return the decisions whose first feedback is at position ``start`` or later, in order.
 
-        They are named by the column of the table, as ``events_of`` takes them.
+        Of more than ``most`` the latest are returned. They are named by the column of the table, as
+        ``events_of`` takes them.
         """
         first = sa.func.min(events.c.position)
         query = (
@@ -349,9 +350,10 @@ class LogReader:
             .where(events.c.kind == "feedback")
             .group_by(events.c.decision)
             .having(first >= start)
-            .order_by(first)
+            .order_by(first.desc())
+            .limit(most)
         )
-        return [row.decision for row in self.rows(query)]
+        return [row.decision for row in self.rows(query)][::-1]
 
     def events_of(self, decisions: Sequence[str]) -> list[Event]:
         """Return all events of decisions that ``labelled`` named, in the order of the log."""

@@ -30,8 +30,7 @@ from floorline.replay.environment import GivenFeatures
 from floorline.router import Router
 from floorline.sla import SLA
 from floorline.state.event_log import MemoryLog
-from floorline.state.sessions import Session
-from floorline.whatif.logged_rows import Row, RowTable, RunningMeans, logged_propensities
+from floorline.whatif.logged_rows import RowTable, RunningMeans, logged_propensities
 from floorline.whatif.other_policy import check_knows
 from floorline.whatif.result import (
     MAX_UNSUPPORTED,
@@ -40,6 +39,7 @@ from floorline.whatif.result import (
     WhatIf,
     evaluate,
 )
+from floorline.whatif.row_store import Row, RowStore
 from floorline.zoo import Zoo
 
 __all__ = ["Counterfactual", "NoSupport", "WhatIf"]
@@ -47,6 +47,8 @@ __all__ = ["Counterfactual", "NoSupport", "WhatIf"]
 
 class Counterfactual:
     """Evaluation of another policy on a log, event by event.
+
+    Memory does not grow with the log: requests are in a temporary file, a few hundred bytes each.
 
     Parameters
     ----------
@@ -86,10 +88,9 @@ class Counterfactual:
         self.router = Router(zoo, policy, slas, encoder=encoder, seed=seed, log=log)
         self.sla = sla
         self.floor = floor
-        self.rows: dict[str, Row] = {}
+        self.rows = RowStore()
         self.left_out: dict[str, int] = {}
         self._quality, self._cost = RunningMeans(), RunningMeans()
-        self._conversations: set[Session] = set()
 
     def fold(self, event: Event) -> None:
         """Add the next event of the log."""
@@ -117,11 +118,8 @@ class Counterfactual:
         if event.after:
             return "made in place of a failed call"
         depends = self.router.zoo.caches or not event.session.startswith(RECOGNISED)
-        if event.session and depends:
-            session = Session(event.owner, event.session)
-            if session in self._conversations:
-                return "later turns of a conversation, which depend on its earlier ones"
-            self._conversations.add(session)
+        if event.session and depends and not self.rows.is_new((*event.owner, event.session)):
+            return "later turns of a conversation, which depend on its earlier ones"
         return ""
 
     def _decision(self, event: Decision) -> None:
@@ -139,7 +137,7 @@ class Counterfactual:
         if self.sla is not None and event.sla != self.sla:
             return
         names = router.zoo.names
-        self.rows[event.id] = Row(
+        row = Row(
             model=event.model,
             names=names,
             by_model=np.array(
@@ -149,25 +147,27 @@ class Counterfactual:
             floor=floor,
             other_calls=sum(self._cost[name] for name in other.called[1:]),
         )
+        self.rows.add(event.id, row)
 
     def _outcome(self, event: Outcome) -> None:
         self._cost.add(event.model, event.cost)
-        row = self.rows.get(event.decision)
-        if row is not None:
-            row.spent += event.cost
-            if event.model == row.model:
-                row.cost = event.cost
+        with self.rows.changing(event.decision) as row:
+            if row is not None:
+                row.spent += event.cost
+                if event.model == row.model:
+                    row.cost = event.cost
         if self._revealed(event):
             self.router.apply([event])
 
     def _feedback(self, event: Feedback) -> None:
-        row, score = self.rows.get(event.decision), float(event.score)
-        if row is not None and event.model == row.model:
-            if row.score is None:
-                self._quality.add(event.model, score)
-            else:
-                self._quality.add(event.model, score - row.score, count=0.0)
-            row.score, row.share = score, event.weight
+        score = float(event.score)
+        with self.rows.changing(event.decision) as row:
+            if row is not None and event.model == row.model:
+                if row.score is None:
+                    self._quality.add(event.model, score)
+                else:
+                    self._quality.add(event.model, score - row.score, count=0.0)
+                row.score, row.share = score, event.weight
         if self._revealed(event):
             # The cost of a judge belongs to the logging policy, not to this one.
             self.router.apply([msgspec.structs.replace(event, cost=0.0)])
@@ -214,7 +214,7 @@ class Counterfactual:
             "max_unsupported", max_unsupported, low=0.0, high=1.0, fix="give a share from 0 to 1"
         )
         return evaluate(
-            RowTable(self.rows.values()),
+            RowTable(self.rows),
             self.router.zoo,
             self.router.policy.fingerprint,
             self.left_out,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
 from floorline.core.features import length
 from floorline.errors import InvalidInput, check_one_of
 from floorline.events import DIRECT, Decision, Event, Outcome, WarmStart
@@ -42,13 +40,15 @@ class LogSummary:
         self.names: tuple[str, ...] = ()
         self.floors: dict[str, float] = {}
         self.history = False
-        self._costs: dict[str, list[float]] = {}
+        self._costs: dict[str, list[float]] = {}  # number and sum by model
         self._latest: Decision | None = None
         for event in events:
             if isinstance(event, Decision) and event.policy != DIRECT:
                 self._decision(event)
             elif isinstance(event, Outcome) and event.error is None:
-                self._costs.setdefault(event.model, []).append(event.cost)
+                sums = self._costs.setdefault(event.model, [0.0, 0.0])
+                sums[0] += 1.0
+                sums[1] += event.cost
             elif isinstance(event, WarmStart):
                 self.history = True
 
@@ -66,7 +66,7 @@ class LogSummary:
         A model that never served has the cost that the logging policy expected last, or the highest
         mean cost if it expected none.
         """
-        means = {name: float(np.mean(costs)) for name, costs in self._costs.items()}
+        means = {name: total / count for name, (count, total) in self._costs.items()}
         highest = max(means.values(), default=1.0)
         expected = {} if self._latest is None else self._latest.cost
         prices = dict.fromkeys(self.names, highest)

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from floorline.errors import InvalidInput
 from floorline.events import Decision
-from floorline.guarantees.off_policy import WeightedSample
+from floorline.guarantees.off_policy import LoggedValues, WeightedSample
+from floorline.whatif.row_store import RowBlock, RowStore
 from floorline.zoo import Zoo
 
 Floats = NDArray[np.float64]
 
 _LOGGED, _TARGET, _QUALITY, _COST = range(4)
-"""Rows of ``Row.by_model``."""
+"""Positions in ``Row.by_model``."""
 _MIN_CALLS = 20
 """Number of a model's logged calls from which the largest of their costs counts as the largest
 possible one."""
 _ROUNDING = 1e-6
 """By how much the sum of logged probabilities may exceed 1."""
-
-
-class Row(msgspec.Struct):
-    """One logged request.
-
-    Attributes
-    ----------
-    by_model : ndarray (4, M)
-        Logged propensities, those of the other policy, predicted satisfaction and predicted cost of
-        the models ``names``. One array, because a log may have millions of rows.
-    """
-
-    model: str
-    names: tuple[str, ...]
-    by_model: Floats
-    matched: bool
-    floor: float
-    other_calls: float
-    score: float | None = None
-    share: float = 1.0
-    cost: float | None = None
-    spent: float = 0.0
 
 
 class RunningMeans:
@@ -92,69 +72,124 @@ def logged_propensities(event: Decision) -> Floats:
     raise InvalidInput("propensities", f"{chances.tolist()} in decision {event.id}", fix)
 
 
+class _Costs:
+    """Number, sum and maximum of the logged costs of a model's calls."""
+
+    def __init__(self) -> None:
+        self.count, self.sum, self.largest = 0, 0.0, 0.0
+
+    def add(self, costs: Floats) -> None:
+        """Add costs."""
+        self.count += len(costs)
+        self.sum += float(costs.sum())
+        self.largest = max(self.largest, float(costs.max(initial=0.0)))
+
+
+class LoggedMeans(NamedTuple):
+    """Means over all rows; ``spent`` over those with a cost."""
+
+    matched: float
+    floor: float
+    other_calls: float
+    spent: float
+
+
 class RowTable:
-    """Rows as arrays over the models of all of them.
+    """Rows as arrays over the models of all of them, block by block.
 
     Parameters
     ----------
     rows
-        The rows, in the order of the log.
+        The rows.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Models of all rows.
+    means : LoggedMeans
+        Means over the rows.
     """
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = list(rows)
-        lists = dict.fromkeys(row.names for row in self.rows)
-        self.names = tuple(dict.fromkeys(name for names in lists for name in names))
-        place = {name: position for position, name in enumerate(self.names)}
-        self._places = {names: [place[name] for name in names] for names in lists}
+    def __init__(self, rows: RowStore) -> None:
+        self._rows = rows
+        self._labels = self._outcomes = 0
+        self._paid: dict[str, _Costs] = {}
+        sums = np.zeros(4)
+        for block in rows.blocks():
+            priced = ~np.isnan(block.cost)
+            self._labels += int(_labelled(block).sum())
+            self._outcomes += int(priced.sum())
+            sums += [
+                block.matched.sum(),
+                block.floor.sum(),
+                block.other_calls.sum(),
+                block.spent[priced].sum(),
+            ]
+            for position, name in enumerate(block.names):
+                costs = block.cost[priced & (block.choice == position)]
+                self._paid.setdefault(name, _Costs()).add(costs)
+        self.names = rows.names
+        counts = [max(len(rows), 1)] * 3 + [max(self._outcomes, 1)]
+        self.means = LoggedMeans(*(sums / counts).tolist())
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def labels(self) -> WeightedSample | None:
         """Labels of the labelled rows; None without any of a weight above 0."""
-        rows = [row for row in self.rows if row.score is not None and row.share > 0.0]
-        return self._sample(rows, "score", _QUALITY, np.ones(len(self.names)))
+        if not self._labels:
+            return None
+        read = partial(self._values, "score", _QUALITY)
+        return WeightedSample(read, self._labels, np.ones(len(self.names)))
 
     def costs(self, zoo: Zoo) -> WeightedSample | None:
         """Costs of the rows with an outcome; None without any."""
-        rows = [row for row in self.rows if row.cost is not None]
-        return self._sample(rows, "cost", _COST, self._largest(rows, zoo))
-
-    def _sample(
-        self, rows: list[Row], value: str, predicted: int, high: Floats
-    ) -> WeightedSample | None:
-        if not rows:
+        if not self._outcomes:
             return None
-        place = {name: position for position, name in enumerate(self.names)}
-        # Models that a row does not have get 0.
-        by_model = np.zeros((4, len(rows), len(self.names)))
-        for position, row in enumerate(rows):
-            by_model[:, position, self._places[row.names]] = row.by_model
         return WeightedSample(
-            value=np.array([getattr(row, value) for row in rows], dtype=np.float64),
-            choice=np.array([place[row.model] for row in rows]),
-            logged=by_model[_LOGGED],
-            target=by_model[_TARGET],
-            prediction=by_model[predicted],
-            high=high,
-            share=np.array([row.share for row in rows]) if value == "score" else None,
+            partial(self._values, "cost", _COST), self._outcomes, self._largest(zoo)
         )
 
-    def _largest(self, rows: list[Row], zoo: Zoo) -> Floats:
+    def _values(self, value: str, predicted: int) -> Iterator[LoggedValues]:
+        place = {name: position for position, name in enumerate(self.names)}
+        for block in self._rows.blocks():
+            is_score = value == "score"
+            used = _labelled(block) if is_score else ~np.isnan(block.cost)
+            count = int(used.sum())
+            if not count:
+                continue
+            places = np.array([place[name] for name in block.names])
+            # Models that a row does not have get 0.
+            by_model = np.zeros((4, count, len(self.names)))
+            by_model[:, :, places] = block.by_model[used].transpose(1, 0, 2)
+            yield LoggedValues(
+                value=getattr(block, value)[used],
+                choice=places[block.choice[used]],
+                logged=by_model[_LOGGED],
+                target=by_model[_TARGET],
+                prediction=by_model[predicted],
+                share=block.share[used] if is_score else np.ones(count),
+            )
+
+    def _largest(self, zoo: Zoo) -> Floats:
         """(M,) largest cost of a call of each model.
 
         That is the largest one in the log. For a model of few calls it is at least the typical
         cost by its prices, times the largest ratio of largest and mean cost of a model.
         """
         typical = dict(zip(zoo.names, zoo.typical_costs.tolist(), strict=True))
-        paid: dict[str, list[float]] = {}
-        for row in rows:
-            paid.setdefault(row.model, []).append(row.cost or 0.0)
-        often = [costs for costs in paid.values() if len(costs) >= _MIN_CALLS and any(costs)]
-        spread = max((max(costs) * len(costs) / sum(costs) for costs in often), default=1.0)
+        often = [paid for paid in self._paid.values() if paid.count >= _MIN_CALLS and paid.largest]
+        spread = max((paid.largest * paid.count / paid.sum for paid in often), default=1.0)
         largest = []
         for name in self.names:
-            costs = paid.get(name, [])
-            most = max(costs, default=0.0)
-            if len(costs) < _MIN_CALLS:
+            paid = self._paid[name]
+            most = paid.largest
+            if paid.count < _MIN_CALLS:
                 most = max(most, spread * typical.get(name, 0.0))
             largest.append(most)
         return np.array(largest)
+
+
+def _labelled(block: RowBlock) -> NDArray[np.bool_]:
+    """(n,) whether each row has a label of a weight above 0."""
+    return ~np.isnan(block.score) & (block.share > 0.0)

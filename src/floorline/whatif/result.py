@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations
 
 import msgspec
-import numpy as np
 
 from floorline.core.display import html_table, show_number
 from floorline.core.drawing import interval_bar
@@ -151,8 +150,7 @@ def evaluate(
     NoSupport
         If the log does not support estimates.
     """
-    rows = table.rows
-    if not rows:
+    if not len(table):
         why = "".join(f"; left out {count:,}: {reason}" for reason, count in left_out.items())
         raise NoSupport(f"the log has no usable decision: give a log with routed requests{why}")
     labels, costs = table.labels(), table.costs(zoo)
@@ -163,15 +161,15 @@ def evaluate(
     overlaps = overlap_of(labels, table.names), overlap_of(costs, table.names)
     for overlap, what in zip(overlaps, ("labels", "outcomes"), strict=True):
         _check_weights(overlap, what)
-    delta, extra = 1.0 - confidence, float(np.mean([row.other_calls for row in rows]))
+    delta, extra = 1.0 - confidence, table.means.other_calls
     found = WhatIf(
         policy=policy,
-        requests=len(rows),
-        labels=len(labels.value),
+        requests=len(table),
+        labels=labels.count,
         effective_labels=labels.effective_size,
         effective_requests=costs.effective_size,
-        matched=float(np.mean([row.matched for row in rows])),
-        floor=round(float(np.mean([row.floor for row in rows])), 12),
+        matched=table.means.matched,
+        floor=round(table.means.floor, 12),
         confidence=confidence,
         satisfaction=(),
         cost=(),
@@ -179,10 +177,7 @@ def evaluate(
         cost_bounds=Interval(*(bound + extra for bound in bounds_of(costs, delta))),
         satisfaction_overlap=overlaps[0],
         cost_overlap=overlaps[1],
-        logged=(
-            labels.mean(labels.value),
-            float(np.mean([row.spent for row in rows if row.cost is not None])),
-        ),
+        logged=(labels.mean_value, table.means.spent),
         cost_unit=zoo.cost_unit,
         left_out=dict(left_out),
     )
@@ -204,7 +199,7 @@ def evaluate(
 
 def _expected_squares(labels: WeightedSample) -> float:
     """Expected sum of squares that depends on the number of labels only, so that it is fixed."""
-    return 0.5 * len(labels.value)
+    return 0.5 * labels.count
 
 
 def _check_weights(overlap: Overlap, what: str) -> None:
