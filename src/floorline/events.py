@@ -597,6 +597,76 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
             check_number("Feedback.influence", self.influence, low=0.0, high=1.0, fix=fix)
 
 
+class Judgement(msgspec.Struct, frozen=True, tag="judgement", kw_only=True):
+    """What a judge says of one model's response; a judge is a model or a rule, and not a user.
+
+    Its scores are not the labels that an SLA's floor is about. They are corrected by the labels of
+    users where both exist (``state.judges``).
+
+    Attributes
+    ----------
+    decision, model : str
+        Id of the decision and name of the model whose response is judged.
+    judge : str
+        Name of the judge.
+    score : float or None
+        Satisfaction from 0 to 1 by the judge; None if it gave no score.
+    failure : str
+        Why there is no score, such as ``"refused"``; "" if there is one.
+    rate : float or None
+        Probability with which the response was drawn, which depended on nothing that came after
+        the decision; None if it was drawn for another reason, such as a user's label.
+    kind : str
+        ``"judge"`` for a model, ``"rule"`` for a rule.
+    cost : float
+        Cost that the SLA pays, in the zoo's cost unit; 0 where the judge has a budget of its own.
+    call : str
+        Id of the decision by which the judge was called; "" for none.
+    at : float
+        Time in seconds of the router's clock.
+    v : int
+        Version of the serialised form.
+
+    Raises
+    ------
+    InvalidInput
+        If a number or a name is out of the bounds of ``floorline.core.bounds``, or both or neither
+        of score and failure are given.
+    """
+
+    decision: str
+    model: str
+    judge: str
+    score: float | None = None
+    failure: str = ""
+    rate: float | None = None
+    kind: str = "judge"
+    cost: float = 0.0
+    call: str = ""
+    at: float = 0.0
+    v: int = 1
+
+    def __post_init__(self) -> None:
+        for field in ("decision", "model", "judge", "failure", "call"):
+            check_name(f"Judgement.{field}", getattr(self, field))
+        if not self.judge:
+            raise InvalidInput("Judgement.judge", self.judge, "give the judge's name")
+        check_one_of("Judgement.kind", self.kind, ("judge", "rule"))
+        if (self.score is None) == (not self.failure):
+            given = {"score": self.score, "failure": self.failure}
+            raise InvalidInput("Judgement", given, "give either a score or a failure")
+        if self.score is not None:
+            check_number("Judgement.score", self.score, low=0.0, high=1.0, fix=_SCORE_FIX)
+            msgspec.structs.force_setattr(self, "score", float(self.score))
+        if self.rate is not None:
+            fix = "give the probability of the draw, a number above 0 and at most 1, or None"
+            if not check_number("Judgement.rate", self.rate, low=0.0, high=1.0, fix=fix):
+                raise InvalidInput("Judgement.rate", self.rate, fix)
+        fix = f"give the cost of the label, a number from 0 to {MAX_COST:g}"
+        check_number("Judgement.cost", self.cost, low=0.0, high=MAX_COST, fix=fix)
+        _check_at(self)
+
+
 def score_of(satisfied: Any) -> float:
     """Score of a satisfied (1.0) or dissatisfied (0.0) user.
 
@@ -812,6 +882,7 @@ Event = (
     Decision
     | Outcome
     | Feedback
+    | Judgement
     | ZooChange
     | SlaChange
     | Recall

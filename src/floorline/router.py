@@ -20,6 +20,7 @@ from floorline.events import (
     NO_CONTEXT,
     Decision,
     Feedback,
+    Judgement,
     Outcome,
     Recall,
     RequestContext,
@@ -37,6 +38,7 @@ from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import Fold
 from floorline.state.history import check_history, pack_history
 from floorline.state.judge import Judge
+from floorline.state.judge_calibration import Agreement
 from floorline.state.previewing import preview
 from floorline.state.requests import features_of, make_request, needed_tokens, tokens_of
 from floorline.zoo import CallLimits, Zoo
@@ -508,6 +510,59 @@ class Router(ChangingState):
                     influence=influence,
                 )
             )
+
+    def judgement(
+        self,
+        decision: str,
+        judge: str,
+        score: float | None = None,
+        *,
+        failure: str = "",
+        rate: float | None = None,
+        model: str | None = None,
+        kind: str = "judge",
+        cost: float = 0.0,
+        call: str = "",
+        at: float | None = None,
+    ) -> bool:
+        """Record what a judge says of a response; see ``Judgement`` for the arguments.
+
+        ``model`` is the served one by default. Of one response, the first judgement of a judge
+        counts; returns False for another one, and nothing changes then.
+
+        Raises
+        ------
+        UnknownDecision
+            If the decision is not, or no longer, remembered.
+        InvalidInput
+            If a value breaks its rules.
+        """
+        when = self._time(at)
+        with self._lock:
+            record = self._fold.record(decision)
+            made = Judgement(
+                decision=decision,
+                model=record.decision.model if model is None else model,
+                judge=judge,
+                score=score,
+                failure=failure,
+                rate=rate,
+                kind=kind,
+                cost=cost,
+                call=call,
+                at=when,
+            )
+            return self._append(made)
+
+    def judge_agreements(self) -> list[Agreement]:
+        """Compare each judge with the users, on all models and on each one."""
+        with self._lock:
+            known = self._fold.judges_.judges_
+            return [
+                one.agreement(name, model)
+                for name, one in known.items()
+                for model in ("", *one.judged_)
+            ]
 
     def _label_weights(self, decision: str, model: str) -> tuple[float, float]:
         """Weight and influence of a label that comes now; the caller holds the lock."""

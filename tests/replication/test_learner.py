@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from floorline import SLA, Model, Router, Zoo
-from floorline.events import Decision, Feedback, Outcome
+from floorline.events import Decision, Feedback, Judgement, Outcome
 from floorline.replication import lease as lease_module
 from floorline.replication.inbox import InboxReader, InboxWriter
 from floorline.replication.learner import Learner
@@ -337,3 +337,21 @@ def key(event):
     if isinstance(event, Outcome):
         return "outcome", event.decision
     return type(event).__name__, event.decision
+
+
+def test_a_judgement_of_a_forgotten_decision_recalls_it(learn, replica):
+    learner = learn()
+    events = traffic(3)
+    a = replica("a")
+    a.append(*events[:2])
+    learner.step()
+    learner._router._fold.records_.clear()
+    said = Judgement(decision=events[0].id, model=events[0].model, judge="strict", score=1.0)
+    a.append(said, Judgement(decision="nothing", model="small", judge="strict", score=1.0))
+    learner.step()
+    assert [type(event).__name__ for event in log_of(learner)[2:]] == [
+        "Recall",
+        "Judgement",
+        "Tombstone",
+    ]
+    assert learner._router.certificate("gold").judged[0].judge == "strict"

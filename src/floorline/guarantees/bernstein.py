@@ -202,6 +202,23 @@ class EmpiricalBernstein(Stateful):
         self.total_ += weight * scaled
         self.squares_ += (weight * (scaled - forecast)) ** 2
 
+    def replace(self, old: float, new: float, weight: float = 1.0) -> None:
+        """Correct a value that was added as ``old`` with this weight to ``new``.
+
+        The squared difference is taken from the present forecast, so that the sum of squares is
+        that of a stream with the corrected value up to the forecasts' drift.
+
+        Raises
+        ------
+        InvalidInput
+            If a value is outside the range.
+        """
+        was, now = (scale_to_unit(value, self.low, self.high) for value in (old, new))
+        forecast = (0.5 + self.total_) / (self.n_ + 1)
+        self.total_ += weight * (now - was)
+        change = weight**2 * ((now - forecast) ** 2 - (was - forecast) ** 2)
+        self.squares_ = max(0.0, self.squares_ + change)
+
     def interval(self, delta: float) -> Interval:
         """Return the interval at confidence 1 − delta; each side has error probability delta/2."""
         check_delta(delta)

@@ -275,6 +275,14 @@ class Policy(Stateful, ABC):
         in the surplus of its own; both are 1 while there is one sender of labels.
         """
 
+    def on_judgement(self, decision: Decision, model: int, label: Feedback) -> None:
+        """Fold a judge's score of a response without a user's label, corrected by users' labels.
+
+        It counts as ``label.influence`` labels in what all SLAs learn, and in no SLA's surplus. A
+        label of a user may come later, as a first one.
+        """
+        self.on_feedback(decision, model, label, None)
+
     def on_zoo(self, zoo: Zoo) -> None:
         """Fold a change of models or prices."""
 

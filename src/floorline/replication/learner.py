@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from floorline.events import Event, Feedback, Outcome, Tombstone
+from floorline.events import Event, Feedback, Judgement, Outcome, Tombstone
 from floorline.replication.inbox import Waiting
 from floorline.replication.learner_store import LearnerStore
 from floorline.router import Router
@@ -143,7 +143,7 @@ class Learner:
         Event
             The event; a tombstone if its decision is lost, because it would stop every learner.
         """
-        if not isinstance(event, Outcome | Feedback):
+        if not isinstance(event, Outcome | Feedback | Judgement):
             return event
         if self._router.find(event.decision) is None:
             decision = self._store.decision(event.decision)

@@ -15,6 +15,7 @@ from floorline.events import (
     Decision,
     Event,
     Feedback,
+    Judgement,
     Outcome,
     Recall,
     RequestContext,
@@ -29,7 +30,7 @@ from floorline.state.fold import MAX_KEYS, Fold, RememberedDecision
 from floorline.state.foreign_events import completed
 from floorline.state.router_snapshot import restore_snapshot
 
-_LEARNED = (Feedback, WarmStart)
+_LEARNED = (Feedback, Judgement, WarmStart)
 """Events that only the learner folds: what they teach is in the next state."""
 _OWN_PER_REMEMBERED = 4
 """Own events that wait for a state, for each decision that ``memory`` allows: about two a request,
@@ -190,6 +191,8 @@ class ReplicaRouter(Router):
             self._let_go, _ = self._own.popleft()
         if isinstance(event, Feedback):
             return self._note_label(event)
+        if isinstance(event, Judgement):
+            return True
         if not isinstance(event, Decision | Outcome):
             return self._fold.apply(event)
         changed = self._fold.apply(event)

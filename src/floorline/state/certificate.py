@@ -11,6 +11,12 @@ from floorline.core.display import html_table, show_number
 from floorline.core.drawing import interval_bar
 from floorline.guarantees import Interval, betting_interval
 from floorline.sla import SLA
+from floorline.state.judged_certificate import (
+    BY_JUDGE,
+    WITH_USERS,
+    JudgedCertificate,
+    judged_certificates_of,
+)
 from floorline.state.latency_certificate import LatencyCertificate, latency_certificates_of
 from floorline.state.ledger import POSITIVE_LABEL, Ledger
 from floorline.state.reachability import Evidence, Reachability, reachability_of
@@ -108,6 +114,8 @@ class Certificate(msgspec.Struct, frozen=True):
         with every verdict. None for a window.
     latency
         Certificates of the SLA's promises of latency, each with a verdict of its own.
+    judged
+        What the scores of each judge say, by themselves and together with users' labels.
     """
 
     sla: str
@@ -126,6 +134,7 @@ class Certificate(msgspec.Struct, frozen=True):
     weight: float = 0.0
     reachability: Reachability | None = None
     latency: tuple[LatencyCertificate, ...] = ()
+    judged: tuple[JudgedCertificate, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -147,6 +156,7 @@ class Certificate(msgspec.Struct, frozen=True):
             ("window", "all labels" if self.window is None else f"last {self.window:,} labels"),
             *reachability_rows(self.reachability),
             *(row for promise in self.latency for row in promise.rows()),
+            *(row for judge in self.judged for row in judge.rows()),
             ("method", self.method),
             *(("assumption", text) for text in self.assumptions),
         ]
@@ -186,7 +196,10 @@ def certificate_of(sla: SLA, ledger: Ledger, models: Sequence[str] = ()) -> Cert
     )
     labels = ledger.by_model_ if tally.representative else {}
     latency = latency_certificates_of(sla, ledger.timeliness_, models, labels)
-    return certify(sla, tally, evidence=evidence, latency=latency)
+    judged = judged_certificates_of(
+        sla, ledger.judges_.judges_, (ledger.label_weight_, ledger.satisfied_)
+    )
+    return certify(sla, tally, evidence=evidence, latency=latency, judged=judged)
 
 
 def window_certificate_of(sla: SLA, ledger: Ledger) -> Certificate:
@@ -212,6 +225,7 @@ def certify(
     window: int | None = None,
     evidence: Evidence | None = None,
     latency: tuple[LatencyCertificate, ...] = (),
+    judged: tuple[JudgedCertificate, ...] = (),
 ) -> Certificate:
     """Certify a tally, by the betting confidence sequence or by a given interval.
 
@@ -232,6 +246,8 @@ def certify(
         What is known of the models; None if whether they can reach the floor is not asked.
     latency
         Certificates of the SLA's promises of latency.
+    judged
+        What judges' scores say.
     """
     weight = tally.weight
     if interval is None:
@@ -241,7 +257,8 @@ def certify(
         sparse = (_REPRESENTATIVE,) if tally.labels < tally.requests else ()
         weighed = (_WEIGHED,) if weight < tally.labels else ()
         last = _ANYTIME if window is None else _ONE_LOOK
-        assumptions = (_TRUE_LABELS, *sparse, *weighed, last)
+        by_judges = (BY_JUDGE, WITH_USERS) if judged else ()
+        assumptions = (_TRUE_LABELS, *sparse, *weighed, *by_judges, last)
     # Sums of equal floors differ from their multiple in the last digits.
     floor = round(tally.floor_sum / weight, 12) if weight else sla.floor
     reach = None
@@ -265,6 +282,7 @@ def certify(
         weight=weight,
         reachability=reach,
         latency=latency,
+        judged=judged,
     )
 
 

@@ -15,6 +15,7 @@ from floorline.events import (
     Decision,
     Event,
     Feedback,
+    Judgement,
     Outcome,
     Recall,
 )
@@ -173,7 +174,7 @@ def _decision_of(event: Event) -> str:
         return event.id
     if isinstance(event, Recall):
         return event.decision.id
-    return event.decision if isinstance(event, Outcome | Feedback) else ""
+    return event.decision if isinstance(event, Outcome | Feedback | Judgement) else ""
 
 
 def _chain(decision: Decision, made: dict[str, Decision]) -> _Chain:
@@ -256,11 +257,21 @@ def _timeline(
         elif isinstance(event, Feedback):
             steps.append(_labelled(event, scores.get(event.model)))
             scores[event.model] = float(event.score)
+        elif isinstance(event, Judgement):
+            steps.append(_judged(event))
         elif isinstance(event, Recall):
             scores |= event.scores
     steps += [_replacing(other) for other in chain.later]
     # The order of the log holds among steps of one time.
     return sorted(steps, key=lambda step: step.at)
+
+
+def _judged(event: Judgement) -> Step:
+    said = f"gave no score: {event.failure}" if event.score is None else f"scored {event.score:g}"
+    drawn = "" if event.rate is None else f"; drawn with probability {event.rate:.3g}"
+    name = listed([event.judge])
+    text = f"{event.kind} {name} {said}{drawn}"
+    return Step(at=event.at, kind="judgement", model=event.model, text=text, score=event.score)
 
 
 def _decided(decision: Decision) -> str:

@@ -34,7 +34,7 @@ Reason = Literal[
 REASONS: frozenset[str] = frozenset(get_args(Reason))
 """All codes of ``Reason``."""
 
-StepKind = Literal["decision", "outcome", "feedback", "fallback"]
+StepKind = Literal["decision", "outcome", "feedback", "judgement", "fallback"]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     at : float
         Time in seconds of the router's clock (Unix time by default).
     kind : str
-        ``"decision"``, ``"outcome"``, ``"feedback"`` or ``"fallback"``.
+        ``"decision"``, ``"outcome"``, ``"feedback"``, ``"judgement"`` or ``"fallback"``.
     model : str
         Model that the step is about; "" for none.
     text : str

@@ -23,6 +23,7 @@ from floorline.events import (
     Decision,
     Event,
     Feedback,
+    Judgement,
     Outcome,
     QualityChange,
     Recall,
@@ -39,6 +40,7 @@ from floorline.state.budget_left import BudgetLimit
 from floorline.state.conversations import Conversations
 from floorline.state.elapsed import call_times
 from floorline.state.history import unpack_history
+from floorline.state.judge_calibration import JudgeCalibrations
 from floorline.state.latency import LatencyWindows, latency_bucket
 from floorline.state.ledger import Ledger
 from floorline.state.senders import OTHERS, SenderAccounts, sender_of
@@ -89,13 +91,15 @@ gateway ends such a call after an hour by an outcome; this is for hours in which
 
 
 class RememberedDecision(msgspec.Struct):
-    """State behind a ``DecisionRecord``, with the same fields."""
+    """State behind a ``DecisionRecord``, with the same fields and what judges said."""
 
     decision: Decision
     reserved: dict[str, float]
     scores: dict[str, float]
     keys: list[str]
     weights: dict[str, tuple[float, float]] | None = None
+    judged: dict[str, dict[str, list[float | None]]] | None = None
+    """By judge and model: its score, None for none; and the slope of its pair, None without."""
 
     @property
     def in_flight(self) -> bool:
@@ -152,6 +156,8 @@ class Fold(Stateful):
         Requests and labels by sender, under all SLAs.
     trust_ : SenderTrust
         Which senders' labels contradict the others'.
+    judges_ : JudgeCalibrations
+        How judges differ from users.
     lost_ : int
         Number of tombstones. Outcomes and feedback of unknown decisions are then left out, because
         their decisions may be among the lost events.
@@ -188,6 +194,7 @@ class Fold(Stateful):
         self._watch_latencies()
         self.senders_ = SenderAccounts()
         self.trust_ = SenderTrust()
+        self.judges_ = JudgeCalibrations()
         self.lost_ = 0
         self.policy_ = policy
         policy.start(zoo, self.slas_, dim)
@@ -207,6 +214,8 @@ class Fold(Stateful):
             changed = self._outcome(event)
         elif isinstance(event, Feedback):
             changed = self._feedback(event)
+        elif isinstance(event, Judgement):
+            changed = self._judgement(event)
         elif isinstance(event, Recall):
             changed = self._recall(event)
         elif isinstance(event, WarmStart):
@@ -456,11 +465,13 @@ class Fold(Stateful):
         ledger.pay_judge(event.cost)
         if previous is None:
             self._teach(record, event, score)
+            self._pair_with_judges(record, event.model, ledger)
         else:
             self.senders_.correct(sender_of(decision), score - previous)
             weight, influence = (record.weights or {}).get(event.model, _IN_FULL)
             if (weight, influence) != (event.weight, event.influence):
                 event = msgspec.structs.replace(event, weight=weight, influence=influence)
+            self._correct_pairs(record, event, previous, ledger)
         if event.model == decision.model:
             window = self.slas_[decision.sla].label_window
             ledger.label(
@@ -487,6 +498,78 @@ class Fold(Stateful):
         self.senders_.label(sender, score, event.influence)
         known = self.senders_.known(sender)
         self.trust_.label(known, event.model, score, earned, self.senders_.is_small)
+
+    def _judgement(self, event: Judgement) -> bool:
+        """Count what a judge says, and let the policy learn its corrected score."""
+        if self.lost_ and self.remembered(event.decision) is None:
+            return False
+        record = self.record(event.decision)
+        decision, ledger = record.decision, self.ledger(record.decision)
+        said = {**(record.judged or {}).get(event.judge, {})}
+        if decision.policy == DIRECT or ledger is None or event.model in said:
+            return False
+        said[event.model] = [event.score, None]
+        record.judged = {**(record.judged or {}), event.judge: said}
+        ledger.pay_judge(event.cost)
+        served = event.model == decision.model
+        if served and event.rate is not None:
+            ledger.judges_.of(event.judge).draw(event.score, decision.floor, event.rate)
+        known = self.judges_.of(event.judge)
+        if event.score is None:
+            known.fail(event.failure)
+            return True
+        label = Feedback(
+            decision=event.decision,
+            model=event.model,
+            score=known.expected(event.model, event.score),
+            source=event.kind,
+            at=event.at,
+            weight=0.0,
+            influence=known.influence(event.model),
+        )
+        known.judge(event.model, event.score)
+        if event.model in record.scores:
+            # The user's label taught the policy already.
+            self._pair(record, event.judge, event.model, ledger)
+        elif event.model in self.zoo_:
+            self.policy_.on_judgement(decision, self.zoo_.index(event.model), label)
+        return True
+
+    def _pair_with_judges(self, record: RememberedDecision, model: str, ledger: Ledger) -> None:
+        """Compare a user's first label with what judges said of the response before."""
+        for judge, said in (record.judged or {}).items():
+            if model in said and said[model][0] is not None:
+                self._pair(record, judge, model, ledger)
+
+    def _pair(self, record: RememberedDecision, judge: str, model: str, ledger: Ledger) -> None:
+        """Compare a user's label and a judge's score of the same response."""
+        said, user = (record.judged or {})[judge][model], record.scores[model]
+        score = said[0]
+        if score is None:
+            return
+        weight, influence = (record.weights or {}).get(model, _IN_FULL)
+        known = self.judges_.of(judge)
+        slope = said[1] = known.slope
+        if model == record.decision.model:
+            ledger.judges_.of(judge).pair(user, score, slope=slope, weight=weight)
+        known.pair(model, user=user, judge=score, weight=influence)
+
+    def _correct_pairs(
+        self, record: RememberedDecision, event: Feedback, previous: float, ledger: Ledger
+    ) -> None:
+        """Replace a user's score in the pairs of its response."""
+        for judge, said in (record.judged or {}).items():
+            score, slope = said.get(event.model, (None, None))
+            if score is None or slope is None:
+                continue
+            user = float(event.score)
+            if event.model == record.decision.model:
+                ledger.judges_.of(judge).correct(
+                    user, previous, score, slope=slope, weight=event.weight
+                )
+            self.judges_.of(judge).correct(
+                event.model, user=user, previous=previous, judge=score, weight=event.influence
+            )
 
     def _warm_start(self, event: WarmStart) -> bool:
         if event.digest in self.warm_starts_:
@@ -540,6 +623,7 @@ class Fold(Stateful):
                     dict(record.scores),
                     list(record.keys),
                     record.weights,
+                    record.judged,
                 ]
                 for record in (getattr(self, name).values() if records else ())
             ]
@@ -573,7 +657,7 @@ class Fold(Stateful):
         named = [data for data, *_ in both if isinstance(data, str)]
         found = find(named) if named and find is not None else {}
         self.open_, self.records_ = OrderedDict(), OrderedDict()
-        for place, (data, reserved, scores, keys, weights) in enumerate(both):
+        for place, (data, reserved, scores, keys, weights, judged) in enumerate(both):
             if isinstance(data, str) and data not in found:
                 raise SnapshotMismatch(
                     f"snapshot remembers decision {data!r}, which is not in the log: "
@@ -585,7 +669,7 @@ class Fold(Stateful):
             kept = self.open_ if place < len(state["open_"]) else self.records_
             given = {model: (w, i) for model, (w, i) in weights.items()} if weights else None
             kept[decision.id] = RememberedDecision(
-                decision, dict(reserved), dict(scores), list(keys), given
+                decision, dict(reserved), dict(scores), list(keys), given, judged
             )
 
     def _plain_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import Stateful
 from floorline.policies.budgets.spending import Spending
 from floorline.sla import SLA
+from floorline.state.judged_labels import JudgedLabelsByJudge
 from floorline.state.senders import SenderAccounts
 from floorline.state.timeliness import Timeliness
 from floorline.zoo import Zoo
@@ -64,6 +65,8 @@ class Ledger(Stateful):
     expected_ : dict of str to list of float
         By model name: number of requests that it could have served, and the sums of its q̂ and ĉ
         over them.
+    judges_ : JudgedLabelsByJudge
+        What judges say of the served responses.
     timeliness_ : Timeliness
         Requests within the promised limits of latency.
 
@@ -98,6 +101,7 @@ class Ledger(Stateful):
         self.budgets_ = 1
         self.senders_ = SenderAccounts()
         self.expected_: dict[str, list[float]] = {}
+        self.judges_ = JudgedLabelsByJudge()
         self.timeliness_ = Timeliness(sla)
 
     def expect(

@@ -6,8 +6,12 @@ from floorline.core.snapshots import State, pack, unpack
 from floorline.encoders.base import Encoder
 from floorline.errors import SnapshotMismatch
 from floorline.state.fold import Find, Fold
+from floorline.state.judge_calibration import JudgeCalibrations
+from floorline.state.judged_labels import JudgedLabelsByJudge
 
-_VERSION = 8
+_VERSION = 9
+_WITHOUT_JUDGES = 8
+"""Version of snapshots of before there were judges, which is still read."""
 
 
 def write_snapshot(
@@ -40,6 +44,9 @@ def restore_snapshot(
         raise SnapshotMismatch(
             "snapshot is not one of a router: give what Router.snapshot() returned"
         )
+    if state["version"] == _WITHOUT_JUDGES:
+        state["version"] = _VERSION
+        _add_judges(state["fold"])
     for field, value in identity.items():
         if state[field] != value:
             raise SnapshotMismatch(
@@ -47,6 +54,15 @@ def restore_snapshot(
                 "restore into a router built with the same arguments"
             )
     fold.restore(state["fold"], find)
+
+
+def _add_judges(fold: State) -> None:
+    """Put the state of no judges into one of before there were any."""
+    fold["judges_"] = JudgeCalibrations().snapshot()
+    for ledger in fold["ledgers_"].values():
+        ledger["judges_"] = JudgedLabelsByJudge().snapshot()
+    for name in ("records_", "open_"):
+        fold[name] = [[*record, None] for record in fold[name]]
 
 
 def _identity(fold: Fold, encoder: Encoder, seed: int) -> State:

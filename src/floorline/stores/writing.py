@@ -18,6 +18,7 @@ from floorline.events import (
     Decision,
     Event,
     Feedback,
+    Judgement,
     Outcome,
     Recall,
     Tombstone,
@@ -166,7 +167,7 @@ def prepare(event: Event) -> Prepared:
         decision, model = event.decision, event.model
         completion, cost = event.completion, event.cost
         tenant, key = event.tenant or None, event.key or None
-    elif isinstance(event, Feedback):
+    elif isinstance(event, Feedback | Judgement):
         decision, model, cost = event.decision, event.model, event.cost
     elif isinstance(event, Recall):
         recalled = event.decision

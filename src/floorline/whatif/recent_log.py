@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from floorline.errors import FloorlineError, InvalidInput, listed
-from floorline.events import Decision, Event, Feedback, Outcome, Recall
+from floorline.events import Decision, Event, Feedback, Judgement, Outcome, Recall
 from floorline.stores.open_store import open_read_only
 from floorline.whatif.counterfactual import Counterfactual, NoSupport, WhatIf
 from floorline.whatif.log_summary import LogSummary
@@ -150,7 +150,7 @@ def _of_tenant(events: Iterable[Event], tenant: str | None) -> Iterator[Event]:
                 if event.tenant != tenant:
                     continue
                 known.add(event.id)
-            elif isinstance(event, Outcome | Feedback) and event.decision not in known:
+            elif isinstance(event, Outcome | Feedback | Judgement) and event.decision not in known:
                 continue
         yield event
 

@@ -203,6 +203,11 @@ class PrimalDual(EstimatingPolicy):
         else:
             self._learn(decision, model, score, feedback.influence)
 
+    def on_judgement(self, decision: Decision, model: int, label: Feedback) -> None:
+        """Learn a judge's corrected score; the surplus counts users' labels only."""
+        if not self.complaints_.silence_is_satisfied_:
+            self._learn(decision, model, float(label.score), label.influence)
+
     def on_zoo(self, zoo: Zoo) -> None:
         """Keep what was learned of models that stay."""
         super().on_zoo(zoo)

@@ -1,0 +1,176 @@
+"""Certificates from the scores of judges: by a judge alone, and of users with a judge's help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from floorline.core.display import show_number
+from floorline.guarantees import Interval, betting_interval
+from floorline.sla import SLA
+from floorline.state.judged_labels import JudgedLabels
+from floorline.state.verdicts import Verdict
+
+_ERROR_SHARES = {"judge": 0.1, "users": 0.3, "differences": 0.3, "rest": 0.3}
+"""Shares of the error probability of the bounds that those of users with a judge are made of. The
+judge's mean gets least, because its labels are many; the others are equal, because which of them is
+narrowest depends on the judge. A bound's width changes with the logarithm of its share only."""
+
+BY_JUDGE = (
+    "By the judge: the mean of its own scores of randomly drawn responses. It says what the judge "
+    "thinks of all responses, not what users do."
+)
+WITH_USERS = (
+    "Of users, with the judge: the judge's mean over drawn responses, plus how much users differ "
+    "from it where both judged. This is about users' satisfaction however wrong the judge is, as "
+    "long as whether users label a response does not depend on what they think of it. It is "
+    "narrower than by users alone if the judge's scores vary as theirs do."
+)
+
+
+class JudgedBounds(msgspec.Struct, frozen=True):
+    """Estimate and bounds of a mean satisfaction, and the verdict on the floor by them.
+
+    Attributes
+    ----------
+    satisfaction
+        The estimate; None without a label.
+    lower, upper
+        Its bounds at the SLA's confidence, at every number of labels at once.
+    verdict
+        ``"kept"``, ``"broken"``, ``"at risk"`` or ``"unknown"``, as for ``Certificate``.
+    """
+
+    satisfaction: float | None
+    lower: float
+    upper: float
+    verdict: Verdict
+
+
+class JudgedCertificate(msgspec.Struct, frozen=True):
+    """What the scores of one judge say of an SLA.
+
+    Attributes
+    ----------
+    judge
+        Name of the judge.
+    drawn, failures
+        Number of randomly drawn responses with a score, and without one.
+    pairs
+        Number of responses with a score and a label of a user.
+    by_judge
+        Bounds of the judge's own mean score over all responses.
+    with_users
+        Bounds of the users' mean satisfaction, by the judge's scores and the users' labels.
+    """
+
+    judge: str
+    drawn: int
+    failures: int
+    pairs: int
+    by_judge: JudgedBounds
+    with_users: JudgedBounds
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Rows of a table for people."""
+        counts = f"{self.drawn:,} scores, {self.failures:,} drawn without one, {self.pairs:,} pairs"
+        return [
+            (f"judge {self.judge}", counts),
+            (f"by judge {self.judge}", _words(self.by_judge)),
+            (f"users with judge {self.judge}", _words(self.with_users)),
+        ]
+
+
+def judged_certificates_of(
+    sla: SLA, judges: Mapping[str, JudgedLabels], users: tuple[float, float]
+) -> tuple[JudgedCertificate, ...]:
+    """Certify an SLA by the scores of each judge.
+
+    Parameters
+    ----------
+    sla
+        The SLA.
+    judges
+        What each judge says of its responses.
+    users
+        Sum of the weights of users' labels, and weighted sum of their scores.
+    """
+    return tuple(_certify(sla, name, labels, users) for name, labels in sorted(judges.items()))
+
+
+def _certify(
+    sla: SLA, judge: str, labels: JudgedLabels, users: tuple[float, float]
+) -> JudgedCertificate:
+    weight = labels.weight_
+    floor = round(labels.floor_sum_ / weight, 12) if weight else sla.floor
+    mean = min(max(labels.satisfied_ / weight, 0.0), 1.0) if weight else None
+    own = betting_interval(weight, labels.satisfied_, 1.0 - sla.confidence)
+    both, bounds = _with_users(labels, mean, users, 1.0 - sla.confidence)
+    return JudgedCertificate(
+        judge=judge,
+        drawn=labels.drawn_,
+        failures=labels.failures_,
+        pairs=labels.pairs_,
+        by_judge=JudgedBounds(mean, own.lower, own.upper, _verdict(floor, mean, own)),
+        with_users=JudgedBounds(both, bounds.lower, bounds.upper, _verdict(floor, both, bounds)),
+    )
+
+
+def _with_users(
+    labels: JudgedLabels, judge_mean: float | None, users: tuple[float, float], delta: float
+) -> tuple[float | None, Interval]:
+    """Estimate and bounds of users' mean satisfaction with the help of a judge.
+
+    The users' mean is the judge's mean plus the mean difference, E[s] = λE[j] + E[s − λj], for
+    every λ that was known before the scores; the first mean is over drawn responses, the second
+    over pairs (prediction-powered inference [1]_). Three bounds hold together, and the narrowest
+    counts: by users' labels alone (λ = 0); by the parts of s − j above and below 0 (λ = 1), each
+    as narrow as for few disagreements; and by s − λj with the slope of the judge's calibration,
+    which adapts to the variance.
+
+    References
+    ----------
+    .. [1] Angelopoulos, Bates, Fannjiang, Jordan, Zrnic: Prediction-powered inference. Science 382
+       (2023).
+    """
+    errors = {name: share * delta for name, share in _ERROR_SHARES.items()}
+    n, satisfied = users
+    alone = betting_interval(n, satisfied, errors["users"])
+    pairs, rest = labels.pair_weight_, labels.rest_
+    if judge_mean is None or rest.mean is None:
+        mean = min(max(satisfied / n, 0.0), 1.0) if n else None
+        return mean, alone
+    judge = betting_interval(labels.weight_, labels.satisfied_, errors["judge"])
+    better = betting_interval(pairs, labels.better_, errors["differences"] / 2.0)
+    worse = betting_interval(pairs, labels.worse_, errors["differences"] / 2.0)
+    varying, slope = rest.interval(errors["rest"]), labels.slopes_ / rest.n_
+    lower = (
+        alone.lower,
+        judge.lower + better.lower - worse.upper,
+        slope * judge.lower + varying.lower,
+    )
+    upper = (
+        alone.upper,
+        judge.upper + better.upper - worse.lower,
+        slope * judge.upper + varying.upper,
+    )
+    mean = min(max(rest.mean + slope * judge_mean, 0.0), 1.0)
+    return mean, Interval(max(lower), min(upper))
+
+
+def _verdict(floor: float, mean: float | None, bounds: Interval) -> Verdict:
+    if mean is None:
+        return "unknown"
+    if bounds.lower >= floor:
+        return "kept"
+    if bounds.upper < floor:
+        return "broken"
+    return "at risk" if mean < floor else "unknown"
+
+
+def _words(found: JudgedBounds) -> str:
+    return (
+        f"{found.verdict}: {show_number(found.satisfaction)}, between {show_number(found.lower)} "
+        f"and {show_number(found.upper)}"
+    )

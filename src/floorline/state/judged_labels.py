@@ -1,0 +1,105 @@
+"""What judges say under one SLA: sums for the certificates by a judge, and by judge and users."""
+
+from __future__ import annotations
+
+from floorline.core.snapshots import State, Stateful
+from floorline.guarantees import EmpiricalBernstein
+
+
+class JudgedLabels(Stateful):
+    """One judge's scores of the served responses of an SLA, and users' labels of the same ones.
+
+    Attributes
+    ----------
+    drawn_ : int
+        Number of scores of responses that were drawn at random.
+    weight_, satisfied_, floor_sum_ : float
+        Sum of their weights, and weighted sums of the scores and of the floors. The weight of a
+        response is inverse to the probability of its draw, and 1 at the least one so far, so that
+        the weighted mean is about all responses.
+    least_rate_ : float
+        Least probability of a draw so far.
+    failures_ : int
+        Number of drawn responses without a score.
+    pairs_ : int
+        Number of responses with a score and a label of a user.
+    pair_weight_, better_, worse_ : float
+        Sum of the pairs' weights, and weighted sums of how much the user's score is above the
+        judge's, and below it.
+    slopes_ : float
+        Weighted sum of the pairs' slopes λ.
+    rest_ : EmpiricalBernstein
+        User's score minus λ times the judge's, of the pairs. λ is the slope of the judge's
+        calibration before the pair.
+    """
+
+    def __init__(self) -> None:
+        self.drawn_ = 0
+        self.weight_ = 0.0
+        self.satisfied_ = 0.0
+        self.floor_sum_ = 0.0
+        self.least_rate_ = 1.0
+        self.failures_ = 0
+        self.pairs_ = 0
+        self.pair_weight_ = 0.0
+        self.better_ = 0.0
+        self.worse_ = 0.0
+        self.slopes_ = 0.0
+        self.rest_ = EmpiricalBernstein(-1.0, 1.0)
+
+    def draw(self, score: float | None, floor: float, rate: float) -> None:
+        """Count a response that was drawn with this probability; None if it got no score."""
+        self.least_rate_ = min(self.least_rate_, rate)
+        if score is None:
+            self.failures_ += 1
+            return
+        weight = self.least_rate_ / rate
+        self.drawn_ += 1
+        self.weight_ += weight
+        self.satisfied_ += weight * score
+        self.floor_sum_ += weight * floor
+
+    def pair(self, user: float, judge: float, *, slope: float, weight: float) -> None:
+        """Count a response with both scores; slope and weight were known before them."""
+        self.pairs_ += 1
+        self.pair_weight_ += weight
+        self._add(user - judge, weight)
+        self.slopes_ += weight * slope
+        self.rest_.add(user - slope * judge, weight)
+
+    def correct(
+        self, user: float, previous: float, judge: float, *, slope: float, weight: float
+    ) -> None:
+        """Replace the user's score of a pair, which was counted with this slope and weight."""
+        self._add(previous - judge, -weight)
+        self._add(user - judge, weight)
+        self.rest_.replace(previous - slope * judge, user - slope * judge, weight)
+
+    def _add(self, difference: float, weight: float) -> None:
+        self.better_ += weight * max(difference, 0.0)
+        self.worse_ += weight * max(-difference, 0.0)
+
+
+class JudgedLabelsByJudge(Stateful):
+    """The sums of all judges by name.
+
+    Attributes
+    ----------
+    judges_ : dict of str to JudgedLabels
+        By name; a judge is known from its first judgement under the SLA on.
+    """
+
+    def __init__(self) -> None:
+        self.judges_: dict[str, JudgedLabels] = {}
+
+    def of(self, judge: str) -> JudgedLabels:
+        """Return the sums of a judge; new ones for a new judge."""
+        known = self.judges_.get(judge)
+        if known is None:
+            known = self.judges_[judge] = JudgedLabels()
+        return known
+
+    def restore(self, state: State) -> None:
+        """Take over a state, whichever judges it has."""
+        self.judges_ = {name: JudgedLabels() for name in state.get("judges_", ())}
+        super().restore(state)
