@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -347,6 +348,7 @@ def test_a_judgement_of_a_forgotten_decision_recalls_it(learn, replica):
     learner.step()
     learner._router._fold.records_.clear()
     said = Judgement(decision=events[0].id, model=events[0].model, judge="strict", score=1.0)
+    said = msgspec.structs.replace(said, rate=0.5)
     a.append(said, Judgement(decision="nothing", model="small", judge="strict", score=1.0))
     learner.step()
     assert [type(event).__name__ for event in log_of(learner)[2:]] == [

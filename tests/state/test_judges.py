@@ -44,7 +44,7 @@ def test_a_judge_that_is_too_kind_is_corrected():
         known.pair("large", user=user, judge=judge, weight=1.0)
     agreement = known.agreement("kind")
     assert agreement.bias == pytest.approx(0.12, abs=0.02)
-    assert agreement.interval.lower <= 0.12 <= agreement.interval.upper
+    assert agreement.bias_lower <= 0.12 <= agreement.bias_upper
     # P(satisfied | the judge says 1) = .6 / .72, and none of those that it says 0 to.
     assert known.expected("large", 1.0) == pytest.approx(0.833, abs=0.03)
     assert known.expected("large", 0.0) == pytest.approx(0.0, abs=0.03)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,13 @@ from floorline.config.aliases import Aliases, check_aliases
 from floorline.config.auto_prices import UnknownPrice
 from floorline.config.document import quoted
 from floorline.config.explain import check_exposure
+from floorline.config.judging import (
+    RULES_JUDGE,
+    JudgeSettings,
+    JudgingSettings,
+    RuleSettings,
+    ShadowSettings,
+)
 from floorline.config.models import PRICE_FIX, HintSettings, ModelDefaults, ModelSettings
 from floorline.config.runtime_models import RuntimeModelSettings
 from floorline.config.sections import (
@@ -101,6 +109,16 @@ class Settings(Section):
         {}, "What models that are added over HTTP (POST /v1/zoo/models) may use."
     )
     feedback: FeedbackSettings = field({}, "Feedback from users.")
+    judges: list[JudgeSettings] = Field(
+        [], description="Models that judge a share of the responses (docs/judges.md)."
+    )
+    rules: list[RuleSettings] = Field(
+        [], description="Tests of responses that need no model; together they are a judge."
+    )
+    shadow: ShadowSettings | None = Field(
+        None, description="Calls of other models, whose responses only judges see."
+    )
+    judging: JudgingSettings = field({}, "Responses that wait for judges.")
     replicas: ReplicaSettings = field({}, "Several processes that keep one promise.")
     dashboard: DashboardSettings = field({}, "Pages that show what the gateway does.")
     telemetry: TelemetrySettings = field({}, "OpenTelemetry traces (extra otel).")
@@ -112,6 +130,7 @@ class Settings(Section):
             for number, model in enumerate(self.models)
         ]
         self._check_budgets()
+        self._check_judges()
         check_aliases(
             self.aliases, [model.name for model in self.models], [sla.name for sla in self.slas]
         )
@@ -137,6 +156,35 @@ class Settings(Section):
                 if sla.budget is not None and (sla.models is None or model.name in sla.models):
                     wrong = f"has no price, but SLA {quoted(sla.name)} has a budget"
                     raise rule_error(wrong, PRICE_FIX, "models", number)
+
+    def _check_judges(self) -> None:
+        """Refuse judges of one name, and those whose models do not exist or cost an unknown sum."""
+        models = {model.name: model for model in self.models}
+        names = [judge.name for judge in self.judges]
+        fix = f"name one of: {', '.join(models)}"
+        for number, judge in enumerate(self.judges):
+            if judge.name in names[:number] or judge.name == RULES_JUDGE:
+                raise rule_error("is used twice", "give each a name", "judges", number, "name")
+            for part, name in (("model", judge.model), ("against", judge.against)):
+                if name is None:
+                    continue
+                if name not in models:
+                    raise rule_error(f"is {quoted(name)}", fix, "judges", number, part)
+                if not models[name].price_source:
+                    wrong = f"is {quoted(name)}, which has no price, and the judge has a budget"
+                    raise rule_error(wrong, PRICE_FIX, "judges", number, part)
+        for number, rule in enumerate(self.rules):
+            if rule.kind in ("schema", "tool_call") and find_spec("jsonschema") is None:
+                wrong = f"is {quoted(rule.kind)}, which needs the extra 'judges'"
+                raise rule_error(wrong, "pip install 'floorline[judges]'", "rules", number, "kind")
+        if self.shadow is None:
+            return
+        if self.shadow.judge not in names:
+            known = f"name one of: {', '.join(names)}" if names else "declare it in judges"
+            raise rule_error(f"is {quoted(self.shadow.judge)}", known, "shadow", "judge")
+        for number, name in enumerate(self.shadow.models or ()):
+            if name not in models:
+                raise rule_error(f"is {quoted(name)}", fix, "shadow", "models", number)
 
     def as_zoo(self) -> Zoo:
         """Return the models as a router takes them."""

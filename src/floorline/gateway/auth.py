@@ -157,6 +157,7 @@ class Auth:
         self._monotonic = monotonic
         self._clock = clock
         self._accounts: dict[str, _Account] | None = None
+        self._internal: dict[str, _Account] = {}
         if keys is not None:
             self._accounts = {}
             self.set_keys(keys)
@@ -168,7 +169,16 @@ class Auth:
 
     def set_keys(self, keys: Iterable[ApiKey]) -> None:
         """Accept these keys from now on; the use of unchanged keys stays counted."""
-        old = self._accounts or {}
+        self._accounts = self._accounts_of(keys, self._accounts or {})
+
+    def set_internal_keys(self, keys: Iterable[ApiKey]) -> None:
+        """Let the gateway's own calls be charged to these keys, which no client can use."""
+        self._internal = self._accounts_of(keys, self._internal)
+
+    def _accounts_of(
+        self, keys: Iterable[ApiKey], old: Mapping[str, _Account]
+    ) -> dict[str, _Account]:
+        """Accounts of the valid keys; those of unchanged keys go on."""
         accounts = {}
         for key in keys:
             if key.revoked is not None:
@@ -181,7 +191,7 @@ class Auth:
                 if isinstance(earlier, KeyBudget) and isinstance(account.budget, KeyBudget):
                     account.budget.take_holds(earlier, self._clock())
             accounts[key.id] = account
-        self._accounts = accounts
+        return accounts
 
     def caller(self, headers: Mapping[str, str], scope: str) -> Caller:
         """Return who sent a request, if they may use a scope.
@@ -287,6 +297,11 @@ class Auth:
         """The valid keys; none where every request is accepted."""
         return [account.key for account in (self._accounts or {}).values()]
 
+    @property
+    def internal_keys(self) -> list[ApiKey]:
+        """The keys that the gateway's own calls are charged to."""
+        return [account.key for account in self._internal.values()]
+
     def valid_key(self, id: str) -> ApiKey | None:
         """Return the valid key of an id; None if there is none, or it was revoked."""
         account = (self._accounts or {}).get(id)
@@ -335,7 +350,14 @@ class Auth:
 
     def spending(self) -> dict[str, KeySpending]:
         """Return what the budgets of keys have left, by the key's id; of keys that have one."""
-        now, accounts = self._clock(), self._accounts or {}
+        return self._spending(self._accounts or {})
+
+    def internal_spending(self) -> dict[str, KeySpending]:
+        """Return the same for the keys that the gateway's own calls are charged to."""
+        return self._spending(self._internal)
+
+    def _spending(self, accounts: Mapping[str, _Account]) -> dict[str, KeySpending]:
+        now = self._clock()
         return {
             id: account.budget.spending(now)
             for id, account in accounts.items()
@@ -361,7 +383,7 @@ class Auth:
         return budget.refusal(self._clock())
 
     def _budget(self, key: str) -> Budget | None:
-        account = (self._accounts or {}).get(key)
+        account = (self._accounts or {}).get(key) or self._internal.get(key)
         return None if account is None else account.budget
 
     def _open_budget(self, key: ApiKey) -> Budget | None:

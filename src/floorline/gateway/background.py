@@ -14,6 +14,7 @@ from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.dashboard.history import History
+from floorline.gateway.judging.judging import Judging
 from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.following import StateFollower
 from floorline.gateway.replicas.refilling import ShareKeeper
@@ -98,6 +99,8 @@ class BackgroundTasks:
         Takes over the states of the learner; None if there is none.
     keeper
         Keeps shares of budgets filled; None if they are not shared.
+    judging
+        Judges responses; None if nothing does.
     clock
         Returns the Unix time in seconds, for the age of events.
     """
@@ -113,6 +116,7 @@ class BackgroundTasks:
         history: History | None = None,
         follower: StateFollower | None = None,
         keeper: ShareKeeper | None = None,
+        judging: Judging | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -121,6 +125,7 @@ class BackgroundTasks:
         self._history = history
         self._follower = follower
         self._keeper = keeper
+        self._judging = judging
         self._config = config
         self._store = store
         self._auth = auth
@@ -137,6 +142,8 @@ class BackgroundTasks:
             loops += [self._follower.run(), self._model_loop()]
         if self._keeper is not None:
             loops.append(self._keeper.run())
+        if self._judging is not None:
+            loops.append(self._judging.run())
         if not self._auth.open:
             loops.append(self._key_loop())
         if self._reloader is not None:
@@ -149,6 +156,8 @@ class BackgroundTasks:
 
     async def stop(self) -> None:
         """Cancel the tasks and wait until they have ended."""
+        if self._judging is not None:
+            await self._judging.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

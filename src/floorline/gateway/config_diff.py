@@ -24,6 +24,7 @@ _FIXED: tuple[tuple[str, ...], ...] = (
     ("policy",),
     ("auth",),
     ("telemetry",),
+    ("judging",),
 )
 """Fields that change at the next start only: those of the store, the socket and the router."""
 _LISTS = ("models", "slas", "defaults", "hints")

@@ -24,6 +24,9 @@ from floorline.gateway.clock import Clock
 from floorline.gateway.dashboard.history import History
 from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.explanations import Explanations
+from floorline.gateway.judging.internal_calls import InternalCalls
+from floorline.gateway.judging.judging import Judging
+from floorline.gateway.observability.collectors import CallbackCollector, judging_metrics
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
 from floorline.gateway.price_changes import price_changes, price_warnings
@@ -90,6 +93,8 @@ class Gateway:
         What the dashboard shows over time.
     replicas
         What is shown of all servers and the learner; None where this server is alone.
+    judging
+        Judges, rules and shadow calls.
     """
 
     config: ActiveConfig
@@ -113,6 +118,7 @@ class Gateway:
     reloader: Reloader | None
     history: History
     replicas: ReplicaOverview | None
+    judging: Judging
 
 
 def build_gateway(
@@ -191,7 +197,7 @@ def build_gateway(
         shared=shared,
     )
     if keeper is not None and shared is not None:
-        keeper.add(lambda: shared.accounts(auth.keys))
+        keeper.add(lambda: shared.accounts([*auth.keys, *auth.internal_keys]))
     for record in router.open_calls():
         made = record.decision
         auth.hold(made.key, made.id, sum(record.reserved.values()))
@@ -222,6 +228,20 @@ def build_gateway(
     )
     decisions = DecisionLookup(router, store, lambda: config.settings.feedback.max_age, clock=clock)
     recorder = CallRecorder(router, auth, decisions, metrics, usage_check)
+    chat = ChatService(
+        config,
+        router,
+        store,
+        upstreams,
+        auth,
+        recorder,
+        metrics,
+        telemetry,
+        readiness,
+        sessions,
+    )
+    judging = Judging(lambda: config.settings, router, InternalCalls(chat, recorder), auth)
+    metrics.registry.register(CallbackCollector(lambda: judging_metrics(judging.counts)))
     return Gateway(
         config=config,
         router=router,
@@ -230,18 +250,7 @@ def build_gateway(
         auth=auth,
         admission=admission,
         bodies=bodies,
-        chat=ChatService(
-            config,
-            router,
-            store,
-            upstreams,
-            auth,
-            recorder,
-            metrics,
-            telemetry,
-            readiness,
-            sessions,
-        ),
+        chat=chat,
         recorder=recorder,
         decisions=decisions,
         explanations=Explanations(router, store, decisions),
@@ -259,6 +268,7 @@ def build_gateway(
             history,
             follower,
             keeper,
+            judging,
             clock=clock,
         ),
         follower=follower,
@@ -266,6 +276,7 @@ def build_gateway(
         reloader=reloader,
         history=history,
         replicas=ReplicaOverview(store) if isinstance(store, ReplicaStore) else None,
+        judging=judging,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+
+import msgspec
 
 from floorline.core.snapshots import State, Stateful
 from floorline.guarantees import EmpiricalBernstein, Interval
@@ -20,27 +21,28 @@ TYPICAL_VARIANCE = 0.15
 _PAIRS, _USER, _JUDGE, _USER_2, _JUDGE_2, _BOTH = range(6)
 
 
-class Agreement(NamedTuple):
+class Agreement(msgspec.Struct, frozen=True):
     """How a judge's scores compare with those of users of the same responses.
 
     Attributes
     ----------
-    judge, model : str
+    judge, model
         Name of the judge, and of the model; "" for all models.
-    judged : int
+    judged
         Number of responses with a score of the judge.
-    pairs : float
+    pairs
         Responses with a score of the judge and a label of a user, by the labels' influence.
-    judge_mean : float or None
+    judge_mean
         Mean of the judge's scores; None without any.
-    bias : float or None
+    bias
         Mean difference of judge and user in the pairs; None without a pair.
-    interval : Interval
-        Bounds of the bias of 95 % confidence that hold at all numbers of pairs at once.
-    correlation : float or None
+    bias_lower, bias_upper
+        Bounds of the bias on all models, of 95 % confidence at all numbers of pairs at once; −1 and
+        1 for one model.
+    correlation
         Correlation of the two scores within models; None without variance.
-    failures : dict of str to int
-        Number of responses without a score, by reason.
+    failures
+        Number of responses without a score, by reason; empty for one model.
     """
 
     judge: str
@@ -49,7 +51,8 @@ class Agreement(NamedTuple):
     pairs: float
     judge_mean: float | None
     bias: float | None
-    interval: Interval
+    bias_lower: float
+    bias_upper: float
     correlation: float | None
     failures: dict[str, int]
 
@@ -148,7 +151,7 @@ class JudgeCalibration(Stateful):
         count, total = sum(n for n, _ in judged), sum(s for _, s in judged)
         both = sum(sums[_PAIRS] for sums in pairs)
         bias = sum(sums[_JUDGE] - sums[_USER] for sums in pairs) / both if both > 0.0 else None
-        interval = Interval(-1.0, 1.0) if model else self.differences_.interval(0.05)
+        bounds = Interval(-1.0, 1.0) if model else self.differences_.interval(0.05)
         users, judges, products = self._within(models)
         spread = math.sqrt(max(users, 0.0) * max(judges, 0.0))
         return Agreement(
@@ -158,7 +161,8 @@ class JudgeCalibration(Stateful):
             both,
             total / count if count else None,
             bias,
-            interval,
+            bounds.lower,
+            bounds.upper,
             products / spread if spread > 1e-9 else None,
             {} if model else dict(self.failures_),
         )

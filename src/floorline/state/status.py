@@ -13,6 +13,7 @@ from floorline.errors import listed
 from floorline.policies.base import ModelEstimates
 from floorline.sla import SLA
 from floorline.state.certificate import certificate_of, reachability_rows
+from floorline.state.judged_certificate import JudgedCertificate
 from floorline.state.latency_certificate import LatencyCertificate
 from floorline.state.ledger import Ledger
 from floorline.state.model_knowledge import knowledge_of
@@ -66,6 +67,8 @@ class Status(msgspec.Struct, frozen=True):
         Upper bounds of all models, and whether they can reach the floor within the budget.
     latency
         Certificates of the SLA's promises of latency.
+    judged
+        What the scores of each judge say, as in the ``Certificate``.
     missing_prices
         Models that may serve whose prices are unknown: ``spent`` leaves out what they cost.
     """
@@ -91,6 +94,7 @@ class Status(msgspec.Struct, frozen=True):
     senders: tuple[SenderRow, ...] = ()
     reachability: Reachability | None = None
     latency: tuple[LatencyCertificate, ...] = ()
+    judged: tuple[JudgedCertificate, ...] = ()
     missing_prices: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
 
@@ -116,6 +120,7 @@ class Status(msgspec.Struct, frozen=True):
             ("reserved", f"{show_number(self.reserved)} {self.cost_unit}"),
             *reachability_rows(self.reachability),
             *(row for promise in self.latency for row in promise.rows()),
+            *(row for judge in self.judged for row in judge.rows()),
         ]
         for reference in self.references:
             if reference.savings is not None:

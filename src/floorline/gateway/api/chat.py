@@ -153,6 +153,8 @@ class _Exchange:
         self.watcher: asyncio.Task[None] | None = None
         self.position = 0
         self.body: bytes | None = None
+        # Bytes of a stream, where judges may see it.
+        self.kept: list[bytes] | None = None
         self.measured: Measured | None = None
         self.decision: Decision | None = None
         self.attempts = 0
@@ -235,6 +237,15 @@ class _Exchange:
                 measured = self.measured or recorder.measure(decision, self.chat, answer)
                 recorder.answered(decision, answer, measured, span, result, error, self.body)
                 gateway.chat.keep_items(decision, answer)
+                if result == "ok":
+                    self._show_judges(decision, answer)
+
+    def _show_judges(self, decision: Decision, answer: Answer) -> None:
+        """Hand the whole answer over to the judges."""
+        if self.kept is not None:
+            self.gateway.judging.saw(decision, self.chat, b"".join(self.kept), streamed=True)
+        elif self.body is not None and self.gateway.judging.wanted:
+            self.gateway.judging.saw(decision, self.chat, self.body, streamed=answer.streamed)
 
     async def _answer(self) -> tuple[Decision, Answer, CallSpan]:
         """Call the chosen model, and other models while the calls fail."""
@@ -318,7 +329,11 @@ class _Exchange:
             await stream.comment(b"floorline decision=%s model=%s" % names)
         recorder = self.gateway.recorder
         noted, more = False, True
+        if self.gateway.judging.wanted:
+            self.kept = []
         async for chunk in answer.chunks():
+            if self.kept is not None:
+                self.kept.append(chunk)
             # Before the client sees the id, so that no older answer gets its feedback.
             noted = noted or recorder.note_completion(decision, answer)
             more = answer.running

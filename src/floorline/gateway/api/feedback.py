@@ -263,6 +263,8 @@ class FeedbackApi:
             source=item.source,
             key=item.idempotency,
         )
+        if changed:
+            gateway.judging.labelled(decision.id)
         gateway.metrics.feedback(item.source, changed)
         id = decision.id if item.id is None else item.id
         return FeedbackReceipt(id, decision.id, decision.model, changed)

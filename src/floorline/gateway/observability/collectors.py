@@ -157,6 +157,19 @@ def spool_metrics(spool: Spool) -> list[Metric]:
     ]
 
 
+def judging_metrics(counts: Mapping[tuple[str, str], int]) -> list[Metric]:
+    """What judges, rules and shadow calls did."""
+    metric = CounterMetricFamily(
+        "floorline_judgements",
+        "Responses that judges saw (result: judged, or why there is no score), shadow calls "
+        "(judge: shadow), and broken rules (judge: rules, result: name of the rule).",
+        labels=["judge", "result"],
+    )
+    for (judge, result), count in sorted(counts.items()):
+        metric.add_metric([judge, result], count)
+    return [metric] if counts else []
+
+
 def config_metrics(reloader: Reloader) -> list[Metric]:
     """Whether the configuration file is in force, and its reloads."""
     return [

@@ -1,0 +1,151 @@
+"""The sections for judges, rules and shadow calls: labels that users do not give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from floorline.config.types import (
+    Amount,
+    Count,
+    Duration,
+    Fix,
+    Number,
+    Section,
+    Share,
+    Size,
+    Text,
+    field,
+    rule_error,
+)
+
+JUDGE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+RULES_JUDGE = "rules"
+"""Name under which the rules judge."""
+RUBRIC = (
+    "The response answers the request rightly, completely and in the form that was asked for; a "
+    "user who knows the subject would be satisfied with it."
+)
+
+RuleKind = Literal["json", "schema", "tool_call", "code", "refusal", "empty", "cut", "asked_again"]
+
+_Name = Annotated[
+    str,
+    Field(pattern=JUDGE_NAME),
+    Fix("give at most 64 letters, digits, '.', '_' or '-'"),
+]
+_Rate = Annotated[
+    Number, Field(gt=0, le=1), Fix("give the share of responses, above 0 and at most 1")
+]
+
+
+class JudgingBudget(Section):
+    """Largest cost of judging, in the cost unit."""
+
+    total: Amount = Field(description="Largest cost in each period.")
+    period: Duration | None = field(
+        "1d",
+        "Time after which it renews, at its multiples in Unix time; null for a budget that never "
+        "renews.",
+    )
+
+
+class RateSettings(Section):
+    """Another rate for some of the responses."""
+
+    rate: Share = Field(description="Share of these responses that are judged.")
+    sla: Text | None = Field(None, description="Only those under this SLA.")
+    tenant: Text | None = Field(None, description="Only those of this tenant.")
+    model: Text | None = Field(None, description="Only those of this model.")
+
+
+class JudgeSettings(Section):
+    """A model that judges a share of the responses, beside the requests."""
+
+    name: _Name = Field(description="Name in reports; unique.")
+    model: Text = Field(description="Name of the model that judges, one of models.")
+    rubric: Text = Field(RUBRIC, description="When a response is good, in words for the judge.")
+    against: Text | None = Field(
+        None,
+        description="Name of a model: the judge compares the response with one of this model, "
+        "twice and in both orders, and does not grade it.",
+    )
+    rate: _Rate = Field(0.1, description="Share of the responses that are drawn.")
+    rates: list[RateSettings] = Field(
+        [], description="Other rates by SLA, tenant and model; the first that fits counts."
+    )
+    boost: Annotated[Number, Field(ge=1, le=100), Fix("give a factor from 1 to 100")] = Field(
+        4.0,
+        description="How much more often responses of a model without labels are drawn than those "
+        "of one with many. The probability of each draw is logged.",
+    )
+    labelled: Share = Field(
+        1.0,
+        description="Share of the responses with a user's label that are judged too, to learn how "
+        "the judge differs from users.",
+    )
+    budget: JudgingBudget = Field(description="Largest cost of this judge. It is reserved first.")
+    concurrency: Annotated[Count, Field(le=256)] = Field(
+        4, description="Largest number of its calls at a time, of each process."
+    )
+
+
+class RuleSettings(Section):
+    """A test of a response that needs no model."""
+
+    kind: RuleKind = Field(
+        description="What breaks the rule. json: the request asks for JSON and the response is "
+        "none. schema: it does not fit the request's schema, or the rule's. tool_call: a call of "
+        "an unknown tool, or with arguments that do not fit it. code: a fenced block of Python or "
+        "JSON that does not parse. refusal, empty, cut: the model refuses, says nothing, or is cut "
+        "off at its limit. asked_again: nearly the same request in the same session soon after."
+    )
+    name: _Name | None = Field(None, description="Name in metrics; the kind by default.")
+    weight: Share = Field(
+        1.0,
+        description="How much of the score a broken rule takes away: a response scores 1 less the "
+        "weights of the rules that it breaks, at least 0.",
+    )
+    schema_: dict[str, Any] | None = Field(
+        None, alias="schema", description="JSON schema, for the kind schema."
+    )
+    slas: list[Text] | None = Field(None, description="Only under these SLAs; empty for all.")
+
+    @property
+    def label(self) -> str:
+        """Name of the rule in metrics."""
+        return self.name or self.kind
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> RuleSettings:
+        if self.schema_ is not None and self.kind != "schema":
+            raise rule_error("is given", "leave it out, or set kind: schema", "schema")
+        return self
+
+
+class ShadowSettings(Section):
+    """Calls of another model beside the one that serves, whose responses only judges see."""
+
+    rate: _Rate = Field(0.01, description="Share of the requests, drawn at random.")
+    judge: Text = Field(description="Name of the judge that scores both responses.")
+    models: list[Text] | None = Field(
+        None, min_length=1, description="Models that may be called; empty for all of the SLA."
+    )
+    budget: JudgingBudget = Field(description="Largest cost of these calls, without the judge's.")
+
+
+class JudgingSettings(Section):
+    """Responses that wait for judges."""
+
+    keep: Duration = field(
+        "10m",
+        "Longest time that a request and its response are kept in memory, for a user's label or "
+        "the same question again. They are never written to the disk.",
+    )
+    memory: Annotated[Size, Field(ge=2**16)] = field(
+        "64MiB", "Largest memory of all that are kept, of each process; the oldest go first."
+    )
+    max_response: Annotated[Size, Field(ge=2**10)] = field(
+        "256KiB", "Largest response that is judged; longer ones are passed over, and counted."
+    )

@@ -1,0 +1,405 @@
+"""Lets judges and rules see some responses, beside the requests, and records what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import secrets
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from floorline.config import Settings
+from floorline.config.judging import RULES_JUDGE, JudgeSettings, RuleSettings
+from floorline.errors import FloorlineError
+from floorline.events import DIRECT, Decision
+from floorline.gateway.auth import Auth
+from floorline.gateway.chat_request import ChatBody, read_chat
+from floorline.gateway.judging.internal_calls import (
+    JUDGE_KEY,
+    SHADOW_KEY,
+    InternalCalls,
+    internal_key,
+)
+from floorline.gateway.judging.recent_answers import RecentAnswers
+from floorline.gateway.judging.rubric import (
+    MAX_REPLY_TOKENS,
+    grade_messages,
+    pair_messages,
+    read_better,
+    read_score,
+)
+from floorline.gateway.judging.rules import asks_again, broken_rules, score_of
+from floorline.gateway.judging.sampling import another_model, draw, rate_of
+from floorline.gateway.judging.transcripts import SeenAnswer, Transcript, read_transcript
+from floorline.gateway.tenants import split_tenant
+from floorline.router import Router
+from floorline.stores.keys import ApiKey
+
+log = logging.getLogger("floorline.gateway")
+
+_MAX_WAITING = 1_000
+"""Responses that wait for one judge; further draws are lost and counted, as when the judge is
+slower than the requests."""
+_AGAIN_SECONDS = 120.0
+"""Time in which nearly the same question counts as asked again."""
+_AGAIN_PER_SESSION = 8
+"""Latest questions of a session that a new one is compared with."""
+_MAX_SESSIONS = 10_000
+"""Sessions whose latest questions are known."""
+_TICK_SECONDS = 1.0
+"""Pause between two looks at what is old."""
+
+
+class Judgement(NamedTuple):
+    """A response that a judge is to see, and with which probability it was drawn."""
+
+    seen: SeenAnswer
+    rate: float | None
+    shadow: SeenAnswer | None = None
+
+
+class _Ruled(NamedTuple):
+    """A response whose rules were tested, until it is known whether its question comes again."""
+
+    due: float
+    order: int
+    decision: Decision
+    question: str
+    broken: list[RuleSettings]
+    again: list[RuleSettings]
+
+
+class Judging:
+    """Judges, rules and shadow calls of one process.
+
+    It runs on the event loop. Nothing waits for it: a response is handed over by ``saw`` once the
+    client has it, and a user's label by ``labelled``.
+
+    Parameters
+    ----------
+    settings
+        Returns the settings in force.
+    router
+        Takes what judges say.
+    calls
+        Calls the judges' models.
+    auth
+        Has the budgets of judges and shadow calls.
+    now
+        Returns seconds that never go back.
+
+    Attributes
+    ----------
+    counts : Counter
+        How often something happened, by judge and word: ``judged``, failures, ``lost`` (too many
+        wait), ``too large``; for the rules, how often each was broken.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        router: Router,
+        calls: InternalCalls,
+        auth: Auth,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._settings = settings
+        self._router = router
+        self._calls = calls
+        self._auth = auth
+        self._now = now
+        self._waiting: dict[str, deque[Judgement]] = {}
+        self._running: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ruled: list[_Ruled] = []
+        self._sessions: OrderedDict[str, deque[_Ruled]] = OrderedDict()
+        self._asked_again: set[str] = set()
+        self._order = 0
+        judging = settings().judging
+        self._recent = RecentAnswers(judging.keep, int(judging.memory))
+        auth.set_internal_keys(self.keys())
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is judged at all, so that responses need to be kept."""
+        settings = self._settings()
+        return bool(settings.judges or settings.rules)
+
+    def keys(self) -> list[ApiKey]:
+        """Return the keys that the calls are charged to, with their budgets."""
+        settings = self._settings()
+        keys = [internal_key(JUDGE_KEY + judge.name, judge.budget) for judge in settings.judges]
+        if settings.shadow is not None:
+            keys.append(internal_key(SHADOW_KEY, settings.shadow.budget))
+        return keys
+
+    def saw(self, decision: Decision, chat: ChatBody, body: bytes, *, streamed: bool) -> None:
+        """Take a whole response that a client has got."""
+        if decision.policy == DIRECT or chat.path:
+            return
+        settings = self._settings()
+        if len(body) > int(settings.judging.max_response):
+            self.counts["", "too large"] += 1
+            return
+        seen = SeenAnswer(decision, chat, body, streamed)
+        drawn = dict[str, float]()
+        labels = self._labels() if settings.judges else {}
+        shadow = settings.shadow
+        shadowed = shadow is not None and draw(settings.seed, "shadow", decision.id) < shadow.rate
+        for judge in settings.judges:
+            rate = rate_of(judge, decision, labels)
+            if draw(settings.seed, JUDGE_KEY + judge.name, decision.id) < rate:
+                drawn[judge.name] = rate
+                self._put(judge, Judgement(seen, rate))
+        if shadow is not None and shadowed:
+            self._start(self._call_shadow(seen, shadow.judge, shadow.models))
+        sla, _ = split_tenant(decision.sla)
+        rules = [rule for rule in settings.rules if rule.slas is None or sla in rule.slas]
+        if rules:
+            self._start(self._test_rules(seen, rules))
+        if any(judge.labelled and judge.name not in drawn for judge in settings.judges):
+            self._recent.add(seen._replace(drawn=frozenset(drawn)), self._now())
+
+    def labelled(self, decision: str) -> None:
+        """Let judges see a response that a user has labelled, if they have not."""
+        seen = self._recent.take(decision)
+        if seen is None:
+            return
+        settings = self._settings()
+        for judge in settings.judges:
+            if judge.name in seen.drawn:
+                continue
+            if draw(settings.seed, f"labelled:{judge.name}", decision) < judge.labelled:
+                self._put(judge, Judgement(seen, None))
+
+    async def run(self) -> None:
+        """Forget what is old, and settle the rules, until the task is cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_TICK_SECONDS)
+                now = self._now()
+                # The configuration may have changed.
+                self._auth.set_internal_keys(self.keys())
+                self._recent.forget(now)
+                self._settle_rules(now)
+        finally:
+            self._settle_rules(float("inf"))
+
+    async def stop(self) -> None:
+        """End the calls that run; what they were to judge is lost."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def idle(self) -> None:
+        """Wait until nothing is being judged."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _labels(self) -> Mapping[str, float]:
+        """Number of labels that the policy learned of each model; empty if it does not say."""
+        known = self._router.policy.model_estimates()
+        if known is None:
+            return {}
+        return dict(zip(known.models, known.labels.tolist(), strict=True))
+
+    def _put(self, judge: JudgeSettings, item: Judgement) -> None:
+        """Let a response wait for a judge, and start to judge if it is free."""
+        waiting = self._waiting.setdefault(judge.name, deque())
+        if len(waiting) >= _MAX_WAITING:
+            self.counts[judge.name, "lost"] += 1
+            return
+        waiting.append(item)
+        if self._running[judge.name] < judge.concurrency:
+            self._running[judge.name] += 1
+            self._start(self._work(judge.name))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, name: str) -> None:
+        """Judge what waits for a judge, one after the other."""
+        try:
+            waiting = self._waiting[name]
+            while waiting:
+                item = waiting.popleft()
+                judge = next((j for j in self._settings().judges if j.name == name), None)
+                if judge is None:
+                    waiting.clear()
+                    return
+                try:
+                    await self._judge(judge, item)
+                except FloorlineError as error:
+                    self.counts[name, "error"] += 1
+                    log.warning("judge %r cannot record what it says: %s", name, error)
+                except Exception:
+                    self.counts[name, "error"] += 1
+                    log.exception("judge %r failed on decision %r", name, item.seen.decision.id)
+        finally:
+            self._running[name] -= 1
+
+    async def _judge(self, judge: JudgeSettings, item: Judgement) -> None:
+        """Let a judge see one response, and another model's response of a shadow call."""
+        found = await asyncio.to_thread(read_transcript, item.seen)
+        decision = item.seen.decision
+        if judge.against is None or item.shadow is not None:
+            said = await self._grade(judge, found)
+        else:
+            said = await self._compare(judge, item.seen, found)
+        self._record(judge, decision, decision.model, item.rate, *said)
+        if item.shadow is not None:
+            other = await asyncio.to_thread(read_transcript, item.shadow)
+            said = await self._grade(judge, other)
+            self._record(judge, decision, item.shadow.decision.model, None, *said)
+
+    async def _grade(
+        self, judge: JudgeSettings, found: Transcript
+    ) -> tuple[float | None, str, str]:
+        """Ask for a score; return it, the failure, and the id of the call."""
+        messages = grade_messages(found, judge.rubric, secrets.token_hex(8))
+        reply = await self._calls.ask(
+            JUDGE_KEY + judge.name, judge.model, messages, MAX_REPLY_TOKENS
+        )
+        if reply.failure or reply.refusal:
+            return None, reply.failure or "refused", reply.decision
+        read = read_score(reply.text)
+        return read.value, read.failure, reply.decision
+
+    async def _compare(
+        self, judge: JudgeSettings, seen: SeenAnswer, found: Transcript
+    ) -> tuple[float | None, str, str]:
+        """Ask twice whether the response is better than the other model's, in both orders.
+
+        The score is 1 if it is better both times, 0 if it is worse, and the mean otherwise.
+        """
+        assert judge.against is not None
+        key = JUDGE_KEY + judge.name
+        rival = await self._calls.send(key, _to_model(seen.chat, judge.against))
+        if rival.failure:
+            return None, rival.failure, rival.decision
+        other = await asyncio.to_thread(
+            read_transcript, SeenAnswer(seen.decision, seen.chat, rival.body)
+        )
+        total, call = 0.0, rival.decision
+        for first, second, better in (
+            (found.answer, other.answer, 1.0),
+            (other.answer, found.answer, 2.0),
+        ):
+            messages = pair_messages(found, first, second, judge.rubric, secrets.token_hex(8))
+            reply = await self._calls.ask(key, judge.model, messages, MAX_REPLY_TOKENS)
+            call = reply.decision or call
+            read = read_better(reply.text)
+            failure = reply.failure or ("refused" if reply.refusal else read.failure)
+            if failure or read.value is None:
+                return None, failure or "garbage", call
+            total += 0.5 if read.value == 0.0 else float(read.value == better)
+        return total / 2.0, "", call
+
+    def _record(
+        self,
+        judge: JudgeSettings,
+        decision: Decision,
+        model: str,
+        rate: float | None,
+        score: float | None,
+        failure: str,
+        call: str,
+    ) -> None:
+        self.counts[judge.name, failure or "judged"] += 1
+        # Without money or an answer the response was not seen, whatever it says.
+        if failure in ("budget", "unavailable"):
+            return
+        self._router.judgement(
+            decision.id,
+            judge.name,
+            score,
+            failure=failure,
+            rate=rate,
+            model=model,
+            call=call,
+        )
+
+    async def _call_shadow(
+        self, seen: SeenAnswer, judge: str, allowed: Sequence[str] | None
+    ) -> None:
+        """Call another model with a request, and let a judge see both responses."""
+        settings = self._settings()
+        name = another_model(settings.seed, seen.decision, allowed)
+        found = next((one for one in settings.judges if one.name == judge), None)
+        if name is None or found is None:
+            return
+        try:
+            reply = await self._calls.send(SHADOW_KEY, _to_model(seen.chat, name))
+        except FloorlineError as error:
+            self.counts[SHADOW_KEY, "error"] += 1
+            log.warning("a shadow call of model %r failed: %s", name, error)
+            return
+        self.counts[SHADOW_KEY, reply.failure or "called"] += 1
+        if not reply.failure:
+            made = msgspec.structs.replace(seen.decision, model=name)
+            self._put(found, Judgement(seen, None, SeenAnswer(made, seen.chat, reply.body)))
+
+    async def _test_rules(self, seen: SeenAnswer, rules: Sequence[RuleSettings]) -> None:
+        """Test the rules on a response; whether it is asked again is known later."""
+        try:
+            found = await asyncio.to_thread(read_transcript, seen)
+            broken = await asyncio.to_thread(broken_rules, rules, found)
+        except Exception:
+            self.counts[RULES_JUDGE, "error"] += 1
+            log.exception("the rules failed on decision %r", seen.decision.id)
+            return
+        again = [rule for rule in rules if rule.kind == "asked_again"]
+        now = self._now()
+        self._order += 1
+        due = now + _AGAIN_SECONDS if again else now
+        ruled = _Ruled(due, self._order, seen.decision, found.question, broken, again)
+        if again and found.question and seen.chat.session:
+            self._note_question(seen, ruled)
+        heapq.heappush(self._ruled, ruled)
+        self._settle_rules(now)
+
+    def _note_question(self, seen: SeenAnswer, ruled: _Ruled) -> None:
+        """Mark earlier questions of the session that this one asks again."""
+        session = f"{seen.decision.owner!r}\n{seen.chat.session}"
+        earlier = self._sessions.pop(session, None) or deque(maxlen=_AGAIN_PER_SESSION)
+        for one in earlier:
+            if one.due > self._now() and asks_again(ruled.question, one.question):
+                self._asked_again.add(one.decision.id)
+        earlier.append(ruled)
+        self._sessions[session] = earlier
+        if len(self._sessions) > _MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+
+    def _settle_rules(self, now: float) -> None:
+        """Record what the rules say of responses whose time has come."""
+        while self._ruled and self._ruled[0].due <= now:
+            one = heapq.heappop(self._ruled)
+            broken = list(one.broken)
+            if one.decision.id in self._asked_again:
+                self._asked_again.discard(one.decision.id)
+                broken += one.again
+            for rule in broken:
+                self.counts[RULES_JUDGE, rule.label] += 1
+            try:
+                self._router.judgement(
+                    one.decision.id, RULES_JUDGE, score_of(broken), rate=1.0, kind="rule"
+                )
+            except FloorlineError as error:
+                self.counts[RULES_JUDGE, "error"] += 1
+                log.warning("what the rules say cannot be recorded: %s", error)
+
+
+def _to_model(chat: ChatBody, model: str) -> ChatBody:
+    """Return a request that names a model, and wants no stream."""
+    fields = {name: raw for name, raw in chat.fields.items() if name != "stream_options"}
+    plain = msgspec.structs.replace(chat, fields=fields)
+    body = plain.with_fields(model=model, stream=False)
+    return read_chat(body, {}, chat.dialect)

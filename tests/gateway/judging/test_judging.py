@@ -1,0 +1,246 @@
+"""Judges, rules and shadow calls of a gateway, over real sockets."""
+
+import json
+
+import pytest
+from tests.support.judging_provider import JudgingProvider
+from tests.support.live_gateway import InThread, Live, http_server, wait_until
+
+from floorline.events import Decision, Judgement, Outcome
+
+QUALITY = {"small": 0.6, "large": 1.0}
+JUDGE = {"name": "strict", "model": "judge", "rate": 1.0, "boost": 1, "budget": {"total": 10}}
+
+
+@pytest.fixture
+def provider():
+    return JudgingProvider(QUALITY)
+
+
+@pytest.fixture
+def start(provider, tmp_path):
+    served = InThread(http_server(provider.app()))
+    started = []
+
+    def begin(**changed):
+        models = [
+            {
+                "name": name,
+                "endpoint": f"{served.value}/v1",
+                "input_price": price,
+                "output_price": price,
+                "capabilities": ["json"],
+                "retries": 0,
+            }
+            for name, price in (("small", 1.0), ("large", 10.0), ("judge", 5.0))
+        ]
+        settings = {
+            "models": models,
+            "slas": [{"name": "gold", "floor": 0.8, "models": ["small", "large"]}],
+            "auth": "none",
+            "store": {"url": "sqlite:///log.db"},
+            **changed,
+        }
+        started.append(Live(json.dumps(settings), tmp_path))
+        return started[-1]
+
+    def stop():
+        while started:
+            started.pop().stop()
+
+    begin.stop = stop
+    yield begin
+    stop()
+    served.stop()
+
+
+def rest(live):
+    """Wait until nothing is being judged."""
+    live.call(live.gateway.judging.idle)
+
+
+def log_of(live):
+    return live.call(lambda: list(live.gateway.router.log.read()))
+
+
+def judgements(live):
+    return [event for event in log_of(live) if isinstance(event, Judgement)]
+
+
+def test_a_judge_sees_responses_and_not_the_models_name(start, provider):
+    live = start(judges=[JUDGE])
+    for number in range(10):
+        assert live.chat(f"Question {number}?").status_code == 200
+    rest(live)
+    said, log = judgements(live), log_of(live)
+    assert len(said) == 10
+    made = {event.id: event for event in log if isinstance(event, Decision)}
+    for one in said:
+        assert (one.judge, one.rate, one.kind, one.failure) == ("strict", 1.0, "judge", "")
+        assert made[one.call].model == "judge"
+        assert made[one.call].key == "judge:strict"
+    assert len(provider.judged) == 10
+    for asked in provider.judged:
+        shown = asked["messages"][-1]["content"]
+        assert "Question" in shown
+        assert "[good]" in shown or "[bad]" in shown
+        assert not any(name in json.dumps(asked["messages"]) for name in ("small", "large"))
+    found = live.http.get("/v1/slas").json()["data"][0]
+    assert found["labels"] == 0
+
+
+def test_a_streamed_response_is_judged_too(start):
+    live = start(judges=[JUDGE])
+    with live.http.stream(
+        "POST",
+        "/v1/chat/completions",
+        json={
+            "model": "floorline/gold",
+            "stream": True,
+            "messages": [{"role": "user", "content": "Why?"}],
+        },
+    ) as answer:
+        answer.read()
+    wait_until(lambda: judgements(live))
+    [said] = judgements(live)
+    assert said.score in (0.0, 1.0)
+
+
+def test_a_direct_call_is_not_judged(start, provider):
+    live = start(judges=[JUDGE])
+    assert live.chat(model="small").status_code == 200
+    rest(live)
+    assert not provider.judged
+
+
+def test_the_draws_have_the_rate_and_are_the_same_after_a_start(start):
+    live = start(judges=[{**JUDGE, "rate": 0.3}])
+    for number in range(60):
+        live.chat(f"Question {number}?")
+    rest(live)
+    said = judgements(live)
+    assert 5 <= len(said) <= 32
+    assert {one.rate for one in said} == {0.3}
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        ("I can't judge this.", "refused"),
+        ("It is fine.", "garbage"),
+        ('{"score": 7}', "garbage"),
+        ("", "empty"),
+    ],
+)
+def test_what_a_judge_refuses_or_garbles_is_counted(start, provider, reply, failure):
+    provider.says = lambda shown: reply
+    live = start(judges=[JUDGE])
+    live.chat()
+    rest(live)
+    [said] = judgements(live)
+    assert (said.score, said.failure) == (None, failure)
+    assert live.gateway.judging.counts["strict", failure] == 1
+    text = live.http.get("/metrics").text
+    assert f'floorline_judgements_total{{judge="strict",result="{failure}"}} 1.0' in text
+
+
+def test_a_judge_stays_within_its_budget(start, provider):
+    # A call costs 30 tokens of 5 / 10⁶; what it can cost at most is more, for 512 tokens.
+    live = start(judges=[{**JUDGE, "budget": {"total": 0.01, "period": None}, "concurrency": 8}])
+    for number in range(80):
+        live.chat(f"Question {number}?")
+    rest(live)
+    spent = sum(
+        event.cost
+        for event in log_of(live)
+        if isinstance(event, Outcome) and event.key == "judge:strict"
+    )
+    assert 0.0 < spent <= 0.01
+    assert live.gateway.judging.counts["strict", "budget"] > 0
+    assert live.gateway.auth.internal_spending()["judge:strict"].spent == pytest.approx(spent)
+    start.stop()
+    again = start(judges=[{**JUDGE, "budget": {"total": 0.01, "period": None}}])
+    assert again.gateway.auth.internal_spending()["judge:strict"].spent == pytest.approx(spent)
+
+
+def test_a_response_that_a_user_labels_is_judged_as_a_pair(start):
+    live = start(judges=[{**JUDGE, "rate": 1e-9}])
+    ids = [live.chat(f"Question {n}?").headers["x-floorline-decision"] for n in range(6)]
+    rest(live)
+    assert not judgements(live)
+    for id in ids[:3]:
+        label = {"decision": id, "satisfied": True}
+        assert live.http.post("/v1/feedback", json=label).status_code == 200
+    rest(live)
+    said = judgements(live)
+    assert [one.decision for one in said] == ids[:3]
+    assert {one.rate for one in said} == {None}
+    [found] = live.call(lambda: live.gateway.router.certificate("gold")).judged
+    assert (found.drawn, found.pairs) == (0, 3)
+
+
+def test_a_comparison_is_made_in_both_orders(start, provider):
+    # This judge always prefers what it reads first.
+    provider.says = lambda shown: '{"better": 1}'
+    live = start(judges=[{**JUDGE, "against": "large"}])
+    live.chat()
+    rest(live)
+    [said] = judgements(live)
+    assert said.score == 0.5
+    first, second = (asked["messages"][-1]["content"] for asked in provider.judged)
+    assert first != second
+
+
+def test_a_shadow_call_teaches_of_a_model_that_did_not_serve(start):
+    shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1.0}}
+    live = start(judges=[{**JUDGE, "rate": 1e-9}], shadow=shadow)
+    answer = live.chat()
+    served = answer.headers["x-floorline-model"]
+    wait_until(lambda: len(judgements(live)) == 2)
+    rest(live)
+    said = judgements(live)
+    assert said[0].model == served
+    assert said[1].model in {"small", "large"} - {served}
+    assert {one.decision for one in said} == {answer.headers["x-floorline-decision"]}
+    assert live.gateway.auth.internal_spending()["shadow"].spent > 0.0
+    # What it cost is in no SLA's account.
+    assert live.call(lambda: live.gateway.router.status("gold")).requests == 1
+
+
+def test_rules_judge_every_response(start):
+    live = start(rules=[{"kind": "empty"}, {"kind": "json", "weight": 0.4}])
+    live.chat("Give me JSON.", response_format={"type": "json_object"})
+    live.chat("Give me a text.")
+    rest(live)
+    live.call(live.gateway.judging._settle_rules, float("inf"))
+    said = judgements(live)
+    assert [(one.judge, one.kind, one.score) for one in said] == [
+        ("rules", "rule", pytest.approx(0.6)),
+        ("rules", "rule", 1.0),
+    ]
+    assert live.gateway.judging.counts["rules", "json"] == 1
+
+
+def test_a_question_that_comes_again_breaks_a_rule(start):
+    live = start(rules=[{"kind": "asked_again", "name": "again"}])
+    session = {"x-floorline-session": "s1"}
+    ids = [
+        live.chat(text, headers=session).headers["x-floorline-decision"]
+        for text in ("What is the capital of Peru?", "no, what is the capital of Peru", "Thanks!")
+    ]
+    rest(live)
+    assert not judgements(live)
+    live.call(live.gateway.judging._settle_rules, float("inf"))
+    assert {one.decision: one.score for one in judgements(live)} == {
+        ids[0]: 0.0,
+        ids[1]: 1.0,
+        ids[2]: 1.0,
+    }
+
+
+def test_judges_that_end_lose_only_what_they_judge(start, provider):
+    live = start(judges=[JUDGE], rules=[{"kind": "asked_again"}])
+    live.chat()
+    start.stop()
+    again = start(judges=[JUDGE])
+    assert [one.judge for one in judgements(again) if one.kind == "rule"] == ["rules"]
