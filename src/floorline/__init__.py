@@ -26,6 +26,7 @@ from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.explanation import Explanation
 from floorline.state.fold import DecisionRecord
 from floorline.state.judge import Judge
+from floorline.state.judge_calibration import Agreement
 from floorline.state.outlook import ModelOutlook
 from floorline.state.senders import SenderRow
 from floorline.state.status import SlaTotals, Status
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SLA",
+    "Agreement",
     "Bar",
     "Budget",
     "BudgetStatus",

@@ -235,6 +235,7 @@ def status_of(
         senders=ledger.senders_.rows(MOST_SENDERS),
         reachability=certificate.reachability,
         latency=certificate.latency,
+        judged=certificate.judged,
         missing_prices=missing,
         references=() if missing else references,
     )

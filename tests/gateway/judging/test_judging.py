@@ -145,7 +145,7 @@ def test_what_a_judge_refuses_or_garbles_is_counted(start, provider, reply, fail
 
 
 def test_a_judge_stays_within_its_budget(start, provider):
-    # A call costs 30 tokens of 5 / 10⁶; what it can cost at most is more, for 512 tokens.
+    # What a call can cost at most, for a reply of 512 tokens, is several times what it costs.
     live = start(judges=[{**JUDGE, "budget": {"total": 0.01, "period": None}, "concurrency": 8}])
     for number in range(80):
         live.chat(f"Question {number}?")
@@ -177,6 +177,25 @@ def test_a_response_that_a_user_labels_is_judged_as_a_pair(start):
     assert {one.rate for one in said} == {None}
     [found] = live.call(lambda: live.gateway.router.certificate("gold")).judged
     assert (found.drawn, found.pairs) == (0, 3)
+
+
+def test_operators_see_how_a_judge_differs_from_users(start):
+    live = start(judges=[JUDGE])
+    for number in range(8):
+        id = live.chat(f"Question {number}?").headers["x-floorline-decision"]
+        live.http.post("/v1/feedback", json={"decision": id, "satisfied": False})
+    rest(live)
+    found = live.http.get("/v1/judges").json()
+    [whole, *_] = found["agreements"]
+    assert (whole["judge"], whole["judged"], whole["pairs"]) == ("strict", 8, 8.0)
+    assert whole["bias"] == pytest.approx(whole["judge_mean"])
+    [spend] = found["spending"]
+    assert (spend["key"], spend["judge"], spend["budget"]) == ("judge:strict", "strict", 10.0)
+    spent = sum(e.cost for e in log_of(live) if isinstance(e, Outcome) and e.key == "judge:strict")
+    assert spend["spent"] == pytest.approx(spent)
+    assert found["counts"] == {"strict": {"judged": 8}}
+    [sla] = live.http.get("/v1/slas").json()["data"]
+    assert sla["judged"][0]["pairs"] == 8
 
 
 def test_a_comparison_is_made_in_both_orders(start, provider):

@@ -20,6 +20,7 @@ from floorline.gateway.api.explanations import ExplanationsApi
 from floorline.gateway.api.feedback import FeedbackApi
 from floorline.gateway.api.guard import RequestGuard, with_headers
 from floorline.gateway.api.health import HealthApi
+from floorline.gateway.api.judges import JudgesApi
 from floorline.gateway.api.models_admin import ModelsAdminApi
 from floorline.gateway.api.openapi import document
 from floorline.gateway.api.paths import explain_missing, unify
@@ -87,7 +88,7 @@ def routes(gateway: Gateway) -> list[Route]:
     feedback, catalog = FeedbackApi(gateway), CatalogApi(gateway)
     decisions, models, health = RouteApi(gateway), ModelsAdminApi(gateway), HealthApi(gateway)
 
-    replicas = ReplicasApi(gateway)
+    judges, replicas = JudgesApi(gateway), ReplicasApi(gateway)
     counting, explanations = CountTokensApi(gateway), ExplanationsApi(gateway)
 
     async def answer(request: Request) -> Response:
@@ -121,6 +122,7 @@ def routes(gateway: Gateway) -> list[Route]:
         Route("/v1/models/{model:path}", catalog.model, methods=["GET"]),
         Route("/v1/slas", catalog.slas, methods=["GET"]),
         Route("/v1/slas/{name:path}", catalog.sla, methods=["GET"]),
+        Route("/v1/judges", judges.judges, methods=["GET"]),
         Route("/v1/replicas", replicas.replicas, methods=["GET"]),
         Route("/v1/zoo/models", models.add, methods=["POST"]),
         Route("/v1/zoo/models/{name:path}", models.remove, methods=["DELETE"]),

@@ -65,7 +65,7 @@ class JudgesView(msgspec.Struct, frozen=True):
 
 
 class JudgesApi:
-    """The endpoint that shows judges; it is about all tenants, so it needs the scope ``metrics``."""
+    """The endpoint that shows judges; it is about all tenants: it needs the scope ``metrics``."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway

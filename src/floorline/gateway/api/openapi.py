@@ -11,6 +11,7 @@ from floorline._version import __version__
 from floorline.gateway.api.explanations import Previews
 from floorline.gateway.api.feedback import FeedbackBatch, FeedbackItem, FeedbackReceipt, OutcomeItem
 from floorline.gateway.api.field_texts import describe_fields
+from floorline.gateway.api.judges import JudgesView
 from floorline.gateway.api.route import Routed
 from floorline.gateway.chat_request import Options
 from floorline.gateway.replicas.overview import ReplicasView
@@ -58,6 +59,7 @@ def document() -> dict[str, Any]:
             Routed,
             Options,
             Status,
+            JudgesView,
             ReplicasView,
             Explanation,
             Previews,
@@ -315,6 +317,7 @@ def _paths() -> dict[str, Any]:
             "parameters": [_path("name")],
             "get": _operation("Return the status of one SLA", done, (404, *_KEY)),
         },
+        "/v1/judges": {"get": _operation("List judges and their agreement", "JudgesView", _KEY)},
         "/v1/replicas": {
             "get": _operation("List servers and learner", "ReplicasView", (404, *_KEY))
         },
