@@ -53,6 +53,7 @@ __all__ = [
     "Feedback",
     "History",
     "Judge",
+    "Judgement",
     "LabelSums",
     "MemoryLog",
     "Model",
