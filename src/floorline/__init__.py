@@ -9,7 +9,7 @@ from floorline._version import __version__
 from floorline.core.features import SparseFeatures
 from floorline.encoders.base import Encoder
 from floorline.errors import Bar
-from floorline.events import Decision, Feedback, Outcome, RequestContext
+from floorline.events import Decision, Feedback, Judgement, Outcome, RequestContext
 from floorline.policies.base import (
     Choice,
     History,
