@@ -34,7 +34,7 @@ def test_half_a_minute_of_lost_packets_breaks_no_rule():
     if why := not_permitted():
         pytest.skip(f"network namespaces cannot be made: {why}")
     kinds = ("partition", "kill replica", "kill learner")
-    given = Given(seed=4, duration=30.0, rate=10.0, replicas=2, kinds=kinds, namespaces=True)
+    given = Given(seed=5, duration=30.0, rate=10.0, replicas=2, kinds=kinds, namespaces=True)
     assert "partition" in check(given)
 
 
