@@ -44,7 +44,7 @@ class Classes:
     ended
         Processes that ended by themselves: time, name, status and what they said.
     ready
-        Times, and how many servers were ready then.
+        Times, and to how many servers the balancer passed connections then.
     slow
         Begin and end of small queries of the checker that took long: the machine was too busy.
     metered
@@ -101,31 +101,46 @@ class Classes:
             for name, kinds in _LOST.items():
                 if self._at_work(kinds, began, ended, _PROCESS_SECONDS):
                     return f"connection lost, {name}"
-            if self._none_ready(began, ended):
-                if self._at_work(("restart database",), began, ended, _DATABASE_SECONDS):
-                    return "no server was ready, the database was away"
-                return "no server was ready, all were killed, ended or cut off at a time"
-            return None
+            return self._why_none_served(began, ended)
         if failure.status == 429 and failure.code.startswith("budget_exhausted"):
             return "429, budget used up"
         if NOT_HERE in failure.code:
             # Its server may be killed before its disk is drained, which the next one does.
-            if self._at_work(_DATABASE, began, ended, _DRAINED_SECONDS):
+            if self._at_work((*_DATABASE, "pause replica"), began, ended, _DRAINED_SECONDS):
                 return "503, the decision was on the disk of another server"
+            if self._was_slow(began, ended, _DRAINED_SECONDS):
+                return (
+                    "503, the decision was on another disk, the checker's own query was slow, too"
+                )
             return None
         if failure.status == 503 and failure.code.startswith("log_unavailable"):
             if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
                 return "503, the database was away"
             if self._at_work(("pause replica",), began, ended, _DATABASE_SECONDS):
                 return "503, a server that was paused took the database for away"
-            if any(start <= ended and began <= end for start, end in self._slow):
-                return "503, not durable within 5 s, the checker's own query was slow, too"
+            if self._was_slow(began, ended, _DATABASE_SECONDS):
+                return "503, the checker's own query was slow, too"
             return None
         if failure.status >= 500 and self._all_down(began, ended):
             return f"{failure.status}, every model was down"
         if failure.sla in self._metered and self._at_work(("model down",), began, ended, 0.0):
             return f"{failure.status}, a model was down and no other within the budget"
         return None
+
+    def _why_none_served(self, began, ended):
+        """Why the balancer had no server for a request; None if it had one, or for no reason."""
+        if not self._none_ready(began, ended):
+            return None
+        if self._all_down(began, ended):
+            return "no server at the balancer, every model was down"
+        if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
+            return "no server at the balancer, the database was away"
+        if self._was_slow(began, ended):
+            return "no server at the balancer, the checker's own query was slow, too"
+        return None
+
+    def _was_slow(self, began, ended, slack):
+        return any(start <= ended and began <= end + slack for start, end in self._slow)
 
     def _at_work(self, kinds, began, ended, slack):
         windows = self._faults.during(*kinds, slack=slack)

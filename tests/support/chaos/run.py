@@ -90,10 +90,10 @@ class Found(NamedTuple):
 
 
 class _Watch:
-    """Looks at the database and at the servers: age of the state, inbox, epochs, who is ready."""
+    """Looks at the database and the balancer: age of the state, inbox, epochs, who serves."""
 
-    def __init__(self, engine, replicas, now):
-        self._engine, self._replicas, self._now = engine, replicas, now
+    def __init__(self, engine, balancer, now):
+        self._engine, self._balancer, self._now = engine, balancer, now
         self.ready = []
         self.ages, self.inbox, self.epochs = [], [], set()
         self.slow = []
@@ -122,11 +122,20 @@ class _Watch:
         self.inbox.append(count)
 
     async def run(self):
+        """Look until the task is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_balancer())
+            group.create_task(self._watch_database())
+
+    async def _watch_balancer(self):
+        while True:
+            self.ready.append((self._now(), len(await self._balancer.serving())))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _watch_database(self):
         while True:
             with contextlib.suppress(sa.exc.DBAPIError):
                 await asyncio.to_thread(self.look)
-            ready = await asyncio.gather(*(replica.ready() for replica in self._replicas))
-            self.ready.append((self._now(), sum(ready)))
             await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -177,7 +186,7 @@ class _Stage:
         ).start()
         url = f"http://127.0.0.1:{self._balancer.port}"
         self._clients = Clients(url, self._journal, self._given.seed, self._given.rate)
-        self._watch = _Watch(self._engine, self._cluster.replicas, self._clients.now)
+        self._watch = _Watch(self._engine, self._balancer, self._clients.now)
         self._faults = Faults(
             self._cluster,
             self._database,
@@ -314,7 +323,7 @@ class _Stage:
         shares = ", ".join(
             f"{n} in {count / counts.total():.1%}" for n, count in sorted(counts.items())
         )
-        yield f"servers that were ready, of the time: {shares}"
+        yield f"servers to which the balancer passed connections, of the time: {shares}"
         longest = max(self._watch.inbox, default=0)
         yield f"epochs of the lease: {len(self._watch.epochs)}; longest inbox {longest} events"
 
