@@ -23,7 +23,7 @@ def test_a_request_is_seen_without_a_reload(visits, scene):
     page.evaluate("window.notReloaded = true")
     for text in ZOO.prompts[8500:8504]:
         assert scene.chat("shared", text, "floorline/silver").status_code == 200
-    page.wait_for_function(f"(before) => {_REQUESTS} !== before", arg=before, timeout=30_000)
+    page.wait_for_function(f"(before) => {_REQUESTS} !== before", arg=before)
     assert page.evaluate("window.notReloaded")
 
 
@@ -34,7 +34,7 @@ def test_one_tenant_does_not_see_that_another_is_busy(visits, scene):
     page.wait_for_timeout(2500)
     # The last hour moves on with each minute, which every page is told.
     second = time.time() % 60
-    if not 3 < second < 45:
+    if not 3 < second < 35:
         page.wait_for_timeout(1000 * ((63 - second) % 60))
     page.evaluate(
         """() => { window.ticks = [];
@@ -61,7 +61,7 @@ def test_a_page_outlives_its_gateway(chromium, tmp_path):
         page.wait_for_selector("[data-live-state][data-state=off]")
         assert state.inner_text() == "reconnecting"
         serving.start(options=("--port", str(serving.port)))
-        page.wait_for_selector("[data-live-state][data-state=on]", timeout=30_000)
+        page.wait_for_selector("[data-live-state][data-state=on]")
         watched.expected += ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED", "ERR_EMPTY"]
         assert visits.close() == []
     finally:

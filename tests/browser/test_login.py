@@ -2,12 +2,13 @@
 
 import re
 
+import httpx2 as httpx
 import pytest
 from tests.browser.accessibility import violations
 from tests.browser.pages import settle
 from tests.browser.scene import configuration
 from tests.browser.visiting import Visits
-from tests.support.live_gateway import Live
+from tests.support.live_gateway import Live, wait_until
 
 from floorline.gateway.dashboard import logins
 
@@ -75,12 +76,18 @@ def test_a_revoked_key_ends_its_logins(visits, scene):
     watched = visits.watched()
     watched.expected += ["401", "403"]
     page = watched.page
-    # The gateway reads new keys every two seconds.
-    page.wait_for_timeout(2500)
+
+    def knows_the_key():
+        headers = {"authorization": f"Bearer {secret}"}
+        answer = httpx.get(f"{scene.url}/dashboard/data/models.json", headers=headers, timeout=60)
+        return answer.status_code == 200
+
+    # The gateway reads keys every two seconds.
+    wait_until(knows_the_key)
     visits.log_in(page, secret)
     page.wait_for_url(lambda url: "/login" not in url)
     scene.revoke(key.id)
-    page.wait_for_timeout(2500)
+    wait_until(lambda: not knows_the_key())
     page.goto(f"{scene.url}/dashboard/models")
     assert at_login(page)
     answer = page.request.get(f"{scene.url}/dashboard/data/models.json")
@@ -89,7 +96,6 @@ def test_a_revoked_key_ends_its_logins(visits, scene):
 
 @pytest.mark.parametrize("constant", ["IDLE_SECONDS", "MOST_SECONDS"])
 def test_a_login_ends_with_time(chromium, tmp_path, monkeypatch, constant):
-    monkeypatch.setattr(logins, constant, 1.5)
     gateway = Live(configuration("http://127.0.0.1:1", {}), tmp_path)
     key, secret = gateway.gateway.store.keys.create("wall display", ["view"])
     gateway.call(gateway.gateway.auth.set_keys, [key])
@@ -97,7 +103,7 @@ def test_a_login_ends_with_time(chromium, tmp_path, monkeypatch, constant):
     page = visits.watched().page
     visits.log_in(page, secret)
     page.wait_for_url(lambda url: "/login" not in url)
-    page.wait_for_timeout(1600)
+    monkeypatch.setattr(logins, constant, 0.0)
     page.reload()
     assert at_login(page)
     visits.close()

@@ -48,7 +48,7 @@ class Visits:
         context = self.chromium.new_context(
             viewport={"width": width, "height": HEIGHT}, color_scheme=theme, **options
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         self._contexts.append(context)
         watched = Watched(context)
         self._watched.append(watched)

@@ -52,7 +52,7 @@ def get(path, method=b"GET", more=b"", version=b"1.1"):
 
 
 def connect(gateway):
-    return socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), 20)
+    return socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), 60)
 
 
 def answer_on(connection, method="POST"):

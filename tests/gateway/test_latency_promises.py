@@ -14,8 +14,8 @@ from floorline.events import Outcome
 
 pytestmark = pytest.mark.slow
 
-SLOW_SECONDS = 0.8
-LIMIT_SECONDS = 0.4
+SLOW_SECONDS = 1.3
+LIMIT_SECONDS = 1.0
 REQUESTS, AT_ONCE = 320, 16
 
 

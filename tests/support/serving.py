@@ -65,13 +65,20 @@ class Serving:
                 env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
                 preexec_fn=None if self.files is None else self._limit_open_files,
             )
-        deadline = time.monotonic() + patience
+        try:
+            self.url = self._address(time.monotonic() + patience)
+        except AssertionError:
+            # No one else ends what did not start.
+            self.kill()
+            raise
+        return self
+
+    def _address(self, deadline):
         while not (found := re.search(r"answers at (https?://\S+)/v1", self.said.read_text())):
             assert self.process.poll() is None, self.said.read_text()
             assert time.monotonic() < deadline, "it never listened"
             time.sleep(0.01)
-        self.url = found[1]
-        return self
+        return found[1]
 
     def _limit_open_files(self):
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))

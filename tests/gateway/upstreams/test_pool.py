@@ -43,12 +43,16 @@ def test_breaker_opens_probes_and_closes(play):
 def test_breaker_that_opens_ends_the_retries(play):
     async def scene(s):
         calls = await s.upstreams(breaker=BreakerSettings(failures=1, open_for=10.0), retries=4)
-        waiting = asyncio.Event()
-        calls._sleep = lambda seconds: waiting.wait()
+        failed, waiting = asyncio.Event(), asyncio.Event()
+
+        async def wait(seconds):
+            failed.set()
+            await waiting.wait()
+
+        calls._sleep = wait
         s.provider.plan(faults.error(500), faults.error(501))
         first = asyncio.create_task(refused(s))
-        await s.provider.until(lambda p: len(p.requests) == 1)
-        await asyncio.sleep(0.05)
+        await failed.wait()
         assert (await refused(s)).status == 501
         assert calls.health()["m"].breaker == "open"
         waiting.set()
