@@ -135,7 +135,7 @@ class Classes:
             return "no server at the balancer, every model was down"
         if self._at_work(_DATABASE, began, ended, _DATABASE_SECONDS):
             return "no server at the balancer, the database was away"
-        if self._was_slow(began, ended):
+        if self._was_slow(began, ended, _PROCESS_SECONDS):
             return "no server at the balancer, the checker's own query was slow, too"
         return None
 
