@@ -14,6 +14,7 @@ the same again, as far as the machine's timing allows. ``--plan`` prints the fau
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,8 @@ def main():
     if given.namespaces and (why := not_permitted()):
         parser.error(f"--namespaces cannot be used here: {why}")
     print(f"{asked}; began {time.strftime('%F %T')}", flush=True)
+    # So that SIGTERM ends the processes of the run, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
