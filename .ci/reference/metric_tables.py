@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
-from floorline import SLA, Model, Router, Zoo
+from floorline import SLA, Budget, Model, Router, Zoo
 from floorline._markdown import markdown_table
 from floorline.gateway.observability.metrics import Metrics
 from floorline.replication.survey import Survey
@@ -26,6 +26,7 @@ _GROUPS = (
     ("SLAs", "floorline_sla_"),
     ("Providers", "floorline_upstream_"),
     ("Store", "floorline_store_"),
+    ("Spool of a replica", "floorline_spool"),
     ("Configuration", "floorline_config_"),
     ("Requests and the rest", "floorline_"),
 )
@@ -55,7 +56,9 @@ def page() -> str:
 def _families() -> Iterator[Metric]:
     """Return all families of a gateway in which each of them has a sample."""
     zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
-    router = Router(zoo, "mess_plus", [SLA("gold", floor=0.9, ttft={"p95": 2.0})], seed=1)
+    budget = Budget(total=10.0, period=3600.0)
+    sla = SLA("gold", floor=0.9, ttft={"p95": 2.0}, budget=budget)
+    router = Router(zoo, "mess_plus", [sla], seed=1)
     metrics = Metrics(router=router, **_parts())
     metrics.request("small", "gold", "ok")
     metrics.fallback("small")
@@ -90,8 +93,12 @@ def _parts() -> dict[str, Any]:
         "store": Store(),
         "upstreams": SimpleNamespace(health=lambda: health),
         "admission": SimpleNamespace(in_flight=0, refused=0),
-        "follower": SimpleNamespace(staleness=0.0, replicas=1, seen=Survey([], None, 0)),
-        "spool": SimpleNamespace(events=0, size=0),
+        "follower": SimpleNamespace(
+            staleness=0.0, learner_age=0.0, replicas=1, seen=Survey([], None, 0)
+        ),
+        "spooling": SimpleNamespace(
+            spooling_seconds=None, spool=SimpleNamespace(events=0, size=0, max_bytes=2**28)
+        ),
         "reloader": SimpleNamespace(error=None, restart=[], loaded_at=0.0, reloads=0, failures=0),
     }
 

@@ -53,7 +53,6 @@ from floorline.gateway.usage_check import UsageCheck
 from floorline.gateway.warm_start import warm_start
 from floorline.policies import Policy
 from floorline.replication.replica_store import ReplicaStore
-from floorline.replication.spool import Spool
 from floorline.router import Router
 from floorline.stores.queued import QueuedStore
 from floorline.stores.recovery import recover
@@ -211,7 +210,7 @@ def build_gateway(
         admission=admission,
         reloader=reloader,
         follower=follower,
-        spool=_spool_of(store),
+        spooling=store.spooling if isinstance(store, ReplicaStore) else None,
     )
     telemetry = make_telemetry(settings.telemetry)
     usage_check = UsageCheck(metrics)
@@ -278,13 +277,6 @@ def build_gateway(
         replicas=ReplicaOverview(store) if isinstance(store, ReplicaStore) else None,
         judging=judging,
     )
-
-
-def _spool_of(store: SqlStore | ReplicaStore) -> Spool | None:
-    """Return where the events of a replica wait while the database is away."""
-    if not isinstance(store, ReplicaStore) or store.spooling is None:
-        return None
-    return store.spooling.spool
 
 
 def open_router(

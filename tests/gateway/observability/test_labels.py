@@ -5,13 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from floorline.gateway.observability.budget_metrics import budget_metrics
 from floorline.gateway.observability.collectors import sla_metrics, upstream_metrics
 from floorline.gateway.observability.labels import MAX_PAIRS, MAX_VALUES, OTHER, LabelValues
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.tenants import tenant_sla
 from floorline.gateway.upstreams import Health
 from floorline.router import Router
-from floorline.sla import SLA
+from floorline.sla import SLA, Budget
 from floorline.zoo import Model, Zoo
 
 LONGEST = 64
@@ -111,3 +112,11 @@ def test_the_series_of_a_removed_model_with_a_long_name_are_dropped():
     router.remove_model(name)
     metrics.render()
     assert samples(metrics.render()[0], "floorline_requests_total") == []
+
+
+def test_the_number_of_budgets_that_are_shown_is_bounded():
+    zoo = Zoo([Model("small", output_price=1.0)])
+    budget = Budget(total=1.0, per_model={"small": 0.5})
+    slas = [SLA(f"s{n}", floor=0.5, budget=budget) for n in range(MAX_VALUES)]
+    amount, spent, _ = budget_metrics(Router(zoo, "cheapest", slas))
+    assert len(amount.samples) == len(spent.samples) == MAX_VALUES

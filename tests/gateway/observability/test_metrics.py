@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from floorline import SLA, Model, Router, Status, Zoo
+from floorline import SLA, Budget, Model, Router, Status, Zoo
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.upstreams import Health
 from floorline.replication.survey import LearnerSeen, Survey
@@ -57,10 +57,13 @@ OTHER_PARTS = {
     "reloader": Reloaded(),
     "follower": SimpleNamespace(
         staleness=0.5,
+        learner_age=0.25,
         replicas=3,
         seen=Survey([], LearnerSeen("learner", 7, 4.0, 100, 0.1), 12),
     ),
-    "spool": SimpleNamespace(events=30, size=4096),
+    "spooling": SimpleNamespace(
+        spooling_seconds=4.0, spool=SimpleNamespace(events=30, size=4096, max_bytes=8192)
+    ),
 }
 
 
@@ -198,11 +201,14 @@ def test_the_state_of_the_other_parts():
     assert value(metrics, "floorline_config_failures_total") == 1
     assert value(metrics, "floorline_requests_in_flight") == 5
     assert value(metrics, "floorline_state_age_seconds") == 0.5
+    assert value(metrics, "floorline_learner_age_seconds") == 0.25
     assert value(metrics, "floorline_replicas") == 3
     assert value(metrics, "floorline_inbox_events") == 12
     assert value(metrics, "floorline_lease_epoch") == 7
     assert value(metrics, "floorline_spooled_events") == 30
     assert value(metrics, "floorline_spooled_bytes") == 4096
+    assert value(metrics, "floorline_spool_max_bytes") == 8192
+    assert value(metrics, "floorline_spool_seconds") == 4
     assert value(metrics, "floorline_requests_shed_total") == 2
     assert value(metrics, "floorline_upstream_waiting", model="small") == 3
     for state in ("closed", "half_open", "open"):
@@ -250,3 +256,27 @@ def test_promises_of_latency_have_their_own_metrics():
     assert f"floorline_sla_latency_within_ratio{labels} 1.0" in text
     assert f"floorline_sla_latency_limit_seconds{labels} 2.0" in text
     assert 'floorline_sla_latency_verdict="unknown"' in text
+
+
+def test_a_budget_shows_its_amount_its_costs_and_how_much_of_its_period_is_over():
+    zoo = Zoo([Model("small", output_price=0.4), Model("large", output_price=12.0)])
+    budget = Budget(total=10.0, per_model={"large": 4.0}, period=100.0)
+    slas = [SLA("gold", floor=0.5, budget=budget), SLA("bronze", floor=0.5)]
+    router = Router(zoo, "cheapest", slas, seed=1, clock=lambda: 1025.0)
+    router.outcome(router.route("hi", "gold").id, cost=2.5, latency=1.0)
+    metrics = Metrics(router=router)
+    where = {"sla": "gold", "tenant": "", "model": ""}
+    assert value(metrics, "floorline_sla_budget", **where) == 10.0
+    assert value(metrics, "floorline_sla_budget_spent", **where) == 2.5
+    assert value(metrics, "floorline_sla_budget_elapsed_ratio", **where) == 0.25
+    assert value(metrics, "floorline_sla_budget", **{**where, "model": "large"}) == 4.0
+    assert value(metrics, "floorline_sla_budget", **{**where, "sla": "bronze"}) is None
+
+
+def test_a_budget_that_is_never_renewed_has_no_elapsed_share():
+    zoo = Zoo([Model("small", output_price=0.4)])
+    router = Router(zoo, "cheapest", [SLA("gold", floor=0.5, budget=Budget(total=10.0))], seed=1)
+    metrics = Metrics(router=router)
+    where = {"sla": "gold", "tenant": "", "model": ""}
+    assert value(metrics, "floorline_sla_budget", **where) == 10.0
+    assert value(metrics, "floorline_sla_budget_elapsed_ratio", **where) is None

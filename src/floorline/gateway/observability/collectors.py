@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from floorline.gateway.admission import AdmissionControl
     from floorline.gateway.reload import Reloader
     from floorline.gateway.upstreams import Health
-    from floorline.replication.spool import Spool
-    from floorline.replication.survey import Survey
     from floorline.router import Router
 
 _BREAKER_STATES = ("closed", "half_open", "open")
@@ -52,18 +50,6 @@ class Log(Protocol):
         ...
 
     def __len__(self) -> int: ...
-
-
-class Following(Protocol):
-    """What is read from a replica that follows a learner."""
-
-    replicas: int
-    seen: Survey
-
-    @property
-    def staleness(self) -> float:
-        """Seconds since the learner was at work on the state that decides."""
-        ...
 
 
 class CallbackCollector(Collector):
@@ -110,49 +96,6 @@ def store_metrics(store: Log) -> list[Metric]:
             "floorline_store_refused",
             "Events and prompts that the database refused for good.",
             value=store.refused,
-        ),
-    ]
-
-
-def replica_metrics(follower: Following) -> list[Metric]:
-    """How old the state is that decides, and how many replicas serve."""
-    return [
-        GaugeMetricFamily(
-            "floorline_state_age_seconds",
-            "Seconds since the learner was at work on the state by which this replica decides.",
-            value=follower.staleness,
-        ),
-        GaugeMetricFamily(
-            "floorline_replicas",
-            "Replicas that serve, as this one saw them last.",
-            value=follower.replicas,
-        ),
-        GaugeMetricFamily(
-            "floorline_inbox_events",
-            "Events that wait for the learner, as this replica saw them last; at most 10,000.",
-            value=follower.seen.inbox,
-        ),
-        GaugeMetricFamily(
-            "floorline_lease_epoch",
-            "Number of the learner's lease, as this replica saw it last; each learner has a higher "
-            "one, and 0 stands for none so far.",
-            value=0 if follower.seen.learner is None else follower.seen.learner.epoch,
-        ),
-    ]
-
-
-def spool_metrics(spool: Spool) -> list[Metric]:
-    """Events of this replica that wait on its disk while the database is away."""
-    return [
-        GaugeMetricFamily(
-            "floorline_spooled_events",
-            "Events of this replica in its spool, because the database cannot be written.",
-            value=spool.events,
-        ),
-        GaugeMetricFamily(
-            "floorline_spooled_bytes",
-            "Size of this replica's events in its spool.",
-            value=spool.size,
         ),
     ]
 

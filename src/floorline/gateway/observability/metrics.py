@@ -11,27 +11,30 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
+from floorline.gateway.observability.budget_metrics import budget_metrics
 from floorline.gateway.observability.collectors import (
     CallbackCollector,
-    Following,
     Log,
     admission_metrics,
     build_info,
     config_metrics,
-    replica_metrics,
     sla_metrics,
-    spool_metrics,
     store_metrics,
     upstream_metrics,
 )
 from floorline.gateway.observability.labels import MAX_PAIRS, OTHER, LabelValues
+from floorline.gateway.observability.replica_metrics import (
+    Following,
+    Spooling,
+    replica_metrics,
+    spool_metrics,
+)
 from floorline.gateway.tenants import split_tenant
 
 if TYPE_CHECKING:
     from floorline.gateway.admission import AdmissionControl
     from floorline.gateway.reload import Reloader
     from floorline.gateway.upstreams import Upstreams
-    from floorline.replication.spool import Spool
     from floorline.router import Router
 
 _DECISION_SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1)
@@ -64,8 +67,8 @@ class Metrics:
         Whether the configuration file is in force.
     follower
         The age of the learner's state where there are several replicas.
-    spool
-        Events on the disk of a replica; None without a spool.
+    spooling
+        Writes events to a spool while the database cannot be reached.
 
     Examples
     --------
@@ -86,7 +89,7 @@ class Metrics:
         admission: AdmissionControl | None = None,
         reloader: Reloader | None = None,
         follower: Following | None = None,
-        spool: Spool | None = None,
+        spooling: Spooling | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._scraping = asyncio.Lock()
@@ -176,6 +179,7 @@ class Metrics:
         self._collect(build_info)
         if router is not None:
             self._collect(lambda: sla_metrics(router))
+            self._collect(lambda: budget_metrics(router))
         if store is not None:
             self._collect(lambda: store_metrics(store))
         if upstreams is not None:
@@ -186,8 +190,8 @@ class Metrics:
             self._collect(lambda: config_metrics(reloader))
         if follower is not None:
             self._collect(lambda: replica_metrics(follower))
-        if spool is not None:
-            self._collect(lambda: spool_metrics(spool))
+        if spooling is not None:
+            self._collect(lambda: spool_metrics(spooling))
 
     def _collect(self, read: Callable[[], Iterable[Metric]]) -> None:
         self.registry.register(CallbackCollector(read))

@@ -89,9 +89,13 @@ class StateFollower:
         Or the age of the oldest event of this replica that is not in it, if that is longer: the
         learner is at work, and behind.
         """
-        age = self._age + time.monotonic() - self._read_at
-        since = self._router.waiting_since
+        age, since = self.learner_age, self._router.waiting_since
         return age if since is None else max(age, self._router.clock() - since)
+
+    @property
+    def learner_age(self) -> float:
+        """Seconds since a learner was at work, which includes those without the database."""
+        return self._age + time.monotonic() - self._read_at
 
     async def run(self) -> None:
         """Follow until the task is cancelled."""
