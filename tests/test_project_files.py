@@ -23,6 +23,20 @@ def test_the_citation_has_the_version():
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
 
 
+def test_the_chart_and_the_image_have_the_version():
+    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "floorline" / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    assert f"ARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_actions_of_workflows_are_named_by_the_hash_of_a_commit():
+    for path in WORKFLOWS:
+        for action in re.findall(r"uses: (\S+.*)", path.read_text()):
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", action), (
+                f"{path.name}: {action}"
+            )
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_forms_and_workflows_are_yaml(path):
     assert isinstance(yaml.safe_load(path.read_text()), dict)
@@ -38,7 +52,7 @@ def test_tests_run_on_every_python_that_the_package_names():
 def test_locks_pin_and_hash_everything_and_name_no_host(path):
     text = path.read_text()
     entries = re.split(r"\n(?=\w)", text)[1:]
-    few = {"any-llm.txt": 2, "model.txt": 1}
+    few = {"any-llm.txt": 2, "image.txt": 5, "model.txt": 1}
     assert len(entries) > few.get(path.name, 30)
     for entry in entries:
         assert re.match(r"[\w.-]+(\[[\w,]+\])?==\S+", entry), entry
