@@ -1,5 +1,6 @@
 """Replicas never spend more together than a budget holds, and nothing of it is lost for long."""
 
+import copy
 import math
 import threading
 
@@ -88,6 +89,66 @@ def test_a_call_that_does_not_fit_gets_room_by_the_next_grant(engine):
     a.refill(0.0, members=64)
     assert a.shares.left("sla:gold", 0.0) == 100.0 / 256 + 3.0
     assert a.shares.wanted(0.0) == []
+
+
+def test_a_grant_beyond_one_call_leaves_as_much_for_each_of_the_others(engine):
+    a, b = Replica(engine, "a"), Replica(engine, "b")
+    a.escrow.grant([Wanted(GOLD, 0.0, 90.0)], 1)
+    wanted = Wanted(GOLD, 0.0, least=8.0, call=4.0)
+    # Of the 10 that are left, half is for each; then one call, although it is more than that.
+    assert b.escrow.grant([wanted], 2) == {("sla:gold", 0.0): 5.0}
+    assert b.escrow.grant([wanted], 2) == {("sla:gold", 0.0): 9.0}
+    assert b.escrow.grant([wanted], 2) == {("sla:gold", 0.0): 10.0}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_looking_at_changed_accounts_only_is_as_good_as_at_all(data):
+    accounts = [
+        Account("gold", 100.0, 60.0),
+        Account("silver", 50.0, None),
+        Account("rate", 30.0, 10.0),
+    ]
+    shares, at, calls = Shares(), 0.0, []
+    shares.watch(accounts)
+    for number in range(data.draw(st.integers(1, 60))):
+        name = data.draw(st.sampled_from(["gold", "silver", "rate"]))
+        action = data.draw(st.sampled_from(_SHARE_ACTIONS))
+        if action == "hold":
+            shares.hold(name, str(number), data.draw(st.sampled_from([0.5, 2.0, 9.0])), at)
+            calls.append(str(number))
+        elif action == "settle" and calls:
+            shares.settle(calls.pop(0), data.draw(st.sampled_from([0.0, 1.0, 20.0])))
+        elif action == "need":
+            shares.need(name, 4.0)
+        elif action == "watch":
+            changed = [one._replace(amount=one.amount + number) for one in accounts]
+            shares.watch(data.draw(st.sampled_from([accounts, accounts[1:], changed])))
+        elif action == "all":
+            shares.set_all({("gold", 0.0): 3.0})
+        elif action == "later":
+            at += data.draw(st.sampled_from([0.1, 4.0, 9.0, 61.0]))
+        elif action == "earlier":
+            at -= 5.0
+        elif action == "granted":
+            for wanted in shares.wanted(at):
+                before = shares.granted(wanted.account.name, wanted.start)
+                granted = before + data.draw(st.sampled_from([0.0, 1.0, 30.0]))
+                shares.set_granted(wanted.account.name, wanted.start, granted)
+        every = sorted(shares._accounts)
+        expected = [one for n in every for one in shares._wanted(shares._accounts[n], at)]
+        assert shares.wanted(at) == expected
+        if action == "back":
+            twin = copy.deepcopy(shares)
+            twin._spare = set(twin._shares)
+            assert shares.take_back(at) == twin.take_back(at)
+            assert shares.used() == twin.used()
+
+
+_SHARE_ACTIONS = (
+    "hold", "hold", "settle", "settle", "need", "watch", "all", "later", "later", "earlier",
+    "granted", "granted", "granted", "back", "back",
+)  # fmt: skip
 
 
 def test_shares_of_a_replica_that_is_gone_return(engine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from floorline.events import Decision, Owner
@@ -158,6 +158,7 @@ class Auth:
         self._clock = clock
         self._accounts: dict[str, _Account] | None = None
         self._internal: dict[str, _Account] = {}
+        self._charged: tuple[ApiKey, ...] = ()
         if keys is not None:
             self._accounts = {}
             self.set_keys(keys)
@@ -170,10 +171,18 @@ class Auth:
     def set_keys(self, keys: Iterable[ApiKey]) -> None:
         """Accept these keys from now on; the use of unchanged keys stays counted."""
         self._accounts = self._accounts_of(keys, self._accounts or {})
+        self._note_charged()
 
     def set_internal_keys(self, keys: Iterable[ApiKey]) -> None:
         """Let the gateway's own calls be charged to these keys, which no client can use."""
         self._internal = self._accounts_of(keys, self._internal)
+        self._note_charged()
+
+    def _note_charged(self) -> None:
+        both = (*(self._accounts or {}).values(), *self._internal.values())
+        keys = tuple([account.key for account in both])
+        if keys != self._charged:
+            self._charged = keys
 
     def _accounts_of(
         self, keys: Iterable[ApiKey], old: Mapping[str, _Account]
@@ -298,9 +307,9 @@ class Auth:
         return [account.key for account in (self._accounts or {}).values()]
 
     @property
-    def internal_keys(self) -> list[ApiKey]:
-        """The keys that the gateway's own calls are charged to."""
-        return [account.key for account in self._internal.values()]
+    def charged_keys(self) -> Sequence[ApiKey]:
+        """The valid keys and those of the gateway's own calls, the same object until they change."""
+        return self._charged
 
     def valid_key(self, id: str) -> ApiKey | None:
         """Return the valid key of an id; None if there is none, or it was revoked."""

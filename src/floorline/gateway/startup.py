@@ -196,7 +196,7 @@ def build_gateway(
         shared=shared,
     )
     if keeper is not None and shared is not None:
-        keeper.add(lambda: shared.accounts([*auth.keys, *auth.internal_keys]))
+        keeper.add(lambda: shared.accounts(auth.charged_keys))
     for record in router.open_calls():
         made = record.decision
         auth.hold(made.key, made.id, sum(record.reserved.values()))

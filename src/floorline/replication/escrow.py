@@ -12,7 +12,7 @@ from floorline.replication.tables import escrow, insert, members, now, shares
 from floorline.stores.engine import store_errors
 
 _FIRST_PARTS = 4.0
-"""A grant is this part of what is left, for each replica: about as many grants are made before an
+"""A grant is this part of what is left for each replica: about as many grants are made before an
 account is nearly used up, and little lies idle at the other replicas then."""
 
 
@@ -50,7 +50,9 @@ class Escrow:
             for one in sorted(wanted, key=lambda w: (w.account.name, w.start)):
                 name, start = one.account.name, one.start
                 left = one.account.amount - self._locked(connection, name, start)
-                part = max(one.least, left / (_FIRST_PARTS * max(1, members)))
+                for_each = left / max(1, members)
+                # More than one call only as far as the others can have as much.
+                part = max(one.call, min(one.least, for_each), for_each / _FIRST_PARTS)
                 self._add(connection, name, start, max(0.0, min(left, part)))
                 mine = sa.select(shares.c.granted).where(*self._mine(name, start))
                 granted[name, start] = float(connection.scalar(mine) or 0.0)

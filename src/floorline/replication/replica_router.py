@@ -24,7 +24,7 @@ from floorline.events import (
 from floorline.replication.budget_shares import BudgetShares
 from floorline.replication.recalled_sessions import RecalledSessions, unknown_names
 from floorline.replication.replica_store import PublishedState, ReplicaStore
-from floorline.replication.shares import Shares
+from floorline.replication.shares import Account, Shares
 from floorline.router import Router
 from floorline.state.fold import MAX_KEYS, Fold, RememberedDecision
 from floorline.state.foreign_events import completed
@@ -66,6 +66,7 @@ class ReplicaRouter(Router):
         self._fold.limit = self.budgets
         self._recalled = RecalledSessions(self._fold.zoo_)
         self._recalled.attach(self._fold)
+        self._accounts: tuple[object, list[Account]] = None, []
         self.state_position = -1
         self.state_at = 0.0
         # Own events that are not in the last state, with their numbers.
@@ -102,6 +103,15 @@ class ReplicaRouter(Router):
         """Unix time of the oldest own event that is not in the state; None if there is none."""
         with self._lock:
             return self._own[0][1].at if self._own else None
+
+    def budget_accounts(self) -> list[Account]:
+        """Return the accounts of all budgets of SLAs: the same list until they change."""
+        slas, known = self._fold.slas_, self._accounts
+        # Each published state has its own mapping of SLAs.
+        if known[0] is not slas:
+            found = self.budgets.accounts(slas.values())
+            known = self._accounts = slas, known[1] if found == known[1] else found
+        return known[1]
 
     def can_adopt(self, state: PublishedState) -> bool:
         """Whether all own events that a state lacks are kept, so that they can be added to it.

@@ -47,12 +47,15 @@ class Wanted(NamedTuple):
     start
         Begin of the period in seconds.
     least
-        What the grant holds at least, if the account has that.
+        What the grant is to hold at least, if the account has that for every replica.
+    call
+        What it holds at least, if the account has that: the largest call, or one that did not fit.
     """
 
     account: Account
     start: float
     least: float
+    call: float = 0.0
 
 
 class _Share:
@@ -83,6 +86,9 @@ class _Share:
 
 class Shares:
     """Shares of one replica, by account and period; it does no I/O.
+
+    It looks only at accounts in which something changed, because a replica looks ten times a second
+    and there can be a budget for each of thousands of keys.
 
     A call is charged to the period in which it was held. Spending never waits for a grant: if a
     share is used up, there is nothing left until the next one comes.
@@ -121,10 +127,25 @@ class Shares:
         self._calls: dict[str, list[tuple[str, float]]] = {}
         self._largest: dict[str, float] = {}
         self._needed: dict[str, float] = {}
+        self._by_period: dict[float | None, set[str]] = {}
+        # Accounts whose share may be low, and what may be left over or have ended.
+        self._low: set[str] = set()
+        self._spare: set[tuple[str, float]] = set()
+        # By length of the period: begins of those that were asked for, and of the present one.
+        self._asked: dict[float | None, tuple[float, float]] = {}
+        self._present: dict[float | None, float] = {}
 
     def watch(self, accounts: Iterable[Account]) -> None:
         """Keep shares of these accounts from now on."""
-        self._accounts = {account.name: account for account in accounts}
+        before, self._accounts = self._accounts, {account.name: account for account in accounts}
+        self._by_period = {}
+        for name, account in self._accounts.items():
+            self._by_period.setdefault(account.period, set()).add(name)
+            if before.get(name) != account:
+                self._low.add(name)
+        self._low.intersection_update(self._accounts)
+        if not before.keys() <= self._accounts.keys():
+            self._spare.update(self._shares)
 
     def knows(self, name: str) -> bool:
         """Whether an account of this name is watched."""
@@ -142,6 +163,7 @@ class Shares:
             return
         key = name, account.start(at)
         self._share(key).hold(call, amount)
+        self._low.add(name)
         self._calls.setdefault(call, []).append(key)
         self._largest[name] = max(amount, self._largest.get(name, 0.0))
 
@@ -155,30 +177,49 @@ class Shares:
         # No grant can pay for a call that costs more than the whole account.
         if account is not None and amount <= account.amount:
             self._needed[name] = max(amount, self._needed.get(name, 0.0))
+            self._low.add(name)
 
     def settle(self, call: str, real: float) -> None:
         """Put the real cost of a call in the place of what is held for it, in all accounts."""
         for key in self._calls.pop(call, ()):
             self._shares[key].settle(call, real)
+            self._low.add(key[0])
+            self._spare.add(key)
 
     def wanted(self, at: float) -> list[Wanted]:
         """Return which grants to ask for now: of this period, and of the next one soon before."""
+        for period, names in self._by_period.items():
+            asked = period_start(period, at), period_start(period, at + self._ahead)
+            if self._asked.get(period) != asked:
+                self._asked[period] = asked
+                self._low |= names
+        found: list[Wanted] = []
+        for name in sorted(self._low):
+            wanted = self._wanted(self._accounts[name], at) if name in self._accounts else []
+            if wanted:
+                # It stays low until a grant comes.
+                found += wanted
+            else:
+                self._low.discard(name)
+        return found
+
+    def _wanted(self, account: Account, at: float) -> list[Wanted]:
+        starts = [account.start(at)]
+        if account.period is not None:
+            soon = account.start(at + self._ahead)
+            starts += [soon] if soon != starts[0] else []
+        largest = self._largest.get(account.name, 0.0)
+        needed = self._needed.get(account.name, 0.0)
         found = []
-        for account in self._accounts.values():
-            starts = [account.start(at)]
-            if account.period is not None:
-                soon = account.start(at + self._ahead)
-                starts += [soon] if soon != starts[0] else []
-            for start in starts:
-                share = self._shares.get((account.name, start))
-                least = _LEAST_CALLS * self._largest.get(account.name, 0.0)
-                needed = self._needed.get(account.name, 0.0)
-                if (
-                    share is None
-                    or share.left <= max(least / 2.0, _LOW_SHARE * share.last_grant)
-                    or share.left < needed
-                ):
-                    found.append(Wanted(account, start, max(least, needed)))
+        for start in starts:
+            share = self._shares.get((account.name, start))
+            if (
+                share is None
+                or share.left <= max(largest, _LOW_SHARE * share.last_grant)
+                or share.left < needed
+            ):
+                least = max(_LEAST_CALLS * largest, needed)
+                found.append(Wanted(account, start, least, max(largest, needed)))
         return found
 
     def granted(self, name: str, start: float) -> float:
@@ -191,6 +232,8 @@ class Shares:
         share = self._share((name, start))
         share.last_grant = max(0.0, granted - share.granted) or share.last_grant
         share.granted = granted
+        self._low.add(name)
+        self._spare.add((name, start))
         if share.left >= self._needed.get(name, 0.0):
             self._needed.pop(name, None)
 
@@ -198,15 +241,24 @@ class Shares:
         """Take over all that the database says, where a share may have been taken back."""
         for key, share in self._shares.items():
             share.granted = granted.get(key, 0.0)
+            self._low.add(key[0])
+            self._spare.add(key)
 
     def take_back(self, at: float) -> list[tuple[str, float, float]]:
         """Give up what is not needed: account, period and amount of each part.
 
         Of periods that ended nothing is needed once their calls are settled; they are forgotten.
         """
+        present = {period: period_start(period, at) for period in self._by_period}
+        if present != self._present:
+            self._present = present
+            self._spare.update(self._shares)
+        keys, self._spare = sorted(self._spare), set()
         found = []
-        for (name, start), share in list(self._shares.items()):
-            account = self._accounts.get(name)
+        for name, start in keys:
+            share, account = self._shares.get((name, start)), self._accounts.get(name)
+            if share is None:
+                continue
             if account is None or start < account.start(at):
                 if not share.holds:
                     del self._shares[name, start]
@@ -217,6 +269,7 @@ class Shares:
             )
             if spare > 0.0 and start == account.start(at):
                 share.granted -= spare
+                self._low.add(name)
                 found.append((name, start, spare))
         return found
 

@@ -32,7 +32,7 @@ class Replica:
         )
 
     def fill(self):
-        self.shares.watch(self.keys.accounts(self.auth.keys))
+        self.shares.watch(self.keys.accounts(self.auth.charged_keys))
         granted = self.escrow.grant(self.shares.wanted(self.at), 2)
         for (name, start), amount in granted.items():
             self.shares.set_granted(name, start, amount)

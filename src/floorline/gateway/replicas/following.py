@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from floorline.errors import FloorlineError, SnapshotMismatch
@@ -72,6 +73,8 @@ class StateFollower:
         self._status = status
         self._every = every
         self._members = Membership(store.engine)
+        # One thread of its own: while the database does not answer, no request waits for a thread.
+        self._thread = ThreadPoolExecutor(1, "floorline-follower")
         self._further: dict[str, Callable[[], Any]] = {}
         self._listeners: list[Callable[[list[Member]], None]] = []
         self.members: list[Member] = []
@@ -148,7 +151,7 @@ class StateFollower:
         self._listeners.append(take)
 
     async def _beat(self) -> None:
-        await asyncio.to_thread(self.beat)
+        await self._in_thread(self.beat)
         for take in self._listeners:
             take(self.members)
 
@@ -161,16 +164,19 @@ class StateFollower:
             If it cannot be read, or is that of another policy, encoder or version.
         """
         asked = time.monotonic()
-        age, state = await asyncio.to_thread(self._store.look, self._router.state_position)
+        age, state = await self._in_thread(self._store.look, self._router.state_position)
         if state is not None and not self._router.can_adopt(state):
             # The learner has not yet read what this replica did while there was none.
             state = None
         if state is not None:
-            fold = await asyncio.to_thread(self._router.prepare, state, self._make_fold())
+            fold = await self._in_thread(self._router.prepare, state, self._make_fold())
             self._router.adopt(state, fold)
         if age is not None:
             self._age, self._read_at = age, asked
         return state is not None
+
+    async def _in_thread(self, work: Callable[..., Any], *given: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
     def beat(self) -> None:
         """Say that this replica lives, and count those that do; blocks.

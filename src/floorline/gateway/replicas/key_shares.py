@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Sequence
 
 from floorline.gateway.errors import ApiError
 from floorline.gateway.key_budget import KeySpending
@@ -96,6 +97,9 @@ class KeyShares:
         self._replicas = replicas
         self._clock = clock
         self._rates: dict[str, tuple[float, float]] = {}
+        self._keys: Sequence[ApiKey] = ()
+        self._accounts: list[Account] | None = None
+        self._pruned_at = -math.inf
 
     def budget(self, key: ApiKey) -> SharedKeyBudget | None:
         """Return the budget of a key; None if it has none."""
@@ -122,6 +126,9 @@ class KeyShares:
         if rate is None:
             return 0.0
         name, at = f"{_RATE}{kind}:{key}", self._clock()
+        known = self._rates.get(name)
+        if known is None or known[0] != rate:
+            self._accounts = None
         self._rates[name] = rate, at
         wait = bucket.take(_OWN_PART * rate / self._replicas(), now)
         if wait == 0.0:
@@ -132,17 +139,28 @@ class KeyShares:
             return 0.0
         return min(wait, _SHARE_SECONDS)
 
-    def accounts(self, keys: Iterable[ApiKey]) -> list[Account]:
-        """Return the accounts of the budgets of keys, and of the rates that are in use."""
+    def accounts(self, keys: Sequence[ApiKey]) -> list[Account]:
+        """Return the accounts of the budgets of keys, and of the rates that are in use.
+
+        It is the same list until something changes; the same keys come as the same object.
+        """
         at = self._clock()
-        self._rates = {
-            name: (rate, used)
-            for name, (rate, used) in self._rates.items()
-            if at - used < 2.0 * _RATE_SECONDS
-        }
+        if abs(at - self._pruned_at) >= _RATE_SECONDS:
+            self._pruned_at = at
+            rates = {
+                name: (rate, used)
+                for name, (rate, used) in self._rates.items()
+                if at - used < 2.0 * _RATE_SECONDS
+            }
+            if len(rates) != len(self._rates):
+                self._rates, self._accounts = rates, None
+        if self._accounts is not None and keys is self._keys:
+            return self._accounts
+        self._keys = keys
         found = [key_account(key) for key in keys if key.budget is not None]
         found += [
             Account(name, (1.0 - _OWN_PART) * rate, _RATE_SECONDS)
             for name, (rate, _) in self._rates.items()
         ]
+        self._accounts = found
         return found

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import is_not
+from typing import TypeVar
 
 from floorline.errors import FloorlineError
 from floorline.replication.escrow import Escrow
 from floorline.replication.shares import Account, Shares
 
 log = logging.getLogger("floorline.gateway")
+
+_T = TypeVar("_T")
 
 _LOOK_SECONDS = 0.1
 """Pause between two looks whether a share is low. A share holds at least two of the largest calls
@@ -37,7 +42,7 @@ class ShareKeeper:
     shares, escrow
         The shares of this replica, and the database that grants them.
     accounts
-        Returns the accounts that there are now.
+        Returns the accounts that there are now; the same list until they change.
     members
         Returns the number of replicas, among which what is left is to last.
     clock
@@ -50,7 +55,7 @@ class ShareKeeper:
         self,
         shares: Shares,
         escrow: Escrow,
-        accounts: Callable[[], Iterable[Account]],
+        accounts: Callable[[], Sequence[Account]],
         members: Callable[[], int],
         clock: Callable[[], float],
         seen: Callable[[], float] = time.monotonic,
@@ -58,6 +63,10 @@ class ShareKeeper:
         self._shares = shares
         self._escrow = escrow
         self._accounts = [accounts]
+        self._watched: list[Sequence[Account]] = []
+        # One thread of its own: while the database does not answer, it keeps no request waiting,
+        # and no other task takes its place.
+        self._thread = ThreadPoolExecutor(1, "floorline-shares")
         self._members = members
         self._clock = clock
         self._seen = seen
@@ -67,7 +76,7 @@ class ShareKeeper:
         self._ask_at: dict[tuple[str, float], float] = {}
         shares.valid = lambda: time.monotonic() - self._valid_at <= _SPEND_SECONDS
 
-    def add(self, accounts: Callable[[], Iterable[Account]]) -> None:
+    def add(self, accounts: Callable[[], Sequence[Account]]) -> None:
         """Keep shares of further accounts filled, too."""
         self._accounts.append(accounts)
 
@@ -95,7 +104,7 @@ class ShareKeeper:
         """
         seen = self._seen()
         if seen - self._valid_at > _SPEND_SECONDS:
-            self._shares.set_all(await asyncio.to_thread(self._escrow.granted))
+            self._shares.set_all(await self._in_thread(self._escrow.granted))
         self._valid_at = max(seen, self._valid_at)
 
     async def fill(self) -> None:
@@ -106,14 +115,18 @@ class ShareKeeper:
         StoreUnavailable
             If the database raises an error; the shares are as before.
         """
-        self._shares.watch(account for some in self._accounts for account in some())
+        found = [some() for some in self._accounts]
+        if len(found) != len(self._watched) or any(map(is_not, found, self._watched)):
+            self._watched = found
+            self._shares.watch(account for some in found for account in some)
         now = time.monotonic()
         self._ask_at = {key: at for key, at in self._ask_at.items() if at > now}
         wanted = self._shares.wanted(self._clock())
         wanted = [one for one in wanted if (one.account.name, one.start) not in self._ask_at]
         if not wanted:
             return
-        granted = await asyncio.to_thread(self._escrow.grant, wanted, self._members())
+        members = self._members()
+        granted = await self._in_thread(lambda: self._escrow.grant(wanted, members))
         for (name, start), amount in granted.items():
             if amount <= self._shares.granted(name, start):
                 self._ask_at[name, start] = now + _ASK_AGAIN_SECONDS
@@ -127,8 +140,12 @@ class ShareKeeper:
         StoreUnavailable
             If the database raises an error; the learner returns it later.
         """
-        await asyncio.to_thread(self._escrow.leave, self._shares.close())
+        parts = self._shares.close()
+        await self._in_thread(lambda: self._escrow.leave(parts))
 
     async def _give_back(self, parts: list[tuple[str, float, float]]) -> None:
         if parts:
-            await asyncio.to_thread(self._escrow.give_back, parts)
+            await self._in_thread(lambda: self._escrow.give_back(parts))
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

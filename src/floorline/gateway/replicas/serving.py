@@ -80,7 +80,7 @@ def keeper_of(router: ReplicaRouter, store: ReplicaStore, follower: StateFollowe
     return ShareKeeper(
         router.budgets.shares,
         Escrow(store.engine, store.replica),
-        lambda: router.budgets.accounts(router.slas.values()),
+        router.budget_accounts,
         lambda: follower.replicas,
         router.clock,
         lambda: follower.seen_at,
