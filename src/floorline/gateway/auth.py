@@ -308,7 +308,7 @@ class Auth:
 
     @property
     def charged_keys(self) -> Sequence[ApiKey]:
-        """The valid keys and those of the gateway's own calls, the same object until they change."""
+        """Valid keys and those of the gateway's own calls: the same object until they change."""
         return self._charged
 
     def valid_key(self, id: str) -> ApiKey | None:
