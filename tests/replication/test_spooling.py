@@ -281,8 +281,9 @@ def test_a_decision_that_was_deleted_does_not_come_later(empty_postgres, proxied
 
 
 def test_a_completion_may_come_while_a_replica_is_silent_or_spools(
-    empty_postgres, proxied, tmp_path
+    empty_postgres, proxied, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(replica_store, "_SILENT_SECONDS", 60.0)
     _, _, cluster = proxied
     one = Away(empty_postgres, tmp_path, NAME)
     members = Membership(cluster.engine)
@@ -292,6 +293,6 @@ def test_a_completion_may_come_while_a_replica_is_silent_or_spools(
     assert one.store.lags("chatcmpl-1")
     members.beat(OTHER, {SPOOLING: False})
     with cluster.engine.begin() as connection:
-        connection.execute(tables.members.update().values(seen=tables.members.c.seen - 4.0))
+        connection.execute(tables.members.update().values(seen=tables.members.c.seen - 61.0))
     assert one.store.lags("chatcmpl-1")
     one.close()

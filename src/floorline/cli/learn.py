@@ -28,6 +28,8 @@ def learn(
     with needs("gateway", "learning"):
         from floorline.config import load
         from floorline.gateway.replicas.learning import LearnerProcess
+        from floorline.gateway.shared_heap import share_heap
+    share_heap()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -111,6 +111,8 @@ def serve(
 
         from floorline.config import load
         from floorline.gateway.server import serve as run
+        from floorline.gateway.shared_heap import share_heap
+    share_heap()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     if demo:
         from floorline.demo.gateway import check_users, serve_demo

@@ -3,7 +3,20 @@ import pytest
 from tests.support.gateway_fixtures import gateway, provider, start
 from tests.support.live_gateway import NO_AUTHORITIES, write_settings
 
+from floorline.gateway.dashboard import log_view
+from floorline.gateway.dashboard.pages import whatif
+from floorline.stores import browsing
+
 __all__ = ["gateway", "provider", "start"]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Let pages wait as long as a busy machine needs."""
+    monkeypatch.setattr(browsing, "_SECONDS", 60.0)
+    monkeypatch.setattr(log_view, "_COMMIT_SECONDS", 60.0)
+    monkeypatch.setattr(whatif, "_WAIT_SECONDS", 60.0)
+
 
 SLAS = [
     {"name": "gold", "floor": 0.85},
