@@ -303,7 +303,7 @@ class DashboardSettings(Section):
 
 
 class TelemetrySettings(Section):
-    """OpenTelemetry traces (extra otel)."""
+    """OpenTelemetry traces and metrics (extra otel)."""
 
     otlp_endpoint: BaseUrl | None = Field(
         None, description="OTLP/HTTP receiver, such as http://localhost:4318; empty for no traces."
@@ -316,6 +316,10 @@ class TelemetrySettings(Section):
     )
     capture_content: bool = Field(
         False, description="Put the texts of requests and answers into traces."
+    )
+    metrics: bool = Field(
+        False,
+        description="Send gen_ai metrics to the receiver too, of all calls whatever sample is.",
     )
 
 

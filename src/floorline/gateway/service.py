@@ -309,7 +309,11 @@ class ChatService:
         )
 
     async def call(
-        self, decision: Decision, chat: ChatBody, incoming: Mapping[str, str]
+        self,
+        decision: Decision,
+        chat: ChatBody,
+        incoming: Mapping[str, str],
+        trace: Mapping[str, str] | None = None,
     ) -> tuple[Answer, CallSpan]:
         """Send a chat request to the model that was decided on.
 
@@ -319,6 +323,8 @@ class ChatService:
             The decision and its request.
         incoming
             Headers of the client's request, names in lower case.
+        trace
+            Trace context of the request's span; that of ``incoming`` by default.
 
         Raises
         ------
@@ -333,7 +339,7 @@ class ChatService:
             span = self._telemetry.call(
                 decision,
                 provider,
-                incoming,
+                incoming if trace is None else trace,
                 stream=chat.stream,
                 content=body,
                 operation=_OPERATIONS[chat.path],

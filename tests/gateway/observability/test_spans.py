@@ -4,8 +4,13 @@ import subprocess
 import sys
 import threading
 
+import msgspec
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status as OtlpStatus
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -15,6 +20,7 @@ from tests.support.live_gateway import write_settings
 
 from floorline import SLA, Model, Router, Zoo
 from floorline.config import TelemetrySettings
+from floorline.gateway.observability.gen_ai_metrics import GenAiMetrics, meters
 from floorline.gateway.observability.otel import Tracing
 from floorline.gateway.observability.spans import NoTelemetry, make_telemetry
 from floorline.gateway.upstreams import UpstreamSettings
@@ -161,6 +167,12 @@ def test_a_text_of_any_bytes_can_be_put_into_a_span(tracing, exporter, decision)
     assert span.attributes["gen_ai.output.messages"] == "\ufffd" * 3
 
 
+_MESSAGES = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+}
+
+
 class Receiver:
     """An OTLP/HTTP receiver on loopback."""
 
@@ -172,7 +184,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+                received.append((self.path, _MESSAGES[self.path].FromString(body)))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -234,20 +246,129 @@ def test_without_an_endpoint_opentelemetry_is_not_imported():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_calls_through_the_gateway_are_traced(receiver, start, provider):
-    gateway = start(write_settings(provider, telemetry={"otlp_endpoint": receiver.url}))
-    answer = gateway.chat(headers={"traceparent": TRACEPARENT})
-    gateway.stop()
+def spans_of(receiver):
+    """Spans that a receiver got, by their names, and each one's attributes by theirs."""
     spans = [
         span
-        for _, request in receiver.received
+        for path, request in receiver.received
+        if path == "/v1/traces"
         for resource in request.resource_spans
         for scope in resource.scope_spans
         for span in scope.spans
     ]
-    (span,) = spans
-    about = {a.key: a.value for a in span.attributes}
-    assert span.trace_id.hex() == TRACE
+    return [(span, {one.key: one.value for one in span.attributes}) for span in spans]
+
+
+def test_calls_through_the_gateway_are_traced(receiver, start, provider):
+    gateway = start(write_settings(provider, telemetry={"otlp_endpoint": receiver.url}))
+    answer = gateway.chat(headers={"traceparent": TRACEPARENT})
+    gateway.stop()
+    (call, about), (request, asked) = spans_of(receiver)
+    assert request.trace_id.hex() == call.trace_id.hex() == TRACE
+    assert request.parent_span_id.hex() == PARENT
+    assert call.parent_span_id == request.span_id
+    assert (request.name, request.kind) == ("POST /v1/chat/completions", OtlpSpan.SPAN_KIND_SERVER)
+    assert asked["http.response.status_code"].int_value == 200
+    assert asked["floorline.asked"].string_value == "floorline/gold"
+    assert asked["floorline.attempts"].int_value == 1
     assert about["gen_ai.response.id"].string_value == answer.json()["id"]
     assert about["floorline.decision.id"].string_value == answer.headers["x-floorline-decision"]
     assert about["gen_ai.usage.output_tokens"].int_value > 0
+
+
+def test_attempts_are_children_of_their_request(receiver, start, provider):
+    settings = msgspec.json.decode(
+        write_settings(provider, telemetry={"otlp_endpoint": receiver.url})
+    )
+    closed = "http://127.0.0.1:9/v1"
+    # Both models that the policy prefers cannot be connected to.
+    for model in settings["models"][:2]:
+        model["endpoint"] = closed
+    settings["slas"] = [{"name": "gold", "floor": 0.01}]
+    gateway = start(msgspec.json.encode(settings).decode())
+    answer = gateway.chat()
+    gateway.stop()
+    assert answer.status_code == 200
+    *calls, (request, asked) = spans_of(receiver)
+    assert len(calls) >= 2
+    assert {call.parent_span_id for call, _ in calls} == {request.span_id}
+    assert {call.trace_id for call, _ in calls} == {request.trace_id}
+    assert not request.parent_span_id
+    first, second = calls[0][1], calls[1][1]
+    assert "error.type" in first
+    after = second["floorline.decision.after"].string_value
+    assert after == first["floorline.decision.id"].string_value
+    assert asked["http.response.status_code"].int_value == 200
+    assert "error.type" not in asked
+
+
+def test_a_refused_request_is_a_span_without_calls(receiver, start, provider):
+    gateway = start(write_settings(provider, telemetry={"otlp_endpoint": receiver.url}))
+    assert gateway.chat(model="floorline/missing").status_code == 404
+    gateway.stop()
+    ((span, about),) = spans_of(receiver)
+    assert about["http.response.status_code"].int_value == 404
+    assert about["error.type"].string_value
+    # A client's error is none of the server.
+    assert span.status.code == OtlpStatus.STATUS_CODE_UNSET
+
+
+@pytest.fixture
+def reader():
+    return InMemoryMetricReader()
+
+
+def points(reader):
+    """Points of the metrics in a reader, by the name of the metric."""
+    found = {}
+    for resource in reader.get_metrics_data().resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                found[metric.name] = metric.unit, list(metric.data.data_points)
+    return found
+
+
+def test_calls_are_counted_whether_or_not_they_are_sampled(reader, decision):
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
+    tracing = Tracing(provider, metrics=GenAiMetrics(meters(reader, {"service.name": "x"})))
+    call = tracing.call(decision, UPSTREAM, {})
+    call.answered(status=200, input_tokens=12, output_tokens=34)
+    call.end()
+    failed = tracing.call(decision, UPSTREAM, {})
+    failed.end("timeout", "no answer within 5 s")
+    found = points(reader)
+    labels = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai_compatible",
+        "gen_ai.request.model": "llama3.2:3b",
+        "server.address": "127.0.0.1",
+        "server.port": 11434,
+    }
+    unit, durations = found["gen_ai.client.operation.duration"]
+    assert unit == "s"
+    assert [dict(point.attributes) for point in durations] == [
+        labels,
+        {**labels, "error.type": "timeout"},
+    ]
+    assert [point.count for point in durations] == [1, 1]
+    assert durations[0].explicit_bounds[:2] == (0.01, 0.02)
+    unit, tokens = found["gen_ai.client.token.usage"]
+    assert unit == "{token}"
+    assert {point.attributes["gen_ai.token.type"]: point.sum for point in tokens} == {
+        "input": 12,
+        "output": 34,
+    }
+    tracing.close()
+
+
+def test_metrics_reach_a_receiver_only_if_configured(receiver, decision):
+    for metrics in (False, True):
+        settings = TelemetrySettings(otlp_endpoint=receiver.url, metrics=metrics)
+        telemetry = make_telemetry(settings)
+        telemetry.call(decision, UPSTREAM, {}).end()
+        telemetry.close()
+    assert [path for path, _ in receiver.received] == ["/v1/traces", "/v1/traces", "/v1/metrics"]
+    (resource,) = receiver.received[-1][1].resource_metrics
+    assert [metric.name for metric in resource.scope_metrics[0].metrics] == [
+        "gen_ai.client.operation.duration"
+    ]

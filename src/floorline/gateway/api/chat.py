@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -51,6 +51,14 @@ _MAX_MODELS = 8
 round trip each."""
 
 
+_ROUTES: dict[DialectName, str] = {
+    "openai": "/v1/chat/completions",
+    "anthropic": "/v1/messages",
+    "responses": "/v1/responses",
+}
+"""What spans of requests are called, by dialect; other paths of an endpoint have names in them."""
+
+
 class ChatEndpoint:
     """ASGI application of an endpoint of answers.
 
@@ -79,6 +87,7 @@ class ChatEndpoint:
         self._identify = identify or (lambda headers: gateway.auth.caller(headers, "chat"))
         self.dialect: DialectName = dialect
         self.path: NamedPath = path
+        self.route = f"/v1{path}" if path else _ROUTES[dialect]
         # Its import takes milliseconds, which the first request would otherwise wait.
         dialect_named(dialect)
 
@@ -105,7 +114,7 @@ class ChatEndpoint:
                         await check_continued(chat, caller, gateway.decisions)
                     await gateway.chat.recall_session(chat, caller)
                     exchange = _Exchange(gateway, caller, chat, headers, receive, send)
-                    await exchange.run()
+                    await exchange.traced(self.route)
         except FloorlineError as error:
             failure = api_error(error)
         except Exception as error:
@@ -159,6 +168,24 @@ class _Exchange:
         self.decision: Decision | None = None
         self.attempts = 0
         self.explains = wants_explanation(headers)
+        self.trace: Mapping[str, str] = headers
+        self.status: int | None = None
+        self.result: CallResult = "ok"
+
+    async def traced(self, route: str) -> None:
+        """Answer the request within a span, whose children are its calls."""
+        span = self.gateway.telemetry.request(self.headers, route, self.chat.model)
+        self.trace, error = span.headers, None
+        try:
+            await self.run()
+        except BaseException as failure:
+            error = type(failure).__name__
+            if isinstance(failure, FloorlineError):
+                self.status = api_error(failure).status
+            raise
+        finally:
+            error = error or (None if self.result == "ok" else self.result)
+            span.end(status=self.status, attempts=self.attempts, error=error)
 
     async def run(self) -> None:
         task = asyncio.current_task()
@@ -230,6 +257,7 @@ class _Exchange:
                 raise
             await self.fail(api_error(failure))
         finally:
+            self.result, self.status = result, answer.status
             try:
                 await answer.aclose()
             finally:
@@ -257,7 +285,7 @@ class _Exchange:
         while True:
             self.decision = decision
             try:
-                answer, span = await gateway.chat.call(decision, chat, self.headers)
+                answer, span = await gateway.chat.call(decision, chat, self.headers, self.trace)
             except UpstreamError as failure:
                 self.attempts += failure.attempts
                 tried.append(decision.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from floorline._version import __version__
 from floorline.config import TelemetrySettings
 from floorline.config.provider import PROVIDER_SIGNS
 from floorline.events import Decision
+from floorline.gateway.observability.gen_ai_metrics import GenAiMetrics
 from floorline.gateway.upstreams import UpstreamSettings
 
 _PROVIDERS = {
@@ -94,10 +96,23 @@ class TracedCall:
         Headers for the provider, so that its spans join this trace.
     """
 
-    def __init__(self, span: Span, headers: Mapping[str, str], *, capture_content: bool) -> None:
+    def __init__(
+        self,
+        span: Span,
+        headers: Mapping[str, str],
+        *,
+        capture_content: bool,
+        metrics: GenAiMetrics | None = None,
+        about: Mapping[str, AttributeValue] | None = None,
+    ) -> None:
         self.headers = headers
         self._span = span
         self._capture_content = capture_content
+        self._metrics = metrics
+        self._about = about or {}
+        self._began = time.perf_counter()
+        self._tokens: tuple[int | None, int | None] = (None, None)
+        self._error: str | None = None
 
     def answered(
         self,
@@ -115,6 +130,10 @@ class TracedCall:
         content: bytes | None = None,
     ) -> None:
         """Set the attributes of the answer."""
+        if status >= 400:
+            self._fail(str(status), f"the provider answered {status}")
+        else:
+            self._tokens = input_tokens, output_tokens
         if not self._span.is_recording():
             return
         found: dict[str, AttributeValue | None] = {
@@ -131,16 +150,18 @@ class TracedCall:
             "gen_ai.output.messages": self._text(content),
         }
         self._span.set_attributes({k: v for k, v in found.items() if v is not None})
-        if status >= 400:
-            self._fail(str(status), f"the provider answered {status}")
 
     def end(self, error: str | None = None, reason: str = "") -> None:
         """End the span; ``error`` is the error's type, ``reason`` its text."""
         if error is not None:
             self._fail(error, reason)
         self._span.end()
+        if self._metrics is not None:
+            seconds = time.perf_counter() - self._began
+            self._metrics.call(self._about, seconds, *self._tokens, error=self._error)
 
     def _fail(self, error: str, reason: str) -> None:
+        self._error = error
         self._span.set_attribute("error.type", error)
         self._span.set_status(Status(StatusCode.ERROR, reason or None))
 
@@ -150,8 +171,34 @@ class TracedCall:
         return content[:_MAX_CONTENT].decode(errors="replace")
 
 
+class TracedRequest:
+    """A request with a span, in which its calls begin theirs.
+
+    Attributes
+    ----------
+    headers
+        Trace context of the span.
+    """
+
+    def __init__(self, span: Span, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        self._span = span
+
+    def end(self, *, status: int | None, attempts: int, error: str | None = None) -> None:
+        """End the span."""
+        self._span.set_attribute("floorline.attempts", attempts)
+        if status is not None:
+            self._span.set_attribute("http.response.status_code", status)
+        if error is not None:
+            self._span.set_attribute("error.type", error)
+            # By the conventions an error that is the client's own is none of the server.
+            if status is None or status >= 500:
+                self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+
+
 class Tracing:
-    """Makes a span for each call.
+    """Makes a span for each request and for each call.
 
     Parameters
     ----------
@@ -159,9 +206,18 @@ class Tracing:
         Exports the spans.
     capture_content
         Whether spans hold the texts of requests and answers, up to 64 KiB each.
+    metrics
+        Counts every call, whether or not its span is sampled; None for no metrics.
     """
 
-    def __init__(self, provider: TracerProvider, *, capture_content: bool = False) -> None:
+    def __init__(
+        self,
+        provider: TracerProvider,
+        *,
+        capture_content: bool = False,
+        metrics: GenAiMetrics | None = None,
+    ) -> None:
+        self._metrics = metrics
         self._provider = provider
         self._tracer = provider.get_tracer("floorline", __version__)
         self._context = TraceContextTextMapPropagator()
@@ -177,23 +233,48 @@ class Tracing:
         content: bytes | None = None,
         operation: str = "chat",
     ) -> TracedCall:
-        """Begin the span of a call, in the client's trace if it has one."""
+        """Begin the span of a call, in the trace of its request."""
+        attributes = _attributes(decision, upstream, operation, stream=stream)
         span = self._tracer.start_span(
             f"{operation} {upstream.model}",
             context=self._context.extract(incoming),
             kind=SpanKind.CLIENT,
-            attributes=_attributes(decision, upstream, operation, stream=stream),
+            attributes=attributes,
         )
         if self._capture_content and content is not None and span.is_recording():
             text = content[:_MAX_CONTENT].decode(errors="replace")
             span.set_attribute("gen_ai.input.messages", text)
         headers: dict[str, str] = {}
         self._context.inject(headers, context=set_span_in_context(span))
-        return TracedCall(span, headers, capture_content=self._capture_content)
+        return TracedCall(
+            span,
+            headers,
+            capture_content=self._capture_content,
+            metrics=self._metrics,
+            about=attributes,
+        )
+
+    def request(self, incoming: Mapping[str, str], route: str, model: str) -> TracedRequest:
+        """Begin the span of a request, in the client's trace if it has one."""
+        span = self._tracer.start_span(
+            f"POST {route}",
+            context=self._context.extract(incoming),
+            kind=SpanKind.SERVER,
+            attributes={
+                "http.request.method": "POST",
+                "http.route": route,
+                "floorline.asked": model,
+            },
+        )
+        headers: dict[str, str] = {}
+        self._context.inject(headers, context=set_span_in_context(span))
+        return TracedRequest(span, headers)
 
     def close(self) -> None:
-        """Export the remaining spans."""
+        """Export the remaining spans and metrics."""
         self._provider.shutdown()
+        if self._metrics is not None:
+            self._metrics.close()
 
 
 def _attributes(

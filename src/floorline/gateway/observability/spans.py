@@ -66,8 +66,48 @@ class CallSpan(Protocol):
         ...
 
 
+class RequestSpan(Protocol):
+    """One request of a client, whose calls of providers are its children.
+
+    Attributes
+    ----------
+    headers
+        Trace context of the request, in which its calls begin their spans.
+    """
+
+    headers: Mapping[str, str]
+
+    def end(self, *, status: int | None, attempts: int, error: str | None = None) -> None:
+        """End the span.
+
+        Parameters
+        ----------
+        status
+            HTTP status that the client got; None if it left before.
+        attempts
+            Number of requests that were sent to providers.
+        error
+            Type of the error, if there was one.
+        """
+        ...
+
+
 class Telemetry(Protocol):
-    """Makes a span for each call."""
+    """Makes a span for each request, and for each call of a provider within it."""
+
+    def request(self, incoming: Mapping[str, str], route: str, model: str) -> RequestSpan:
+        """Begin the span of a request.
+
+        Parameters
+        ----------
+        incoming
+            Headers of the client's request, names in lower case.
+        route
+            Path of the endpoint, without names in it.
+        model
+            What the request asks for: ``floorline/SLA`` or a model.
+        """
+        ...
 
     def call(
         self,
@@ -88,7 +128,7 @@ class Telemetry(Protocol):
         upstream
             How the model is called.
         incoming
-            Headers of the client's request, names in lower case.
+            Trace context of the request (``RequestSpan.headers``), or headers of the client.
         stream
             Whether the request asks for a stream.
         content
@@ -118,11 +158,27 @@ class _Untraced:
         """Do nothing."""
 
 
+class _UntracedRequest:
+    """A request without a span."""
+
+    __slots__ = ("headers",)
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+
+    def end(self, *, status: int | None, attempts: int, error: str | None = None) -> None:
+        """Do nothing."""
+
+
 class NoTelemetry:
     """Traces no call."""
 
     def __init__(self) -> None:
         self._plain = _Untraced({})
+
+    def request(self, incoming: Mapping[str, str], route: str, model: str) -> RequestSpan:
+        """Return a span that does nothing; the client's trace context is passed on."""
+        return _UntracedRequest(incoming)
 
     def call(
         self,
@@ -154,5 +210,10 @@ def make_telemetry(settings: TelemetrySettings) -> Telemetry:
     if settings.otlp_endpoint is None:
         return NoTelemetry()
     with needs("otel", "sending traces"):
+        from floorline.gateway.observability.gen_ai_metrics import GenAiMetrics, meters_to
         from floorline.gateway.observability.otel import Tracing, export_to
-    return Tracing(export_to(settings), capture_content=settings.capture_content)
+    return Tracing(
+        export_to(settings),
+        capture_content=settings.capture_content,
+        metrics=GenAiMetrics(meters_to(settings)) if settings.metrics else None,
+    )
