@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from floorline._extras import needs
@@ -10,6 +12,9 @@ from floorline.errors import MissingExtra
 
 def run() -> None:
     """Entry point of the installed command; without the extra "cli" it says so in one line."""
+    if sys.argv[1:2] in (["serve"], ["learn"]):
+        # While modules are imported nothing is open, and a stop is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         with needs("cli", "the command 'floorline'"):
             from floorline.cli.app import main

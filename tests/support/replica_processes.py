@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ from tests.support.serving import Serving
 
 PATIENCE = 180.0
 """Seconds within which a process must start, or a change must arrive, on a busy machine."""
+FLOORLINE = ["-m", "floorline"]
+"""How the program is called."""
 
 
 class Processes:
@@ -44,19 +47,26 @@ class Processes:
         self.path.write_text(text)
         self.replicas, self.learners = {}, []
 
-    def learn(self):
+    def learn(self, command=FLOORLINE):
         """Start a process that learns when it gets the lease."""
         out = (self.folder / f"learner-{len(self.learners)}.txt").open("wb")
-        command = [sys.executable, "-m", "floorline", "learn", "--config", str(self.path)]
-        self.learners.append(subprocess.Popen(command, stdout=out, stderr=out))
+        called = [sys.executable, *command, "learn", "--config", str(self.path)]
+        self.learners.append(subprocess.Popen(called, stdout=out, stderr=out))
         out.close()
         return self.learners[-1]
 
-    def serve(self, name):
-        """Start a replica, and return a client of it."""
+    def serve(self, name, command=FLOORLINE, *, wait=True):
+        """Start a replica and wait until it is ready; return a client of it."""
         folder = self.folder / f"{name}-{len(self.replicas)}"
         folder.mkdir(exist_ok=True)
-        replica = Serving(folder, self.text).start(PATIENCE)
+        replica = Serving(folder, self.text, command=command)
+        if wait:
+            replica.start(PATIENCE)
+        else:
+            with socket.create_server(("127.0.0.1", 0)) as found:
+                port = found.getsockname()[1]
+            replica.launch(("--port", str(port)))
+            replica.url = f"http://127.0.0.1:{port}"
         replica.http = httpx.Client(base_url=replica.url, timeout=60)
         self.replicas[name] = replica
         return replica
@@ -64,6 +74,14 @@ class Processes:
     def status(self, name, sla="gold"):
         """Status of an SLA as a replica tells it."""
         return self.replicas[name].http.get(f"/v1/slas/{sla}").json()
+
+    def readiness(self, replica):
+        """Status and body of what a replica says of its readiness; 0 before it listens."""
+        try:
+            answer = replica.http.get("/readyz")
+        except httpx.TransportError:
+            return 0, {"errors": []}
+        return answer.status_code, answer.json()
 
     def until(self, condition, seconds=PATIENCE):
         """Wait until something is so; fail if it takes too long."""

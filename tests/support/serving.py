@@ -34,10 +34,13 @@ class Serving:
         Whether commits take long.
     files
         Number of files that the process may open; None for as many as this one.
+    command
+        What comes before the arguments of ``floorline``.
     """
 
-    def __init__(self, folder, text, *, slow_disk=False, files=None):
-        self.slow_disk = slow_disk
+    def __init__(self, folder, text, *, slow_disk=False, files=None, command=None):
+        slow = [Path(__file__).with_name("slow_disk.py")]
+        self.command = command or (slow if slow_disk else _FLOORLINE)
         self.files = files
         self.path = Path(folder) / "floorline.json"
         self.path.write_text(text)
@@ -55,16 +58,7 @@ class Serving:
 
     def start(self, patience=180.0, options=("--port", "0")):
         """Start it and wait until it listens."""
-        program = [Path(__file__).with_name("slow_disk.py")] if self.slow_disk else _FLOORLINE
-        with self.said.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, *program, "serve", "--config", self.path, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-                preexec_fn=None if self.files is None else self._limit_open_files,
-            )
+        self.launch(options)
         try:
             self.url = self._address(time.monotonic() + patience)
         except AssertionError:
@@ -79,6 +73,18 @@ class Serving:
             assert time.monotonic() < deadline, "it never listened"
             time.sleep(0.01)
         return found[1]
+
+    def launch(self, options):
+        """Start it."""
+        with self.said.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.command, "serve", "--config", self.path, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                preexec_fn=None if self.files is None else self._limit_open_files,
+            )
 
     def _limit_open_files(self):
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ from floorline.replication.tables import (
 from floorline.stores.engine import store_errors
 from floorline.stores.integrity import row_checksum
 from floorline.stores.lock import WriterLock
+from floorline.stores.recovery import until_stopped
 from floorline.stores.sql import SqlStore
 from floorline.stores.writing import EventWriter, prepare
 
@@ -104,6 +106,8 @@ class LearnerStore(SqlStore):
         URL of the store.
     lease
         The lease, which this process has taken.
+    stop
+        Set to end a reading of the log, which then raises RecoveryStopped.
     kwargs
         As for ``SqlStore``.
 
@@ -113,8 +117,11 @@ class LearnerStore(SqlStore):
         If another process holds the lease.
     """
 
-    def __init__(self, url: str, lease: Lease, **kwargs: Any) -> None:
+    def __init__(
+        self, url: str, lease: Lease, *, stop: threading.Event | None = None, **kwargs: Any
+    ) -> None:
         self.lease = lease
+        self._stop = stop or threading.Event()
         self._stated_at = -math.inf
         super().__init__(url, **kwargs)
         self.inbox = InboxReader(self.engine)
@@ -123,6 +130,10 @@ class LearnerStore(SqlStore):
         self.lease.fence(self.engine)
         tables.create(self.engine)
         return _LeasedWriter(self.engine, _LeaseLock(self.engine, self.lease))
+
+    def read(self, start: int = 0) -> Iterator[Event]:
+        """Yield the events from a position on, until the process is asked to end."""
+        return until_stopped(super().read(start), self._stop)
 
     def flush(self, position: int | None = None, *, timeout: float | None = None) -> None:
         """Block until events are durable; see ``SqlStore``.

@@ -18,7 +18,6 @@ from floorline.replication.inbox import InboxWriter, event_of
 from floorline.replication.spool import Spool
 from floorline.replication.spooling import SpoolingWriter
 from floorline.replication.tables import LEARNER, inbox, members, replicas, states
-from floorline.replication.time_limit import limit_time
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
 from floorline.stores.integrity import column_text
@@ -109,7 +108,7 @@ class ReplicaStore(QueuedStore):
         max_pending: int = 20_000,
         patience: float = 5.0,
     ) -> None:
-        super().__init__(open_engine(url))
+        super().__init__(open_engine(url, seconds=None if spool is None else _READ_SECONDS))
         self.replica = replica
         self._engines = [self.engine]
         self.spooling: SpoolingWriter | None = None
@@ -128,13 +127,8 @@ class ReplicaStore(QueuedStore):
         )
 
     def _spooling_writer(self, url: str, folder: Path, max_bytes: int) -> SpoolingWriter:
-        limit_time(self.engine, _READ_SECONDS)
-        # Connections that were made before have no limit.
-        self.engine.dispose()
-        for seconds in (_WRITE_SECONDS, _DRAIN_SECONDS):
-            self._engines.append(open_engine(url))
-            limit_time(self._engines[-1], seconds)
-        _, writing, draining = self._engines
+        writing, draining = (open_engine(url, seconds=s) for s in (_WRITE_SECONDS, _DRAIN_SECONDS))
+        self._engines += [writing, draining]
         spool = Spool(folder, self.replica, max_bytes, wait=_LOCK_SECONDS)
         return SpoolingWriter(InboxWriter(writing, self.replica), draining, spool)
 
@@ -228,13 +222,17 @@ class ReplicaStore(QueuedStore):
         if self.spooling is not None:
             self.spooling.drain(seconds)
 
-    def look(self, after: int = -1) -> tuple[float | None, PublishedState | None]:
+    def look(
+        self, after: int = -1, not_of: int | None = None
+    ) -> tuple[float | None, PublishedState | None]:
         """Return how long ago the learner was at work, and its state if that is new.
 
         Parameters
         ----------
         after
             Number of events in the state that is known.
+        not_of
+            Epoch of a learner whose states cannot be read, so that they are left where they are.
 
         Returns
         -------
@@ -250,9 +248,10 @@ class ReplicaStore(QueuedStore):
             If the database raises an error.
         """
         age = (tables.now(self.engine) - states.c.at).label("age")
-        query = sa.select(states.c.position, age).where(states.c.name == LEARNER)
+        query = sa.select(states.c.epoch, states.c.position, age).where(states.c.name == LEARNER)
         for row in self.rows(query):
-            return float(row.age), self.state(after) if row.position > after else None
+            new = row.position > after and row.epoch != not_of
+            return float(row.age), self.state(after) if new else None
         return None, None
 
     def state(self, after: int = -1) -> PublishedState | None:

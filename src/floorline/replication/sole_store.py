@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 from floorline.errors import StoreUnavailable
+from floorline.events import Event
 from floorline.replication.lease import Lease
 from floorline.replication.tables import inbox, lease
 from floorline.stores.engine import store_errors, url_without_password
+from floorline.stores.recovery import until_stopped
 from floorline.stores.sql import SqlStore
 from floorline.stores.writing import EventWriter
 
@@ -72,6 +75,8 @@ class SoleStore(SqlStore):
     ----------
     url, kwargs
         As for ``SqlStore``.
+    stop
+        Set to end a reading of the log, which then raises RecoveryStopped.
 
     Raises
     ------
@@ -79,7 +84,8 @@ class SoleStore(SqlStore):
         If a learner writes the log, or events of replicas wait for one.
     """
 
-    def __init__(self, url: str, **kwargs: Any) -> None:
+    def __init__(self, url: str, *, stop: threading.Event | None = None, **kwargs: Any) -> None:
+        self._stop = stop or threading.Event()
         self._lease: Lease | None = None
         self._renewing = contextlib.ExitStack()
         try:
@@ -118,6 +124,10 @@ class SoleStore(SqlStore):
             "floorline serve",
             "set replicas.enabled: true to serve beside it, or stop every 'floorline learn' first",
         )
+
+    def read(self, start: int = 0) -> Iterator[Event]:
+        """Yield the events from a position on, until the process is asked to end."""
+        return until_stopped(super().read(start), self._stop)
 
     def close(self) -> None:
         """Commit all events, and let learners take the log; errors as for ``SqlStore``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,18 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from floorline._extras import needs
 from floorline._files import create_private
-from floorline.errors import InvalidInput, StoreDamaged, StoreUnavailable
+from floorline.errors import FloorlineError, InvalidInput, StoreDamaged, StoreUnavailable
+from floorline.stores.time_limit import limit_time
 from floorline.stores.urls import normal_url
 
 _FORMS = "give sqlite:///path/to/file.db or postgresql://user@host/database"
@@ -34,8 +42,19 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT
 _DAMAGED_TEXTS = ("could not decode to utf-8", "no such column", "no such table", "short read")
 """Parts of the messages of other errors that mean it, since the version of the tables fits."""
 
+_PASSING_SQLSTATES = ("08", "40", "53", "55", "57", "58")
+"""Classes of PostgreSQL's errors that may pass: connections, deadlocks, resources, locks, operators
+and the system."""
+_REFUSED = re.compile(
+    "authentication failed|no password supplied|no pg_hba.conf entry|"
+    'FATAL: +(role|database) ".*" does not exist|permission denied for database'
+)
+"""Parts of the messages with which PostgreSQL refuses a connection for good."""
 
-def open_engine(url: str, *, read_only: bool = False, create: bool = True) -> sa.Engine:
+
+def open_engine(
+    url: str, *, read_only: bool = False, create: bool = True, seconds: float | None = None
+) -> sa.Engine:
     """Return an engine for the URL of a store; it connects when it is first used.
 
     Parameters
@@ -46,6 +65,9 @@ def open_engine(url: str, *, read_only: bool = False, create: bool = True) -> sa
         Whether nothing may be written, and no file created.
     create
         Whether to create the file of a SQLite store if it does not exist.
+    seconds
+        Time within which PostgreSQL must execute a statement. By default a statement may take as
+        long as it needs, while the server answers at all.
 
     Raises
     ------
@@ -69,6 +91,7 @@ def open_engine(url: str, *, read_only: bool = False, create: bool = True) -> sa
         raise InvalidInput("store.url", url_without_password(parsed), _FORMS)
     with needs("postgres", "a store in PostgreSQL"):
         engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        limit_time(engine, seconds)
     if read_only:
 
         @sa.event.listens_for(engine, "connect")
@@ -203,6 +226,24 @@ def means_damage(error: BaseException) -> bool:
         return True
     text = str(cause).lower()
     return any(part in text for part in _DAMAGED_TEXTS)
+
+
+def may_pass(error: FloorlineError) -> bool:
+    """Return whether an error of a store in PostgreSQL may pass without any change to the store.
+
+    So are a server that cannot be reached, that starts or ends, or has no connection left. A wrong
+    password, and a user or database that does not exist, are not.
+    """
+    cause = error.__cause__
+    if isinstance(error, StoreDamaged) or not isinstance(cause, OperationalError):
+        return False
+    if isinstance(cause.orig, sqlite3.Error):
+        return False
+    state = getattr(cause.orig, "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] in _PASSING_SQLSTATES
+    # The driver does not tell the code of an error that comes before the connection is made.
+    return not _REFUSED.search(str(cause.orig))
 
 
 def write_error(engine: sa.Engine, error: BaseException) -> StoreUnavailable:

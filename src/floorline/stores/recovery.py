@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
-from floorline.errors import SnapshotMismatch, StoreDamaged
+from floorline.errors import FloorlineError, SnapshotMismatch, StoreDamaged
 from floorline.events import Decision, Event
 from floorline.stores.reading import LogReader
 
 _log = logging.getLogger("floorline.store")
+
+
+class RecoveryStopped(FloorlineError):
+    """The process was asked to end while it folded the log."""
+
+
+def until_stopped(events: Iterable[Event], stop: threading.Event) -> Iterator[Event]:
+    """Yield events until the process is asked to end.
+
+    Raises
+    ------
+    RecoveryStopped
+        If it is.
+    """
+    for event in events:
+        if stop.is_set():
+            raise RecoveryStopped("the process was asked to end while it folded the log")
+        yield event
 
 
 class Recoverable(Protocol):

@@ -6,8 +6,9 @@ import pytest
 from tests.replication.cluster import Cluster, new_fold
 from tests.stores.conftest import empty_postgres, postgres
 
-from floorline.errors import FloorlineError
+from floorline.gateway.replicas import following
 from floorline.gateway.replicas.following import StateFollower
+from floorline.gateway.start import Start, StartStopped
 from floorline.replication import tables
 from floorline.state import router_snapshot
 from floorline.stores.engine import open_engine
@@ -34,25 +35,47 @@ def follower_of(member):
 def test_an_upgraded_server_waits_for_a_learner_of_its_version(cluster, monkeypatch):
     cluster.step()
     monkeypatch.setattr(router_snapshot, "_VERSION", router_snapshot._VERSION + 1)
+    monkeypatch.setattr(following, "_PATIENCE_SECONDS", 0.0)
     member = cluster.members["a"]
+    start = Start()
+    reads = []
+    read = member.store.state
+    monkeypatch.setattr(member.store, "state", lambda after: reads.append(after) or read(after))
 
-    async def start():
-        waiting = asyncio.create_task(follower_of(member).wait(60))
-        await asyncio.sleep(0.2)
+    async def wait():
+        waiting = asyncio.create_task(follower_of(member).wait(start))
+        while start.waits_for is None:
+            await asyncio.sleep(0.01)
+        assert "version 8, this router 9" in start.waits_for
+        assert "'floorline learn' of the same version" in start.waits_for
+        # The old learner goes on, and the bodies of its states are not read again.
+        member.router.route("Why?", "gold")
+        await asyncio.to_thread(member.store.flush)
+        monkeypatch.setattr(router_snapshot, "_VERSION", router_snapshot._VERSION - 1)
+        await asyncio.to_thread(cluster.step)
+        monkeypatch.setattr(router_snapshot, "_VERSION", router_snapshot._VERSION + 1)
+        for _ in range(5):
+            await asyncio.sleep(0.05)
         assert not waiting.done(), waiting.exception()
+        assert reads == [-1]
         # Another learner, which is upgraded, folds the log and publishes.
         await asyncio.to_thread(cluster.elect)
         await asyncio.to_thread(cluster.step)
         await waiting
 
-    asyncio.run(start())
-    assert member.router.state_position == 0
+    asyncio.run(wait())
+    assert start.waits_for is None
+    assert member.router.state_position == 1
 
 
-def test_it_says_which_version_it_waited_for(cluster, monkeypatch):
-    cluster.step()
-    monkeypatch.setattr(router_snapshot, "_VERSION", router_snapshot._VERSION + 1)
-    with pytest.raises(
-        FloorlineError, match=r"for this server .* version [0-9]+, this router [0-9]+"
-    ):
-        asyncio.run(follower_of(cluster.members["a"]).wait(0.1))
+def test_a_server_that_waits_ends_when_it_is_asked_to(cluster):
+    start = Start()
+
+    async def wait():
+        waiting = asyncio.create_task(follower_of(cluster.members["a"]).wait(start))
+        await asyncio.sleep(0.05)
+        start.stop.set()
+        with pytest.raises(StartStopped):
+            await waiting
+
+    asyncio.run(wait())

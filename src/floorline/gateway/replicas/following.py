@@ -9,17 +9,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from floorline.errors import FloorlineError, SnapshotMismatch
+from floorline.errors import FloorlineError, SnapshotMismatch, StoreUnavailable
+from floorline.gateway.start import Start
 from floorline.replication.members import Member, Membership
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import ReplicaStore
 from floorline.replication.survey import Survey, survey
 from floorline.state.fold import Fold
+from floorline.stores.engine import may_pass
 
 log = logging.getLogger("floorline.gateway")
 
-_FIRST_STATE_SECONDS = 60.0
-"""Time for which a replica waits at its start for a learner whose states it can read."""
+_PATIENCE_SECONDS = 2.0
+"""Time for which a replica waits for its first state before it says so."""
 _FIRST_LOOK_SECONDS = 0.1
 """Longest pause between two looks for the first state."""
 _LIVE_SECONDS = 10.0
@@ -81,6 +83,8 @@ class StateFollower:
         self.seen = Survey([], None, 0)
         self.replicas = 1
         self.seen_at = time.monotonic()
+        # Epoch of a learner whose states this replica cannot read.
+        self._unreadable: int | None = None
         self._age = float("inf")
         self._read_at = 0.0
         self._beat_at = 0.0
@@ -116,30 +120,42 @@ class StateFollower:
                     log.warning("no new state can be read: %s", error)
             await asyncio.sleep(self._every)
 
-    async def wait(self, seconds: float = _FIRST_STATE_SECONDS) -> None:
+    async def wait(self, start: Start) -> None:
         """Wait for the first state, and say that this replica lives.
+
+        Parameters
+        ----------
+        start
+            Is told what this replica waits for, once it takes longer.
 
         Raises
         ------
+        StartStopped
+            If the process is asked to end.
         FloorlineError
-            If no learner publishes one that it can read in time.
+            If the state or the database has a fault that does not pass.
         """
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         why = "there is none"
         while True:
+            start.check()
             try:
                 if await self.look():
                     break
             except SnapshotMismatch as error:
-                # In an upgrade a learner of the same version comes soon.
+                # In an upgrade a learner of the same version comes.
                 why = str(error)
-            if time.monotonic() > deadline:
-                raise FloorlineError(
-                    f"no learner published a state for this server within {seconds:g} s ({why}): "
-                    "start 'floorline learn' of the same version and with the same settings, or "
-                    "see why it does not run"
+            except StoreUnavailable as error:
+                if not may_pass(error):
+                    raise
+                why = str(error)
+            if time.monotonic() - began >= _PATIENCE_SECONDS:
+                start.note(
+                    f"no learner published a state for this server ({why}): see whether 'floorline "
+                    "learn' of the same version and with the same settings runs"
                 )
             await asyncio.sleep(min(self._every, _FIRST_LOOK_SECONDS))
+        start.note(None)
         await self._beat()
 
     def publish(self, name: str, read: Callable[[], Any]) -> None:
@@ -164,12 +180,18 @@ class StateFollower:
             If it cannot be read, or is that of another policy, encoder or version.
         """
         asked = time.monotonic()
-        age, state = await self._in_thread(self._store.look, self._router.state_position)
+        position = self._router.state_position
+        age, state = await self._in_thread(self._store.look, position, self._unreadable)
         if state is not None and not self._router.can_adopt(state):
             # The learner has not yet read what this replica did while there was none.
             state = None
         if state is not None:
-            fold = await self._in_thread(self._router.prepare, state, self._make_fold())
+            try:
+                fold = await self._in_thread(self._router.prepare, state, self._make_fold())
+            except SnapshotMismatch:
+                # All states of that learner are alike, and each may have megabytes.
+                self._unreadable = state.epoch
+                raise
             self._router.adopt(state, fold)
         if age is not None:
             self._age, self._read_at = age, asked

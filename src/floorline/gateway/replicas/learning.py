@@ -10,7 +10,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from floorline.config import Settings
 from floorline.encoders.factory import make_encoder
@@ -22,6 +25,7 @@ from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.key_shares import RATES
 from floorline.gateway.replicas.refilling import RECLAIM_SECONDS
 from floorline.gateway.runtime_models import RuntimeModels
+from floorline.gateway.start import Start, StartStopped
 from floorline.gateway.startup import open_router
 from floorline.gateway.warm_start import warm_start
 from floorline.replication import tables
@@ -34,6 +38,7 @@ from floorline.replication.lease import Lease, LeaseLost
 from floorline.replication.members import Membership
 from floorline.router import Router
 from floorline.stores.engine import open_engine
+from floorline.stores.recovery import RecoveryStopped
 from floorline.stores.retention import vacuum
 from floorline.stores.upgrade import check
 
@@ -52,6 +57,12 @@ _REPLICA_SECONDS = 30 * 86_400.0
 """Time after its last event for which a replica that ended is named in published states."""
 _RETENTION_SECONDS = 3600.0
 """Pause between two deletions of old events."""
+
+
+def _prepare(engine: sa.Engine) -> None:
+    """Check the tables of the log, and create those that replicas share."""
+    check(engine)
+    tables.create(engine)
 
 
 class LearnerProcess:
@@ -86,8 +97,7 @@ class LearnerProcess:
         """
         engine = open_engine(self._url)
         try:
-            check(engine)
-            tables.create(engine)
+            Start(self._stop).until_reached(partial(_prepare, engine))
             lease = Lease(engine, self._holder, seconds=self._settings.replicas.lease)
             while not self._stop.is_set():
                 try:
@@ -99,14 +109,18 @@ class LearnerProcess:
                         self._stop.wait(lease.seconds / 4)
                 except LeaseLost as error:
                     log.warning("%s", error)
+                except RecoveryStopped:
+                    break
                 except StoreUnavailable as error:
                     log.warning("the learner cannot go on: %s", error)
                     self._stop.wait(_RETRY_SECONDS)
+        except StartStopped:
+            return
         finally:
             engine.dispose()
 
     def _learn(self, lease: Lease) -> None:
-        store = LearnerStore(self._url, lease)
+        store = LearnerStore(self._url, lease, stop=self._stop)
         try:
             models = RuntimeModels(store)
             router = open_router(

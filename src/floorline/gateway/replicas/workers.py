@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from floorline.config import Settings
-from floorline.errors import FloorlineError, system_reason
+from floorline.errors import FloorlineError, StoreUnavailable, system_reason
 from floorline.replication import tables
-from floorline.stores.engine import open_engine
+from floorline.stores.engine import may_pass, open_engine
 from floorline.stores.upgrade import check
 
 log = logging.getLogger("floorline.gateway")
@@ -137,11 +137,17 @@ class Workers:
 
 
 def _prepare_store(settings: Settings) -> None:
-    """Create the tables before several processes need them."""
+    """Create the tables before several processes need them.
+
+    If the database cannot be reached now, each process waits for it.
+    """
     engine = open_engine(settings.store.url.get_secret_value())
     try:
         check(engine)
         tables.create(engine)
+    except StoreUnavailable as error:
+        if not may_pass(error):
+            raise
     finally:
         engine.dispose()
 
