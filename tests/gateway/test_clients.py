@@ -147,7 +147,7 @@ def test_curl_streams(gateway):
 
 def test_a_stream_is_passed_on_byte_for_byte(gateway, provider):
     body = {"model": "sim-nano", "messages": WHY, "stream": True}
-    straight = httpx.post(f"{provider}/v1/chat/completions", json=body).text
+    straight = httpx.post(f"{provider}/v1/chat/completions", json=body, timeout=60).text
     through = gateway.http.post("/v1/chat/completions", json=body).text
 
     def without_ids(text):

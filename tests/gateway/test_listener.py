@@ -48,7 +48,8 @@ def serve(tmp_path, provider):
 
 
 def unix_client(path):
-    return httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://any.example")
+    transport = httpx.HTTPTransport(uds=str(path))
+    return httpx.Client(transport=transport, base_url="http://any.example", timeout=60)
 
 
 def certificate(folder, name="tls", subject="localhost", key=None):
@@ -104,7 +105,7 @@ def test_a_half_closed_connection(serve):
     """In a process of its own the gateway has another event loop than in tests."""
     serving = serve()
     body = msgspec.json.encode(CHAT)
-    with socket.create_connection(("127.0.0.1", serving.port), 20) as client:
+    with socket.create_connection(("127.0.0.1", serving.port), 60) as client:
         client.sendall(
             b"POST /v1/chat/completions HTTP/1.0\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -184,7 +185,7 @@ def test_tls(serve, tmp_path):
     assert serving.url.startswith("https://127.0.0.1:")
     context = ssl.create_default_context(cafile=made)
     url = f"https://localhost:{serving.port}"
-    with httpx.Client(base_url=url, verify=context) as client:
+    with httpx.Client(base_url=url, verify=context, timeout=60) as client:
         assert client.post("/v1/chat/completions", json=CHAT).status_code == 200
         wrong = client.post("/chat/completions", json=CHAT).json()["error"]["message"]
         assert f"{url}/v1" in wrong
@@ -199,7 +200,7 @@ def test_tls(serve, tmp_path):
     deadline = time.monotonic() + 60
     while True:
         try:
-            with httpx.Client(base_url=url, verify=context) as client:
+            with httpx.Client(base_url=url, verify=context, timeout=60) as client:
                 assert client.get("/healthz").status_code == 200
             break
         except httpx.ConnectError:
@@ -216,12 +217,12 @@ def test_clients_certificates(serve, tmp_path):
     serving = serve(tls=tls)
     context = ssl.create_default_context(cafile=made)
     with (
-        httpx.Client(base_url=serving.url, verify=context) as client,
+        httpx.Client(base_url=serving.url, verify=context, timeout=60) as client,
         pytest.raises((httpx.ReadError, httpx.RemoteProtocolError, httpx.ConnectError)),
     ):
         client.get("/healthz")
     context.load_cert_chain(theirs, their_key)
-    with httpx.Client(base_url=serving.url, verify=context) as client:
+    with httpx.Client(base_url=serving.url, verify=context, timeout=60) as client:
         assert client.get("/healthz").status_code == 200
 
 

@@ -221,10 +221,10 @@ def test_clients_of_azure_embed_and_complete(azure):
 
 def test_the_path_of_azure_names_the_model(stage, server):
     url = f"{stage.url}/openai/deployments/floorline%2Fgold/chat/completions?api-version=1"
-    assert httpx.post(url, json={"messages": WHY}).status_code == 200
+    assert httpx.post(url, json={"messages": WHY}, timeout=60).status_code == 200
     url = f"{stage.url}/openai/deployments/small/chat/completions"
     body = {"model": "gpt-4o", "messages": WHY}
-    assert httpx.post(url, json=body).headers["x-floorline-model"] == "small"
+    assert httpx.post(url, json=body, timeout=60).headers["x-floorline-model"] == "small"
     assert server.requests[-1][2]["model"] == "small"
 
 
@@ -232,7 +232,7 @@ def test_azures_newer_paths_are_openais(stage):
     with openai.OpenAI(base_url=f"{stage.url}/openai/v1/", api_key="unused") as client:
         assert client.chat.completions.create(model="small", messages=WHY).choices
         assert "small" in [model.id for model in client.models.list()]
-    assert httpx.get(f"{stage.url}/openai/models?api-version=1").status_code == 200
+    assert httpx.get(f"{stage.url}/openai/models?api-version=1", timeout=60).status_code == 200
 
 
 def test_azures_key_is_a_key(administered):
@@ -248,6 +248,6 @@ def test_azures_key_is_a_key(administered):
 
 
 def test_other_paths_of_azure_are_unknown(stage):
-    answer = httpx.get(f"{stage.url}/openai/deployments/a/b")
+    answer = httpx.get(f"{stage.url}/openai/deployments/a/b", timeout=60)
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "invalid_request_error"

@@ -222,7 +222,7 @@ def test_the_base_url_of_a_request_without_a_host():
 
 
 def test_requests_of_a_browser_to_a_wrong_path_are_checked_first(gateway):
-    with httpx.Client(base_url=gateway.url) as client:
+    with httpx.Client(base_url=gateway.url, timeout=60) as client:
         assert client.post("/chat/completions/", data={"a": "b"}).status_code == 415
         assert client.get("/healthz/", headers={"host": "any.example"}).status_code == 200
         assert client.get("/models/", headers={"host": "any.example"}).status_code == 403

@@ -224,12 +224,12 @@ def test_a_revoked_key_gets_no_further_events(keyed):
         keyed.gateway.store.keys.revoke(key.id)
         keyed.live.call(keyed.gateway.auth.set_keys, keyed.gateway.store.keys.list())
         assert stream.ended.wait(60)
-        answer = httpx.get(f"{keyed.url}/dashboard/events", headers=bearer(secret))
+        answer = httpx.get(f"{keyed.url}/dashboard/events", headers=bearer(secret), timeout=60)
         assert answer.status_code == 401
 
 
 def test_without_a_key_there_are_no_events(keyed):
-    assert httpx.get(f"{keyed.url}/dashboard/events").status_code == 401
+    assert httpx.get(f"{keyed.url}/dashboard/events", timeout=60).status_code == 401
 
 
 def test_a_tenant_sees_nothing_of_others(keyed):
@@ -258,6 +258,7 @@ def test_a_tenant_sees_nothing_of_others(keyed):
     def read(secret, name, **query):
         answer = httpx.get(
             f"{keyed.url}/dashboard/data/{name}.json", headers=bearer(secret), params=query
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -270,6 +271,7 @@ def test_a_tenant_sees_nothing_of_others(keyed):
     assert {row[promises["columns"].index("labels")] for row in promises["rows"]} == {None}
     answer = httpx.get(
         f"{keyed.url}/dashboard/data/traffic.json",
+        timeout=60,
         headers=bearer(secrets["acme"]),
         params={"tenant": "umbrella"},
     )

@@ -85,6 +85,7 @@ def test_logging_out_ends_the_login_and_not_only_the_cookie(keyed, viewer):
     assert answer.headers["location"] == "/dashboard/login"
     again = httpx.get(
         f"{keyed.url}/dashboard",
+        timeout=60,
         headers={"cookie": f"floorline_login={token}", "accept": "text/html"},
     )
     assert again.status_code == 303
@@ -163,15 +164,16 @@ def test_a_link_of_another_site_is_asked_for_again_by_the_gateway_itself(keyed, 
 
 def test_programs_send_a_key_instead(keyed, viewer):
     headers = {"authorization": f"Bearer {viewer[1]}"}
-    assert httpx.get(f"{keyed.url}/dashboard", headers=headers).status_code == 200
+    assert httpx.get(f"{keyed.url}/dashboard", headers=headers, timeout=60).status_code == 200
     _, chat = keyed.key("app", ["chat"])
-    wrong = httpx.get(f"{keyed.url}/dashboard", headers={"authorization": f"Bearer {chat}"})
+    headers = {"authorization": f"Bearer {chat}"}
+    wrong = httpx.get(f"{keyed.url}/dashboard", headers=headers, timeout=60)
     assert wrong.status_code == 403
     assert wrong.json()["error"]["code"] == "missing_scope"
 
 
 def test_a_script_without_a_login_gets_an_error_it_can_read(keyed):
-    answer = httpx.get(f"{keyed.url}/dashboard", headers={"accept": "application/json"})
+    answer = httpx.get(f"{keyed.url}/dashboard", headers={"accept": "application/json"}, timeout=60)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "login_needed"
 

@@ -17,7 +17,7 @@ def test_a_login_survives_a_restart(start, provider):
     before.live.stop()
     after = start(text)
     headers = {"cookie": f"floorline_login={token}", "accept": "text/html"}
-    page = httpx.get(f"{after.url}/dashboard", headers=headers)
+    page = httpx.get(f"{after.url}/dashboard", headers=headers, timeout=60)
     assert page.status_code == 200
     assert "eyes" in page.text
 

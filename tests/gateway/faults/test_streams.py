@@ -26,7 +26,7 @@ def numbered():
 
 
 def in_flight(serving):
-    text = httpx.get(f"{serving.url}/metrics").text
+    text = httpx.get(f"{serving.url}/metrics", timeout=60).text
     (line,) = [row for row in text.splitlines() if row.startswith("floorline_requests_in_flight ")]
     return float(line.split()[-1])
 
