@@ -257,7 +257,9 @@ def test_a_tenant_sees_nothing_of_others(keyed):
 
     def read(secret, name, **query):
         answer = httpx.get(
-            f"{keyed.url}/dashboard/data/{name}.json", headers=bearer(secret), params=query
+            f"{keyed.url}/dashboard/data/{name}.json",
+            headers=bearer(secret),
+            params=query,
             timeout=60,
         )
         assert answer.status_code == 200, answer.text
