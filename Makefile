@@ -20,7 +20,7 @@ BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos test-model model check lint lint-images test-image image-tree unit quick audit bench dist release lock clean
+.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos test-model model test-engines engines check lint lint-images test-image image-tree unit quick audit bench dist release lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -55,6 +55,12 @@ test-model: $(VENV)/.dev $(VENV)/model/.installed
 	PYTHONPATH=$(VENV)/model $(BIN)/python -m pytest tests/replication/test_shared_log_model.py
 
 model: $(VENV)/model/.installed
+
+# Runs suites of replays on clusters of Dask and Ray (300 MB of packages).
+test-engines: $(VENV)/.engines
+	$(BIN)/python -m pytest -m engines tests/bench/test_clusters.py
+
+engines: $(VENV)/.engines
 
 # Runs coding agents (1 GB of packages) through a server; needs Node.js and npm.
 test-agents: $(VENV)/.dev $(AGENTS)/.installed
@@ -168,6 +174,10 @@ $(VENV)/.full: $(VENV)/.dev requirements/full.txt requirements/torch.in
 	$(PIP) -r requirements/torch.in
 	touch $@
 
+$(VENV)/.engines: $(VENV)/.dev requirements/engines.txt
+	$(INSTALL) $(LOCKED) -r requirements/engines.txt
+	touch $@
+
 # A folder before the packages of the environment: see requirements/any-llm.in.
 $(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
 	$(PIP) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
@@ -208,6 +218,7 @@ lock:
 	$(COMPILE) --extra dev -c requirements/full.txt -o requirements/dev.txt
 	$(COMPILE) --extra bench -c requirements/full.txt -o requirements/demo.txt
 	$(COMPILE) --extra gateway -c requirements/full.txt -o requirements/serve.txt
+	$(COMPILE) --extra dask --extra ray -c requirements/full.txt -o requirements/engines.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \
 		--custom-compile-command 'make lock' requirements/any-llm.in -o requirements/any-llm.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \

@@ -1,4 +1,4 @@
-"""Doctests of the trainer need PyTorch; `make test` does without."""
+"""Doctests of the trainer need PyTorch, those of engines Dask and Ray; `make test` does without."""
 
 import importlib.util
 
@@ -10,3 +10,9 @@ if importlib.util.find_spec("torch") is None:
         f"src/floorline/training/{module}.py"
         for module in ("duals", "network", "proteus_trainer", "resume")
     ]
+
+collect_ignore += [
+    f"src/floorline/replay/{engine}_engine.py"
+    for engine, package in {"dask": "distributed", "ray": "ray"}.items()
+    if importlib.util.find_spec(package) is None
+]

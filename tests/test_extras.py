@@ -43,6 +43,8 @@ MODULES = {
     "any-llm": ("any_llm",),
     "connect": ("ruamel", "tomlkit"),
     "train": ("torch",),
+    "dask": ("dask", "distributed"),
+    "ray": ("ray",),
 }
 """Extra → the modules it carries, without those of the extras that it contains.
 

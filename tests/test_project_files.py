@@ -62,7 +62,13 @@ def test_locks_pin_and_hash_everything_and_name_no_host(path):
 
 @pytest.mark.parametrize(
     ("lock", "names"),
-    [("demo", ["bench"]), ("serve", ["gateway"]), ("dev", ["dev"]), ("full", ["upstream-test"])],
+    [
+        ("demo", ["bench"]),
+        ("serve", ["gateway"]),
+        ("dev", ["dev"]),
+        ("full", ["upstream-test"]),
+        ("engines", ["dask", "ray"]),
+    ],
 )
 def test_locks_have_what_the_extras_ask_for(lock, names):
     project = extras()

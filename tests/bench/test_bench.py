@@ -21,6 +21,7 @@ from floorline.datasets import simulate
 from floorline.encoders import HashedNgrams
 from floorline.errors import DataError, InvalidInput
 from floorline.replay import Result, compare, prepare
+from floorline.replay.engines import LocalEngine
 from floorline.replay.progress import ReplayProgress
 from floorline.replay.spec import Spec
 
@@ -104,7 +105,7 @@ def test_a_second_run_replays_nothing_and_writes_an_equal_report(finished, monke
     suite, out = load_suite(str(finished.suite)), finished.out
     report, results = (out / "report.md").read_text(), (out / "results.json").read_bytes()
     monkeypatch.setattr(sys.modules["floorline.replay.compare"], "replay", None)
-    second = run_suite(suite, out, jobs=1, progress=ReplayProgress())
+    second = run_suite(suite, out, engine=LocalEngine(1), progress=ReplayProgress())
     write_up(suite, second, out)
     assert (out / "report.md").read_text() == report
     assert (out / "results.json").read_bytes() == results

@@ -261,6 +261,8 @@ VALUES = [
     "train proteus --data simulated --out x --tau-range 1 0",
     "bench --suite smok",
     "bench --suite smoke --jobs none",
+    "bench --suite smoke --engine spark",
+    "bench --suite smoke --address tcp://127.0.0.1:8786",
     "check --config floorlin.yaml",
     "check --timeout 0",
     "serve",

@@ -18,7 +18,8 @@ _T = TypeVar("_T")
 class RunCache:
     """One file per result; its name is a digest of everything that determines the result.
 
-    The key of a replay is its ``Spec``.
+    The key of a replay is its ``Spec``. A file has what was asked for, the result and a checksum of
+    both. A file that is damaged, or answers another question, counts as missing.
 
     Parameters
     ----------
@@ -36,19 +37,40 @@ class RunCache:
 
     def find(self, key: Any, kind: type[_T]) -> _T | None:
         """Return the result of a key; None if there is none or its file is damaged."""
+        asked = self._asked(key)
         try:
-            return msgspec.json.decode(self._path(key).read_bytes(), type=kind, dec_hook=_dec_hook)
+            kept = msgspec.json.decode(self._path(asked).read_bytes(), type=_Kept)
+            body = bytes(kept.result)
+            if bytes(kept.asked) != asked or kept.sha256 != _digest(asked, body):
+                return None
+            return msgspec.json.decode(body, type=kind, dec_hook=_dec_hook)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
     def keep(self, key: Any, value: Any) -> None:
         """Write the result of a key atomically."""
-        write_whole(self._path(key), msgspec.json.encode(value, enc_hook=_enc_hook))
+        asked, body = self._asked(key), msgspec.json.encode(value, enc_hook=_enc_hook)
+        kept = _Kept(msgspec.Raw(asked), msgspec.Raw(body), _digest(asked, body))
+        write_whole(self._path(asked), msgspec.json.encode(kept))
 
-    def _path(self, key: Any) -> Path:
+    def _asked(self, key: Any) -> bytes:
         words = {"spec": key, "context": self.context}
-        digest = hashlib.sha256(msgspec.json.encode(words, order="deterministic"))
-        return self.folder / f"{digest.hexdigest()[:24]}.json"
+        return msgspec.json.encode(words, order="deterministic")
+
+    def _path(self, asked: bytes) -> Path:
+        return self.folder / f"{hashlib.sha256(asked).hexdigest()[:24]}.json"
+
+
+class _Kept(msgspec.Struct):
+    """Content of a file; ``sha256`` is the digest of the bytes of ``asked`` and ``result``."""
+
+    asked: msgspec.Raw
+    result: msgspec.Raw
+    sha256: str
+
+
+def _digest(asked: bytes, result: bytes) -> str:
+    return hashlib.sha256(asked + b"\n" + result).hexdigest()
 
 
 def _enc_hook(value: Any) -> Any:

@@ -10,8 +10,9 @@ from floorline.bench.protocol import Evaluation, evaluate
 from floorline.bench.suite import Budgets, Floors, Part, Protocols, Suite
 from floorline.datasets import RoutingTable, load, simulate
 from floorline.encoders import make_encoder
-from floorline.replay.compare import as_finished, check, kind_of
+from floorline.replay.compare import Failure, ReplaysFailed, as_finished, check, kind_of
 from floorline.replay.data import ReplayData, prepare
+from floorline.replay.engines import Engine
 from floorline.replay.progress import ReplayProgress
 from floorline.replay.results import Result
 from floorline.replay.tables import Means
@@ -55,7 +56,7 @@ class ReportSection(NamedTuple):
 
 
 def run_suite(
-    suite: Suite, folder: Path, *, jobs: int, progress: ReplayProgress
+    suite: Suite, folder: Path, *, engine: Engine, progress: ReplayProgress
 ) -> list[ReportSection]:
     """Run all replays of a suite whose results are not stored in the folder.
 
@@ -65,8 +66,9 @@ def run_suite(
         The suite.
     folder
         Folder of the report.
-    jobs
-        Number of processes.
+    engine
+        Where the replays run. Those of PROTEUS's protocol run in this process, because they train
+        networks and write them to the folder.
     progress
         Shows the replays of each part and data set.
 
@@ -78,8 +80,11 @@ def run_suite(
     ------
     FloorlineError
         If a part breaks a rule or its data is missing. Finished replays stay stored.
+    ReplaysFailed
+        At the end, if replays failed. All others finished and are stored.
     """
     sections: list[ReportSection] = []
+    failures: list[Failure] = []
     count = sum(len(part.data) for part in suite.parts)
     for part in suite.parts:
         for name in part.data:
@@ -95,9 +100,17 @@ def run_suite(
                 section = section._replace(evaluation=evaluation)
             else:
                 data = prepare(table, encoder)
-                settled = _replays(part, name, data, table.digest, folder, jobs, progress, shown)
-                section = section._replace(settled=settled)
+                try:
+                    settled = _replays(
+                        part, name, data, table.digest, folder, engine, progress, shown
+                    )
+                except ReplaysFailed as error:
+                    failures += error.failures
+                else:
+                    section = section._replace(settled=settled)
             sections.append(section)
+    if failures:
+        raise ReplaysFailed(failures)
     return sections
 
 
@@ -113,7 +126,7 @@ def _replays(
     data: ReplayData,
     digest: str,
     folder: Path,
-    jobs: int,
+    engine: Engine,
     progress: ReplayProgress,
     shown: str,
 ) -> list[tuple[tuple[Any, ...], Result]]:
@@ -121,7 +134,7 @@ def _replays(
     specs = [cell.spec for cell in cells]
     check(data, specs)
     cache = RunCache(folder / "runs", {"data": digest, "encoder": data.encoder})
-    progress.begin(shown, [kind_of(spec) for spec in specs], jobs)
+    progress.begin(shown, [kind_of(spec) for spec in specs], engine.slots)
     found: dict[int, Result] = {}
     for number, spec in enumerate(specs):
         result = cache.find(spec, Result)
@@ -129,7 +142,7 @@ def _replays(
             found[number] = result
             progress.finished(number)
     missing = [number for number in range(len(specs)) if number not in found]
-    for done in as_finished(data, [specs[n] for n in missing], jobs=jobs):
+    for done in as_finished(data, [specs[n] for n in missing], engine=engine):
         cache.keep(done.result.spec, done.result)
         found[missing[done.number]] = done.result
         progress.finished(missing[done.number], done.seconds)

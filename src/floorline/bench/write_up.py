@@ -14,11 +14,9 @@ from floorline._version import __version__
 from floorline.bench import budget_tables, protocol
 from floorline.bench.run import ENCODER, ReportSection
 from floorline.bench.suite import Budgets, Suite
+from floorline.replay.engines import RESULT_PACKAGES
 from floorline.replay.tables import COLUMNS, MARKS, markdown_results, save
 from floorline.report.plots import front, over_time, response
-
-_RECORDED = ("joblib", "msgspec", "numpy", "polars", "scikit-learn", "scipy", "usearch")
-"""Packages whose versions ``suite.json`` records, because results can depend on them."""
 
 _BUDGET_LEGEND = (
     "/ LP on estimates: satisfaction in percent of that of the linear program over the estimates "
@@ -60,7 +58,7 @@ def write_up(suite: Suite, sections: Sequence[ReportSection], folder: Path) -> P
         "encoder": ENCODER,
         "data": {section.data: section.digest for section in sections},
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in _RECORDED},
+        "packages": {name: metadata.version(name) for name in RESULT_PACKAGES},
     }
     if results:
         save(results, folder, about=about)

@@ -24,7 +24,8 @@ log = logging.getLogger("floorline.gateway")
 
 _MAX_ROWS = 50_000
 """Most requests of the log that are learned at a start: the latest ones. With 1,024 features each
-takes 4 kB, so that these take 200 MB."""
+takes 4 kB, so that these take 200 MB, and 1.7 GB while they are packed, logged and learned
+(``benchmarks/bench_streaming.py``)."""
 
 
 class LabelledRequests(NamedTuple):
