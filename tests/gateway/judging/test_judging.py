@@ -198,6 +198,14 @@ def test_operators_see_how_a_judge_differs_from_users(start):
     assert sla["judged"][0]["pairs"] == 8
 
 
+def test_a_rate_of_zero_keeps_responses_from_a_judge(start, provider):
+    live = start(judges=[{**JUDGE, "rates": [{"sla": "gold", "rate": 0}]}])
+    id = live.chat().headers["x-floorline-decision"]
+    live.http.post("/v1/feedback", json={"decision": id, "satisfied": True}).raise_for_status()
+    rest(live)
+    assert not provider.judged
+
+
 def test_a_comparison_is_made_in_both_orders(start, provider):
     # This judge always prefers what it reads first.
     provider.says = lambda shown: '{"better": 1}'

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -49,8 +50,12 @@ _AGAIN_SECONDS = 120.0
 """Time in which nearly the same question counts as asked again."""
 _AGAIN_PER_SESSION = 8
 """Latest questions of a session that a new one is compared with."""
-_MAX_SESSIONS = 10_000
-"""Sessions whose latest questions are known."""
+_MAX_SESSIONS = 5_000
+"""Sessions whose latest questions are known: 40 MB at most."""
+_MAX_QUESTION = 1_000
+"""Characters of a question that are compared."""
+_MAX_TASKS = 1_000
+"""Responses whose rules are being tested, and shadow calls, at a time."""
 _TICK_SECONDS = 1.0
 """Pause between two looks at what is old."""
 
@@ -68,7 +73,7 @@ class _Ruled(NamedTuple):
 
     due: float
     order: int
-    decision: Decision
+    decision: str
     question: str
     broken: list[RuleSettings]
     again: list[RuleSettings]
@@ -158,11 +163,13 @@ class Judging:
                 drawn[judge.name] = rate
                 self._put(judge, Judgement(seen, rate))
         if shadow is not None and shadowed:
-            self._start(self._call_shadow(seen, shadow.judge, shadow.models))
+            self._start_extra(
+                SHADOW_KEY, partial(self._call_shadow, seen, shadow.judge, shadow.models)
+            )
         sla, _ = split_tenant(decision.sla)
         rules = [rule for rule in settings.rules if rule.slas is None or sla in rule.slas]
         if rules:
-            self._start(self._test_rules(seen, rules))
+            self._start_extra(RULES_JUDGE, partial(self._test_rules, seen, rules))
         if any(judge.labelled and judge.name not in drawn for judge in settings.judges):
             self._recent.add(seen._replace(drawn=frozenset(drawn)), self._now())
 
@@ -173,7 +180,8 @@ class Judging:
             return
         settings = self._settings()
         for judge in settings.judges:
-            if judge.name in seen.drawn:
+            # A rate of 0 means that the judge must not see these responses.
+            if judge.name in seen.drawn or not rate_of(judge, seen.decision, {}):
                 continue
             if draw(settings.seed, f"labelled:{judge.name}", decision) < judge.labelled:
                 self._put(judge, Judgement(seen, None))
@@ -187,6 +195,7 @@ class Judging:
                 # The configuration may have changed.
                 self._auth.set_internal_keys(self.keys())
                 self._recent.forget(now)
+                self._forget_sessions(now)
                 self._settle_rules(now)
         finally:
             self._settle_rules(float("inf"))
@@ -219,6 +228,13 @@ class Judging:
         if self._running[judge.name] < judge.concurrency:
             self._running[judge.name] += 1
             self._start(self._work(judge.name))
+
+    def _start_extra(self, judge: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start what is lost, and counted, while too much is being done."""
+        if len(self._tasks) >= _MAX_TASKS:
+            self.counts[judge, "lost"] += 1
+        else:
+            self._start(work())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -350,8 +366,7 @@ class Judging:
     async def _test_rules(self, seen: SeenAnswer, rules: Sequence[RuleSettings]) -> None:
         """Test the rules on a response; whether it is asked again is known later."""
         try:
-            found = await asyncio.to_thread(read_transcript, seen)
-            broken = await asyncio.to_thread(broken_rules, rules, found)
+            question, broken = await asyncio.to_thread(_tested, seen, rules)
         except Exception:
             self.counts[RULES_JUDGE, "error"] += 1
             log.exception("the rules failed on decision %r", seen.decision.id)
@@ -360,8 +375,8 @@ class Judging:
         now = self._now()
         self._order += 1
         due = now + _AGAIN_SECONDS if again else now
-        ruled = _Ruled(due, self._order, seen.decision, found.question, broken, again)
-        if again and found.question and seen.chat.session:
+        ruled = _Ruled(due, self._order, seen.decision.id, question, broken, again)
+        if again and question and seen.chat.session:
             self._note_question(seen, ruled)
         heapq.heappush(self._ruled, ruled)
         self._settle_rules(now)
@@ -372,29 +387,43 @@ class Judging:
         earlier = self._sessions.pop(session, None) or deque(maxlen=_AGAIN_PER_SESSION)
         for one in earlier:
             if one.due > self._now() and asks_again(ruled.question, one.question):
-                self._asked_again.add(one.decision.id)
+                self._asked_again.add(one.decision)
         earlier.append(ruled)
         self._sessions[session] = earlier
         if len(self._sessions) > _MAX_SESSIONS:
             self._sessions.popitem(last=False)
+
+    def _forget_sessions(self, now: float) -> None:
+        """Forget sessions whose latest question can no longer be asked again."""
+        while self._sessions:
+            oldest = next(iter(self._sessions))
+            if self._sessions[oldest][-1].due > now:
+                return
+            del self._sessions[oldest]
 
     def _settle_rules(self, now: float) -> None:
         """Record what the rules say of responses whose time has come."""
         while self._ruled and self._ruled[0].due <= now:
             one = heapq.heappop(self._ruled)
             broken = list(one.broken)
-            if one.decision.id in self._asked_again:
-                self._asked_again.discard(one.decision.id)
+            if one.decision in self._asked_again:
+                self._asked_again.discard(one.decision)
                 broken += one.again
             for rule in broken:
                 self.counts[RULES_JUDGE, rule.label] += 1
             try:
                 self._router.judgement(
-                    one.decision.id, RULES_JUDGE, score_of(broken), rate=1.0, kind="rule"
+                    one.decision, RULES_JUDGE, score_of(broken), rate=1.0, kind="rule"
                 )
             except FloorlineError as error:
                 self.counts[RULES_JUDGE, "error"] += 1
                 log.warning("what the rules say cannot be recorded: %s", error)
+
+
+def _tested(seen: SeenAnswer, rules: Sequence[RuleSettings]) -> tuple[str, list[RuleSettings]]:
+    """The question of a request, cut, and the rules that the response breaks."""
+    found = read_transcript(seen)
+    return found.question[:_MAX_QUESTION], broken_rules(rules, found)
 
 
 def _to_model(chat: ChatBody, model: str) -> ChatBody:
