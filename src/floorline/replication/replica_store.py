@@ -17,6 +17,7 @@ from floorline.replication.damaged_rows import state_is_whole
 from floorline.replication.inbox import InboxWriter, event_of
 from floorline.replication.spool import Spool
 from floorline.replication.spooling import SpoolingWriter
+from floorline.replication.spools import SpoolRegister
 from floorline.replication.tables import LEARNER, inbox, members, replicas, states
 from floorline.stores.commit import GroupCommit
 from floorline.stores.engine import open_engine
@@ -118,6 +119,7 @@ class ReplicaStore(QueuedStore):
             if spool is None or self.engine.dialect.name == "sqlite":
                 self._writer: InboxWriter | SpoolingWriter = InboxWriter(self.engine, replica)
             else:
+                SpoolRegister(self.engine).add(replica)
                 self._writer = self.spooling = self._spooling_writer(url, spool, max_spool)
         except BaseException:
             self._dispose()

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from floorline.errors import FloorlineError, StoreDamaged, StoreUnavailable
 from floorline.replication.inbox import InboxReader, InboxWriter, Rows, lost_row
 from floorline.replication.members import Membership
 from floorline.replication.spool import Batch, Spool, left_over
+from floorline.replication.spools import SpoolRegister
 from floorline.stores.commit import Refused
 from floorline.stores.writing import Prepared, Prompt
 
@@ -72,6 +74,7 @@ class SpoolingWriter:
         self._drain_writer = InboxWriter(engine, spool.replica)
         self._reader = InboxReader(engine)
         self._members = Membership(engine)
+        self._register = SpoolRegister(engine)
         # Held while a batch is written, and while the end of the spool is decided.
         self._gate = threading.Lock()
         self._last_number = 0
@@ -214,6 +217,9 @@ class SpoolingWriter:
             try:
                 if spool.size:
                     self._drain_one(spool)
+                if not spool.size:
+                    # The learner waits with its shares until all that it spent is in the log.
+                    _Drain(self, spool).patiently(partial(self._register.remove, replica))
             finally:
                 spool.close()
 

@@ -117,6 +117,14 @@ members = sa.Table(
     sa.Column("status", sa.Text, nullable=False),
 )
 
+spools = sa.Table(
+    "spools",
+    metadata,
+    sa.Column("replica", sa.Text, primary_key=True),
+    # When it was noticed that the replica is gone; NULL while it lives.
+    sa.Column("gone", sa.Double),
+)
+
 escrow = sa.Table(
     "escrow",
     metadata,

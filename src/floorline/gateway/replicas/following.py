@@ -14,6 +14,7 @@ from floorline.gateway.start import Start
 from floorline.replication.members import Member, Membership
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import ReplicaStore
+from floorline.replication.spools import SpoolRegister
 from floorline.replication.survey import Survey, survey
 from floorline.state.fold import Fold
 from floorline.stores.engine import may_pass
@@ -225,4 +226,5 @@ class StateFollower:
             If events stay in the spool, or the database raises an error.
         """
         self._store.drain(_LEAVE_SECONDS)
+        SpoolRegister(self._store.engine).remove(self._store.replica)
         self._members.forget(self._store.replica)

@@ -23,7 +23,7 @@ from floorline.gateway.clock import Clock
 from floorline.gateway.reconcile import reconcile
 from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.key_shares import RATES
-from floorline.gateway.replicas.refilling import RECLAIM_SECONDS
+from floorline.gateway.replicas.refilling import RECLAIM_SECONDS, SPOOL_SECONDS
 from floorline.gateway.runtime_models import RuntimeModels
 from floorline.gateway.start import Start, StartStopped
 from floorline.gateway.startup import open_router
@@ -36,6 +36,7 @@ from floorline.replication.learner import Learner
 from floorline.replication.learner_store import LearnerStore
 from floorline.replication.lease import Lease, LeaseLost
 from floorline.replication.members import Membership
+from floorline.replication.spools import SpoolRegister
 from floorline.router import Router
 from floorline.stores.engine import open_engine
 from floorline.stores.recovery import RecoveryStopped
@@ -158,7 +159,7 @@ class LearnerProcess:
     ) -> dict[Callable[[], object], float]:
         """Return what is done from time to time, with the pauses in seconds."""
         settings = self._settings
-        members = Membership(store.engine)
+        members, register = Membership(store.engine), SpoolRegister(store.engine)
 
         def close_calls() -> None:
             gone = members.gone(_GONE_SECONDS)
@@ -169,13 +170,14 @@ class LearnerProcess:
                 closed = close_interrupted(router, member.id)
                 store.note_replica(member.id)
                 store.flush()
+                register.note_gone(member.id)
                 members.forget(member.id)
                 log.warning("replica %s is gone; %d calls were open", member.id, closed)
 
         absent: dict[str, float] = {}
 
         def reclaim() -> None:
-            holders = holders_gone(store.engine)
+            holders = holders_gone(store.engine) - register.undrained(SPOOL_SECONDS)
             for id in absent.keys() - holders:
                 del absent[id]
             for id in holders:
@@ -197,6 +199,7 @@ class LearnerProcess:
             of_keys = [key_account(key) for key in store.keys.list() if key.budget is not None]
             of_slas = [account for sla in router.slas.values() for account in accounts_of(sla)]
             learner.forget_replicas(_REPLICA_SECONDS)
+            register.forget(_REPLICA_SECONDS)
             forget_ended(store.engine, [*of_slas, *of_keys, RATES], self._clock())
 
         return {

@@ -29,6 +29,9 @@ transaction that writes, and another replica may return something."""
 RECLAIM_SECONDS = 600.0
 """Time without a sign of life after which the learner gives a replica's shares to others. A replica
 spends them while the database is away, so it is longer than that usually lasts."""
+SPOOL_SECONDS = 86_400.0
+"""The same for a replica that had a spool, until another process has drained it: what it spent
+while the database was away lies there. After a day the disk is taken for lost."""
 _SPEND_SECONDS = 0.9 * RECLAIM_SECONDS
 """Time since its last sign of life for which a replica spends its shares. What it would spend later
 may be another one's by then; the tenth is for clocks that run at different rates."""
