@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from floorline.encoders.ngrams import hash_grams, slots
+from floorline.encoders import ngrams
+from floorline.encoders.ngrams import AsciiSlots, WordSlots, hash_grams, slots
 
 
 def words(text, n=1, seed=0):
@@ -50,6 +51,24 @@ def test_slots_spread_evenly():
     )
     assert counts.min() > 20
     assert counts.max() < 90
+
+
+def test_slots_of_ascii_are_those_of_the_hashes():
+    rng = np.random.default_rng(3)
+    fast = AsciiSlots((1, 4), 1, 2_000)
+    for length in (*range(9), 145, 800):
+        text = "".join(map(chr, rng.integers(0, 128, length)))
+        grams = hash_grams(text, word_sizes=(1,), char_sizes=(1, 4), seed=1)
+        found, words = fast(text)
+        assert (found.tolist(), words) == (slots(grams.hashes, 2_000).tolist(), grams.words)
+
+
+def test_few_short_words_are_remembered(monkeypatch):
+    monkeypatch.setattr(ngrams, "_MAX_KNOWN_WORDS", 2)
+    known = WordSlots(0, 1_000)
+    first = [known[word] for word in (b"one", b"two", b"three", b"l" * 25)]
+    assert set(known) == {b"three"}
+    assert [known[word] for word in (b"one", b"two", b"three", b"l" * 25)] == first
 
 
 KNOWN = [386, 155, 752, 312, 674, 613, 423]

@@ -27,9 +27,6 @@ _WINDOW_SEPARATOR = "\x00"
 """Character between the head and the tail of a long text. Prompts rarely contain it, so almost no
 n-gram spans both windows."""
 
-_SIGNS = np.array([1.0, -1.0])
-"""What an n-gram adds to its bucket, by the sign bit of its hash."""
-
 
 class HashedNgrams:
     """Hashed word and character n-grams of a prompt's head and tail, and statistics of all of it.
@@ -121,6 +118,12 @@ class HashedNgrams:
         self._statistics = statistics.COUNT if statistics_weight else 0
         self._dim = _integer("dim", dim, self._statistics + 16, 2**24)
         self._buckets = self._dim - self._statistics
+        # Words alone, as by default, have a faster way for ASCII.
+        self._ascii = [
+            ngrams.AsciiSlots(self.char_sizes, seed, 2 * self._buckets)
+            for seed in (_FOCUS_SEED, _CONTEXT_SEED)
+            if self.word_sizes == (1,)
+        ]
 
     @property
     def dim(self) -> int:
@@ -211,6 +214,8 @@ class HashedNgrams:
         return blocks
 
     def _slots(self, text: str, seed: int) -> tuple[NDArray[np.int64], int]:
+        if self._ascii and text.isascii():
+            return self._ascii[seed](text)
         grams = ngrams.hash_grams(
             text, word_sizes=self.word_sizes, char_sizes=self.char_sizes, seed=seed
         )
@@ -219,22 +224,25 @@ class HashedNgrams:
     def _combine(
         self, blocks: Sequence[tuple[NDArray[np.int64], int]], buckets: int
     ) -> NDArray[np.float64]:
-        """Return the (buckets,) n-gram vector: norm 1, or 0 if there is no n-gram."""
+        """Return the (buckets,) n-gram vector: norm 1, or 0 if there is no n-gram.
+
+        Overwrites the blocks.
+        """
         total: NDArray[np.float64] | None = None
         for weight, (block, words) in zip((1.0, self.context_weight), blocks, strict=False):
             if not len(block):
                 continue
-            slots = block >> 1
             # Character n-grams are shifted behind the word n-grams, so that one pass counts both.
-            slots[words:] += buckets
-            sums = np.bincount(slots, _SIGNS[block & 1], 2 * buckets)
+            block[words:] += 2 * buckets
+            counts = np.bincount(block, minlength=4 * buckets)
+            # An n-gram adds 1 or −1, by the sign bit of its hash.
+            sums = counts[0::2] - counts[1::2]
             sizes = np.abs(sums)
             # The squares of the signed square roots are the sizes.
             norms = np.add.reduceat(sizes, (0, buckets)).tolist()
             scales = [weight / math.sqrt(norm) if norm else 0.0 for norm in norms]
             # Signed square roots, as SIMD computes them: a sum of 0 is divided by 1.
-            np.sqrt(np.maximum(sizes, 1.0, out=sizes), out=sizes)
-            roots = np.divide(sums, sizes, out=sums)
+            roots = sums / np.sqrt(np.maximum(sizes, 1, out=sizes))
             part = np.array(scales) @ roots.reshape(2, buckets)
             total = part if total is None else total + part
         if total is None:

@@ -62,7 +62,13 @@ def read_prompt(prompt: Prompt) -> PromptText:
     """
     if isinstance(prompt, str):
         return PromptText("", _encodable(prompt))
-    turns = [_turn(message) for message in check_messages(prompt)]
+    messages = check_messages(prompt)
+    if len(messages) == 1:
+        # The one message is the focus, unless it is a system prompt.
+        role, text = _turn(messages[0])
+        if role not in _CONTEXT_ROLES:
+            return PromptText("", _encodable(text))
+    turns = [_turn(message) for message in messages]
     context = _encodable("\n".join(text for role, text in turns if role in _CONTEXT_ROLES and text))
     for role, text in reversed(turns):
         if role == "user":
@@ -94,18 +100,22 @@ def check_messages(prompt: Any) -> Sequence[Any]:
     InvalidInput
         If it is no list of messages, or an empty one.
     """
-    if isinstance(prompt, Mapping | bytes | bytearray) or not isinstance(prompt, Sequence):
+    messages: Sequence[Any] = prompt
+    # Nearly all are lists, and the other tests take longer.
+    if type(prompt) is not list and (
+        isinstance(prompt, Mapping | bytes | bytearray) or not isinstance(prompt, Sequence)
+    ):
         raise InvalidInput("prompt", prompt, "give a text or a list of chat messages")
-    if not prompt:
+    if not messages:
         raise InvalidInput("messages", [], "give at least one message")
-    return prompt
+    return messages
 
 
 def _turn(message: Any) -> tuple[str, str]:
     """Role and text of a message; a bare text is a user turn."""
     if isinstance(message, str):
         return "user", message
-    if not isinstance(message, Mapping):
+    if type(message) is not dict and not isinstance(message, Mapping):
         return "", ""
     role, content = message.get("role"), message.get("content")
     # Gemini's messages have parts in place of a content.

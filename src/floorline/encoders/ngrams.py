@@ -8,7 +8,7 @@ every process, unlike those of Python's ``hash``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,12 @@ _CLASSES = _classes()
 _LOWER = _lower()
 _ASCII_VALUES = _LOWER[:128].astype(np.uint64) + np.uint64(1)
 _ASCII_LETTERS = _CLASSES[:128] != _SEPARATOR
+_LETTERS_ONLY = bytes(code if _ASCII_LETTERS[code] else 32 for code in range(128)) + b" " * 128
+"""Replaces every byte of ASCII that is no part of a word by a space."""
+_MAX_KNOWN_WORDS = 20_000
+"""Words whose slot is remembered: about 2 MB."""
+_MAX_KNOWN_LETTERS = 24
+"""Letters of the longest word that is remembered."""
 
 
 class Grams(NamedTuple):
@@ -144,16 +150,105 @@ def slots(hashes: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
 
     ``count`` is below 2³².
     """
+    return _slots(hashes, np.uint64(count)).view(np.int64)
+
+
+def _slots(hashes: NDArray[np.uint64], count: Any) -> NDArray[np.uint64]:
     hashes ^= hashes >> _HALF
     hashes *= _MIX
     hashes >>= _HALF
-    hashes *= np.uint64(count)
+    hashes *= count
     hashes >>= _HALF
-    return hashes.view(np.int64)
+    return hashes
 
 
-def _seed(seed: int, kind: int) -> np.uint64:
-    return np.uint64((seed * 128 + kind) * _SEED_STEP & _MASK)
+class WordSlots(dict[bytes, int]):
+    """Slots of lower-case ASCII words, as ``slots`` of their hashes; frequent ones are remembered.
+
+    Parameters
+    ----------
+    seed, count
+        As for ``hash_grams`` and ``slots``.
+
+    Examples
+    --------
+    >>> grams = hash_grams("Why not?", word_sizes=(1,), char_sizes=())
+    >>> known = WordSlots(0, 1000)
+    >>> [known[b"why"], known[b"not"]] == slots(grams.hashes, 1000).tolist()
+    True
+    """
+
+    def __init__(self, seed: int, count: int) -> None:
+        super().__init__()
+        self._seed = int(_seed(seed, 1))
+        self._count = count
+
+    def __missing__(self, word: bytes) -> int:
+        """Compute the slot of a word."""
+        hashed = 0
+        for code in reversed(word):
+            hashed = (hashed * _BASE + code + 1) & _MASK
+        hashed = (hashed + self._seed) & _MASK
+        mixed = ((hashed ^ hashed >> 32) * int(_MIX) & _MASK) >> 32
+        slot = mixed * self._count >> 32
+        if len(word) <= _MAX_KNOWN_LETTERS:
+            if len(self) >= _MAX_KNOWN_WORDS:
+                self.clear()
+            self[word] = slot
+        return slot
+
+
+class AsciiSlots:
+    """Slots of the words and of the character n-grams of ASCII texts.
+
+    They equal ``slots(hash_grams(text, ...).hashes, count)``. A hash of n characters is the sum of
+    ``code point · baseⁱ``, which is a correlation of the text with the first n powers of the base;
+    this takes a third of the calls of NumPy that texts of any kind need.
+
+    Parameters
+    ----------
+    char_sizes, seed, count
+        As for ``hash_grams`` and ``slots``.
+
+    Examples
+    --------
+    >>> grams = hash_grams("Why not?", word_sizes=(1,), char_sizes=(2, 4), seed=1)
+    >>> found, words = AsciiSlots((2, 4), 1, 1000)("Why not?")
+    >>> found.tolist() == slots(grams.hashes, 1000).tolist(), words == grams.words
+    (True, True)
+    """
+
+    def __init__(self, char_sizes: tuple[int, ...], seed: int, count: int) -> None:
+        self._words = WordSlots(seed, count)
+        # A code point counts one more than its value, which adds the same to all n-grams.
+        self._kernels = [
+            (n, kernel, _seed(seed, 64 + n, int(kernel.sum())))
+            for n, kernel in ((n, _POWERS[:n].copy()) for n in char_sizes)
+        ]
+        self._count = np.array(count, dtype=np.uint64)
+
+    def __call__(self, text: str) -> tuple[NDArray[np.int64], int]:
+        """Return the (n,) slots of a text, those of its words first, and the number of words."""
+        lower = text.encode("ascii").lower()
+        words = list(map(self._words.__getitem__, lower.translate(_LETTERS_ONLY).split()))
+        length, first = len(lower), len(words)
+        found = np.empty(
+            first + sum([max(0, length - n + 1) for n, _, _ in self._kernels]), dtype=np.int64
+        )
+        found[:first] = words
+        points = np.frombuffer(lower, dtype=np.uint8).astype(np.uint64)
+        for n, kernel, constant in self._kernels:
+            if length >= n:
+                hashes = np.correlate(points, kernel)
+                hashes += constant
+                last = first + len(hashes)
+                found[first:last] = _slots(hashes, self._count)
+                first = last
+        return found, len(words)
+
+
+def _seed(seed: int, kind: int, added: int = 0) -> np.uint64:
+    return np.uint64((seed * 128 + kind) * _SEED_STEP + added & _MASK)
 
 
 def _code_points_and_words(

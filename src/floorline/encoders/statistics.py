@@ -91,7 +91,7 @@ def measure(prompt: PromptText) -> NDArray[np.float64]:
     """
     text = prompt.focus
     sample = _sample(text)
-    result = np.zeros(COUNT)
+    result = [0.0] * COUNT
     log_length = math.log2(len(text) + 1)
     result[0] = min(1.0, log_length / 20.0)
     at = 1
@@ -108,9 +108,13 @@ def measure(prompt: PromptText) -> NDArray[np.float64]:
 
     raw = np.frombuffer(sample.encode("utf-8", "surrogatepass"), dtype=np.uint8)
     histogram = np.bincount(raw, minlength=128)
-    shares = histogram @ _GAINS[: len(histogram)]
-    result[at : at + len(_BYTE_CLASSES)] = np.minimum(1.0, shares[:-1] / max(1.0, shares[-1]))
-    at += len(_BYTE_CLASSES)
+    # All factors are powers of 2, so that no order of the sums rounds.
+    shares = histogram.astype(np.float64).dot(_GAINS[: len(histogram)]).tolist()
+    characters = max(1.0, shares.pop())
+    for share in shares:
+        if share:
+            result[at] = min(1.0, share / characters)
+        at += 1
 
     first = text[:64].lower().split(None, 1)
     opening = _OPENING_OF.get(first[0].strip("\"'([{,.:;!?")) if first else None
@@ -120,19 +124,26 @@ def measure(prompt: PromptText) -> NDArray[np.float64]:
 
     tail = text[-_TAIL:]
     last_word = tail.rstrip()[-1:]
+    options = lists = breaks = gaps = 0
+    if "\n" in sample:
+        breaks, gaps = tail.count("\n"), sample.count("\n\n")
+        lists = sample.count("\n- ") + sample.count("\n* ") + sample.count("\n1. ")
+    if "A" in tail:
+        options = tail.count("\nA)") + tail.count("(A)") + tail.count("\nA.")
+    code = "```" in sample or "def " in sample or "function" in sample
     result[at:] = (
-        last_word == "?",
-        last_word == ":",
+        float(last_word == "?"),
+        float(last_word == ":"),
         min(1.0, int(histogram[63]) / 4.0),
-        min(1.0, tail.count("\n") / 8.0),
-        min(1.0, sample.count("\n\n") / 8.0),
-        min(1.0, (tail.count("\nA)") + tail.count("(A)") + tail.count("\nA.")) / 1.0),
-        min(1.0, (sample.count("\n- ") + sample.count("\n* ") + sample.count("\n1. ")) / 4.0),
-        "```" in sample or "def " in sample or "function" in sample,
+        min(1.0, breaks / 8.0),
+        min(1.0, gaps / 8.0),
+        min(1.0, options / 1.0),
+        min(1.0, lists / 4.0),
+        float(code),
         min(1.0, len(sample) / (10.0 * (1.0 + float(histogram[32])))),
         min(1.0, math.log2(len(prompt.context) + 1) / 20.0),
     )
-    return result
+    return np.array(result)
 
 
 def _sample(text: str) -> str:
