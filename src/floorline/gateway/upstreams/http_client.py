@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -21,6 +22,12 @@ from floorline.gateway.upstreams.endpoints import (
     request_headers,
 )
 from floorline.gateway.upstreams.errors import UpstreamError
+from floorline.gateway.upstreams.pooled_post import (
+    PooledAnswer,
+    PostTarget,
+    pooled_post,
+    request_head,
+)
 from floorline.gateway.upstreams.proxies import proxy_of
 from floorline.gateway.upstreams.settings import UpstreamSettings
 
@@ -48,7 +55,10 @@ def with_query(url: URL, query: str) -> URL:
     return url.extend_query(added) if added else url
 
 
-def _closed_while_idle(response: aiohttp.ClientResponse) -> bool:
+Response = aiohttp.ClientResponse | PooledAnswer
+
+
+def _closed_while_idle(response: Response) -> bool:
     """Whether a server says that it closed an unused connection (RFC 9110, 15.5.9)."""
     return response.status == 408 and response.headers.get("Connection", "").lower() == "close"
 
@@ -62,7 +72,7 @@ class HttpReply:
 
     __slots__ = ("_content", "_ending", "_name", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, name: str, ending: set[Abortable]) -> None:
+    def __init__(self, response: Response, name: str, ending: set[Abortable]) -> None:
         self._response = response
         self._ending = ending
         self._content = response.content
@@ -162,6 +172,8 @@ class HttpClient:
         if self._proxy is not None:
             self._options["proxy"] = self._proxy.url
             self._options["proxy_headers"] = self._proxy.tunnel_headers
+        self._usual_head = self._head(self._url, self._usual_headers)
+        self._target: PostTarget | None = None
 
     async def send(
         self,
@@ -173,7 +185,7 @@ class HttpClient:
         query: str = "",
     ) -> HttpReply:
         """Send a request; return its answer once status and headers arrived, else UpstreamError."""
-        sent, url = self._usual_headers, self._url
+        sent, url, head = self._usual_headers, self._url, self._usual_head
         if headers:
             sent = self._headers.copy()
             for key, value in {**self._replaced, **headers}.items():
@@ -182,14 +194,14 @@ class HttpClient:
             url = path_url(self._settings, path)
         if query:
             url = with_query(url, query)
+        if headers or path or query:
+            head = self._head(url, sent)
         for fresh in (False, True):
             request = Request(fresh=fresh)
             current_request.set(request)
             try:
-                response = await self._session.post(
-                    url, data=_data(body), headers=sent, **self._options
-                )
-            except (aiohttp.ClientError, OSError) as error:
+                response = await self._post(url, sent, head, body)
+            except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
                 failure = self._failure(error)
             else:
                 if not (request.reused and _closed_while_idle(response)):
@@ -204,7 +216,24 @@ class HttpClient:
         # the key.
         raise failure
 
-    def _reply(self, response: aiohttp.ClientResponse, request: Request) -> HttpReply:
+    def _head(self, url: URL, headers: CIMultiDict[str]) -> bytes | None:
+        """Head of a request that needs no session; None if it needs one."""
+        return request_head(url, headers) if self._proxy is None else None
+
+    async def _post(
+        self, url: URL, headers: CIMultiDict[str], head: bytes | None, body: bytes
+    ) -> Response:
+        connector = self._session.connector
+        if head is None or len(body) > _MAX_UNSPLIT_BODY or connector is None:
+            return await self._session.post(url, data=_data(body), headers=headers, **self._options)
+        target = self._target
+        if target is None:
+            loop = asyncio.get_running_loop()
+            target = self._target = PostTarget("POST", self._url, loop=loop)
+        data = b"%s%d\r\n\r\n%s" % (head, len(body), body)
+        return await pooled_post(connector, target, self._timeout, data)
+
+    def _reply(self, response: Response, request: Request) -> HttpReply:
         if request.use is not None:
             request.use.heed(response.headers.get("Keep-Alive"))
         if self._proxy is not None and response.status == 407:
@@ -236,7 +265,7 @@ class HttpClient:
             case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError():
                 why = system_reason(error.os_error)
                 return UpstreamError(f"{place}: no connection ({why})", "connect", retryable=True)
-            case aiohttp.ClientResponseError():
+            case aiohttp.ClientResponseError() | HttpProcessingError():
                 return UpstreamError(f"{place}: the answer is not HTTP", "invalid_response")
             case _:
                 what = type(error).__name__
