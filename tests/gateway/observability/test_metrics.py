@@ -280,3 +280,39 @@ def test_a_budget_that_is_never_renewed_has_no_elapsed_share():
     where = {"sla": "gold", "tenant": "", "model": ""}
     assert value(metrics, "floorline_sla_budget", **where) == 10.0
     assert value(metrics, "floorline_sla_budget_elapsed_ratio", **where) is None
+
+
+def test_every_scrape_has_all_that_was_counted():
+    metrics = Metrics()
+    for number in range(1, 4):
+        metrics.decided(0.0003)
+        metrics.request("small", "gold", "ok")
+        metrics.call("small", "gold", **CALL)
+        values = {
+            (sample.name, sample.labels.get("le"), sample.labels.get("token_type")): sample.value
+            for family in text_string_to_metric_families(metrics.render()[0].decode())
+            for sample in family.samples
+        }
+        assert values["floorline_requests_total", None, None] == number
+        assert values["floorline_tokens_total", None, "input"] == 10 * number
+        assert values["floorline_cost_usd_total", None, None] == 0.5 * number
+        assert values["floorline_decision_seconds_bucket", "0.00025", None] == 0
+        assert values["floorline_decision_seconds_bucket", "0.0005", None] == number
+        assert values["floorline_upstream_seconds_bucket", "0.5", None] == number
+        assert values["floorline_upstream_seconds_count", None, None] == number
+        assert values["floorline_upstream_seconds_sum", None, None] == pytest.approx(0.4 * number)
+
+
+def test_what_comes_during_a_scrape_is_counted_although_a_model_left():
+    zoo = Zoo([Model("small", call_price=1.0), Model("large", call_price=9.0)])
+    router = Router(zoo, slas=[SLA("gold", floor=0.5)])
+    metrics = Metrics(router=router)
+    metrics.call("small", "gold", **CALL)
+    metrics.call("large", "gold", **CALL)
+    router.change_zoo(Zoo([Model("small", call_price=1.0)]))
+    metrics.render()
+    metrics.call("small", "gold", **CALL)
+    metrics._forget()
+    text = metrics.render()[0].decode()
+    assert 'floorline_cost_usd_total{model="small",sla="gold"} 1.0' in text
+    assert 'model="large"' not in text

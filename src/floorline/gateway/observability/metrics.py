@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
@@ -22,6 +22,7 @@ from floorline.gateway.observability.collectors import (
     store_metrics,
     upstream_metrics,
 )
+from floorline.gateway.observability.folded import FoldedCount, FoldedSeconds, SecondsHistogram
 from floorline.gateway.observability.labels import MAX_PAIRS, OTHER, LabelValues
 from floorline.gateway.observability.replica_metrics import (
     Following,
@@ -104,19 +105,19 @@ class Metrics:
             ["model", "sla", "outcome"],
             **given,
         )
-        self._decision = Histogram(
+        self._decision = SecondsHistogram(
             "floorline_decision_seconds",
             "Seconds to decide which model serves.",
             buckets=_DECISION_SECONDS,
             **given,
         )
-        self._first_byte = Histogram(
+        self._first_byte = SecondsHistogram(
             "floorline_upstream_first_byte_seconds",
             "Seconds from the call of a provider to the first content of its answer.",
             buckets=_CALL_SECONDS,
             **model,
         )
-        self._total = Histogram(
+        self._total = SecondsHistogram(
             "floorline_upstream_seconds",
             "Seconds from the call of a provider to the end of its answer.",
             buckets=_CALL_SECONDS,
@@ -173,7 +174,8 @@ class Metrics:
         self._slas = LabelValues()
         self._pairs: set[tuple[str, str]] = set()
         self._calls: dict[tuple[str, str], _Call] = {}
-        self._outcomes: dict[tuple[str, str, str], Counter] = {}
+        self._outcomes: dict[tuple[str, str, str], FoldedCount] = {}
+        self._decided = FoldedSeconds(self._decision, _DECISION_SECONDS)
         self._sources: dict[tuple[str, str], Counter] = {}
         ProcessCollector(registry=self.registry)
         self._collect(build_info)
@@ -198,7 +200,7 @@ class Metrics:
 
     def decided(self, seconds: float) -> None:
         """Count a decision and the seconds it took."""
-        self._decision.observe(seconds)
+        self._decided.observe(seconds)
 
     def request(self, model: str, sla: str, outcome: str) -> None:
         """Count an answered request.
@@ -213,7 +215,11 @@ class Metrics:
             How it ended: ok, client_error, upstream_error or disconnected.
         """
         key = (model, sla, outcome)
-        (self._outcomes.get(key) or self._outcome(key)).inc()
+        count = self._outcomes.get(key)
+        if count is None:
+            self._outcome(key)
+        else:
+            count.waiting += 1
 
     def call(
         self,
@@ -230,15 +236,19 @@ class Metrics:
     ) -> None:
         """Count what a call took: seconds, tokens, and cost in the zoo's unit."""
         key = (model, sla)
-        children = self._calls.get(key) or self._call(key)
-        children.first_byte.observe(first_byte)
-        children.total.observe(total)
-        children.input.inc(input_tokens)
-        children.output.inc(output_tokens)
+        found = self._calls.get(key)
+        counts = self._call(key) if found is None else found
+        counts.first_byte.observe(first_byte)
+        counts.total.observe(total)
+        counts.input.waiting += input_tokens
+        counts.output.waiting += output_tokens
         if cached_tokens or cache_write_tokens:
-            children.cache_read.inc(cached_tokens)
-            children.cache_write.inc(cache_write_tokens)
-        children.cost.inc(cost)
+            counts.cache_read.waiting += cached_tokens
+            counts.cache_write.waiting += cache_write_tokens
+        counts.cost.waiting += cost
+        if found is None:
+            # It is not kept where many names share a label.
+            counts.fold()
 
     def feedback(self, source: str, changed: bool) -> None:
         """Count an accepted feedback message; ``changed`` is false if it was known already."""
@@ -272,6 +282,7 @@ class Metrics:
         async with self._scraping:
             found = self._scraped.get(accept)
             if found is None or time.monotonic() - found.made > _FRESH_SECONDS:
+                self._fold()
                 text, kind = await asyncio.to_thread(self._encode, accept)
                 found = self._scraped[accept] = _Scrape(text, kind, time.monotonic())
                 self._forget()
@@ -279,9 +290,18 @@ class Metrics:
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics and their content type, in the format that a scraper accepts."""
+        self._fold()
         found = self._encode(accept)
         self._forget()
         return found
+
+    def _fold(self) -> None:
+        """Add what was counted since the last scrape to the metrics; on the event loop's thread."""
+        self._decided.fold()
+        for outcome in self._outcomes.values():
+            outcome.fold()
+        for call in self._calls.values():
+            call.fold()
 
     def _encode(self, accept: str) -> tuple[bytes, str]:
         encode, kind = choose_encoder(accept)
@@ -308,28 +328,29 @@ class Metrics:
             self._pairs.add(pair)
         return pair
 
-    def _outcome(self, key: tuple[str, str, str]) -> Counter:
+    def _outcome(self, key: tuple[str, str, str]) -> None:
+        """Count the first request of a model, an SLA and an outcome."""
         labels = self._known(key[0], key[1])
         child = self._requests.labels(*labels, key[2])
+        child.inc()
         if OTHER not in labels:
-            self._outcomes[key] = child
-        return child
+            self._outcomes[key] = FoldedCount(child)
 
     def _call(self, key: tuple[str, str]) -> _Call:
         labels = self._known(*key)
         model = labels[0]
-        child = _Call(
-            first_byte=self._first_byte.labels(model),
-            total=self._total.labels(model),
-            input=self._tokens.labels(*labels, "input"),
-            output=self._tokens.labels(*labels, "output"),
-            cache_read=self._cache_tokens.labels(*labels, "read"),
-            cache_write=self._cache_tokens.labels(*labels, "write"),
-            cost=self._cost.labels(*labels),
+        counts = _Call(
+            first_byte=FoldedSeconds(self._first_byte.labels(model), _CALL_SECONDS),
+            total=FoldedSeconds(self._total.labels(model), _CALL_SECONDS),
+            input=FoldedCount(self._tokens.labels(*labels, "input")),
+            output=FoldedCount(self._tokens.labels(*labels, "output")),
+            cache_read=FoldedCount(self._cache_tokens.labels(*labels, "read")),
+            cache_write=FoldedCount(self._cache_tokens.labels(*labels, "write")),
+            cost=FoldedCount(self._cost.labels(*labels)),
         )
         if OTHER not in labels:
-            self._calls[key] = child
-        return child
+            self._calls[key] = counts
+        return counts
 
     def _forget(self) -> None:
         """Drop the time series of removed models, after the scrape that showed them last."""
@@ -341,6 +362,8 @@ class Metrics:
             for metric in self._labelled:
                 metric.remove_by_labels({"model": value})
         if gone:
+            # What came since the scrape is not lost, of the models that stay.
+            self._fold()
             self._pairs.clear()
             self._calls.clear()
             self._outcomes.clear()
@@ -357,10 +380,15 @@ class _Scrape(NamedTuple):
 class _Call(NamedTuple):
     """Metrics in which a call of one model is counted."""
 
-    first_byte: Histogram
-    total: Histogram
-    input: Counter
-    output: Counter
-    cache_read: Counter
-    cache_write: Counter
-    cost: Counter
+    first_byte: FoldedSeconds
+    total: FoldedSeconds
+    input: FoldedCount
+    output: FoldedCount
+    cache_read: FoldedCount
+    cache_write: FoldedCount
+    cost: FoldedCount
+
+    def fold(self) -> None:
+        """Add what was counted to the metrics."""
+        for part in self:
+            part.fold()
