@@ -915,16 +915,39 @@ def encode_event(event: Event) -> bytes:
 def check_readable(event: Event, data: bytes) -> None:
     """Check that the bytes of an encoded event can be read again, arrays aside.
 
-    A value of a wrong type can be encoded although no decoder takes it. Nearly all decisions have
-    the right types, which takes a fifth of the time to see.
+    A value of a wrong type can be encoded although no decoder takes it. Nearly all decisions and
+    outcomes have the right types, which takes a fifth of the time to see.
 
     Raises
     ------
     ValueError
         If they cannot.
     """
-    if not (type(event) is Decision and _has_right_types(event)):
-        _shape_decoder.decode(data)
+    if type(event) is Decision and _has_right_types(event):
+        return
+    if type(event) is Outcome and _outcome_has_right_types(event):
+        return
+    _shape_decoder.decode(data)
+
+
+def _outcome_has_right_types(event: Outcome) -> bool:
+    texts = [event.decision, event.model, event.tenant, event.key]
+    texts += [text for text in (event.completion, event.error) if text is not None]
+    read, written = event.cached_tokens, event.cache_write_tokens
+    counts = (event.input_tokens, event.output_tokens, read, written)
+    seconds = (event.latency, event.first_token)
+    try:
+        # Raises TypeError for what is no text.
+        "".join(texts)
+    except TypeError:
+        return False
+    return (
+        type(event.cost) is type(event.at) is float
+        and type(event.estimated) is type(event.billed) is bool
+        and type(event.v) is int
+        and all(count is None or type(count) is int for count in counts)
+        and all(one is None or type(one) is float for one in seconds)
+    )
 
 
 def _has_right_types(event: Decision) -> bool:

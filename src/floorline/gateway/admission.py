@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from floorline.gateway.errors import ApiError
 
@@ -52,9 +51,8 @@ class AdmissionControl:
                 retry_after=1,
             )
 
-    @contextlib.contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a request as in flight until the block ends.
+    def admit(self) -> AdmissionControl:
+        """Count a request as in flight until the block of a ``with`` ends.
 
         Raises
         ------
@@ -62,8 +60,10 @@ class AdmissionControl:
             429 if the limit is reached.
         """
         self.check()
+        return self
+
+    def __enter__(self) -> None:
         self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
+
+    def __exit__(self, *error: object) -> None:
+        self.in_flight -= 1
