@@ -127,6 +127,8 @@ def as_finished(
         At the end, if replays raised an exception or their workers died. It names them.
     """
     check(data, specs)
+    with needs("bench", "comparing replays"):
+        import threadpoolctl  # noqa: F401
     if engine is None:
         engine = LocalEngine(1 if len(specs) == 1 else jobs)
     order = start_order([kind_of(spec) for spec in specs])
@@ -252,8 +254,8 @@ def check_options(policies: Sequence[str], floors: Sequence[float], feedback: st
 
 
 def _one(data: ReplayData, number: int, spec: Spec) -> Finished:
-    with needs("bench", "comparing replays"):
-        from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits
+
     began = time.monotonic()
     # There is one process per core already; more threads for linear algebra would compete for them.
     with threadpool_limits(1):
