@@ -107,6 +107,7 @@ def test_another_process_drains_what_a_killed_one_left(proxied, tmp_path):
     member.store.spooling._wake.set()
     member.store.spooling._thread.join()
     member.store.spooling.spool._held.release()
+    member.store._dispose()
     proxy.mend()
     other = Away(url, tmp_path, "d")
     until(lambda: not list(tmp_path.glob("c.*")))
