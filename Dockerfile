@@ -9,7 +9,8 @@
 # The Python of both must be of one minor version, and Debian 13 has 3.13.
 FROM python:3.13-slim-trixie AS build
 ARG EXTRAS=gateway,postgres
-ARG SOURCE_DATE_EPOCH=315532800
+# The time that hatchling gives to files by default: the wheel has the bytes of the one that is published.
+ARG SOURCE_DATE_EPOCH=1580601600
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PIP_DISABLE_PIP_VERSION_CHECK=1 UV_LINK_MODE=copy
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # hadolint ignore=DL3008

