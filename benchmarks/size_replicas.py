@@ -1,18 +1,24 @@
 """What a request costs the learner and the database, and what a billion a day need.
 
-``python benchmarks/size_replicas.py [--requests 3000] [--url URL] [--write]``; ``--write`` puts the
+``python benchmarks/size_replicas.py --postgres [--requests 3000] [--write]``; ``--write`` puts the
 tables into docs/sizing.md. One replica writes requests of the simulated models with an outcome
 each and labels for a fifth, without the prompts' texts, into the inbox of a new store; one learner
-takes them into the log. CPU is that of this process, by step. ``--url`` names an empty PostgreSQL
-database, whose server works beside it and is not counted; SQLite works within the process.
+takes them into the log. CPU is that of this process, by step. ``--postgres`` starts a server of the
+development environment, and ``--url`` names an empty database of another one; its processor time is
+not counted. Without both, SQLite works within the process.
 """
 
 import argparse
+import contextlib
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import sqlalchemy as sa
+from tests.support.chaos.database import Database
 from threadpoolctl import threadpool_limits
 
 from floorline import SLA, Router
@@ -78,14 +84,18 @@ def measure(url, requests):
         if number % LABELLED == 0:
             router.feedback(made.id, score=float(table.quality[number, model]), at=at)
 
+    found["wal bytes"] = wal_bytes(engine)
     for number in range(requests):
         timed("replica", serve, number)
     timed("replica", store.flush)
     rows = sa.select(sa.func.count(), sa.func.sum(sa.func.length(tables.inbox.c.body)))
     with engine.connect() as connection:
         found["rows"], found["inbox bytes"] = map(float, connection.execute(rows).one())
+    started = time.perf_counter()
     while timed("learner", learner.step):
         pass
+    found["learner, waits too"] = time.perf_counter() - started
+    found["wal bytes"] = wal_bytes(engine) - found["wal bytes"]
     found["log bytes"] = stored_bytes(engine)
     for number in range(STATES):
         learned_at = len(learned)
@@ -123,14 +133,28 @@ def stored_bytes(engine):
         return pages * connection.scalar(sa.text("PRAGMA page_size"))
 
 
+def wal_bytes(engine):
+    """Bytes of PostgreSQL's write-ahead log so far; 0 in SQLite."""
+    if engine.dialect.name != "postgresql":
+        return 0.0
+    query = sa.text("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")
+    with engine.connect() as connection:
+        return float(connection.scalar(query))
+
+
 def measurements(found, requests, database):
     """The numbers that the arithmetic begins with."""
     values = {
         "events of a request": f"{found['rows'] / requests:.2f}",
         "bytes of its events in the inbox": f"{found['inbox bytes'] / requests:,.0f}",
         "bytes of it in the log, with indexes": f"{found['log bytes'] / requests:,.0f}",
+        "bytes of write-ahead log of it": f"{found['wal bytes'] / requests:,.0f}",
         "replica: encode, decide, append; CPU of a request": _micro(found["replica"], requests),
         "learner: take, fold, append; CPU of a request": _micro(found["learner"], requests),
+        "learner: events a second of CPU": f"{found['rows'] / found['learner']:,.0f}",
+        "learner: events a second, with the waits for the database": (
+            f"{found['rows'] / found['learner, waits too']:,.0f}"
+        ),
         f"published state of {len(MODELS)} models": f"{found['state bytes'] / 1e3:,.0f} kB",
         "learner: publish a state, CPU": f"{1e3 * found['publish'] / STATES:.1f} ms",
         "replica: load a state, CPU": f"{1e3 * found['load'] / STATES:.1f} ms",
@@ -152,6 +176,8 @@ def billion(found, requests):
     per_learner = BUSY / (found["learner"] / requests)
     day_rows = A_DAY * found["rows"] / requests
     log = A_DAY * found["log bytes"] / requests
+    wal = A_DAY * found["wal bytes"] / requests
+    written = found["state bytes"] / PUBLISH_SECONDS / 1e6
     traffic = found["state bytes"] * workers / PUBLISH_SECONDS / 1e6
     loading = 100 * found["load"] / STATES / PUBLISH_SECONDS
     every = f"{PUBLISH_SECONDS:g} s"
@@ -168,8 +194,10 @@ def billion(found, requests):
         ["rows a second, mean", "rows a day / 86,400", f"{day_rows / SECONDS:,.0f}"],
         ["log a day", "10⁹ × bytes in the log", f"{log / 1e12:,.1f} TB"],
         ["log of 30 days", "30 × log a day", f"{30 * log / 1e12:,.0f} TB"],
+        ["write-ahead log a day", "10⁹ × bytes of write-ahead log", f"{wal / 1e12:,.1f} TB"],
         ["requests a second of a learner", f"{BUSY:g} / its CPU", f"{per_learner:,.0f}"],
         ["learners", "peak / requests a second of a learner", f"{peak / per_learner:,.1f}"],
+        ["states written by a learner", f"bytes / {every}", f"{written:,.1f} MB/s"],
         ["states read", f"bytes × workers / {every}", f"{traffic:,.0f} MB/s"],
         ["of a worker's time: loading states", f"load / {every}", f"{loading:.1f} %"],
     ]
@@ -179,12 +207,20 @@ def billion(found, requests):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--requests", type=int, default=3000)
-    parser.add_argument("--url", help="of an empty PostgreSQL database; SQLite without it")
+    parser.add_argument("--postgres", action="store_true", help="start PostgreSQL for it")
+    parser.add_argument("--url", help="of an empty PostgreSQL database")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/sizing.md")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
-        found = measure(options.url or f"sqlite:///{folder}/log.db", options.requests)
-    database = "PostgreSQL" if options.url else "SQLite"
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sizing-")))
+        url = options.url or f"sqlite:///{folder}/log.db"
+        if options.postgres:
+            server = Database(folder / "postgres")
+            stack.callback(server.close)
+            url = server.url
+        stack.enter_context(threadpool_limits(1))
+        found = measure(url, options.requests)
+    database = "SQLite" if url.startswith("sqlite") else "PostgreSQL"
     sheets = [measurements(found, options.requests, database), billion(found, options.requests)]
     if options.write:
         write(PAGE, "size_replicas.py", "\n\n".join(sheet.text() for sheet in sheets))
