@@ -97,7 +97,13 @@ def slope(seconds, values, parts=_PARTS):
     part = np.clip(np.searchsorted(edges, seconds, side="right") - 1, 0, parts - 1)
     hours = [seconds[part == number].mean() / 3600.0 for number in range(parts)]
     fit = stats.linregress(hours, [values[part == number].mean() for number in range(parts)])
-    return fit.slope, float(stats.t.ppf(0.975, parts - 2)) * fit.stderr
+    # A series that never changes has no error of its slope.
+    half = float(stats.t.ppf(0.975, parts - 2)) * np.nan_to_num(fit.stderr)
+    return fit.slope, half
+
+
+_GIVEN = ("answers a second", "% of a core")
+"""Ends of the names of what the load decides, which has no verdict."""
 
 
 def verdict(per_hour, half, mean):
@@ -223,7 +229,8 @@ def table_of(series, warm):
         per_hour, half = slope(seconds, values)
         mean = float(np.mean(values))
         shown = (values[0], mean, values[-1], per_hour, half)
-        yield name, *(f"{value:,.2f}" for value in shown), verdict(per_hour, half, mean)
+        said = "" if name.endswith(_GIVEN) else verdict(per_hour, half, mean)
+        yield name, *(f"{value:,.2f}" for value in shown), said
 
 
 def counts_of(load, seconds):

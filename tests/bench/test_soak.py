@@ -31,6 +31,7 @@ def test_a_line_has_its_slope(soak):
     per_hour, half = soak.slope(SECONDS, 100.0 + 6.0 * SECONDS / 3600.0)
     assert per_hour == pytest.approx(6.0)
     assert half == pytest.approx(0.0, abs=1e-6)
+    assert soak.slope(SECONDS, np.full(len(SECONDS), 8.0)) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("similarity", [0.0, 0.8])
