@@ -1,8 +1,10 @@
 import gzip
 import http.server
+import socket
 import subprocess
 import sys
 import threading
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -16,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
-from tests.support.live_gateway import write_settings
+from tests.support.live_gateway import ZOO, wait_until, write_settings
 
 from floorline import SLA, Model, Router, Zoo
 from floorline.config import TelemetrySettings
@@ -28,6 +30,7 @@ from floorline.gateway.upstreams import UpstreamSettings
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
+QUESTION = {"model": "floorline/gold", "messages": [{"role": "user", "content": ZOO.prompts[0]}]}
 UPSTREAM = UpstreamSettings(model="llama3.2:3b", endpoint="http://127.0.0.1:11434/v1")
 
 
@@ -311,6 +314,29 @@ def test_a_refused_request_is_a_span_without_calls(receiver, start, provider):
     assert about["error.type"].string_value
     # A client's error is none of the server.
     assert span.status.code == OtlpStatus.STATUS_CODE_UNSET
+
+
+def test_a_client_that_leaves_before_an_answer_is_an_error_of_its_span(receiver, start):
+    with socket.socket() as silent:
+        # It takes connections and never answers.
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        gateway = start(write_settings(endpoint, telemetry={"otlp_endpoint": receiver.url}))
+        admission = gateway.gateway.admission
+        body = msgspec.json.encode(QUESTION)
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", urlsplit(gateway.url).port)) as client:
+            client.sendall(head.encode() + body)
+            wait_until(lambda: admission.in_flight == 1)
+        wait_until(lambda: admission.in_flight == 0)
+        gateway.stop()
+    *_, (_, asked) = spans_of(receiver)
+    assert asked["error.type"].string_value == "disconnected"
+    assert "http.response.status_code" not in asked
 
 
 @pytest.fixture

@@ -184,6 +184,9 @@ class _Exchange:
                 self.status = api_error(failure).status
             raise
         finally:
+            if error is None and self.status is None and self.disconnected:
+                # It left before a model answered.
+                error = "disconnected"
             error = error or (None if self.result == "ok" else self.result)
             span.end(status=self.status, attempts=self.attempts, error=error)
 
