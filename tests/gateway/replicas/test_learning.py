@@ -1,5 +1,6 @@
 """The process of the learner, in a thread."""
 
+import contextlib
 import threading
 import time
 
@@ -13,6 +14,7 @@ from floorline.gateway.replicas.learning import LearnerProcess
 from floorline.replication import tables
 from floorline.replication.lease import Lease
 from floorline.replication.members import Membership
+from floorline.replication.sole_store import SoleStore
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
 
@@ -108,3 +110,15 @@ def test_after_an_outage_replicas_have_time_to_give_a_sign_of_life(tmp_path, mon
         stop.set()
         thread.join(60)
     engine.dispose()
+
+
+def test_the_learner_knows_the_budgets_of_judges(tmp_path):
+    """Else it would return the whole share of a judge whose server was killed."""
+    judge = {"name": "strict", "model": "sim-titan", "budget": {"total": 3}}
+    shadow = {"judge": "strict", "budget": {"total": 2}}
+    text = write_settings("http://127.0.0.1:1", judges=[judge], shadow=shadow)
+    settings = load_text(text, folder=tmp_path, environ={})
+    process = LearnerProcess(settings, threading.Event())
+    with contextlib.closing(SoleStore(f"sqlite:///{tmp_path / 'log.db'}")) as store:
+        known = {key.id: key.budget for key in process._keys(store)}
+    assert known == {"judge:strict": 3.0, "shadow": 2.0}

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from floorline.config import Settings
 from floorline.config.judging import JudgingBudget
 from floorline.errors import FloorlineError
 from floorline.events import REFUSED
@@ -29,7 +30,15 @@ SHADOW_KEY = "shadow"
 """Id of the key that shadow calls are charged to."""
 
 
-def internal_key(id: str, budget: JudgingBudget) -> ApiKey:
+def internal_keys(settings: Settings) -> list[ApiKey]:
+    """Return the keys that judges' and shadow calls are charged to, with their budgets."""
+    keys = [_internal_key(JUDGE_KEY + judge.name, judge.budget) for judge in settings.judges]
+    if settings.shadow is not None:
+        keys.append(_internal_key(SHADOW_KEY, settings.shadow.budget))
+    return keys
+
+
+def _internal_key(id: str, budget: JudgingBudget) -> ApiKey:
     """Return a key that no client can use, with a budget."""
     return ApiKey(
         id=id,

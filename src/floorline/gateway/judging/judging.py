@@ -24,7 +24,7 @@ from floorline.gateway.judging.internal_calls import (
     JUDGE_KEY,
     SHADOW_KEY,
     InternalCalls,
-    internal_key,
+    internal_keys,
 )
 from floorline.gateway.judging.recent_answers import RecentAnswers
 from floorline.gateway.judging.rubric import (
@@ -39,7 +39,6 @@ from floorline.gateway.judging.sampling import another_model, draw, rate_of
 from floorline.gateway.judging.transcripts import SeenAnswer, Transcript, read_transcript
 from floorline.gateway.tenants import split_tenant
 from floorline.router import Router
-from floorline.stores.keys import ApiKey
 
 log = logging.getLogger("floorline.gateway")
 
@@ -128,21 +127,13 @@ class Judging:
         self._order = 0
         judging = settings().judging
         self._recent = RecentAnswers(judging.keep, int(judging.memory))
-        auth.set_internal_keys(self.keys())
+        auth.set_internal_keys(internal_keys(settings()))
 
     @property
     def wanted(self) -> bool:
         """Whether anything is judged at all, so that responses need to be kept."""
         settings = self._settings()
         return bool(settings.judges or settings.rules)
-
-    def keys(self) -> list[ApiKey]:
-        """Return the keys that the calls are charged to, with their budgets."""
-        settings = self._settings()
-        keys = [internal_key(JUDGE_KEY + judge.name, judge.budget) for judge in settings.judges]
-        if settings.shadow is not None:
-            keys.append(internal_key(SHADOW_KEY, settings.shadow.budget))
-        return keys
 
     def saw(self, decision: Decision, chat: ChatBody, body: bytes, *, streamed: bool) -> None:
         """Take a whole response that a client has got."""
@@ -193,7 +184,7 @@ class Judging:
                 await asyncio.sleep(_TICK_SECONDS)
                 now = self._now()
                 # The configuration may have changed.
-                self._auth.set_internal_keys(self.keys())
+                self._auth.set_internal_keys(internal_keys(self._settings()))
                 self._recent.forget(now)
                 self._forget_sessions(now)
                 self._settle_rules(now)

@@ -20,6 +20,7 @@ from floorline.encoders.factory import make_encoder
 from floorline.errors import FloorlineError, StoreUnavailable
 from floorline.gateway.call_recorder import close_interrupted
 from floorline.gateway.clock import Clock
+from floorline.gateway.judging.internal_calls import internal_keys
 from floorline.gateway.reconcile import reconcile
 from floorline.gateway.reload import Reloader
 from floorline.gateway.replicas.key_shares import RATES
@@ -39,6 +40,7 @@ from floorline.replication.members import Membership
 from floorline.replication.spools import SpoolRegister
 from floorline.router import Router
 from floorline.stores.engine import open_engine
+from floorline.stores.keys import ApiKey
 from floorline.stores.recovery import RecoveryStopped
 from floorline.stores.retention import vacuum
 from floorline.stores.upgrade import check
@@ -183,7 +185,7 @@ class LearnerProcess:
             for id in holders:
                 due = absent.setdefault(id, time.monotonic() + RECLAIM_SECONDS)
                 if time.monotonic() > due:
-                    used = used_by(store, id, router.slas, store.keys.list())
+                    used = used_by(store, id, router.slas, self._keys(store))
                     Escrow(store.engine, id).reclaim(used, RECLAIM_SECONDS)
                     absent[id] = math.inf
 
@@ -196,7 +198,7 @@ class LearnerProcess:
                 vacuum(store.engine, self._clock() - settings.store.retention)
 
         def forget() -> None:
-            of_keys = [key_account(key) for key in store.keys.list() if key.budget is not None]
+            of_keys = [key_account(key) for key in self._keys(store) if key.budget is not None]
             of_slas = [account for sla in router.slas.values() for account in accounts_of(sla)]
             learner.forget_replicas(_REPLICA_SECONDS)
             register.forget(_REPLICA_SECONDS)
@@ -211,6 +213,10 @@ class LearnerProcess:
             retain: _RETENTION_SECONDS,
             forget: _RETENTION_SECONDS,
         }
+
+    def _keys(self, store: LearnerStore) -> list[ApiKey]:
+        """Return the keys with budgets: those of clients, and those of judges."""
+        return [*store.keys.list(), *internal_keys(self._settings)]
 
     def _config_tasks(
         self, router: Router, models: RuntimeModels
