@@ -12,10 +12,10 @@ from floorline.sla import SLA
 from floorline.state.judged_labels import JudgedLabels
 from floorline.state.verdicts import Verdict
 
-_ERROR_SHARES = {"judge": 0.1, "users": 0.3, "differences": 0.3, "rest": 0.3}
-"""Shares of the error probability of the bounds that those of users with a judge are made of. The
-judge's mean gets least, because its labels are many; the others are equal, because which of them is
-narrowest depends on the judge. A bound's width changes with the logarithm of its share only."""
+_ERROR_SHARES = {"users": 0.6, "differences": 0.15, "rest": 0.15, "judge": 0.1}
+"""Shares of the error probability of the bounds that those of users with a judge are made of.
+Users' labels alone get most, so that a judge who does not agree with users costs little: a bound's
+width changes with the logarithm of its share. The judge's mean gets least: its labels are many."""
 
 BY_JUDGE = (
     "By the judge: the mean of its own scores of randomly drawn responses. It says what the judge "
