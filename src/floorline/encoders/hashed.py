@@ -118,6 +118,8 @@ class HashedNgrams:
         self._statistics = statistics.COUNT if statistics_weight else 0
         self._dim = _integer("dim", dim, self._statistics + 16, 2**24)
         self._buckets = self._dim - self._statistics
+        sizes = max(1, len(self.word_sizes), len(self.char_sizes))
+        self._roots = _signed_roots((self.head + self.tail + len(_WINDOW_SEPARATOR)) * sizes)
         # Words alone, as by default, have a faster way for ASCII.
         self._ascii = [
             ngrams.AsciiSlots(self.char_sizes, seed, 2 * self._buckets)
@@ -237,18 +239,25 @@ class HashedNgrams:
             counts = np.bincount(block, minlength=4 * buckets)
             # An n-gram adds 1 or −1, by the sign bit of its hash.
             sums = counts[0::2] - counts[1::2]
-            sizes = np.abs(sums)
-            # The squares of the signed square roots are the sizes.
-            norms = np.add.reduceat(sizes, (0, buckets)).tolist()
+            # The squares of the signed square roots are the sizes of the sums.
+            norms = np.add.reduceat(np.abs(sums), (0, buckets)).tolist()
             scales = [weight / math.sqrt(norm) if norm else 0.0 for norm in norms]
-            # Signed square roots, as SIMD computes them: a sum of 0 is divided by 1.
-            roots = sums / np.sqrt(np.maximum(sizes, 1, out=sizes))
+            roots = self._roots.take(sums)
             part = np.array(scales) @ roots.reshape(2, buckets)
             total = part if total is None else total + part
         if total is None:
             return np.zeros(buckets)
         norm = math.sqrt(total @ total)
         return total / norm if norm else total
+
+
+def _signed_roots(most: int) -> NDArray[np.float64]:
+    """Return the signed square roots of 0 … ``most``, then those of −``most`` … −1.
+
+    So the root of a negative sum is found from the end, as NumPy counts negative positions.
+    """
+    sums = np.concatenate([np.arange(most + 1), np.arange(-most, 0)])
+    return np.asarray(sums / np.sqrt(np.maximum(np.abs(sums), 1)))
 
 
 def _window(text: str, head: int, tail: int) -> str:
