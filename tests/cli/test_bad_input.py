@@ -296,6 +296,8 @@ VALUES = [
     "explain d1 --url http://127.0.0.1:9",
     "explain d1 --url http://127.0.0.1:9 --store sqlite:///x.db",
     "explain d1 --config floorlin.yaml",
+    "mcp --url nonsense",
+    "mcp --log nonsense",
     "keys list --store sqlite://",
     "keys list --store mysql://a/b",
     "keys list --store nonsense",

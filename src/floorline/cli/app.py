@@ -79,6 +79,11 @@ COMMANDS = {
         "cli",
         "Show live in the terminal what a gateway promises, spends and decides.",
     ),
+    "mcp": _Command(
+        "mcp:mcp",
+        "mcp",
+        "Let assistants ask a running gateway for its status, over the Model Context Protocol.",
+    ),
     "replay": _Command(
         "replay:replay",
         "bench",
