@@ -12,7 +12,8 @@ _FILE = re.compile(r"[\w./-]+\.(?:parquet|pem)\b|/\S*/secrets/\w+")
 """Names of files that are read or looked for at the start."""
 _ADDRESS = "http://127.0.0.1:8000/v1"
 _MODELS = "\nmodels:\n" + "".join(
-    f'  - {{name: {name}, endpoint: "{_ADDRESS}"}}\n' for name in ("small", "large", "new")
+    f'  - {{name: {name}, endpoint: "{_ADDRESS}", input_price: 1, output_price: 2}}\n'
+    for name in ("small", "large", "new")
 )
 _SLAS = "\nslas: [{name: gold, floor: 0.9}]\n"
 
