@@ -253,3 +253,51 @@ def test_a_good_judge_narrows_the_bounds_of_users():
     [alone] = judged_certificates_of(sla, {"j": JudgedLabels()}, tuple(users))
     width = found.with_users.upper - found.with_users.lower
     assert width < 0.6 * (alone.with_users.upper - alone.with_users.lower)
+
+
+def test_bounds_of_users_hold_if_the_judge_refuses_what_they_dislike():
+    """Of 40 routers, few may miss the mean .5, although the judge scores only what users like."""
+    rng, missed = np.random.default_rng(5), 0
+    sla = SLA("gold", floor=0.75, confidence=0.9)
+    for _ in range(40):
+        labels, users, known = JudgedLabels(), [0.0, 0.0], 0.7
+        for _ in range(600):
+            user = float(rng.random() < 0.5)
+            judge = 1.0 if user or rng.random() < 0.05 else None
+            labels.draw(judge, 0.75, 1.0)
+            if rng.random() < 0.1:
+                users = [users[0] + 1.0, users[1] + user]
+                labels.pair(user, judge, slope=known, weight=1.0)
+        [found] = judged_certificates_of(sla, {"j": labels}, tuple(users))
+        missed += not found.with_users.lower <= 0.5 <= found.with_users.upper
+        assert found.with_users.verdict != "kept"
+    assert missed <= 0.1 * 40
+
+
+def test_a_user_who_labels_what_a_judge_refused_makes_a_pair():
+    first, second = new_router(), new_router()
+    for router, user_first in ((first, True), (second, False)):
+        for number, id in enumerate(served(router, 20)):
+            for by_user in (user_first, not user_first):
+                if by_user:
+                    router.feedback(id, score=1.0)
+                else:
+                    router.judgement(id, "strict", failure="refused", rate=0.5)
+            router.feedback(id, score=float(number % 2))
+    [found] = first.certificate("gold").judged
+    assert first.certificate("gold").judged == second.certificate("gold").judged
+    assert (found.pairs, found.failures, found.drawn) == (20, 20, 0)
+    assert found.with_users.satisfaction == pytest.approx(0.5)
+    [whole, *_] = first.judge_agreements()
+    assert (whole.pairs, whole.bias) == (0.0, None)
+
+
+def test_bounds_that_contradict_each_other_decide_nothing():
+    """Users were dissatisfied for long, and satisfied since there is a judge."""
+    labels = JudgedLabels()
+    for _ in range(2000):
+        labels.draw(1.0, 0.7, 1.0)
+        labels.pair(1.0, 1.0, slope=1.0, weight=1.0)
+    [found] = judged_certificates_of(GOLD, {"j": labels}, (20_000.0, 2000.0 + 0.3 * 18_000.0))
+    assert found.with_users.lower <= 0.37 < 1.0 <= found.with_users.upper
+    assert found.with_users.verdict == "unknown"

@@ -99,7 +99,7 @@ class RememberedDecision(msgspec.Struct):
     keys: list[str]
     weights: dict[str, tuple[float, float]] | None = None
     judged: dict[str, dict[str, list[float | None]]] | None = None
-    """By judge and model: its score, None for none; and the slope of its pair, None without."""
+    """By judge and model: its score, None for none; and the slope of its pair, None without one."""
 
     @property
     def in_flight(self) -> bool:
@@ -517,6 +517,8 @@ class Fold(Stateful):
         known = self.judges_.of(event.judge)
         if event.score is None:
             known.fail(event.failure)
+            if event.model in record.scores:
+                self._pair(record, event.judge, event.model, ledger)
             return True
         label = Feedback(
             decision=event.decision,
@@ -538,21 +540,20 @@ class Fold(Stateful):
     def _pair_with_judges(self, record: RememberedDecision, model: str, ledger: Ledger) -> None:
         """Compare a user's first label with what judges said of the response before."""
         for judge, said in (record.judged or {}).items():
-            if model in said and said[model][0] is not None:
+            if model in said:
                 self._pair(record, judge, model, ledger)
 
     def _pair(self, record: RememberedDecision, judge: str, model: str, ledger: Ledger) -> None:
         """Compare a user's label and a judge's score of the same response."""
         said, user = (record.judged or {})[judge][model], record.scores[model]
         score = said[0]
-        if score is None:
-            return
         weight, influence = (record.weights or {}).get(model, _IN_FULL)
         known = self.judges_.of(judge)
         slope = said[1] = known.slope
         if model == record.decision.model:
             ledger.judges_.of(judge).pair(user, score, slope=slope, weight=weight)
-        known.pair(model, user=user, judge=score, weight=influence)
+        if score is not None:
+            known.pair(model, user=user, judge=score, weight=influence)
 
     def _correct_pairs(
         self, record: RememberedDecision, event: Feedback, previous: float, ledger: Ledger
@@ -560,16 +561,17 @@ class Fold(Stateful):
         """Replace a user's score in the pairs of its response."""
         for judge, said in (record.judged or {}).items():
             score, slope = said.get(event.model, (None, None))
-            if score is None or slope is None:
+            if slope is None:
                 continue
             user = float(event.score)
             if event.model == record.decision.model:
                 ledger.judges_.of(judge).correct(
                     user, previous, score, slope=slope, weight=event.weight
                 )
-            self.judges_.of(judge).correct(
-                event.model, user=user, previous=previous, judge=score, weight=event.influence
-            )
+            if score is not None:
+                self.judges_.of(judge).correct(
+                    event.model, user=user, previous=previous, judge=score, weight=event.influence
+                )
 
     def _warm_start(self, event: WarmStart) -> bool:
         if event.digest in self.warm_starts_:

@@ -9,7 +9,7 @@ import msgspec
 from floorline.core.display import show_number
 from floorline.guarantees import Interval, betting_interval
 from floorline.sla import SLA
-from floorline.state.judged_labels import JudgedLabels
+from floorline.state.judged_labels import NO_SCORE, JudgedLabels
 from floorline.state.verdicts import Verdict
 
 _ERROR_SHARES = {"users": 0.6, "differences": 0.15, "rest": 0.15, "judge": 0.1}
@@ -58,7 +58,7 @@ class JudgedCertificate(msgspec.Struct, frozen=True):
     drawn, failures
         Number of randomly drawn responses with a score, and without one.
     pairs
-        Number of responses with a score and a label of a user.
+        Number of responses that the judge saw and that have a label of a user.
     by_judge
         Bounds of the judge's own mean score over all responses.
     with_users
@@ -106,7 +106,7 @@ def _certify(
     floor = round(labels.floor_sum_ / weight, 12) if weight else sla.floor
     mean = min(max(labels.satisfied_ / weight, 0.0), 1.0) if weight else None
     own = betting_interval(weight, labels.satisfied_, 1.0 - sla.confidence)
-    both, bounds = _with_users(labels, mean, users, 1.0 - sla.confidence)
+    both, bounds = _with_users(labels, users, 1.0 - sla.confidence)
     return JudgedCertificate(
         judge=judge,
         drawn=labels.drawn_,
@@ -118,7 +118,7 @@ def _certify(
 
 
 def _with_users(
-    labels: JudgedLabels, judge_mean: float | None, users: tuple[float, float], delta: float
+    labels: JudgedLabels, users: tuple[float, float], delta: float
 ) -> tuple[float | None, Interval]:
     """Estimate and bounds of users' mean satisfaction with the help of a judge.
 
@@ -127,7 +127,11 @@ def _with_users(
     over pairs (prediction-powered inference [1]_). Three bounds hold together, and the narrowest
     counts: by users' labels alone (λ = 0); by the parts of s − j above and below 0 (λ = 1), each
     as narrow as for few disagreements; and by s − λj with the slope of the judge's calibration,
-    which adapts to the variance.
+    which adapts to the variance. A response that the judge gave no score counts as ``NO_SCORE`` in
+    both means, so that the identity holds for it too.
+
+    If the three contradict each other, satisfaction or the judge changed between their responses,
+    and the bounds are the widest ones, which decide nothing.
 
     References
     ----------
@@ -138,10 +142,12 @@ def _with_users(
     n, satisfied = users
     alone = betting_interval(n, satisfied, errors["users"])
     pairs, rest = labels.pair_weight_, labels.rest_
-    if judge_mean is None or rest.mean is None:
+    drawn = labels.weight_ + labels.failed_weight_
+    if not drawn or rest.mean is None:
         mean = min(max(satisfied / n, 0.0), 1.0) if n else None
         return mean, alone
-    judge = betting_interval(labels.weight_, labels.satisfied_, errors["judge"])
+    scores = labels.satisfied_ + NO_SCORE * labels.failed_weight_
+    judge = betting_interval(drawn, scores, errors["judge"])
     better = betting_interval(pairs, labels.better_, errors["differences"] / 2.0)
     worse = betting_interval(pairs, labels.worse_, errors["differences"] / 2.0)
     varying, slope = rest.interval(errors["rest"]), labels.slopes_ / rest.n_
@@ -155,7 +161,9 @@ def _with_users(
         judge.upper + better.upper - worse.lower,
         slope * judge.upper + varying.upper,
     )
-    mean = min(max(rest.mean + slope * judge_mean, 0.0), 1.0)
+    mean = min(max(rest.mean + slope * scores / drawn, 0.0), 1.0)
+    if max(lower) > min(upper):
+        return mean, Interval(max(min(lower), 0.0), min(max(upper), 1.0))
     return mean, Interval(max(lower), min(upper))
 
 

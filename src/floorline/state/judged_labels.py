@@ -5,6 +5,11 @@ from __future__ import annotations
 from floorline.core.snapshots import State, Stateful
 from floorline.guarantees import EmpiricalBernstein
 
+NO_SCORE = 0.5
+"""Stands for the score of a response that the judge saw and gave none, where users' satisfaction is
+estimated. Left out, such responses would hide what users think of them, because what a judge
+refuses may be what users dislike. Any number does; this one is never far from users' scores."""
+
 
 class JudgedLabels(Stateful):
     """One judge's scores of the served responses of an SLA, and users' labels of the same ones.
@@ -21,8 +26,11 @@ class JudgedLabels(Stateful):
         Least probability of a draw so far.
     failures_ : int
         Number of drawn responses without a score.
+    failed_weight_ : float
+        Sum of their weights.
     pairs_ : int
-        Number of responses with a score and a label of a user.
+        Number of responses that the judge saw and that have a label of a user. Those without a
+        score count with ``NO_SCORE``.
     pair_weight_, better_, worse_ : float
         Sum of the pairs' weights, and weighted sums of how much the user's score is above the
         judge's, and below it.
@@ -40,6 +48,7 @@ class JudgedLabels(Stateful):
         self.floor_sum_ = 0.0
         self.least_rate_ = 1.0
         self.failures_ = 0
+        self.failed_weight_ = 0.0
         self.pairs_ = 0
         self.pair_weight_ = 0.0
         self.better_ = 0.0
@@ -50,17 +59,19 @@ class JudgedLabels(Stateful):
     def draw(self, score: float | None, floor: float, rate: float) -> None:
         """Count a response that was drawn with this probability; None if it got no score."""
         self.least_rate_ = min(self.least_rate_, rate)
+        weight = self.least_rate_ / rate
         if score is None:
             self.failures_ += 1
+            self.failed_weight_ += weight
             return
-        weight = self.least_rate_ / rate
         self.drawn_ += 1
         self.weight_ += weight
         self.satisfied_ += weight * score
         self.floor_sum_ += weight * floor
 
-    def pair(self, user: float, judge: float, *, slope: float, weight: float) -> None:
-        """Count a response with both scores; slope and weight were known before them."""
+    def pair(self, user: float, judge: float | None, *, slope: float, weight: float) -> None:
+        """Count a response that both saw; slope and weight were known before their scores."""
+        judge = NO_SCORE if judge is None else judge
         self.pairs_ += 1
         self.pair_weight_ += weight
         self._add(user - judge, weight)
@@ -68,9 +79,10 @@ class JudgedLabels(Stateful):
         self.rest_.add(user - slope * judge, weight)
 
     def correct(
-        self, user: float, previous: float, judge: float, *, slope: float, weight: float
+        self, user: float, previous: float, judge: float | None, *, slope: float, weight: float
     ) -> None:
         """Replace the user's score of a pair, which was counted with this slope and weight."""
+        judge = NO_SCORE if judge is None else judge
         self._add(previous - judge, -weight)
         self._add(user - judge, weight)
         self.rest_.replace(previous - slope * judge, user - slope * judge, weight)
