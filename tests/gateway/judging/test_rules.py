@@ -67,6 +67,17 @@ def call(name, arguments):
     return {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
 
 
+SLOW_PATTERN = {"additionalProperties": False, "patternProperties": {"^(a+)+$": {}}}
+"""A regular expression that takes years on some names."""
+SLOW_REFERENCES = {
+    "$ref": "#/$defs/a0",
+    "$defs": {
+        "a60": {},
+        **{f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)},
+    },
+    "unevaluatedProperties": False,
+}
+"""A value is checked 2⁶⁰ times by it."""
 JSON = {"response_format": {"type": "json_object"}}
 
 
@@ -83,6 +94,11 @@ JSON = {"response_format": {"type": "json_object"}}
         ("schema", text('"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"'),
          {"schema": {"type": "string", "pattern": "^(a+)+$"}}, False),
         ("schema", text("anything"), {}, False),
+        ("schema", text('{"b": 1}'), {"schema": {"additionalProperties": False}}, True),
+        ("schema", text(json.dumps({"a" * 60 + "!": 1})), {"schema": SLOW_PATTERN}, False),
+        ("schema", text("{}"), {"schema": SLOW_REFERENCES}, False),
+        ("schema", text("[[1], [1]]"), {"schema": {"uniqueItems": True}}, True),
+        ("schema", text(json.dumps([{}] * 10_000)), {"schema": {"uniqueItems": True}}, False),
         ("tool_call", call("weather", '{"city": "Lima"}'), {"tools": [TOOL]}, False),
         ("tool_call", call("weather", '{"town": "Lima"}'), {"tools": [TOOL]}, True),
         ("tool_call", call("weather", '{"city": '), {"tools": [TOOL]}, True),
@@ -205,3 +221,8 @@ def test_recent_answers_are_bounded_by_time_and_memory():
     assert kept.take("d4") is not None
     kept.forget(1000.0)
     assert (len(kept), kept.size) == (0, 0)
+
+
+def test_a_long_line_after_a_fence_takes_no_longer_than_its_length():
+    for line in (" ", "a"):
+        assert not breaks("code", text("```" + line * 190_000))

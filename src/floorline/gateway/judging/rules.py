@@ -7,13 +7,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from threading import local
 from typing import Any
 
 from floorline._extras import needs
 from floorline.config.judging import RuleKind, RuleSettings
 from floorline.gateway.judging.transcripts import Transcript
 
-_FENCE = re.compile(r"^```[ \t]*([\w+-]*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Possessive, so that a long line takes time in proportion to its length.
+_FENCE = re.compile(r"^```[ \t]*+([\w+-]*+)[^\n]*+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _REFUSES = re.compile(
     r"^\W*(i(?:'|\u2019)?m (?:really |very )?sorry|sorry|i cannot|i can(?:'|\u2019)?t|"
     r"i won(?:'|\u2019)?t|i(?:'|\u2019)?m (?:unable|not able)|as an ai)\b",
@@ -23,6 +25,9 @@ _MAX_REFUSAL = 400
 """Characters of a response that begins like a refusal and is one; a longer one goes on to help."""
 _MAX_CODE = 200_000
 """Characters of code that are parsed."""
+_MAX_STEPS = 100_000
+"""Steps in which a value is checked against a schema, about a second; references can make a short
+schema take years."""
 SIMILAR = 0.8
 """Share of the words that two questions have in common, of all their words, from which the second
 asks the first again."""
@@ -132,32 +137,72 @@ def _value(text: str) -> tuple[Any] | None:
         return None
 
 
+class _TooLong(Exception):
+    """A schema takes too many steps."""
+
+
+_steps = local()
+"""How many steps are left to the thread's present check."""
+
+
 @cache
 def _validator() -> Any:
     """Class that checks values, of the extra ``judges``, without what a client could abuse.
 
-    Its regular expressions can take hours, so that they are left out.
+    Its regular expressions can take hours, so that they are left out, and every step counts.
     """
     with needs("judges", "a rule with a JSON schema"):
         from jsonschema import Draft202012Validator
         from jsonschema.validators import extend
-    return extend(Draft202012Validator, {"pattern": _anything, "patternProperties": _anything})
+    checks = {name: _counted(check) for name, check in Draft202012Validator.VALIDATORS.items()}
+    left_out = ("pattern", "patternProperties", "unevaluatedItems", "unevaluatedProperties")
+    checks |= dict.fromkeys(left_out, _anything)
+    checks["additionalProperties"] = _without_patterns(checks["additionalProperties"])
+    return extend(Draft202012Validator, checks)
 
 
 def _anything(*_: Any) -> Iterator[Any]:
     return iter(())
 
 
+def _without_patterns(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Let ``additionalProperties`` pass beside regular expressions, which it would use."""
+
+    def passing(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if "patternProperties" in schema:
+            return iter(())
+        return iter(check(validator, value, instance, schema))
+
+    return passing
+
+
+def _counted(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Check a keyword, and count what it may take: one step, and one for each part of it."""
+
+    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        _steps.left -= 1 + (len(value) if isinstance(value, list | dict) else 0)
+        if "uniqueItems" in schema and isinstance(instance, list):
+            # It compares all pairs; ten comparisons take about as long as a step.
+            _steps.left -= len(instance) ** 2 // 10
+        if _steps.left < 0:
+            raise _TooLong
+        yield from check(validator, value, instance, schema) or ()
+
+    return counted
+
+
 def _fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value fits a schema; every value fits one that is no schema itself."""
+    """Whether a value fits a schema; every value fits one that is no schema, or takes too long."""
     from jsonschema.exceptions import SchemaError
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
+    faults = (SchemaError, Unresolvable, RecursionError, ValueError, TypeError, AttributeError)
+    _steps.left = _MAX_STEPS
     try:
         # Without a registry, references to addresses would be fetched.
         return bool(_validator()(schema, registry=Registry()).is_valid(value))
-    except (SchemaError, Unresolvable, RecursionError, ValueError, TypeError, AttributeError):
+    except (*faults, _TooLong):
         return True
 
 
