@@ -118,6 +118,7 @@ class ChatService:
         exclude: Sequence[str] = (),
         after: str = "",
         call_by: str = GATEWAY,
+        store_prompt: bool = True,
     ) -> Decision:
         """Decide which model serves a chat request, and append the decision to the log.
 
@@ -133,6 +134,8 @@ class ChatService:
             Id of the decision whose call failed, if this one replaces it.
         call_by
             Who calls the model: ``GATEWAY``, or ``CLIENT`` for a decision without a call.
+        store_prompt
+            Whether the prompt may be stored, where the configuration says so.
 
         Raises
         ------
@@ -173,7 +176,7 @@ class ChatService:
         if costs is not None:
             self._auth.hold(caller.key, decision.id, costs.reserved(decision.index))
         self._metrics.decided(time.perf_counter() - began)
-        if self._config.settings.store.store_prompts:
+        if store_prompt and self._config.settings.store.store_prompts:
             self._store.append_prompt(decision.id, chat.prompt_json)
         return decision
 

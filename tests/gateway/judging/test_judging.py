@@ -1,12 +1,15 @@
 """Judges, rules and shadow calls of a gateway, over real sockets."""
 
+import asyncio
 import json
+import threading
 
 import pytest
 from tests.support.judging_provider import JudgingProvider
 from tests.support.live_gateway import InThread, Live, http_server, wait_until
 
 from floorline.events import Decision, Judgement, Outcome
+from floorline.gateway.judging.sampling import draw
 
 QUALITY = {"small": 0.6, "large": 1.0}
 JUDGE = {"name": "strict", "model": "judge", "rate": 1.0, "boost": 1, "budget": {"total": 10}}
@@ -232,6 +235,97 @@ def test_a_shadow_call_teaches_of_a_model_that_did_not_serve(start):
     assert live.gateway.auth.internal_spending()["shadow"].spent > 0.0
     # What it cost is in no SLA's account.
     assert live.call(lambda: live.gateway.router.status("gold")).requests == 1
+
+
+def test_a_shadowed_response_is_judged_once(start, provider):
+    shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1.0}}
+    live = start(judges=[{**JUDGE, "rate": 0.7}], shadow=shadow)
+    ids = [live.chat(f"Question {n}?").headers["x-floorline-decision"] for n in range(8)]
+    wait_until(lambda: len(judgements(live)) == 16)
+    for id in ids:
+        label = {"decision": id, "satisfied": True}
+        live.http.post("/v1/feedback", json=label).raise_for_status()
+    rest(live)
+    assert len(provider.judged) == len(judgements(live)) == 16
+    rates = [one.rate for one in judgements(live)]
+    drawn = [id for id in ids if draw(0, "judge:strict", id) < 0.7]
+    assert rates.count(0.7) == len(drawn)
+
+
+@pytest.mark.parametrize("left_out", [{"sla": "gold"}, {"model": "small"}, {"model": "large"}])
+def test_a_rate_of_zero_keeps_responses_from_shadow_calls(start, provider, left_out):
+    shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1.0}}
+    live = start(
+        judges=[{**JUDGE, "rate": 1e-9, "rates": [{**left_out, "rate": 0}]}], shadow=shadow
+    )
+    live.chat()
+    rest(live)
+    assert not provider.judged
+    assert len(provider.asked) == 1
+
+
+def test_a_failed_shadow_call_costs_no_drawn_judgement(start, provider):
+    shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1e-9}}
+    live = start(judges=[JUDGE], shadow=shadow)
+    live.chat(max_tokens=100)
+    rest(live)
+    assert [one.rate for one in judgements(live)] == [1.0]
+
+
+def test_a_fault_in_judging_breaks_no_answer(start, monkeypatch):
+    live = start(judges=[JUDGE])
+
+    def fail(*given, **named):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(live.gateway.judging, "saw", fail)
+    for _ in range(2):
+        assert live.chat().json()["choices"]
+    asked = {"model": "floorline/gold", "stream": True}
+    asked["messages"] = [{"role": "user", "content": "Why?"}]
+    with live.http.stream("POST", "/v1/chat/completions", json=asked) as answer:
+        assert answer.read().rstrip().endswith(b"[DONE]")
+    outcomes = [event for event in log_of(live) if isinstance(event, Outcome)]
+    assert [event.error for event in outcomes] == [None] * 3
+
+
+def test_prompts_of_judges_and_shadow_calls_are_not_stored(start):
+    shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1.0}}
+    store = {"url": "sqlite:///log.db", "store_prompts": True}
+    live = start(judges=[JUDGE], shadow=shadow, store=store)
+    id = live.chat().headers["x-floorline-decision"]
+    wait_until(lambda: len(judgements(live)) == 2)
+    rest(live)
+    live.call(live.gateway.store.flush)
+    made = [event.id for event in log_of(live) if isinstance(event, Decision)]
+    assert len(made) == 4
+    stored = [one for one in made if live.call(live.gateway.store.prompt, one) is not None]
+    assert stored == [id]
+
+
+def test_what_waits_for_judges_fits_into_their_memory(start):
+    judging = {"memory": 2**16}
+    judges = [{**JUDGE, "concurrency": 1}]
+    live = start(judges=judges, judging=judging)
+    hold = threading.Event()
+    live.call(lambda: setattr(live.gateway.judging, "_judge", _held(hold)))
+    for _ in range(8):
+        live.chat("x" * 20_000)
+    judging = live.gateway.judging
+    assert judging.counts["strict", "lost"] == 5
+    assert judging._held <= 2**16
+    live.call(judging._forget_waiting, float("inf"))
+    assert judging.counts["strict", "lost"] == 7
+    live.call(hold.set)
+    rest(live)
+    assert judging._held == 0
+
+
+def _held(event):
+    async def judge(judge, item):
+        await asyncio.to_thread(event.wait, 60)
+
+    return judge
 
 
 def test_rules_judge_every_response(start):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ from floorline.gateway.upstreams import Answer, UpstreamError
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
+
+log = logging.getLogger("floorline.gateway")
 
 _WATCH_AFTER_SECONDS = 0.05
 """Time until a request's client is watched for a disconnect; most requests end before."""
@@ -272,11 +275,14 @@ class _Exchange:
                     self._show_judges(decision, answer)
 
     def _show_judges(self, decision: Decision, answer: Answer) -> None:
-        """Hand the whole answer over to the judges."""
-        if self.kept is not None:
-            self.gateway.judging.saw(decision, self.chat, b"".join(self.kept), streamed=True)
-        elif self.body is not None and self.gateway.judging.wanted:
-            self.gateway.judging.saw(decision, self.chat, self.body, streamed=answer.streamed)
+        """Hand the whole answer over to the judges, whose faults are none of the client's."""
+        try:
+            if self.kept is not None:
+                self.gateway.judging.saw(decision, self.chat, b"".join(self.kept), streamed=True)
+            elif self.body is not None and self.gateway.judging.wanted:
+                self.gateway.judging.saw(decision, self.chat, self.body, streamed=answer.streamed)
+        except Exception:
+            log.exception("judges cannot see the answer of decision %r", decision.id)
 
     async def _answer(self) -> tuple[Decision, Answer, CallSpan]:
         """Call the chosen model, and other models while the calls fail."""
@@ -362,9 +368,12 @@ class _Exchange:
         noted, more = False, True
         if self.gateway.judging.wanted:
             self.kept = []
+        # What is longer is judged by none, and need not be kept.
+        room = int(self.gateway.config.settings.judging.max_response)
         async for chunk in answer.chunks():
-            if self.kept is not None:
+            if self.kept is not None and room >= 0:
                 self.kept.append(chunk)
+                room -= len(chunk)
             # Before the client sees the id, so that no older answer gets its feedback.
             noted = noted or recorder.note_completion(decision, answer)
             more = answer.running

@@ -6,6 +6,7 @@ and in traces, its largest cost is reserved first, and a start knows what was sp
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from floorline.config import Settings
 from floorline.config.judging import JudgingBudget
 from floorline.errors import FloorlineError
-from floorline.events import REFUSED
+from floorline.events import DISCONNECTED, REFUSED
 from floorline.gateway.auth import Caller
 from floorline.gateway.call_recorder import CallRecorder, CallResult
 from floorline.gateway.chat_request import ChatBody, read_chat
@@ -103,7 +104,7 @@ class InternalCalls:
         that of one without an answer, and ``"refused"`` that of one that the provider refuses.
         """
         try:
-            decision = self._chat.decide(chat, Caller(key=key))
+            decision = self._chat.decide(chat, Caller(key=key), store_prompt=False)
         except ApiError as refusal:
             over = refusal.code == "insufficient_quota"
             return Reply("", b"", failure="budget" if over else "unavailable")
@@ -120,6 +121,9 @@ class InternalCalls:
             body = await answer.body()
         except UpstreamError as failed:
             result, why = "upstream_error", str(failed)
+        except asyncio.CancelledError:
+            result, why = "disconnected", DISCONNECTED
+            raise
         finally:
             try:
                 await answer.aclose()

@@ -60,11 +60,20 @@ _TICK_SECONDS = 1.0
 
 
 class Judgement(NamedTuple):
-    """A response that a judge is to see, and with which probability it was drawn."""
+    """A response that a judge is to see, and with which probability it was drawn.
+
+    ``since`` is when the gateway got it.
+    """
 
     seen: SeenAnswer
     rate: float | None
+    since: float
     shadow: SeenAnswer | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it needs."""
+        return self.seen.size + (0 if self.shadow is None else len(self.shadow.body))
 
 
 class _Ruled(NamedTuple):
@@ -101,7 +110,8 @@ class Judging:
     ----------
     counts : Counter
         How often something happened, by judge and word: ``judged``, failures, ``lost`` (too many
-        wait), ``too large``; for the rules, how often each was broken.
+        or too large ones wait, or for too long), ``too large``; for the rules, how often each was
+        broken.
     """
 
     def __init__(
@@ -125,7 +135,10 @@ class Judging:
         self._sessions: OrderedDict[str, deque[_Ruled]] = OrderedDict()
         self._asked_again: set[str] = set()
         self._order = 0
+        # Bytes of what waits for judges and rules; the rest of the memory is for recent answers.
+        self._held = 0
         judging = settings().judging
+        self._memory = int(judging.memory)
         self._recent = RecentAnswers(judging.keep, int(judging.memory))
         auth.set_internal_keys(internal_keys(settings()))
 
@@ -143,26 +156,28 @@ class Judging:
         if len(body) > int(settings.judging.max_response):
             self.counts["", "too large"] += 1
             return
-        seen = SeenAnswer(decision, chat, body, streamed)
+        seen, now = SeenAnswer(decision, chat, body, streamed), self._now()
         drawn = dict[str, float]()
         labels = self._labels() if settings.judges else {}
-        shadow = settings.shadow
-        shadowed = shadow is not None and draw(settings.seed, "shadow", decision.id) < shadow.rate
+        shadow = self._shadow_of(decision)
         for judge in settings.judges:
             rate = rate_of(judge, decision, labels)
             if draw(settings.seed, JUDGE_KEY + judge.name, decision.id) < rate:
                 drawn[judge.name] = rate
-                self._put(judge, Judgement(seen, rate))
-        if shadow is not None and shadowed:
-            self._start_extra(
-                SHADOW_KEY, partial(self._call_shadow, seen, shadow.judge, shadow.models)
-            )
+                # One that a shadow call is made beside is judged once, after that call.
+                if shadow is None or judge.name != shadow[0].name:
+                    self._put(judge, Judgement(seen, rate, now))
+        if shadow is not None:
+            beside, model = shadow
+            item = Judgement(seen, drawn.get(beside.name), now)
+            drawn.setdefault(beside.name, 0.0)
+            self._start_extra(SHADOW_KEY, seen, partial(self._call_shadow, item, beside, model))
         sla, _ = split_tenant(decision.sla)
         rules = [rule for rule in settings.rules if rule.slas is None or sla in rule.slas]
         if rules:
-            self._start_extra(RULES_JUDGE, partial(self._test_rules, seen, rules))
+            self._start_extra(RULES_JUDGE, seen, partial(self._test_rules, seen, rules))
         if any(judge.labelled and judge.name not in drawn for judge in settings.judges):
-            self._recent.add(seen._replace(drawn=frozenset(drawn)), self._now())
+            self._recent.add(seen._replace(drawn=frozenset(drawn)), now)
 
     def labelled(self, decision: str) -> None:
         """Let judges see a response that a user has labelled, if they have not."""
@@ -175,7 +190,7 @@ class Judging:
             if judge.name in seen.drawn or not rate_of(judge, seen.decision, {}):
                 continue
             if draw(settings.seed, f"labelled:{judge.name}", decision) < judge.labelled:
-                self._put(judge, Judgement(seen, None))
+                self._put(judge, Judgement(seen, None, self._now()))
 
     async def run(self) -> None:
         """Forget what is old, and settle the rules, until the task is cancelled."""
@@ -186,6 +201,7 @@ class Judging:
                 # The configuration may have changed.
                 self._auth.set_internal_keys(internal_keys(self._settings()))
                 self._recent.forget(now)
+                self._forget_waiting(now)
                 self._forget_sessions(now)
                 self._settle_rules(now)
         finally:
@@ -202,6 +218,32 @@ class Judging:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _shadow_of(self, decision: Decision) -> tuple[JudgeSettings, str] | None:
+        """Judge and model of the shadow call beside a decision's; None if none is made."""
+        settings = self._settings()
+        shadow, seed = settings.shadow, settings.seed
+        if shadow is None or draw(seed, "shadow", decision.id) >= shadow.rate:
+            return None
+        judge = next(one for one in settings.judges if one.name == shadow.judge)
+        model = another_model(seed, decision, shadow.models)
+        if model is None:
+            return None
+        both = (decision, msgspec.structs.replace(decision, model=model))
+        # A rate of 0 means that the judge must not see these responses.
+        return (judge, model) if all(rate_of(judge, one, {}) for one in both) else None
+
+    def _hold(self, size: int) -> bool:
+        """Take memory for what waits; False if there is too little."""
+        if self._held + size > self._memory:
+            return False
+        self._set_held(self._held + size)
+        return True
+
+    def _set_held(self, held: int) -> None:
+        self._held = held
+        self._recent.memory = self._memory - held
+        self._recent.forget(self._now())
+
     def _labels(self) -> Mapping[str, float]:
         """Number of labels that the policy learned of each model; empty if it does not say."""
         known = self._router.policy.model_estimates()
@@ -212,7 +254,7 @@ class Judging:
     def _put(self, judge: JudgeSettings, item: Judgement) -> None:
         """Let a response wait for a judge, and start to judge if it is free."""
         waiting = self._waiting.setdefault(judge.name, deque())
-        if len(waiting) >= _MAX_WAITING:
+        if len(waiting) >= _MAX_WAITING or not self._hold(item.size):
             self.counts[judge.name, "lost"] += 1
             return
         waiting.append(item)
@@ -220,17 +262,29 @@ class Judging:
             self._running[judge.name] += 1
             self._start(self._work(judge.name))
 
-    def _start_extra(self, judge: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _start_extra(
+        self, judge: str, seen: SeenAnswer, work: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         """Start what is lost, and counted, while too much is being done."""
-        if len(self._tasks) >= _MAX_TASKS:
+        size = seen.size
+        if len(self._tasks) >= _MAX_TASKS or not self._hold(size):
             self.counts[judge, "lost"] += 1
         else:
-            self._start(work())
+            task = self._start(work())
+            task.add_done_callback(lambda _: self._set_held(self._held - size))
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _forget_waiting(self, now: float) -> None:
+        """Forget what waits for too long: a judge is slow, or its provider does not answer."""
+        for name, waiting in self._waiting.items():
+            while waiting and now - waiting[0].since > self._recent.seconds:
+                self._set_held(self._held - waiting.popleft().size)
+                self.counts[name, "lost"] += 1
 
     async def _work(self, name: str) -> None:
         """Judge what waits for a judge, one after the other."""
@@ -239,10 +293,10 @@ class Judging:
             while waiting:
                 item = waiting.popleft()
                 judge = next((j for j in self._settings().judges if j.name == name), None)
-                if judge is None:
-                    waiting.clear()
-                    return
                 try:
+                    if judge is None:
+                        self.counts[name, "lost"] += 1
+                        continue
                     await self._judge(judge, item)
                 except FloorlineError as error:
                     self.counts[name, "error"] += 1
@@ -250,6 +304,8 @@ class Judging:
                 except Exception:
                     self.counts[name, "error"] += 1
                     log.exception("judge %r failed on decision %r", name, item.seen.decision.id)
+                finally:
+                    self._set_held(self._held - item.size)
         finally:
             self._running[name] -= 1
 
@@ -334,25 +390,22 @@ class Judging:
             call=call,
         )
 
-    async def _call_shadow(
-        self, seen: SeenAnswer, judge: str, allowed: Sequence[str] | None
-    ) -> None:
+    async def _call_shadow(self, item: Judgement, judge: JudgeSettings, model: str) -> None:
         """Call another model with a request, and let a judge see both responses."""
-        settings = self._settings()
-        name = another_model(settings.seed, seen.decision, allowed)
-        found = next((one for one in settings.judges if one.name == judge), None)
-        if name is None or found is None:
-            return
+        seen = item.seen
         try:
-            reply = await self._calls.send(SHADOW_KEY, _to_model(seen.chat, name))
+            reply = await self._calls.send(SHADOW_KEY, _to_model(seen.chat, model))
+            failure = reply.failure
         except FloorlineError as error:
-            self.counts[SHADOW_KEY, "error"] += 1
-            log.warning("a shadow call of model %r failed: %s", name, error)
-            return
-        self.counts[SHADOW_KEY, reply.failure or "called"] += 1
-        if not reply.failure:
-            made = msgspec.structs.replace(seen.decision, model=name)
-            self._put(found, Judgement(seen, None, SeenAnswer(made, seen.chat, reply.body)))
+            failure = "error"
+            log.warning("a shadow call of model %r failed: %s", model, error)
+        self.counts[SHADOW_KEY, failure or "called"] += 1
+        if not failure:
+            made = msgspec.structs.replace(seen.decision, model=model)
+            self._put(judge, item._replace(shadow=SeenAnswer(made, seen.chat, reply.body)))
+        elif item.rate is not None:
+            # The judge drew the response whether or not the other model answers.
+            self._put(judge, item)
 
     async def _test_rules(self, seen: SeenAnswer, rules: Sequence[RuleSettings]) -> None:
         """Test the rules on a response; whether it is asked again is known later."""
