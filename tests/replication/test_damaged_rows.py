@@ -82,6 +82,30 @@ def test_an_event_that_lost_its_place_holds_up_no_other_for_long(
     assert not rows_of(engine, inbox)
 
 
+def test_an_event_that_waits_for_another_replica_is_not_taken_for_missing(
+    learn, replica, engine, monkeypatch
+):
+    learner = learn()
+    served = traffic(2)
+    replica("a").append(*served)
+    with engine.begin() as connection:
+        connection.execute(inbox.delete().where(inbox.c.replica == "a", inbox.c.number == 1))
+    label = next(event for event in served[3:] if isinstance(event, Feedback))
+    replica("b").append(label, *traffic(1, seed=2, replica="b"))
+    monkeypatch.setattr(learner_module, "_GAP_SECONDS", 0.0)
+    while learner.step() or rows_of(engine, inbox):
+        pass
+    log = log_of(learner)
+    assert [event.reason for event in log if isinstance(event, Tombstone)][:1] == [
+        "1 events were missing"
+    ]
+    # Of "a" the decision is missing, so that its outcome and its label are lost with it.
+    assert sum(isinstance(event, Tombstone) for event in log) == 3
+    assert ids(log) == ["r-1", "b-0"]
+    labels = [event.decision for event in log if isinstance(event, Feedback)]
+    assert sorted(labels) == ["b-0", "r-1", "r-1"]
+
+
 def test_a_spool_can_be_drained_at_any_time_later(learn, engine):
     learner = learn(30.0)
     learner._store.lease.fence(engine)

@@ -283,6 +283,8 @@ class InboxReader:
         taken = Taken([], [], [], [], {})
         next_number = {name: number + 1 for name, number in {**earlier, **consumed}.items()}
         held_back: set[str] = set()
+        # Replicas whose next event is there, and waits for a decision of another one.
+        waiting: set[str] = set()
         for row in rows:
             replica, number = row["replica"], row["number"]
             expected = next_number.setdefault(replica, 1)
@@ -297,7 +299,9 @@ class InboxReader:
                 taken.repeated.append(row["id"])
             elif number > expected or row["decision"] in held_back:
                 # An earlier event of its replica is missing, or its decision is held back.
-                if number > expected:
+                if number == expected:
+                    waiting.add(replica)
+                elif replica not in waiting:
                     taken.gaps.setdefault(replica, number)
                 if row["decision"] is not None:
                     held_back.add(row["decision"])
