@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from floorline import SLA, Model, Router, Zoo
-from floorline.events import Decision, Feedback, Judgement, Outcome
+from floorline.events import Decision, Feedback, Judgement, Outcome, Tombstone
 from floorline.replication import lease as lease_module
 from floorline.replication.inbox import InboxReader, InboxWriter
 from floorline.replication.learner import Learner
@@ -254,6 +254,21 @@ def test_a_label_for_a_forgotten_decision_recalls_it(learn, replica, url):
     assert learner._router.status("gold").labels == 3
     kinds = [type(event).__name__ for event in log_of(learner)]
     assert kinds[:3] == ["Decision", "Recall", "Outcome"]
+
+
+def test_a_label_finds_its_decision_that_is_forgotten_before_its_commit(
+    learn, replica, monkeypatch
+):
+    learner = learn()
+    monkeypatch.setattr(learner._router._fold, "memory", 2)
+    served = traffic(8)
+    labels = [event for event in served if isinstance(event, Feedback)]
+    others = [event for event in served if not isinstance(event, Feedback)]
+    # The second message of the same key says the same again, and counts once.
+    replica("a").append(*others, labels[0], *labels[1:], labels[0])
+    assert learner.step() == len(served) + 1
+    assert not any(isinstance(event, Tombstone) for event in log_of(learner))
+    assert learner._router.status("gold").labels == len(labels)
 
 
 def test_waiting_for_a_commit_does_not_block_the_loop(replica):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from floorline.events import Event, Feedback, Judgement, Outcome, Tombstone
+from floorline.events import Decision, Event, Feedback, Judgement, Outcome, Tombstone
 from floorline.replication.inbox import Waiting
 from floorline.replication.learner_store import LearnerStore
 from floorline.router import Router
@@ -22,6 +22,8 @@ _GAP_SECONDS = 30.0
 """Time for which events wait for a missing one before them."""
 _NO_ROW = -1
 """Id of a row that is not there."""
+_OF_DECISIONS = (Outcome, Feedback, Judgement)
+"""Events that belong to a decision."""
 
 
 class Learner:
@@ -50,6 +52,8 @@ class Learner:
         self.published = -1
         # When each gap was first seen, by replica and the number before it.
         self._gaps: dict[tuple[str, int], float] = {}
+        # Decisions whose events this step appended: a look-up finds only committed ones.
+        self._appended: set[str] = set()
 
     def step(self) -> int:
         """Fold events that wait, and make them durable; return how many there were.
@@ -73,6 +77,7 @@ class Learner:
                 len(taken.damaged),
                 len(taken.damaged) - len(taken.misplaced),
             )
+        self._appended.clear()
         for waiting in [*taken.events, *self._missing(taken.gaps)]:
             event = self._recalled(waiting.event)
             self._router.ingest(event, partial(self._append, waiting))
@@ -134,6 +139,10 @@ class Learner:
 
     def _append(self, waiting: Waiting, event: Event) -> None:
         self._store.append_waiting(event, waiting)
+        if isinstance(event, Decision):
+            self._appended.add(event.id)
+        elif isinstance(event, _OF_DECISIONS):
+            self._appended.add(event.decision)
 
     def _recalled(self, event: Event) -> Event:
         """Remember the decision of an outcome or a label again, if it is forgotten.
@@ -143,9 +152,12 @@ class Learner:
         Event
             The event; a tombstone if its decision is lost, because it would stop every learner.
         """
-        if not isinstance(event, Outcome | Feedback | Judgement):
+        if not isinstance(event, _OF_DECISIONS):
             return event
         if self._router.find(event.decision) is None:
+            if event.decision in self._appended:
+                self._store.flush()
+                self._appended.clear()
             decision = self._store.decision(event.decision)
             if decision is None:
                 kind = str(type(event).__struct_config__.tag)
