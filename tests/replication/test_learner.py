@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextlib import ExitStack
 
 import msgspec
 import pytest
@@ -301,38 +302,39 @@ def test_any_interleaving_gives_each_event_once(data, learn, engine, url):
     sent = dict.fromkeys(names, 0)
     writers = {n: InboxWriter(engine, n) for n in names}
     open_commits = {}
-    for _ in range(data.draw(st.integers(5, 25))):
-        name = data.draw(st.sampled_from(names))
-        action = data.draw(st.sampled_from(["send", "again", "delay", "end", "step", "learner"]))
-        writer, at = writers[name], sent[name]
-        batch = writer.encode(at, [prepare(event) for event in queues[name][at : at + 2]])
-        if action == "send" and batch.events and name not in open_commits:
-            writer.write(batch)
-            sent[name] += len(batch.events)
-        elif action == "again" and at and name not in open_commits:
-            first = max(0, at - 3)
-            writer.write(writer.encode(first, [prepare(e) for e in queues[name][first:at]]))
-        elif action == "delay" and batch.events and name not in open_commits:
-            connection = engine.connect()
-            transaction = connection.begin()
-            connection.execute(writer._insertion, batch.events)
-            open_commits[name] = connection, transaction, len(batch.events)
-        elif action == "end" and name in open_commits:
-            connection, transaction, count = open_commits.pop(name)
-            if data.draw(st.booleans()):
-                transaction.commit()
-                sent[name] += count
-            else:
-                transaction.rollback()
-            connection.close()
-        elif action == "step":
-            learner.step()
-        elif action == "learner":
-            time.sleep(0.06)
-            learner = learn(close=data.draw(st.booleans()))
-    for connection, transaction, _ in open_commits.values():
-        transaction.rollback()
-        connection.close()
+    # An example that fails must leave no transaction open, for which the next one would wait.
+    with ExitStack() as opened:
+        for _ in range(data.draw(st.integers(5, 25))):
+            name = data.draw(st.sampled_from(names))
+            action = data.draw(
+                st.sampled_from(["send", "again", "delay", "end", "step", "learner"])
+            )
+            writer, at = writers[name], sent[name]
+            batch = writer.encode(at, [prepare(event) for event in queues[name][at : at + 2]])
+            if action == "send" and batch.events and name not in open_commits:
+                writer.write(batch)
+                sent[name] += len(batch.events)
+            elif action == "again" and at and name not in open_commits:
+                first = max(0, at - 3)
+                writer.write(writer.encode(first, [prepare(e) for e in queues[name][first:at]]))
+            elif action == "delay" and batch.events and name not in open_commits:
+                connection = opened.enter_context(engine.connect())
+                transaction = connection.begin()
+                connection.execute(writer._insertion, batch.events)
+                open_commits[name] = connection, transaction, len(batch.events)
+            elif action == "end" and name in open_commits:
+                connection, transaction, count = open_commits.pop(name)
+                if data.draw(st.booleans()):
+                    transaction.commit()
+                    sent[name] += count
+                else:
+                    transaction.rollback()
+                connection.close()
+            elif action == "step":
+                learner.step()
+            elif action == "learner":
+                time.sleep(0.06)
+                learner = learn(close=data.draw(st.booleans()))
     while learner.step():
         pass
     log = log_of(learner)[before:]
