@@ -139,6 +139,8 @@ class Parts:
 
     def count(self, sample, **labels):
         """Value of a metric; None if it has not been counted."""
+        # As a scrape does.
+        self.metrics._fold()
         return self.metrics.registry.get_sample_value(sample, labels)
 
 
