@@ -10,6 +10,8 @@ from floorline.config import load_text
 _REFERENCE = re.compile(r"\$\{(\w+)")
 _FILE = re.compile(r"[\w./-]+\.(?:parquet|pem)\b|/\S*/secrets/\w+")
 """Names of files that are read or looked for at the start."""
+_VALUE = "value-of-a-variable"
+"""Of every variable; long enough for a secret."""
 _ADDRESS = "http://127.0.0.1:8000/v1"
 _MODELS = "\nmodels:\n" + "".join(
     f'  - {{name: {name}, endpoint: "{_ADDRESS}", input_price: 1, output_price: 2}}\n'
@@ -45,7 +47,7 @@ def check_config(text, folder):
         whole += _MODELS
     if "slas" not in given:
         whole += _SLAS
-    load_text(whole, folder=folder, environ=dict.fromkeys(_REFERENCE.findall(whole), "value"))
+    load_text(whole, folder=folder, environ=dict.fromkeys(_REFERENCE.findall(whole), _VALUE))
 
 
 def make_certificate(certificate, key):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from floorline.config.aliases import Aliases, check_aliases
 from floorline.config.auto_prices import UnknownPrice
+from floorline.config.bridges import BridgeSettings
 from floorline.config.document import quoted
 from floorline.config.explain import check_exposure
 from floorline.config.judging import (
@@ -109,6 +110,9 @@ class Settings(Section):
         {}, "What models that are added over HTTP (POST /v1/zoo/models) may use."
     )
     feedback: FeedbackSettings = field({}, "Feedback from users.")
+    bridges: list[BridgeSettings] = Field(
+        [], description="Programs that send feedback with a signature (docs/bridges.md)."
+    )
     judges: list[JudgeSettings] = Field(
         [], description="Models that judge a share of the responses (docs/judges.md)."
     )
@@ -131,6 +135,7 @@ class Settings(Section):
         ]
         self._check_budgets()
         self._check_judges()
+        self._check_bridges()
         check_aliases(
             self.aliases, [model.name for model in self.models], [sla.name for sla in self.slas]
         )
@@ -186,6 +191,13 @@ class Settings(Section):
             if name not in models:
                 raise rule_error(f"is {quoted(name)}", fix, "shadow", "models", number)
 
+    def _check_bridges(self) -> None:
+        """Refuse bridges of one name: it is their path."""
+        names = [bridge.name for bridge in self.bridges]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise rule_error("is used twice", "give each a name", "bridges", number, "name")
+
     def as_zoo(self) -> Zoo:
         """Return the models as a router takes them."""
         return Zoo([model.as_model() for model in self.models], self.cost_unit)
@@ -226,5 +238,7 @@ class Settings(Section):
         return frozenset(sla.name for sla in self.slas if sla.per_tenant)
 
     def key_files(self) -> list[Path]:
-        """Return the files that hold providers' keys."""
-        return [model.key_path for model in self.models if model.key_path is not None]
+        """Return the files that hold providers' keys, and secrets of bridges."""
+        paths = [model.key_path for model in self.models]
+        paths += [bridge.secret_path for bridge in self.bridges]
+        return [path for path in paths if path is not None]

@@ -19,6 +19,7 @@ from floorline.gateway.admission import AdmissionControl
 from floorline.gateway.auth import Auth
 from floorline.gateway.background import BackgroundTasks, SnapshotWriter
 from floorline.gateway.body_memory import BodyMemory
+from floorline.gateway.bridges.message_aliases import MessageAliases
 from floorline.gateway.call_recorder import CallRecorder, close_interrupted
 from floorline.gateway.clock import Clock
 from floorline.gateway.dashboard.history import History
@@ -94,6 +95,8 @@ class Gateway:
         What is shown of all servers and the learner; None where this server is alone.
     judging
         Judges, rules and shadow calls.
+    aliases
+        Ids of messages and traces that bridges know decisions by.
     """
 
     config: ActiveConfig
@@ -118,6 +121,7 @@ class Gateway:
     history: History
     replicas: ReplicaOverview | None
     judging: Judging
+    aliases: MessageAliases
 
 
 def build_gateway(
@@ -276,6 +280,7 @@ def build_gateway(
         history=history,
         replicas=ReplicaOverview(store) if isinstance(store, ReplicaStore) else None,
         judging=judging,
+        aliases=MessageAliases(lambda: config.settings.bridges),
     )
 
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from floorline.errors import FloorlineError
+from floorline.gateway.api.bridges import BridgesApi
 from floorline.gateway.api.catalog import CatalogApi
 from floorline.gateway.api.chat import ChatEndpoint
 from floorline.gateway.api.count_tokens import CountTokensApi
@@ -89,6 +90,7 @@ def routes(gateway: Gateway) -> list[Route]:
     decisions, models, health = RouteApi(gateway), ModelsAdminApi(gateway), HealthApi(gateway)
 
     judges, replicas = JudgesApi(gateway), ReplicasApi(gateway)
+    bridges = BridgesApi(gateway, feedback)
     counting, explanations = CountTokensApi(gateway), ExplanationsApi(gateway)
 
     async def answer(request: Request) -> Response:
@@ -114,6 +116,7 @@ def routes(gateway: Gateway) -> list[Route]:
         Route(COMPLETIONS, answer, methods=["POST"]),
         Route(EMBEDDINGS, answer, methods=["POST"]),
         Route("/v1/feedback", feedback.feedback, methods=["POST"]),
+        Route("/v1/bridges/{name}", bridges.take, methods=["POST"]),
         Route("/v1/outcomes", feedback.outcome, methods=["POST"]),
         Route("/v1/route", decisions.route, methods=["POST"]),
         Route("/v1/preview", explanations.preview, methods=["POST"]),

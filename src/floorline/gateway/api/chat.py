@@ -311,6 +311,8 @@ class _Exchange:
                 decision = replacement
             else:
                 self.attempts += answer.attempts
+                if answer.status < 400:
+                    gateway.aliases.note(decision, self.headers)
                 return decision, answer, span
 
     def _decide_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from floorline.gateway.decision_lookup import Logged
     from floorline.gateway.startup import Gateway
 
-_MOST_ITEMS = 1000
-_MOST_BYTES = 2 * 2**20
+MOST_ITEMS = 1000
+MOST_BYTES = 2 * 2**20
 """Size of a body: 2 KiB for each of the items, whose texts have at most 1 KiB together."""
 _MAX_ID = 16_384
 """Most characters of a given id: providers choose ids, and no known one is longer than 1,000."""
@@ -71,7 +72,7 @@ class FeedbackBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         The messages.
     """
 
-    feedback: Annotated[list[Any], msgspec.Meta(min_length=1, max_length=_MOST_ITEMS)]
+    feedback: Annotated[list[Any], msgspec.Meta(min_length=1, max_length=MOST_ITEMS)]
 
 
 class FeedbackReceipt(msgspec.Struct, frozen=True):
@@ -147,7 +148,7 @@ class FeedbackApi:
         gateway = self.gateway
         with gateway.bodies.request() as memory:
             data = await read_body(
-                request.scope, request.receive, _MOST_BYTES, memory, "the size of feedback"
+                request.scope, request.receive, MOST_BYTES, memory, "the size of feedback"
             )
         given = decode_body(data, dict[str, Any])
         gateway.readiness.check_log()
@@ -165,7 +166,7 @@ class FeedbackApi:
         caller = gateway.auth.caller(request.headers, "chat")
         with gateway.bodies.request() as memory:
             data = await read_body(
-                request.scope, request.receive, _MOST_BYTES, memory, "the size of feedback"
+                request.scope, request.receive, MOST_BYTES, memory, "the size of feedback"
             )
         item = decode_body(data, OutcomeItem)
         gateway.readiness.check_log()
@@ -209,6 +210,31 @@ class FeedbackApi:
         if refused is not None and allowed == 0:
             raise refused
         items, given = items[:allowed], len(items)
+        results = await self.take_each(items, caller)
+        answer = {"object": "list", "data": results}
+        if refused is None:
+            return reply(answer)
+        taken = f"the first {len(results):,} of {given:,} messages were taken; {refused.text}"
+        refused = ApiError(429, taken, code=refused.code, headers=refused.headers)
+        response = reply({**msgspec.json.decode(refused.body()), **answer}, 429)
+        response.headers.update(refused.headers)
+        return response
+
+    async def take_each(self, items: Sequence[Any], caller: Caller) -> list[Any]:
+        """Take messages, each by itself, and return once they are durable.
+
+        Parameters
+        ----------
+        items
+            The messages as JSON objects, or errors of what could not become one.
+        caller
+            Whose decisions they judge.
+
+        Returns
+        -------
+        A receipt or the body of an error for each message
+        """
+        gateway = self.gateway
         logged: Logged | None
         try:
             logged = await gateway.decisions.logged(_named(items), caller)
@@ -222,19 +248,14 @@ class FeedbackApi:
             except FloorlineError as error:
                 results.append(msgspec.json.decode(api_error(error).body()))
         await gateway.store.committed()
-        answer = {"object": "list", "data": results}
-        if refused is None:
-            return reply(answer)
-        taken = f"the first {len(results):,} of {given:,} messages were taken; {refused.text}"
-        refused = ApiError(429, taken, code=refused.code, headers=refused.headers)
-        response = reply({**msgspec.json.decode(refused.body()), **answer}, 429)
-        response.headers.update(refused.headers)
-        return response
+        return results
 
     async def _take(
         self, given: Any, caller: Caller, logged: Logged | None = None
     ) -> FeedbackReceipt:
         try:
+            if isinstance(given, FloorlineError):
+                raise given
             return await self._record(given, caller, logged)
         except FloorlineError:
             self.gateway.metrics.feedback_refused()
@@ -275,7 +296,7 @@ def _id_text(id: str | int | float | None) -> str:
     return id if isinstance(id, str) else number_id(repr(id))
 
 
-def _named(items: list[Any]) -> list[str]:
+def _named(items: Sequence[Any]) -> list[str]:
     """Ids in a batch that may name completions; malformed ones are left out."""
     ids = [item.get("id") for item in items if isinstance(item, dict)]
     texts = [_id_text(id) for id in ids if type(id) in (str, int, float)]

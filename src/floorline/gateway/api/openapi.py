@@ -13,6 +13,7 @@ from floorline.gateway.api.feedback import FeedbackBatch, FeedbackItem, Feedback
 from floorline.gateway.api.field_texts import describe_fields
 from floorline.gateway.api.judges import JudgesView
 from floorline.gateway.api.route import Routed
+from floorline.gateway.bridges.payloads import Skipped, WebhookItem
 from floorline.gateway.chat_request import Options
 from floorline.gateway.replicas.overview import ReplicasView
 from floorline.state.explanation import Explanation
@@ -27,9 +28,9 @@ _ERROR: dict[str, Any] = {
 }
 _ERRORS = {
     400: "The request is malformed; the error names the field.",
-    401: "No valid API key.",
+    401: "No valid API key, or no valid signature.",
     403: "The key lacks the scope, or the headers Host or Origin are of no allowed host or page.",
-    404: "No such model, SLA, decision or completion.",
+    404: "No such model, SLA, decision, completion or bridge.",
     409: "The id means several decisions, which the error lists, or the gateway measures the call.",
     410: "The decision is too old for feedback.",
     408: "The headers or the body took too long.",
@@ -56,6 +57,8 @@ def document() -> dict[str, Any]:
             FeedbackBatch,
             FeedbackReceipt,
             OutcomeItem,
+            WebhookItem,
+            Skipped,
             Routed,
             Options,
             Status,
@@ -76,6 +79,15 @@ def document() -> dict[str, Any]:
             "data": {
                 "type": "array",
                 "items": {"anyOf": [_ref("FeedbackReceipt"), _ref("Error")]},
+            },
+        }
+    )
+    schemas["BridgeResults"] = _object(
+        {
+            "object": {"const": "list"},
+            "data": {
+                "type": "array",
+                "items": {"anyOf": [_ref("FeedbackReceipt"), _ref("Skipped"), _ref("Error")]},
             },
         }
     )
@@ -284,6 +296,15 @@ def _paths() -> dict[str, Any]:
         body={"anyOf": [_ref("FeedbackItem"), _ref("FeedbackBatch")]},
     )
     feedback["responses"]["429"]["content"] = _json({"anyOf": [_ref("Error"), _ref("TakenInPart")]})
+    foreign = _object({}, extra=True)
+    bridge = _operation(
+        "Take feedback of another program",
+        "BridgeResults",
+        (400, 401, 404, 408, 413, 415, 503),
+        body={"anyOf": [_ref("WebhookItem"), foreign, {"type": "array", "items": foreign}]},
+    )
+    bridge["security"] = []
+    bridge["parameters"] = [{**_header("X-Floorline-Signature", _text()), "required": True}]
     listing = _object({"data": {"type": "array"}}, extra=True)
     readyz = _operation("Return whether the gateway can serve", "Readiness")
     readyz["responses"]["503"] = {
@@ -303,6 +324,7 @@ def _paths() -> dict[str, Any]:
         "/v1/completions": {"post": completions},
         "/v1/embeddings": {"post": embeddings},
         "/v1/feedback": {"post": feedback},
+        "/v1/bridges/{name}": {"parameters": [_path("name")], "post": bridge},
         "/v1/outcomes": {"post": outcome},
         "/v1/route": {"post": route},
         "/v1/preview": {"post": preview},

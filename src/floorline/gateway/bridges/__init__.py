@@ -1,0 +1,1 @@
+"""Feedback from other programs: signatures, their payloads, and the ids that they know."""
