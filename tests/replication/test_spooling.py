@@ -118,6 +118,24 @@ def test_another_process_drains_what_a_killed_one_left(proxied, tmp_path):
     other.close()
 
 
+def test_a_spool_that_cannot_be_read_stops_no_other(proxied, tmp_path):
+    proxy, url, cluster = proxied
+    other = spool.Spool(tmp_path, "a")
+    # Whole by its checksum, as that of another version.
+    other.append(b"\xc1", events=1)
+    other.close()
+    member = Away(url, tmp_path)
+    proxy.cut()
+    member.serve(3)
+    proxy.mend()
+    member.store.drain(60)
+    member.serve(1)
+    until(lambda: any("of a in" in warning for warning in member.store.warnings()))
+    assert [path.name for path in tmp_path.glob("*.spool")] == ["a.00000001.spool"]
+    assert counts(cluster) == [4, 4, 4]
+    member.close()
+
+
 def test_damaged_records_do_not_hold_up_what_comes_after(proxied, tmp_path):
     proxy, url, cluster = proxied
     member = Away(url, tmp_path)

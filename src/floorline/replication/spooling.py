@@ -81,6 +81,7 @@ class SpoolingWriter:
         self._since: float | None = None
         self.failure: str | None = None
         self.damages: list[str] = []
+        self._undrained: set[str] = set()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._drained = threading.Event()
@@ -207,7 +208,8 @@ class SpoolingWriter:
     def _drain_left_over(self) -> None:
         """Move the spools of processes that are gone into the inbox."""
         for replica in left_over(self.spool.folder):
-            if replica == self.spool.replica or self._stop.is_set():
+            mine = replica == self.spool.replica
+            if mine or replica in self._undrained or self._stop.is_set():
                 continue
             try:
                 spool = Spool(self.spool.folder, replica, self.spool.max_bytes)
@@ -220,8 +222,20 @@ class SpoolingWriter:
                 if not spool.size:
                     # The learner waits with its shares until all that it spent is in the log.
                     _Drain(self, spool).patiently(partial(self._register.remove, replica))
+            except _Stopped:
+                raise
+            except (FloorlineError, msgspec.MsgspecError) as error:
+                # The other spools, and this replica's own one, must not wait for it.
+                self._note_undrained(replica, error)
             finally:
                 spool.close()
+
+    def _note_undrained(self, replica: str, error: Exception) -> None:
+        """Leave a spool to the next process, so that the learner closes its replica's calls."""
+        self._undrained.add(replica)
+        text = f"the spool of {replica} in {self.spool.folder} cannot be drained: {error}"
+        self.damages.append(text)
+        log.error(text)
 
     def _drain_one(self, spool: Spool) -> None:
         drain, beat_at = _Drain(self, spool), 0.0
