@@ -13,7 +13,15 @@ from floorline.replication import learner_store
 from floorline.replication.damaged_rows import SharedDamage, find_damage, mend
 from floorline.replication.inbox import InboxReader, InboxWriter
 from floorline.replication.lease import Lease
-from floorline.replication.tables import inbox, inbox_damaged, lease, replicas, states
+from floorline.replication.members import Membership
+from floorline.replication.tables import (
+    inbox,
+    inbox_damaged,
+    lease,
+    members,
+    replicas,
+    states,
+)
 from floorline.stores.schema import events
 from floorline.stores.writing import prepare
 
@@ -104,6 +112,16 @@ def test_an_event_that_waits_for_another_replica_is_not_taken_for_missing(
     assert ids(log) == ["r-1", "b-0"]
     labels = [event.decision for event in log if isinstance(event, Feedback)]
     assert sorted(labels) == ["b-0", "r-1", "r-1"]
+
+
+@pytest.mark.parametrize("status", ["{x", "[]", ""])
+def test_a_damaged_status_of_a_server_stops_no_other(engine, status):
+    servers = Membership(engine)
+    servers.beat("a", {"host": "one"})
+    servers.beat("b", {"host": "two"})
+    with engine.begin() as connection:
+        connection.execute(members.update().where(members.c.id == "a").values(status=status))
+    assert {one.id: one.status for one in servers.all()} == {"a": {}, "b": {"host": "two"}}
 
 
 def test_a_spool_can_be_drained_at_any_time_later(learn, engine):

@@ -65,7 +65,7 @@ class Membership:
         query = sa.select(members.c.id, age, members.c.status)
         with store_errors(self._engine), self._engine.connect() as connection:
             rows = connection.execute(query.order_by(members.c.started)).all()
-        return [Member(r.id, float(r.age), msgspec.json.decode(r.status)) for r in rows]
+        return [Member(r.id, float(r.age), status_of(r.status)) for r in rows]
 
     def gone(self, seconds: float) -> list[Member]:
         """Return processes that were not seen for some time, and of whose events none waits."""
@@ -79,3 +79,14 @@ class Membership:
         """Remove a process that ended, or that is gone and whose calls are closed."""
         with store_errors(self._engine), self._engine.begin() as connection:
             connection.execute(members.delete().where(members.c.id == id))
+
+
+def status_of(text: str) -> dict[str, Any]:
+    """Return what a process says of itself; nothing if the row is damaged.
+
+    Learner and servers read the rows of all processes, so that one must not end them.
+    """
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}

@@ -15,6 +15,7 @@ from floorline.events import Decision, Event, Outcome, Owner
 from floorline.replication import tables
 from floorline.replication.damaged_rows import state_is_whole
 from floorline.replication.inbox import InboxWriter, event_of
+from floorline.replication.members import status_of
 from floorline.replication.spool import Spool
 from floorline.replication.spooling import SpoolingWriter
 from floorline.replication.spools import SpoolRegister
@@ -203,7 +204,7 @@ class ReplicaStore(QueuedStore):
         age = (tables.now(self.engine) - members.c.seen).label("age")
         query = sa.select(age, members.c.status).where(members.c.id != self.replica)
         return any(
-            row.age > _SILENT_SECONDS or msgspec.json.decode(row.status).get(SPOOLING)
+            row.age > _SILENT_SECONDS or status_of(row.status).get(SPOOLING)
             for row in self.rows(query)
         )
 
