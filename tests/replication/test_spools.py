@@ -3,6 +3,7 @@
 import pytest
 from tests.support.live_gateway import wait_until
 
+from floorline.replication.members import Membership
 from floorline.replication.replica_store import ReplicaStore
 from floorline.replication.spools import SpoolRegister
 
@@ -33,6 +34,15 @@ def test_it_is_not_waited_for_without_end(engine):
     # One that lives is not forgotten.
     register.note_gone("b")
     assert register.undrained(1e9) == {"b"}
+
+
+def test_the_spool_of_a_replica_that_came_back_is_not_forgotten(engine):
+    register = SpoolRegister(engine)
+    register.add("a")
+    register.note_gone("a")
+    Membership(engine).beat("a", {})
+    register.forget(-1.0)
+    assert register.undrained(1e9) == {"a"}
 
 
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from floorline.replication.tables import insert, now, spools
+from floorline.replication.tables import insert, members, now, spools
 from floorline.stores.engine import store_errors
 
 
@@ -44,9 +44,10 @@ class SpoolRegister:
             return set(connection.scalars(query).all())
 
     def forget(self, seconds: float) -> None:
-        """Forget the spools of replicas that are gone for longer."""
+        """Forget the spools of replicas that are gone for longer, and did not come back."""
         old = now(self._engine) - spools.c.gone >= seconds
-        self._execute(spools.delete().where(spools.c.gone.is_not(None), old))
+        away = spools.c.replica.not_in(sa.select(members.c.id))
+        self._execute(spools.delete().where(spools.c.gone.is_not(None), old, away))
 
     def _execute(self, statement: sa.Executable) -> None:
         with store_errors(self._engine), self._engine.begin() as connection:
