@@ -223,6 +223,31 @@ def test_scores_of_langfuse_by_trace_span_and_metadata(bridged):
     assert [item["changed"] for item in results(bridged, "langfuse", page)] == [False, True]
 
 
+def score_v3(id, **changed):
+    """A score as the types of the package langfuse 5.0.4 have it (ScoreV3)."""
+    fields = ("dataType", "name", "source", "timestamp", "createdAt", "updatedAt", "environment")
+    taken = {name: value for name, value in score().items() if name in fields}
+    return {"id": id, "projectId": "p", "value": True, **taken, **changed}
+
+
+def test_scores_of_langfuses_third_version(bridged):
+    parent = f"00-{TRACE}-{SPAN}-01"
+    decision = decision_of(bridged.chat(headers={"traceparent": parent}))
+    observation = {"kind": "observation", "id": SPAN, "traceId": TRACE}
+    data = [
+        score_v3("1", subject={"kind": "trace", "id": TRACE}),
+        score_v3("2", subject=observation, value=False),
+        score_v3("3", subject=observation, dataType="CATEGORICAL", value="fair"),
+        score_v3("4", metadata={"floorline_decision": decision}),
+        score_v3("5", subject={"kind": "session", "id": TRACE}),
+        score_v3("6"),
+    ]
+    got = results(bridged, "langfuse", {"data": data, "meta": {"limit": 50}})
+    assert [item.get("decision") for item in got] == [decision] * 4 + [None] * 2
+    assert [item["object"] for item in got[4:]] == ["floorline.skipped"] * 2
+    assert [label[1] for label in labels(bridged)] == [1.0, 0.0, 0.5, 1.0]
+
+
 def test_thumbs_that_librechat_sends_to_langfuse(bridged):
     message = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
     decision = decision_of(bridged.chat(headers={"x-librechat-message-id": message}))

@@ -1,6 +1,6 @@
 """Payloads of other programs, read as feedback messages.
 
-The forms are those of Langfuse's ``GET /api/public/v2/scores``, of Open WebUI's
+The forms are those of Langfuse's ``GET /api/public/v2/scores`` and ``/v3/scores``, of Open WebUI's
 ``GET /api/v1/evaluations/feedbacks/all/export`` and of LibreChat's collection ``messages``. Fields
 that are not read may have any value, because these programs add some with each version.
 """
@@ -99,17 +99,35 @@ class WebhookItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idempotency: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
+class _Subject(msgspec.Struct, rename="camel"):
+    """What a score of Langfuse's API v3 is about."""
+
+    kind: str
+    id: str
+    trace_id: str | None = None
+
+
 class _Score(msgspec.Struct, rename="camel"):
     id: _Id
     name: str
     data_type: str = "NUMERIC"
     trace_id: str | None = None
     observation_id: str | None = None
-    value: float | str | None = None
+    value: bool | float | str | None = None
     string_value: str | None = None
     source: str = "API"
     updated_at: str = ""
     metadata: Any = None
+    subject: _Subject | None = None
+
+    def traced(self) -> tuple[str | None, str | None]:
+        """Trace and observation that it is about."""
+        subject = self.subject
+        if subject is None:
+            return self.trace_id, self.observation_id
+        if subject.kind == "observation":
+            return subject.trace_id, subject.id
+        return (subject.id if subject.kind == "trace" else None), None
 
 
 class _RatingDetails(msgspec.Struct):
@@ -203,9 +221,10 @@ def _langfuse(bridge: BridgeSettings, given: Any) -> Read:
     else:
         return Skipped("its dataType is none of NUMERIC, BOOLEAN and CATEGORICAL")
     decision = item.metadata.get("floorline_decision") if isinstance(item.metadata, dict) else None
-    ids: tuple[str, ...] = () if item.trace_id is None else (item.trace_id,)
-    if item.trace_id is not None and item.observation_id is not None:
-        ids = (langfuse_observation(item.trace_id, item.observation_id), item.trace_id)
+    trace, observation = item.traced()
+    ids: tuple[str, ...] = () if trace is None else (trace,)
+    if trace is not None and observation is not None:
+        ids = (langfuse_observation(trace, observation), trace)
     decision = decision if isinstance(decision, str) else ""
     if not ids and not decision:
         return Skipped("it is about no trace")
