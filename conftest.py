@@ -1,4 +1,4 @@
-"""Doctests of the trainer need PyTorch, those of engines Dask and Ray; `make test` does without."""
+"""Modules that need PyTorch, Dask, Ray or LiteLLM have their doctests left out without them."""
 
 import importlib.util
 
@@ -16,3 +16,9 @@ collect_ignore += [
     for engine, package in {"dask": "distributed", "ray": "ray"}.items()
     if importlib.util.find_spec(package) is None
 ]
+
+# Its classes are those of LiteLLM, which the tests do without, and of which httpx is a part.
+if importlib.util.find_spec("litellm") is None:
+    collect_ignore += [
+        f"src/floorline/plugins/{module}.py" for module in ("decision_client", "litellm")
+    ]

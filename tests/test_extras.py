@@ -183,6 +183,7 @@ def test_a_command_names_the_extra_that_it_lacks(arguments, extra):
         ("import floorline.bench", "bench"),
         ("import floorline.replay.proteus", "bench"),
         ("import floorline.config", "gateway"),
+        ("import floorline.plugins.litellm", "litellm"),
         ("from floorline.stores import open_store; open_store('sqlite:///x.db')", "gateway"),
     ],
 )

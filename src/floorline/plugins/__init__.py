@@ -1,0 +1,1 @@
+"""Floorline as a part of other programs."""
