@@ -28,7 +28,8 @@ def talk(scene, *arguments, key=None):
     )
 
     async def run():
-        async with Client(server, read_timeout_seconds=60) as client:
+        # The handshake that starts otherwise gives the command 10 s to start.
+        async with Client(server, read_timeout_seconds=300, mode="legacy") as client:
             return await scene(client)
 
     return asyncio.run(run())
