@@ -931,22 +931,31 @@ def check_readable(event: Event, data: bytes) -> None:
 
 
 def _outcome_has_right_types(event: Outcome) -> bool:
+    """Whether an outcome has the types and the bounds that its decoder demands, at first sight."""
     texts = [event.decision, event.model, event.tenant, event.key]
     texts += [text for text in (event.completion, event.error) if text is not None]
     read, written = event.cached_tokens, event.cache_write_tokens
     counts = (event.input_tokens, event.output_tokens, read, written)
-    seconds = (event.latency, event.first_token)
     try:
         # Raises TypeError for what is no text.
-        "".join(texts)
+        text = "".join(texts)
     except TypeError:
         return False
+    cost, at = event.cost, event.at
     return (
-        type(event.cost) is type(event.at) is float
+        len(text) <= MAX_NAME
+        and text.isascii()
+        and text.isprintable()
+        and type(cost) is type(at) is float
+        and 0.0 <= cost <= MAX_COST
+        and MIN_TIME <= at <= MAX_TIME
         and type(event.estimated) is type(event.billed) is bool
         and type(event.v) is int
-        and all(count is None or type(count) is int for count in counts)
-        and all(one is None or type(one) is float for one in seconds)
+        and all(n is None or (type(n) is int and 0 <= n <= MAX_TOKENS) for n in counts)
+        and all(
+            s is None or (type(s) is float and 0.0 <= s <= MAX_LATENCY)
+            for s in (event.latency, event.first_token)
+        )
     )
 
 

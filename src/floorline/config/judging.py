@@ -90,6 +90,21 @@ class JudgeSettings(Section):
         4, description="Largest number of its calls at a time, of each process."
     )
 
+    @model_validator(mode="after")
+    def _pairs_represent_all(self) -> JudgeSettings:
+        """Refuse what would make the bounds of users wrong: pairs that lean to some models."""
+        uneven = self.boost > 1.0 or any(other.model or other.tenant for other in self.rates)
+        if self.labelled < 1.0 and uneven:
+            fix = "set labelled: 1, or boost: 1 and no rates by model or tenant"
+            raise rule_error(
+                "is below 1 while some responses are drawn more often", fix, "labelled"
+            )
+        for number, other in enumerate(self.rates):
+            if other.rate == 0.0 and other.model is not None:
+                fix = "give a small rate: without any, the judge's mean leaves this model out"
+                raise rule_error("is 0 for a model", fix, "rates", number, "rate")
+        return self
+
 
 class RuleSettings(Section):
     """A test of a response that needs no model."""

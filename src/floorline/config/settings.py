@@ -178,6 +178,7 @@ class Settings(Section):
                 if not models[name].price_source:
                     wrong = f"is {quoted(name)}, which has no price, and the judge has a budget"
                     raise rule_error(wrong, PRICE_FIX, "judges", number, part)
+            self._check_left_out(judge, number)
         for number, rule in enumerate(self.rules):
             if rule.kind in ("schema", "tool_call") and find_spec("jsonschema") is None:
                 wrong = f"is {quoted(rule.kind)}, which needs the extra 'judges'"
@@ -187,9 +188,23 @@ class Settings(Section):
         if self.shadow.judge not in names:
             known = f"name one of: {', '.join(names)}" if names else "declare it in judges"
             raise rule_error(f"is {quoted(self.shadow.judge)}", known, "shadow", "judge")
+        if self.judges[names.index(self.shadow.judge)].against is not None:
+            wrong = f"is {quoted(self.shadow.judge)}, which compares and does not grade"
+            raise rule_error(wrong, "name a judge without against", "shadow", "judge")
         for number, name in enumerate(self.shadow.models or ()):
             if name not in models:
                 raise rule_error(f"is {quoted(name)}", fix, "shadow", "models", number)
+
+    def _check_left_out(self, judge: JudgeSettings, number: int) -> None:
+        """Refuse to leave a tenant out of what a judge says of an SLA that others share."""
+        for place, other in enumerate(judge.rates):
+            if other.rate > 0.0 or other.tenant is None:
+                continue
+            for sla in self.slas:
+                if other.sla in (None, sla.name) and not sla.per_tenant:
+                    wrong = f"is 0 for a tenant under SLA {quoted(sla.name)}, which tenants share"
+                    fix = "set per_tenant: true in this SLA, or name an SLA that has it"
+                    raise rule_error(wrong, fix, "judges", number, "rates", place, "rate")
 
     def _check_bridges(self) -> None:
         """Refuse bridges of one name: it is their path."""

@@ -8,6 +8,7 @@ import pytest
 from tests.support.judging_provider import JudgingProvider
 from tests.support.live_gateway import InThread, Live, http_server, wait_until
 
+from floorline.errors import ConfigError
 from floorline.events import Decision, Judgement, Outcome
 from floorline.gateway.judging.sampling import draw
 
@@ -32,7 +33,7 @@ def start(provider, tmp_path):
                 "endpoint": f"{served.value}/v1",
                 "input_price": price,
                 "output_price": price,
-                "capabilities": ["json"],
+                "capabilities": ["json", "tools"],
                 "retries": 0,
             }
             for name, price in (("small", 1.0), ("large", 10.0), ("judge", 5.0))
@@ -58,7 +59,8 @@ def start(provider, tmp_path):
 
 
 def rest(live):
-    """Wait until nothing is being judged."""
+    """Wait until no request runs and nothing is being judged."""
+    wait_until(lambda: live.gateway.admission.in_flight == 0)
     live.call(live.gateway.judging.idle)
 
 
@@ -201,6 +203,35 @@ def test_operators_see_how_a_judge_differs_from_users(start):
     assert sla["judged"][0]["pairs"] == 8
 
 
+def test_a_request_with_effects_is_not_sent_again(start, provider):
+    shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1.0}}
+    live = start(judges=[{**JUDGE, "rate": 1e-9}], shadow=shadow)
+    assert live.chat(tools=[{"type": "web_search_preview"}]).status_code == 200
+    assert live.chat(n=3, store=True).status_code == 200
+    wait_until(lambda: len(judgements(live)) == 2)
+    rest(live)
+    again = [asked for asked in provider.asked if asked["messages"] and "n" not in asked]
+    # The first request itself, and the second one in the shadow.
+    assert [bool(asked.get("tools")) for asked in again] == [True, False]
+    assert "store" not in again[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "path"),
+    [
+        ({"labelled": 0.5, "boost": 4}, "judges[0].labelled"),
+        ({"rates": [{"model": "small", "rate": 0}]}, "judges[0].rates[0].rate"),
+        ({"rates": [{"tenant": "acme", "rate": 0}]}, "judges[0].rates[0].rate"),
+        ({"against": "large"}, "shadow.judge"),
+    ],
+)
+def test_what_would_make_bounds_wrong_is_refused(start, changed, path):
+    shadow = {"judge": "strict", "budget": {"total": 1}}
+    with pytest.raises(ConfigError) as refused:
+        start(judges=[{**JUDGE, **changed}], shadow=shadow)
+    assert path in str(refused.value)
+
+
 def test_a_rate_of_zero_keeps_responses_from_a_judge(start, provider):
     live = start(judges=[{**JUDGE, "rates": [{"sla": "gold", "rate": 0}]}])
     id = live.chat().headers["x-floorline-decision"]
@@ -252,11 +283,10 @@ def test_a_shadowed_response_is_judged_once(start, provider):
     assert rates.count(0.7) == len(drawn)
 
 
-@pytest.mark.parametrize("left_out", [{"sla": "gold"}, {"model": "small"}, {"model": "large"}])
-def test_a_rate_of_zero_keeps_responses_from_shadow_calls(start, provider, left_out):
+def test_a_rate_of_zero_keeps_responses_from_shadow_calls(start, provider):
     shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1.0}}
     live = start(
-        judges=[{**JUDGE, "rate": 1e-9, "rates": [{**left_out, "rate": 0}]}], shadow=shadow
+        judges=[{**JUDGE, "rate": 1e-9, "rates": [{"sla": "gold", "rate": 0}]}], shadow=shadow
     )
     live.chat()
     rest(live)
@@ -312,7 +342,7 @@ def test_what_waits_for_judges_fits_into_their_memory(start):
     for _ in range(8):
         live.chat("x" * 20_000)
     judging = live.gateway.judging
-    assert judging.counts["strict", "lost"] == 5
+    wait_until(lambda: judging.counts["strict", "lost"] == 5)
     assert judging._held <= 2**16
     live.call(judging._forget_waiting, float("inf"))
     assert judging.counts["strict", "lost"] == 7
@@ -362,6 +392,8 @@ def test_a_question_that_comes_again_breaks_a_rule(start):
 def test_judges_that_end_lose_only_what_they_judge(start, provider):
     live = start(judges=[JUDGE], rules=[{"kind": "asked_again"}])
     live.chat()
+    wait_until(lambda: judgements(live))
+    rest(live)
     start.stop()
     again = start(judges=[JUDGE])
     assert [one.judge for one in judgements(again) if one.kind == "rule"] == ["rules"]

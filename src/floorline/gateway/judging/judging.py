@@ -19,7 +19,7 @@ from floorline.config.judging import RULES_JUDGE, JudgeSettings, RuleSettings
 from floorline.errors import FloorlineError
 from floorline.events import DIRECT, Decision
 from floorline.gateway.auth import Auth
-from floorline.gateway.chat_request import ChatBody, read_chat
+from floorline.gateway.chat_request import ChatBody
 from floorline.gateway.judging.internal_calls import (
     JUDGE_KEY,
     SHADOW_KEY,
@@ -27,6 +27,7 @@ from floorline.gateway.judging.internal_calls import (
     internal_keys,
 )
 from floorline.gateway.judging.recent_answers import RecentAnswers
+from floorline.gateway.judging.repeated_request import may_repeat, to_model
 from floorline.gateway.judging.rubric import (
     MAX_REPLY_TOKENS,
     grade_messages,
@@ -159,7 +160,9 @@ class Judging:
         seen, now = SeenAnswer(decision, chat, body, streamed), self._now()
         drawn = dict[str, float]()
         labels = self._labels() if settings.judges else {}
-        shadow = self._shadow_of(decision)
+        shadow = self._shadow_of(decision) if settings.shadow else None
+        if shadow is not None and not may_repeat(chat):
+            shadow = None
         for judge in settings.judges:
             rate = rate_of(judge, decision, labels)
             if draw(settings.seed, JUDGE_KEY + judge.name, decision.id) < rate:
@@ -181,6 +184,13 @@ class Judging:
 
     def labelled(self, decision: str) -> None:
         """Let judges see a response that a user has labelled, if they have not."""
+        try:
+            self._judge_pair(decision)
+        except Exception:
+            # The label is recorded, whatever happens here.
+            log.exception("judges cannot see the labelled decision %r", decision)
+
+    def _judge_pair(self, decision: str) -> None:
         seen = self._recent.take(decision)
         if seen is None:
             return
@@ -345,7 +355,9 @@ class Judging:
         """
         assert judge.against is not None
         key = JUDGE_KEY + judge.name
-        rival = await self._calls.send(key, _to_model(seen.chat, judge.against))
+        if not may_repeat(seen.chat):
+            return None, "not repeated", ""
+        rival = await self._calls.send(key, to_model(seen.chat, judge.against))
         if rival.failure:
             return None, rival.failure, rival.decision
         other = await asyncio.to_thread(
@@ -394,7 +406,7 @@ class Judging:
         """Call another model with a request, and let a judge see both responses."""
         seen = item.seen
         try:
-            reply = await self._calls.send(SHADOW_KEY, _to_model(seen.chat, model))
+            reply = await self._calls.send(SHADOW_KEY, to_model(seen.chat, model))
             failure = reply.failure
         except FloorlineError as error:
             failure = "error"
@@ -468,11 +480,3 @@ def _tested(seen: SeenAnswer, rules: Sequence[RuleSettings]) -> tuple[str, list[
     """The question of a request, cut, and the rules that the response breaks."""
     found = read_transcript(seen)
     return found.question[:_MAX_QUESTION], broken_rules(rules, found)
-
-
-def _to_model(chat: ChatBody, model: str) -> ChatBody:
-    """Return a request that names a model, and wants no stream."""
-    fields = {name: raw for name, raw in chat.fields.items() if name != "stream_options"}
-    plain = msgspec.structs.replace(chat, fields=fields)
-    body = plain.with_fields(model=model, stream=False)
-    return read_chat(body, {}, chat.dialect)
