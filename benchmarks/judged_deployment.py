@@ -13,6 +13,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,14 @@ from floorline.events import Outcome
 from floorline.optimization.floor_lp import cheapest_mix
 from written import write
 
-QUALITY = {"small": 0.7, "medium": 0.86, "large": 0.95}
-PRICES = {"small": 1.0, "medium": 4.0, "large": 20.0, "judge": 4.0}
-FLOOR, LABELLED, RATE, WRONG = 0.8, 0.02, 0.15, 0.1
-CAP = 0.6
+CASES = {
+    "small": {"small": 0.88, "medium": 0.92, "large": 0.96},
+    "mix": {"small": 0.7, "medium": 0.86, "large": 0.95},
+}
+"""Share of good answers by model: the small model keeps the floor, or only a mix does."""
+PRICES = {"small": 1.0, "medium": 4.0, "large": 20.0, "judge": 1.0}
+FLOOR, LABELLED, RATE, WRONG = 0.8, 0.02, 0.3, 0.1
+CAP = 0.4
 """Budget of the judge, in dollars: less than it would cost to judge all that is drawn."""
 
 
@@ -49,9 +54,10 @@ def judge_says(shown):
     return json.dumps({"reason": "as it seems", "score": score})
 
 
-def run(requests, seed, folder, *, judged):
+def run(requests, seed, case, folder, *, judged):
     """Serve a stream of requests; return one row's numbers."""
-    provider = JudgingProvider(QUALITY, judge_says)
+    share = CASES[case]
+    provider = JudgingProvider(share, judge_says)
     served = InThread(http_server(provider.app()))
     models = [
         {"name": name, "endpoint": f"{served.value}/v1", "input_price": p, "output_price": p}
@@ -60,7 +66,7 @@ def run(requests, seed, folder, *, judged):
     judge = {"name": "strict", "model": "judge", "rate": RATE, "boost": 1}
     settings = {
         "models": models,
-        "slas": [{"name": "gold", "floor": FLOOR, "models": list(QUALITY)}],
+        "slas": [{"name": "gold", "floor": FLOOR, "models": list(share)}],
         "auth": "none",
         "seed": seed,
         "store": {"url": "sqlite:///log.db"},
@@ -72,7 +78,7 @@ def run(requests, seed, folder, *, judged):
             question = f"Question {number} of stream {seed}: why?"
             answer = live.chat(question)
             model = answer.headers["x-floorline-model"]
-            good = is_good(model, question, QUALITY)
+            good = is_good(model, question, share)
             satisfied.append(good)
             cost.append(float(answer.headers["x-floorline-cost"]))
             if fraction("label", seed, number) < LABELLED:
@@ -85,8 +91,8 @@ def run(requests, seed, folder, *, judged):
         live.stop()
         served.stop()
     spent = sum(e.cost for e in log if isinstance(e, Outcome) and e.key == "judge:strict")
-    quality = np.array(list(QUALITY.values()))
-    price = np.array([PRICES[name] for name in QUALITY])
+    quality = np.array(list(share.values()))
+    price = np.array([PRICES[name] for name in share])
     mix = float(cheapest_mix(quality, price, FLOOR) @ price)
     return {
         "satisfied": float(np.mean(satisfied)),
@@ -115,25 +121,32 @@ def main():
     parser.add_argument("--write", type=Path, help="page that the table is written into")
     given = parser.parse_args()
     rows = []
-    for seed in range(given.seeds):
-        for judged in (False, True):
-            with tempfile.TemporaryDirectory() as folder:
-                one = run(given.requests, seed, folder, judged=judged)
-            judge = one["found"].judged[0] if judged else None
-            rows.append(
-                [
-                    str(seed),
-                    "with a judge" if judged else "users alone",
-                    f"{one['satisfied']:.3f}",
-                    f"{one['cost']:.2f}",
-                    bounds(one["found"]),
-                    bounds(judge.by_judge) if judge else "–",
-                    bounds(judge.with_users) if judge else "–",
-                    f"{one['spent']:.3f} of {CAP:g} ({one['share']:.0%})" if judged else "–",
-                ]
-            )
-            print(rows[-1], flush=True)
-    headers = ["seed", "labels", "satisfied (hidden)", "cost / static mix", "by users' labels"]
+    for case, seed, judged in product(CASES, range(given.seeds), (False, True)):
+        with tempfile.TemporaryDirectory() as folder:
+            one = run(given.requests, seed, case, folder, judged=judged)
+        judge = one["found"].judged[0] if judged else None
+        rows.append(
+            [
+                case,
+                str(seed),
+                "with a judge" if judged else "users alone",
+                f"{one['satisfied']:.3f}",
+                f"{one['cost']:.2f}",
+                bounds(one["found"]),
+                bounds(judge.by_judge) if judge else "–",
+                bounds(judge.with_users) if judge else "–",
+                f"{one['spent']:.3f} of {CAP:g} ({one['share']:.0%})" if judged else "–",
+            ]
+        )
+        print(rows[-1], flush=True)
+    headers = [
+        "case",
+        "seed",
+        "labels",
+        "satisfied (hidden)",
+        "cost / static mix",
+        "by users' labels",
+    ]
     headers += ["by the judge", "users with the judge", "judging, $ (of serving)"]
     text = (
         f"{given.requests:,} requests, floor {FLOOR:g}, users label {LABELLED:.0%}, the judge is "
