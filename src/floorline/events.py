@@ -616,7 +616,7 @@ class Judgement(msgspec.Struct, frozen=True, tag="judgement", kw_only=True):
     rate : float or None
         Probability with which the response was drawn, which depended on nothing that came after
         the decision; None if it was drawn for another reason, such as a user's label.
-    kind : str
+    source : str
         ``"judge"`` for a model, ``"rule"`` for a rule.
     cost : float
         Cost that the SLA pays, in the zoo's cost unit; 0 where the judge has a budget of its own.
@@ -640,7 +640,7 @@ class Judgement(msgspec.Struct, frozen=True, tag="judgement", kw_only=True):
     score: float | None = None
     failure: str = ""
     rate: float | None = None
-    kind: str = "judge"
+    source: str = "judge"
     cost: float = 0.0
     call: str = ""
     at: float = 0.0
@@ -651,7 +651,7 @@ class Judgement(msgspec.Struct, frozen=True, tag="judgement", kw_only=True):
             check_name(f"Judgement.{field}", getattr(self, field))
         if not self.judge:
             raise InvalidInput("Judgement.judge", self.judge, "give the judge's name")
-        check_one_of("Judgement.kind", self.kind, ("judge", "rule"))
+        check_one_of("Judgement.source", self.source, ("judge", "rule"))
         if (self.score is None) == (not self.failure):
             given = {"score": self.score, "failure": self.failure}
             raise InvalidInput("Judgement", given, "give either a score or a failure")

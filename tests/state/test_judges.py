@@ -201,7 +201,7 @@ def test_draws_of_other_probabilities_are_weighed():
         {"score": 1.0, "rate": 0.0},
         {"score": 1.0, "rate": 1.5},
         {"score": 1.0, "judge": ""},
-        {"score": 1.0, "kind": "user"},
+        {"score": 1.0, "source": "user"},
     ],
 )
 def test_a_bad_judgement_is_refused(bad):

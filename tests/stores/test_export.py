@@ -10,6 +10,7 @@ from floorline.events import (
     ConfigChange,
     Decision,
     Feedback,
+    Judgement,
     Outcome,
     QualityChange,
     Tombstone,
@@ -27,7 +28,17 @@ RENAMED = {
 
 
 @pytest.mark.parametrize(
-    "kind", [Decision, Outcome, Feedback, Tombstone, WarmStart, ConfigChange, QualityChange]
+    "kind",
+    [
+        Decision,
+        Outcome,
+        Feedback,
+        Judgement,
+        Tombstone,
+        WarmStart,
+        ConfigChange,
+        QualityChange,
+    ],
 )
 def test_every_field_of_an_event_has_a_column(kind):
     fields = {RENAMED.get(name, name) for name in kind.__struct_fields__} - {"v"}
@@ -36,6 +47,7 @@ def test_every_field_of_an_event_has_a_column(kind):
 
 def test_a_parquet_file_is_joined_from_parts(store, tmp_path, monkeypatch):
     live(router(log=store), 40, np.random.default_rng(0), sla="gold")
+    store.flush()
     count = export(store, tmp_path / "whole.parquet", features=True)
     monkeypatch.setattr("floorline.stores.export._PART_ROWS", 7)
     assert export(store, tmp_path / "parts.parquet", features=True) == count
@@ -52,11 +64,28 @@ def test_a_parquet_file_is_joined_from_parts(store, tmp_path, monkeypatch):
     assert (len(empty), empty.schema) == (0, whole.schema)
 
 
+def test_a_judgement_is_exported_and_read_again(store, tmp_path):
+    served = router(log=store)
+    made = served.route(features=X, sla="gold", at=1.0)
+    served.judgement(made.id, "strict", 0.5, rate=0.1, call="c", at=2.0)
+    served.judgement(made.id, "rules", failure="refused", source="rule", at=3.0)
+    store.flush()
+    written = [event for event in store.read() if isinstance(event, Judgement)]
+    for suffix in (".jsonl", ".parquet"):
+        export(store, tmp_path / f"log{suffix}")
+    with reading_log(str(tmp_path / "log.jsonl")) as log:
+        assert [event for _, event in log if isinstance(event, Judgement)] == written
+    rows = pl.read_parquet(tmp_path / "log.parquet").filter(pl.col("kind") == "judgement")
+    assert rows["judge"].to_list() == ["strict", "rules"]
+    assert rows["rate"].to_list() == [0.1, None]
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_what_explains_a_decision_is_exported(store, tmp_path, suffix):
     served = router(log=store)
     live(served, 40, np.random.default_rng(0), sla="gold")
     served.route(features=X, sla="gold", exclude={"large": Bar("breaker", "circuit open")})
+    store.flush()
     made = [event for event in store.read() if isinstance(event, Decision)]
     assert any(np.isinf(one.scores).any() for one in made)
     path = tmp_path / f"log{suffix}"

@@ -270,7 +270,7 @@ def _judged(event: Judgement) -> Step:
     said = f"gave no score: {event.failure}" if event.score is None else f"scored {event.score:g}"
     drawn = "" if event.rate is None else f"; drawn with probability {event.rate:.3g}"
     name = listed([event.judge])
-    text = f"{event.kind} {name} {said}{drawn}"
+    text = f"{event.source} {name} {said}{drawn}"
     return Step(at=event.at, kind="judgement", model=event.model, text=text, score=event.score)
 
 

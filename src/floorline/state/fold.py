@@ -524,7 +524,7 @@ class Fold(Stateful):
             decision=event.decision,
             model=event.model,
             score=known.expected(event.model, event.score),
-            source=event.kind,
+            source=event.source,
             at=event.at,
             weight=0.0,
             influence=known.influence(event.model),

@@ -28,13 +28,14 @@ _COUNTS = (
 )  # fmt: skip
 _NUMBERS = (
     "at", "floor", "cost", "latency", "first_token", "score", "weight", "influence",
-    "conversation_turns",
+    "conversation_turns", "rate",
 )  # fmt: skip
 _TEXTS = (
     "kind", "decision", "model", "sla", "policy", "tenant", "key", "session", "after",
     "prefix", "follows", "head",
     "completion", "error", "source", "change", "digest", "lost",
     "reason", "call_by", "rule", "multipliers", "barred",
+    "judge", "failure", "call",
 )  # fmt: skip
 _FLAGS = ("explored", "estimated", "billed", "removed")
 _VECTORS = (

@@ -81,7 +81,7 @@ def test_a_judge_sees_responses_and_not_the_models_name(start, provider):
     assert len(said) == 10
     made = {event.id: event for event in log if isinstance(event, Decision)}
     for one in said:
-        assert (one.judge, one.rate, one.kind, one.failure) == ("strict", 1.0, "judge", "")
+        assert (one.judge, one.rate, one.source, one.failure) == ("strict", 1.0, "judge", "")
         assert made[one.call].model == "judge"
         assert made[one.call].key == "judge:strict"
     assert len(provider.judged) == 10
@@ -365,7 +365,7 @@ def test_rules_judge_every_response(start):
     rest(live)
     live.call(live.gateway.judging._settle_rules, float("inf"))
     said = judgements(live)
-    assert [(one.judge, one.kind, one.score) for one in said] == [
+    assert [(one.judge, one.source, one.score) for one in said] == [
         ("rules", "rule", pytest.approx(0.6)),
         ("rules", "rule", 1.0),
     ]
@@ -396,4 +396,4 @@ def test_judges_that_end_lose_only_what_they_judge(start, provider):
     rest(live)
     start.stop()
     again = start(judges=[JUDGE])
-    assert [one.judge for one in judgements(again) if one.kind == "rule"] == ["rules"]
+    assert [one.judge for one in judgements(again) if one.source == "rule"] == ["rules"]

@@ -469,7 +469,7 @@ class Judging:
                 self.counts[RULES_JUDGE, rule.label] += 1
             try:
                 self._router.judgement(
-                    one.decision, RULES_JUDGE, score_of(broken), rate=1.0, kind="rule"
+                    one.decision, RULES_JUDGE, score_of(broken), rate=1.0, source="rule"
                 )
             except FloorlineError as error:
                 self.counts[RULES_JUDGE, "error"] += 1
