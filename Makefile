@@ -97,11 +97,11 @@ links:
 
 # One worker more than CI has cores, because tests of the gateway wait for sockets and clocks.
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 5 --dist worksteal
 
 # Without the tests that take seconds each.
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 -m "not slow"
+	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not slow"
 
 # Looks the locked packages up in an advisory database on the internet. pip-audit has an environment of
 # its own, so that its packages are not among those of Floorline.
