@@ -95,7 +95,7 @@ docs: $(VENV)/.dev
 links:
 	$(PYTHON) .ci/links
 
-# One worker more than CI has cores, because tests of the gateway wait for sockets and clocks.
+# More workers than CI has cores, because many tests wait for processes, sockets and clocks.
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 5 --dist worksteal
 
