@@ -139,6 +139,8 @@ def test_no_address_is_forgotten(tmp_path):
         "/dashboard/login",
         "/dashboard/events",
         "/dashboard/playground/decisions/{id}",
+        # Where there are replicas; tenants are refused (tests/gateway/replicas/test_overview.py).
+        "/dashboard/replicas",
         "/dashboard/data/{name}.{kind}",
         "/dashboard/static/{version}/{name:path}",
         "/dashboard/{rest:path}",
