@@ -95,13 +95,14 @@ docs: $(VENV)/.dev
 links:
 	$(PYTHON) .ci/links
 
-# More workers than CI has cores, because many tests wait for processes, sockets and clocks.
+# One worker more than CI has cores, because many tests wait for processes, sockets and clocks.
+# Idle workers take tests of busy ones, so that none works alone at the end.
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 5 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Without the tests that take seconds each.
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
 # Looks the locked packages up in an advisory database on the internet. pip-audit has an environment of
 # its own, so that its packages are not among those of Floorline.
