@@ -9,7 +9,7 @@ from floorline.errors import InvalidInput, StoreDamaged, StoreUnavailable
 from floorline.events import Outcome
 from floorline.router import Router
 from floorline.sla import SLA
-from floorline.stores import open_store
+from floorline.stores import open_store, retention
 from floorline.stores.recovery import recover
 from floorline.stores.retention import vacuum
 from floorline.zoo import Model, Zoo
@@ -47,6 +47,30 @@ def test_recovery_gives_an_equal_state_after_old_events_are_deleted(url):
     assert again.snapshot() == router.snapshot()
     with pytest.raises(InvalidInput, match="older events were deleted"):
         list(store.read(0))
+    store.close()
+
+
+def test_snapshots_and_deletions_go_on_while_events_are_written(url, monkeypatch):
+    """Else SQLite says that the database is locked, without any wait."""
+    store = open_store(url)
+    router = build(store)
+    serve(router, 0, 40)
+    serves = iter(range(40, 100))
+
+    def write_an_event(reads):
+        def read(*args):
+            found = reads(*args)
+            serve(router, next(serves), 1)
+            store.flush()
+            return found
+
+        return read
+
+    monkeypatch.setattr(store, "link_before", write_an_event(store.link_before))
+    monkeypatch.setattr(retention, "_link_before", write_an_event(retention._link_before))
+    save(router, store)
+    assert store.last_snapshot() is not None
+    assert vacuum(store.engine, before=20.0).events > 0
     store.close()
 
 

@@ -61,9 +61,12 @@ def vacuum(engine: sa.Engine, before: float) -> Deleted:
             start = connection.scalar(sa.select(sa.func.min(events.c.position))) or 0
             end = _end(connection, start, before)
         for position in range(start, end, _EVENTS_PER_TRANSACTION):
-            with engine.begin() as connection:
-                stop = min(end, position + _EVENTS_PER_TRANSACTION)
+            stop = min(end, position + _EVENTS_PER_TRANSACTION)
+            with engine.connect() as connection:
                 link = _link_before(connection, stop)
+            # Writes only, as for a snapshot: SQLite refuses at once to write after a read if
+            # another connection wrote between the two.
+            with engine.begin() as connection:
                 connection.execute(events.delete().where(events.c.position < stop))
                 # So the deletion is told apart from a loss, and the chain goes on from here.
                 marks.put(connection, marks.START, marks.Mark(stop, link))

@@ -123,23 +123,26 @@ class SqlStore(QueuedStore):
             deleted, because the snapshot can refer to them.
         """
         self.flush(position)
-        with store_errors(self.engine), self.engine.begin() as connection:
-            needed = position
-            if oldest is not None:
-                query = sa.select(sa.func.max(events.c.position)).where(
-                    events.c.decision == column_text(oldest),
-                    events.c.kind.in_(("decision", "recall")),
-                    events.c.position < position,
-                )
+        needed = position
+        if oldest is not None:
+            query = sa.select(sa.func.max(events.c.position)).where(
+                events.c.decision == column_text(oldest),
+                events.c.kind.in_(("decision", "recall")),
+                events.c.position < position,
+            )
+            with store_errors(self.engine), self.engine.connect() as connection:
                 found = connection.scalar(query)
-                needed = position if found is None else found
-            row = {
-                "position": position,
-                "oldest": needed,
-                "at": time.time(),
-                "body": body,
-                "link": self.link_before(position),
-            }
+            needed = position if found is None else found
+        row = {
+            "position": position,
+            "oldest": needed,
+            "at": time.time(),
+            "body": body,
+            "link": self.link_before(position),
+        }
+        # Writes only: SQLite refuses at once to write after a read if another connection wrote
+        # between the two.
+        with store_errors(self.engine), self.engine.begin() as connection:
             # A position beyond this one can only be that of a damaged row.
             connection.execute(snapshots.delete().where(snapshots.c.position >= position))
             connection.execute(
