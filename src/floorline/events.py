@@ -453,14 +453,21 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
     v: int = 3
 
     def __post_init__(self) -> None:
+        if not self._is_plain():
+            self._check()
+
+    def _is_plain(self) -> bool:
+        """Whether all texts and numbers have their types and are within their bounds.
+
+        So are nearly all outcomes: a log of a million is read in seconds.
+        """
         cost, latency, error, completion = self.cost, self.latency, self.error, self.completion
         given, answered = self.input_tokens, self.output_tokens
         cached, written, first = self.cached_tokens, self.cache_write_tokens, self.first_token
         try:
             names = self.decision + self.model + ("" if completion is None else completion)
             names += self.tenant + self.key + ("" if error is None else error)
-            # Nearly all outcomes: a log of a million is read in seconds.
-            plain = (
+            return (
                 len(names) <= MAX_NAME
                 and len(self.tenant) <= MAX_TENANT
                 and names.isascii()
@@ -477,9 +484,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome", kw_only=True):
                 and (first is None or (type(first) is float and 0.0 <= first <= MAX_LATENCY))
             )
         except TypeError:
-            plain = False
-        if not plain:
-            self._check()
+            return False
 
     def _check(self) -> None:
         fix = f"give the measured cost, a number from 0 to {MAX_COST:g}"
@@ -601,7 +606,7 @@ class Judgement(msgspec.Struct, frozen=True, tag="judgement", kw_only=True):
     """What a judge says of one model's response; a judge is a model or a rule, and not a user.
 
     Its scores are not the labels that an SLA's floor is about. They are corrected by the labels of
-    users where both exist (``state.judges``).
+    users where both exist (``state.judge_calibration``).
 
     Attributes
     ----------
@@ -925,38 +930,14 @@ def check_readable(event: Event, data: bytes) -> None:
     """
     if type(event) is Decision and _has_right_types(event):
         return
-    if type(event) is Outcome and _outcome_has_right_types(event):
-        return
-    _shape_decoder.decode(data)
-
-
-def _outcome_has_right_types(event: Outcome) -> bool:
-    """Whether an outcome has the types and the bounds that its decoder demands, at first sight."""
-    texts = [event.decision, event.model, event.tenant, event.key]
-    texts += [text for text in (event.completion, event.error) if text is not None]
-    read, written = event.cached_tokens, event.cache_write_tokens
-    counts = (event.input_tokens, event.output_tokens, read, written)
-    try:
-        # Raises TypeError for what is no text.
-        text = "".join(texts)
-    except TypeError:
-        return False
-    cost, at = event.cost, event.at
-    return (
-        len(text) <= MAX_NAME
-        and text.isascii()
-        and text.isprintable()
-        and type(cost) is type(at) is float
-        and 0.0 <= cost <= MAX_COST
-        and MIN_TIME <= at <= MAX_TIME
+    if (
+        type(event) is Outcome
+        and event._is_plain()
         and type(event.estimated) is type(event.billed) is bool
         and type(event.v) is int
-        and all(n is None or (type(n) is int and 0 <= n <= MAX_TOKENS) for n in counts)
-        and all(
-            s is None or (type(s) is float and 0.0 <= s <= MAX_LATENCY)
-            for s in (event.latency, event.first_token)
-        )
-    )
+    ):
+        return
+    _shape_decoder.decode(data)
 
 
 def _has_right_types(event: Decision) -> bool:
