@@ -363,7 +363,7 @@ def test_rules_judge_every_response(start):
     live.chat("Give me JSON.", response_format={"type": "json_object"})
     live.chat("Give me a text.")
     rest(live)
-    live.call(live.gateway.judging._settle_rules, float("inf"))
+    live.call(live.gateway.judging._rules.settle, float("inf"))
     said = judgements(live)
     assert [(one.judge, one.source, one.score) for one in said] == [
         ("rules", "rule", pytest.approx(0.6)),
@@ -381,7 +381,7 @@ def test_a_question_that_comes_again_breaks_a_rule(start):
     ]
     rest(live)
     assert not judgements(live)
-    live.call(live.gateway.judging._settle_rules, float("inf"))
+    live.call(live.gateway.judging._rules.settle, float("inf"))
     assert {one.decision: one.score for one in judgements(live)} == {
         ids[0]: 0.0,
         ids[1]: 1.0,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import secrets
 import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
 from floorline.config import Settings
-from floorline.config.judging import RULES_JUDGE, JudgeSettings, RuleSettings
+from floorline.config.judging import RULES_JUDGE, JudgeSettings
 from floorline.errors import FloorlineError
 from floorline.events import DIRECT, Decision
 from floorline.gateway.auth import Auth
@@ -35,7 +34,7 @@ from floorline.gateway.judging.rubric import (
     read_better,
     read_score,
 )
-from floorline.gateway.judging.rules import asks_again, broken_rules, score_of
+from floorline.gateway.judging.rule_tests import RuleTests
 from floorline.gateway.judging.sampling import another_model, draw, rate_of
 from floorline.gateway.judging.transcripts import SeenAnswer, Transcript, read_transcript
 from floorline.gateway.tenants import split_tenant
@@ -46,21 +45,13 @@ log = logging.getLogger("floorline.gateway")
 _MAX_WAITING = 1_000
 """Responses that wait for one judge; further draws are lost and counted, as when the judge is
 slower than the requests."""
-_AGAIN_SECONDS = 120.0
-"""Time in which nearly the same question counts as asked again."""
-_AGAIN_PER_SESSION = 8
-"""Latest questions of a session that a new one is compared with."""
-_MAX_SESSIONS = 5_000
-"""Sessions whose latest questions are known: 40 MB at most."""
-_MAX_QUESTION = 1_000
-"""Characters of a question that are compared."""
 _MAX_TASKS = 1_000
 """Responses whose rules are being tested, and shadow calls, at a time."""
 _TICK_SECONDS = 1.0
 """Pause between two looks at what is old."""
 
 
-class Judgement(NamedTuple):
+class ToJudge(NamedTuple):
     """A response that a judge is to see, and with which probability it was drawn.
 
     ``since`` is when the gateway got it.
@@ -75,17 +66,6 @@ class Judgement(NamedTuple):
     def size(self) -> int:
         """Bytes that it needs."""
         return self.seen.size + (0 if self.shadow is None else len(self.shadow.body))
-
-
-class _Ruled(NamedTuple):
-    """A response whose rules were tested, until it is known whether its question comes again."""
-
-    due: float
-    order: int
-    decision: str
-    question: str
-    broken: list[RuleSettings]
-    again: list[RuleSettings]
 
 
 class Judging:
@@ -129,13 +109,10 @@ class Judging:
         self._calls = calls
         self._auth = auth
         self._now = now
-        self._waiting: dict[str, deque[Judgement]] = {}
+        self._waiting: dict[str, deque[ToJudge]] = {}
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ruled: list[_Ruled] = []
-        self._sessions: OrderedDict[str, deque[_Ruled]] = OrderedDict()
-        self._asked_again: set[str] = set()
-        self._order = 0
+        self._rules = RuleTests(router, self.counts, now)
         # Bytes of what waits for judges and rules; the rest of the memory is for recent answers.
         self._held = 0
         judging = settings().judging
@@ -160,25 +137,23 @@ class Judging:
         seen, now = SeenAnswer(decision, chat, body, streamed), self._now()
         drawn = dict[str, float]()
         labels = self._labels() if settings.judges else {}
-        shadow = self._shadow_of(decision) if settings.shadow else None
-        if shadow is not None and not may_repeat(chat):
-            shadow = None
+        shadow = self._shadow_of(decision, chat)
         for judge in settings.judges:
             rate = rate_of(judge, decision, labels)
             if draw(settings.seed, JUDGE_KEY + judge.name, decision.id) < rate:
                 drawn[judge.name] = rate
                 # One that a shadow call is made beside is judged once, after that call.
                 if shadow is None or judge.name != shadow[0].name:
-                    self._put(judge, Judgement(seen, rate, now))
+                    self._put(judge, ToJudge(seen, rate, now))
         if shadow is not None:
             beside, model = shadow
-            item = Judgement(seen, drawn.get(beside.name), now)
+            item = ToJudge(seen, drawn.get(beside.name), now)
             drawn.setdefault(beside.name, 0.0)
             self._start_extra(SHADOW_KEY, seen, partial(self._call_shadow, item, beside, model))
         sla, _ = split_tenant(decision.sla)
         rules = [rule for rule in settings.rules if rule.slas is None or sla in rule.slas]
         if rules:
-            self._start_extra(RULES_JUDGE, seen, partial(self._test_rules, seen, rules))
+            self._start_extra(RULES_JUDGE, seen, partial(self._rules.test, seen, rules))
         if any(judge.labelled and judge.name not in drawn for judge in settings.judges):
             self._recent.add(seen._replace(drawn=frozenset(drawn)), now)
 
@@ -200,7 +175,7 @@ class Judging:
             if judge.name in seen.drawn or not rate_of(judge, seen.decision, {}):
                 continue
             if draw(settings.seed, f"labelled:{judge.name}", decision) < judge.labelled:
-                self._put(judge, Judgement(seen, None, self._now()))
+                self._put(judge, ToJudge(seen, None, self._now()))
 
     async def run(self) -> None:
         """Forget what is old, and settle the rules, until the task is cancelled."""
@@ -212,10 +187,9 @@ class Judging:
                 self._auth.set_internal_keys(internal_keys(self._settings()))
                 self._recent.forget(now)
                 self._forget_waiting(now)
-                self._forget_sessions(now)
-                self._settle_rules(now)
+                self._rules.settle(now)
         finally:
-            self._settle_rules(float("inf"))
+            self._rules.settle(float("inf"))
 
     async def stop(self) -> None:
         """End the calls that run; what they were to judge is lost."""
@@ -228,7 +202,7 @@ class Judging:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _shadow_of(self, decision: Decision) -> tuple[JudgeSettings, str] | None:
+    def _shadow_of(self, decision: Decision, chat: ChatBody) -> tuple[JudgeSettings, str] | None:
         """Judge and model of the shadow call beside a decision's; None if none is made."""
         settings = self._settings()
         shadow, seed = settings.shadow, settings.seed
@@ -236,7 +210,7 @@ class Judging:
             return None
         judge = next(one for one in settings.judges if one.name == shadow.judge)
         model = another_model(seed, decision, shadow.models)
-        if model is None:
+        if model is None or not may_repeat(chat):
             return None
         both = (decision, msgspec.structs.replace(decision, model=model))
         # A rate of 0 means that the judge must not see these responses.
@@ -261,7 +235,7 @@ class Judging:
             return {}
         return dict(zip(known.models, known.labels.tolist(), strict=True))
 
-    def _put(self, judge: JudgeSettings, item: Judgement) -> None:
+    def _put(self, judge: JudgeSettings, item: ToJudge) -> None:
         """Let a response wait for a judge, and start to judge if it is free."""
         waiting = self._waiting.setdefault(judge.name, deque())
         if len(waiting) >= _MAX_WAITING or not self._hold(item.size):
@@ -319,11 +293,11 @@ class Judging:
         finally:
             self._running[name] -= 1
 
-    async def _judge(self, judge: JudgeSettings, item: Judgement) -> None:
+    async def _judge(self, judge: JudgeSettings, item: ToJudge) -> None:
         """Let a judge see one response, and another model's response of a shadow call."""
         found = await asyncio.to_thread(read_transcript, item.seen)
         decision = item.seen.decision
-        if judge.against is None or item.shadow is not None:
+        if judge.against is None:
             said = await self._grade(judge, found)
         else:
             said = await self._compare(judge, item.seen, found)
@@ -402,7 +376,7 @@ class Judging:
             call=call,
         )
 
-    async def _call_shadow(self, item: Judgement, judge: JudgeSettings, model: str) -> None:
+    async def _call_shadow(self, item: ToJudge, judge: JudgeSettings, model: str) -> None:
         """Call another model with a request, and let a judge see both responses."""
         seen = item.seen
         try:
@@ -418,65 +392,3 @@ class Judging:
         elif item.rate is not None:
             # The judge drew the response whether or not the other model answers.
             self._put(judge, item)
-
-    async def _test_rules(self, seen: SeenAnswer, rules: Sequence[RuleSettings]) -> None:
-        """Test the rules on a response; whether it is asked again is known later."""
-        try:
-            question, broken = await asyncio.to_thread(_tested, seen, rules)
-        except Exception:
-            self.counts[RULES_JUDGE, "error"] += 1
-            log.exception("the rules failed on decision %r", seen.decision.id)
-            return
-        again = [rule for rule in rules if rule.kind == "asked_again"]
-        now = self._now()
-        self._order += 1
-        due = now + _AGAIN_SECONDS if again else now
-        ruled = _Ruled(due, self._order, seen.decision.id, question, broken, again)
-        if again and question and seen.chat.session:
-            self._note_question(seen, ruled)
-        heapq.heappush(self._ruled, ruled)
-        self._settle_rules(now)
-
-    def _note_question(self, seen: SeenAnswer, ruled: _Ruled) -> None:
-        """Mark earlier questions of the session that this one asks again."""
-        session = f"{seen.decision.owner!r}\n{seen.chat.session}"
-        earlier = self._sessions.pop(session, None) or deque(maxlen=_AGAIN_PER_SESSION)
-        for one in earlier:
-            if one.due > self._now() and asks_again(ruled.question, one.question):
-                self._asked_again.add(one.decision)
-        earlier.append(ruled)
-        self._sessions[session] = earlier
-        if len(self._sessions) > _MAX_SESSIONS:
-            self._sessions.popitem(last=False)
-
-    def _forget_sessions(self, now: float) -> None:
-        """Forget sessions whose latest question can no longer be asked again."""
-        while self._sessions:
-            oldest = next(iter(self._sessions))
-            if self._sessions[oldest][-1].due > now:
-                return
-            del self._sessions[oldest]
-
-    def _settle_rules(self, now: float) -> None:
-        """Record what the rules say of responses whose time has come."""
-        while self._ruled and self._ruled[0].due <= now:
-            one = heapq.heappop(self._ruled)
-            broken = list(one.broken)
-            if one.decision in self._asked_again:
-                self._asked_again.discard(one.decision)
-                broken += one.again
-            for rule in broken:
-                self.counts[RULES_JUDGE, rule.label] += 1
-            try:
-                self._router.judgement(
-                    one.decision, RULES_JUDGE, score_of(broken), rate=1.0, source="rule"
-                )
-            except FloorlineError as error:
-                self.counts[RULES_JUDGE, "error"] += 1
-                log.warning("what the rules say cannot be recorded: %s", error)
-
-
-def _tested(seen: SeenAnswer, rules: Sequence[RuleSettings]) -> tuple[str, list[RuleSettings]]:
-    """The question of a request, cut, and the rules that the response breaks."""
-    found = read_transcript(seen)
-    return found.question[:_MAX_QUESTION], broken_rules(rules, found)
