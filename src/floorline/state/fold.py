@@ -37,10 +37,11 @@ from floorline.events import (
 from floorline.policies import Policy
 from floorline.sla import SLA
 from floorline.state.budget_left import BudgetLimit
+from floorline.state.by_judge import ByJudge
 from floorline.state.conversations import Conversations
 from floorline.state.elapsed import call_times
 from floorline.state.history import unpack_history
-from floorline.state.judge_calibration import JudgeCalibrations
+from floorline.state.judge_calibration import JudgeCalibration
 from floorline.state.latency import LatencyWindows, latency_bucket
 from floorline.state.ledger import Ledger
 from floorline.state.senders import OTHERS, SenderAccounts, sender_of
@@ -156,7 +157,7 @@ class Fold(Stateful):
         Requests and labels by sender, under all SLAs.
     trust_ : SenderTrust
         Which senders' labels contradict the others'.
-    judges_ : JudgeCalibrations
+    judges_ : ByJudge of JudgeCalibration
         How judges differ from users.
     lost_ : int
         Number of tombstones. Outcomes and feedback of unknown decisions are then left out, because
@@ -194,7 +195,7 @@ class Fold(Stateful):
         self._watch_latencies()
         self.senders_ = SenderAccounts()
         self.trust_ = SenderTrust()
-        self.judges_ = JudgeCalibrations()
+        self.judges_ = ByJudge(JudgeCalibration)
         self.lost_ = 0
         self.policy_ = policy
         policy.start(zoo, self.slas_, dim)

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from floorline.core.snapshots import State, Stateful
+from floorline.core.snapshots import Stateful
 from floorline.guarantees import EmpiricalBernstein, Interval
 
 PRIOR_PAIRS = 15.0
@@ -194,28 +194,3 @@ class JudgeCalibration(Stateful):
                 judges += sums[_JUDGE_2] - sums[_JUDGE] ** 2 / sums[_PAIRS]
                 products += sums[_BOTH] - sums[_USER] * sums[_JUDGE] / sums[_PAIRS]
         return users, judges, products
-
-
-class JudgeCalibrations(Stateful):
-    """The calibrations of all judges by name.
-
-    Attributes
-    ----------
-    judges_ : dict of str to JudgeCalibration
-        By name; a judge is known from its first judgement on.
-    """
-
-    def __init__(self) -> None:
-        self.judges_: dict[str, JudgeCalibration] = {}
-
-    def of(self, judge: str) -> JudgeCalibration:
-        """Return the calibration of a judge; a new one for a new judge."""
-        known = self.judges_.get(judge)
-        if known is None:
-            known = self.judges_[judge] = JudgeCalibration()
-        return known
-
-    def restore(self, state: State) -> None:
-        """Take over a state, whichever judges it has."""
-        self.judges_ = {name: JudgeCalibration() for name in state.get("judges_", ())}
-        super().restore(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from floorline.core.snapshots import State, Stateful
+from floorline.core.snapshots import Stateful
 from floorline.guarantees import EmpiricalBernstein
 
 NO_SCORE = 0.5
@@ -90,28 +90,3 @@ class JudgedLabels(Stateful):
     def _add(self, difference: float, weight: float) -> None:
         self.better_ += weight * max(difference, 0.0)
         self.worse_ += weight * max(-difference, 0.0)
-
-
-class JudgedLabelsByJudge(Stateful):
-    """The sums of all judges by name.
-
-    Attributes
-    ----------
-    judges_ : dict of str to JudgedLabels
-        By name; a judge is known from its first judgement under the SLA on.
-    """
-
-    def __init__(self) -> None:
-        self.judges_: dict[str, JudgedLabels] = {}
-
-    def of(self, judge: str) -> JudgedLabels:
-        """Return the sums of a judge; new ones for a new judge."""
-        known = self.judges_.get(judge)
-        if known is None:
-            known = self.judges_[judge] = JudgedLabels()
-        return known
-
-    def restore(self, state: State) -> None:
-        """Take over a state, whichever judges it has."""
-        self.judges_ = {name: JudgedLabels() for name in state.get("judges_", ())}
-        super().restore(state)

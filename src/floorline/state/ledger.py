@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from floorline.core.snapshots import Stateful
 from floorline.policies.budgets.spending import Spending
 from floorline.sla import SLA
-from floorline.state.judged_labels import JudgedLabelsByJudge
+from floorline.state.by_judge import ByJudge
+from floorline.state.judged_labels import JudgedLabels
 from floorline.state.senders import SenderAccounts
 from floorline.state.timeliness import Timeliness
 from floorline.zoo import Zoo
@@ -65,7 +66,7 @@ class Ledger(Stateful):
     expected_ : dict of str to list of float
         By model name: number of requests that it could have served, and the sums of its q̂ and ĉ
         over them.
-    judges_ : JudgedLabelsByJudge
+    judges_ : ByJudge of JudgedLabels
         What judges say of the served responses.
     timeliness_ : Timeliness
         Requests within the promised limits of latency.
@@ -101,7 +102,7 @@ class Ledger(Stateful):
         self.budgets_ = 1
         self.senders_ = SenderAccounts()
         self.expected_: dict[str, list[float]] = {}
-        self.judges_ = JudgedLabelsByJudge()
+        self.judges_ = ByJudge(JudgedLabels)
         self.timeliness_ = Timeliness(sla)
 
     def expect(

@@ -6,8 +6,6 @@ from floorline.core.snapshots import State, pack, unpack
 from floorline.encoders.base import Encoder
 from floorline.errors import SnapshotMismatch
 from floorline.state.fold import Find, Fold
-from floorline.state.judge_calibration import JudgeCalibrations
-from floorline.state.judged_labels import JudgedLabelsByJudge
 
 _VERSION = 9
 _WITHOUT_JUDGES = 8
@@ -58,9 +56,9 @@ def restore_snapshot(
 
 def _add_judges(fold: State) -> None:
     """Put the state of no judges into one of before there were any."""
-    fold["judges_"] = JudgeCalibrations().snapshot()
+    fold["judges_"] = {"judges_": {}}
     for ledger in fold["ledgers_"].values():
-        ledger["judges_"] = JudgedLabelsByJudge().snapshot()
+        ledger["judges_"] = {"judges_": {}}
     for name in ("records_", "open_"):
         fold[name] = [[*record, None] for record in fold[name]]
 
