@@ -54,7 +54,7 @@ def make_events(requests):
 
 
 def grown_by(fill):
-    """Bytes by which memory grew while ``fill`` ran, without what it let go of."""
+    """Bytes by which memory grew while ``fill`` ran, without what it freed."""
     tracemalloc.start()
     before, kept = tracemalloc.get_traced_memory()[0], fill()
     grown = tracemalloc.get_traced_memory()[0] - before

@@ -14,8 +14,8 @@ def share_heap() -> None:
     """Let all threads allocate from one heap; without effect where glibc is not the C library.
 
     glibc gives threads heaps of their own, so that they do not wait for each other; Python's
-    threads do so anyway. What a thread lets go of, such as a state that it unpacked, the others
-    cannot use. With several heaps a server took 12 MiB (8 %) more after 20,000 requests, and went
+    threads do so anyway. The others cannot use what a thread frees, such as a state that it
+    unpacked. With several heaps a server took 12 MiB (8 %) more after 20,000 requests, and went
     on to grow. ``MALLOC_ARENA_MAX`` in the environment has its usual meaning.
     """
     if sys.platform != "linux" or "MALLOC_ARENA_MAX" in os.environ:

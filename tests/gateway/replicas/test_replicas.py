@@ -4,24 +4,11 @@ import json
 import signal
 
 import pytest
-from tests.stores.conftest import empty_postgres, postgres
-from tests.support.live_gateway import write_settings
-from tests.support.replica_processes import Processes, ask
+from tests.support.replica_processes import ask
 
 from floorline.events import Decision, Feedback, Outcome, ZooChange
 
-__all__ = ["empty_postgres", "postgres"]
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def processes(empty_postgres, provider, tmp_path):
-    replicas = {"enabled": True, "lease": "1s"}
-    text = write_settings(provider, store={"url": empty_postgres}, replicas=replicas)
-    made = Processes(tmp_path, text, empty_postgres)
-    yield made
-    made.stop()
 
 
 def label(replica, answer, satisfied=True):

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support import other_version
-from tests.support.live_gateway import write_settings
-from tests.support.replica_processes import PATIENCE, Processes, ask
+from tests.support.replica_processes import PATIENCE, ask
 
 from floorline.core.snapshots import unpack
 from floorline.events import Decision, Feedback
@@ -15,18 +13,7 @@ from floorline.replication.tables import states
 from floorline.state import router_snapshot
 from floorline.stores.engine import open_engine
 
-__all__ = ["empty_postgres", "postgres"]
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def processes(empty_postgres, provider, tmp_path):
-    replicas = {"enabled": True, "lease": "1s"}
-    text = write_settings(provider, store={"url": empty_postgres}, replicas=replicas)
-    made = Processes(tmp_path, text, empty_postgres)
-    yield made
-    made.stop()
 
 
 def version(number):
