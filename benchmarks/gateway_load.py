@@ -17,6 +17,7 @@ from gateway_mock import WORDS
 
 _CLOCK = time.perf_counter
 _WORDS = [word.strip().encode() for word in WORDS]
+_CLOSES = b"\r\nconnection: close\r\n"
 _MAX_ERRORS = 5
 """Number of error messages that are recorded."""
 
@@ -33,11 +34,15 @@ class Cell:
             f"{head}\r\ncontent-length: {len(body.encode())}\r\n\r\n{body}".encode()
             for body in plan["bodies"]
         ]
-        self.stream = plan["stream"]
+        self.port, self.stream = plan["port"], plan["stream"]
         self.times, self.first, self.errors = [], [], []
         self.failed = self.turn = self.running = 0
         self.starts = self.ends = 0.0
         self.done = asyncio.get_running_loop().create_future()
+
+    async def connect(self):
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.port)
 
     def fail(self, text):
         self.failed += 1
@@ -53,10 +58,15 @@ class Cell:
 
 
 class Connection(asyncio.Protocol):
-    """Connection that sends the next request when the last answer is complete."""
+    """Connection that sends the next request when the last answer is complete.
+
+    A server may end it after an answer (``connection: close``), as Floorline does after 1,000
+    requests; then another one takes its place.
+    """
 
     def __init__(self, cell):
         self.cell = cell
+        self.replaced = None
         self.answer = b""
         self.length = self.body_at = 0
         self.finished = False
@@ -101,16 +111,21 @@ class Connection(asyncio.Protocol):
         elif cell.starts <= now <= cell.ends:
             cell.times.append(now - self.sent)
             cell.first.append(self.first - self.sent)
-        if now < cell.ends:
-            self.send()
-        else:
+        if now >= cell.ends:
             self.finished = True
             self.transport.close()
+        elif _CLOSES in answer[: self.body_at].lower():
+            self.finished = True
+            self.replaced = asyncio.create_task(cell.connect())
+            self.transport.close()
+        else:
+            self.send()
 
     def connection_lost(self, error):
         if not self.finished:
             self.cell.fail(f"connection lost: {error!r} after {self.answer[:200]!r}")
-        self.cell.left()
+        if self.replaced is None:
+            self.cell.left()
 
 
 def _length(head):
@@ -138,13 +153,12 @@ def _error_in(answer, stream):
 
 async def measure(plan):
     """Run the cell; fail answers that take a minute longer than it."""
-    loop = asyncio.get_running_loop()
     cell = Cell(plan)
     cell.starts = _CLOCK() + plan["warm_up"]
     cell.ends = cell.starts + plan["seconds"]
     cell.running = plan["concurrency"]
     for _ in range(plan["concurrency"]):
-        await loop.create_connection(lambda: Connection(cell), "127.0.0.1", plan["port"])
+        await cell.connect()
     try:
         await asyncio.wait_for(cell.done, plan["warm_up"] + plan["seconds"] + 60.0)
     except TimeoutError:
