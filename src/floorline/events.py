@@ -735,6 +735,8 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
         Idempotency keys of the feedback that came.
     weights : dict of str to (float, float)
         ``Feedback.weight`` and ``influence`` by model name, of the labels that have others than 1.
+    judged : dict of str to dict of str to (float or None)
+        What judges said, by judge and model name: the score, or None for a judgement without one.
     at : float
         Time in seconds of the router's clock.
     v : int
@@ -745,8 +747,9 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
     scores: dict[str, float] = {}
     keys: tuple[str, ...] = ()
     weights: dict[str, tuple[float, float]] = {}
+    judged: dict[str, dict[str, float | None]] = {}
     at: float = 0.0
-    v: int = 3
+    v: int = 4
 
     def __post_init__(self) -> None:
         _check_at(self)
@@ -756,6 +759,13 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
             check_number(f"Recall.scores[{model!r}]", score, low=0.0, high=1.0, fix=_SCORE_FIX)
         for key in self.keys:
             check_name("Recall.keys", key)
+        for judge, said in self.judged.items():
+            check_name("Recall.judged", judge)
+            for model, given in said.items():
+                field = f"Recall.judged[{judge!r}]"
+                check_name(field, model)
+                if given is not None:
+                    check_number(f"{field}[{model!r}]", given, low=0.0, high=1.0, fix=_SCORE_FIX)
 
 
 class WarmStart(msgspec.Struct, frozen=True, tag="warm_start", eq=False, kw_only=True):
@@ -907,8 +917,10 @@ _set_encoder = msgspec.msgpack.Encoder(order="deterministic")
 def _versions(kind: type[Event]) -> tuple[int, ...]:
     """Versions of an event that can be read, the written one last."""
     written = int(kind.__struct_defaults__[-1])
-    # Decisions of version 4 lack ``rule``, ``scores``, ``multipliers`` and ``barred`` only.
-    return (4, written) if kind is Decision else (written,)
+    # Decisions of version 4 lack ``rule``, ``scores``, ``multipliers`` and ``barred`` only, and
+    # recalls of version 3 what judges said.
+    before = {Decision: 4, Recall: 3}.get(kind)
+    return (written,) if before is None else (before, written)
 
 
 def encode_event(event: Event) -> bytes:

@@ -374,3 +374,17 @@ def test_a_judgement_of_a_forgotten_decision_recalls_it(learn, replica):
         "Tombstone",
     ]
     assert learner._router.certificate("gold").judged[0].judge == "strict"
+
+
+def test_a_late_label_is_paired_with_the_judgement_of_a_forgotten_decision(learn, replica):
+    learner = learn()
+    events = traffic(3)
+    a, made = replica("a"), events[0]
+    said = Judgement(decision=made.id, model=made.model, judge="strict", score=0.25, rate=0.5)
+    a.append(*events[:2], said)
+    learner.step()
+    learner._router._fold.records_.clear()
+    a.append(Feedback(decision=made.id, model=made.model, score=1.0), said)
+    learner.step()
+    [found] = learner._router.certificate("gold").judged
+    assert (found.drawn, found.pairs) == (1, 1)

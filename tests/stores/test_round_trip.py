@@ -104,8 +104,14 @@ sla_changes = st.builds(
     st.booleans(),
     times,
 )
+scores = st.dictionaries(names, st.floats(0, 1))
+said = st.dictionaries(names, st.none() | st.floats(0, 1))
 recalls = st.builds(
-    Recall, decision=decisions(), scores=st.dictionaries(names, st.floats(0, 1)), at=times
+    Recall,
+    decision=decisions(),
+    scores=scores,
+    judged=st.dictionaries(names, said),
+    at=times,
 )
 warm_starts = st.builds(
     # A digest names one content only, as in a real log.

@@ -165,7 +165,7 @@ def test_scores_are_the_latest_and_a_repeated_message_counts_once(store):
     give("large", 0.75)
     store.flush()
     assert store.feedback_of("d")[0] == {"small": 0.3, "large": 0.75, "tiny": 1.0}
-    assert store.feedback_of("unknown") == ({}, [], {})
+    assert store.feedback_of("unknown") == ({}, [], {}, {})
 
 
 def test_the_decisions_of_a_completion_are_found_for_their_owner_only(store):
@@ -302,7 +302,7 @@ def test_the_log_gives_back_the_keys_of_feedback_that_memory_has(store):
     for n in range(MAX_KEYS + 20):
         store.append(Feedback(decision="d", model="small", score=n / 1000, key=f"k{n}"))
     store.flush()
-    scores, keys, _ = store.feedback_of("d")
+    scores, keys, *_ = store.feedback_of("d")
     assert scores == {"small": (MAX_KEYS + 19) / 1000}
     assert keys == [f"k{n}" for n in range(20, MAX_KEYS + 20)]
 

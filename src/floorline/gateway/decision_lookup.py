@@ -240,12 +240,30 @@ class DecisionLookup:
             raise _ambiguous(id, found)
         return found[0]
 
+    async def restore(self, id: str) -> bool:
+        """Restore a forgotten decision in the router; False if the log does not have it.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the event log cannot be read.
+        """
+        await self._store.committed()
+        decision = await asyncio.to_thread(self._store.decision, id)
+        if decision is None:
+            return False
+        await self._restore(decision)
+        return True
+
     async def _remembered(self, decision: Decision) -> Decision:
         self._check_age(decision)
+        await self._restore(decision)
+        return decision
+
+    async def _restore(self, decision: Decision) -> None:
         if self._router.find(decision.id) is None:
             given = await asyncio.to_thread(self._store.feedback_of, decision.id)
             self._router.restore_decision(decision, *given, at=self._clock())
-        return decision
 
     def _check_age(self, decision: Decision) -> None:
         age = self._max_age()

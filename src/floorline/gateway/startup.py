@@ -27,6 +27,7 @@ from floorline.gateway.decision_lookup import DecisionLookup
 from floorline.gateway.explanations import Explanations
 from floorline.gateway.judging.internal_calls import InternalCalls
 from floorline.gateway.judging.judging import Judging
+from floorline.gateway.judging.recording import JudgementRecorder
 from floorline.gateway.observability.collectors import CallbackCollector, judging_metrics
 from floorline.gateway.observability.metrics import Metrics
 from floorline.gateway.observability.spans import Telemetry, make_telemetry
@@ -243,7 +244,13 @@ def build_gateway(
         readiness,
         sessions,
     )
-    judging = Judging(lambda: config.settings, router, InternalCalls(chat, recorder), auth)
+    judging = Judging(
+        lambda: config.settings,
+        router,
+        InternalCalls(chat, recorder),
+        auth,
+        JudgementRecorder(router, decisions.restore),
+    )
     metrics.registry.register(CallbackCollector(lambda: judging_metrics(judging.counts)))
     return Gateway(
         config=config,

@@ -379,10 +379,24 @@ class Fold(Stateful):
         if self.remembered(event.decision.id) is not None:
             return False
         weights = dict(event.weights) or None
-        self._remember(
-            RememberedDecision(event.decision, {}, dict(event.scores), list(event.keys), weights)
-        )
+        judged = {judge: self._said(judge, event) for judge in event.judged} or None
+        scores, keys = dict(event.scores), list(event.keys)
+        self._remember(RememberedDecision(event.decision, {}, scores, keys, weights, judged))
         return True
+
+    def _said(self, judge: str, event: Recall) -> dict[str, list[float | None]]:
+        """What a judge said of a recalled decision, as ``RememberedDecision.judged`` has it.
+
+        Responses with a score of the judge and a label of a user are pairs. The slope of such a
+        pair is not known any more. The present one takes its place: a later correction moves the
+        mean difference by as much with any slope, and only its variance depends on it.
+        """
+        known = self.judges_.judges_.get(judge)
+        slope = 1.0 if known is None else known.slope
+        return {
+            model: [score, slope if model in event.scores else None]
+            for model, score in event.judged[judge].items()
+        }
 
     def _remember(self, record: RememberedDecision) -> None:
         self.records_[record.decision.id] = record

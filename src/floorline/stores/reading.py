@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from floorline.errors import InvalidInput, StoreDamaged
-from floorline.events import Decision, Event, Feedback, Outcome, Recall, WarmStart
+from floorline.events import Decision, Event, Feedback, Judgement, Outcome, Recall, WarmStart
 from floorline.state.fold import MAX_KEYS
 from floorline.stores import marks
 from floorline.stores.engine import store_errors, url_without_password
@@ -39,7 +39,7 @@ _MAX_IDS_PER_QUERY = 5000
 
 
 class GivenFeedback(NamedTuple):
-    """Feedback on one decision, as a ``Recall`` has it.
+    """Feedback on one decision, and what judges said, as a ``Recall`` has it.
 
     Attributes
     ----------
@@ -49,11 +49,14 @@ class GivenFeedback(NamedTuple):
         Keys of the latest messages.
     weights
         Weight and influence by model name, of the labels that have others than 1.
+    judged
+        What judges said first, by judge and model name: the score, or None without one.
     """
 
     scores: dict[str, float]
     keys: list[str]
     weights: dict[str, tuple[float, float]]
+    judged: dict[str, dict[str, float | None]]
 
 
 class LogReader:
@@ -221,23 +224,30 @@ class LogReader:
         return lost.intersection(ids)
 
     def feedback_of(self, decision: str) -> GivenFeedback:
-        """Return the feedback on a decision; a message that was sent several times counts once."""
+        """Return the labels and judgements of a decision; a repeated message counts once."""
         scores: dict[str, float] = {}
         keys: list[str] = []
         weights: dict[str, tuple[float, float]] = {}
-        for event in self._events_of([column_text(decision)], ("feedback", "recall")):
+        judged: dict[str, dict[str, float | None]] = {}
+        kinds = ("feedback", "judgement", "recall")
+        for event in self._events_of([column_text(decision)], kinds):
             if isinstance(event, Recall):
                 # It contains all earlier feedback, of which some events may be deleted.
                 scores.update(event.scores)
                 weights.update(event.weights)
                 keys += [key for key in event.keys if key not in keys]
+                for judge, said in event.judged.items():
+                    judged[judge] = {**said, **judged.get(judge, {})}
+            elif isinstance(event, Judgement):
+                # The first judgement counts, as in the router.
+                judged.setdefault(event.judge, {}).setdefault(event.model, event.score)
             elif isinstance(event, Feedback) and event.key not in keys[-MAX_KEYS:]:
                 scores[event.model] = float(event.score)
                 if not event.weight == 1.0 == event.influence:
                     weights[event.model] = event.weight, event.influence
                 if event.key:
                     keys.append(event.key)
-        return GivenFeedback(scores, keys[-MAX_KEYS:], weights)
+        return GivenFeedback(scores, keys[-MAX_KEYS:], weights, judged)
 
     def decisions_of(
         self, completions: Sequence[str], tenant: str, key: str | None, most: int

@@ -397,3 +397,12 @@ def test_judges_that_end_lose_only_what_they_judge(start, provider):
     start.stop()
     again = start(judges=[JUDGE])
     assert [one.judge for one in judgements(again) if one.source == "rule"] == ["rules"]
+
+
+def test_rules_judge_what_the_router_has_forgotten(start):
+    live = start(rules=[{"kind": "asked_again"}], memory=2)
+    ids = [live.chat(f"Question {n}?").headers["x-floorline-decision"] for n in range(5)]
+    rest(live)
+    live.call(live.gateway.judging._rules.settle, float("inf"))
+    assert [one.decision for one in judgements(live)] == ids
+    assert not live.gateway.judging.counts["rules", "error"]

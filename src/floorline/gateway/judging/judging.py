@@ -26,6 +26,7 @@ from floorline.gateway.judging.internal_calls import (
     internal_keys,
 )
 from floorline.gateway.judging.recent_answers import RecentAnswers
+from floorline.gateway.judging.recording import JudgementRecorder
 from floorline.gateway.judging.repeated_request import may_repeat, to_model
 from floorline.gateway.judging.rubric import (
     MAX_REPLY_TOKENS,
@@ -79,11 +80,13 @@ class Judging:
     settings
         Returns the settings in force.
     router
-        Takes what judges say.
+        Says how many labels the policy learned of each model.
     calls
         Calls the judges' models.
     auth
         Has the budgets of judges and shadow calls.
+    recorder
+        Takes what judges say.
     now
         Returns seconds that never go back.
 
@@ -101,6 +104,7 @@ class Judging:
         router: Router,
         calls: InternalCalls,
         auth: Auth,
+        recorder: JudgementRecorder,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -108,11 +112,12 @@ class Judging:
         self._router = router
         self._calls = calls
         self._auth = auth
+        self._recorder = recorder
         self._now = now
         self._waiting: dict[str, deque[ToJudge]] = {}
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rules = RuleTests(router, self.counts, now)
+        self._rules = RuleTests(recorder, self.counts, now)
         # Bytes of what waits for judges and rules; the rest of the memory is for recent answers.
         self._held = 0
         judging = settings().judging
@@ -187,9 +192,9 @@ class Judging:
                 self._auth.set_internal_keys(internal_keys(self._settings()))
                 self._recent.forget(now)
                 self._forget_waiting(now)
-                self._rules.settle(now)
+                await self._rules.settle(now)
         finally:
-            self._rules.settle(float("inf"))
+            await self._rules.settle(float("inf"))
 
     async def stop(self) -> None:
         """End the calls that run; what they were to judge is lost."""
@@ -301,11 +306,11 @@ class Judging:
             said = await self._grade(judge, found)
         else:
             said = await self._compare(judge, item.seen, found)
-        self._record(judge, decision, decision.model, item.rate, *said)
+        await self._record(judge, decision, decision.model, item.rate, *said)
         if item.shadow is not None:
             other = await asyncio.to_thread(read_transcript, item.shadow)
             said = await self._grade(judge, other)
-            self._record(judge, decision, item.shadow.decision.model, None, *said)
+            await self._record(judge, decision, item.shadow.decision.model, None, *said)
 
     async def _grade(
         self, judge: JudgeSettings, found: Transcript
@@ -352,7 +357,7 @@ class Judging:
             total += 0.5 if read.value == 0.0 else float(read.value == better)
         return total / 2.0, "", call
 
-    def _record(
+    async def _record(
         self,
         judge: JudgeSettings,
         decision: Decision,
@@ -366,7 +371,7 @@ class Judging:
         # Without money or an answer the response was not seen, whatever it says.
         if failure in ("budget", "unavailable"):
             return
-        self._router.judgement(
+        await self._recorder.record(
             decision.id,
             judge.name,
             score,

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from floorline.config.judging import RULES_JUDGE, RuleSettings
 from floorline.errors import FloorlineError
+from floorline.gateway.judging.recording import JudgementRecorder
 from floorline.gateway.judging.rules import asks_again, broken_rules, score_of
 from floorline.gateway.judging.transcripts import SeenAnswer, read_transcript
-from floorline.router import Router
 
 log = logging.getLogger("floorline.gateway")
 
@@ -43,7 +43,7 @@ class RuleTests:
 
     Parameters
     ----------
-    router
+    recorder
         Takes what the rules say.
     counts
         Counts how often each rule was broken, and errors, under ``RULES_JUDGE``.
@@ -52,9 +52,12 @@ class RuleTests:
     """
 
     def __init__(
-        self, router: Router, counts: Counter[tuple[str, str]], now: Callable[[], float]
+        self,
+        recorder: JudgementRecorder,
+        counts: Counter[tuple[str, str]],
+        now: Callable[[], float],
     ) -> None:
-        self._router = router
+        self._recorder = recorder
         self._counts = counts
         self._now = now
         self._ruled: list[_Ruled] = []
@@ -78,7 +81,7 @@ class RuleTests:
         if again and question and seen.chat.session:
             self._note_question(seen, ruled)
         heapq.heappush(self._ruled, ruled)
-        self.settle(now)
+        await self.settle(now)
 
     def _note_question(self, seen: SeenAnswer, ruled: _Ruled) -> None:
         """Mark earlier questions of the session that this one asks again."""
@@ -100,7 +103,7 @@ class RuleTests:
                 return
             del self._sessions[oldest]
 
-    def settle(self, now: float) -> None:
+    async def settle(self, now: float) -> None:
         """Record what the rules say of responses whose time has come, and forget old sessions."""
         self._forget_sessions(now)
         while self._ruled and self._ruled[0].due <= now:
@@ -112,7 +115,7 @@ class RuleTests:
             for rule in broken:
                 self._counts[RULES_JUDGE, rule.label] += 1
             try:
-                self._router.judgement(
+                await self._recorder.record(
                     one.decision, RULES_JUDGE, score_of(broken), rate=1.0, source="rule"
                 )
             except FloorlineError as error:
