@@ -8,6 +8,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from floorline.events import Judgement
+from tests.support.live_gateway import wait_until
+
+QUALITY = {"small": 0.6, "large": 1.0}
+JUDGE = {"name": "strict", "model": "judge", "rate": 1.0, "boost": 1, "budget": {"total": 10}}
+
+_ENDLESS_TOKENS = 20_000
+"""Length of an answer without a bound, in tokens: several times what the gateway reserves."""
+
 
 def is_good(model, question, quality):
     """Whether a model's answer to a question is good; the same each time."""
@@ -24,10 +33,19 @@ class JudgingProvider:
         Share of the questions that each model answers well, by name.
     says
         Returns the reply of the judge to the user's text that it is shown.
+
+    Attributes
+    ----------
+    refuses : dict of str to tuple of str
+        Fields that a model refuses with the status 400, by its name.
+    endless : bool
+        Whether answers of other models are as long as the request allows, and
+        ``_ENDLESS_TOKENS`` long without a bound.
     """
 
     def __init__(self, quality, says=None):
         self.quality = quality
+        self.refuses, self.endless = {}, False
         self.says = self.grade if says is None else says
         self.judged, self.asked = [], []
 
@@ -44,6 +62,11 @@ class JudgingProvider:
     async def _answer(self, request: Request) -> Response:
         asked = await request.json()
         model, question = asked["model"], asked["messages"][-1]["content"]
+        for name in self.refuses.get(model, ()):
+            if name in asked:
+                text = f"Unsupported parameter: '{name}' is not supported with this model."
+                error = {"message": text, "type": "invalid_request_error", "param": name}
+                return JSONResponse({"error": error}, 400)
         if model == "judge":
             self.judged.append(asked)
             text = self.says(question)
@@ -51,6 +74,10 @@ class JudgingProvider:
             self.asked.append(asked)
             good = is_good(model, question, self.quality)
             text = f"An answer. [{'good' if good else 'bad'}]"
+            if self.endless:
+                bounds = (asked.get(name) for name in ("max_tokens", "max_completion_tokens"))
+                most = next((bound for bound in bounds if bound is not None), _ENDLESS_TOKENS)
+                text = text.ljust(4 * most - 4, "!")
         if asked.get("stream"):
             return StreamingResponse(self._stream(model, text), media_type="text/event-stream")
         message = {"role": "assistant", "content": text}
@@ -69,3 +96,17 @@ class JudgingProvider:
         choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
         yield f"data: {json.dumps({**about, 'choices': [choice]})}\n\n"
         yield "data: [DONE]\n\n"
+
+
+def rest(live):
+    """Wait until no request runs and nothing is being judged."""
+    wait_until(lambda: live.gateway.admission.in_flight == 0)
+    live.call(live.gateway.judging.idle)
+
+
+def log_of(live):
+    return live.call(lambda: list(live.gateway.router.log.read()))
+
+
+def judgements(live):
+    return [event for event in log_of(live) if isinstance(event, Judgement)]

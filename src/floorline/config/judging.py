@@ -28,6 +28,12 @@ RUBRIC = (
     "user who knows the subject would be satisfied with it."
 )
 
+_OWN_FIELDS = ("model", "messages", "stream", "n", "tools", "floorline")
+"""Fields of a request to a judge that the gateway writes, or that would change what is paid."""
+_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_MAX_REPLY = 2**17
+"""Most tokens of a judge's reply: the largest answers of models in use."""
+
 RuleKind = Literal["json", "schema", "tool_call", "code", "refusal", "empty", "cut", "asked_again"]
 
 _Name = Annotated[
@@ -86,9 +92,27 @@ class JudgeSettings(Section):
         "the judge differs from users.",
     )
     budget: JudgingBudget = Field(description="Largest cost of this judge. It is reserved first.")
+    fields: dict[str, Any] = Field(
+        {},
+        description="Further fields of each request to the judge's model, such as temperature or "
+        "reasoning_effort. A reply has 512 tokens at most, and 4,096 from a model of OpenAI that "
+        "reasons, unless max_tokens or max_completion_tokens is given here.",
+    )
     concurrency: Annotated[Count, Field(le=256)] = Field(
         4, description="Largest number of its calls at a time, of each process."
     )
+
+    @model_validator(mode="after")
+    def _fields_are_free(self) -> JudgeSettings:
+        """Refuse fields that the gateway writes, and a bound of the reply that is none."""
+        for name, value in self.fields.items():
+            if name in _OWN_FIELDS:
+                fix = f"leave it out: the gateway writes {', '.join(_OWN_FIELDS)}"
+                raise rule_error("is the gateway's", fix, "fields", name)
+            if name in _BOUNDS and not (type(value) is int and 1 <= value <= _MAX_REPLY):
+                fix = f"give a whole number of tokens from 1 to {_MAX_REPLY:,}"
+                raise rule_error("bounds no reply", fix, "fields", name)
+        return self
 
     @model_validator(mode="after")
     def _pairs_represent_all(self) -> JudgeSettings:

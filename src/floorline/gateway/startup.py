@@ -247,7 +247,7 @@ def build_gateway(
     judging = Judging(
         lambda: config.settings,
         router,
-        InternalCalls(chat, recorder),
+        InternalCalls(chat, recorder, config, router),
         auth,
         JudgementRecorder(router, decisions.restore),
     )

@@ -5,71 +5,12 @@ import json
 import threading
 
 import pytest
-from tests.support.judging_provider import JudgingProvider
-from tests.support.live_gateway import InThread, Live, http_server, wait_until
+from tests.support.judging_provider import JUDGE, judgements, log_of, rest
+from tests.support.live_gateway import wait_until
 
 from floorline.errors import ConfigError
-from floorline.events import Decision, Judgement, Outcome
+from floorline.events import Decision, Outcome
 from floorline.gateway.judging.sampling import draw
-
-QUALITY = {"small": 0.6, "large": 1.0}
-JUDGE = {"name": "strict", "model": "judge", "rate": 1.0, "boost": 1, "budget": {"total": 10}}
-
-
-@pytest.fixture
-def provider():
-    return JudgingProvider(QUALITY)
-
-
-@pytest.fixture
-def start(provider, tmp_path):
-    served = InThread(http_server(provider.app()))
-    started = []
-
-    def begin(**changed):
-        models = [
-            {
-                "name": name,
-                "endpoint": f"{served.value}/v1",
-                "input_price": price,
-                "output_price": price,
-                "capabilities": ["json", "tools"],
-                "retries": 0,
-            }
-            for name, price in (("small", 1.0), ("large", 10.0), ("judge", 5.0))
-        ]
-        settings = {
-            "models": models,
-            "slas": [{"name": "gold", "floor": 0.8, "models": ["small", "large"]}],
-            "auth": "none",
-            "store": {"url": "sqlite:///log.db"},
-            **changed,
-        }
-        started.append(Live(json.dumps(settings), tmp_path))
-        return started[-1]
-
-    def stop():
-        while started:
-            started.pop().stop()
-
-    begin.stop = stop
-    yield begin
-    stop()
-    served.stop()
-
-
-def rest(live):
-    """Wait until no request runs and nothing is being judged."""
-    wait_until(lambda: live.gateway.admission.in_flight == 0)
-    live.call(live.gateway.judging.idle)
-
-
-def log_of(live):
-    return live.call(lambda: list(live.gateway.router.log.read()))
-
-
-def judgements(live):
-    return [event for event in log_of(live) if isinstance(event, Judgement)]
 
 
 def test_a_judge_sees_responses_and_not_the_models_name(start, provider):

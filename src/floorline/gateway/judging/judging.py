@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -25,19 +24,13 @@ from floorline.gateway.judging.internal_calls import (
     InternalCalls,
     internal_keys,
 )
+from floorline.gateway.judging.questions import NOT_SEEN, JudgeQuestions, Said
 from floorline.gateway.judging.recent_answers import RecentAnswers
 from floorline.gateway.judging.recording import JudgementRecorder
-from floorline.gateway.judging.repeated_request import may_repeat, to_model
-from floorline.gateway.judging.rubric import (
-    MAX_REPLY_TOKENS,
-    grade_messages,
-    pair_messages,
-    read_better,
-    read_score,
-)
+from floorline.gateway.judging.repeated_request import may_repeat
 from floorline.gateway.judging.rule_tests import RuleTests
 from floorline.gateway.judging.sampling import another_model, draw, rate_of
-from floorline.gateway.judging.transcripts import SeenAnswer, Transcript, read_transcript
+from floorline.gateway.judging.transcripts import SeenAnswer, read_transcript
 from floorline.gateway.tenants import split_tenant
 from floorline.router import Router
 
@@ -111,6 +104,7 @@ class Judging:
         self._settings = settings
         self._router = router
         self._calls = calls
+        self._questions = JudgeQuestions(calls)
         self._auth = auth
         self._recorder = recorder
         self._now = now
@@ -303,59 +297,14 @@ class Judging:
         found = await asyncio.to_thread(read_transcript, item.seen)
         decision = item.seen.decision
         if judge.against is None:
-            said = await self._grade(judge, found)
+            said = await self._questions.grade(judge, found)
         else:
-            said = await self._compare(judge, item.seen, found)
-        await self._record(judge, decision, decision.model, item.rate, *said)
+            said = await self._questions.compare(judge, item.seen, found)
+        await self._record(judge, decision, decision.model, item.rate, said)
         if item.shadow is not None:
             other = await asyncio.to_thread(read_transcript, item.shadow)
-            said = await self._grade(judge, other)
-            await self._record(judge, decision, item.shadow.decision.model, None, *said)
-
-    async def _grade(
-        self, judge: JudgeSettings, found: Transcript
-    ) -> tuple[float | None, str, str]:
-        """Ask for a score; return it, the failure, and the id of the call."""
-        messages = grade_messages(found, judge.rubric, secrets.token_hex(8))
-        reply = await self._calls.ask(
-            JUDGE_KEY + judge.name, judge.model, messages, MAX_REPLY_TOKENS
-        )
-        if reply.failure or reply.refusal:
-            return None, reply.failure or "refused", reply.decision
-        read = read_score(reply.text)
-        return read.value, read.failure, reply.decision
-
-    async def _compare(
-        self, judge: JudgeSettings, seen: SeenAnswer, found: Transcript
-    ) -> tuple[float | None, str, str]:
-        """Ask twice whether the response is better than the other model's, in both orders.
-
-        The score is 1 if it is better both times, 0 if it is worse, and the mean otherwise.
-        """
-        assert judge.against is not None
-        key = JUDGE_KEY + judge.name
-        if not may_repeat(seen.chat):
-            return None, "not repeated", ""
-        rival = await self._calls.send(key, to_model(seen.chat, judge.against))
-        if rival.failure:
-            return None, rival.failure, rival.decision
-        other = await asyncio.to_thread(
-            read_transcript, SeenAnswer(seen.decision, seen.chat, rival.body)
-        )
-        total, call = 0.0, rival.decision
-        for first, second, better in (
-            (found.answer, other.answer, 1.0),
-            (other.answer, found.answer, 2.0),
-        ):
-            messages = pair_messages(found, first, second, judge.rubric, secrets.token_hex(8))
-            reply = await self._calls.ask(key, judge.model, messages, MAX_REPLY_TOKENS)
-            call = reply.decision or call
-            read = read_better(reply.text)
-            failure = reply.failure or ("refused" if reply.refusal else read.failure)
-            if failure or read.value is None:
-                return None, failure or "garbage", call
-            total += 0.5 if read.value == 0.0 else float(read.value == better)
-        return total / 2.0, "", call
+            said = await self._questions.grade(judge, other)
+            await self._record(judge, decision, item.shadow.decision.model, None, said)
 
     async def _record(
         self,
@@ -363,29 +312,26 @@ class Judging:
         decision: Decision,
         model: str,
         rate: float | None,
-        score: float | None,
-        failure: str,
-        call: str,
+        said: Said,
     ) -> None:
-        self.counts[judge.name, failure or "judged"] += 1
-        # Without money or an answer the response was not seen, whatever it says.
-        if failure in ("budget", "unavailable"):
+        self.counts[judge.name, said.failure or "judged"] += 1
+        if said.failure in NOT_SEEN:
             return
         await self._recorder.record(
             decision.id,
             judge.name,
-            score,
-            failure=failure,
+            said.score,
+            failure=said.failure,
             rate=rate,
             model=model,
-            call=call,
+            call=said.call,
         )
 
     async def _call_shadow(self, item: ToJudge, judge: JudgeSettings, model: str) -> None:
         """Call another model with a request, and let a judge see both responses."""
         seen = item.seen
         try:
-            reply = await self._calls.send(SHADOW_KEY, to_model(seen.chat, model))
+            reply = await self._calls.repeat(SHADOW_KEY, model, seen.chat)
             failure = reply.failure
         except FloorlineError as error:
             failure = "error"

@@ -18,6 +18,8 @@ MAX_ANSWER = 16_000
 """Characters of a response that a judge reads: its beginning and its end."""
 MAX_REPLY_TOKENS = 512
 """Largest reply: a reason of some sentences and a score."""
+MAX_REASONED_TOKENS = 4_096
+"""The same of a model that reasons before it replies: its hidden tokens count too."""
 
 _GRADER = (
     "You are a careful judge. You read a request to an assistant and its response, and decide how "
