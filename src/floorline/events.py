@@ -602,6 +602,12 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
             check_number("Feedback.influence", self.influence, low=0.0, high=1.0, fix=fix)
 
 
+UNSEEN = frozenset({"budget", "unavailable", "rejected", "lost", "too large"})
+"""Failures of judgements by which the judge did not see the response: its budget had too little
+left; its model did not answer; its provider does not take the request; too much waited for it, or
+the server stopped; the response is larger than ``judging.max_response``."""
+
+
 class Judgement(msgspec.Struct, frozen=True, tag="judgement", kw_only=True):
     """What a judge says of one model's response; a judge is a model or a rule, and not a user.
 
@@ -617,7 +623,8 @@ class Judgement(msgspec.Struct, frozen=True, tag="judgement", kw_only=True):
     score : float or None
         Satisfaction from 0 to 1 by the judge; None if it gave no score.
     failure : str
-        Why there is no score, such as ``"refused"``; "" if there is one.
+        Why there is no score, such as ``"refused"``; "" if there is one. Those of ``UNSEEN`` say
+        that the judge did not see the response, although it was drawn.
     rate : float or None
         Probability with which the response was drawn, which depended on nothing that came after
         the decision; None if it was drawn for another reason, such as a user's label.
@@ -737,6 +744,8 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
         ``Feedback.weight`` and ``influence`` by model name, of the labels that have others than 1.
     judged : dict of str to dict of str to (float or None)
         What judges said, by judge and model name: the score, or None for a judgement without one.
+    unseen : dict of str to tuple of str
+        By judge: names of the models whose responses it was to see and did not.
     at : float
         Time in seconds of the router's clock.
     v : int
@@ -748,6 +757,7 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
     keys: tuple[str, ...] = ()
     weights: dict[str, tuple[float, float]] = {}
     judged: dict[str, dict[str, float | None]] = {}
+    unseen: dict[str, tuple[str, ...]] = {}
     at: float = 0.0
     v: int = 4
 
@@ -766,6 +776,8 @@ class Recall(msgspec.Struct, frozen=True, tag="recall", eq=False, kw_only=True):
                 check_name(field, model)
                 if given is not None:
                     check_number(f"{field}[{model!r}]", given, low=0.0, high=1.0, fix=_SCORE_FIX)
+        for name in (*self.unseen, *(model for models in self.unseen.values() for model in models)):
+            check_name("Recall.unseen", name)
 
 
 class WarmStart(msgspec.Struct, frozen=True, tag="warm_start", eq=False, kw_only=True):

@@ -575,14 +575,15 @@ class Router(ChangingState):
         keys: Iterable[str] = (),
         weights: Mapping[str, tuple[float, float]] | None = None,
         judged: Mapping[str, Mapping[str, float | None]] | None = None,
+        unseen: Mapping[str, Iterable[str]] | None = None,
         *,
         at: float | None = None,
     ) -> bool:
         """Remember a forgotten decision of this log again, so that late feedback finds it.
 
         ``scores`` are the latest scores by model name, ``keys`` the keys of the feedback so far,
-        ``weights`` the weights of its labels and ``judged`` what judges said, as ``Recall`` has
-        them.
+        ``weights`` the weights of its labels, ``judged`` what judges said and ``unseen`` what they
+        did not see, as ``Recall`` has them.
         Returns False if the decision is still remembered; nothing changes then.
         """
         when = self._time(at)
@@ -596,6 +597,7 @@ class Router(ChangingState):
                     keys=tuple(keys),
                     weights=dict(weights or {}),
                     judged={judge: dict(said) for judge, said in (judged or {}).items()},
+                    unseen={judge: tuple(models) for judge, models in (unseen or {}).items()},
                     at=when,
                 )
             )

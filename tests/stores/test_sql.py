@@ -165,7 +165,7 @@ def test_scores_are_the_latest_and_a_repeated_message_counts_once(store):
     give("large", 0.75)
     store.flush()
     assert store.feedback_of("d")[0] == {"small": 0.3, "large": 0.75, "tiny": 1.0}
-    assert store.feedback_of("unknown") == ({}, [], {}, {})
+    assert store.feedback_of("unknown") == ({}, [], {}, {}, {})
 
 
 def test_the_decisions_of_a_completion_are_found_for_their_owner_only(store):

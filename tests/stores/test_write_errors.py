@@ -101,7 +101,7 @@ def test_odd_ids_are_found_by_the_whole_text(text, store):
     store.flush()
     assert store.decision(text).id == text
     assert store.decisions_of([text, text[:-1] + "!"], "", None, 5) == {text: [text]}
-    assert store.feedback_of(text) == ({"small": 0.5}, [], {}, {})
+    assert store.feedback_of(text) == ({"small": 0.5}, [], {}, {}, {})
     found = store.events_of(store.labelled(0, 100))
     assert [type(event).__name__ for event in found] == ["Decision", "Outcome", "Feedback"]
 
@@ -110,7 +110,7 @@ def test_odd_ids_are_found_by_the_whole_text(text, store):
 def test_odd_ids_are_looked_for_without_an_error(text, store):
     assert store.decision(text) is None
     assert store.decisions_of([text], text, text, 5) == {}
-    assert store.feedback_of(text) == ({}, [], {}, {})
+    assert store.feedback_of(text) == ({}, [], {}, {}, {})
     assert store.prompt(text) is None
     assert store.spend(text) == 0.0
 

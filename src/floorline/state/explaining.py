@@ -12,6 +12,7 @@ from floorline.errors import UnknownDecision, listed
 from floorline.events import (
     DIRECT,
     NOT_CALLED,
+    UNSEEN,
     Decision,
     Event,
     Feedback,
@@ -267,7 +268,12 @@ def _timeline(
 
 
 def _judged(event: Judgement) -> Step:
-    said = f"gave no score: {event.failure}" if event.score is None else f"scored {event.score:g}"
+    if event.failure in UNSEEN:
+        said = f"did not see the response: {event.failure}"
+    elif event.score is None:
+        said = f"gave no score: {event.failure}"
+    else:
+        said = f"scored {event.score:g}"
     drawn = "" if event.rate is None else f"; drawn with probability {event.rate:.3g}"
     name = listed([event.judge])
     text = f"{event.source} {name} {said}{drawn}"

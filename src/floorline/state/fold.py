@@ -19,6 +19,7 @@ from floorline.events import (
     DIRECT,
     GATEWAY,
     RECOGNISED,
+    UNSEEN,
     ConfigChange,
     Decision,
     Event,
@@ -100,7 +101,8 @@ class RememberedDecision(msgspec.Struct):
     keys: list[str]
     weights: dict[str, tuple[float, float]] | None = None
     judged: dict[str, dict[str, list[float | None]]] | None = None
-    """By judge and model: its score, None for none; and the slope of its pair, None without one."""
+    """By judge and model: its score, None for none; and the slope of its pair, None without one. An
+    empty list says that the judge was to see the response and did not."""
 
     @property
     def in_flight(self) -> bool:
@@ -379,7 +381,8 @@ class Fold(Stateful):
         if self.remembered(event.decision.id) is not None:
             return False
         weights = dict(event.weights) or None
-        judged = {judge: self._said(judge, event) for judge in event.judged} or None
+        judges = {**event.judged, **event.unseen}
+        judged = {judge: self._said(judge, event) for judge in judges} or None
         scores, keys = dict(event.scores), list(event.keys)
         self._remember(RememberedDecision(event.decision, {}, scores, keys, weights, judged))
         return True
@@ -393,10 +396,10 @@ class Fold(Stateful):
         """
         known = self.judges_.judges_.get(judge)
         slope = 1.0 if known is None else known.slope
-        return {
-            model: [score, slope if model in event.scores else None]
-            for model, score in event.judged[judge].items()
-        }
+        said: dict[str, list[float | None]] = {model: [] for model in event.unseen.get(judge, ())}
+        for model, score in event.judged.get(judge, {}).items():
+            said[model] = [score, slope if model in event.scores else None]
+        return said
 
     def _remember(self, record: RememberedDecision) -> None:
         self.records_[record.decision.id] = record
@@ -521,8 +524,10 @@ class Fold(Stateful):
         record = self.record(event.decision)
         decision, ledger = record.decision, self.ledger(record.decision)
         said = {**(record.judged or {}).get(event.judge, {})}
-        if decision.policy == DIRECT or ledger is None or event.model in said:
+        if decision.policy == DIRECT or ledger is None or said.get(event.model):
             return False
+        if event.failure in UNSEEN:
+            return self._unseen(record, event, ledger)
         said[event.model] = [event.score, None]
         record.judged = {**(record.judged or {}), event.judge: said}
         ledger.pay_judge(event.cost)
@@ -552,11 +557,30 @@ class Fold(Stateful):
             self.policy_.on_judgement(decision, self.zoo_.index(event.model), label)
         return True
 
+    def _unseen(self, record: RememberedDecision, event: Judgement, ledger: Ledger) -> bool:
+        """Count a response that a judge was to see and did not, once."""
+        said = {**(record.judged or {}).get(event.judge, {})}
+        if event.model in said:
+            return False
+        said[event.model] = []
+        record.judged = {**(record.judged or {}), event.judge: said}
+        self.judges_.of(event.judge).miss(event.failure)
+        if event.model == record.decision.model:
+            labels = ledger.judges_.of(event.judge)
+            if event.rate is not None:
+                labels.miss(event.rate)
+            if event.model in record.scores:
+                labels.miss_pair((record.weights or {}).get(event.model, _IN_FULL)[0])
+        return True
+
     def _pair_with_judges(self, record: RememberedDecision, model: str, ledger: Ledger) -> None:
         """Compare a user's first label with what judges said of the response before."""
         for judge, said in (record.judged or {}).items():
-            if model in said:
+            if said.get(model):
                 self._pair(record, judge, model, ledger)
+            elif model in said and model == record.decision.model:
+                weight = (record.weights or {}).get(model, _IN_FULL)[0]
+                ledger.judges_.of(judge).miss_pair(weight)
 
     def _pair(self, record: RememberedDecision, judge: str, model: str, ledger: Ledger) -> None:
         """Compare a user's label and a judge's score of the same response."""
@@ -575,7 +599,7 @@ class Fold(Stateful):
     ) -> None:
         """Replace a user's score in the pairs of its response."""
         for judge, said in (record.judged or {}).items():
-            score, slope = said.get(event.model, (None, None))
+            score, slope = said.get(event.model) or (None, None)
             if slope is None:
                 continue
             user = float(event.score)

@@ -42,7 +42,9 @@ class Agreement(msgspec.Struct, frozen=True):
     correlation
         Correlation of the two scores within models; None without variance.
     failures
-        Number of responses without a score, by reason; empty for one model.
+        Number of responses that the judge saw and gave no score, by reason; empty for one model.
+    missed
+        Number of responses that it was to see and did not, by reason; empty for one model.
     """
 
     judge: str
@@ -55,6 +57,7 @@ class Agreement(msgspec.Struct, frozen=True):
     bias_upper: float
     correlation: float | None
     failures: dict[str, int]
+    missed: dict[str, int]
 
 
 class JudgeCalibration(Stateful):
@@ -79,6 +82,8 @@ class JudgeCalibration(Stateful):
         By model: number of the judge's scores, and their sum.
     failures_ : dict of str to int
         Number of responses without a score, by reason.
+    missed_ : dict of str to int
+        Number of responses that the judge was to see and did not, by reason.
     differences_ : EmpiricalBernstein
         Judge's score minus user's, of all models' pairs.
 
@@ -96,6 +101,7 @@ class JudgeCalibration(Stateful):
         self.pairs_: dict[str, list[float]] = {}
         self.judged_: dict[str, list[float]] = {}
         self.failures_: dict[str, int] = {}
+        self.missed_: dict[str, int] = {}
         self.differences_ = EmpiricalBernstein(-1.0, 1.0)
 
     @property
@@ -129,6 +135,10 @@ class JudgeCalibration(Stateful):
     def fail(self, reason: str) -> None:
         """Count a response without a score."""
         self.failures_[reason] = self.failures_.get(reason, 0) + 1
+
+    def miss(self, reason: str) -> None:
+        """Count a response that the judge was to see and did not."""
+        self.missed_[reason] = self.missed_.get(reason, 0) + 1
 
     def pair(self, model: str, *, user: float, judge: float, weight: float) -> None:
         """Learn from both scores of a response; the weight from 0 to 1 was known before them."""
@@ -165,6 +175,7 @@ class JudgeCalibration(Stateful):
             bounds.upper,
             products / spread if spread > 1e-9 else None,
             {} if model else dict(self.failures_),
+            {} if model else dict(self.missed_),
         )
 
     def _add(self, model: str, user: float, judge: float, weight: float) -> None:

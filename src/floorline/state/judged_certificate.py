@@ -19,7 +19,9 @@ width changes with the logarithm of its share. The judge's mean gets least: its 
 
 BY_JUDGE = (
     "By the judge: the mean of its own scores of randomly drawn responses. It says what the judge "
-    "thinks of all responses, not what users do."
+    "thinks of all responses, not what users do. Drawn responses that it did not see, because its "
+    "budget was spent or it was too slow, count as 0 in the lower bound and as 1 in the upper one: "
+    "a budget that ends early in each period leaves out the responses after that."
 )
 WITH_USERS = (
     "Of users, with the judge: the judge's mean over drawn responses, plus how much users differ "
@@ -57,10 +59,17 @@ class JudgedCertificate(msgspec.Struct, frozen=True):
         Name of the judge.
     drawn, failures
         Number of randomly drawn responses with a score, and without one.
+    missed
+        Number of randomly drawn responses that the judge did not see: its budget was spent, its
+        model did not answer, or too much waited for it.
+    seen_share
+        Share of the responses for which its scores stand: the drawn ones that it saw, weighed by
+        the inverse of their probabilities; None before the first draw.
     pairs
         Number of responses that the judge saw and that have a label of a user.
     by_judge
-        Bounds of the judge's own mean score over all responses.
+        Bounds of the judge's own mean score over all responses. Its estimate is about those that
+        it saw.
     with_users
         Bounds of the users' mean satisfaction, by the judge's scores and the users' labels.
     """
@@ -68,6 +77,8 @@ class JudgedCertificate(msgspec.Struct, frozen=True):
     judge: str
     drawn: int
     failures: int
+    missed: int
+    seen_share: float | None
     pairs: int
     by_judge: JudgedBounds
     with_users: JudgedBounds
@@ -75,6 +86,8 @@ class JudgedCertificate(msgspec.Struct, frozen=True):
     def rows(self) -> list[tuple[str, str]]:
         """Rows of a table for people."""
         counts = f"{self.drawn:,} scores, {self.failures:,} drawn without one, {self.pairs:,} pairs"
+        if self.missed:
+            counts += f"; {self.missed:,} drawn and not seen, so it speaks of {self.seen_share:.0%}"
         return [
             (f"judge {self.judge}", counts),
             (f"by judge {self.judge}", _words(self.by_judge)),
@@ -105,12 +118,15 @@ def _certify(
     weight = labels.weight_
     floor = round(labels.floor_sum_ / weight, 12) if weight else sla.floor
     mean = min(max(labels.satisfied_ / weight, 0.0), 1.0) if weight else None
-    own = betting_interval(weight, labels.satisfied_, 1.0 - sla.confidence)
+    missed = labels.missed_weight_
+    own = _filled(weight, labels.satisfied_, missed, 1.0 - sla.confidence)
     both, bounds = _with_users(labels, users, 1.0 - sla.confidence)
     return JudgedCertificate(
         judge=judge,
         drawn=labels.drawn_,
         failures=labels.failures_,
+        missed=labels.missed_,
+        seen_share=labels.seen_share,
         pairs=labels.pairs_,
         by_judge=JudgedBounds(mean, own.lower, own.upper, _verdict(floor, mean, own)),
         with_users=JudgedBounds(both, bounds.lower, bounds.upper, _verdict(floor, both, bounds)),
@@ -128,7 +144,8 @@ def _with_users(
     counts: by users' labels alone (λ = 0); by the parts of s − j above and below 0 (λ = 1), each
     as narrow as for few disagreements; and by s − λj with the slope of the judge's calibration,
     which adapts to the variance. A response that the judge gave no score counts as ``NO_SCORE`` in
-    both means, so that the identity holds for it too.
+    both means, so that the identity holds for it too. One that the judge was to see and did not
+    takes the worst value in each bound.
 
     If the three contradict each other, satisfaction or the judge changed between their responses,
     and the bounds are the widest ones, which decide nothing.
@@ -147,10 +164,14 @@ def _with_users(
         mean = min(max(satisfied / n, 0.0), 1.0) if n else None
         return mean, alone
     scores = labels.satisfied_ + NO_SCORE * labels.failed_weight_
-    judge = betting_interval(drawn, scores, errors["judge"])
-    better = betting_interval(pairs, labels.better_, errors["differences"] / 2.0)
-    worse = betting_interval(pairs, labels.worse_, errors["differences"] / 2.0)
+    judge = _filled(drawn, scores, labels.missed_weight_, errors["judge"])
+    unseen, delta = labels.missed_pair_weight_, errors["differences"] / 2.0
+    better = _filled(pairs, labels.better_, unseen, delta)
+    worse = _filled(pairs, labels.worse_, unseen, delta)
     varying, slope = rest.interval(errors["rest"]), labels.slopes_ / rest.n_
+    # Unlike the means above, the sum of squares cannot be filled; the bounds of the mean can.
+    share = rest.n_ / (rest.n_ + unseen)
+    varying = Interval(share * varying.lower - (1.0 - share), share * varying.upper + (1.0 - share))
     lower = (
         alone.lower,
         judge.lower + better.lower - worse.upper,
@@ -165,6 +186,18 @@ def _with_users(
     if max(lower) > min(upper):
         return mean, Interval(max(min(lower), 0.0), min(max(upper), 1.0))
     return mean, Interval(max(lower), min(upper))
+
+
+def _filled(n: float, total: float, missing: float, delta: float) -> Interval:
+    """Bounds of the mean of n values in [0, 1] and of further ones that are not known.
+
+    Those count as 0 in the lower bound and as 1 in the upper one. So the bounds hold for the mean
+    of all of them, whatever decided which ones are known.
+    """
+    if not missing:
+        return betting_interval(n, total, delta)
+    lower = betting_interval(n + missing, total, delta).lower
+    return Interval(lower, betting_interval(n + missing, total + missing, delta).upper)
 
 
 def _verdict(floor: float, mean: float | None, bounds: Interval) -> Verdict:

@@ -28,12 +28,18 @@ class JudgedLabels(Stateful):
         Number of drawn responses without a score.
     failed_weight_ : float
         Sum of their weights.
+    missed_ : int
+        Number of drawn responses that the judge did not see.
+    missed_weight_ : float
+        Sum of their weights.
     pairs_ : int
         Number of responses that the judge saw and that have a label of a user. Those without a
         score count with ``NO_SCORE``.
     pair_weight_, better_, worse_ : float
         Sum of the pairs' weights, and weighted sums of how much the user's score is above the
         judge's, and below it.
+    missed_pair_weight_ : float
+        Sum of the weights of users' labels of responses that the judge was to see and did not.
     slopes_ : float
         Weighted sum of the pairs' slopes λ.
     rest_ : EmpiricalBernstein
@@ -49,17 +55,19 @@ class JudgedLabels(Stateful):
         self.least_rate_ = 1.0
         self.failures_ = 0
         self.failed_weight_ = 0.0
+        self.missed_ = 0
+        self.missed_weight_ = 0.0
         self.pairs_ = 0
         self.pair_weight_ = 0.0
         self.better_ = 0.0
         self.worse_ = 0.0
+        self.missed_pair_weight_ = 0.0
         self.slopes_ = 0.0
         self.rest_ = EmpiricalBernstein(-1.0, 1.0)
 
     def draw(self, score: float | None, floor: float, rate: float) -> None:
         """Count a response that was drawn with this probability; None if it got no score."""
-        self.least_rate_ = min(self.least_rate_, rate)
-        weight = self.least_rate_ / rate
+        weight = self._weight(rate)
         if score is None:
             self.failures_ += 1
             self.failed_weight_ += weight
@@ -68,6 +76,26 @@ class JudgedLabels(Stateful):
         self.weight_ += weight
         self.satisfied_ += weight * score
         self.floor_sum_ += weight * floor
+
+    def miss(self, rate: float) -> None:
+        """Count a response that was drawn with this probability and that the judge did not see."""
+        self.missed_ += 1
+        self.missed_weight_ += self._weight(rate)
+
+    def miss_pair(self, weight: float) -> None:
+        """Count a user's label of a response that the judge was to see and did not."""
+        self.missed_pair_weight_ += weight
+
+    @property
+    def seen_share(self) -> float | None:
+        """Share of the responses, from 0 to 1, for which the judge's scores stand.
+
+        It is that of the drawn ones, each weighed by the inverse of its probability; None before
+        the first draw.
+        """
+        seen = self.weight_ + self.failed_weight_
+        drawn = seen + self.missed_weight_
+        return seen / drawn if drawn else None
 
     def pair(self, user: float, judge: float | None, *, slope: float, weight: float) -> None:
         """Count a response that both saw; slope and weight were known before their scores."""
@@ -86,6 +114,10 @@ class JudgedLabels(Stateful):
         self._add(previous - judge, -weight)
         self._add(user - judge, weight)
         self.rest_.replace(previous - slope * judge, user - slope * judge, weight)
+
+    def _weight(self, rate: float) -> float:
+        self.least_rate_ = min(self.least_rate_, rate)
+        return self.least_rate_ / rate
 
     def _add(self, difference: float, weight: float) -> None:
         self.better_ += weight * max(difference, 0.0)

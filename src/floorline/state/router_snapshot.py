@@ -7,9 +7,11 @@ from floorline.encoders.base import Encoder
 from floorline.errors import SnapshotMismatch
 from floorline.state.fold import Find, Fold
 
-_VERSION = 9
+_VERSION = 10
 _WITHOUT_JUDGES = 8
 """Version of snapshots of before there were judges, which is still read."""
+_WITHOUT_MISSED = 9
+"""Version of before responses that judges did not see were counted, which is still read."""
 
 
 def write_snapshot(
@@ -43,8 +45,11 @@ def restore_snapshot(
             "snapshot is not one of a router: give what Router.snapshot() returned"
         )
     if state["version"] == _WITHOUT_JUDGES:
-        state["version"] = _VERSION
+        state["version"] = _WITHOUT_MISSED
         _add_judges(state["fold"])
+    if state["version"] == _WITHOUT_MISSED:
+        state["version"] = _VERSION
+        _add_missed(state["fold"])
     for field, value in identity.items():
         if state[field] != value:
             raise SnapshotMismatch(
@@ -61,6 +66,15 @@ def _add_judges(fold: State) -> None:
         ledger["judges_"] = {"judges_": {}}
     for name in ("records_", "open_"):
         fold[name] = [[*record, None] for record in fold[name]]
+
+
+def _add_missed(fold: State) -> None:
+    """Let the judges of an older state have seen all that they were to see."""
+    for known in fold["judges_"]["judges_"].values():
+        known["missed_"] = {}
+    for ledger in fold["ledgers_"].values():
+        for labels in ledger["judges_"]["judges_"].values():
+            labels |= {"missed_": 0, "missed_weight_": 0.0, "missed_pair_weight_": 0.0}
 
 
 def _identity(fold: Fold, encoder: Encoder, seed: int) -> State:

@@ -11,7 +11,16 @@ import msgspec
 import sqlalchemy as sa
 
 from floorline.errors import InvalidInput, StoreDamaged
-from floorline.events import Decision, Event, Feedback, Judgement, Outcome, Recall, WarmStart
+from floorline.events import (
+    UNSEEN,
+    Decision,
+    Event,
+    Feedback,
+    Judgement,
+    Outcome,
+    Recall,
+    WarmStart,
+)
 from floorline.state.fold import MAX_KEYS
 from floorline.stores import marks
 from floorline.stores.engine import store_errors, url_without_password
@@ -51,12 +60,15 @@ class GivenFeedback(NamedTuple):
         Weight and influence by model name, of the labels that have others than 1.
     judged
         What judges said first, by judge and model name: the score, or None without one.
+    unseen
+        By judge: names of the models whose responses it was to see and did not.
     """
 
     scores: dict[str, float]
     keys: list[str]
     weights: dict[str, tuple[float, float]]
     judged: dict[str, dict[str, float | None]]
+    unseen: dict[str, list[str]]
 
 
 class LogReader:
@@ -229,6 +241,7 @@ class LogReader:
         keys: list[str] = []
         weights: dict[str, tuple[float, float]] = {}
         judged: dict[str, dict[str, float | None]] = {}
+        unseen: dict[str, list[str]] = {}
         kinds = ("feedback", "judgement", "recall")
         for event in self._events_of([column_text(decision)], kinds):
             if isinstance(event, Recall):
@@ -238,6 +251,11 @@ class LogReader:
                 keys += [key for key in event.keys if key not in keys]
                 for judge, said in event.judged.items():
                     judged[judge] = {**said, **judged.get(judge, {})}
+                for judge, models in event.unseen.items():
+                    unseen[judge] = list(dict.fromkeys([*unseen.get(judge, ()), *models]))
+            elif isinstance(event, Judgement) and event.failure in UNSEEN:
+                if event.model not in unseen.setdefault(event.judge, []):
+                    unseen[event.judge].append(event.model)
             elif isinstance(event, Judgement):
                 # The first judgement counts, as in the router.
                 judged.setdefault(event.judge, {}).setdefault(event.model, event.score)
@@ -247,7 +265,7 @@ class LogReader:
                     weights[event.model] = event.weight, event.influence
                 if event.key:
                     keys.append(event.key)
-        return GivenFeedback(scores, keys[-MAX_KEYS:], weights, judged)
+        return GivenFeedback(scores, keys[-MAX_KEYS:], weights, judged, unseen)
 
     def decisions_of(
         self, completions: Sequence[str], tenant: str, key: str | None, most: int

@@ -74,7 +74,9 @@ def test_a_field_that_the_judge_refuses_is_no_judgement(start, provider, caplog)
     provider.refuses = {"judge": ("temperature",)}
     live = start(judges=[{**JUDGE, "fields": {"temperature": 0}}])
     ask(live, 3)
-    assert not judgements(live)
+    assert [(one.failure, one.rate) for one in judgements(live)] == [("rejected", 1.0)] * 3
+    [found] = live.call(lambda: live.gateway.router.certificate("gold")).judged
+    assert (found.missed, found.failures, found.seen_share) == (3, 0, 0.0)
     assert live.gateway.judging.counts["strict", "rejected"] == 3
     assert "judge:strict was rejected" in caplog.text
     assert "it names temperature" in caplog.text

@@ -102,7 +102,16 @@ def test_a_judge_stays_within_its_budget(start, provider):
         if isinstance(event, Outcome) and event.key == "judge:strict"
     )
     assert 0.0 < spent <= 0.01
-    assert live.gateway.judging.counts["strict", "budget"] > 0
+    lost = live.gateway.judging.counts["strict", "budget"]
+    assert lost > 0
+    # What the budget did not hold is in the log, with the probability of its draw.
+    missed = [one for one in judgements(live) if one.failure == "budget"]
+    assert [one.rate for one in missed] == [1.0] * lost
+    [found] = live.call(lambda: live.gateway.router.certificate("gold")).judged
+    assert (found.missed, found.drawn) == (lost, 80 - lost)
+    assert found.seen_share == pytest.approx(1.0 - lost / 80)
+    [whole, *_] = live.http.get("/v1/judges").json()["agreements"]
+    assert whole["missed"] == {"budget": lost}
     assert live.gateway.auth.internal_spending()["judge:strict"].spent == pytest.approx(spent)
     start.stop()
     again = start(judges=[{**JUDGE, "budget": {"total": 0.01, "period": None}}])
@@ -347,3 +356,29 @@ def test_rules_judge_what_the_router_has_forgotten(start):
     live.call(live.gateway.judging._rules.settle, float("inf"))
     assert [one.decision for one in judgements(live)] == ids
     assert not live.gateway.judging.counts["rules", "error"]
+
+
+def test_what_waits_at_a_stop_is_logged_as_lost(start):
+    live = start(judges=[{**JUDGE, "concurrency": 1}])
+    hold = threading.Event()
+    live.call(lambda: setattr(live.gateway.judging, "_judge", _held(hold)))
+    for number in range(3):
+        live.chat(f"Question {number}?")
+    wait_until(lambda: live.gateway.admission.in_flight == 0)
+    hold.set()
+    live.call(live.gateway.judging.stop)
+    said = judgements(live)
+    assert {(one.failure, one.rate) for one in said} == {("lost", 1.0)}
+    assert len(said) >= 2
+
+
+def test_a_response_that_is_too_large_is_logged_as_not_seen(start, provider):
+    provider.endless = True
+    live = start(judges=[JUDGE], rules=[{"kind": "empty"}], judging={"max_response": 1024})
+    live.chat(max_tokens=500)
+    rest(live)
+    said = [(one.judge, one.source, one.failure, one.rate) for one in judgements(live)]
+    assert said == [
+        ("strict", "judge", "too large", 1.0),
+        ("rules", "rule", "too large", 1.0),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -24,7 +25,7 @@ from floorline.gateway.judging.internal_calls import (
     InternalCalls,
     internal_keys,
 )
-from floorline.gateway.judging.questions import NOT_SEEN, JudgeQuestions, Said
+from floorline.gateway.judging.questions import JudgeQuestions, Said
 from floorline.gateway.judging.recent_answers import RecentAnswers
 from floorline.gateway.judging.recording import JudgementRecorder
 from floorline.gateway.judging.repeated_request import may_repeat
@@ -86,9 +87,9 @@ class Judging:
     Attributes
     ----------
     counts : Counter
-        How often something happened, by judge and word: ``judged``, failures, ``lost`` (too many
-        or too large ones wait, or for too long), ``too large``; for the rules, how often each was
-        broken.
+        How often something happened, by judge and word: ``judged``, failures, ``budget`` (too
+        little is left), ``lost`` (too many or too large ones wait, or for too long), ``too large``;
+        for the rules, how often each was broken.
     """
 
     def __init__(
@@ -130,29 +131,37 @@ class Judging:
         if decision.policy == DIRECT or chat.path:
             return
         settings = self._settings()
-        if len(body) > int(settings.judging.max_response):
-            self.counts["", "too large"] += 1
-            return
         seen, now = SeenAnswer(decision, chat, body, streamed), self._now()
         drawn = dict[str, float]()
         labels = self._labels() if settings.judges else {}
-        shadow = self._shadow_of(decision, chat)
         for judge in settings.judges:
             rate = rate_of(judge, decision, labels)
             if draw(settings.seed, JUDGE_KEY + judge.name, decision.id) < rate:
                 drawn[judge.name] = rate
-                # One that a shadow call is made beside is judged once, after that call.
-                if shadow is None or judge.name != shadow[0].name:
-                    self._put(judge, ToJudge(seen, rate, now))
+        sla, _ = split_tenant(decision.sla)
+        rules = [rule for rule in settings.rules if rule.slas is None or sla in rule.slas]
+        if len(body) > int(settings.judging.max_response):
+            self.counts["", "too large"] += 1
+            for name in (*drawn, *([RULES_JUDGE] if rules else [])):
+                self._miss(name, ToJudge(seen, drawn.get(name, 1.0), now), "too large")
+            return
+        shadow = self._shadow_of(decision, chat)
+        for judge in settings.judges:
+            # One that a shadow call is made beside is judged once, after that call.
+            if judge.name in drawn and (shadow is None or judge.name != shadow[0].name):
+                self._put(judge, ToJudge(seen, drawn[judge.name], now))
         if shadow is not None:
             beside, model = shadow
             item = ToJudge(seen, drawn.get(beside.name), now)
-            drawn.setdefault(beside.name, 0.0)
-            self._start_extra(SHADOW_KEY, seen, partial(self._call_shadow, item, beside, model))
-        sla, _ = split_tenant(decision.sla)
-        rules = [rule for rule in settings.rules if rule.slas is None or sla in rule.slas]
-        if rules:
-            self._start_extra(RULES_JUDGE, seen, partial(self._rules.test, seen, rules))
+            work = partial(self._call_shadow, item, beside, model)
+            if self._start_extra(SHADOW_KEY, seen, work):
+                drawn.setdefault(beside.name, 0.0)
+            elif item.rate is not None:
+                self._put(beside, item)
+        if rules and not self._start_extra(
+            RULES_JUDGE, seen, partial(self._rules.test, seen, rules)
+        ):
+            self._miss(RULES_JUDGE, ToJudge(seen, 1.0, now), "lost", count=False)
         if any(judge.labelled and judge.name not in drawn for judge in settings.judges):
             self._recent.add(seen._replace(drawn=frozenset(drawn)), now)
 
@@ -191,10 +200,11 @@ class Judging:
             await self._rules.settle(float("inf"))
 
     async def stop(self) -> None:
-        """End the calls that run; what they were to judge is lost."""
+        """End the calls that run; what they were to judge, and what waits, is lost."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._forget_waiting(math.inf)
 
     async def idle(self) -> None:
         """Wait until nothing is being judged."""
@@ -238,7 +248,7 @@ class Judging:
         """Let a response wait for a judge, and start to judge if it is free."""
         waiting = self._waiting.setdefault(judge.name, deque())
         if len(waiting) >= _MAX_WAITING or not self._hold(item.size):
-            self.counts[judge.name, "lost"] += 1
+            self._miss(judge.name, item, "lost")
             return
         waiting.append(item)
         if self._running[judge.name] < judge.concurrency:
@@ -247,14 +257,22 @@ class Judging:
 
     def _start_extra(
         self, judge: str, seen: SeenAnswer, work: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
-        """Start what is lost, and counted, while too much is being done."""
+    ) -> bool:
+        """Start what is lost, and counted, while too much is being done; False if it is lost."""
         size = seen.size
         if len(self._tasks) >= _MAX_TASKS or not self._hold(size):
             self.counts[judge, "lost"] += 1
-        else:
-            task = self._start(work())
-            task.add_done_callback(lambda _: self._set_held(self._held - size))
+            return False
+        task = self._start(work())
+        task.add_done_callback(lambda _: self._set_held(self._held - size))
+        return True
+
+    def _miss(self, judge: str, item: ToJudge, reason: str, *, count: bool = True) -> None:
+        """Record that a judge does not see a response that it was to see."""
+        if count:
+            self.counts[judge, reason] += 1
+        source = "rule" if judge == RULES_JUDGE else "judge"
+        self._recorder.miss(item.seen.decision, judge, reason, item.rate, source)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -266,8 +284,9 @@ class Judging:
         """Forget what waits for too long: a judge is slow, or its provider does not answer."""
         for name, waiting in self._waiting.items():
             while waiting and now - waiting[0].since > self._recent.seconds:
-                self._set_held(self._held - waiting.popleft().size)
-                self.counts[name, "lost"] += 1
+                item = waiting.popleft()
+                self._set_held(self._held - item.size)
+                self._miss(name, item, "lost")
 
     async def _work(self, name: str) -> None:
         """Judge what waits for a judge, one after the other."""
@@ -278,15 +297,19 @@ class Judging:
                 judge = next((j for j in self._settings().judges if j.name == name), None)
                 try:
                     if judge is None:
-                        self.counts[name, "lost"] += 1
+                        self._miss(name, item, "lost")
                         continue
                     await self._judge(judge, item)
+                except asyncio.CancelledError:
+                    self._miss(name, item, "lost")
+                    raise
                 except FloorlineError as error:
                     self.counts[name, "error"] += 1
                     log.warning("judge %r cannot record what it says: %s", name, error)
                 except Exception:
                     self.counts[name, "error"] += 1
                     log.exception("judge %r failed on decision %r", name, item.seen.decision.id)
+                    self._miss(name, item, "lost", count=False)
                 finally:
                     self._set_held(self._held - item.size)
         finally:
@@ -315,8 +338,6 @@ class Judging:
         said: Said,
     ) -> None:
         self.counts[judge.name, said.failure or "judged"] += 1
-        if said.failure in NOT_SEEN:
-            return
         await self._recorder.record(
             decision.id,
             judge.name,

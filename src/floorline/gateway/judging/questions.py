@@ -17,10 +17,6 @@ from floorline.gateway.judging.rubric import (
 )
 from floorline.gateway.judging.transcripts import SeenAnswer, Transcript, read_transcript
 
-NOT_SEEN = ("budget", "unavailable", "rejected")
-"""Failures by which a judge did not see the response, whatever it says: no money, no answer, or a
-request that the judge's provider does not take."""
-
 
 class Said(NamedTuple):
     """What a judge said: a score from 0 to 1, or why there is none; and the id of the call."""

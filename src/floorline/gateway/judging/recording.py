@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from floorline.errors import FloorlineError
+from floorline.events import Decision
 from floorline.router import Router
+
+log = logging.getLogger("floorline.gateway")
 
 
 class JudgementRecorder:
@@ -39,3 +44,28 @@ class JudgementRecorder:
         if self._router.find(decision) is None:
             await self._restore(decision)
         self._router.judgement(decision, judge, score, **given)
+
+    def miss(
+        self, decision: Decision, judge: str, reason: str, rate: float | None, source: str
+    ) -> None:
+        """Record that a judge does not see a response that was drawn; nothing waits for it.
+
+        Parameters
+        ----------
+        decision, judge
+            The decision, and the name of the judge.
+        reason
+            One of ``events.UNSEEN``.
+        rate
+            Probability of the draw; None if it was drawn for another reason.
+        source
+            ``"judge"`` or ``"rule"``.
+        """
+        if self._router.find(decision.id) is None:
+            return
+        try:
+            self._router.judgement(
+                decision.id, judge, failure=reason, rate=rate, model=decision.model, source=source
+            )
+        except FloorlineError as error:
+            log.warning("a response that judge %r missed cannot be recorded: %s", judge, error)

@@ -104,8 +104,9 @@ def judging_metrics(counts: Mapping[tuple[str, str], int]) -> list[Metric]:
     """What judges, rules and shadow calls did."""
     metric = CounterMetricFamily(
         "floorline_judgements",
-        "Responses that judges saw (result: judged, or why there is no score), shadow calls "
-        "(judge: shadow), and broken rules (judge: rules, result: name of the rule).",
+        "Responses that judges were to see (result: judged, or why there is no score; those with "
+        "budget, unavailable, rejected, lost and too large were not seen), shadow calls (judge: "
+        "shadow), and broken rules (judge: rules, result: name of the rule).",
         labels=["judge", "result"],
     )
     for (judge, result), count in sorted(counts.items()):
