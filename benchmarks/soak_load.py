@@ -22,6 +22,8 @@ _GIVE_UP_SECONDS = 60.0
 
 _DECISION = re.compile(rb"x-floorline-decision: (\S+)\r\n")
 _LENGTH = re.compile(rb"content-length: (\d+)\r\n")
+_CLOSES = b"\r\nconnection: close\r\n"
+"""Header of the last answer on a connection; Floorline ends one after 1,000 requests."""
 _WORDS = ["explain", "prove", "why", "does", "a", "river", "bend", "integral", "of", "the", "sky"]
 _HEAD = (
     "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -62,6 +64,7 @@ class Connection(asyncio.Protocol):
                 return
             length = _LENGTH.search(self._came, 0, head + 2)
             self._end = 0 if length is None else head + 4 + int(length[1])
+            self.open = _CLOSES not in self._came[: head + 4]
         whole = len(self._came) >= self._end if self._end else self._came.endswith(b"0\r\n\r\n")
         if whole and not self._answer.done():
             self._answer.set_result(self._came)
@@ -104,7 +107,10 @@ class Server:
         except BaseException:
             connection.close()
             raise
-        self._idle.append(connection)
+        if connection.open:
+            self._idle.append(connection)
+        else:
+            connection.close()
         return came
 
     def close(self):
