@@ -602,6 +602,10 @@ class Feedback(msgspec.Struct, frozen=True, tag="feedback", kw_only=True):
             check_number("Feedback.influence", self.influence, low=0.0, high=1.0, fix=fix)
 
 
+JUDGE_KEY = "judge:"
+"""Begins the ids of the keys that judges' calls are charged to."""
+SHADOW_KEY = "shadow"
+"""Id of the key that shadow calls are charged to."""
 UNSEEN = frozenset({"budget", "unavailable", "rejected", "lost", "too large"})
 """Failures of judgements by which the judge did not see the response: its budget had too little
 left; its model did not answer; its provider does not take the request; too much waited for it, or

@@ -38,7 +38,7 @@ from floorline.state.event_log import EventLog, MemoryLog
 from floorline.state.fold import Fold
 from floorline.state.history import check_history, pack_history
 from floorline.state.judge import Judge
-from floorline.state.judge_calibration import Agreement
+from floorline.state.judge_calibration import Agreement, agreements_of
 from floorline.state.previewing import preview
 from floorline.state.requests import features_of, make_request, needed_tokens, tokens_of
 from floorline.zoo import CallLimits, Zoo
@@ -557,12 +557,7 @@ class Router(ChangingState):
     def judge_agreements(self) -> list[Agreement]:
         """Compare each judge with the users, on all models and on each one."""
         with self._lock:
-            known = self._fold.judges_.judges_
-            return [
-                one.agreement(name, model)
-                for name, one in known.items()
-                for model in ("", *one.judged_)
-            ]
+            return agreements_of(self._fold.judges_.judges_)
 
     def _label_weights(self, decision: str, model: str) -> tuple[float, float]:
         """Weight and influence of a label that comes now; the caller holds the lock."""

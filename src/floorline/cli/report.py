@@ -79,19 +79,27 @@ def certificate(
 ) -> None:
     """Certify an SLA's floor from a log, and write the certificate as HTML and JSON.
 
-    Prints one line, a second one if the floor is unreachable: why, and one line for each promise of
-    latency. Exit code 0 if the floor and these promises are kept, 1 if one is unreachable,
-    broken, at risk or unknown, 2 if the command or the log has an error.
+    Prints one line, a second one if the floor is unreachable: why, one line for each promise of
+    latency, and two for each judge, which change no exit code. Exit code 0 if the floor and these
+    promises are kept, 1 if one is unreachable, broken, at risk or unknown, 2 if the command or the
+    log has an error.
     """
     from floorline.errors import without_credentials
-    from floorline.report.certificate_page import latency_lines, verdict_line, write_report
+    from floorline.report.certificate_page import (
+        judge_lines,
+        latency_lines,
+        verdict_line,
+        write_report,
+    )
     from floorline.report.certificate_report import make_report, promised, read_promise
+    from floorline.report.judged_log import JudgedLog
     from floorline.stores.log_source import reading_log
 
     known = _known(config)
     name = store_url(log, config or DEFAULT_CONFIG)
+    judged = JudgedLog(sources=source)
     with reading_log(name) as events:
-        promise = read_promise(events, sla, source)
+        promise = read_promise(events, sla, source, judged)
     report = make_report(
         promise,
         promised(promise, known, floor, confidence),
@@ -101,13 +109,14 @@ def certificate(
         rate=rate,
         signed_by=signed_by,
         signed_at=time.time(),
+        judged=judged,
     )
     written = write_report(report, out, pdf=pdf)
     console = Console(soft_wrap=True, highlight=False)
     console.print(verdict_line(report.certificate), markup=False)
     if report.certificate.verdict == "unreachable":
         console.print(report.certificate.reason, markup=False)
-    for line in latency_lines(report.certificate):
+    for line in (*latency_lines(report.certificate), *judge_lines(report.certificate)):
         console.print(line, markup=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)
@@ -158,7 +167,7 @@ def sla(
     """
     from floorline.cli.terminal import note
     from floorline.errors import InvalidInput, without_credentials
-    from floorline.report.certificate_page import latency_lines, verdict_line
+    from floorline.report.certificate_page import judge_lines, latency_lines, verdict_line
     from floorline.report.sla.page import write_period_report
     from floorline.report.sla.report import check_found, make_period_report, source_of
     from floorline.report.sla.requests import PeriodFold, Scope
@@ -189,7 +198,8 @@ def sla(
     written = write_period_report(report, out, pdf=pdf)
     console = Console(soft_wrap=True, highlight=False)
     for made in report.slas:
-        for line in (verdict_line(made.certificate), *latency_lines(made.certificate)):
+        lines = [*latency_lines(made.certificate), *judge_lines(made.certificate)]
+        for line in (verdict_line(made.certificate), *lines):
             console.print(line, markup=False)
     for path in written:
         console.print(f"wrote {path}", markup=False)

@@ -88,6 +88,8 @@ class Promise:
         Decision id → response.
     calls
         Decision id → call of the served model.
+    given_floor
+        Floor that replaces those of the requests; None for none.
     notes
         Sentences on choices of the caller that the log does not contain.
     """
@@ -98,6 +100,7 @@ class Promise:
         self.promised: SLA | None = None
         self.models: tuple[str, ...] = ()
         self.seen: set[str] = set()
+        self.given_floor: float | None = None
         self.notes: list[str] = []
         if self.sources is not None:
             names = ", ".join(sorted(self.sources))
@@ -253,6 +256,7 @@ class Promise:
                 f"The floor {floor:g} was given for this page; these responses were promised "
                 f"{mean:g}" + (" on average." if len(set(held)) > 1 else ".")
             )
+        self.given_floor = floor
         for response in self.responses.values():
             response.floor = floor
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from floorline._files import write_whole
+from floorline.core.display import show_cost
 from floorline.report.certificate_plot import interval_plots
 from floorline.report.certificate_report import Report
 from floorline.report.pdf import pdf_of
@@ -41,7 +42,14 @@ def html_page(report: Report) -> str:
     """Write a report as one HTML document without scripts or outside references."""
     made = report.certificate
     plots = interval_plots(report.series, made.floor, report.counted)
-    return render("certificate.html.jinja", report=report, made=made, data=report.data, plots=plots)
+    return render(
+        "certificate.html.jinja",
+        report=report,
+        made=made,
+        data=report.data,
+        plots=plots,
+        cost=show_cost,
+    )
 
 
 def verdict_line(made: Certificate) -> str:
@@ -52,6 +60,23 @@ def verdict_line(made: Certificate) -> str:
         f"{100 * made.confidence:g} % bounds {made.lower:.4f} to {made.upper:.4f}, "
         f"{made.labels:,} labels of {made.requests:,} responses"
     )
+
+
+def judge_lines(certificate: Certificate) -> list[str]:
+    """Return a line for each bound by a judge, as ``verdict_line`` is for the floor."""
+    lines = []
+    for made in certificate.judged:
+        counts = f"{made.drawn:,} scores and {made.missed:,} missed draws"
+        for what, found in (
+            (f"by judge {made.judge} ({counts})", made.by_judge),
+            (f"users with judge {made.judge} ({made.pairs:,} pairs)", made.with_users),
+        ):
+            mean = "-" if found.satisfaction is None else f"{found.satisfaction:.4f}"
+            lines.append(
+                f"{certificate.sla}, {what}: {found.verdict}. mean {mean}, "
+                f"{100 * certificate.confidence:g} % bounds {found.lower:.4f} to {found.upper:.4f}"
+            )
+    return lines
 
 
 def latency_lines(certificate: Certificate) -> list[str]:

@@ -16,8 +16,11 @@ from floorline.events import Decision, Event, Recall, SlaChange
 from floorline.guarantees import Interval
 from floorline.report.certificate_data import Promise, Response
 from floorline.report.certificate_methods import METHODS, MethodPoint, intervals
+from floorline.report.judged_log import JudgedLog, JudgingCost
 from floorline.sla import SLA, check_floor
 from floorline.state.certificate import Certificate, Tally, certify
+from floorline.state.judge_calibration import Agreement
+from floorline.state.judged_certificate import BY_JUDGE, WITH_USERS, JudgedCertificate
 from floorline.state.latency_certificate import latency_certificates_of
 from floorline.state.ledger import POSITIVE_LABEL
 from floorline.state.senders import OTHERS
@@ -69,7 +72,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     ``checks`` are findings that an assumption may not hold, ``notes`` are choices of the caller,
     both as sentences. ``series`` is the interval over time, and ``counted`` says what its points
-    count: "labels" or "requests".
+    count: "labels" or "requests". ``judges`` compare judges with users under all SLAs of the log,
+    and ``judging`` says what the calls of judges and those in the shadow cost.
     """
 
     certificate: Certificate
@@ -83,14 +87,23 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     series: tuple[MethodPoint, ...]
     counted: str
+    judges: tuple[Agreement, ...] = ()
+    judging: tuple[JudgingCost, ...] = ()
     floorline: str
     signed_by: str
     signed_at: float
     v: int = 1
 
 
-def read_promise(log: LogDigest, sla: str | None, sources: Sequence[str] | None) -> Promise:
+def read_promise(
+    log: LogDigest,
+    sla: str | None,
+    sources: Sequence[str] | None,
+    judged: JudgedLog | None = None,
+) -> Promise:
     """Fold a log into one SLA's responses; the SLA may be left out if there is only one.
+
+    ``judged`` folds the same events.
 
     Raises
     ------
@@ -104,6 +117,8 @@ def read_promise(log: LogDigest, sla: str | None, sources: Sequence[str] | None)
             folds[name] = Promise(name, sources)
         for fold in folds.values():
             fold.fold(event)
+        if judged is not None:
+            judged.fold(event)
     routed = sorted({name for fold in folds.values() for name in fold.seen})
     if len(folds) > 1:
         folds = {name: fold for name, fold in folds.items() if name in routed}
@@ -147,9 +162,11 @@ def promised(
     return found if confidence is None else msgspec.structs.replace(found, confidence=confidence)
 
 
-def certificate_of_promise(promise: Promise, sla: SLA) -> Certificate:
+def certificate_of_promise(
+    promise: Promise, sla: SLA, judged: JudgedLog | None = None
+) -> Certificate:
     """Certify an SLA over all labels of a folded log, as the router does."""
-    return _certificate(promise, promise.labelled(), sla, "betting", None, ())
+    return _certificate(promise, promise.labelled(), sla, "betting", None, (), judged)
 
 
 def make_report(
@@ -162,8 +179,11 @@ def make_report(
     rate: float | None = None,
     signed_by: str = "",
     signed_at: float = 0.0,
+    judged: JudgedLog | None = None,
 ) -> Report:
     """Certify an SLA and collect the basis of the certificate.
+
+    ``judged`` has folded the same log as the promise.
 
     Raises
     ------
@@ -172,7 +192,7 @@ def make_report(
     """
     series = intervals(promise, method, rate, sla.confidence)
     labelled = promise.labelled()
-    certificate = _certificate(promise, labelled, sla, method, rate, series)
+    certificate = _certificate(promise, labelled, sla, method, rate, series, judged)
     window = None
     if sla.label_window is not None:
         latest = _tally(promise.requests, labelled[-sla.label_window :], weighed=True)
@@ -199,6 +219,8 @@ def make_report(
         notes=tuple(promise.notes),
         series=tuple(series),
         counted="requests" if method in ("ipw", "dr") else "labels",
+        judges=() if judged is None else judged.agreements(),
+        judging=() if judged is None else judged.costs(),
         floorline=__version__,
         signed_by=signed_by,
         signed_at=signed_at,
@@ -249,13 +271,19 @@ def _certificate(
     method: str,
     rate: float | None,
     series: Sequence[MethodPoint],
+    judged: JudgedLog | None,
 ) -> Certificate:
     tally = _tally(promise.requests, labelled, weighed=method not in ("ipw", "dr"))
     evidence = promise.evidence(sla)
     labels = evidence.labels if tally.representative else {}
     latency = latency_certificates_of(sla, promise.timeliness(sla), evidence.models, labels)
+    by_judges: tuple[JudgedCertificate, ...] = ()
+    if judged is not None:
+        weighed = _tally(promise.requests, labelled, weighed=True)
+        users = weighed.weight, weighed.satisfied
+        by_judges = judged.certificates(promise.sla, sla, users, promise.given_floor)
     if method == "betting" or not series:
-        return certify(sla, tally, evidence=evidence, latency=latency)
+        return certify(sla, tally, evidence=evidence, latency=latency, judged=by_judges)
     plain = certify(sla, tally).assumptions
     if rate is not None and method in ("ipw", "dr"):
         known = (
@@ -263,6 +291,8 @@ def _certificate(
             "all else. Labels still on their way count as missing."
         )
         plain = (plain[0], known, plain[-1])
+    if by_judges:
+        plain = (*plain, BY_JUDGE, WITH_USERS)
     last = series[-1]
     return certify(
         sla,
@@ -273,6 +303,7 @@ def _certificate(
         assumptions=plain,
         evidence=evidence,
         latency=latency,
+        judged=by_judges,
     )
 
 

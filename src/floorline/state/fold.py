@@ -19,7 +19,6 @@ from floorline.events import (
     DIRECT,
     GATEWAY,
     RECOGNISED,
-    UNSEEN,
     ConfigChange,
     Decision,
     Event,
@@ -42,6 +41,13 @@ from floorline.state.by_judge import ByJudge
 from floorline.state.conversations import Conversations
 from floorline.state.elapsed import call_times
 from floorline.state.history import unpack_history
+from floorline.state.judge_accounts import (
+    IN_FULL,
+    correct_pairs,
+    count_judgement,
+    pair_with_judges,
+    recalled_judgements,
+)
 from floorline.state.judge_calibration import JudgeCalibration
 from floorline.state.latency import LatencyWindows, latency_bucket
 from floorline.state.ledger import Ledger
@@ -55,8 +61,6 @@ _E = TypeVar("_E", Decision, ZooChange, SlaChange)
 MAX_KEYS = 100
 """Most keys of feedback messages that are remembered of a decision: the latest ones. A client could
 otherwise fill the memory by messages about one decision."""
-_IN_FULL = (1.0, 1.0)
-"""Weight and influence of a label while there is one sender of labels."""
 
 Find = Callable[[list[str]], Mapping[str, Decision | None]]
 """Finds decisions in a log by a list of their ids; unknown ids are left out, and decisions that the
@@ -103,6 +107,16 @@ class RememberedDecision(msgspec.Struct):
     judged: dict[str, dict[str, list[float | None]]] | None = None
     """By judge and model: its score, None for none; and the slope of its pair, None without one. An
     empty list says that the judge was to see the response and did not."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model that serves."""
+        return self.decision.model
+
+    @property
+    def floor(self) -> float:
+        """Floor that holds for the request."""
+        return self.decision.floor
 
     @property
     def in_flight(self) -> bool:
@@ -289,9 +303,9 @@ class Fold(Stateful):
         """
         record = self.record(decision)
         if model in record.scores:
-            return (record.weights or {}).get(model, _IN_FULL)
+            return (record.weights or {}).get(model, IN_FULL)
         if not self.senders_.several or record.decision.policy == DIRECT:
-            return _IN_FULL
+            return IN_FULL
         sender = sender_of(record.decision)
         known = self.senders_.known(sender)
         trust = self.trust_.of(known, model, small=self.senders_.is_small(known))
@@ -381,25 +395,10 @@ class Fold(Stateful):
         if self.remembered(event.decision.id) is not None:
             return False
         weights = dict(event.weights) or None
-        judges = {**event.judged, **event.unseen}
-        judged = {judge: self._said(judge, event) for judge in judges} or None
+        judged = recalled_judgements(event, self.judges_)
         scores, keys = dict(event.scores), list(event.keys)
         self._remember(RememberedDecision(event.decision, {}, scores, keys, weights, judged))
         return True
-
-    def _said(self, judge: str, event: Recall) -> dict[str, list[float | None]]:
-        """What a judge said of a recalled decision, as ``RememberedDecision.judged`` has it.
-
-        Responses with a score of the judge and a label of a user are pairs. The slope of such a
-        pair is not known any more. The present one takes its place: a later correction moves the
-        mean difference by as much with any slope, and only its variance depends on it.
-        """
-        known = self.judges_.judges_.get(judge)
-        slope = 1.0 if known is None else known.slope
-        said: dict[str, list[float | None]] = {model: [] for model in event.unseen.get(judge, ())}
-        for model, score in event.judged.get(judge, {}).items():
-            said[model] = [score, slope if model in event.scores else None]
-        return said
 
     def _remember(self, record: RememberedDecision) -> None:
         self.records_[record.decision.id] = record
@@ -483,13 +482,13 @@ class Fold(Stateful):
         ledger.pay_judge(event.cost)
         if previous is None:
             self._teach(record, event, score)
-            self._pair_with_judges(record, event.model, ledger)
+            pair_with_judges(record, event.model, self.judges_, ledger.judges_)
         else:
             self.senders_.correct(sender_of(decision), score - previous)
-            weight, influence = (record.weights or {}).get(event.model, _IN_FULL)
+            weight, influence = (record.weights or {}).get(event.model, IN_FULL)
             if (weight, influence) != (event.weight, event.influence):
                 event = msgspec.structs.replace(event, weight=weight, influence=influence)
-            self._correct_pairs(record, event, previous, ledger)
+            correct_pairs(record, event, previous, self.judges_, ledger.judges_)
         if event.model == decision.model:
             window = self.slas_[decision.sla].label_window
             ledger.label(
@@ -523,24 +522,23 @@ class Fold(Stateful):
             return False
         record = self.record(event.decision)
         decision, ledger = record.decision, self.ledger(record.decision)
-        said = {**(record.judged or {}).get(event.judge, {})}
-        if decision.policy == DIRECT or ledger is None or said.get(event.model):
+        if decision.policy == DIRECT or ledger is None:
             return False
-        if event.failure in UNSEEN:
-            return self._unseen(record, event, ledger)
-        said[event.model] = [event.score, None]
-        record.judged = {**(record.judged or {}), event.judge: said}
+        label = self._corrected(event)
+        if not count_judgement(record, event, self.judges_, ledger.judges_):
+            return False
         ledger.pay_judge(event.cost)
-        served = event.model == decision.model
-        if served and event.rate is not None:
-            ledger.judges_.of(event.judge).draw(event.score, decision.floor, event.rate)
-        known = self.judges_.of(event.judge)
+        # A user's label has taught the policy already.
+        if label is not None and event.model not in record.scores and event.model in self.zoo_:
+            self.policy_.on_judgement(decision, self.zoo_.index(event.model), label)
+        return True
+
+    def _corrected(self, event: Judgement) -> Feedback | None:
+        """What the policy learns of a judge's score; None without one. Before it is counted."""
         if event.score is None:
-            known.fail(event.failure)
-            if event.model in record.scores:
-                self._pair(record, event.judge, event.model, ledger)
-            return True
-        label = Feedback(
+            return None
+        known = self.judges_.of(event.judge)
+        return Feedback(
             decision=event.decision,
             model=event.model,
             score=known.expected(event.model, event.score),
@@ -549,68 +547,6 @@ class Fold(Stateful):
             weight=0.0,
             influence=known.influence(event.model),
         )
-        known.judge(event.model, event.score)
-        if event.model in record.scores:
-            # The user's label taught the policy already.
-            self._pair(record, event.judge, event.model, ledger)
-        elif event.model in self.zoo_:
-            self.policy_.on_judgement(decision, self.zoo_.index(event.model), label)
-        return True
-
-    def _unseen(self, record: RememberedDecision, event: Judgement, ledger: Ledger) -> bool:
-        """Count a response that a judge was to see and did not, once."""
-        said = {**(record.judged or {}).get(event.judge, {})}
-        if event.model in said:
-            return False
-        said[event.model] = []
-        record.judged = {**(record.judged or {}), event.judge: said}
-        self.judges_.of(event.judge).miss(event.failure)
-        if event.model == record.decision.model:
-            labels = ledger.judges_.of(event.judge)
-            if event.rate is not None:
-                labels.miss(event.rate)
-            if event.model in record.scores:
-                labels.miss_pair((record.weights or {}).get(event.model, _IN_FULL)[0])
-        return True
-
-    def _pair_with_judges(self, record: RememberedDecision, model: str, ledger: Ledger) -> None:
-        """Compare a user's first label with what judges said of the response before."""
-        for judge, said in (record.judged or {}).items():
-            if said.get(model):
-                self._pair(record, judge, model, ledger)
-            elif model in said and model == record.decision.model:
-                weight = (record.weights or {}).get(model, _IN_FULL)[0]
-                ledger.judges_.of(judge).miss_pair(weight)
-
-    def _pair(self, record: RememberedDecision, judge: str, model: str, ledger: Ledger) -> None:
-        """Compare a user's label and a judge's score of the same response."""
-        said, user = (record.judged or {})[judge][model], record.scores[model]
-        score = said[0]
-        weight, influence = (record.weights or {}).get(model, _IN_FULL)
-        known = self.judges_.of(judge)
-        slope = said[1] = known.slope
-        if model == record.decision.model:
-            ledger.judges_.of(judge).pair(user, score, slope=slope, weight=weight)
-        if score is not None:
-            known.pair(model, user=user, judge=score, weight=influence)
-
-    def _correct_pairs(
-        self, record: RememberedDecision, event: Feedback, previous: float, ledger: Ledger
-    ) -> None:
-        """Replace a user's score in the pairs of its response."""
-        for judge, said in (record.judged or {}).items():
-            score, slope = said.get(event.model) or (None, None)
-            if slope is None:
-                continue
-            user = float(event.score)
-            if event.model == record.decision.model:
-                ledger.judges_.of(judge).correct(
-                    user, previous, score, slope=slope, weight=event.weight
-                )
-            if score is not None:
-                self.judges_.of(judge).correct(
-                    event.model, user=user, previous=previous, judge=score, weight=event.influence
-                )
 
     def _warm_start(self, event: WarmStart) -> bool:
         if event.digest in self.warm_starts_:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
 from floorline.core.snapshots import Stateful
-from floorline.guarantees import EmpiricalBernstein, Interval
+from floorline.guarantees import EmpiricalBernstein, Interval, betting_interval
 
 PRIOR_PAIRS = 15.0
 """Pairs of labels that the prior of a judge stands for: it has no bias on any model, and its scores
@@ -37,8 +38,8 @@ class Agreement(msgspec.Struct, frozen=True):
     bias
         Mean difference of judge and user in the pairs; None without a pair.
     bias_lower, bias_upper
-        Bounds of the bias on all models, of 95 % confidence at all numbers of pairs at once; −1 and
-        1 for one model.
+        Bounds of the bias, of 95 % confidence at all numbers of pairs at once. Those of several
+        models hold each by itself, not all together.
     correlation
         Correlation of the two scores within models; None without variance.
     failures
@@ -161,7 +162,7 @@ class JudgeCalibration(Stateful):
         count, total = sum(n for n, _ in judged), sum(s for _, s in judged)
         both = sum(sums[_PAIRS] for sums in pairs)
         bias = sum(sums[_JUDGE] - sums[_USER] for sums in pairs) / both if both > 0.0 else None
-        bounds = Interval(-1.0, 1.0) if model else self.differences_.interval(0.05)
+        bounds = self._bounds(model) if model else self.differences_.interval(0.05)
         users, judges, products = self._within(models)
         spread = math.sqrt(max(users, 0.0) * max(judges, 0.0))
         return Agreement(
@@ -177,6 +178,16 @@ class JudgeCalibration(Stateful):
             {} if model else dict(self.failures_),
             {} if model else dict(self.missed_),
         )
+
+    def _bounds(self, model: str) -> Interval:
+        """Bounds of the bias on one model: betting on the differences, scaled to [0, 1]."""
+        sums = self.pairs_.get(model)
+        if sums is None or sums[_PAIRS] <= 0.0:
+            return Interval(-1.0, 1.0)
+        total = 0.5 * (sums[_PAIRS] + sums[_JUDGE] - sums[_USER])
+        # Corrections leave rounding errors.
+        found = betting_interval(sums[_PAIRS], min(max(total, 0.0), sums[_PAIRS]), 0.05)
+        return Interval(2.0 * found.lower - 1.0, 2.0 * found.upper - 1.0)
 
     def _add(self, model: str, user: float, judge: float, weight: float) -> None:
         sums = self.pairs_.setdefault(model, [0.0] * 6)
@@ -205,3 +216,12 @@ class JudgeCalibration(Stateful):
                 judges += sums[_JUDGE_2] - sums[_JUDGE] ** 2 / sums[_PAIRS]
                 products += sums[_BOTH] - sums[_USER] * sums[_JUDGE] / sums[_PAIRS]
         return users, judges, products
+
+
+def agreements_of(judges: Mapping[str, JudgeCalibration]) -> list[Agreement]:
+    """Compare each judge with the users, on all models and on each one; judges by their names."""
+    return [
+        one.agreement(name, model)
+        for name, one in sorted(judges.items())
+        for model in ("", *sorted(one.judged_))
+    ]

@@ -8,8 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from floorline.events import JUDGE_KEY
 from floorline.gateway.api.responses import reply
-from floorline.gateway.judging.internal_calls import JUDGE_KEY
 from floorline.state.judge_calibration import Agreement
 
 if TYPE_CHECKING:

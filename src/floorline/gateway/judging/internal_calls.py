@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from floorline.config import Settings
 from floorline.config.judging import JudgingBudget
 from floorline.errors import FloorlineError
-from floorline.events import DISCONNECTED, REFUSED
+from floorline.events import DISCONNECTED, JUDGE_KEY, REFUSED, SHADOW_KEY
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Caller
 from floorline.gateway.call_recorder import CallRecorder, CallResult
@@ -32,11 +32,6 @@ from floorline.router import Router
 from floorline.stores.keys import ApiKey
 
 log = logging.getLogger("floorline.gateway")
-
-JUDGE_KEY = "judge:"
-"""Begins the ids of the keys that judges' calls are charged to."""
-SHADOW_KEY = "shadow"
-"""Id of the key that shadow calls are charged to."""
 
 
 def internal_keys(settings: Settings) -> list[ApiKey]:

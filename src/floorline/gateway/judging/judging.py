@@ -16,15 +16,10 @@ import msgspec
 from floorline.config import Settings
 from floorline.config.judging import RULES_JUDGE, JudgeSettings
 from floorline.errors import FloorlineError
-from floorline.events import DIRECT, Decision
+from floorline.events import DIRECT, JUDGE_KEY, SHADOW_KEY, Decision
 from floorline.gateway.auth import Auth
 from floorline.gateway.chat_request import ChatBody
-from floorline.gateway.judging.internal_calls import (
-    JUDGE_KEY,
-    SHADOW_KEY,
-    InternalCalls,
-    internal_keys,
-)
+from floorline.gateway.judging.internal_calls import InternalCalls, internal_keys
 from floorline.gateway.judging.questions import JudgeQuestions, Said
 from floorline.gateway.judging.recent_answers import RecentAnswers
 from floorline.gateway.judging.recording import JudgementRecorder

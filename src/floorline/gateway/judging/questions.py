@@ -7,7 +7,8 @@ import secrets
 from typing import NamedTuple
 
 from floorline.config.judging import JudgeSettings
-from floorline.gateway.judging.internal_calls import JUDGE_KEY, InternalCalls
+from floorline.events import JUDGE_KEY
+from floorline.gateway.judging.internal_calls import InternalCalls
 from floorline.gateway.judging.repeated_request import may_repeat
 from floorline.gateway.judging.rubric import (
     grade_messages,

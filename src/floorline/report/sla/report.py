@@ -12,6 +12,7 @@ from floorline.errors import InvalidInput, did_you_mean
 from floorline.report.certificate_data import Promise
 from floorline.report.certificate_methods import MethodPoint, intervals
 from floorline.report.certificate_report import certificate_of_promise, promised
+from floorline.report.judged_log import JudgingCost
 from floorline.report.sla.changes import ChangeLine, change_lines
 from floorline.report.sla.figures import (
     Bucket,
@@ -29,6 +30,7 @@ from floorline.report.sla.requests import PeriodFold, Scope, SlaRequests
 from floorline.report.templates import iso, time
 from floorline.sla import SLA
 from floorline.state.certificate import Certificate
+from floorline.state.judge_calibration import Agreement
 from floorline.stores.log_source import LogDigest
 
 
@@ -110,7 +112,12 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class PeriodReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Reports on all SLAs of a scope. Times are Unix times in seconds."""
+    """Reports on all SLAs of a scope. Times are Unix times in seconds.
+
+    ``judges`` compare judges with users over the period's requests, and ``judging`` says what the
+    calls of judges and those in the shadow cost, which no SLA pays; it is empty in a report on one
+    tenant.
+    """
 
     since: float
     until: float
@@ -118,6 +125,8 @@ class PeriodReport(msgspec.Struct, frozen=True, kw_only=True):
     customer: str
     cost_unit: str
     slas: tuple[SlaReport, ...]
+    judges: tuple[Agreement, ...] = ()
+    judging: tuple[JudgingCost, ...] = ()
     source: Source
     floorline: str
     made_at: float
@@ -176,7 +185,7 @@ def report_sla(
     }
     models = by_model(own, labels)
     spoken_of = {row.model for row in models} if alone else None
-    certificate = _told(certificate_of_promise(requests.period, sla), spoken_of)
+    certificate = _told(certificate_of_promise(requests.period, sla, fold.judged), spoken_of)
     series = _series(requests.period, sla.confidence)
     return SlaReport(
         sla=shown,
@@ -254,10 +263,26 @@ def make_period_report(
                 fold.slas.values(), key=lambda one: (-len(one.requests), one.name)
             )
         ),
+        judges=_spoken_of(fold),
+        judging=fold.judged.costs(),
         source=source,
         floorline=__version__,
         made_at=made_at,
     )
+
+
+def _spoken_of(fold: PeriodFold) -> tuple[Agreement, ...]:
+    """Comparisons of judges with users; a report on a tenant names only models that served it."""
+    found = fold.judged.agreements()
+    if fold.scope.tenant is None:
+        return found
+    served = {
+        call.model
+        for sla in fold.slas.values()
+        for request in sla.requests.values()
+        for call in request.calls
+    }
+    return tuple(one for one in found if not one.model or one.model in served)
 
 
 def _promised(requests: SlaRequests, known: Sequence[SLA], confidence: float | None) -> SLA:

@@ -16,6 +16,7 @@ from floorline.events import (
     Decision,
     Event,
     Feedback,
+    Judgement,
     Outcome,
     Recall,
     SlaChange,
@@ -23,6 +24,7 @@ from floorline.events import (
     encode_event,
 )
 from floorline.report.certificate_data import Promise
+from floorline.report.judged_log import JudgedLog
 from floorline.stores.log_source import LogDigest
 from floorline.zoo import Zoo
 
@@ -274,6 +276,8 @@ class PeriodFold:
         Models at the end of the period; None if the log does not say.
     zoo_changes
         Changes of the models in the period.
+    judged
+        What judges said of the period's responses, and what their calls cost.
     events, latest_at, sha256
         Number of the events of these requests, the latest of their times, and their digest: as
         ``LogDigest`` makes it.
@@ -286,6 +290,7 @@ class PeriodFold:
         self.tenants: set[str] = set()
         self.zoo: Zoo | None = None
         self.zoo_changes: list[Change] = []
+        self.judged = JudgedLog(since=scope.since, until=scope.until, tenant=scope.tenant)
         self.events = 0
         self.latest_at: float | None = None
         self._hash = hashlib.sha256()
@@ -309,6 +314,7 @@ class PeriodFold:
 
     def fold(self, event: Event) -> None:
         """Fold the next event of the log."""
+        self.judged.fold(event)
         if isinstance(event, Decision | Recall):
             # A decision that is recalled, or logged again, counts once.
             decision = event.decision if isinstance(event, Recall) else event
@@ -318,6 +324,10 @@ class PeriodFold:
             found = self._of.get(event.decision)
             if found is not None:
                 self._of_request(event, *found)
+        elif isinstance(event, Judgement):
+            found = self._of.get(event.decision)
+            if found is not None and found[1] is not None:
+                self._record(event)
         elif isinstance(event, SlaChange):
             if event.at < self.scope.until and self._is_own(event.sla.name):
                 in_period = event.at >= self.scope.since
