@@ -23,7 +23,7 @@ from floorline.replay.environment import GivenFeatures
 from floorline.replay.run import history_of
 from floorline.replication.budget_shares import BudgetShares
 from floorline.replication.escrow import Escrow
-from floorline.replication.inbox import Taken, Waiting
+from floorline.replication.inbox_reader import Taken, Waiting
 from floorline.replication.learner import Learner
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import PublishedState

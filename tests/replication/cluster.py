@@ -16,6 +16,8 @@ from floorline.stores.recovery import recover
 ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=5.0)])
 GOLD = SLA("gold", floor=0.8)
 SEED = 1
+PATIENCE = 120.0
+"""Seconds within which a commit must end on a busy machine."""
 
 
 def new_router(log=None, seed=SEED):
@@ -65,7 +67,7 @@ class Cluster:
         with self.engine.begin() as connection:
             connection.execute(tables.lease.update().values(expires=0.0))
         assert lease.take()
-        store = LearnerStore(self.url, lease)
+        store = LearnerStore(self.url, lease, patience=PATIENCE)
         self.stores.append(store)
         self.learner = Learner(recover(lambda: new_router(store), store), store)
 

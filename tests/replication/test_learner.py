@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from floorline import SLA, Model, Router, Zoo
 from floorline.events import Decision, Feedback, Judgement, Outcome, Tombstone
 from floorline.replication import lease as lease_module
-from floorline.replication.inbox import InboxReader, InboxWriter
+from floorline.replication.inbox import InboxWriter
+from floorline.replication.inbox_reader import InboxReader
 from floorline.replication.learner import Learner
 from floorline.replication.learner_store import LearnerStore
 from floorline.replication.lease import Lease, LeaseLost
@@ -25,6 +26,9 @@ from floorline.stores.writing import prepare
 
 ZOO = Zoo([Model("small", call_price=1.0), Model("large", call_price=5.0)])
 GOLD = SLA("gold", floor=0.8)
+
+PATIENCE = 120.0
+"""Seconds within which a commit must end on a busy machine."""
 
 TWO_WRITERS = pytest.mark.parametrize("url", ["postgres"], indirect=True)
 """SQLite has one writer at a time."""
@@ -89,7 +93,7 @@ def learn(engine, url, monkeypatch):
         while not lease.take():
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        store = LearnerStore(url, lease)
+        store = LearnerStore(url, lease, patience=PATIENCE)
         stores.append(store)
         return Learner(recover(lambda: new_router(store), store), store)
 

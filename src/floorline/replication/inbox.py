@@ -1,4 +1,4 @@
-"""The inbox of the log: replicas append events to it, the learner takes them out."""
+"""The inbox of the log: replicas append events to it, and the learner takes them out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from floorline.errors import StoreDamaged
+from floorline.errors import InvalidInput, StoreDamaged
 from floorline.events import Event, Tombstone, WarmStart
-from floorline.replication.tables import INBOX_CHANNEL, inbox, insert, notify, replicas
+from floorline.replication.members import VERSION, status_of
+from floorline.replication.tables import INBOX_CHANNEL, inbox, insert, members, notify
 from floorline.stores.commit import Refused
 from floorline.stores.engine import (
     database_message,
@@ -23,6 +24,7 @@ from floorline.stores.engine import (
 from floorline.stores.integrity import DIGEST_BYTES
 from floorline.stores.packing import pack_body, unpack_event
 from floorline.stores.schema import prompts
+from floorline.stores.unknown_events import UnknownEvent
 from floorline.stores.verification import KINDS
 from floorline.stores.writing import (
     Prepared,
@@ -170,148 +172,6 @@ def _row(replica: str, number: int, item: Prepared) -> dict[str, Any]:
     return {**row, "checksum": _checksum(row)}
 
 
-class Waiting(NamedTuple):
-    """An event that waits in the inbox.
-
-    Attributes
-    ----------
-    id
-        Number of its row.
-    replica, number
-        The replica that appended it, and its number there.
-    event
-        The event.
-    """
-
-    id: int
-    replica: str
-    number: int
-    event: Event
-
-
-class Taken(NamedTuple):
-    """What the learner takes out of the inbox at once.
-
-    Attributes
-    ----------
-    events
-        Events in an order in which they can be folded; tombstones in the place of damaged ones.
-    repeated
-        Ids of rows whose event is in the log already.
-    damaged
-        Ids of rows with another checksum.
-    misplaced
-        Those of the damaged rows whose place is not known, because their replica and number do not
-        fit to what is in the log.
-    gaps
-        Number of the first event that waits for a missing one before it, by replica.
-    """
-
-    events: list[Waiting]
-    repeated: list[int]
-    damaged: list[int]
-    misplaced: list[int]
-    gaps: dict[str, int]
-
-
-class InboxReader:
-    """Reads what waits for the learner, in an order in which it can be folded.
-
-    The order is that of the rows' ids. A row gets its id before it is committed, and what depends
-    on it is appended after that, so it comes first. A row that is committed late is still there at
-    the next read, because rows are deleted when they are in the log, and no read begins after an
-    id.
-
-    Parameters
-    ----------
-    engine
-        Engine of the store.
-    """
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    def consumed(self) -> dict[str, int]:
-        """Return the number of the last event in the log of each replica.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the database raises an error.
-        """
-        with store_errors(self._engine), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(replicas.c.id, replicas.c.consumed)).all()
-        return {row.id: row.consumed for row in rows}
-
-    def last_number(self, replica: str) -> int:
-        """Return the number of the last event of a replica in the log and the inbox; 0 for none.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the database raises an error.
-        """
-        waiting = sa.select(sa.func.max(inbox.c.number)).where(inbox.c.replica == replica)
-        done = sa.select(replicas.c.consumed).where(replicas.c.id == replica)
-        with store_errors(self._engine), self._engine.connect() as connection:
-            # The inbox first: an event may get into the log between the two queries.
-            numbers = [connection.scalar(query) for query in (waiting, done)]
-        return max(number or 0 for number in numbers)
-
-    def take(self, consumed: Mapping[str, int], limit: int) -> Taken:
-        """Choose what comes next in the log, of at most ``limit`` rows.
-
-        Parameters
-        ----------
-        consumed
-            Number of the last event in the log of each replica; of those that it lacks, the table
-            of replicas is asked.
-        limit
-            Most rows to read.
-
-        Raises
-        ------
-        StoreUnavailable
-            If the database raises an error.
-        """
-        query = sa.select(inbox).order_by(inbox.c.id).limit(limit)
-        with store_errors(self._engine), self._engine.connect() as connection:
-            rows = [row._mapping for row in connection.execute(query).all()]
-            unknown = {row["replica"] for row in rows} - consumed.keys()
-            known = sa.select(replicas.c.id, replicas.c.consumed).where(replicas.c.id.in_(unknown))
-            earlier = {row.id: row.consumed for row in connection.execute(known)} if unknown else {}
-        taken = Taken([], [], [], [], {})
-        next_number = {name: number + 1 for name, number in {**earlier, **consumed}.items()}
-        held_back: set[str] = set()
-        # Replicas whose next event is there, and waits for a decision of another one.
-        waiting: set[str] = set()
-        for row in rows:
-            replica, number = row["replica"], row["number"]
-            expected = next_number.setdefault(replica, 1)
-            if not is_whole(row):
-                taken.damaged.append(row["id"])
-                if number == expected:
-                    taken.events.append(Waiting(row["id"], replica, number, _lost(row)))
-                    next_number[replica] = number + 1
-                else:
-                    taken.misplaced.append(row["id"])
-            elif number < expected:
-                taken.repeated.append(row["id"])
-            elif number > expected or row["decision"] in held_back:
-                # An earlier event of its replica is missing, or its decision is held back.
-                if number == expected:
-                    waiting.add(replica)
-                elif replica not in waiting:
-                    taken.gaps.setdefault(replica, number)
-                if row["decision"] is not None:
-                    held_back.add(row["decision"])
-            else:
-                event = event_of(row, self._engine)
-                taken.events.append(Waiting(row["id"], replica, number, event))
-                next_number[replica] = number + 1
-        return taken
-
-
 def is_whole(row: Mapping[Any, Any]) -> bool:
     """Return whether a row of the inbox has the checksum that it was written with."""
     return _checksum(row) == bytes(row["checksum"])
@@ -324,17 +184,32 @@ def event_of(row: Mapping[Any, Any], engine: sa.Engine) -> Event:
     ------
     StoreDamaged
         If the row has another checksum.
+    UnknownEvent
+        If a newer version of Floorline wrote it.
     """
     if not is_whole(row):
         store = url_without_password(engine.url)
         raise StoreDamaged(store, f"the event {row['id']:,} of its inbox is damaged")
-    event = unpack_event(bytes(row["body"]))
+    try:
+        event = unpack_event(bytes(row["body"]))
+    except InvalidInput as error:
+        where = f"the event {row['id']:,} of the inbox of {url_without_password(engine.url)}"
+        raise UnknownEvent(where, _version_of(engine, row["replica"]), error) from error
     if isinstance(event, WarmStart) and row["artefact"] is not None:
         event = msgspec.structs.replace(event, history=bytes(row["artefact"]))
     return event
 
 
-def _lost(row: Mapping[Any, Any]) -> Tombstone:
+def _version_of(engine: sa.Engine, replica: str) -> str | None:
+    """Return the version of Floorline that a replica says it runs; None if it is not known."""
+    query = sa.select(members.c.status).where(members.c.id == replica)
+    with store_errors(engine), engine.connect() as connection:
+        status = connection.scalar(query)
+    said = None if status is None else status_of(status).get(VERSION)
+    return said if isinstance(said, str) else None
+
+
+def lost_event(row: Mapping[Any, Any]) -> Tombstone:
     """Return what is in the log in the place of a damaged row."""
     kind = row["kind"] if row["kind"] in KINDS else ""
     return Tombstone(lost=kind, reason=DAMAGED_ROW)
@@ -342,7 +217,7 @@ def _lost(row: Mapping[Any, Any]) -> Tombstone:
 
 def tombstone_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the row that takes the place of a damaged one in the inbox."""
-    return _row(row["replica"], row["number"], prepare(_lost(row)))
+    return _row(row["replica"], row["number"], prepare(lost_event(row)))
 
 
 def _checksum(row: Mapping[Any, Any]) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from floorline.events import Decision, Event, Feedback, Judgement, Outcome, Tombstone
-from floorline.replication.inbox import Waiting
+from floorline.replication.inbox_reader import Waiting
 from floorline.replication.learner_store import LearnerStore
 from floorline.router import Router
 

@@ -16,7 +16,7 @@ from floorline.errors import StoreUnavailable
 from floorline.events import Event
 from floorline.replication import tables
 from floorline.replication.damaged_rows import keep_damaged
-from floorline.replication.inbox import InboxReader, Waiting
+from floorline.replication.inbox_reader import InboxReader, Waiting
 from floorline.replication.lease import Lease, LeaseLost, is_fenced_off
 from floorline.replication.tables import (
     STATE_CHANNEL,

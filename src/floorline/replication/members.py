@@ -10,6 +10,9 @@ import sqlalchemy as sa
 from floorline.replication.tables import inbox, insert, members, now
 from floorline.stores.engine import store_errors
 
+VERSION = "version"
+"""Field of a process's status: its version of Floorline."""
+
 
 class Member(NamedTuple):
     """A process that serves requests.

@@ -13,7 +13,8 @@ import msgspec
 import sqlalchemy as sa
 
 from floorline.errors import FloorlineError, StoreDamaged, StoreUnavailable
-from floorline.replication.inbox import InboxReader, InboxWriter, Rows, lost_row
+from floorline.replication.inbox import InboxWriter, Rows, lost_row
+from floorline.replication.inbox_reader import InboxReader
 from floorline.replication.members import Membership
 from floorline.replication.spool import Batch, Spool, left_over
 from floorline.replication.spools import SpoolRegister

@@ -36,6 +36,7 @@ from floorline.stores.schema import (
     prompts,
     snapshots,
 )
+from floorline.stores.unknown_events import UnknownEvent
 
 _log = logging.getLogger("floorline.store")
 
@@ -185,10 +186,17 @@ class LogReader:
         ------
         StoreDamaged
             If it is not.
+        UnknownEvent
+            If a newer version of Floorline wrote it.
         """
         if event_checksum(row[:-2]) != row[-2]:
             raise self.damaged(f"the event at position {row[0]:,} is damaged")
-        return unpack_event(row[-3])
+        try:
+            return unpack_event(row[-3])
+        except InvalidInput as error:
+            store = url_without_password(self.engine.url)
+            where = f"the event at position {row[0]:,} of {store}"
+            raise UnknownEvent(where, None, error) from error
 
     def first(self) -> int:
         """Return the position of the oldest event that is not deleted."""

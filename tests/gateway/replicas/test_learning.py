@@ -4,19 +4,23 @@ import contextlib
 import threading
 import time
 
+import msgspec
 import sqlalchemy as sa
 from tests.stores.conftest import empty_postgres, postgres
 from tests.support.live_gateway import wait_until, write_settings
 
 from floorline.config import load_text
+from floorline.events import Tombstone
 from floorline.gateway.replicas import learning
 from floorline.gateway.replicas.learning import LearnerProcess
 from floorline.replication import tables
+from floorline.replication.inbox import InboxWriter
 from floorline.replication.lease import Lease
 from floorline.replication.members import Membership
 from floorline.replication.sole_store import SoleStore
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
+from floorline.stores.writing import prepare
 
 __all__ = ["empty_postgres", "postgres"]
 
@@ -122,3 +126,58 @@ def test_the_learner_knows_the_budgets_of_judges(tmp_path):
     with contextlib.closing(SoleStore(f"sqlite:///{tmp_path / 'log.db'}")) as store:
         known = {key.id: key.budget for key in process._keys(store)}
     assert known == {"judge:strict": 3.0, "shadow": 2.0}
+
+
+def unknown_event(engine, number):
+    """Let a replica of a newer version append an event of a kind that this version lacks."""
+    body = msgspec.msgpack.encode({"type": "rainfall", "at": 1.0, "v": 1})
+    known = prepare(Tombstone(lost="", reason="in a newer version it is another event"))
+    writer = InboxWriter(engine, "newer")
+    writer.write(writer.encode(number, [known._replace(kind="rainfall", body=body)]))
+    writer.close()
+
+
+def test_a_learner_leaves_events_of_a_newer_version_to_a_newer_learner(
+    empty_postgres, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(learning, "_NEWER_SECONDS", 0.2)
+    monkeypatch.setattr(learning, "_LONGEST_SECONDS", 0.2)
+    engine = open_engine(empty_postgres)
+    upgrade(engine)
+    tables.create(engine)
+    Membership(engine).beat("newer", {"version": "99.1"})
+    unknown_event(engine, 0)
+    replicas = {"enabled": True, "lease": "1s"}
+    text = write_settings("http://127.0.0.1:1", store={"url": empty_postgres}, replicas=replicas)
+    stop = threading.Event()
+    process = LearnerProcess(load_text(text, folder=tmp_path, environ={}), stop)
+    thread = threading.Thread(target=process.run)
+    thread.start()
+
+    def said():
+        return [r.getMessage() for r in caplog.records if "gives up its lease" in r.getMessage()]
+
+    def tries():
+        return sum("this process learns" in r.getMessage() for r in caplog.records)
+
+    newer = Lease(engine, "newer", seconds=60.0)
+    try:
+        wait_until(lambda: tries() >= 3)
+        (told,) = said()
+        assert "because version 99.1 wrote it: run version 99.1 of Floorline here" in told
+        assert "rainfall" in told
+        # A newer learner gets the lease, and this one takes it again when that has read the event.
+        wait_until(newer.take)
+        with engine.connect() as connection:
+            assert connection.scalar(sa.select(sa.func.count()).select_from(tables.inbox)) == 1
+        assert thread.is_alive()
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"SET floorline.epoch = {newer.epoch}")
+            connection.execute(tables.inbox.delete())
+        newer.release()
+        wait_until(lambda: has_published(engine))
+        assert len(said()) == 1
+    finally:
+        stop.set()
+        thread.join(60)
+    engine.dispose()

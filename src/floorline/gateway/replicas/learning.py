@@ -43,6 +43,7 @@ from floorline.stores.engine import open_engine
 from floorline.stores.keys import ApiKey
 from floorline.stores.recovery import RecoveryStopped
 from floorline.stores.retention import vacuum
+from floorline.stores.unknown_events import UnknownEvent
 from floorline.stores.upgrade import check
 
 log = logging.getLogger("floorline.learner")
@@ -52,6 +53,9 @@ _GONE_SECONDS = 30.0
 closed."""
 _RETRY_SECONDS = 1.0
 """Pause after an error of the database."""
+_NEWER_SECONDS, _LONGEST_SECONDS = 5.0, 60.0
+"""Pauses of a learner that cannot read an event of a newer version: the shortest, and the longest
+after doubling. A newer learner asks for the lease more often."""
 _CHECK_SECONDS = 5.0
 """Pause between two looks for replicas that are gone."""
 _CONFIG_SECONDS = 2.0
@@ -89,6 +93,9 @@ class LearnerProcess:
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._clock = Clock()
         self._hangup = False
+        # What this version cannot read, as it was said; and for how long it waited for a newer one.
+        self._unknown = ""
+        self._pause = 0.0
 
     def run(self) -> None:
         """Wait for the lease, learn, and wait again if the lease is lost, until ``stop`` is set.
@@ -114,6 +121,8 @@ class LearnerProcess:
                     log.warning("%s", error)
                 except RecoveryStopped:
                     break
+                except UnknownEvent as error:
+                    self._leave_to_newer(lease, str(error))
                 except StoreUnavailable as error:
                     log.warning("the learner cannot go on: %s", error)
                     self._stop.wait(_RETRY_SECONDS)
@@ -121,6 +130,14 @@ class LearnerProcess:
             return
         finally:
             engine.dispose()
+
+    def _leave_to_newer(self, lease: Lease, problem: str) -> None:
+        """Wait, without the lease, for a learner that can read what a newer version wrote."""
+        if problem != self._unknown:
+            self._unknown, self._pause = problem, 0.0
+            log.error("this learner gives up its lease: %s; until then it tries again", problem)
+        self._pause = min(max(_NEWER_SECONDS, lease.seconds, 2.0 * self._pause), _LONGEST_SECONDS)
+        self._stop.wait(self._pause)
 
     def _learn(self, lease: Lease) -> None:
         store = LearnerStore(self._url, lease, stop=self._stop)

@@ -20,6 +20,7 @@ from floorline.gateway.replicas.key_shares import KeyShares
 from floorline.gateway.replicas.overview import SPOOLED, SPOOLED_BYTES, STATE_AGE
 from floorline.gateway.replicas.refilling import ShareKeeper
 from floorline.replication.escrow import Escrow
+from floorline.replication.members import VERSION
 from floorline.replication.replica_router import ReplicaRouter
 from floorline.replication.replica_store import SPOOLING, ReplicaStore
 from floorline.state.fold import Fold
@@ -62,7 +63,7 @@ def follower_of(
         return {
             "host": socket.gethostname(),
             "process": os.getpid(),
-            "version": __version__,
+            VERSION: __version__,
             "state": router.state_position,
             "events": len(store),
             SPOOLING: store.spooling is not None and store.spooling.spooling_seconds is not None,
