@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -351,6 +352,10 @@ class ReplicaStore(QueuedStore):
             self._commits.close(None)
         finally:
             self._writer.close()
+            if self.spooling is not None and not self.spooling.spool.size and not self.is_away:
+                # Also of a start that ended early, which is no member yet and cannot leave.
+                with contextlib.suppress(StoreUnavailable):
+                    SpoolRegister(self.engine).remove(self.replica)
             self._dispose()
 
     def _dispose(self) -> None:

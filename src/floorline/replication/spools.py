@@ -44,9 +44,15 @@ class SpoolRegister:
             return set(connection.scalars(query).all())
 
     def forget(self, seconds: float) -> None:
-        """Forget the spools of replicas that are gone for longer, and did not come back."""
-        old = now(self._engine) - spools.c.gone >= seconds
+        """Forget the spools of replicas that are gone for longer, and did not come back.
+
+        A replica that gave no sign of life yet counts as gone from the first call on: it was killed
+        while it started, or it waits for its start, and then it is added again.
+        """
         away = spools.c.replica.not_in(sa.select(members.c.id))
+        started = spools.update().where(spools.c.gone.is_(None), away)
+        self._execute(started.values(gone=now(self._engine)))
+        old = now(self._engine) - spools.c.gone >= seconds
         self._execute(spools.delete().where(spools.c.gone.is_not(None), old, away))
 
     def _execute(self, statement: sa.Executable) -> None:

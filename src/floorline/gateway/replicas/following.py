@@ -158,6 +158,10 @@ class StateFollower:
             await asyncio.sleep(min(self._every, _FIRST_LOOK_SECONDS))
         start.note(None)
         await self._beat()
+        if self._store.spooling is not None:
+            # A start that waited for long may have been taken for one that was killed.
+            register = SpoolRegister(self._store.engine)
+            await self._in_thread(register.add, self._store.replica)
 
     def publish(self, name: str, read: Callable[[], Any]) -> None:
         """Say something further to the other replicas with every sign of life."""
