@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from typing import get_args
 
 import pytest
 from tests.stores.test_retention import build, save, serve
@@ -9,11 +10,12 @@ from tests.support import bit_flips
 
 from floorline.cli.app import main
 from floorline.errors import StoreDamaged
-from floorline.events import SlaChange, Tombstone
+from floorline.events import Event, SlaChange, Tombstone
 from floorline.sla import SLA
 from floorline.stores import open_store
 from floorline.stores.engine import open_engine
 from floorline.stores.recovery import recover
+from floorline.stores.verification import KINDS, REPLACEABLE
 
 WHOLE, DAMAGED, ERROR = 0, 1, 2
 
@@ -262,3 +264,10 @@ def test_after_a_repair_a_store_is_whole_and_starts(seed, tmp_path, capsys):
             continue
         assert run("verify", url) == WHOLE, (kind, capsys.readouterr().out)
         bit_flips.recovered(store.scratch)
+
+
+def test_every_kind_of_event_is_known():
+    """Else a repair would drop all events after a damaged one of that kind."""
+    tags = {str(kind.__struct_config__.tag) for kind in get_args(Event)}
+    assert set(KINDS) == tags
+    assert tags - set(REPLACEABLE) == {"zoo", "sla", "warm_start"}

@@ -7,7 +7,7 @@ other event. The rows stay in the table ``inbox_damaged`` as they were found.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -125,9 +125,16 @@ def copy_shared(source: sa.Engine, connection: sa.Connection) -> None:
 def keep_damaged(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Copy damaged rows of the inbox to the table in which they are kept."""
     columns = [str(column.name) for column in inbox.columns]
-    rows = sa.select(*(inbox.c[name] for name in columns)).where(inbox.c.id.in_(ids))
-    put = insert(connection.engine, inbox_damaged).from_select(columns, rows)
-    connection.execute(put.on_conflict_do_nothing(index_elements=[inbox_damaged.c.id]))
+    for part in _parts(ids):
+        rows = sa.select(*(inbox.c[name] for name in columns)).where(inbox.c.id.in_(part))
+        put = insert(connection.engine, inbox_damaged).from_select(columns, rows)
+        connection.execute(put.on_conflict_do_nothing(index_elements=[inbox_damaged.c.id]))
+
+
+def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield ids page by page: databases limit the number of parameters of a statement."""
+    for start in range(0, len(ids), _PAGE_SIZE):
+        yield ids[start : start + _PAGE_SIZE]
 
 
 def mend(engine: sa.Engine, found: SharedDamage) -> None:
@@ -149,11 +156,13 @@ def mend(engine: sa.Engine, found: SharedDamage) -> None:
         with store_errors(writable), writable.begin() as connection:
             metadata.create_all(connection)
             keep_damaged(connection, found.rows)
-            for id in found.rows:
-                same = inbox.c.id == id
-                row = connection.execute(sa.select(inbox).where(same)).mappings().one_or_none()
-                if row is not None:
-                    connection.execute(inbox.update().where(same).values(tombstone_row(row)))
+            mended = inbox.update().where(inbox.c.id == sa.bindparam("row"))
+            for part in _parts(found.rows):
+                query = sa.select(inbox).where(inbox.c.id.in_(part))
+                rows = connection.execute(query).mappings().all()
+                made = [{"row": row["id"], **tombstone_row(row)} for row in rows]
+                if made:
+                    connection.execute(mended, made)
             connection.execute(states.delete().where(states.c.name.in_(found.states)))
     finally:
         if writable is not engine:

@@ -211,6 +211,7 @@ _KINDS = {
     "decision": "decisions",
     "outcome": "outcomes",
     "feedback": "labels",
+    "judgement": "labels of judges",
     "recall": "recalled decisions",
     "zoo": "changes of models",
     "sla": "changes of SLAs",

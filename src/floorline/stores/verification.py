@@ -24,7 +24,9 @@ from floorline.stores.witness import read_witness
 
 _PAGE_SIZE = 1000
 """Number of rows read at a time."""
-REPLACEABLE = ("decision", "outcome", "feedback", "recall", "config", "drift", "tombstone")
+REPLACEABLE = (
+    "decision", "outcome", "feedback", "judgement", "recall", "config", "drift", "tombstone",
+)  # fmt: skip
 """Kinds of events without which those after them can still be folded."""
 KINDS = (*REPLACEABLE, "zoo", "sla", "warm_start")
 """All kinds of events."""
