@@ -11,9 +11,11 @@ from floorline.events import Decision, Feedback, Tombstone
 from floorline.replication import learner as learner_module
 from floorline.replication import learner_store
 from floorline.replication.damaged_rows import SharedDamage, find_damage, mend
-from floorline.replication.inbox import InboxReader, InboxWriter
+from floorline.replication.inbox import InboxWriter
+from floorline.replication.inbox_reader import InboxReader
 from floorline.replication.lease import Lease
 from floorline.replication.members import Membership
+from floorline.replication.survey import survey
 from floorline.replication.tables import (
     inbox,
     inbox_damaged,
@@ -54,6 +56,7 @@ def test_a_tombstone_takes_the_place_of_a_damaged_event(learn, replica, engine, 
     (kept,) = rows_of(engine, inbox_damaged)
     assert (kept["replica"], kept["number"], bytes(kept["body"])) == ("a", 3, b"\x80")
     assert "1 damaged events in the inbox are lost" in caplog.text
+    assert survey(engine).damaged == 1
     assert not rows_of(engine, inbox)
     assert learner.step() == 0
 
@@ -193,6 +196,15 @@ def test_damage_is_found_and_mended(learn, replica, engine):
     learner.step()
     assert [event.lost for event in log_of(learner) if isinstance(event, Tombstone)] == ["feedback"]
     assert learner.publish()
+
+
+def test_any_number_of_damaged_events_is_mended(replica, engine):
+    """Databases take at most 65,535 parameters for a statement, and SQLite 32,766."""
+    replica("a").append(*traffic(1))
+    change(engine, 2, completion="other")
+    (damaged,) = find_damage(engine).rows
+    mend(engine, SharedDamage(rows=[*range(damaged + 2, damaged + 66_000), damaged]))
+    assert find_damage(engine) == SharedDamage(3, 1, [], [])
 
 
 def damaged_store(learn, replica, engine, *, in_the_log):

@@ -7,11 +7,20 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from floorline.replication.members import Member, Membership
-from floorline.replication.tables import LEARNER, inbox, lease, now, shares, states
+from floorline.replication.tables import (
+    LEARNER,
+    inbox,
+    inbox_damaged,
+    lease,
+    now,
+    shares,
+    states,
+)
 from floorline.stores.engine import store_errors
 
 MAX_INBOX = 10_000
-"""Largest number of events that is counted in the inbox: the count takes 2 ms then."""
+"""Largest number of events that is counted in the inbox, and of those that were damaged there: the
+count takes 2 ms then."""
 
 
 class LearnerSeen(NamedTuple):
@@ -46,11 +55,14 @@ class Survey(NamedTuple):
         The learner; None if none has taken the lease yet.
     inbox
         Number of events that wait for the learner, at most ``MAX_INBOX``.
+    damaged
+        Number of events that were damaged in the inbox and whose rows are kept, at most as many.
     """
 
     members: list[Member]
     learner: LearnerSeen | None
     inbox: int
+    damaged: int = 0
 
 
 def survey(engine: sa.Engine) -> Survey:
@@ -64,16 +76,20 @@ def survey(engine: sa.Engine) -> Survey:
     present = now(engine)
     leases = sa.select(lease.c.holder, lease.c.epoch, (lease.c.expires - present).label("left"))
     published = sa.select(states.c.position, (present - states.c.at).label("age"))
-    waiting = sa.select(inbox.c.id).limit(MAX_INBOX).subquery()
     with store_errors(engine), engine.connect() as connection:
         held = connection.execute(leases.where(lease.c.name == LEARNER)).first()
         state = connection.execute(published.where(states.c.name == LEARNER)).first()
-        count = connection.scalar(sa.select(sa.func.count()).select_from(waiting)) or 0
+        counts = [_count(connection, table) for table in (inbox, inbox_damaged)]
     learner = None
     if held is not None:
         position, age = (None, None) if state is None else (state.position, float(state.age))
         learner = LearnerSeen(held.holder, held.epoch, float(held.left), position, age)
-    return Survey(Membership(engine).all(), learner, int(count))
+    return Survey(Membership(engine).all(), learner, *counts)
+
+
+def _count(connection: sa.Connection, table: sa.Table) -> int:
+    some = sa.select(table.c.id).limit(MAX_INBOX).subquery()
+    return connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
 
 
 def shares_held(engine: sa.Engine) -> dict[str, int]:

@@ -59,7 +59,7 @@ OTHER_PARTS = {
         staleness=0.5,
         learner_age=0.25,
         replicas=3,
-        seen=Survey([], LearnerSeen("learner", 7, 4.0, 100, 0.1), 12),
+        seen=Survey([], LearnerSeen("learner", 7, 4.0, 100, 0.1), 12, 5),
     ),
     "spooling": SimpleNamespace(
         spooling_seconds=4.0, spool=SimpleNamespace(events=30, size=4096, max_bytes=8192)
@@ -204,6 +204,7 @@ def test_the_state_of_the_other_parts():
     assert value(metrics, "floorline_learner_age_seconds") == 0.25
     assert value(metrics, "floorline_replicas") == 3
     assert value(metrics, "floorline_inbox_events") == 12
+    assert value(metrics, "floorline_damaged_events") == 5
     assert value(metrics, "floorline_lease_epoch") == 7
     assert value(metrics, "floorline_spooled_events") == 30
     assert value(metrics, "floorline_spooled_bytes") == 4096

@@ -85,6 +85,12 @@ def replica_metrics(follower: Following) -> list[Metric]:
             value=follower.seen.inbox,
         ),
         GaugeMetricFamily(
+            "floorline_damaged_events",
+            "Events that were damaged before the learner read them and are lost, as this replica "
+            "saw them last; at most 10,000. Their rows are kept in the table inbox_damaged.",
+            value=follower.seen.damaged,
+        ),
+        GaugeMetricFamily(
             "floorline_lease_epoch",
             "Number of the learner's lease, as this replica saw it last; each learner has a higher "
             "one, and 0 stands for none so far.",
