@@ -11,6 +11,8 @@ from tests.support.live_gateway import MODELS, Live, write_settings
 from tests.support.replica_processes import Processes, ask
 from tests.support.tcp_proxy import behind_proxy
 
+from floorline.errors import StoreUnavailable
+from floorline.gateway.replicas import overview
 from floorline.gateway.replicas.overview import ReplicaOverview
 from floorline.replication import tables
 from floorline.replication.members import Membership
@@ -55,8 +57,7 @@ def test_what_another_version_says_breaks_nothing(status):
     class Store:
         replica = "a"
 
-    overview = ReplicaOverview(Store())
-    server = overview._server(Member("b", -0.5, status))
+    server = ReplicaOverview(Store())._server(Member("b", -0.5, status))
     assert len(server.host) <= 200 >= len(server.version)
     assert server.seen_seconds == 0.0
     assert server.spooled_events >= 0 <= server.spooled_bytes
@@ -74,6 +75,26 @@ def test_a_server_that_gives_no_sign_of_life_is_shown_as_gone(store, monkeypatch
     ]
     monkeypatch.setattr("floorline.gateway.replicas.overview._GONE_SECONDS", -1.0)
     assert not any(one.is_serving for one in read(store).servers)
+
+
+def test_a_database_that_cannot_be_read_is_not_asked_by_each_viewer(store, monkeypatch):
+    asked = []
+
+    def fail(engine):
+        asked.append(engine)
+        raise StoreUnavailable("the database is away")
+
+    monkeypatch.setattr(overview, "survey", fail)
+
+    async def look():
+        one = ReplicaOverview(store)
+        views = [await one.read() for _ in range(3)]
+        monkeypatch.setattr(overview, "_FRESH_SECONDS", 0.0)
+        return [*views, await one.read()]
+
+    views = asyncio.run(look())
+    assert [view.database_failure for view in views] == ["the database is away"] * 4
+    assert len(asked) == 2
 
 
 def test_one_server_has_no_replicas(provider, tmp_path):

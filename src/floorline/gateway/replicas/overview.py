@@ -12,14 +12,14 @@ import msgspec
 from floorline.errors import StoreUnavailable
 from floorline.gateway.replicas.breaker_hints import reports_of
 from floorline.gateway.upstreams import OpenBreaker
-from floorline.replication.members import Member
+from floorline.replication.members import VERSION, Member
 from floorline.replication.replica_store import ReplicaStore
 from floorline.replication.survey import Survey, shares_held, survey
 
 STATE_AGE, SPOOLED, SPOOLED_BYTES = "state_age", "spooled", "spooled_bytes"
 """Fields of a server's status: age of its state in seconds, and what waits in its spool."""
 _FRESH_SECONDS = 1.0
-"""Age up to which an answer is given again, so that many viewers cost the database one."""
+"""Age up to which an answer, or a failure, is given again: many viewers cost the database one."""
 _MAX_TEXT = 200
 """Most characters of a text of another server that is shown."""
 _GONE_SECONDS = 10.0
@@ -129,7 +129,8 @@ class ReplicaOverview:
     def __init__(self, store: ReplicaStore) -> None:
         self._store = store
         self._reading = asyncio.Lock()
-        self._read_at = -math.inf
+        # Of the last reading that succeeded, and of the last one.
+        self._read_at = self._looked_at = -math.inf
         self._seen = Survey([], None, 0)
         self._shares: dict[str, int] = {}
         self._failure: str | None = None
@@ -137,8 +138,9 @@ class ReplicaOverview:
     async def read(self) -> ReplicasView:
         """Return what is known now; while the database is away, what was read last."""
         async with self._reading:
-            if time.monotonic() - self._read_at > _FRESH_SECONDS:
+            if time.monotonic() - self._looked_at > _FRESH_SECONDS:
                 await self._look()
+                self._looked_at = time.monotonic()
         age = time.monotonic() - self._read_at
         learner = self._seen.learner
         return ReplicasView(
@@ -177,7 +179,7 @@ class ReplicaOverview:
             id=member.id,
             host=_text(status.get("host")),
             process=_count(status.get("process")),
-            version=_text(status.get("version")),
+            version=_text(status.get(VERSION)),
             is_this=member.id == self._store.replica,
             is_serving=member.age <= _GONE_SECONDS,
             seen_seconds=max(0.0, member.age),
