@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from floorline.errors import StoreUnavailable
 from floorline.replication import tables
@@ -207,3 +208,42 @@ def test_the_table_of_an_earlier_version_gets_its_column(engine):
     assert lease.take()
     lease.renew()
     assert lease.at_work_seconds() >= 0.0
+
+
+@contextmanager
+def impatient(url):
+    """An engine whose statements do not wait for locks."""
+    engine = open_engine(url)
+
+    @sa.event.listens_for(engine, "connect")
+    def set_up(connection, _):
+        connection.execute("SET lock_timeout = '200ms'")
+        connection.commit()
+
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_a_start_does_not_wait_for_what_is_written(url, engine):
+    with impatient(url) as starting, engine.connect() as writing:
+        writing.execute(events.insert(), ROW)
+        tables.create(starting)
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TRIGGER floorline_fence ON events",
+        "ALTER TABLE events DISABLE TRIGGER floorline_fence",
+        "COMMENT ON TRIGGER floorline_fence ON events IS 'of another version'",
+    ],
+)
+def test_a_start_mends_the_fence(url, engine, change):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(change)
+    tables.create(engine)
+    assert Lease(engine, "one").take()
+    with pytest.raises(DBAPIError), engine.begin() as connection:
+        connection.execute(events.insert(), ROW)

@@ -8,6 +8,8 @@ could be lost.
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -15,6 +17,7 @@ from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from floorline.stores.engine import store_errors
+from floorline.stores.integrity import DIGEST_BYTES
 from floorline.stores.marks import END, GENESIS, START
 from floorline.stores.schema import events, marks, snapshots
 
@@ -162,6 +165,14 @@ BEGIN
 END $$
 """
 
+# The comments of the function, under no name, and of the triggers that are in force.
+_FENCES_THERE = """
+SELECT '', obj_description(to_regproc('floorline_fence'), 'pg_proc')
+UNION ALL
+SELECT tgrelid::regclass::text, obj_description(oid, 'pg_trigger') FROM pg_trigger
+WHERE tgname = 'floorline_fence' AND tgenabled = 'O'
+"""
+
 
 def create(engine: sa.Engine) -> None:
     """Create the tables, and PostgreSQL's fence, if they are not there.
@@ -180,17 +191,40 @@ def create(engine: sa.Engine) -> None:
         # Of several replicas that start at a time, one creates them.
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('floorline tables'))")
         _create_tables(connection)
+        _create_fence(connection)
+
+
+def _create_fence(connection: sa.Connection) -> None:
+    """Create what of the fence is missing or another version's.
+
+    A trigger is not created anew at each start: it would wait for the transactions that write its
+    table, and later ones would wait for it. A comment says what a trigger was made of.
+    """
+    rows = connection.exec_driver_sql(_FENCES_THERE).all()
+    there = {row[0]: row[1] for row in rows}
+    statements = {
+        table.name: f"CREATE OR REPLACE TRIGGER floorline_fence BEFORE INSERT OR UPDATE OR DELETE "
+        f"ON {table.name} FOR EACH STATEMENT EXECUTE FUNCTION floorline_fence()"
+        for table in _FENCED
+    }
+    statements[marks.name] = (
+        f"CREATE OR REPLACE TRIGGER floorline_fence BEFORE INSERT OR UPDATE ON {marks.name} "
+        f"FOR EACH ROW WHEN (NEW.name IN ('{START}', '{END}', '{GENESIS}')) "
+        "EXECUTE FUNCTION floorline_fence()"
+    )
+    if there.get("") != _digest(_FENCE):
         connection.exec_driver_sql(_FENCE)
-        for table in _FENCED:
+        connection.exec_driver_sql(f"COMMENT ON FUNCTION floorline_fence() IS '{_digest(_FENCE)}'")
+    for name, statement in statements.items():
+        if there.get(name) != _digest(statement):
+            connection.exec_driver_sql(statement)
             connection.exec_driver_sql(
-                f"CREATE OR REPLACE TRIGGER floorline_fence BEFORE INSERT OR UPDATE OR DELETE "
-                f"ON {table.name} FOR EACH STATEMENT EXECUTE FUNCTION floorline_fence()"
+                f"COMMENT ON TRIGGER floorline_fence ON {name} IS '{_digest(statement)}'"
             )
-        connection.exec_driver_sql(
-            f"CREATE OR REPLACE TRIGGER floorline_fence BEFORE INSERT OR UPDATE ON {marks.name} "
-            f"FOR EACH ROW WHEN (NEW.name IN ('{START}', '{END}', '{GENESIS}')) "
-            "EXECUTE FUNCTION floorline_fence()"
-        )
+
+
+def _digest(statement: str) -> str:
+    return blake2b(statement.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _create_tables(connection: sa.Connection) -> None:
