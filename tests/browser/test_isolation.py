@@ -141,6 +141,8 @@ def test_no_address_is_forgotten(tmp_path):
         "/dashboard/playground/decisions/{id}",
         # Where there are replicas; tenants are refused (tests/gateway/replicas/test_overview.py).
         "/dashboard/replicas",
+        # Tenants are refused (tests/gateway/dashboard/test_judges.py).
+        "/dashboard/judges",
         "/dashboard/data/{name}.{kind}",
         "/dashboard/static/{version}/{name:path}",
         "/dashboard/{rest:path}",

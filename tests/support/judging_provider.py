@@ -110,3 +110,27 @@ def log_of(live):
 
 def judgements(live):
     return [event for event in log_of(live) if isinstance(event, Judgement)]
+
+
+def judged_configuration(endpoint, *, max_output_tokens=None, **changed):
+    """Text of a configuration of the models of ``JudgingProvider``; ``changed`` has sections."""
+    models = [
+        {
+            "name": name,
+            "endpoint": endpoint,
+            "input_price": price,
+            "output_price": price,
+            "capabilities": ["json", "tools"],
+            "retries": 0,
+            "max_output_tokens": max_output_tokens,
+        }
+        for name, price in (("small", 1.0), ("large", 10.0), ("judge", 5.0))
+    ]
+    settings = {
+        "models": models,
+        "slas": [{"name": "gold", "floor": 0.8, "models": ["small", "large"]}],
+        "auth": "none",
+        "store": {"url": "sqlite:///log.db"},
+        **changed,
+    }
+    return json.dumps(settings)

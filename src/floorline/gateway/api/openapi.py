@@ -11,10 +11,10 @@ from floorline._version import __version__
 from floorline.gateway.api.explanations import Previews
 from floorline.gateway.api.feedback import FeedbackBatch, FeedbackItem, FeedbackReceipt, OutcomeItem
 from floorline.gateway.api.field_texts import describe_fields
-from floorline.gateway.api.judges import JudgesView
 from floorline.gateway.api.route import Routed
 from floorline.gateway.bridges.payloads import Skipped, WebhookItem
 from floorline.gateway.chat_request import Options
+from floorline.gateway.judging.overview import JudgesView
 from floorline.gateway.replicas.overview import ReplicasView
 from floorline.state.explanation import Explanation
 from floorline.state.status import Status

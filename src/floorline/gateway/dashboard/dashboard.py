@@ -16,7 +16,13 @@ from floorline.gateway.dashboard.formatting import FILTERS
 from floorline.gateway.dashboard.forms import CSRF_FIELD, CSRF_HEADER, check_csrf, read_form
 from floorline.gateway.dashboard.login_limits import LoginLimits
 from floorline.gateway.dashboard.logins import Logins, digest_of
-from floorline.gateway.dashboard.navigation import HOME, NAVIGATION, REPLICAS, NavigationLink
+from floorline.gateway.dashboard.navigation import (
+    HOME,
+    JUDGES,
+    NAVIGATION,
+    REPLICAS,
+    NavigationLink,
+)
 from floorline.gateway.dashboard.reading_turns import ReadingTurns
 from floorline.gateway.dashboard.static_files import static_path
 from floorline.gateway.dashboard.viewer import LoginNeeded, Viewer
@@ -45,8 +51,8 @@ _VIEWER = "floorline_viewer"
 """Name in ASGI's scope of who sent a request, so that a key's rate counts a request once."""
 
 
-def may_see_replicas(viewer: Viewer) -> bool:
-    """Whether a viewer sees the servers: their breakers name all models."""
+def sees_everything(viewer: Viewer) -> bool:
+    """Whether a viewer sees servers and judges: they tell of all tenants, SLAs and models."""
     caller = viewer.caller
     return viewer.tenant is None and caller.slas is None and caller.models is None
 
@@ -84,9 +90,11 @@ class Dashboard:
 
     def navigation(self, viewer: Viewer) -> tuple[NavigationLink, ...]:
         """Return the links to the pages that this gateway has for a viewer."""
-        if self.gateway.replicas is None or not may_see_replicas(viewer):
+        if not sees_everything(viewer):
             return NAVIGATION
-        return (*NAVIGATION, REPLICAS)
+        if self.gateway.replicas is None:
+            return (*NAVIGATION, JUDGES)
+        return (*NAVIGATION, JUDGES, REPLICAS)
 
     def viewer(self, request: Request) -> Viewer:
         """Return who sent a request.

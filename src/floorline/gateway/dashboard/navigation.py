@@ -28,6 +28,8 @@ class NavigationLink(NamedTuple):
 
 REPLICAS = NavigationLink("Replicas", f"{HOME}/replicas", "replicas")
 """Link of the page of the servers, where there are several."""
+JUDGES = NavigationLink("Judges", f"{HOME}/judges", "judges")
+"""Link of the page of judges, for those who see all tenants, SLAs and models."""
 NAVIGATION = (
     NavigationLink("Overview", HOME, "overview"),
     NavigationLink("Models", f"{HOME}/models", "models"),

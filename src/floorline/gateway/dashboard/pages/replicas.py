@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from floorline.gateway.dashboard.dashboard import Dashboard, may_see_replicas
+from floorline.gateway.dashboard.dashboard import Dashboard, sees_everything
 from floorline.gateway.dashboard.navigation import REPLICAS
 from floorline.gateway.errors import ApiError
 
@@ -20,7 +20,7 @@ def routes(dashboard: Dashboard) -> list[Route]:
         if overview is None:
             text = "this server has its log alone: see replicas.enabled in floorline.yaml"
             raise ApiError(404, text, code="no_replicas")
-        if not may_see_replicas(viewer):
+        if not sees_everything(viewer):
             text = "servers are shown to keys that see all tenants, SLAs and models"
             raise ApiError(403, text, code="missing_scope")
         view = await overview.read()
