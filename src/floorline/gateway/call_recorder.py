@@ -78,7 +78,7 @@ class CallRecorder:
         usage = self._usage_check.check(name, model, chat, answer)
         # If the model was removed while it answered, its prices were removed, too.
         if model is None:
-            return Measured(usage, _expected(decision))
+            return Measured(usage, expected_cost(decision))
         bill = self._usage_check.bill(model, usage, zoo.cost_unit)
         return Measured(usage, bill.cost, bill.is_providers)
 
@@ -172,7 +172,7 @@ class CallRecorder:
 
         The provider may have worked on it, so the call is charged at its expected cost.
         """
-        cost = _expected(decision)
+        cost = expected_cost(decision)
         self._charge(decision, cost, error=DISCONNECTED, estimated=True)
         self._metrics.request(decision.model, decision.sla, "disconnected")
         span.end("disconnected", DISCONNECTED)
@@ -181,7 +181,7 @@ class CallRecorder:
         """Charge calls that clients have not reported for an hour at their expected costs."""
         before = self._router.clock() - _CLIENT_CALL_SECONDS
         for decision in self._router.unreported_calls(before):
-            self._charge(decision, _expected(decision), error=UNREPORTED, estimated=True)
+            self._charge(decision, expected_cost(decision), error=UNREPORTED, estimated=True)
 
     def _charge(self, decision: Decision, cost: float, **about: Any) -> None:
         """Charge a call to its key and its SLA, and log its outcome.
@@ -228,7 +228,7 @@ def close_interrupted(router: Router, prefix: str = "") -> int:
             continue
         for model in record.reserved:
             # Only the model that serves is ever called.
-            cost = _expected(decision) if model == decision.model else 0.0
+            cost = expected_cost(decision) if model == decision.model else 0.0
             router.outcome(decision.id, model=model, cost=cost, error=INTERRUPTED, estimated=True)
             count += 1
     return count
@@ -239,7 +239,7 @@ def _shown_id(answer: Answer) -> str | None:
     return None if answer.own_id else answer.completion_id
 
 
-def _expected(decision: Decision) -> float:
-    """Expected cost of a call, and no more than its budget has reserved for it."""
+def expected_cost(decision: Decision) -> float:
+    """Return the expected cost of a call, and no more than its budget has reserved for it."""
     reserved = decision.reserved[0] if decision.reserved else decision.expected_cost
     return min(decision.expected_cost, reserved, MAX_COST)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from floorline.errors import InvalidInput
 from floorline.events import CLIENT, Decision
+from floorline.gateway.call_recorder import expected_cost
 from floorline.gateway.errors import ApiError
+from floorline.gateway.upstreams.usage import Usage, cost_of
 from floorline.zoo import CallLimits, Zoo
 
 _LARGEST_CALL = CallLimits(input_tokens=2**20, output_tokens=2**17, images=1_000)
@@ -13,6 +15,32 @@ use."""
 _SMALLEST_SHARE = 0.05
 """Smallest share of the list price that is believed: cached prompts cost a tenth of it, and batches
 half of that."""
+
+
+def computed_cost(
+    decision: Decision, usage: Usage | None, error: str | None, zoo: Zoo
+) -> tuple[float, bool]:
+    """Return the cost of a call whose client does not know it, and whether it is estimated.
+
+    That of the tokens at the model's prices; without tokens the expected cost; nothing for a call
+    that failed.
+
+    Parameters
+    ----------
+    decision
+        The decision that the client names.
+    usage
+        The reported tokens; None if those of the prompt or of the answer are missing.
+    error
+        The reported failure, None for none.
+    zoo
+        The models and their prices.
+    """
+    if error is not None:
+        return 0.0, False
+    if usage is None or decision.model not in zoo:
+        return expected_cost(decision), True
+    return cost_of(zoo.models[zoo.index(decision.model)], usage), False
 
 
 def check_reported(decision: Decision, cost: float, error: str | None, zoo: Zoo) -> None:

@@ -219,6 +219,54 @@ def test_a_cost_that_no_call_can_have_is_refused(outcome, fix, gateway):
     assert gateway.gateway.router.status("gold").reserved == 0.0
 
 
+def test_a_route_has_the_headers_of_an_answer(gateway):
+    body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+    answer = gateway.http.post("/v1/route", json=body)
+    made = answer.json()
+    assert answer.headers["x-floorline-decision"] == made["id"]
+    assert answer.headers["x-floorline-model"] == made["model"]
+    assert float(answer.headers["x-floorline-expected-cost"]) == pytest.approx(
+        made["expected_cost"], rel=1e-8
+    )
+
+
+def last_outcome(gateway):
+    return [one for one in gateway.gateway.store.read() if isinstance(one, Outcome)][-1]
+
+
+def test_a_cost_that_is_not_reported_follows_from_the_tokens(gateway):
+    body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+    routed = gateway.http.post("/v1/route", json=body).json()
+    zoo = gateway.gateway.router.zoo
+    model = zoo.models[zoo.index(routed["model"])]
+    took = {"input_tokens": 90, "output_tokens": 40}
+    assert report(gateway, id=routed["id"], **took).json()["changed"] is True
+    cost = (90 * model.input_price + 40 * model.output_price) / 1e6
+    outcome = last_outcome(gateway)
+    assert (outcome.cost, outcome.estimated) == (pytest.approx(cost, rel=1e-12), False)
+
+
+def test_a_call_without_cost_and_tokens_is_charged_as_expected(gateway):
+    body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+    routed = gateway.http.post("/v1/route", json=body).json()
+    assert report(gateway, id=routed["id"], latency=2.0).status_code == 200
+    outcome = last_outcome(gateway)
+    assert outcome.cost == pytest.approx(routed["expected_cost"])
+    assert (outcome.estimated, outcome.latency) == (True, 2.0)
+
+
+def test_a_failed_call_without_a_cost_is_free(gateway):
+    assert report(gateway, id=routed_id(gateway), error="status 503").status_code == 200
+    outcome = last_outcome(gateway)
+    assert (outcome.cost, outcome.error, outcome.estimated) == (0.0, "status 503", False)
+
+
+def test_tokens_that_no_call_has_are_refused_without_a_cost(gateway):
+    refused = report(gateway, id=routed_id(gateway), input_tokens=10**12, output_tokens=1)
+    assert refused.status_code == 400
+    assert "which is at most" in refused.json()["error"]["message"]
+
+
 def routed_id(gateway):
     body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
     return gateway.http.post("/v1/route", json=body).json()["id"]

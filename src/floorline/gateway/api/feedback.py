@@ -14,8 +14,9 @@ from floorline.errors import FloorlineError, InvalidInput, StoreUnavailable
 from floorline.gateway.api.body import decode_body, malformed, read_body
 from floorline.gateway.api.responses import reply
 from floorline.gateway.errors import ApiError, api_error
-from floorline.gateway.reported_outcome import check_parts, check_reported
+from floorline.gateway.reported_outcome import check_parts, check_reported, computed_cost
 from floorline.gateway.upstreams.findings import number_id
+from floorline.gateway.upstreams.usage import Usage
 
 if TYPE_CHECKING:
     from floorline.gateway.auth import Caller
@@ -108,7 +109,8 @@ class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id
         Id of the decision.
     cost
-        Cost of the call in the zoo's cost unit.
+        Cost of the call in the zoo's cost unit. Without it: what the tokens cost at the model's
+        prices, the expected cost if they are missing too, and 0 with an error.
     input_tokens, output_tokens
         Tokens of the prompt, and of the answer.
     cached_tokens, cache_write_tokens
@@ -122,7 +124,7 @@ class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     id: _Own
-    cost: Annotated[float, msgspec.Meta(ge=0, le=MAX_COST)]
+    cost: Annotated[float, msgspec.Meta(ge=0, le=MAX_COST)] | None = None
     input_tokens: _Tokens | None = None
     output_tokens: _Tokens | None = None
     cached_tokens: _Tokens | None = None
@@ -131,6 +133,17 @@ class OutcomeItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_token: _Seconds | None = None
     error: str | None = None
     completion: _Id | None = None
+
+    def usage(self) -> Usage | None:
+        """Return the tokens; None if those of the prompt or of the answer are missing."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return Usage(
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_tokens or 0,
+            self.cache_write_tokens or 0,
+        )
 
 
 class FeedbackApi:
@@ -171,7 +184,6 @@ class FeedbackApi:
         item = decode_body(data, OutcomeItem)
         gateway.readiness.check_log()
         decision = await gateway.decisions.find_exactly(item.id, caller)
-        check_reported(decision, item.cost, item.error, gateway.router.zoo)
         check_parts(
             item.input_tokens,
             item.cached_tokens,
@@ -179,9 +191,13 @@ class FeedbackApi:
             item.latency,
             item.first_token,
         )
+        cost, estimated = item.cost, False
+        if cost is None:
+            cost, estimated = computed_cost(decision, item.usage(), item.error, gateway.router.zoo)
+        check_reported(decision, cost, item.error, gateway.router.zoo)
         changed = gateway.router.outcome(
             decision.id,
-            cost=item.cost,
+            cost=cost,
             input_tokens=item.input_tokens,
             output_tokens=item.output_tokens,
             cached_tokens=item.cached_tokens,
@@ -190,9 +206,10 @@ class FeedbackApi:
             first_token=item.first_token,
             error=item.error,
             completion=None if item.completion is None else _id_text(item.completion),
+            estimated=estimated,
         )
         if changed:
-            gateway.auth.charge(decision.key, decision.id, item.cost)
+            gateway.auth.charge(decision.key, decision.id, cost)
         await gateway.store.committed()
         receipt = {"id": item.id, "decision": decision.id, "changed": changed}
         return reply({**receipt, "object": "floorline.outcome"})

@@ -281,6 +281,10 @@ def _paths() -> dict[str, Any]:
         body="ChatRequest",
     )
     route["parameters"] = options
+    route["responses"]["200"]["headers"] = {
+        f"X-Floorline-{name}": {"schema": _text()}
+        for name in ("Decision", "Model", "Expected-Quality", "Expected-Cost")
+    }
     preview = _operation(
         "Say which model would answer at several floors",
         "Previews",

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from floorline.events import CLIENT, DIRECT
 from floorline.gateway.api.body import read_body
 from floorline.gateway.api.explanations import needs_sla
-from floorline.gateway.api.responses import reply
+from floorline.gateway.api.responses import decision_headers, reply
 from floorline.gateway.chat_request import read_chat
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class RouteApi:
         decision = gateway.chat.decide(chat, caller, call_by=CLIENT)
         assert decision.policy != DIRECT
         await gateway.store.committed()
-        return reply(
+        response = reply(
             Routed(
                 id=decision.id,
                 model=decision.model,
@@ -82,3 +82,6 @@ class RouteApi:
                 explored=decision.explored,
             )
         )
+        # Proxies that ask for permission pass headers on, and no body.
+        response.raw_headers += decision_headers(decision)
+        return response
