@@ -19,10 +19,13 @@ class ScriptedServer:
     ----------
     requests
         Paths, headers (names in lower case) and bodies that arrived.
+    bodies
+        The same bodies as bytes.
     """
 
     def __init__(self, answer):
         self.requests = []
+        self.bodies = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,6 +35,7 @@ class ScriptedServer:
                 data = self.rfile.read(int(self.headers["content-length"]))
                 body = json.loads(data)
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                outer.bodies.append(data)
                 outer.requests.append((self.path, headers, body))
                 status, kind, pieces = answer(self.path, body)
                 self.send_response(status)
