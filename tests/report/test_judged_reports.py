@@ -117,6 +117,19 @@ def test_a_log_without_judges_has_no_such_chapter(build_router, vector, tmp_path
     assert "judge" not in (tmp_path / "certificate.html").read_text().split("What this assumes")[0]
 
 
+def test_an_exported_log_says_the_same(router, tmp_path):
+    exported = tmp_path / "log.jsonl"
+    url = f"sqlite:///{tmp_path}/log.db"
+    assert main(["store", "export", str(exported), "--store", url]) == 0
+    out = ["--sla", "gold", "--out", str(tmp_path)]
+    main(["report", "certificate", "--log", str(exported), *out])
+    body = json.loads((tmp_path / "certificate.json").read_text())
+    same(body["certificate"]["judged"][0], router.certificate("gold").judged[0])
+    for given, made in zip(body["judges"], router.judge_agreements(), strict=True):
+        same(given, made)
+    assert {row["key"] for row in body["judging"]} == {"judge:strict", "shadow"}
+
+
 @pytest.mark.parametrize("method", ["bernstein", "dr"])
 def test_other_methods_have_the_same_bounds_of_judges(router, tmp_path, method):
     rate = ["--rate", "0.2"] if method == "dr" else []

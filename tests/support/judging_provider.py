@@ -112,8 +112,11 @@ def judgements(live):
     return [event for event in log_of(live) if isinstance(event, Judgement)]
 
 
-def judged_configuration(endpoint, *, max_output_tokens=None, **changed):
-    """Text of a configuration of the models of ``JudgingProvider``; ``changed`` has sections."""
+def judged_configuration(endpoint, *, max_output_tokens=None, more=(), **changed):
+    """Text of a configuration of the models of ``JudgingProvider`` and of more ones.
+
+    ``changed`` has further sections.
+    """
     models = [
         {
             "name": name,
@@ -127,7 +130,7 @@ def judged_configuration(endpoint, *, max_output_tokens=None, **changed):
         for name, price in (("small", 1.0), ("large", 10.0), ("judge", 5.0))
     ]
     settings = {
-        "models": models,
+        "models": [*models, *more],
         "slas": [{"name": "gold", "floor": 0.8, "models": ["small", "large"]}],
         "auth": "none",
         "store": {"url": "sqlite:///log.db"},

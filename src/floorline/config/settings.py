@@ -36,6 +36,7 @@ from floorline.config.sections import (
 )
 from floorline.config.server import ServerSettings
 from floorline.config.types import Count, Fix, Section, Text, Whole, field, rule_error
+from floorline.errors import listed
 from floorline.sla import SLA
 from floorline.zoo import Zoo
 
@@ -194,6 +195,17 @@ class Settings(Section):
         for number, name in enumerate(self.shadow.models or ()):
             if name not in models:
                 raise rule_error(f"is {quoted(name)}", fix, "shadow", "models", number)
+            if not models[name].price_source:
+                wrong = f"is {quoted(name)}, which has no price, and the calls have a budget"
+                raise rule_error(wrong, PRICE_FIX, "shadow", "models", number)
+        if self.shadow.models is None:
+            served = [
+                n for n in models if any(s.models is None or n in s.models for s in self.slas)
+            ]
+            unpriced = [name for name in served if not models[name].price_source]
+            if unpriced:
+                wrong = f"may call {listed(unpriced)} without a price, and the calls have a budget"
+                raise rule_error(wrong, f"{PRICE_FIX}, or name the others in models", "shadow")
 
     def _check_left_out(self, judge: JudgeSettings, number: int) -> None:
         """Refuse to leave a tenant out of what a judge says of an SLA that others share."""

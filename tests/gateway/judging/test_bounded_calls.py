@@ -136,3 +136,13 @@ def test_a_repeated_request_has_the_bound_of_its_dialect():
     assert found.values()["max_output_tokens"] == DEFAULT_MAX_OUTPUT_TOKENS
     body = b'{"model": "floorline/gold", "max_tokens": 50, ' + QUESTION + b"}"
     assert repeated(body, USUAL, "anthropic").values()["max_tokens"] == 50
+
+
+@pytest.mark.parametrize(("models", "path"), [(None, "shadow"), (["free"], "shadow.models[0]")])
+def test_shadow_calls_of_a_model_without_a_price_are_refused(start, models, path):
+    shadow = {"rate": 1.0, "judge": "strict", "budget": {"total": 1}, "models": models}
+    more = {"name": "free", "endpoint": "http://127.0.0.1:1/v1"}
+    with pytest.raises(ConfigError) as refused:
+        start(judges=[JUDGE], shadow=shadow, more=[more], slas=[{"name": "gold", "floor": 0.5}])
+    assert path in str(refused.value)
+    assert "free" in str(refused.value)
