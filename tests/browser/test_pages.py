@@ -7,6 +7,8 @@ from tests.browser.accessibility import violations
 from tests.browser.pages import PAGES, PARTS, change, overflow, path_of, picture, settle
 from tests.browser.visiting import THEMES, WIDTHS
 
+from floorline.gateway.dashboard.navigation import JUDGES
+
 
 @pytest.mark.parametrize("name", [*PAGES, "login"])
 def test_a_page(visits, scene, name):
@@ -38,7 +40,9 @@ def test_a_page_without_javascript(visits, scene, name):
 def test_the_navigation_leads_to_every_page(visits, scene):
     page = visits.open("/dashboard").page
     links = page.locator("#navigation a").evaluate_all("all => all.map((one) => one.pathname)")
-    assert set(links) == {path for name, path in PAGES.items() if name not in PARTS}
+    # The page of judges, which tenants do not see, is tested in test_judges.py.
+    paths = {path for name, path in PAGES.items() if name not in PARTS} | {JUDGES.path}
+    assert set(links) == paths
 
 
 def test_an_unknown_page_says_so(visits, scene):
