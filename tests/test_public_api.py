@@ -140,3 +140,11 @@ def test_html_is_one_small_escaped_table(routed):
         assert text.startswith('<svg viewBox="0 0 400 54"')
         assert 'aria-label="mean 1.000, bounds 0.000 to 1.000, floor 0.8"' in text
     assert isinstance(router.certificate(), Certificate)
+
+
+def test_the_package_imports_what_is_used_only():
+    """Each command would wait for all of it, and a signal would end it meanwhile."""
+    program = "import sys, floorline; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert not {"numpy", "msgspec", "floorline.router"} & set(done.stdout.decode().split())
+    assert floorline.Router is Router

@@ -13,7 +13,10 @@ from floorline.errors import MissingExtra
 def run() -> None:
     """Entry point of the installed command; without the extra "cli" it says so in one line."""
     if sys.argv[1:2] in (["serve"], ["learn"]):
-        # While modules are imported nothing is open, and a stop is no failure.
+        # While modules are imported nothing is open, so that a stop is no failure, and SIGHUP has
+        # nothing to do: the file is read after that.
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         with needs("cli", "the command 'floorline'"):

@@ -8,6 +8,7 @@ from tests.support.two_configs import AFTER, BEFORE
 
 from floorline.config import load
 from floorline.errors import FloorlineError
+from floorline.gateway import signals
 from floorline.gateway.reload import Reloader
 
 
@@ -181,6 +182,31 @@ def test_sighup_reads_the_file_at_once(tmp_path):
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
+def test_sighup_before_the_file_is_watched_is_not_lost(tmp_path):
+    before = signal.getsignal(signal.SIGHUP)
+    taken = asyncio.Event()
+
+    async def main():
+        watched = Watched(tmp_path, lambda old, new: taken.set(), every=3600.0)
+        watched.write(AFTER)
+        os.kill(os.getpid(), signal.SIGHUP)
+        task = asyncio.create_task(watched.reloader.run())
+        async with asyncio.timeout(60):
+            await taken.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        # As at the end of a server.
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    try:
+        signals.note_hangups()
+        asyncio.run(main())
+        assert signals.take_early_hangup()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_changes_are_found_without_a_signal(tmp_path):

@@ -29,12 +29,15 @@ def learn(
         from floorline.config import load
         from floorline.gateway.replicas.learning import LearnerProcess
         from floorline.gateway.shared_heap import share_heap
+        from floorline.gateway.signals import end_on_signals, note_hangups, take_early_hangup
     share_heap()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    end_on_signals(stop)
+    note_hangups()
     process = LearnerProcess(load(config), stop, config)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: process.hang_up())
+    if take_early_hangup():
+        process.hang_up()
     process.run()

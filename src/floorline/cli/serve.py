@@ -112,6 +112,7 @@ def serve(
         from floorline.config import load
         from floorline.gateway.server import serve as run
         from floorline.gateway.shared_heap import share_heap
+        from floorline.gateway.signals import note_hangups
     share_heap()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     if demo:
@@ -131,6 +132,7 @@ def serve(
         uvloop.run(serve_demo(*address, ready, users=users or 0, with_keys=keys))
         return
     assert config is not None
+    note_hangups()
     settings = load(config)
     for model in settings.models:
         if model.price not in (None, "free"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from floorline.config import Settings, load
 from floorline.errors import FloorlineError, InvalidInput
 from floorline.gateway.config_diff import Changes, at_run_time, changes
+from floorline.gateway.signals import take_early_hangup
 
 log = logging.getLogger("floorline.gateway")
 
@@ -91,6 +92,8 @@ class Reloader:
     async def run(self) -> None:
         """Watch until cancelled; SIGHUP reads the file at once."""
         with self._on_hangup():
+            if take_early_hangup():
+                self._hangup.set()
             while True:
                 try:
                     await asyncio.wait_for(self._hangup.wait(), self._every)
@@ -171,6 +174,7 @@ class Reloader:
     def _on_hangup(self) -> Iterator[None]:
         hangup = getattr(signal, "SIGHUP", None)
         loop = asyncio.get_running_loop()
+        before = None if hangup is None else signal.getsignal(hangup)
         try:
             if hangup is not None:
                 loop.add_signal_handler(hangup, self._hangup.set)
@@ -182,6 +186,8 @@ class Reloader:
         finally:
             if hangup is not None:
                 loop.remove_signal_handler(hangup)
+                # At the end of a server SIGHUP must not end it before its store is closed.
+                signal.signal(hangup, before or signal.SIG_DFL)
 
 
 def _stamp_of(file: Path) -> tuple[int, int, int] | None:

@@ -138,6 +138,7 @@ def test_a_signal_while_modules_are_imported_is_no_failure(command, away):
     _, path, _ = away
     with started(command, "--config", path) as process:
         until(lambda: is_caught(process.pid), process)
+        process.send_signal(signal.SIGHUP)
         assert stop(process) == 0
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from floorline.config import Settings
 from floorline.errors import FloorlineError, StoreUnavailable, system_reason
+from floorline.gateway.signals import end_on_signals
 from floorline.replication import tables
 from floorline.stores.engine import may_pass, open_engine
 from floorline.stores.upgrade import check
@@ -89,8 +90,7 @@ class Workers:
 
     def run(self, on_ready: Callable[[str], None] = lambda url: None) -> None:
         """Keep the processes running until SIGINT or SIGTERM; SIGHUP goes to all of them."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._stop.set())
+        end_on_signals(self._stop)
         signal.signal(signal.SIGHUP, lambda number, _: self._send(number))
         with self._sockets:
             on_ready(self.url)
