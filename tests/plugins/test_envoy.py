@@ -29,12 +29,10 @@ ENVIRONMENTS = os.environ.get("FLOORLINE_FRAMEWORKS", "")
 PROVIDERS = {"small": "local", "medium": "local", "large": "openai"}
 PROGRAM = Path(ENVIRONMENTS) / "frameworks" / "bin" / "envoy"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not ENVIRONMENTS or not PROGRAM.exists(), reason="make test-frameworks installs Envoy"
-    ),
-]
+pytestmark = pytest.mark.slow
+
+if not ENVIRONMENTS or not PROGRAM.exists():
+    pytest.skip("make test-frameworks installs Envoy", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +134,22 @@ def test_a_body_in_which_providers_may_read_another_model_is_refused(scene, text
     assert answer.json()["error"]["param"] == "model"
     assert scene.provider.requests == []
     assert [outcome.error for outcome in scene.new()[1]] == [f"{REFUSED}400"]
+
+
+@pytest.mark.parametrize("header", ["x-api-key", "api-key"])
+def test_a_key_in_another_header(scene, header):
+    body = {"model": "floorline/gold", "messages": [{"role": "user", "content": "Why?"}]}
+    answer = httpx.post(
+        f"{scene.envoy.url}/v1/chat/completions",
+        json=body,
+        headers={header: scene.key},
+        timeout=120,
+    )
+    assert answer.status_code == 200, answer.text
+    assert [outcome.error for outcome in scene.new()[1]] == [None]
+    ((_, headers, _),) = scene.provider.requests
+    assert headers["authorization"].startswith("Bearer sk-")
+    assert header not in headers
 
 
 def test_feedback_takes_the_same_way(scene):

@@ -42,9 +42,8 @@ sys.addaudithook(note)
 """
 """Notes each host that a Python process looks up or connects to, and refuses all but this one."""
 
-pytestmark = pytest.mark.skipif(
-    not ENVIRONMENTS, reason="make test-frameworks installs the frameworks"
-)
+if not ENVIRONMENTS:
+    pytest.skip("make test-frameworks installs the frameworks", allow_module_level=True)
 
 
 class Example(NamedTuple):

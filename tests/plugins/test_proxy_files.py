@@ -1,14 +1,18 @@
 """The files for proxies can be read, and have the models of the example configuration."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from tests.support.envoy_scene import EXAMPLE, NAMES, clusters, filters, routes
+from tests.support.envoy_scene import EXAMPLE, NAMES, clusters, filters, place, routes
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = os.environ.get("FLOORLINE_FRAMEWORKS", "")
+PROGRAM = Path(ENVIRONMENTS) / "frameworks" / "bin" / "envoy"
 MODELS = yaml.safe_load((ROOT / "examples" / "floorline.yaml").read_text())
 FORWARD_AUTH = {
     "uri",
@@ -88,6 +92,26 @@ def test_apisix_asks_with_fields_that_it_documents():
     assert used == ids
     (function,) = chat["plugins"]["serverless-post-function"]["functions"]
     assert dict(re.findall(r'(\w+) = \{model = "([^"]+)"', function)) == NAMES
+
+
+def loads(script, folder):
+    """Whether Envoy can load a script of Lua."""
+    config = place(envoy(), {"openai": 1})
+    filters(config)["lua"]["default_source_code"] = {"inline_string": script}
+    path = folder / "envoy.yaml"
+    path.write_text(yaml.safe_dump(config))
+    command = [PROGRAM, "--mode", "validate", "-c", path, "-l", "warning"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(
+    not ENVIRONMENTS or not PROGRAM.exists(), reason="make test-frameworks installs Envoy"
+)
+def test_the_function_for_apisix_can_be_loaded(tmp_path):
+    """APISIX has LuaJIT, as Envoy has."""
+    (script,) = apisix()["routes"][0]["plugins"]["serverless-post-function"]["functions"]
+    assert loads(f"local function made()\n{script}\nend", tmp_path)
+    assert not loads(f"local function made()\n{script.replace('then', 'than')}\nend", tmp_path)
 
 
 def test_agent_router_has_floorline_as_a_provider():
