@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -30,7 +31,7 @@ RUBRIC = (
 
 _OWN_FIELDS = ("model", "messages", "stream", "n", "tools", "floorline")
 """Fields of a request to a judge that the gateway writes, or that would change what is paid."""
-_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_BOUNDS = ("max_tokens", "max_completion_tokens")
 _MAX_REPLY = 2**17
 """Most tokens of a judge's reply: the largest answers of models in use."""
 
@@ -109,9 +110,17 @@ class JudgeSettings(Section):
             if name in _OWN_FIELDS:
                 fix = f"leave it out: the gateway writes {', '.join(_OWN_FIELDS)}"
                 raise rule_error("is the gateway's", fix, "fields", name)
+            if name == "max_output_tokens":
+                fix = "give max_tokens or max_completion_tokens: judges are asked in chat requests"
+                raise rule_error("bounds no reply", fix, "fields", name)
             if name in _BOUNDS and not (type(value) is int and 1 <= value <= _MAX_REPLY):
                 fix = f"give a whole number of tokens from 1 to {_MAX_REPLY:,}"
                 raise rule_error("bounds no reply", fix, "fields", name)
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):
+                fix = "give what JSON has"
+                raise rule_error(f"is {value!r}", fix, "fields", name) from None
         return self
 
     @model_validator(mode="after")

@@ -1,9 +1,16 @@
 """Calls of judges and of shadows cost no more than is reserved, and say what their model takes."""
 
 import pytest
-from tests.support.judging_provider import JUDGE, judgements, log_of, rest
+from tests.support.judging_provider import (
+    JUDGE,
+    judged_configuration,
+    judgements,
+    log_of,
+    rest,
+)
 
 from floorline.call_bounds import DEFAULT_MAX_OUTPUT_TOKENS
+from floorline.config import load_text
 from floorline.errors import ConfigError
 from floorline.events import Outcome
 from floorline.gateway.chat_request import read_chat
@@ -91,12 +98,20 @@ def test_a_field_that_the_judge_refuses_is_no_judgement(start, provider, caplog)
         ({"max_tokens": None}, "judges[0].fields.max_tokens"),
         ({"max_completion_tokens": "many"}, "judges[0].fields.max_completion_tokens"),
         ({"max_tokens": 0}, "judges[0].fields.max_tokens"),
+        # A judge is asked in a chat request, which has no such field.
+        ({"max_output_tokens": 100}, "judges[0].fields.max_output_tokens"),
     ],
 )
 def test_fields_that_would_unbound_a_call_are_refused(start, fields, path):
     with pytest.raises(ConfigError) as refused:
         start(judges=[{**JUDGE, "fields": fields}])
     assert path in str(refused.value)
+
+
+def test_a_field_that_is_no_json_is_refused():
+    text = judged_configuration("http://127.0.0.1:1/v1", judges=[JUDGE | {"fields": {"at": 0}}])
+    with pytest.raises(ConfigError, match=r"judges\[0\]\.fields\.at"):
+        load_text(text.replace('"at": 0', '"at": .nan'))
 
 
 def repeated(body, target, dialect="openai"):

@@ -135,10 +135,15 @@ class Judging:
                 drawn[judge.name] = rate
         sla, _ = split_tenant(decision.sla)
         rules = [rule for rule in settings.rules if rule.slas is None or sla in rule.slas]
+        labelled = any(judge.labelled and judge.name not in drawn for judge in settings.judges)
         if len(body) > int(settings.judging.max_response):
             self.counts["", "too large"] += 1
             for name in (*drawn, *([RULES_JUDGE] if rules else [])):
                 self._miss(name, ToJudge(seen, drawn.get(name, 1.0), now), "too large")
+            if labelled:
+                bare = msgspec.structs.replace(chat, fields={}, prompt="")
+                kept = SeenAnswer(decision, bare, b"", drawn=frozenset(drawn), too_large=True)
+                self._recent.add(kept, now)
             return
         shadow = self._shadow_of(decision, chat)
         for judge in settings.judges:
@@ -157,7 +162,7 @@ class Judging:
             RULES_JUDGE, seen, partial(self._rules.test, seen, rules)
         ):
             self._miss(RULES_JUDGE, ToJudge(seen, 1.0, now), "lost", count=False)
-        if any(judge.labelled and judge.name not in drawn for judge in settings.judges):
+        if labelled:
             self._recent.add(seen._replace(drawn=frozenset(drawn)), now)
 
     def labelled(self, decision: str) -> None:
@@ -178,7 +183,11 @@ class Judging:
             if judge.name in seen.drawn or not rate_of(judge, seen.decision, {}):
                 continue
             if draw(settings.seed, f"labelled:{judge.name}", decision) < judge.labelled:
-                self._put(judge, ToJudge(seen, None, self._now()))
+                item = ToJudge(seen, None, self._now())
+                if seen.too_large:
+                    self._miss(judge.name, item, "too large")
+                else:
+                    self._put(judge, item)
 
     async def run(self) -> None:
         """Forget what is old, and settle the rules, until the task is cancelled."""
@@ -191,6 +200,7 @@ class Judging:
                 self._recent.forget(now)
                 self._forget_waiting(now)
                 await self._rules.settle(now)
+                await self._recorder.record_missed()
         finally:
             await self._rules.settle(float("inf"))
 
@@ -200,6 +210,7 @@ class Judging:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._forget_waiting(math.inf)
+        await self._recorder.record_missed()
 
     async def idle(self) -> None:
         """Wait until nothing is being judged."""
@@ -301,6 +312,7 @@ class Judging:
                 except FloorlineError as error:
                     self.counts[name, "error"] += 1
                     log.warning("judge %r cannot record what it says: %s", name, error)
+                    self._miss(name, item, "lost", count=False)
                 except Exception:
                     self.counts[name, "error"] += 1
                     log.exception("judge %r failed on decision %r", name, item.seen.decision.id)
@@ -352,6 +364,13 @@ class Judging:
         except FloorlineError as error:
             failure = "error"
             log.warning("a shadow call of model %r failed: %s", model, error)
+        except asyncio.CancelledError:
+            if item.rate is not None:
+                self._miss(judge.name, item, "lost")
+            raise
+        except Exception:
+            failure = "error"
+            log.exception("a shadow call beside decision %r failed", seen.decision.id)
         self.counts[SHADOW_KEY, failure or "called"] += 1
         if not failure:
             made = msgspec.structs.replace(seen.decision, model=model)
@@ -359,3 +378,6 @@ class Judging:
         elif item.rate is not None:
             # The judge drew the response whether or not the other model answers.
             self._put(judge, item)
+        else:
+            # A label that comes later is to make a pair, as without the shadow.
+            self._recent.undraw(seen.decision.id, judge.name)

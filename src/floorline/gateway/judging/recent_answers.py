@@ -47,6 +47,13 @@ class RecentAnswers:
         self.size -= found[1].size
         return found[1]
 
+    def undraw(self, decision: str, judge: str) -> None:
+        """Note that a judge does not see a response that is kept, unless a user labels it."""
+        found = self._kept.get(decision)
+        if found is not None:
+            began, seen = found
+            self._kept[decision] = began, seen._replace(drawn=seen.drawn - {judge})
+
     def forget(self, now: float) -> None:
         """Forget responses that are too old, and the oldest while all need too much memory."""
         while self._kept:

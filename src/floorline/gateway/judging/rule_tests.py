@@ -69,9 +69,14 @@ class RuleTests:
         """Test the rules on a response; whether it is asked again is known later."""
         try:
             question, broken = await asyncio.to_thread(_tested, seen, rules)
+        except asyncio.CancelledError:
+            self._counts[RULES_JUDGE, "lost"] += 1
+            self._recorder.miss(seen.decision, RULES_JUDGE, "lost", 1.0, "rule")
+            raise
         except Exception:
             self._counts[RULES_JUDGE, "error"] += 1
             log.exception("the rules failed on decision %r", seen.decision.id)
+            self._recorder.miss(seen.decision, RULES_JUDGE, "lost", 1.0, "rule")
             return
         again = [rule for rule in rules if rule.kind == "asked_again"]
         now = self._now()

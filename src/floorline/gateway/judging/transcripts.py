@@ -42,6 +42,8 @@ class SeenAnswer(NamedTuple):
         Whether they are a stream of events.
     drawn
         Names of the judges that see it in any case.
+    too_large
+        Whether the body is larger than ``judging.max_response``, and left out here.
     """
 
     decision: Decision
@@ -49,6 +51,7 @@ class SeenAnswer(NamedTuple):
     body: bytes
     streamed: bool = False
     drawn: frozenset[str] = frozenset()
+    too_large: bool = False
 
     @property
     def size(self) -> int:
