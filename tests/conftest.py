@@ -14,6 +14,9 @@ from floorline.router import Router
 from floorline.sla import SLA, Budget
 from floorline.state.event_log import MemoryLog
 from floorline.zoo import Model, Zoo
+from tests.support.postgres import empty_postgres, postgres
+
+__all__ = ["empty_postgres", "postgres"]
 
 # Machines that run the tests are shared; slowness is not a failure.
 settings.register_profile("floorline", deadline=None)

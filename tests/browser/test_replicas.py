@@ -8,7 +8,6 @@ from tests.browser.accessibility import violations
 from tests.browser.pages import change, overflow, picture, settle
 from tests.browser.scene import configuration
 from tests.browser.visiting import THEMES, WIDTHS, Visits
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.replica_processes import Processes
 
 from floorline.gateway.replicas.breaker_hints import BREAKERS
@@ -16,8 +15,6 @@ from floorline.gateway.replicas.overview import SPOOLED, SPOOLED_BYTES
 from floorline.replication.members import Membership
 from floorline.replication.tables import members, now
 from floorline.stores.engine import open_engine
-
-__all__ = ["empty_postgres", "postgres"]
 
 BREAKER = {"model": "summit", "seconds": 25.0, "opening": 1, "cause": "status 503"}
 

@@ -1,13 +1,10 @@
 """Databases with the tables of replicas: real PostgreSQL, and SQLite."""
 
 import pytest
-from tests.stores.conftest import empty_postgres, postgres
 
 from floorline.replication import tables
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
-
-__all__ = ["empty_postgres", "engine", "postgres", "url"]
 
 
 @pytest.fixture(params=["postgres", "sqlite"])

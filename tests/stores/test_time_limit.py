@@ -4,15 +4,12 @@ import socket
 
 import pytest
 import sqlalchemy as sa
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.tcp_proxy import behind_proxy
 
 from floorline.cli.app import main
 from floorline.errors import StoreUnavailable
 from floorline.stores import time_limit
 from floorline.stores.engine import may_pass, open_engine, store_errors
-
-__all__ = ["empty_postgres", "postgres"]
 
 
 @pytest.fixture

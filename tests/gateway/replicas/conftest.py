@@ -1,11 +1,8 @@
 """Servers and learners of one log, as processes."""
 
 import pytest
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.live_gateway import write_settings
 from tests.support.replica_processes import Processes
-
-__all__ = ["empty_postgres", "postgres"]
 
 
 @pytest.fixture

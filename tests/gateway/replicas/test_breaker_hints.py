@@ -4,7 +4,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.live_gateway import MODELS, write_settings
 from tests.support.replica_processes import Processes, ask
 from tests.support.tcp_proxy import TcpProxy
@@ -13,8 +12,6 @@ from floorline.gateway.replicas.breaker_hints import BREAKERS, BreakerHints, rep
 from floorline.gateway.replicas.breaker_hints import MODELS as MODEL_COUNT
 from floorline.gateway.upstreams import OpenBreaker
 from floorline.replication.members import Member
-
-__all__ = ["empty_postgres", "postgres"]
 
 
 class Upstreams:

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 from tests.replication.cluster import Cluster, new_fold
-from tests.stores.conftest import empty_postgres, postgres
 
 from floorline.gateway.replicas import following
 from floorline.gateway.replicas.following import StateFollower
@@ -13,8 +12,6 @@ from floorline.replication import tables
 from floorline.state import router_snapshot
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
-
-__all__ = ["empty_postgres", "postgres"]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import time
 
 import msgspec
 import sqlalchemy as sa
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.live_gateway import wait_until, write_settings
 
 from floorline.config import load_text
@@ -21,8 +20,6 @@ from floorline.replication.sole_store import SoleStore
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
 from floorline.stores.writing import prepare
-
-__all__ = ["empty_postgres", "postgres"]
 
 LEASE_SECONDS = 4.0
 

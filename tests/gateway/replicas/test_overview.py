@@ -6,7 +6,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.live_gateway import MODELS, Live, write_settings
 from tests.support.replica_processes import Processes, ask
 from tests.support.tcp_proxy import behind_proxy
@@ -20,8 +19,6 @@ from floorline.replication.replica_store import ReplicaStore
 from floorline.stores.engine import open_engine
 from floorline.stores.keys import KeyStore
 from floorline.stores.upgrade import upgrade
-
-__all__ = ["empty_postgres", "postgres"]
 
 
 @pytest.fixture

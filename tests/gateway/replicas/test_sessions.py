@@ -3,7 +3,6 @@
 import signal
 
 import pytest
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.dialect_provider import models, speaking
 from tests.support.live_gateway import MODELS, write_settings
 from tests.support.replica_processes import Processes
@@ -12,8 +11,6 @@ from tests.support.tcp_proxy import behind_proxy
 from floorline.state.sessions import SESSION
 from floorline.stores.engine import open_engine
 from floorline.stores.keys import KeyStore
-
-__all__ = ["empty_postgres", "postgres"]
 
 pytestmark = pytest.mark.slow
 

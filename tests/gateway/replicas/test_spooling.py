@@ -1,14 +1,11 @@
 """Servers whose PostgreSQL goes away: real processes, and a proxy before the database."""
 
 import pytest
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.live_gateway import write_settings
 from tests.support.replica_processes import Processes, ask
 from tests.support.tcp_proxy import behind_proxy
 
 from floorline.events import Decision, Feedback, Outcome, Tombstone
-
-__all__ = ["empty_postgres", "postgres"]
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.stores.conftest import empty_postgres, postgres
 from tests.support.live_gateway import write_settings
 from tests.support.replica_processes import PATIENCE
 from tests.support.tcp_proxy import behind_proxy
@@ -23,8 +22,6 @@ from floorline.gateway.replicas.learning import LearnerProcess
 from floorline.replication.lease import Lease
 from floorline.stores.engine import open_engine
 from floorline.stores.upgrade import upgrade
-
-__all__ = ["empty_postgres", "postgres"]
 
 TERM = 1 << (signal.SIGTERM - 1)
 
