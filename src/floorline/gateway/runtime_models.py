@@ -18,6 +18,7 @@ log = logging.getLogger("floorline.gateway")
 _KIND = "model"
 _REMOVED = b"null"
 """Kept in place of the description of a model of the file that was removed."""
+_JUDGES_NEED = "a judge or the shadow of floorline.yaml {}"
 
 
 class RuntimeModels:
@@ -106,11 +107,13 @@ class RuntimeModels:
                 added = self._load(name, text, settings)
                 if added is not None:
                     models[name] = added
-        named = set(_named(settings))
+        named, judging = set(_named(settings)), set(_for_judging(settings))
         for name, text in self._changes.items():
             if text == _REMOVED and name in models:
                 if name in named:
                     self.problems[name] = "an SLA of floorline.yaml names the model: change the SLA"
+                elif name in judging:
+                    self.problems[name] = _JUDGES_NEED.format("names the model: change that")
                 elif len(models) == 1:
                     self.problems[name] = "it is the last model: add another one first"
                 else:
@@ -137,10 +140,14 @@ class RuntimeModels:
             self.problems[name] = f"price is {completed.price!r}, which is in USD: give prices"
             return None
         try:
-            return completed.priced()
+            priced = completed.priced()
         except (UnknownPrice, MissingExtra) as error:
             self.problems[name] = f"price is {completed.price!r}, but {error}: {PRICE_FIX}"
             return None
+        if not priced.price_source and name in _for_judging(settings):
+            self.problems[name] = _JUDGES_NEED.format(f"has a budget for its calls: {PRICE_FIX}")
+            return None
+        return priced
 
 
 def desired_state(models: list[ModelSettings], settings: Settings) -> DesiredState:
@@ -155,3 +162,13 @@ def _named(settings: Settings) -> Iterator[str]:
         yield from sla.models or ()
         if sla.budget is not None:
             yield from sla.budget.per_model
+
+
+def _for_judging(settings: Settings) -> Iterator[str]:
+    """Names of the models that judges and shadow calls name."""
+    for judge in settings.judges:
+        yield judge.model
+        if judge.against is not None:
+            yield judge.against
+    if settings.shadow is not None:
+        yield from settings.shadow.models or ()

@@ -403,6 +403,22 @@ def test_the_number_of_changes_is_bounded(start_administered, new_model, provide
     assert gateway.http.post("/v1/zoo/models", json=new_model).status_code == 201
 
 
+def test_models_of_judges_stay_and_keep_their_prices(start_administered, new_model):
+    judge = {"name": "strict", "model": "sim-titan", "budget": {"total": 1}}
+    shadow = {"judge": "strict", "budget": {"total": 1}, "models": ["sim-medium"]}
+    gateway = start_administered(judges=[judge], shadow=shadow)
+    for name in ("sim-titan", "sim-medium"):
+        answer = gateway.http.delete(f"/v1/zoo/models/{name}")
+        assert answer.status_code == 400
+        assert "a judge or the shadow" in answer.json()["error"]["message"]
+        unpriced = {"name": name, "model": "sim-nano", "endpoint": new_model["endpoint"]}
+        answer = gateway.http.post("/v1/zoo/models", json=unpriced)
+        assert answer.status_code == 400
+        assert "has a budget for its calls" in answer.json()["error"]["message"]
+    assert kept(gateway) == {}
+    assert gateway.http.delete("/v1/zoo/models/sim-nano").status_code == 200
+
+
 def test_the_last_model_and_one_an_sla_names_stay(start_administered):
     slas = [{"name": "gold", "floor": 0.5, "models": ["sim-nano"]}]
     gateway = start_administered(slas=slas)

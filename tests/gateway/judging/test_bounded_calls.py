@@ -1,5 +1,6 @@
 """Calls of judges and of shadows cost no more than is reserved, and say what their model takes."""
 
+import msgspec
 import pytest
 from tests.support.judging_provider import (
     JUDGE,
@@ -15,6 +16,7 @@ from floorline.errors import ConfigError
 from floorline.events import Outcome
 from floorline.gateway.chat_request import read_chat
 from floorline.gateway.judging.repeated_request import Target, to_model
+from floorline.zoo import Zoo
 
 RARELY = {**JUDGE, "rate": 1e-9}
 
@@ -161,3 +163,25 @@ def test_shadow_calls_of_a_model_without_a_price_are_refused(start, models, path
         start(judges=[JUDGE], shadow=shadow, more=[more], slas=[{"name": "gold", "floor": 0.5}])
     assert path in str(refused.value)
     assert "free" in str(refused.value)
+
+
+def test_a_model_that_lost_its_price_at_run_time_is_not_called_in_the_shadow(start):
+    live = start(
+        slas=[{"name": "gold", "floor": 0, "models": ["small", "large"]}],
+        judges=[RARELY],
+        shadow={"rate": 1.0, "judge": "strict", "budget": {"total": 10}},
+    )
+    ask(live, 2)
+    counts = live.gateway.judging.counts
+    assert counts["shadow", "called"] == 2
+    router = live.gateway.router
+    free = [
+        model
+        if model.name == "judge"
+        else msgspec.structs.replace(model, input_price=0.0, output_price=0.0)
+        for model in router.zoo.models
+    ]
+    live.call(lambda: router.change_zoo(Zoo(free)))
+    assert router.zoo.unpriced == ("small", "large")
+    ask(live, 3)
+    assert counts["shadow", "called"] == 2

@@ -206,7 +206,7 @@ def test_draws_are_even_and_apart():
 
 def test_another_model_is_one_that_may_serve():
     made = decision(models=("small", "large", "huge"), barred={"huge": ("budget", "too dear")})
-    assert another_model(1, made, None) == "large"
+    assert another_model(1, made, made.models) == "large"
     assert another_model(1, made, ["huge"]) is None
 
 

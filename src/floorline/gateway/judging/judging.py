@@ -224,7 +224,10 @@ class Judging:
         if shadow is None or draw(seed, "shadow", decision.id) >= shadow.rate:
             return None
         judge = next(one for one in settings.judges if one.name == shadow.judge)
-        model = another_model(seed, decision, shadow.models)
+        allowed = decision.models if shadow.models is None else shadow.models
+        # One that was added at run time may have no price, and no budget bounds its calls.
+        unpriced = self._router.zoo.unpriced
+        model = another_model(seed, decision, [name for name in allowed if name not in unpriced])
         if model is None or not may_repeat(chat):
             return None
         both = (decision, msgspec.structs.replace(decision, model=model))

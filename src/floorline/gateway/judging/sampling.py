@@ -63,7 +63,7 @@ def rate_of(judge: JudgeSettings, decision: Decision, labels: Mapping[str, float
     return min(1.0, rate * (1.0 + (judge.boost - 1.0) * missing))
 
 
-def another_model(seed: int, decision: Decision, allowed: Sequence[str] | None) -> str | None:
+def another_model(seed: int, decision: Decision, allowed: Sequence[str]) -> str | None:
     """Model that a shadow call of a decision is made to, drawn evenly; None if there is none.
 
     Parameters
@@ -73,14 +73,12 @@ def another_model(seed: int, decision: Decision, allowed: Sequence[str] | None) 
     decision
         The decision; models that it barred are left out.
     allowed
-        Names of the models that may be called; None for all.
+        Names of the models that may be called.
     """
     names = [
         name
         for name in decision.models
-        if name != decision.model
-        and name not in decision.barred
-        and (allowed is None or name in allowed)
+        if name != decision.model and name not in decision.barred and name in allowed
     ]
     if not names:
         return None
