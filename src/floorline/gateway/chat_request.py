@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -227,6 +227,7 @@ def read_chat(
         view = VIEWS[path or dialect].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         fields, view = _read_leniently(data, error, VIEWS[path or dialect].type)
+    _refuse_other_case(fields, type(view))
     model = deployment or view.model
     if not isinstance(model, str) or not model.strip():
         raise ApiError(
@@ -292,6 +293,24 @@ def _read_leniently(
         text = str(strict if type(strict) is msgspec.DecodeError else error)
         raise ApiError(400, f"the body is no JSON object: {text}", code="invalid_body") from error
     return fields, view
+
+
+def _refuse_other_case(fields: Iterable[str], kind: type[View]) -> None:
+    """Refuse ``MODEL`` beside ``model``.
+
+    Parsers that compare names without case, as Go's does, would read the one that comes last, and
+    so call a model, or grant a length, that was not decided on.
+    """
+    read = (*kind.__struct_fields__, "service_tier")
+    for name in fields:
+        if name not in read and (known := name.casefold()) in read:
+            raise ApiError(
+                400,
+                f"{abbreviated(name)} differs from {known} in the case of its letters only, and "
+                f"some providers would read it as {known}: leave it out",
+                code="invalid_value",
+                param=known,
+            )
 
 
 def _read_options(raw: msgspec.Raw | None) -> Options:

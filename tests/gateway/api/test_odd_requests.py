@@ -230,6 +230,19 @@ OURS = {
         "invalid_value",
         "floorline",
     ),
+    "model in capitals": (b'{"model":"small","MODEL":"large"}', "invalid_value", "model"),
+    "model with an escape": (b'{"model":"small","m\\u004fdel":"large"}', "invalid_value", "model"),
+    "a long s in stream": (
+        '{"model":"small","\u017ftream":true}'.encode(),
+        "invalid_value",
+        "stream",
+    ),
+    "max_tokens in capitals": (
+        b'{"model":"small","max_tokens":9,"Max_Tokens":9999}',
+        "invalid_value",
+        "max_tokens",
+    ),
+    "n in capitals, and a NaN": (b'{"model":"small","N":9,"seed":NaN}', "invalid_value", "n"),
     "max_tokens 1e400": (b'{"model":"small","max_tokens":1e400}', "invalid_value", "max_tokens"),
     "n of 400 digits": (b'{"model":"small","n":' + b"9" * 400 + b"}", "invalid_value", "n"),
     "max_tokens a text": (
