@@ -44,7 +44,7 @@ def test_a_draw_that_the_budget_cannot_pay_is_known_and_no_failure():
     assert found.seen_share == pytest.approx(4 / 10)
     [whole, *_] = router.judge_agreements()
     assert (whole.failures, whole.missed) == ({}, {"budget": 6})
-    assert "6 drawn and not seen, so it speaks of 40%" in dict(found.rows())["judge strict"]
+    assert "6 drawn and not seen, so it saw 40%" in dict(found.rows())["judge strict"]
 
 
 def test_a_missed_draw_counts_once_and_the_judge_may_still_see_the_response():

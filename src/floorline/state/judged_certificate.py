@@ -19,9 +19,10 @@ width changes with the logarithm of its share. The judge's mean gets least: its 
 
 BY_JUDGE = (
     "By the judge: the mean of its own scores of randomly drawn responses. It says what the judge "
-    "thinks of all responses, not what users do. Drawn responses that it did not see, because its "
-    "budget was spent or it was too slow, count as 0 in the lower bound and as 1 in the upper one: "
-    "a budget that ends early in each period leaves out the responses after that."
+    "thinks of all responses that it can score, not what users do: those that it saw and gave no "
+    "score, for example because it refused, are left out. Drawn responses that it did not see, "
+    "because its budget was spent or it was too slow, count as 0 in the lower bound and as 1 in "
+    "the upper one: a budget that ends early in each period leaves out the responses after that."
 )
 WITH_USERS = (
     "Of users, with the judge: the judge's mean over drawn responses, plus how much users differ "
@@ -63,13 +64,13 @@ class JudgedCertificate(msgspec.Struct, frozen=True):
         Number of randomly drawn responses that the judge did not see: its budget was spent, its
         model did not answer, or too much waited for it.
     seen_share
-        Share of the responses for which its scores stand: the drawn ones that it saw, weighed by
+        Share of the responses that it saw, with a score or without: of the drawn ones, weighed by
         the inverse of their probabilities; None before the first draw.
     pairs
         Number of responses that the judge saw and that have a label of a user.
     by_judge
-        Bounds of the judge's own mean score over all responses. Its estimate is about those that
-        it saw.
+        Bounds of the judge's own mean score over the responses that it can score; those that it
+        saw and gave none are left out. The estimate is about those that it saw.
     with_users
         Bounds of the users' mean satisfaction, by the judge's scores and the users' labels.
     """
@@ -87,7 +88,7 @@ class JudgedCertificate(msgspec.Struct, frozen=True):
         """Rows of a table for people."""
         counts = f"{self.drawn:,} scores, {self.failures:,} drawn without one, {self.pairs:,} pairs"
         if self.missed:
-            counts += f"; {self.missed:,} drawn and not seen, so it speaks of {self.seen_share:.0%}"
+            counts += f"; {self.missed:,} drawn and not seen, so it saw {self.seen_share:.0%}"
         return [
             (f"judge {self.judge}", counts),
             (f"by judge {self.judge}", _words(self.by_judge)),

@@ -88,7 +88,7 @@ class JudgedLabels(Stateful):
 
     @property
     def seen_share(self) -> float | None:
-        """Share of the responses, from 0 to 1, for which the judge's scores stand.
+        """Share of the responses, from 0 to 1, that the judge saw; it may have given some no score.
 
         It is that of the drawn ones, each weighed by the inverse of its probability; None before
         the first draw.
