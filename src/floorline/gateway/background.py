@@ -12,6 +12,7 @@ from typing import Any
 from floorline.errors import FloorlineError
 from floorline.gateway.active_config import ActiveConfig
 from floorline.gateway.auth import Auth
+from floorline.gateway.bridges.message_aliases import MessageAliases
 from floorline.gateway.call_recorder import CallRecorder
 from floorline.gateway.dashboard.history import History
 from floorline.gateway.judging.judging import Judging
@@ -101,6 +102,8 @@ class BackgroundTasks:
         Keeps shares of budgets filled; None if they are not shared.
     judging
         Judges responses; None if nothing does.
+    aliases
+        Writes ids of messages to the store; None if there are none.
     clock
         Returns the Unix time in seconds, for the age of events.
     """
@@ -117,6 +120,7 @@ class BackgroundTasks:
         follower: StateFollower | None = None,
         keeper: ShareKeeper | None = None,
         judging: Judging | None = None,
+        aliases: MessageAliases | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -126,6 +130,7 @@ class BackgroundTasks:
         self._follower = follower
         self._keeper = keeper
         self._judging = judging
+        self._aliases = aliases
         self._config = config
         self._store = store
         self._auth = auth
@@ -144,6 +149,8 @@ class BackgroundTasks:
             loops.append(self._keeper.run())
         if self._judging is not None:
             loops.append(self._judging.run())
+        if self._aliases is not None:
+            loops.append(self._aliases.run())
         if not self._auth.open:
             loops.append(self._key_loop())
         if self._reloader is not None:
@@ -161,6 +168,8 @@ class BackgroundTasks:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._aliases is not None:
+            await self._aliases.stop()
 
     async def _snapshot_loop(self, snapshots: SnapshotWriter) -> None:
         while True:

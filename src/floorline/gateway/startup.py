@@ -56,6 +56,7 @@ from floorline.gateway.warm_start import warm_start
 from floorline.policies import Policy
 from floorline.replication.replica_store import ReplicaStore
 from floorline.router import Router
+from floorline.stores.message_ids import MessageIdStore
 from floorline.stores.queued import QueuedStore
 from floorline.stores.recovery import recover
 from floorline.stores.sql import SqlStore
@@ -252,6 +253,12 @@ def build_gateway(
         JudgementRecorder(router, decisions.restore),
     )
     metrics.registry.register(CallbackCollector(lambda: judging_metrics(judging.counts)))
+    aliases = MessageAliases(
+        lambda: config.settings.bridges,
+        MessageIdStore(store.engine),
+        lambda: config.settings.feedback.max_age,
+        clock,
+    )
     return Gateway(
         config=config,
         router=router,
@@ -279,6 +286,7 @@ def build_gateway(
             follower,
             keeper,
             judging,
+            aliases,
             clock=clock,
         ),
         follower=follower,
@@ -287,7 +295,7 @@ def build_gateway(
         history=history,
         replicas=ReplicaOverview(store) if isinstance(store, ReplicaStore) else None,
         judging=judging,
-        aliases=MessageAliases(lambda: config.settings.bridges),
+        aliases=aliases,
     )
 
 

@@ -343,4 +343,4 @@ def test_a_bridge_judges_answers_of_its_tenant_only(start_administered):
 
 def test_no_ids_are_noted_without_bridges(gateway):
     gateway.chat(headers={"x-floorline-message": "m"})
-    assert gateway.gateway.aliases.decisions("", "m") == []
+    assert gateway.call(gateway.gateway.aliases.decisions, "", ["m"]) == {"m": []}

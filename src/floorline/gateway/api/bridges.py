@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -66,8 +66,10 @@ class BridgesApi:
         # A copy of the request repeats these keys, and so changes nothing.
         request_id = f"{signature.at} {hashlib.sha256(data).hexdigest()}"
         read = read_items(bridge, items)
+        named = {id for label in read if isinstance(label, Label) for id in label.ids}
+        decisions = await gateway.aliases.decisions(bridge.tenant or "", named)
         messages = [
-            self._message(bridge, found, f"{request_id} {number}")
+            self._message(bridge, found, f"{request_id} {number}", decisions)
             for number, found in enumerate(read)
             if not isinstance(found, Skipped)
         ]
@@ -85,14 +87,16 @@ class BridgesApi:
             code="bridge_not_found",
         )
 
-    def _message(self, bridge: BridgeSettings, found: Read, key: str) -> Any:
+    def _message(
+        self, bridge: BridgeSettings, found: Read, key: str, decisions: Mapping[str, list[str]]
+    ) -> Any:
         """Message for ``/v1/feedback`` of a label; its error if it has one."""
         if not isinstance(found, Label):
             return found
         version = f"{bridge.name} {found.version or key}"
         try:
             return {
-                **self._named(bridge, found),
+                **_named(found, decisions),
                 "score": found.score,
                 "source": found.source,
                 "idempotency": hashlib.sha256(version.encode("utf-8", "replace")).hexdigest(),
@@ -100,20 +104,21 @@ class BridgesApi:
         except FloorlineError as error:
             return error
 
-    def _named(self, bridge: BridgeSettings, label: Label) -> dict[str, str]:
-        """Name the decision of a label by its id, or by what may be the id of a completion."""
-        if label.decision:
-            return {"decision": label.decision}
-        for id in label.ids:
-            decisions = self.gateway.aliases.decisions(bridge.tenant or "", id)
-            if len(decisions) > 1:
-                raise ApiError(
-                    409,
-                    f"{abbreviated(id)} came with several requests, so that it names no one "
-                    f"answer: send the decision itself. The latest first: {', '.join(decisions)}",
-                    code="ambiguous_id",
-                    param="id",
-                )
-            if decisions:
-                return {"decision": decisions[0]}
-        return {"id": label.ids[-1]}
+
+def _named(label: Label, decisions: Mapping[str, list[str]]) -> dict[str, str]:
+    """Name the decision of a label by its id, or by what may be the id of a completion."""
+    if label.decision:
+        return {"decision": label.decision}
+    for id in label.ids:
+        meant = decisions[id]
+        if len(meant) > 1:
+            raise ApiError(
+                409,
+                f"{abbreviated(id)} came with several requests, so that it names no one "
+                f"answer: send the decision itself. The latest first: {', '.join(meant)}",
+                code="ambiguous_id",
+                param="id",
+            )
+        if meant:
+            return {"decision": meant[0]}
+    return {"id": label.ids[-1]}
