@@ -123,7 +123,6 @@ def test_all_bytes_but_the_model_stay(scene, text):
     "text",
     [
         r'{"mod\u0065l":"dear","model":"floorline/gold","messages":[]}',
-        '{"MODEL":"dear","model":"floorline/gold","messages":[]}',
         '{"model":["dear"],"model":"floorline/gold","messages":[]}',
     ],
 )
@@ -134,6 +133,13 @@ def test_a_body_in_which_providers_may_read_another_model_is_refused(scene, text
     assert answer.json()["error"]["param"] == "model"
     assert scene.provider.requests == []
     assert [outcome.error for outcome in scene.new()[1]] == [f"{REFUSED}400"]
+
+
+def test_floorline_refuses_another_spelling_of_the_model(scene):
+    answer = scene.chat(MODEL="dear")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+    assert scene.undecided()
+    assert scene.provider.requests == []
 
 
 @pytest.mark.parametrize("header", ["x-api-key", "api-key"])
