@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,11 +85,7 @@ class Scene:
             "store": {"url": f"sqlite:///{folder}/log.db"},
         }
         self.serving = Serving(folder, json.dumps(settings))
-        command = [sys.executable, "-m", "floorline", "keys", "create", "example"]
-        command += ["--config", self.serving.path]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        self.key = done.stdout.strip()
+        self.key = self.serving.create_key("example")
         self.serving.start()
 
     def events(self, kind):

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx2 as httpx
@@ -141,11 +140,7 @@ class EnvoyScene:
             "store": {"url": f"sqlite:///{folder}/log.db"},
         }
         self.serving = Serving(folder, json.dumps(settings))
-        command = [sys.executable, "-m", "floorline", "keys", "create", "envoy"]
-        command += ["--config", self.serving.path]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        self.key = done.stdout.strip()
+        self.key = self.serving.create_key("envoy")
         self.serving.start()
         ports = dict.fromkeys(["local", "openai"], int(self.provider.url.rpartition(":")[2]))
         config = place(

@@ -56,6 +56,13 @@ class Serving:
     def port(self):
         return int(self.url.rpartition(":")[2])
 
+    def create_key(self, name):
+        """Create an API key by the command, and return its secret."""
+        command = [sys.executable, *_FLOORLINE, "keys", "create", name, "--config", self.path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
     def start(self, patience=180.0, options=("--port", "0")):
         """Start it and wait until it listens."""
         self.launch(options)

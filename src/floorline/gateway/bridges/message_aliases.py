@@ -174,9 +174,10 @@ class MessageAliases:
             return False
         self._failing = False
         # What was noted meanwhile is behind them, unless so much came that they were left out.
-        while self._waiting and rows and self._waiting[0] is rows[0]:
+        for row in rows:
+            if not self._waiting or self._waiting[0] is not row:
+                break
             self._waiting.popleft()
-            rows.pop(0)
         return True
 
     async def _delete_old(self) -> None:
